@@ -1,0 +1,8 @@
+from django.apps import AppConfig
+
+
+class HubConfig(AppConfig):
+    name = "hub"
+
+    def ready(self) -> None:
+        from hub import celery, production  # noqa: F401 (the Celery application must exist in every process)

@@ -1,0 +1,27 @@
+"""The Celery application: carries hints ("look now") and ticks; no task holds anything that would be missed."""
+
+import os
+
+from celery import Celery, signals
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
+
+app = Celery("kitovu")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def _refuse_faulty_settings(**_: object) -> None:
+    from hub import production
+
+    production.refuse_if_faulty()
+
+
+@signals.worker_process_init.connect
+def _start_without_inherited_connections(**_: object) -> None:
+    # A connection that was open before the fork would be shared by two processes.
+    from django.db import connections
+
+    connections.close_all()

@@ -1,0 +1,41 @@
+"""What a production hub must not start with. Run by `manage.py check` and at the start of every process."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
+
+
+def faults() -> list[str]:
+    """One sentence for each setting with which a production hub must not start; empty in development."""
+    if not settings.PRODUCTION:
+        return []
+    found = []
+    if settings.SECRET_KEY.startswith("development-only") or len(settings.SECRET_KEY) < 50:
+        found.append("SECRET_KEY is the default or shorter than 50 characters: set a long random one.")
+    if settings.DEBUG:
+        found.append("DEBUG is on: unset it.")
+    if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
+        found.append("ALLOWED_HOSTS is empty or open: list the host names that this hub serves.")
+    if settings.PARTICIPANT_AUTH == "none":
+        found.append("PARTICIPANT_AUTH is none: set it to token or certificate.")
+    if settings.PARTICIPANT_AUTH == "certificate" and len(settings.PROXY_SECRET) < 32:
+        found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
+    if settings.ADMINISTRATION_AUTH == "none":
+        found.append("ADMINISTRATION_AUTH is none: set it to staff.")
+    if not settings.HUB_SIGNING_KEY_FILE:
+        found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
+    return found
+
+
+@register()
+def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    return [Error(text, id=f"hub.E{number:03}") for number, text in enumerate(faults(), 1)]
+
+
+def refuse_if_faulty() -> None:
+    """Ends the process, saying why, where production settings are not fit for production."""
+    found = faults()
+    if found:
+        raise ImproperlyConfigured("This hub does not start with PRODUCTION=true:\n  " + "\n  ".join(found))

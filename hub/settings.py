@@ -1,0 +1,206 @@
+"""All settings of Kitovu. Every value can be given by the environment; with nothing set, development runs.
+
+`PRODUCTION=true` refuses to start on a default secret or without authentication (see `hub.production`).
+"""
+
+from pathlib import Path
+
+import environ
+
+from hub import logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+PRODUCTION = env.bool("PRODUCTION", default=False)
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-production-refuses")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
+
+# --- the scheme -----------------------------------------------------------------------------------------------------
+HUB_NAME = env.str("HUB_NAME", default="Hub")
+# How a DFSP proves who it is: "none" trusts FSPIOP-Source (demo, development), "token" or "certificate".
+PARTICIPANT_AUTH = env.str("PARTICIPANT_AUTH", default="none")
+# Who may use the administration API: "none" (demo, development) or "staff" (Django staff users).
+ADMINISTRATION_AUTH = env.str("ADMINISTRATION_AUTH", default="none")
+# The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
+CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
+# Only a front proxy that proves itself with this secret may hand over certificates.
+PROXY_SECRET = env.str("PROXY_SECRET", default="")
+# PEM file of the hub's RSA key: signs what the hub itself originates. Empty: the hub's own messages are not signed.
+HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
+# The longest time that a transfer may hold its reservation, in seconds.
+TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
+# PartyIdTypes that the hub's own oracle answers for.
+BUILTIN_ORACLE_TYPES = env.list(
+    "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
+)
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
+
+# --- the ledger's engine --------------------------------------------------------------------------------------------
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
+LEDGER_QUEUE = env.int("LEDGER_QUEUE", default=2000)  # waiting requests per process, above which the hub answers 503
+REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
+
+# --- callbacks ------------------------------------------------------------------------------------------------------
+OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once
+OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=32)  # open requests per destination and worker process
+OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the whole of one delivery, not only a silence in it
+OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=10)
+OUTBOX_GIVE_UP_S = env.int("OUTBOX_GIVE_UP_S", default=24 * 3600)
+# A request that somebody waits for (GET /parties, POST /quotes) fails after this long, and its sender is told.
+OUTBOX_REQUEST_GIVE_UP_S = env.int("OUTBOX_REQUEST_GIVE_UP_S", default=20)
+
+# --- Django ---------------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "pgtrigger",
+    "hub",
+    "hub.participants",
+    "hub.audit",
+    "hub.outbox",
+    "directory",
+    "quotes",
+    "ledger",
+    "settlement",
+]
+MIDDLEWARE = [
+    "hub.api.middleware.DfspShortcut",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "hub.urls"
+WSGI_APPLICATION = "hub.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# Every serving process gives up on a statement, a lock or an idle transaction in seconds; see docs/architecture.md.
+_STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
+_POOL = env.int("DATABASE_POOL", default=0)
+DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
+DATABASES["default"] |= {
+    "CONN_MAX_AGE": 0 if _POOL else None,
+    "CONN_HEALTH_CHECKS": True,
+    "DISABLE_SERVER_SIDE_CURSORS": True,
+    "OPTIONS": {
+        "connect_timeout": 3,
+        "tcp_user_timeout": 5000,
+        "keepalives_idle": 10,
+        "options": (
+            f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={min(_STATEMENT_TIMEOUT_MS, 2000)}"
+            " -c idle_in_transaction_session_timeout=10000"
+        ),
+    }
+    | ({"pool": {"min_size": 1, "max_size": _POOL, "timeout": 5}} if _POOL else {}),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = env.str("REDIS_URL", default="redis://127.0.0.1:6379/0")
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+    }
+}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = not PRODUCTION
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+X_FRAME_OPTIONS = "DENY"
+if PRODUCTION:
+    SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 365 * 24 * 3600
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+# --- Celery: hints only; PostgreSQL holds the truth (docs/architecture.md) ------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_TIME_LIMIT = 60
+CELERY_TASK_DEFAULT_EXPIRES = 30
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 60,
+    "unacked_restore_interval": 1,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 5,
+    "socket_connect_timeout": 3,
+    "health_check_interval": 5,
+    "global_keyprefix": "celery:",
+}
+CELERY_BEAT_SCHEDULE = {
+    "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
+    "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kitovu",
+    "DESCRIPTION": "An instant payments hub: FSPIOP for DFSPs, and the hub's administration.",
+    "VERSION": "0.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": [],
+    "SERVE_AUTHENTICATION": [],
+}
+
+LOG_FORMAT = env.str("LOG_FORMAT", default="json")
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+LOGGING = logs.configure(log_format=LOG_FORMAT, level=LOG_LEVEL)
