@@ -1,0 +1,30 @@
+from django.contrib import admin
+
+from hub.participants.models import Credential, Endpoint, Participant
+
+
+class EndpointInline(admin.TabularInline):
+    model = Endpoint
+    extra = 0
+
+
+@admin.register(Participant)
+class ParticipantAdmin(admin.ModelAdmin):
+    list_display = ["name", "is_active", "is_hub", "created_at"]
+    list_filter = ["is_active"]
+    search_fields = ["name"]
+    readonly_fields = ["name", "is_hub", "is_proxy", "created_at"]
+    inlines = [EndpointInline]
+
+    def has_add_permission(self, request):
+        return False
+
+    def has_delete_permission(self, request, obj=None):
+        return False
+
+
+@admin.register(Credential)
+class CredentialAdmin(admin.ModelAdmin):
+    list_display = ["participant", "kind", "valid_from", "valid_until", "revoked_at"]
+    list_filter = ["kind"]
+    search_fields = ["participant__name"]

@@ -1,0 +1,54 @@
+"""Reads about participants."""
+
+from collections.abc import Collection
+
+from hub.participants.models import Endpoint, Participant
+
+# A participant's id never changes and its name is never given away, so a found name may be kept.
+_ids_by_name: dict[str, int] = {}
+_names_by_id: dict[int, str] = {}
+
+
+def id_of(name: str) -> int | None:
+    """The participant's id, or None where there is none of exactly this name."""
+    found = _ids_by_name.get(name)
+    if found is None:
+        found = Participant.objects.filter(name=name).values_list("id", flat=True).first()
+        if found is not None:
+            _ids_by_name[name] = found
+            _names_by_id[found] = name
+    return found
+
+
+def name_of(participant_id: int) -> str:
+    """The participant's name; it must exist."""
+    if participant_id not in _names_by_id:
+        name = Participant.objects.values_list("name", flat=True).get(pk=participant_id)
+        _names_by_id[participant_id] = name
+        _ids_by_name[name] = participant_id
+    return _names_by_id[participant_id]
+
+
+def known_name(participant_id: int) -> str:
+    """The participant's name where this process has it in mind, else its number; for logs, never asks the database."""
+    return _names_by_id.get(participant_id, f"#{participant_id}")
+
+
+def forget() -> None:
+    """Empties what this process remembers; for tests, whose databases come and go."""
+    _ids_by_name.clear()
+    _names_by_id.clear()
+
+
+def active(name: str) -> Participant | None:
+    """The active participant of this name, as it is in the database now."""
+    return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
+
+
+def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
+    """Each participant's endpoints, type to value."""
+    found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}
+    rows = Endpoint.objects.filter(participant_id__in=participant_ids)
+    for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
+        found[participant_id][endpoint_type] = value
+    return found

@@ -1,0 +1,91 @@
+"""Changes to participants."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.participants import endpoints
+from hub.participants.models import Credential, Endpoint, Participant
+
+_NAMES_NOT_GIVEN = frozenset({"switch"})
+
+
+def hub() -> Participant:
+    """The hub's own participant, made when it is first asked for."""
+    participant, _ = Participant.objects.get_or_create(is_hub=True, defaults={"name": settings.HUB_NAME})
+    return participant
+
+
+@transaction.atomic
+def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
+    """A new active participant. A name that differs from another only in case is refused."""
+    if name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower():
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
+    if Participant.objects.filter(name__iexact=name).exists():
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"Participant {name} has already been registered")
+    participant = Participant.objects.create(name=name, is_proxy=is_proxy)
+    record("participant_created", subject=name, actor=actor, after={"name": name, "isProxy": is_proxy})
+    return participant
+
+
+@transaction.atomic
+def set_active(participant: Participant, *, is_active: bool, actor: str) -> Participant:
+    """Enables or disables a participant; a disabled one can neither pay nor be paid."""
+    participant = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    before = participant.is_active
+    participant.is_active = is_active
+    participant.save(update_fields=["is_active"])
+    record(
+        "participant_enabled" if is_active else "participant_disabled",
+        subject=participant.name,
+        actor=actor,
+        before={"isActive": before},
+        after={"isActive": is_active},
+    )
+    return participant
+
+
+@transaction.atomic
+def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
+    """Adds or replaces an endpoint; the next callback already goes there."""
+    if not endpoints.is_known_type(endpoint_type):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: {endpoint_type} is not an endpoint type")
+    if endpoint_type in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
+        is_fit = 0 < len(value) <= 512
+    else:
+        is_fit = endpoints.is_callback_url(value)
+    if not is_fit:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "value: must be an http or https URL without user or spaces")
+    before = Endpoint.objects.filter(participant=participant, type=endpoint_type).values_list("value", flat=True).first()
+    endpoint, _ = Endpoint.objects.update_or_create(
+        participant=participant, type=endpoint_type, defaults={"value": value}
+    )
+    record(
+        "endpoint_set",
+        subject=participant.name,
+        actor=actor,
+        before={"value": before},
+        after={"type": endpoint_type, "value": value},
+    )
+    return endpoint
+
+
+@transaction.atomic
+def add_credential(
+    participant: Participant, *, kind: str, sha256: str, valid_until: datetime | None = None, actor: str
+) -> Credential:
+    """Registers a token's or certificate's SHA-256 (lower-case hex); several may be valid at once, for rotation."""
+    now = timezone.now()
+    credential = Credential.objects.create(
+        participant=participant,
+        kind=kind,
+        sha256=sha256,
+        valid_from=now,
+        valid_until=valid_until or now + timedelta(days=730),
+    )
+    record("credential_added", subject=participant.name, actor=actor, after={"kind": kind, "sha256": sha256})
+    return credential
