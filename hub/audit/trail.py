@@ -1,0 +1,55 @@
+"""Writing and checking the audit trail."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from fspiop import strictjson
+from hub.audit.models import Entry
+
+_CHAIN_LOCK = 0x4B49_0002  # one writer at a time, or two entries would follow the same one
+_GENESIS = bytes(32)
+
+
+def _hash(entry: Entry) -> bytes:
+    content = {
+        "at": entry.at.astimezone(UTC).isoformat(),
+        "actor": entry.actor,
+        "action": entry.action,
+        "subject": entry.subject,
+        "before": entry.before,
+        "after": entry.after,
+    }
+    return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
+
+
+@transaction.atomic
+def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None) -> Entry:
+    """Adds one entry in the caller's transaction: what is rolled back is not recorded, what is done is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
+    last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()
+    entry = Entry(
+        at=datetime.now(UTC),
+        actor=actor,
+        action=action,
+        subject=subject,
+        before=before,
+        after=after,
+        previous_hash=bytes(last) if last is not None else _GENESIS,
+    )
+    entry.hash = _hash(entry)
+    entry.save(force_insert=True)
+    return entry
+
+
+def broken_links() -> Iterator[Entry]:
+    """The entries that do not follow the one before them, or were changed after they were written."""
+    previous = _GENESIS
+    for entry in Entry.objects.order_by("id").iterator(chunk_size=1000):
+        if bytes(entry.previous_hash) != previous or _hash(entry) != bytes(entry.hash):
+            yield entry
+        previous = bytes(entry.hash)
