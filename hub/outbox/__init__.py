@@ -1,0 +1,25 @@
+"""The transactional outbox: `append` in the transaction that makes a thing true, `poke` after its commit.
+
+The table is the queue. A poke is a hint through Redis that one destination has work; it may be lost.
+"""
+
+from collections.abc import Collection, Iterable
+
+from hub.outbox.messages import Outgoing
+
+
+def append(messages: Iterable[Outgoing]) -> None:
+    """Writes these messages in the caller's transaction; see `hub.outbox.store.append`."""
+    from hub.outbox import store  # the database can not be imported before the apps are ready
+
+    store.append(list(messages))
+
+
+def poke(destination_ids: Collection[int]) -> None:
+    """Says that these destinations have work; see `hub.outbox.tasks.poke`."""
+    from hub.outbox import tasks
+
+    tasks.poke(destination_ids)
+
+
+__all__ = ["Outgoing", "append", "poke"]

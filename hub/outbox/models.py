@@ -1,0 +1,78 @@
+"""The outbox: what the hub still has to tell, and what it told. The table is the queue."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from hub.participants.models import Participant
+
+
+class Message(models.Model):
+    """A request to a participant that is not delivered yet. Deleted when it is; see Delivery."""
+
+    class State(models.TextChoices):
+        PENDING = "PENDING"
+        DEAD = "DEAD"  # given up; an operator may send it again
+
+    destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    method = models.CharField(max_length=6)
+    path = models.CharField(max_length=1024)
+    headers = models.JSONField()
+    body = models.BinaryField()
+    subject = models.CharField(max_length=400)
+    kind = models.CharField(max_length=24)
+    signed_by_hub = models.BooleanField()
+    reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
+    error_path = models.CharField(max_length=1024, null=True)
+    state = models.CharField(max_length=7, choices=State, db_default=State.PENDING)
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    attempts = models.PositiveIntegerField(db_default=0)
+    leased_until = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=512, db_default="")
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            # the claim: a destination's due messages, oldest first
+            models.Index(fields=["destination", "due_at"], condition=Q(state="PENDING"), name="message_due"),
+            # a message waits for its predecessor of the same subject to the same destination
+            models.Index(fields=["destination", "subject", "id"], name="message_order"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(reply_to__isnull=True, error_path__isnull=True)
+                | Q(reply_to__isnull=False, error_path__isnull=False),
+                name="who_waits_for_a_request_can_be_told",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Delivery(models.Model):
+    """A message that its destination took: when, after how many attempts, with which answer."""
+
+    message_id = models.BigIntegerField(primary_key=True)
+    destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    method = models.CharField(max_length=6)
+    path = models.CharField(max_length=1024)
+    subject = models.CharField(max_length=400)
+    kind = models.CharField(max_length=24)
+    created_at = models.DateTimeField()
+    delivered_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField()
+    status = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering = ["message_id"]
+        verbose_name_plural = "deliveries"
+        indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
+        triggers = [
+            pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"

@@ -1,0 +1,163 @@
+"""All statements on the outbox's tables that run often."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+import psycopg
+from django.db import connection
+from psycopg.rows import TupleRow
+
+from hub.outbox.messages import Outgoing
+
+
+def _execute(statement: str, parameters: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
+    connection.ensure_connection()
+    return psycopg.Cursor(connection.connection).execute(statement, parameters, prepare=True)
+
+
+_APPEND = """
+    INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
+                                error_path)
+    SELECT destination, method, path, headers::jsonb, body, subject, kind, signed_by_hub, reply_to, error_path
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::boolean[],
+                %s::bigint[], %s::text[])
+         AS m (destination, method, path, headers, body, subject, kind, signed_by_hub, reply_to, error_path)
+"""
+
+
+def append(messages: Sequence[Outgoing]) -> None:
+    """Adds these messages in the caller's transaction, by one statement."""
+    if not messages:
+        return
+    _execute(
+        _APPEND,
+        [
+            [m.destination_id for m in messages],
+            [m.method for m in messages],
+            [m.path for m in messages],
+            [orjson.dumps(m.headers).decode() for m in messages],
+            [m.body for m in messages],
+            [m.subject for m in messages],
+            [m.kind for m in messages],
+            [m.signed_by_hub for m in messages],
+            [m.reply_to_id for m in messages],
+            [m.error_path for m in messages],
+        ],
+    )
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A message that this worker holds for the time of its lease."""
+
+    id: int
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    subject: str
+    kind: str
+    signed_by_hub: bool
+    reply_to_id: int | None
+    error_path: str | None
+    attempts: int
+    age_s: float
+    lease: datetime
+
+
+# A message whose predecessor (same subject, same destination) is still to be delivered waits for it.
+_CLAIM = """
+    UPDATE outbox_message m
+    SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
+    FROM (
+        SELECT due.id FROM outbox_message due
+        WHERE due.destination_id = %s AND due.state = 'PENDING' AND due.due_at <= clock_timestamp()
+          AND (due.leased_until IS NULL OR due.leased_until < clock_timestamp())
+          AND NOT EXISTS (SELECT FROM outbox_message earlier
+                          WHERE earlier.destination_id = due.destination_id AND earlier.subject = due.subject
+                            AND earlier.id < due.id AND earlier.state = 'PENDING')
+        ORDER BY due.due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+    ) claim
+    WHERE m.id = claim.id
+    RETURNING m.id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub, m.reply_to_id,
+              m.error_path, m.attempts, extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until
+"""
+
+
+def claim(destination_id: int, *, limit: int, lease_s: int) -> list[Claimed]:
+    """Takes due messages of one destination, oldest first, for `lease_s` seconds; other workers pass over them."""
+    rows = _execute(_CLAIM, [lease_s, destination_id, limit]).fetchall()
+    return sorted((Claimed(*row) for row in rows), key=lambda message: message.id)
+
+
+_DELIVERED = """
+    WITH gone AS (
+        DELETE FROM outbox_message m USING unnest(%s::bigint[], %s::int[]) AS d (id, status)
+        WHERE m.id = d.id
+        RETURNING m.id, m.destination_id, m.method, m.path, m.subject, m.kind, m.created_at, m.attempts, d.status
+    )
+    INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, attempts, status,
+                                 delivered_at)
+    SELECT gone.*, clock_timestamp() FROM gone
+    ON CONFLICT (message_id) DO NOTHING
+"""
+
+
+def delivered(outcomes: Collection[tuple[int, int]]) -> None:
+    """Moves delivered messages, given as (message id, HTTP status), out of the queue."""
+    if outcomes:
+        _execute(_DELIVERED, [[message_id for message_id, _ in outcomes], [status for _, status in outcomes]])
+
+
+# Only the holder of the lease settles: a worker that slept past it must not undo what its successor did.
+_POSTPONE = """
+    UPDATE outbox_message m
+    SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => f.delay_s), last_error = f.error,
+        state = CASE WHEN f.is_dead THEN 'DEAD' ELSE m.state END
+    FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[], %s::boolean[])
+         AS f (id, lease, delay_s, error, is_dead)
+    WHERE m.id = f.id AND m.leased_until = f.lease
+    RETURNING m.id
+"""
+
+
+@dataclass(slots=True)
+class Failure:
+    """An attempt that came to nothing: when to try again, or that there will be no other."""
+
+    message: Claimed
+    delay_s: float
+    error: str
+    is_dead: bool
+
+
+def postpone(failures: Sequence[Failure]) -> set[int]:
+    """Puts failed messages back, or among the dead; returns the ids of those that were still this worker's."""
+    if not failures:
+        return set()
+    rows = _execute(
+        _POSTPONE,
+        [
+            [failure.message.id for failure in failures],
+            [failure.message.lease for failure in failures],
+            [failure.delay_s for failure in failures],
+            [failure.error[:512] for failure in failures],
+            [failure.is_dead for failure in failures],
+        ],
+    ).fetchall()
+    return {row[0] for row in rows}
+
+
+_DUE = """
+    SELECT DISTINCT destination_id FROM outbox_message
+    WHERE state = 'PENDING' AND due_at <= clock_timestamp()
+      AND (leased_until IS NULL OR leased_until < clock_timestamp())
+"""
+
+
+def destinations_with_work() -> list[int]:
+    """The destinations that have a message due now."""
+    return [row[0] for row in _execute(_DUE, [])]
