@@ -1,0 +1,42 @@
+"""The doorway of the hub's administration APIs: staff only, strict JSON, errors in the API's own form."""
+
+from typing import Any, TypeVar
+
+from django.http import HttpResponse
+from rest_framework import exceptions
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from fspiop import bodies
+from hub.api import errors
+from hub.api.views import MayAdministrate, _body_of
+
+T = TypeVar("T")
+
+
+class AdministrationView(APIView):
+    authentication_classes = (SessionAuthentication, BasicAuthentication)
+    permission_classes = (MayAdministrate,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if getattr(self, (request.method or "").lower(), None) is None:
+            raise exceptions.MethodNotAllowed(request.method or "")
+        super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        return errors.response_for(errors.as_fspiop(exc))
+
+    def read(self, kind: type[T]) -> T:
+        """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        return bodies.read(kind, _body_of(self.request._request))
+
+    @property
+    def actor(self) -> str:
+        """Who does it, for the audit trail."""
+        user = getattr(self.request, "user", None)
+        return user.get_username() if user is not None and user.is_authenticated else "administration API"
+
+
+__all__ = ["AdministrationView", "Response"]

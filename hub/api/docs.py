@@ -1,0 +1,89 @@
+"""The OpenAPI descriptions of the FSPIOP resources, made from the typed messages themselves."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_HEADERS = {
+    "Date": "IMF-fixdate, for example Tue, 24 Nov 2026 08:00:00 GMT",
+    "FSPIOP-Source": "The caller's participant name",
+    "FSPIOP-Destination": "The other side's participant name, where it is known",
+    "FSPIOP-Signature": "JWS over the body (Signature v1.1)",
+}
+ERROR_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["errorInformation"],
+    "properties": {
+        "errorInformation": {
+            "type": "object",
+            "required": ["errorCode", "errorDescription"],
+            "properties": {
+                "errorCode": {"type": "string", "pattern": r"^[1-9]\d{3}$"},
+                "errorDescription": {"type": "string", "minLength": 1, "maxLength": 128},
+            },
+        }
+    },
+}
+
+
+def schema_of(message: type[Any]) -> dict[str, Any]:
+    """The JSON schema of a typed message, with its parts written in place."""
+    schema = msgspec.json.schema(message)
+    definitions = schema.pop("$defs", {})
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, dict):
+            reference = node.get("$ref")
+            if reference:
+                return inline(definitions[reference.rsplit("/", 1)[1]])
+            return {key: inline(value) for key, value in node.items()}
+        if isinstance(node, list):
+            return [inline(value) for value in node]
+        if isinstance(node, str):
+            return node.replace(r"\Z", "$")  # JSON schema's regular expressions end otherwise than Python's
+        return node
+
+    found: dict[str, Any] = inline(schema)
+    return found
+
+
+def fspiop_schema(
+    resource: str, *, answer: int, summary: str, request: type[Any] | None = None
+) -> Callable[[F], F]:
+    """Describes one method of an FSPIOP resource: its message, headers, answer and error."""
+    media_type = f"application/vnd.interoperability.{resource}+json;version=1.1"
+    headers = [
+        OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text)
+        for name, text in _HEADERS.items()
+    ]
+    return extend_schema(  # type: ignore[return-value]
+        tags=["FSPIOP " + resource],
+        summary=summary,
+        request={media_type: schema_of(request)} if request else None,
+        parameters=headers,
+        responses={
+            answer: OpenApiResponse(description="Taken; the answer, if any, comes as a callback"),
+            400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
+            406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
+            503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
+        },
+    )
+
+
+def administration_schema(
+    tag: str, *, summary: str, request: type[Any] | None = None, answer: int = 200
+) -> Callable[[F], F]:
+    """Describes one method of an administration API."""
+    return extend_schema(  # type: ignore[return-value]
+        tags=[tag],
+        summary=summary,
+        request={"application/json": schema_of(request)} if request else None,
+        responses={
+            answer: OpenApiResponse({"type": "object"}, description="Done"),
+            400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
+        },
+    )

@@ -1,0 +1,74 @@
+"""Every error of every API as the API's own body: one class carries the code, one handler renders it.
+
+HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
+"""
+
+from typing import Any
+
+import structlog
+from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from rest_framework import exceptions
+
+from fspiop import strictjson
+from fspiop.errors import ErrorCode, FspiopError
+
+log = structlog.get_logger("api")
+
+RETRY_AFTER_S = 1
+
+
+def response_for(error: FspiopError) -> HttpResponse:
+    """The error as a response; 503 says when to come again."""
+    response = HttpResponse(
+        strictjson.canonical(error.body()), status=error.http_status, content_type="application/json"
+    )
+    if error.http_status == 503:
+        response["Retry-After"] = str(RETRY_AFTER_S)
+    return response
+
+
+def as_fspiop(error: BaseException) -> FspiopError:
+    """Any exception as the error that the caller is told."""
+    match error:
+        case FspiopError():
+            return error
+        case exceptions.MethodNotAllowed():
+            return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=405)
+        case exceptions.NotFound():
+            return FspiopError(ErrorCode.UNKNOWN_URI)
+        case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
+            return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is needed", http_status=401)
+        case exceptions.PermissionDenied():
+            return FspiopError(ErrorCode.CLIENT_ERROR, "this caller may not do this", http_status=403)
+        case RequestDataTooBig():
+            return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
+        case UnreadablePostError():
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its length")
+        case OperationalError() | InterfaceError():
+            log.warning("database_not_reached", error=str(error)[:200])
+            return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database can not be reached; try again")
+        case _:
+            log.error("unhandled", exc_info=error)
+            return FspiopError(ErrorCode.INTERNAL_SERVER_ERROR)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """DRF's hook."""
+    return response_for(as_fspiop(error))
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler404."""
+    return response_for(FspiopError(ErrorCode.UNKNOWN_URI))
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Django's handler500."""
+    return response_for(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler400: a path or header that Django itself refuses."""
+    return response_for(FspiopError(ErrorCode.MALFORMED_SYNTAX))

@@ -1,0 +1,123 @@
+"""The doorway of every FSPIOP resource: size, authentication, headers, versions, in the order of the law."""
+
+from typing import Any, ClassVar, TypeVar
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from fspiop import bodies
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.headers import FORWARDED, Headers, read_headers
+from hub.api import authentication, errors
+
+T = TypeVar("T")
+
+
+class _NoNegotiation(BaseContentNegotiation):
+    """FSPIOP negotiates versions, not renderers; `fspiop.versions` does it."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        return None
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: Any = None) -> Any:
+        return renderers[0], renderers[0].media_type
+
+
+class FspiopView(APIView):
+    """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers)
+    and `self.raw_body` are there; a handler reads a body, makes one call and answers."""
+
+    resource: ClassVar[str]
+    authentication_classes = ()
+    permission_classes = ()
+    throttle_classes = ()
+    content_negotiation_class = _NoNegotiation
+
+    caller: int
+    fspiop: Headers
+    raw_body: bytes
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        http: HttpRequest = request._request
+        method = http.method or ""
+        if getattr(self, method.lower(), None) is None:
+            raise exceptions.MethodNotAllowed(method)
+        self.raw_body = _body_of(http)
+        meta = http.META
+
+        def header(name: str) -> str | None:
+            if name == "content-type":
+                return meta.get("CONTENT_TYPE") or None
+            value: str | None = meta.get("HTTP_" + name.upper().replace("-", "_"))
+            return value
+
+        self.fspiop = read_headers(method, self.resource, header, has_body=method in ("POST", "PUT", "PATCH"))
+        self.caller = authentication.participant_of(http, self.fspiop.source)
+        self._header = header
+
+    def get_exception_handler(self) -> Any:
+        return errors.exception_handler
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:
+        return errors.response_for(errors.as_fspiop(exc))
+
+    def read(self, kind: type[T]) -> T:
+        """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        return bodies.read(kind, self.raw_body)
+
+    def forwarded_headers(self) -> dict[str, str]:
+        """The headers that travel on with the message, as they came."""
+        found = {}
+        for name in FORWARDED:
+            value = self._header(name)
+            if value is not None:
+                found[name] = value
+        if self.request.method in ("PUT", "PATCH"):
+            found.pop("accept", None)
+        return found
+
+    @property
+    def content_version(self) -> str:
+        return str(self.fspiop.content_version) if self.fspiop.content_version else "1.1"
+
+    @property
+    def accepted_version(self) -> str:
+        return str(self.fspiop.accept_version) if self.fspiop.accept_version else self.content_version
+
+
+def _body_of(request: HttpRequest) -> bytes:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal()):
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length")
+    if int(length) > settings.MAX_BODY_BYTES:
+        raise FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {settings.MAX_BODY_BYTES} bytes")
+    return request.body
+
+
+def accepted() -> HttpResponse:
+    """202: the answer comes as a callback."""
+    return _empty(202)
+
+
+def taken() -> HttpResponse:
+    """200: a callback was taken."""
+    return _empty(200)
+
+
+def _empty(status: int) -> HttpResponse:
+    response = HttpResponse(status=status)
+    del response["Content-Type"]
+    response["Content-Length"] = "0"
+    return response
+
+
+class MayAdministrate(BasePermission):
+    """Django staff, or anybody where this deployment says so (the demo)."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        return settings.ADMINISTRATION_AUTH == "none" or bool(request.user and request.user.is_staff)
