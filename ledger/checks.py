@@ -1,0 +1,162 @@
+"""The invariants of the ledger as named SQL, each of which must return no row. Run by `manage.py check_ledger`.
+
+They run in one REPEATABLE READ, read-only transaction, so a hub at work can be checked.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection, transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    name: str
+    sentence: str
+    broken_rows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """An invariant that does not hold, and the first of the rows that show it."""
+
+    invariant: Invariant
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+MOST_ROWS = 20
+
+INVARIANTS = [
+    Invariant(
+        "books_balance",
+        "Per currency, all debits equal all credits.",
+        """SELECT currency, sum(posted_debits - posted_credits) AS difference FROM ledger_account
+           GROUP BY currency HAVING sum(posted_debits - posted_credits) <> 0""",
+    ),
+    Invariant(
+        "balances_are_the_sums_of_entries",
+        "Each account's stored sums are those of its entries.",
+        """SELECT a.id, a.posted_debits, coalesce(d.total, 0) AS entry_debits,
+                  a.posted_credits, coalesce(c.total, 0) AS entry_credits
+           FROM ledger_account a
+           LEFT JOIN (SELECT debit_account_id AS id, sum(amount) AS total FROM ledger_entry GROUP BY 1) d USING (id)
+           LEFT JOIN (SELECT credit_account_id AS id, sum(amount) AS total FROM ledger_entry GROUP BY 1) c USING (id)
+           WHERE a.posted_debits <> coalesce(d.total, 0) OR a.posted_credits <> coalesce(c.total, 0)""",
+    ),
+    Invariant(
+        "reservations_are_the_sums_of_reserved_transfers",
+        "What each account holds pending is what its reserved transfers and withdrawals add up to.",
+        """SELECT a.id, a.pending_debits, coalesce(t.total, 0) + coalesce(f.total, 0) AS reserved
+           FROM ledger_account a
+           LEFT JOIN (SELECT payer_account_id AS id, sum(amount) AS total FROM ledger_transfer
+                      WHERE state = 'RESERVED' GROUP BY 1) t USING (id)
+           LEFT JOIN (SELECT account_id AS id, sum(amount) AS total FROM ledger_fundsmovement
+                      WHERE state = 'RESERVED' GROUP BY 1) f USING (id)
+           WHERE a.pending_debits <> coalesce(t.total, 0) + coalesce(f.total, 0)""",
+    ),
+    Invariant(
+        "liquidity_is_never_negative",
+        "No SETTLEMENT account has given out more than it got.",
+        """SELECT id, posted_credits, posted_debits, pending_debits FROM ledger_account
+           WHERE type = 'SETTLEMENT' AND posted_credits < posted_debits + pending_debits""",
+    ),
+    Invariant(
+        "every_commit_has_its_entry",
+        "A transfer is COMMITTED exactly when one entry of its amount, accounts and currency is posted.",
+        """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
+           FROM (SELECT * FROM ledger_transfer WHERE state = 'COMMITTED') t
+           FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'TRANSFER') e ON e.transfer_id = t.transfer_id
+           WHERE t.transfer_id IS NULL OR e.transfer_id IS NULL OR t.amount <> e.amount OR t.currency <> e.currency
+              OR t.payer_account_id <> e.debit_account_id OR t.payee_account_id <> e.credit_account_id""",
+    ),
+    Invariant(
+        "every_movement_of_funds_has_its_entry",
+        "Funds in and out are COMMITTED exactly when their entry is posted.",
+        """SELECT coalesce(m.transfer_id, e.transfer_id) AS transfer_id, m.amount, e.amount AS posted
+           FROM (SELECT * FROM ledger_fundsmovement WHERE state = 'COMMITTED') m
+           FULL JOIN (SELECT * FROM ledger_entry WHERE kind IN ('FUNDS_IN', 'FUNDS_OUT')) e
+             ON e.transfer_id = m.transfer_id
+           WHERE m.transfer_id IS NULL OR e.transfer_id IS NULL OR m.amount <> e.amount OR m.kind <> e.kind""",
+    ),
+    Invariant(
+        "history_leads_to_the_state",
+        "A transfer's history has its present state once, and a reservation before every end of what was reserved.",
+        """SELECT t.transfer_id, t.state, h.states
+           FROM ledger_transfer t
+           LEFT JOIN (SELECT transfer_id, array_agg(state::text ORDER BY id) AS states
+                      FROM ledger_transferevent GROUP BY 1) h USING (transfer_id)
+           WHERE h.states IS DISTINCT FROM
+                 CASE WHEN t.payer_account_id IS NULL THEN ARRAY['ABORTED']
+                      WHEN t.state = 'RESERVED' THEN ARRAY['RESERVED']
+                      ELSE ARRAY['RESERVED', t.state::text] END""",
+    ),
+    Invariant(
+        "nothing_stays_reserved",
+        "What is past its expiration by more than ten seconds is not reserved.",
+        """SELECT transfer_id, expires_at FROM ledger_transfer
+           WHERE state = 'RESERVED' AND expires_at < clock_timestamp() - interval '10 seconds'""",
+    ),
+    Invariant(
+        "nothing_committed_late",
+        "No transfer was committed at or after its expiration.",
+        """SELECT transfer_id, expires_at, completed_at FROM ledger_transfer
+           WHERE state = 'COMMITTED' AND completed_at >= expires_at""",
+    ),
+    Invariant(
+        "every_commit_is_in_one_window",
+        "Each entry of a transfer is in a window, and in none that had closed before it.",
+        """SELECT e.id, e.transfer_id, e.window_id, w.last_entry_id
+           FROM ledger_entry e LEFT JOIN ledger_settlementwindow w ON w.id = e.window_id
+           WHERE e.kind = 'TRANSFER' AND (w.id IS NULL OR e.id > w.last_entry_id)""",
+    ),
+    Invariant(
+        "one_window_is_open",
+        "Exactly one settlement window is open.",
+        """SELECT count(*) AS open_windows FROM ledger_settlementwindow
+           WHERE state = 'OPEN' HAVING count(*) <> 1""",
+    ),
+    Invariant(
+        "everyone_is_told",
+        "Each reservation was sent or is queued to the payee, each end to the payer.",
+        """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
+                         UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
+           SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
+           WHERE t.payer_account_id IS NOT NULL AND NOT EXISTS
+                 (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'prepare' AND destination_id = t.payee_id)
+           UNION ALL
+           SELECT t.transfer_id, t.state, 'payer has no end' FROM ledger_transfer t
+           WHERE t.state <> 'RESERVED' AND NOT EXISTS
+                 (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'end-to-payer'
+                                     AND destination_id = t.payer_id)
+           UNION ALL
+           SELECT t.transfer_id, t.state, 'payee that waits has no end' FROM ledger_transfer t
+           WHERE t.state <> 'RESERVED' AND t.wants_patch AND NOT EXISTS
+                 (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'end-to-payee'
+                                     AND destination_id = t.payee_id)""",
+    ),
+    Invariant(
+        "nobody_is_told_what_did_not_happen",
+        "No message tells the end of a transfer that has not ended, nor forwards one that was never reserved.",
+        """WITH told AS (SELECT id, subject, kind FROM outbox_message
+                         UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
+           SELECT told.id, told.subject, told.kind, t.state
+           FROM told LEFT JOIN ledger_transfer t ON t.transfer_id = told.subject
+           WHERE (told.kind IN ('end-to-payer', 'end-to-payee') AND (t.state IS NULL OR t.state = 'RESERVED'))
+              OR (told.kind = 'prepare' AND (t.transfer_id IS NULL OR t.payer_account_id IS NULL))""",
+    ),
+]
+
+
+def find_breaks() -> list[Break]:
+    """Every invariant that does not hold now; an empty list is a sound ledger."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        breaks = []
+        for invariant in INVARIANTS:
+            cursor.execute(invariant.broken_rows)
+            rows = cursor.fetchmany(MOST_ROWS)
+            if rows:
+                breaks.append(Break(invariant, [column.name for column in cursor.description], rows))
+        return breaks

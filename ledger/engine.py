@@ -1,0 +1,193 @@
+"""Group commit: commands that arrive while a group is committing wait for company and are committed together.
+
+One transaction per group: load (locks) -> decide (pure) -> save -> append notices -> COMMIT. `submit` returns after
+the commit, so whoever answers a caller answers about something durable. A group of one takes the same way.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from datetime import timedelta
+from random import uniform
+
+import structlog
+from django.conf import settings
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
+from psycopg import errors as pg
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from ledger import metrics, store
+from ledger.decide import decide
+from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved
+from ledger.notices import notices_for
+
+log = structlog.get_logger("ledger")
+
+_ATTEMPTS = 5
+_AGAIN: tuple[type[Exception], ...] = (
+    store.LostRace,
+    pg.SerializationFailure,
+    pg.DeadlockDetected,
+    pg.LockNotAvailable,
+)
+
+
+def run(batch: Sequence[Command]) -> list[Outcome]:
+    """Decides and commits these commands as one transaction; an outcome each, in order. Retries what lost a race."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _run_once(batch)
+        except _AGAIN as error:
+            metrics.RETRIES.labels(type(error).__name__).inc()
+            if attempt == _ATTEMPTS:
+                raise
+            time.sleep(uniform(0, 0.01 * 2**attempt))
+    raise AssertionError("unreachable")
+
+
+def _run_once(batch: Sequence[Command]) -> list[Outcome]:
+    with transaction.atomic(durable=True):
+        snapshot = store.load(
+            batch, hub_name=settings.HUB_NAME, max_validity=timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+        )
+        outcomes = decide(batch, snapshot)
+        store.save(outcomes, snapshot)
+        notices = notices_for(outcomes, hub_name=settings.HUB_NAME, now=snapshot.now)
+        outbox.append(notices)
+    outbox.poke({notice.destination_id for notice in notices})
+    _tell_logs(outcomes)
+    return outcomes
+
+
+def _tell_logs(outcomes: Sequence[Outcome]) -> None:
+    metrics.BATCH_SIZE.observe(len(outcomes))
+    for outcome in outcomes:
+        kind = type(outcome).__name__.lower()
+        metrics.OUTCOMES.labels(kind).inc()
+        if isinstance(outcome, Reserved | Refused | Committed | Aborted):
+            t = outcome.transfer
+            log.info("transfer_" + kind, transfer=t.transfer_id, state=t.state, reason=t.reason)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    command: Command
+    outcome: "Future[Outcome]"
+
+
+class Engine:
+    """Collects the commands of this process's requests and runs them in groups, in a thread of its own."""
+
+    def __init__(self) -> None:
+        self._waiting: list[_Waiting] = []
+        self._arrived = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, command: Command) -> Outcome:
+        """The command's outcome, after the transaction that decided it is durable.
+
+        Raises FspiopError 2005 where too many wait, and 2003/2004 where the database did not answer: then the
+        outcome is unknown to the hub's caller, who asks again with the same message or by GET.
+        """
+        waiting = _Waiting(command, Future())
+        with self._arrived:
+            if len(self._waiting) >= settings.LEDGER_QUEUE:
+                metrics.SHED.inc()
+                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests wait; try again", http_status=503)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="ledger-engine", daemon=True)
+                self._thread.start()
+            self._waiting.append(waiting)
+            self._arrived.notify()
+        try:
+            return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
+        except FutureTimeout:
+            raise FspiopError(
+                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
+            ) from None
+
+    def _work(self) -> None:
+        while True:
+            group = self._next_group()
+            try:
+                self._settle(group)
+            except BaseException as error:  # the thread must live; whoever waits must hear
+                log.exception("engine_failed", size=len(group))
+                for waiting in group:
+                    if not waiting.outcome.done():
+                        waiting.outcome.set_exception(error)
+
+    def _next_group(self) -> list[_Waiting]:
+        with self._arrived:
+            while not self._waiting:
+                self._arrived.wait()
+            group = _take(self._waiting, settings.LEDGER_BATCH)
+        return group
+
+    def _settle(self, group: list[_Waiting]) -> None:
+        try:
+            outcomes = run([waiting.command for waiting in group])
+        except (OperationalError, InterfaceError, *_AGAIN) as error:
+            # The database is away, or the answer to COMMIT was lost: the outcome is unknown, and said to be so.
+            log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
+            _drop_connection()
+            self._tell_unknown(group)
+        except (DatabaseError, Exception):
+            if len(group) == 1:
+                log.exception("command_failed", transfer=group[0].command.transfer_id)
+                group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
+                return
+            # One bad command must not fail its company: each again, alone.
+            for waiting in group:
+                self._settle([waiting])
+        else:
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                waiting.outcome.set_result(outcome)
+
+    def _tell_unknown(self, group: list[_Waiting]) -> None:
+        for waiting in group:
+            waiting.outcome.set_exception(
+                FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger can not be reached; send it again")
+            )
+
+
+def _take(waiting: list[_Waiting], most: int) -> list[_Waiting]:
+    """The next group, taken off the list. A transfer is not prepared and ended in one group: `load` locks what is
+    there already, and a transfer that the same group reserves is not."""
+    group: list[_Waiting] = []
+    left: list[_Waiting] = []
+    prepared: set[str] = set()
+    for position, item in enumerate(waiting):
+        if len(group) == most:
+            left.extend(waiting[position:])
+            break
+        is_prepare = isinstance(item.command, Prepare)
+        if not is_prepare and item.command.transfer_id in prepared:
+            left.append(item)
+            continue
+        if is_prepare:
+            prepared.add(item.command.transfer_id)
+        group.append(item)
+    waiting[:] = left
+    return group
+
+
+def _drop_connection() -> None:
+    try:
+        connection.close()
+    except DatabaseError:
+        log.warning("connection_did_not_close")
+
+
+_engine = Engine()
+submit = _engine.submit

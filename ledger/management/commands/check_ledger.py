@@ -1,0 +1,35 @@
+"""manage.py check_ledger: says whether every invariant of the ledger holds; exit code 1 and the rows where one does not."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from rich.console import Console
+from rich.table import Table
+
+from hub.audit import trail
+from ledger import checks
+
+
+class Command(BaseCommand):
+    help = "Checks every invariant of the ledger and the audit trail's chain; exits 1 where one is broken."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = Console(file=self.stdout)
+        breaks = checks.find_breaks()
+        broken = {found.invariant.name for found in breaks}
+        for invariant in checks.INVARIANTS:
+            mark = "[red]BROKEN[/red]" if invariant.name in broken else "[green]ok[/green]    "
+            console.print(f"  {mark} {invariant.name}", highlight=False)
+        for found in breaks:
+            table = Table(*found.columns, title=f"{found.invariant.name}: {found.invariant.sentence}")
+            for row in found.rows:
+                table.add_row(*(str(value) for value in row))
+            console.print(table)
+        bad_entries = list(trail.broken_links())
+        for entry in bad_entries:
+            console.print(f"  [red]BROKEN[/red] audit entry {entry.pk} does not follow the one before it")
+        if breaks or bad_entries:
+            console.print(f"ledger: {len(breaks) + bool(bad_entries)} invariants broken", style="red")
+            sys.exit(1)
+        console.print(f"ledger: ok, {len(checks.INVARIANTS)} invariants hold", highlight=False)

@@ -1,0 +1,26 @@
+"""manage.py committed_transfers: every committed transfer, for the comparison with the participants' own books."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from fspiop.money import format_amount
+from ledger import queries
+
+
+class Command(BaseCommand):
+    help = "Lists every committed transfer; amounts in currency units, or with --json in ten-thousandths."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="a JSON array")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(list(queries.committed_transfers())))
+            return
+        for transfer in queries.committed_transfers():
+            self.stdout.write(
+                f"{transfer['transferId']}  {transfer['payer']} -> {transfer['payee']}  "
+                f"{format_amount(transfer['amount'])} {transfer['currency']}  window {transfer['window']}"
+            )

@@ -1,0 +1,189 @@
+"""What comes into the ledger and what came of it. Plain records: no Django, no behaviour.
+
+`amount` is a whole number of ten-thousandths of a currency unit; moments are aware datetimes.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from fspiop.errors import ErrorCode
+
+if TYPE_CHECKING:
+    from ledger.snapshot import TransferState
+
+
+@dataclass(slots=True)
+class Wire:
+    """A message as it came: passed on byte for byte, and kept as evidence."""
+
+    body: bytes
+    headers: dict[str, str]
+    version: str  # the content type's, such as "1.1"
+
+
+@dataclass(slots=True)
+class Prepare:
+    """POST /transfers: the payer asks to reserve."""
+
+    transfer_id: str
+    source_id: int
+    payer: str
+    payee: str
+    currency: str
+    amount: int
+    condition: str
+    expires_at: datetime
+    digest: bytes
+    wire: Wire
+
+
+@dataclass(slots=True)
+class Fulfil:
+    """PUT /transfers/{ID}: the payee accepts. `wants_patch` where it answered RESERVED and waits for the end."""
+
+    transfer_id: str
+    source_id: int
+    destination: str | None
+    fulfilment: str | None
+    completed_at: datetime | None
+    wants_patch: bool
+    digest: bytes
+    wire: Wire
+
+
+@dataclass(slots=True)
+class Reject:
+    """PUT /transfers/{ID}/error: the payee refuses."""
+
+    transfer_id: str
+    source_id: int
+    error_code: str
+    error_description: str
+    digest: bytes
+    wire: Wire
+
+
+@dataclass(slots=True)
+class Expire:
+    """The tick found a reservation past its time."""
+
+    transfer_id: str
+
+
+Command = Prepare | Fulfil | Reject | Expire
+
+
+class Refusal(Enum):
+    """Why a transfer was not reserved, or a message about it not obeyed. Each reads as a sentence."""
+
+    ID_WAS_USED_WITH_OTHER_CONTENT = "ID_WAS_USED_WITH_OTHER_CONTENT"
+    PAYER_IS_NOT_ACTIVE = "PAYER_IS_NOT_ACTIVE"
+    PAYEE_IS_UNKNOWN = "PAYEE_IS_UNKNOWN"
+    PAYEE_IS_NOT_ACTIVE = "PAYEE_IS_NOT_ACTIVE"
+    PAYER_AND_PAYEE_ARE_THE_SAME = "PAYER_AND_PAYEE_ARE_THE_SAME"
+    PAYER_HAS_NO_ACTIVE_ACCOUNT = "PAYER_HAS_NO_ACTIVE_ACCOUNT"
+    PAYEE_HAS_NO_ACTIVE_ACCOUNT = "PAYEE_HAS_NO_ACTIVE_ACCOUNT"
+    EXPIRED_ON_ARRIVAL = "EXPIRED_ON_ARRIVAL"
+    EXPIRES_TOO_LATE = "EXPIRES_TOO_LATE"
+    LIQUIDITY = "LIQUIDITY"
+    NDC = "NDC"
+    # about a transfer that was reserved
+    EXPIRED = "EXPIRED"
+    REJECTED_BY_PAYEE = "REJECTED_BY_PAYEE"
+    FULFILMENT_DOES_NOT_MATCH = "FULFILMENT_DOES_NOT_MATCH"
+    FULFILMENT_NAMES_ANOTHER_PAYER = "FULFILMENT_NAMES_ANOTHER_PAYER"
+    ALREADY_ENDED = "ALREADY_ENDED"
+
+
+# What each is on the wire: error code and the description's detail.
+WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
+    Refusal.ID_WAS_USED_WITH_OTHER_CONTENT: (ErrorCode.MODIFIED_REQUEST, "this ID was used with other content"),
+    Refusal.PAYER_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payerFsp is inactive"),
+    Refusal.PAYEE_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant payeeFsp was not found"),
+    Refusal.PAYEE_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payeeFsp is inactive"),
+    Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: (ErrorCode.VALIDATION_ERROR, "payerFsp and payeeFsp are the same"),
+    Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: (
+        ErrorCode.VALIDATION_ERROR,
+        "Participant payerFsp has no active account in this currency",
+    ),
+    Refusal.PAYEE_HAS_NO_ACTIVE_ACCOUNT: (
+        ErrorCode.VALIDATION_ERROR,
+        "Participant payeeFsp has no active account in this currency",
+    ),
+    Refusal.EXPIRED_ON_ARRIVAL: (ErrorCode.TRANSFER_EXPIRED, "expiration is not in the future"),
+    Refusal.EXPIRES_TOO_LATE: (ErrorCode.VALIDATION_ERROR, "expiration is further away than this scheme allows"),
+    Refusal.LIQUIDITY: (ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, ""),
+    Refusal.NDC: (ErrorCode.PAYER_LIMIT_ERROR, "net debit cap"),
+    Refusal.EXPIRED: (ErrorCode.TRANSFER_EXPIRED, ""),
+    Refusal.REJECTED_BY_PAYEE: (ErrorCode.PAYEE_REJECTION, ""),
+    Refusal.FULFILMENT_DOES_NOT_MATCH: (ErrorCode.VALIDATION_ERROR, "invalid fulfilment"),
+    Refusal.FULFILMENT_NAMES_ANOTHER_PAYER: (
+        ErrorCode.VALIDATION_ERROR,
+        "FSPIOP-Destination does not match the payer of the transfer",
+    ),
+    Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
+}
+
+
+@dataclass(slots=True)
+class Reserved:
+    """The payer's position holds the amount; the payee is to be asked."""
+
+    command: Prepare
+    transfer: "TransferState"
+
+
+@dataclass(slots=True)
+class Refused:
+    """The prepare was refused, and is stored so that a resend is refused alike."""
+
+    command: Prepare
+    transfer: "TransferState"
+
+
+@dataclass(slots=True)
+class Committed:
+    command: Fulfil
+    transfer: "TransferState"
+
+
+@dataclass(slots=True)
+class Aborted:
+    command: Fulfil | Reject | Expire
+    transfer: "TransferState"
+
+
+@dataclass(slots=True)
+class Repeated:
+    """The same message again: its outcome is told again, nothing changes."""
+
+    command: Prepare | Fulfil | Reject
+    transfer: "TransferState"
+
+
+@dataclass(slots=True)
+class NotObeyed:
+    """The message came from one who may send it, and changes nothing; the sender is told why by an error callback."""
+
+    command: Prepare | Fulfil | Reject
+    transfer: "TransferState"
+    refusal: Refusal
+
+
+@dataclass(slots=True)
+class Unknown:
+    """There is no such transfer, or it is none of the sender's business: both get the same answer."""
+
+    command: Fulfil | Reject | Expire
+
+
+@dataclass(slots=True)
+class Ignored:
+    """Nothing to do and nobody to tell, such as an expiry that another process already carried out."""
+
+    command: Fulfil | Reject | Expire
+
+
+Outcome = Reserved | Refused | Committed | Aborted | Repeated | NotObeyed | Unknown | Ignored

@@ -1,0 +1,303 @@
+"""The ledger's tables: columns and constraints, no behaviour. The hot path's statements are in `ledger.store`.
+
+Amounts are whole ten-thousandths of a currency unit. Sums are numeric: nine of the largest amounts overflow a bigint.
+"""
+
+import pgtrigger
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from hub.participants.models import Participant
+from ledger.states import TERMINAL, State
+
+_SUM = {"max_digits": 38, "decimal_places": 0}
+
+
+class SettlementWindow(models.Model):
+    """A span of commits that is settled together. One is open always; each entry of a transfer is in exactly one."""
+
+    class State(models.TextChoices):
+        OPEN = "OPEN"
+        CLOSED = "CLOSED"
+        PENDING_SETTLEMENT = "PENDING_SETTLEMENT"
+        SETTLED = "SETTLED"
+        ABORTED = "ABORTED"
+
+    state = models.CharField(max_length=20, choices=State, default=State.OPEN)
+    reason = models.CharField(max_length=512, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+    # The last entry that existed when it closed: an entry of this window with a higher id came too late.
+    last_entry_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["state"], condition=Q(state="OPEN"), name="one_window_is_open"),
+            models.CheckConstraint(
+                condition=Q(state="OPEN") | Q(closed_at__isnull=False, last_entry_id__isnull=False),
+                name="a_window_that_is_not_open_says_where_it_ended",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"window {self.pk} {self.state}"
+
+
+class Account(models.Model):
+    class Type(models.TextChoices):
+        POSITION = "POSITION"
+        SETTLEMENT = "SETTLEMENT"
+        INTERCHANGE_FEE = "INTERCHANGE_FEE"
+        INTERCHANGE_FEE_SETTLEMENT = "INTERCHANGE_FEE_SETTLEMENT"
+        HUB_RECONCILIATION = "HUB_RECONCILIATION"
+        HUB_MULTILATERAL_SETTLEMENT = "HUB_MULTILATERAL_SETTLEMENT"
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="accounts")
+    currency = models.CharField(max_length=3)
+    type = models.CharField(max_length=32, choices=Type)
+    is_active = models.BooleanField(default=False)
+    posted_debits = models.DecimalField(default=0, **_SUM)
+    posted_credits = models.DecimalField(default=0, **_SUM)
+    pending_debits = models.DecimalField(default=0, **_SUM)
+    # Of POSITION accounts: how far the position may rise, and at how many per cent of it an alarm is due.
+    net_debit_cap = models.BigIntegerField(null=True)
+    alarm_percentage = models.PositiveSmallIntegerField(default=10)
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["participant", "currency", "type"], name="one_account_of_each_type_per_participant_and_currency"
+            ),
+            # What an entry's (account, currency) references: an entry can not mix currencies.
+            models.UniqueConstraint(fields=["id", "currency"], name="an_account_has_one_currency"),
+            models.CheckConstraint(
+                condition=Q(posted_debits__gte=0, posted_credits__gte=0), name="posted_sums_are_not_negative"
+            ),
+            models.CheckConstraint(condition=Q(pending_debits__gte=0), name="a_reservation_sum_is_not_negative"),
+            models.CheckConstraint(
+                condition=~Q(type="SETTLEMENT")
+                | Q(posted_credits__gte=F("posted_debits") + F("pending_debits")),
+                name="liquidity_is_never_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(net_debit_cap__isnull=True) | Q(net_debit_cap__gte=0), name="a_cap_is_not_negative"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="an_account_keeps_its_identity",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition(
+                    "OLD.participant_id <> NEW.participant_id OR OLD.currency <> NEW.currency OR OLD.type <> NEW.type"
+                    " OR OLD.posted_debits > NEW.posted_debits OR OLD.posted_credits > NEW.posted_credits"
+                ),
+                func="RAISE EXCEPTION 'an account keeps its owner, currency and type, and its sums only grow'"
+                " USING ERRCODE = 'check_violation';",
+            ),
+            pgtrigger.Protect(name="an_account_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.participant} {self.currency} {self.type}"
+
+
+class Transfer(models.Model):
+    """One transfer, decided when it arrived. What was refused is stored too, so that a resend is refused alike."""
+
+    transfer_id = models.CharField(max_length=36, primary_key=True)
+    payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
+    payee_name = models.CharField(max_length=32)
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField()
+    state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
+    reason = models.CharField(max_length=40, null=True)
+    error_code = models.CharField(max_length=4, null=True)
+    error_description = models.CharField(max_length=128, null=True)
+    condition = models.CharField(max_length=48)
+    fulfilment = models.CharField(max_length=48, null=True)
+    expires_at = models.DateTimeField()
+    version = models.CharField(max_length=4)
+    digest = models.BinaryField(max_length=32)
+    fulfil_digest = models.BinaryField(max_length=32, null=True)
+    fulfil_version = models.CharField(max_length=4, null=True)
+    wants_patch = models.BooleanField(default=False)
+    payer_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
+    )
+    payee_account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
+    )
+    received_at = models.DateTimeField(db_default=Now())
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["received_at"]
+        indexes = [
+            # the sweep for what is past its time
+            models.Index(fields=["expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_expiry"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="a_transfer_is_of_a_positive_amount"),
+            models.CheckConstraint(
+                condition=Q(state="ABORTED", payer_account__isnull=True)
+                | Q(payee__isnull=False, payer_account__isnull=False, payee_account__isnull=False),
+                name="what_was_reserved_names_both_accounts",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="COMMITTED") | Q(fulfilment__isnull=False, fulfil_digest__isnull=False),
+                name="a_committed_transfer_has_its_fulfilment",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="RESERVED", completed_at__isnull=True) | Q(completed_at__isnull=False),
+                name="a_transfer_that_ended_says_when",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="ABORTED") | Q(reason__isnull=False, error_code__isnull=False),
+                name="an_aborted_transfer_says_why",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="COMMITTED") | Q(completed_at__lt=F("expires_at")),
+                name="what_is_late_never_commits",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_transfer_moves_only_along_its_states",
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF TG_OP = 'INSERT' THEN
+                        IF NEW.state NOT IN ('RESERVED', 'ABORTED') THEN
+                            RAISE EXCEPTION 'transfer %% can not begin as %%', NEW.transfer_id, NEW.state
+                                USING ERRCODE = 'check_violation';
+                        END IF;
+                    ELSIF OLD.state <> 'RESERVED' OR NEW.state NOT IN ('COMMITTED', 'ABORTED') THEN
+                        RAISE EXCEPTION 'transfer %% can not go from %% to %%', OLD.transfer_id, OLD.state, NEW.state
+                            USING ERRCODE = 'check_violation';
+                    ELSIF (NEW.transfer_id, NEW.payer_id, NEW.payee_id, NEW.currency, NEW.amount, NEW.condition,
+                           NEW.expires_at, NEW.digest, NEW.payer_account_id, NEW.payee_account_id)
+                        IS DISTINCT FROM
+                          (OLD.transfer_id, OLD.payer_id, OLD.payee_id, OLD.currency, OLD.amount, OLD.condition,
+                           OLD.expires_at, OLD.digest, OLD.payer_account_id, OLD.payee_account_id) THEN
+                        RAISE EXCEPTION 'the terms of transfer %% do not change', OLD.transfer_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """.replace("%%", "%"),
+            ),
+            pgtrigger.Protect(name="a_transfer_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return self.transfer_id
+
+
+class TransferEvent(models.Model):
+    """A transfer's history, only ever added to, with the message that moved it as evidence."""
+
+    transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
+    state = models.CharField(max_length=9)
+    reason = models.CharField(max_length=40, null=True)
+    at = models.DateTimeField()
+    body = models.BinaryField(null=True)
+    headers = models.JSONField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # Each state at most once, and one end: with the order of ids, the whole of what may happen.
+            models.UniqueConstraint(
+                fields=["transfer"], condition=Q(state="RESERVED"), name="a_transfer_is_reserved_once"
+            ),
+            models.UniqueConstraint(
+                fields=["transfer"],
+                condition=Q(state__in=sorted(state.value for state in TERMINAL)),
+                name="a_transfer_ends_once",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="history_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id} {self.state}"
+
+
+class Entry(models.Model):
+    """One movement, both legs in one row, so the books balance by construction. Only ever added.
+
+    Its id is drawn under the accounts' locks: the order of ids is the order of commits on any one account.
+    """
+
+    class Kind(models.TextChoices):
+        TRANSFER = "TRANSFER"
+        FUNDS_IN = "FUNDS_IN"
+        FUNDS_OUT = "FUNDS_OUT"
+
+    kind = models.CharField(max_length=16, choices=Kind)
+    debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits", db_constraint=False)
+    credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField()
+    # The transfer, or the movement of funds, that posted it.
+    transfer_id = models.CharField(max_length=36)
+    window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, null=True, related_name="entries")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "entries"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["transfer_id", "kind"], name="one_entry_of_each_kind_per_transfer"
+            ),
+            models.CheckConstraint(condition=Q(amount__gt=0), name="an_entry_is_of_a_positive_amount"),
+            models.CheckConstraint(
+                condition=~Q(debit_account=F("credit_account")), name="an_entry_is_between_two_accounts"
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="TRANSFER") | Q(window__isnull=False), name="a_commit_is_in_a_window"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="entries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.transfer_id}"
+
+
+class FundsMovement(models.Model):
+    """Funds in, or the two-step funds out, of a participant's SETTLEMENT account."""
+
+    class Kind(models.TextChoices):
+        FUNDS_IN = "FUNDS_IN"
+        FUNDS_OUT = "FUNDS_OUT"
+
+    transfer_id = models.CharField(max_length=36, primary_key=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="funds_movements")
+    kind = models.CharField(max_length=16, choices=Kind)
+    amount = models.BigIntegerField()
+    state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
+    reason = models.CharField(max_length=512)
+    external_reference = models.CharField(max_length=512, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(amount__gt=0), name="a_movement_of_funds_is_of_a_positive_amount"),
+            models.CheckConstraint(
+                condition=~Q(kind="FUNDS_IN") | Q(state="COMMITTED"), name="funds_in_are_there_at_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.transfer_id}"

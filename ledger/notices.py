@@ -1,0 +1,217 @@
+"""Who must be told what: each outcome's callbacks. Pure.
+
+What a DFSP wrote is passed on byte for byte with its signature; what the hub itself says is made here and signed
+on its way out (`signed_by_hub`). The states, codes and receivers: FSPIOP API v1.1, sections 6.7.2 to 6.7.5.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from fspiop import strictjson, time, versions
+from fspiop.errors import ErrorCode, error_body
+from hub.outbox.messages import Outgoing
+from ledger.messages import (
+    WIRE,
+    Aborted,
+    Committed,
+    Fulfil,
+    NotObeyed,
+    Outcome,
+    Prepare,
+    Reject,
+    Repeated,
+    Reserved,
+    Refused,
+    Wire,
+)
+from ledger.snapshot import TransferState
+from ledger.states import TERMINAL, State
+
+
+def notices_for(outcomes: Iterable[Outcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
+    """The messages that these outcomes cause, in the order in which they came to be."""
+    hub = _HubVoice(hub_name, time.http_date(now))
+    messages: list[Outgoing] = []
+    for outcome in outcomes:
+        messages.extend(_notices(outcome, hub))
+    return messages
+
+
+def _notices(outcome: Outcome, hub: "_HubVoice") -> list[Outgoing]:
+    match outcome:
+        case Reserved(command, t):
+            assert t.payee_id is not None
+            return [_forward(command.wire, t, t.payee_id, t.payee, "POST", "/transfers", "prepare")]
+        case Refused(_, t):
+            return [hub.error_to_payer(t)]
+        case Committed(command, t):
+            return _committed(command, t, hub)
+        case Aborted(command, t):
+            return _aborted(command, t, hub)
+        case Repeated(Prepare(), t):
+            return [hub.state_to_payer(t)]
+        case Repeated(_, t):
+            return [hub.end_to_payee(t)]
+        case NotObeyed(command, t, refusal):
+            error, detail = WIRE[refusal]
+            description = f"{error.text} - {detail}" if detail else error.text
+            if isinstance(command, Prepare):
+                return [
+                    hub.error(t, command.source_id, command.payer, command.wire.version, error.code, description)
+                ]
+            notices = [hub.error(t, command.source_id, t.payee, command.wire.version, error.code, description)]
+            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
+            if isinstance(command, Fulfil) and command.wants_patch:
+                notices.append(hub.patch(t, command.wire.version))
+            return notices
+        case _:
+            return []
+
+
+def _committed(command: Fulfil, t: TransferState, hub: "_HubVoice") -> list[Outgoing]:
+    if not command.wants_patch:
+        return [_forward(command.wire, t, t.payer_id, t.payer, "PUT", f"/transfers/{t.transfer_id}", "end-to-payer")]
+    return [hub.state_to_payer(t), hub.patch(t, command.wire.version)]
+
+
+def _aborted(command: object, t: TransferState, hub: "_HubVoice") -> list[Outgoing]:
+    if isinstance(command, Reject):
+        path = f"/transfers/{t.transfer_id}/error"
+        return [_forward(command.wire, t, t.payer_id, t.payer, "PUT", path, "end-to-payer")]
+    return [hub.error_to_payer(t), hub.end_to_payee(t)]
+
+
+def _forward(
+    wire: Wire, t: TransferState, destination_id: int, destination: str, method: str, path: str, kind: str
+) -> Outgoing:
+    headers = dict(wire.headers)
+    headers.setdefault("fspiop-destination", destination)
+    return Outgoing(
+        destination_id=destination_id,
+        method=method,
+        path=path,
+        headers=headers,
+        body=wire.body,
+        subject=t.transfer_id,
+        kind=kind,
+        signed_by_hub=False,
+    )
+
+
+class _HubVoice:
+    """What the hub says in its own name at one moment."""
+
+    def __init__(self, name: str, date: str) -> None:
+        self.name = name
+        self.date = date
+
+    def state_to_payer(self, t: TransferState) -> Outgoing:
+        """The transfer's state, as the answer to GET /transfers/{ID} says it."""
+        path = f"/transfers/{t.transfer_id}"
+        kind = "end-to-payer" if t.state in TERMINAL else "state"
+        return self.say(t.transfer_id, t.payer_id, t.payer, "PUT", path, t.version, state_body(t), kind)
+
+    def error_to_payer(self, t: TransferState) -> Outgoing:
+        return self.error(t, t.payer_id, t.payer, t.version, *_error_of(t), kind="end-to-payer")
+
+    def end_to_payee(self, t: TransferState) -> Outgoing:
+        """The end told to the payee: PATCH where it answered RESERVED, else the error, or the committed state."""
+        assert t.payee_id is not None
+        version = t.fulfil_version or t.version
+        if t.wants_patch:
+            return self.patch(t, version)
+        if t.state is State.ABORTED:
+            return self.error(t, t.payee_id, t.payee, version, *_error_of(t), kind="end-to-payee")
+        path = f"/transfers/{t.transfer_id}"
+        return self.say(t.transfer_id, t.payee_id, t.payee, "PUT", path, version, state_body(t), "end-to-payee")
+
+    def patch(self, t: TransferState, version: str) -> Outgoing:
+        """FSPIOP API v1.1, section 6.7.3: the end of a transfer that the payee answered with RESERVED."""
+        assert t.payee_id is not None
+        body = state_body(t)
+        body.pop("fulfilment", None)
+        path = f"/transfers/{t.transfer_id}"
+        return self.say(t.transfer_id, t.payee_id, t.payee, "PATCH", path, version, body, "end-to-payee")
+
+    def error(
+        self,
+        t: TransferState,
+        to_id: int,
+        to: str,
+        version: str,
+        code: str,
+        description: str,
+        *,
+        kind: str = "refusal",
+    ) -> Outgoing:
+        body: dict[str, object] = dict(error_body(code, description))
+        path = f"/transfers/{t.transfer_id}/error"
+        return self.say(t.transfer_id, to_id, to, "PUT", path, version, body, kind)
+
+    def say(
+        self,
+        transfer_id: str,
+        to_id: int,
+        to: str,
+        method: str,
+        path: str,
+        version: str,
+        body: dict[str, object],
+        kind: str,
+    ) -> Outgoing:
+        return Outgoing(
+            destination_id=to_id,
+            method=method,
+            path=path,
+            headers={
+                "content-type": versions.content_type("transfers", version),
+                "date": self.date,
+                "fspiop-source": self.name,
+                "fspiop-destination": to,
+            },
+            body=strictjson.canonical(body),
+            subject=transfer_id,
+            kind=kind,
+            signed_by_hub=True,
+        )
+
+
+def _error_of(t: TransferState) -> tuple[str, str]:
+    return t.error_code or ErrorCode.SERVER_ERROR.code, t.error_description or ErrorCode.SERVER_ERROR.text
+
+
+def state_body(t: TransferState) -> dict[str, object]:
+    """The body of PUT /transfers/{ID} for this state (FSPIOP API v1.1, table 27); an abort says its cause."""
+    body: dict[str, object] = {"transferState": t.state.value}
+    if t.completed_at is not None:
+        body["completedTimestamp"] = time.format_datetime(t.completed_at)
+    if t.state is State.COMMITTED and t.fulfilment is not None:
+        body["fulfilment"] = t.fulfilment
+    if t.state is State.ABORTED:
+        code, description = _error_of(t)
+        cause = f"{code}: {description}"[:128]
+        body["extensionList"] = {"extension": [{"key": "cause", "value": cause}]}
+    return body
+
+
+def state_answer(
+    t: TransferState, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime
+) -> Outgoing:
+    """The answer to GET /transfers/{ID} by its payer or payee. The payee wrote the fulfilment and may see it."""
+    hub = _HubVoice(hub_name, time.http_date(now))
+    return hub.say(
+        t.transfer_id, asker_id, asker, "PUT", f"/transfers/{t.transfer_id}", version, state_body(t), "state"
+    )
+
+
+def unknown_answer(
+    transfer_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime, is_known: bool
+) -> Outgoing:
+    """The answer to GET /transfers/{ID} of a transfer that is not there, or is between others."""
+    hub = _HubVoice(hub_name, time.http_date(now))
+    error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
+    description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
+    body: dict[str, object] = dict(error_body(error.code, description))
+    return hub.say(
+        transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}/error", version, body, "state"
+    )

@@ -1,0 +1,86 @@
+"""Reads of the ledger for people, reports and other apps. Amounts are whole ten-thousandths."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from hub.participants.models import Participant
+from ledger.models import Account, Entry
+
+
+def value_of(account: Account) -> int:
+    """What the administration API calls an account's value: debits less credits, with what is reserved.
+
+    A positive POSITION is owed to the scheme; a negative SETTLEMENT is money held.
+    """
+    return int(account.posted_debits - account.posted_credits + account.pending_debits)
+
+
+def accounts_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
+    accounts = Account.objects.filter(participant=participant).order_by("id")
+    return accounts.filter(currency=currency) if currency else accounts
+
+
+def positions_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
+    return accounts_of(participant, currency).filter(type=Account.Type.POSITION)
+
+
+@dataclass(frozen=True, slots=True)
+class NetPosition:
+    """What a participant owes (above 0) or is owed (below 0) for a window's commits."""
+
+    participant: str
+    currency: str
+    sent: int
+    received: int
+
+    @property
+    def net(self) -> int:
+        return self.sent - self.received
+
+
+_NETS = """
+    SELECT p.name, a.currency, sum(legs.sent)::bigint, sum(legs.received)::bigint
+    FROM (SELECT debit_account_id AS account_id, amount AS sent, 0 AS received FROM ledger_entry
+          WHERE window_id = %(window)s
+          UNION ALL
+          SELECT credit_account_id, 0, amount FROM ledger_entry WHERE window_id = %(window)s) legs
+    JOIN ledger_account a ON a.id = legs.account_id
+    JOIN participants_participant p ON p.id = a.participant_id
+    GROUP BY p.name, a.currency ORDER BY a.currency, p.name
+"""
+
+
+def net_positions(window_id: int) -> list[NetPosition]:
+    """Each participant's net of a window, by currency; they sum to zero in each currency."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NETS, {"window": window_id})
+        return [NetPosition(*row) for row in cursor.fetchall()]
+
+
+def committed_transfers() -> Iterator[dict[str, Any]]:
+    """Every committed transfer, in the order of commits: for the comparison with the participants' own books."""
+    entries = (
+        Entry.objects.filter(kind=Entry.Kind.TRANSFER)
+        .order_by("id")
+        .values_list(
+            "transfer_id",
+            "debit_account__participant__name",
+            "credit_account__participant__name",
+            "amount",
+            "currency",
+            "window_id",
+        )
+    )
+    for transfer_id, payer, payee, amount, currency, window_id in entries.iterator(chunk_size=2000):
+        yield {
+            "transferId": transfer_id,
+            "payer": payer,
+            "payee": payee,
+            "amount": amount,
+            "currency": currency,
+            "window": window_id,
+        }

@@ -1,0 +1,293 @@
+"""What happens rarely in the ledger: accounts, caps, funds in and out. Plain ORM, locks in the one order.
+
+Every change of a SETTLEMENT account holds the lock of its POSITION account first: reservations are held against the
+cover while they have that lock.
+"""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from fspiop import money
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from hub.audit import record
+from hub.participants import services as participants
+from hub.participants.models import Participant
+from ledger import store
+from ledger.models import Account, Entry, FundsMovement, SettlementWindow
+from ledger.notices import state_answer, unknown_answer
+
+_HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
+
+
+def ensure_open_window() -> SettlementWindow:
+    """The open settlement window; makes the scheme's first one."""
+    window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
+    return window or SettlementWindow.objects.create()
+
+
+@transaction.atomic
+def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
+    """An account of the hub's own in a currency; active at once."""
+    if account_type not in _HUB_TYPES:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
+    account = _open(participants.hub(), currency, account_type, is_active=True)
+    record("account_opened", subject=settings.HUB_NAME, actor=actor, after={"type": account_type, "currency": currency})
+    return account
+
+
+@transaction.atomic
+def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
+    """A participant with inactive accounts in a currency; again with another currency adds that currency."""
+    if Account.objects.filter(participant__is_hub=True, currency=currency, type__in=_HUB_TYPES).count() < 2:
+        raise FspiopError(
+            ErrorCode.ADD_PARTY_INFO_ERROR, f"Hub reconciliation or settlement account for {currency} does not exist"
+        )
+    participant = Participant.objects.filter(name=name, is_hub=False).first()
+    if participant is not None and participant.accounts.filter(currency=currency).exists():
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "Participant currency has already been registered")
+    participant = participant or participants.create(name=name, is_proxy=is_proxy, actor=actor)
+    for account_type in (Account.Type.POSITION, Account.Type.SETTLEMENT):
+        _open(participant, currency, account_type, is_active=False)
+    record("currency_added", subject=name, actor=actor, after={"currency": currency})
+    return participant
+
+
+def _open(participant: Participant, currency: str, account_type: str, *, is_active: bool) -> Account:
+    if currency not in money.CURRENCIES:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"currency: {currency} is not an ISO 4217 code")
+    try:
+        with transaction.atomic():
+            return Account.objects.create(
+                participant=participant, currency=currency, type=account_type, is_active=is_active
+            )
+    except IntegrityError:
+        raise FspiopError(
+            ErrorCode.ADD_PARTY_INFO_ERROR, f"{account_type} account in {currency} has already been registered"
+        ) from None
+
+
+def _lock_pair(participant: Participant, currency: str) -> tuple[Account, Account]:
+    """The POSITION and SETTLEMENT accounts of a participant, locked by id."""
+    accounts = {
+        account.type: account
+        for account in Account.objects.select_for_update(no_key=True)
+        .filter(participant=participant, currency=currency)
+        .order_by("id")
+    }
+    try:
+        return accounts[Account.Type.POSITION], accounts[Account.Type.SETTLEMENT]
+    except KeyError:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{participant.name} has no accounts in {currency}") from None
+
+
+@transaction.atomic
+def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
+    """The first net debit cap; activates the accounts. A second time is refused, as the reference does."""
+    position, settlement = _lock_pair(participant, currency)
+    if position.net_debit_cap is not None:
+        raise FspiopError(
+            ErrorCode.INTERNAL_SERVER_ERROR, "Participant Limit or Initial Position already set", http_status=500
+        )
+    position.net_debit_cap = ndc
+    position.is_active = settlement.is_active = True
+    position.save(update_fields=["net_debit_cap", "is_active"])
+    settlement.save(update_fields=["is_active"])
+    record("ndc_set", subject=participant.name, actor=actor, after={"currency": currency, "ndc": ndc})
+
+
+@transaction.atomic
+def change_ndc(
+    participant: Participant, *, currency: str, ndc: int, alarm_percentage: int | None, actor: str
+) -> Account:
+    """A new net debit cap. Below the present position it only blocks new reservations."""
+    position, _ = _lock_pair(participant, currency)
+    if position.net_debit_cap is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{participant.name} has no limit in {currency} yet")
+    before = {"ndc": position.net_debit_cap, "alarmPercentage": position.alarm_percentage}
+    position.net_debit_cap = ndc
+    if alarm_percentage is not None:
+        position.alarm_percentage = alarm_percentage
+    position.changed_at = datetime.now(UTC)
+    position.save(update_fields=["net_debit_cap", "alarm_percentage", "changed_at"])
+    after = {"currency": currency, "ndc": ndc, "alarmPercentage": position.alarm_percentage}
+    record("ndc_changed", subject=participant.name, actor=actor, before=before, after=after)
+    return position
+
+
+@transaction.atomic
+def set_account_active(account: Account, *, is_active: bool, actor: str) -> Account:
+    """Enables or disables a POSITION account."""
+    if account.type != Account.Type.POSITION:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "Only position account update is permitted")
+    account = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    before, account.is_active = account.is_active, is_active
+    account.save(update_fields=["is_active"])
+    record(
+        "account_enabled" if is_active else "account_disabled",
+        subject=account.participant.name,
+        actor=actor,
+        before={"isActive": before},
+        after={"isActive": is_active, "currency": account.currency},
+    )
+    return account
+
+
+def _settlement_pair(account: Account) -> tuple[Account, Account]:
+    if account.type != Account.Type.SETTLEMENT:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Account is not a SETTLEMENT account")
+    _, settlement = _lock_pair(account.participant, account.currency)
+    if not settlement.is_active:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "Account is currently set inactive")
+    try:
+        reconciliation = Account.objects.select_for_update(no_key=True).get(
+            participant__is_hub=True, currency=account.currency, type=Account.Type.HUB_RECONCILIATION
+        )
+    except Account.DoesNotExist:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"the hub has no account in {account.currency}") from None
+    return settlement, reconciliation
+
+
+def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: int) -> None:
+    now = datetime.now(UTC)
+    Account.objects.filter(pk=debit.pk).update(posted_debits=F("posted_debits") + amount, changed_at=now)
+    Account.objects.filter(pk=credit.pk).update(posted_credits=F("posted_credits") + amount, changed_at=now)
+    Entry.objects.create(
+        kind=kind,
+        debit_account=debit,
+        credit_account=credit,
+        currency=debit.currency,
+        amount=amount,
+        transfer_id=transfer_id,
+    )
+
+
+def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
+    """Whether this movement was recorded before; refuses one that differs under the same id."""
+    before = FundsMovement.objects.filter(pk=transfer_id).first()
+    if before is None:
+        return False
+    if (before.account_id, before.kind, before.amount) != (account.pk, kind, amount):
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "transferId: was used with other content")
+    return True
+
+
+@transaction.atomic
+def record_funds_in(
+    account: Account, *, transfer_id: str, amount: int, reason: str, external_reference: str, actor: str
+) -> None:
+    """Money arrived at the settlement bank: the participant's cover grows by `amount`. The same id again is no other."""
+    settlement, reconciliation = _settlement_pair(account)
+    if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
+        return
+    FundsMovement.objects.create(
+        transfer_id=transfer_id,
+        account=settlement,
+        kind=FundsMovement.Kind.FUNDS_IN,
+        amount=amount,
+        state="COMMITTED",
+        reason=reason,
+        external_reference=external_reference,
+        completed_at=datetime.now(UTC),
+    )
+    _post(Entry.Kind.FUNDS_IN, transfer_id, reconciliation, settlement, amount)
+    record(
+        "funds_in",
+        subject=account.participant.name,
+        actor=actor,
+        after={"transferId": transfer_id, "amount": amount, "currency": account.currency, "reason": reason},
+    )
+
+
+@transaction.atomic
+def prepare_funds_out(
+    account: Account, *, transfer_id: str, amount: int, reason: str, external_reference: str, actor: str
+) -> None:
+    """Reserves a withdrawal: only what no position and no reservation leans on may go."""
+    settlement, _ = _settlement_pair(account)
+    if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
+        return
+    position = Account.objects.get(
+        participant=account.participant, currency=account.currency, type=Account.Type.POSITION
+    )
+    held = settlement.posted_credits - settlement.posted_debits - settlement.pending_debits
+    used = max(0, position.posted_debits - position.posted_credits + position.pending_debits)
+    if amount > held - used:
+        raise FspiopError(
+            ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(int(held - used))} is free"
+        )
+    FundsMovement.objects.create(
+        transfer_id=transfer_id,
+        account=settlement,
+        kind=FundsMovement.Kind.FUNDS_OUT,
+        amount=amount,
+        state="RESERVED",
+        reason=reason,
+        external_reference=external_reference,
+    )
+    Account.objects.filter(pk=settlement.pk).update(
+        pending_debits=F("pending_debits") + amount, changed_at=datetime.now(UTC)
+    )
+    record(
+        "funds_out_reserved",
+        subject=account.participant.name,
+        actor=actor,
+        after={"transferId": transfer_id, "amount": amount, "currency": account.currency, "reason": reason},
+    )
+
+
+@transaction.atomic
+def end_funds_out(account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str) -> None:
+    """The second step of a withdrawal: the money left the settlement bank, or stays after all."""
+    settlement, reconciliation = _settlement_pair(account)
+    movement = (
+        FundsMovement.objects.select_for_update(no_key=True)
+        .filter(pk=transfer_id, account=settlement, kind=FundsMovement.Kind.FUNDS_OUT)
+        .first()
+    )
+    if movement is None:
+        raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "transferId: no such withdrawal of this account")
+    wanted = "COMMITTED" if commits else "ABORTED"
+    if movement.state == wanted:
+        return
+    if movement.state != "RESERVED":
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the withdrawal is {movement.state} already")
+    movement.state, movement.completed_at = wanted, datetime.now(UTC)
+    movement.save(update_fields=["state", "completed_at"])
+    Account.objects.filter(pk=settlement.pk).update(
+        pending_debits=F("pending_debits") - movement.amount, changed_at=datetime.now(UTC)
+    )
+    if commits:
+        _post(Entry.Kind.FUNDS_OUT, transfer_id, settlement, reconciliation, movement.amount)
+    record(
+        "funds_out_" + wanted.lower(),
+        subject=account.participant.name,
+        actor=actor,
+        after={"transferId": transfer_id, "amount": movement.amount, "reason": reason},
+    )
+
+
+@transaction.atomic(durable=True)
+def tell_state(*, transfer_id: str, asker_id: int, asker: str, version: str) -> None:
+    """GET /transfers/{ID}: the answer goes to the asker as a callback (FSPIOP API v1.1, section 6.7.1)."""
+    transfer = store.transfer_by_id(transfer_id)
+    now = datetime.now(UTC)
+    if transfer is None or asker_id not in (transfer.payer_id, transfer.payee_id):
+        answer = unknown_answer(
+            transfer_id,
+            asker_id=asker_id,
+            asker=asker,
+            version=version,
+            hub_name=settings.HUB_NAME,
+            now=now,
+            is_known=transfer is not None,
+        )
+    else:
+        answer = state_answer(
+            transfer, asker_id=asker_id, asker=asker, version=version, hub_name=settings.HUB_NAME, now=now
+        )
+    outbox.append([answer])
+    transaction.on_commit(lambda: outbox.poke({asker_id}))

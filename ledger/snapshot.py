@@ -1,0 +1,72 @@
+"""What the ledger knew when it decided: rows read under their locks. `decide` moves these records as it walks."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ledger.states import State
+
+
+@dataclass(slots=True)
+class AccountState:
+    """A participant's POSITION account. Amounts in ten-thousandths; `position` is posted debits less posted credits."""
+
+    id: int
+    participant_id: int
+    currency: str
+    is_active: bool
+    position: int
+    reserved: int
+    ndc: int | None
+    cover: int = 0  # what the participant's SETTLEMENT account holds
+    # what this batch changes, for one UPDATE
+    new_debits: int = 0
+    new_credits: int = 0
+    new_reserved: int = 0
+    has_new_reservations: bool = False
+
+
+@dataclass(slots=True)
+class TransferState:
+    transfer_id: str
+    payer_id: int
+    payee_id: int | None
+    payer: str
+    payee: str
+    currency: str
+    amount: int
+    state: State
+    condition: str
+    expires_at: datetime
+    digest: bytes
+    version: str
+    payer_account_id: int | None
+    payee_account_id: int | None
+    reason: str | None = None
+    error_code: str | None = None
+    error_description: str | None = None
+    fulfilment: str | None = None
+    fulfil_digest: bytes | None = None
+    fulfil_version: str | None = None
+    wants_patch: bool = False
+    completed_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class ParticipantState:
+    """A participant as a payee or payer, with its POSITION accounts: currency -> (account id, is it active)."""
+
+    id: int
+    name: str
+    is_active: bool
+    accounts: dict[str, tuple[int, bool]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Snapshot:
+    now: datetime  # the database's clock, read after every lock was held
+    window_id: int | None  # the open settlement window, where something may commit
+    hub_name: str
+    latest_expiry: datetime
+    participants: dict[str, ParticipantState]
+    accounts: dict[int, AccountState]
+    transfers: dict[str, TransferState]

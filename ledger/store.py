@@ -1,0 +1,353 @@
+"""ALL statements of the money path. Each takes lists; their number is fixed, whatever the lists' length.
+
+Lock order, here and everywhere else that locks more than one of these:
+  1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.windows`)
+  2. transfer rows, by id      3. account rows, by id      4. inserts, in the order of transfer ids
+What a decision depends on is read after the lock that protects it, by a statement of its own: under READ COMMITTED
+a statement that waited for a lock still sees, apart from the locked row, what was there before it waited.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+import psycopg
+from django.db import connection
+from psycopg.rows import TupleRow
+
+from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved, Wire
+from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
+from ledger.states import State
+from ledger.windows import WINDOW_LOCK
+
+
+class LostRace(Exception):
+    """A guard in the database refused what was decided on older knowledge; nothing was written. Decide again."""
+
+
+def _execute(statement: str, parameters: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
+    # A cursor that binds on the server: arrays travel as they are, and a statement is prepared once per connection.
+    cursor = psycopg.Cursor(connection.connection)
+    return cursor.execute(statement, parameters, prepare=True)
+
+
+# --- load -----------------------------------------------------------------------------------------------------------
+
+
+def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) -> Snapshot:
+    """Locks and reads what the batch's decisions depend on. Must be called inside a transaction."""
+    prepares = [command for command in batch if isinstance(command, Prepare)]
+    others = sorted({command.transfer_id for command in batch if not isinstance(command, Prepare)})
+    connection.ensure_connection()
+
+    window_id = _open_window() if others else None
+    transfers = _lock_transfers(others) if others else {}
+    names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
+    participants = _participants(sorted(names)) if prepares else {}
+    accounts = _lock_accounts(sorted(_account_ids(prepares, participants, transfers.values())))
+    if prepares:
+        _read_covers(accounts)
+        # Read under the payers' account locks, so that equal prepares see each other; a transfer that is already
+        # locked keeps the record that was read under its lock.
+        known = _transfers_by_id(sorted({prepare.transfer_id for prepare in prepares}))
+        transfers = known | transfers
+    now = _execute("SELECT clock_timestamp()", []).fetchone()
+    assert now is not None
+    return Snapshot(
+        now=now[0],
+        window_id=window_id,
+        hub_name=hub_name,
+        latest_expiry=now[0] + max_validity,
+        participants=participants,
+        accounts=accounts,
+        transfers=transfers,
+    )
+
+
+def _open_window() -> int:
+    _execute("SELECT pg_advisory_xact_lock_shared(%s)", [WINDOW_LOCK])
+    row = _execute("SELECT id FROM ledger_settlementwindow WHERE state = 'OPEN'", []).fetchone()
+    assert row is not None, "there is no open settlement window; run manage.py migrate"
+    window_id: int = row[0]
+    return window_id
+
+
+_TRANSFER_COLUMNS = """
+    t.transfer_id, t.payer_id, t.payee_id, payer.name, t.payee_name, t.currency, t.amount, t.state, t.condition,
+    t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
+    t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at
+"""
+_TRANSFERS = f"""
+    SELECT {_TRANSFER_COLUMNS}
+    FROM ledger_transfer t JOIN participants_participant payer ON payer.id = t.payer_id
+    WHERE t.transfer_id = ANY(%s::text[])
+"""  # noqa: S608 (the columns above)
+
+
+def _as_transfer(row: TupleRow) -> TransferState:
+    transfer = TransferState(*row)
+    transfer.state = State(transfer.state)
+    return transfer
+
+
+def _lock_transfers(transfer_ids: list[str]) -> dict[str, TransferState]:
+    # NO KEY: history rows that reference the transfer may still be added by others.
+    rows = _execute(_TRANSFERS + " ORDER BY t.transfer_id FOR NO KEY UPDATE OF t", [transfer_ids]).fetchall()
+    return {row[0]: _as_transfer(row) for row in rows}
+
+
+def _transfers_by_id(transfer_ids: list[str]) -> dict[str, TransferState]:
+    return {row[0]: _as_transfer(row) for row in _execute(_TRANSFERS, [transfer_ids]).fetchall()}
+
+
+def transfer_by_id(transfer_id: str) -> TransferState | None:
+    """One transfer as it is now, without a lock."""
+    connection.ensure_connection()
+    return _transfers_by_id([transfer_id]).get(transfer_id)
+
+
+_PARTICIPANTS = """
+    SELECT p.id, p.name, p.is_active, a.currency, a.id, a.is_active
+    FROM participants_participant p
+    LEFT JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
+    WHERE p.name = ANY(%s::text[]) AND NOT p.is_hub
+"""
+
+
+def _participants(names: list[str]) -> dict[str, ParticipantState]:
+    participants: dict[str, ParticipantState] = {}
+    for participant_id, name, is_active, currency, account_id, account_is_active in _execute(_PARTICIPANTS, [names]):
+        participant = participants.setdefault(name, ParticipantState(participant_id, name, is_active))
+        if account_id is not None:
+            participant.accounts[currency] = (account_id, account_is_active)
+    return participants
+
+
+def _account_ids(
+    prepares: Iterable[Prepare], participants: dict[str, ParticipantState], transfers: Iterable[TransferState]
+) -> set[int]:
+    ids = set()
+    for prepare in prepares:
+        payer = participants.get(prepare.payer)
+        if payer is not None and prepare.currency in payer.accounts:
+            ids.add(payer.accounts[prepare.currency][0])
+    for transfer in transfers:
+        if transfer.state is State.RESERVED:
+            assert transfer.payer_account_id is not None
+            assert transfer.payee_account_id is not None
+            ids |= {transfer.payer_account_id, transfer.payee_account_id}
+    return ids
+
+
+_LOCK_ACCOUNTS = """
+    SELECT a.id, a.participant_id, a.currency, a.is_active AND p.is_active, a.posted_debits - a.posted_credits,
+           a.pending_debits, a.net_debit_cap
+    FROM ledger_account a JOIN participants_participant p ON p.id = a.participant_id
+    WHERE a.id = ANY(%s::bigint[])
+    ORDER BY a.id FOR NO KEY UPDATE OF a
+"""
+
+
+def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
+    if not account_ids:
+        return {}
+    return {
+        row[0]: AccountState(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), row[6])
+        for row in _execute(_LOCK_ACCOUNTS, [account_ids]).fetchall()
+    }
+
+
+_COVERS = """
+    SELECT a.id, s.posted_credits - s.posted_debits - s.pending_debits
+    FROM ledger_account a
+    JOIN ledger_account s
+      ON s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'
+    WHERE a.id = ANY(%s::bigint[])
+"""
+
+
+def _read_covers(accounts: dict[int, AccountState]) -> None:
+    # A SETTLEMENT account changes only under the lock of its POSITION account, which is held by now.
+    for account_id, cover in _execute(_COVERS, [list(accounts)]):
+        accounts[account_id].cover = int(cover)
+
+
+# --- save -----------------------------------------------------------------------------------------------------------
+
+
+def save(outcomes: Sequence[Outcome], snapshot: Snapshot) -> None:
+    """Writes what was decided, guarded once more by the database; raises LostRace where a guard says no."""
+    new = sorted((o for o in outcomes if isinstance(o, Reserved | Refused)), key=lambda o: o.transfer.transfer_id)
+    ended = sorted((o for o in outcomes if isinstance(o, Committed | Aborted)), key=lambda o: o.transfer.transfer_id)
+    if not new and not ended:
+        return
+    if new:
+        _insert_transfers([outcome.transfer for outcome in new], snapshot)
+    if ended:
+        _end_transfers([outcome.transfer for outcome in ended])
+    _move_accounts([account for account in snapshot.accounts.values() if _is_changed(account)])
+    commits = [outcome for outcome in ended if isinstance(outcome, Committed)]
+    if commits:
+        _insert_entries([outcome.transfer for outcome in commits], snapshot)
+    _insert_events([*new, *ended], snapshot)
+
+
+_INSERT_TRANSFERS = """
+    INSERT INTO ledger_transfer (
+        transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code, error_description,
+        condition, expires_at, version, digest, payer_account_id, payee_account_id, received_at, completed_at,
+        wants_patch)
+    SELECT *, %s, CASE WHEN state = 'RESERVED' THEN NULL ELSE %s END, false
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
+                %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bytea[], %s::bigint[],
+                %s::bigint[])
+         AS t (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code,
+               error_description, condition, expires_at, version, digest, payer_account_id, payee_account_id)
+    ON CONFLICT (transfer_id) DO NOTHING
+"""
+
+
+def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> None:
+    columns: list[list[Any]] = [
+        [t.transfer_id for t in transfers],
+        [t.payer_id for t in transfers],
+        [t.payee_id for t in transfers],
+        [t.payee for t in transfers],
+        [t.currency for t in transfers],
+        [t.amount for t in transfers],
+        [t.state.value for t in transfers],
+        [t.reason for t in transfers],
+        [t.error_code for t in transfers],
+        [t.error_description for t in transfers],
+        [t.condition for t in transfers],
+        [t.expires_at for t in transfers],
+        [t.version for t in transfers],
+        [t.digest for t in transfers],
+        [t.payer_account_id for t in transfers],
+        [t.payee_account_id for t in transfers],
+    ]
+    cursor = _execute(_INSERT_TRANSFERS, [snapshot.now, snapshot.now, *columns])
+    if cursor.rowcount != len(transfers):
+        raise LostRace("another process stored one of these transfers first")
+
+
+# The clock is read again here: between the decision and this line time has passed, and late never commits.
+_END_TRANSFERS = """
+    UPDATE ledger_transfer t
+    SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
+        fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest, fulfil_version = c.fulfil_version,
+        wants_patch = c.wants_patch, completed_at = c.completed_at
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[],
+                %s::boolean[], %s::timestamptz[])
+         AS c (transfer_id, state, reason, error_code, error_description, fulfilment, fulfil_digest, fulfil_version,
+               wants_patch, completed_at)
+    WHERE t.transfer_id = c.transfer_id AND t.state = 'RESERVED'
+      AND (c.state <> 'COMMITTED' OR t.expires_at > clock_timestamp())
+"""
+
+
+def _end_transfers(transfers: list[TransferState]) -> None:
+    columns: list[list[Any]] = [
+        [t.transfer_id for t in transfers],
+        [t.state.value for t in transfers],
+        [t.reason for t in transfers],
+        [t.error_code for t in transfers],
+        [t.error_description for t in transfers],
+        [t.fulfilment for t in transfers],
+        [t.fulfil_digest for t in transfers],
+        [t.fulfil_version for t in transfers],
+        [t.wants_patch for t in transfers],
+        [t.completed_at for t in transfers],
+    ]
+    if _execute(_END_TRANSFERS, columns).rowcount != len(transfers):
+        raise LostRace("a transfer ended, or passed its expiration, while this was decided")
+
+
+def _is_changed(account: AccountState) -> bool:
+    return bool(account.new_debits or account.new_credits or account.new_reserved or account.has_new_reservations)
+
+
+# Only reservations raise a position, so after a batch with one the position stands at or below the limit
+# that every reservation was held against. This says so once more, in the database.
+_MOVE_ACCOUNTS = """
+    UPDATE ledger_account a
+    SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
+        pending_debits = a.pending_debits + c.reserved, changed_at = clock_timestamp()
+    FROM unnest(%s::bigint[], %s::numeric[], %s::numeric[], %s::numeric[], %s::boolean[])
+         AS c (id, debits, credits, reserved, has_new_reservations)
+    WHERE a.id = c.id
+      AND (NOT c.has_new_reservations
+           OR a.posted_debits + c.debits - a.posted_credits - c.credits + a.pending_debits + c.reserved
+              <= LEAST(a.net_debit_cap,
+                       (SELECT s.posted_credits - s.posted_debits - s.pending_debits FROM ledger_account s
+                        WHERE s.participant_id = a.participant_id AND s.currency = a.currency
+                          AND s.type = 'SETTLEMENT')))
+"""
+
+
+def _move_accounts(accounts: list[AccountState]) -> None:
+    if not accounts:
+        return
+    columns: list[list[Any]] = [
+        [a.id for a in accounts],
+        [a.new_debits for a in accounts],
+        [a.new_credits for a in accounts],
+        [a.new_reserved for a in accounts],
+        [a.has_new_reservations for a in accounts],
+    ]
+    if _execute(_MOVE_ACCOUNTS, columns).rowcount != len(accounts):
+        raise LostRace("a reservation would take a position above its limit")
+
+
+_INSERT_ENTRIES = """
+    INSERT INTO ledger_entry (kind, transfer_id, debit_account_id, credit_account_id, currency, amount, window_id,
+                              created_at)
+    SELECT 'TRANSFER', t.*, %s, %s
+    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[]) AS t
+"""
+
+
+def _insert_entries(transfers: list[TransferState], snapshot: Snapshot) -> None:
+    columns: list[list[Any]] = [
+        [t.transfer_id for t in transfers],
+        [t.payer_account_id for t in transfers],
+        [t.payee_account_id for t in transfers],
+        [t.currency for t in transfers],
+        [t.amount for t in transfers],
+    ]
+    _execute(_INSERT_ENTRIES, [snapshot.window_id, snapshot.now, *columns])
+
+
+_INSERT_EVENTS = """
+    INSERT INTO ledger_transferevent (transfer_id, state, reason, body, headers, at)
+    SELECT transfer_id, state, reason, body, headers::jsonb, %s
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[])
+         AS e (transfer_id, state, reason, body, headers)
+"""
+
+
+def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted], snapshot: Snapshot) -> None:
+    wires: list[Wire | None] = [getattr(outcome.command, "wire", None) for outcome in outcomes]
+    columns: list[list[Any]] = [
+        [outcome.transfer.transfer_id for outcome in outcomes],
+        [outcome.transfer.state.value for outcome in outcomes],
+        [outcome.transfer.reason for outcome in outcomes],
+        [wire.body if wire else None for wire in wires],
+        [orjson.dumps(wire.headers).decode() if wire else None for wire in wires],
+    ]
+    _execute(_INSERT_EVENTS, [snapshot.now, *columns])
+
+
+# --- the sweep ------------------------------------------------------------------------------------------------------
+
+_PAST_EXPIRY = """
+    SELECT transfer_id FROM ledger_transfer
+    WHERE state = 'RESERVED' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
+"""
+
+
+def past_expiry(limit: int) -> list[str]:
+    """Reservations whose time is over, the longest past first."""
+    connection.ensure_connection()
+    return [row[0] for row in _execute(_PAST_EXPIRY, [limit])]

@@ -1,0 +1,127 @@
+"""/transfers (FSPIOP API v1.1, section 6.7)."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop import ids, money, strictjson, time
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.docs import fspiop_schema
+from hub.api.views import FspiopView, accepted, taken
+from ledger import engine, services
+from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown, Wire
+
+
+class _TransferView(FspiopView):
+    resource = "transfers"
+
+    def wire(self) -> Wire:
+        return Wire(self.raw_body, self.forwarded_headers(), self.content_version)
+
+    def digest(self) -> bytes:
+        return strictjson.digest(strictjson.loads(self.raw_body))
+
+
+class TransfersView(_TransferView):
+    @fspiop_schema("transfers", request=TransferPost, answer=202, summary="Prepare a transfer")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(TransferPost)
+        if body.payer_fsp != self.fspiop.source:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp: must be the FSPIOP-Source")
+        engine.submit(
+            Prepare(
+                transfer_id=body.transfer_id,
+                source_id=self.caller,
+                payer=body.payer_fsp,
+                payee=body.payee_fsp,
+                currency=body.amount.currency,
+                amount=_positive(body.amount.amount),
+                condition=body.condition,
+                expires_at=time.parse_datetime(body.expiration),
+                digest=self.digest(),
+                wire=self.wire(),
+            )
+        )
+        return accepted()  # submit returns after the commit
+
+
+class TransferView(_TransferView):
+    @fspiop_schema("transfers", answer=202, summary="Ask for a transfer's state")
+    def get(self, request: Request, transfer_id: str) -> HttpResponse:
+        services.tell_state(
+            transfer_id=_checked(transfer_id),
+            asker_id=self.caller,
+            asker=self.fspiop.source,
+            version=self.accepted_version,
+        )
+        return accepted()
+
+    @fspiop_schema("transfers", request=TransferPut, answer=200, summary="Fulfil a transfer")
+    def put(self, request: Request, transfer_id: str) -> HttpResponse:
+        body = self.read(TransferPut)
+        if body.transfer_state not in ("COMMITTED", "RESERVED"):
+            return taken()  # an abort is PUT .../error; any other state says nothing that a hub acts on
+        _obey(
+            engine.submit(
+                Fulfil(
+                    transfer_id=_checked(transfer_id),
+                    source_id=self.caller,
+                    destination=self.fspiop.destination,
+                    fulfilment=body.fulfilment,
+                    completed_at=time.parse_datetime(body.completed_timestamp) if body.completed_timestamp else None,
+                    wants_patch=body.transfer_state == "RESERVED",
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+    @fspiop_schema("transfers", answer=501, summary="Not taken by a hub: PATCH goes from the hub to the payee")
+    def patch(self, request: Request, transfer_id: str) -> HttpResponse:
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /transfers/{ID} and takes none")
+
+
+class TransferErrorView(_TransferView):
+    @fspiop_schema("transfers", request=ErrorPut, answer=200, summary="Reject a transfer")
+    def put(self, request: Request, transfer_id: str) -> HttpResponse:
+        error = self.read(ErrorPut).error_information
+        _obey(
+            engine.submit(
+                Reject(
+                    transfer_id=_checked(transfer_id),
+                    source_id=self.caller,
+                    error_code=error.error_code,
+                    error_description=error.error_description,
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+
+def _checked(transfer_id: str) -> str:
+    if not ids.is_correlation_id(transfer_id):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "transferId: must be a UUID or a ULID")
+    return transfer_id
+
+
+def _positive(amount_text: str) -> int:
+    try:
+        amount = money.parse_amount(amount_text)
+    except money.AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount.amount: {error}") from None
+    if amount == 0:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.amount: must be above 0")
+    return amount
+
+
+def _obey(outcome: Outcome) -> None:
+    if isinstance(outcome, Unknown):
+        # Also where the transfer exists and the sender is not its payee: a stranger learns nothing.
+        raise FspiopError(
+            ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
+        )
+
