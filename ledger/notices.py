@@ -7,9 +7,9 @@ on its way out (`signed_by_hub`). The states, codes and receivers: FSPIOP API v1
 from collections.abc import Iterable
 from datetime import datetime
 
-from fspiop import strictjson, time, versions
+from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import Outgoing, from_hub, passed_on
 from ledger.messages import (
     WIRE,
     Aborted,
@@ -84,17 +84,15 @@ def _aborted(command: object, t: TransferState, hub: "_HubVoice") -> list[Outgoi
 def _forward(
     wire: Wire, t: TransferState, destination_id: int, destination: str, method: str, path: str, kind: str
 ) -> Outgoing:
-    headers = dict(wire.headers)
-    headers.setdefault("fspiop-destination", destination)
-    return Outgoing(
-        destination_id=destination_id,
+    return passed_on(
+        headers=wire.headers,
+        body=wire.body,
+        to_id=destination_id,
+        to=destination,
         method=method,
         path=path,
-        headers=headers,
-        body=wire.body,
         subject=t.transfer_id,
         kind=kind,
-        signed_by_hub=False,
     )
 
 
@@ -159,20 +157,17 @@ class _HubVoice:
         body: dict[str, object],
         kind: str,
     ) -> Outgoing:
-        return Outgoing(
-            destination_id=to_id,
+        return from_hub(
+            hub_name=self.name,
+            date=self.date,
+            to_id=to_id,
+            to=to,
             method=method,
             path=path,
-            headers={
-                "content-type": versions.content_type("transfers", version),
-                "date": self.date,
-                "fspiop-source": self.name,
-                "fspiop-destination": to,
-            },
-            body=strictjson.canonical(body),
+            version=version,
+            body=body,
             subject=transfer_id,
             kind=kind,
-            signed_by_hub=True,
         )
 
 

@@ -8,11 +8,11 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from fspiop import strictjson, time
+from fspiop import time
 from fspiop.errors import ErrorCode, error_body
 from hub.outbox import store
 from hub.outbox.client import Answer
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import Outgoing, from_hub
 from hub.outbox.store import Claimed, Failure
 from hub.participants import queries
 
@@ -20,6 +20,7 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
+_VERSIONS = frozenset({"1.0", "1.1", "2.0"})
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
@@ -46,7 +47,7 @@ def settle(failures: Sequence[Failure]) -> set[int]:
         notices = [_undeliverable(message) for message in dead if message.reply_to_id is not None]
         store.append(notices)
     for message in dead:
-        log.error("message_dead", message=message.id, subject=message.subject, kind=message.kind)
+        log.error("message_dead", message=message.id, kind=message.kind)
     return {notice.destination_id for notice in notices}
 
 
@@ -55,23 +56,22 @@ def _undeliverable(message: Claimed) -> Outgoing:
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error = ErrorCode.DESTINATION_COMMUNICATION_ERROR
-    resource = message.error_path.split("/")[1]
-    content_type = message.headers.get("content-type") or message.headers.get("accept", "")
-    return Outgoing(
-        destination_id=message.reply_to_id,
+    return from_hub(
+        hub_name=settings.HUB_NAME,
+        date=time.http_date(datetime.now(UTC)),
+        to_id=message.reply_to_id,
+        to=queries.name_of(message.reply_to_id),
         method="PUT",
         path=message.error_path,
-        headers={
-            "content-type": content_type
-            if content_type.startswith(f"application/vnd.interoperability.{resource}+json;version=")
-            and "." in content_type.rsplit("=", 1)[-1]
-            else f"application/vnd.interoperability.{resource}+json;version=1.1",
-            "date": time.http_date(datetime.now(UTC)),
-            "fspiop-source": settings.HUB_NAME,
-            "fspiop-destination": queries.name_of(message.reply_to_id),
-        },
-        body=strictjson.canonical(error_body(error.code, error.text)),
+        version=_version_of(message),
+        body=error_body(error.code, error.text),
         subject=message.subject,
         kind="undeliverable",
-        signed_by_hub=True,
     )
+
+
+def _version_of(message: Claimed) -> str:
+    # A request says by Accept in which version it wants its answer; the hub answers in the request's own.
+    content_type = message.headers.get("content-type", "")
+    version = content_type.rpartition("version=")[2]
+    return version if version in _VERSIONS else "1.1"

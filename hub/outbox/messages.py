@@ -1,6 +1,9 @@
 """What leaves the hub: one record for one HTTP request to a participant. Plain, so that pure code can make it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from fspiop import strictjson, versions
 
 
 @dataclass(slots=True)
@@ -23,3 +26,66 @@ class Outgoing:
     signed_by_hub: bool
     reply_to_id: int | None = None
     error_path: str | None = None
+
+
+def passed_on(
+    *,
+    headers: Mapping[str, str],
+    body: bytes,
+    to_id: int,
+    to: str,
+    method: str,
+    path: str,
+    subject: str,
+    kind: str,
+    reply_to_id: int | None = None,
+    error_path: str | None = None,
+) -> Outgoing:
+    """A participant's own message, for another participant: byte for byte, with its headers and its signature.
+
+    Only FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5).
+    """
+    return Outgoing(
+        destination_id=to_id,
+        method=method,
+        path=path,
+        headers={"fspiop-destination": to, **headers},
+        body=body,
+        subject=subject,
+        kind=kind,
+        signed_by_hub=False,
+        reply_to_id=reply_to_id,
+        error_path=error_path,
+    )
+
+
+def from_hub(
+    *,
+    hub_name: str,
+    date: str,
+    to_id: int,
+    to: str,
+    method: str,
+    path: str,
+    version: str,
+    body: Mapping[str, object],
+    subject: str,
+    kind: str,
+) -> Outgoing:
+    """What the hub says in its own name; it is signed on its way out. `date` is an IMF-fixdate."""
+    resource = path.split("/", 2)[1]
+    return Outgoing(
+        destination_id=to_id,
+        method=method,
+        path=path,
+        headers={
+            "content-type": versions.content_type(resource, version),
+            "date": date,
+            "fspiop-source": hub_name,
+            "fspiop-destination": to,
+        },
+        body=strictjson.canonical(body),
+        subject=subject,
+        kind=kind,
+        signed_by_hub=True,
+    )

@@ -1,0 +1,73 @@
+"""/parties (FSPIOP API v1.1, section 6.3): asks the DFSP that serves an alias who that is, and brings the answer back."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from directory import oracle
+from directory.views.common import AliasView
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.parties import PartyPut
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api import passing
+from hub.api.docs import fspiop_schema
+from hub.api.views import accepted, taken
+from hub.outbox.messages import Outgoing
+from hub.participants import queries
+from hub.participants.models import Participant
+
+
+class PartyView(AliasView):
+    resource = "parties"
+
+    @fspiop_schema("parties", answer=202, summary="Look a party up")
+    def get(self, request: Request, **_: str) -> HttpResponse:
+        try:
+            message = self._ask(self._owner())
+        except FspiopError as error:
+            message = passing.refuse_caller(self, error, path=self.path, subject=self.subject)
+        passing.send([message])
+        return accepted()
+
+    @fspiop_schema("parties", request=PartyPut, answer=200, summary="Say who a party is")
+    def put(self, request: Request, **_: str) -> HttpResponse:
+        self.read(PartyPut)
+        return _bring_back(self, self.path)
+
+    def _owner(self) -> Participant:
+        if queries.active(self.fspiop.source) is None:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {self.fspiop.source} is not active")
+        if self.fspiop.destination:
+            return passing.destination_of(self)
+        oracle.check_type(self.alias)
+        owner = oracle.owner_of(self.alias)
+        if owner is None:
+            raise FspiopError(ErrorCode.PARTY_NOT_FOUND)
+        return owner
+
+    def _ask(self, owner: Participant) -> Outgoing:
+        query = f"?currency={self.alias.currency}" if self.alias.currency else ""
+        return passing.pass_on(
+            self,
+            to=owner,
+            path=self.path + query,
+            # Two that ask the same do not wait for each other.
+            subject=passing.subject_of(f"{self.path} for {self.fspiop.source}"),
+            kind="party-request",
+            error_path=self.path + "/error",
+        )
+
+
+class PartyErrorView(AliasView):
+    resource = "parties"
+
+    @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Say that a party can not be found")
+    def put(self, request: Request, **_: str) -> HttpResponse:
+        self.read(ErrorPut)
+        return _bring_back(self, self.path + "/error")
+
+
+def _bring_back(view: AliasView, path: str) -> HttpResponse:
+    to = passing.destination_of(view)
+    subject = passing.subject_of(f"{view.path} for {to.name}")
+    passing.send([passing.pass_on(view, to=to, path=path, subject=subject, kind="party-answer")])
+    return taken()

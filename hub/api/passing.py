@@ -1,0 +1,92 @@
+"""Passing a DFSP's message on to another, and telling a DFSP something in the hub's own name. No payment rules.
+
+Each function makes a message of the view's request; `send` writes messages in one transaction, after which the
+view may answer.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from urllib.parse import quote
+
+from django.conf import settings
+from django.db import transaction
+
+from fspiop import time
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from hub.api.views import FspiopView
+from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.participants import queries
+from hub.participants.models import Participant
+
+
+def path_of(*segments: str) -> str:
+    """The path of a resource on the wire, such as /parties/EMAIL/ada@example.org."""
+    return "".join("/" + quote(segment, safe="@:+") for segment in segments)
+
+
+def subject_of(path: str) -> str:
+    """What orders the messages about one path. A digest: an alias in it must not reach a log."""
+    return hashlib.sha256(path.encode()).hexdigest()
+
+
+def destination_of(view: FspiopView) -> Participant:
+    """The active participant that FSPIOP-Destination names; FspiopError 3201 where there is none."""
+    name = view.fspiop.destination
+    found = queries.active(name) if name else None
+    if found is None:
+        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
+    return found
+
+
+def pass_on(
+    view: FspiopView,
+    *,
+    to: Participant,
+    path: str,
+    subject: str,
+    kind: str,
+    error_path: str | None = None,
+) -> Outgoing:
+    """The view's message for `to`. With `error_path` it is a request: its sender is told there if it can not arrive."""
+    return passed_on(
+        headers=view.forwarded_headers(),
+        body=view.raw_body,
+        to_id=to.pk,
+        to=to.name,
+        method=view.request.method or "",
+        path=path,
+        subject=subject,
+        kind=kind,
+        reply_to_id=view.caller if error_path else None,
+        error_path=error_path,
+    )
+
+
+def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
+    """A callback of the hub's own to the caller of this view, in the version that the caller asked for."""
+    return from_hub(
+        hub_name=settings.HUB_NAME,
+        date=time.http_date(datetime.now(UTC)),
+        to_id=view.caller,
+        to=view.fspiop.source,
+        method="PUT",
+        path=path,
+        version=view.accepted_version,
+        body=body,
+        subject=subject,
+        kind=kind,
+    )
+
+
+def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
+    """The error callback to the caller of this view."""
+    return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind="refusal")
+
+
+def send(messages: Sequence[Outgoing]) -> None:
+    """Writes these messages, and says after the commit that there is something to deliver."""
+    with transaction.atomic():
+        outbox.append(messages)
+        transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))

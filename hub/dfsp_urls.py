@@ -1,0 +1,30 @@
+"""The FSPIOP API, at the root; see `hub.api.middleware`."""
+
+from django.urls import path
+
+from directory.views import participants, parties
+from ledger.views import transfers
+from quotes import views as quotes
+
+_ALIAS = "<str:id_type>/<str:identifier>"
+_SUB_ALIAS = _ALIAS + "/<str:sub_id>"
+
+urlpatterns = [
+    path("participants", participants.ParticipantsView.as_view()),
+    path("participants/<str:request_id>", participants.ParticipantsAnswerView.as_view()),
+    path("participants/<str:request_id>/error", participants.ParticipantsErrorView.as_view()),
+    path(f"participants/{_ALIAS}", participants.ParticipantView.as_view()),
+    path(f"participants/{_ALIAS}/error", participants.ParticipantErrorView.as_view()),
+    path(f"participants/{_SUB_ALIAS}", participants.ParticipantView.as_view()),
+    path(f"participants/{_SUB_ALIAS}/error", participants.ParticipantErrorView.as_view()),
+    path(f"parties/{_ALIAS}", parties.PartyView.as_view()),
+    path(f"parties/{_ALIAS}/error", parties.PartyErrorView.as_view()),
+    path(f"parties/{_SUB_ALIAS}", parties.PartyView.as_view()),
+    path(f"parties/{_SUB_ALIAS}/error", parties.PartyErrorView.as_view()),
+    path("quotes", quotes.QuotesView.as_view()),
+    path("quotes/<str:quote_id>", quotes.QuoteView.as_view()),
+    path("quotes/<str:quote_id>/error", quotes.QuoteErrorView.as_view()),
+    path("transfers", transfers.TransfersView.as_view()),
+    path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
+    path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),
+]

@@ -1,0 +1,71 @@
+"""/health and /metrics: whether this hub can do its work, and what it counts."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client.core import REGISTRY
+from redis.exceptions import RedisError
+
+from hub import metrics
+from hub.tasks import HEARTBEAT
+
+_STARTED = datetime.now(UTC)
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """200 where every part works, else 503; the form is that of the reference hub's /health.
+
+    Only the datastore is needed to take payments: with the broker away, callbacks are later by at most a second.
+    """
+    services = [
+        {"name": "datastore", "status": _status(_ask_database)},
+        {"name": "broker", "status": _status(_ask_broker)},
+        {"name": "worker", "status": _status(_ask_for_heartbeat)},
+    ]
+    is_well = all(service["status"] == "OK" for service in services)
+    uptime_s = (datetime.now(UTC) - _STARTED).total_seconds()
+    return JsonResponse(
+        {
+            "status": "OK" if is_well else "DOWN",
+            "uptime": round(uptime_s, 1),
+            "startTime": _STARTED.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "services": services,
+        },
+        status=200 if is_well else 503,
+    )
+
+
+def _status(ask: Callable[[], bool]) -> str:
+    try:
+        return "OK" if ask() else "DOWN"
+    except (DatabaseError, RedisError, OSError):
+        return "DOWN"
+
+
+def _ask_database() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return bool(cursor.fetchone() == (1,))
+
+
+def _ask_broker() -> bool:
+    cache.set("health", "asked", timeout=5)
+    return bool(cache.get("health") == "asked")
+
+
+def _ask_for_heartbeat() -> bool:
+    return cache.get(HEARTBEAT) is not None
+
+
+def show_metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format, over all processes where PROMETHEUS_MULTIPROC_DIR is set."""
+    registry = REGISTRY
+    if metrics.is_shared():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+    gauges = metrics.read_gauges()
+    return HttpResponse(generate_latest(registry) + generate_latest(gauges), content_type=CONTENT_TYPE_LATEST)

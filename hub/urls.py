@@ -1,0 +1,26 @@
+"""All URLs except the FSPIOP API's, which take the short way of `hub.api.middleware`."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from hub import health
+from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
+
+urlpatterns = [
+    path("health", health.health),
+    path("metrics", health.show_metrics),
+    path("api/ledger/v1/health", health.health),
+    path("api/ledger/v1/", include("ledger.urls")),
+    path("admin/", admin.site.urls),
+    path("docs/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    # Reached through the short way; here so that the OpenAPI document shows them.
+    *dfsp_urlpatterns,
+]
+
+handler400 = "hub.api.errors.bad_request"
+handler404 = "hub.api.errors.not_found"
+handler500 = "hub.api.errors.server_error"
+
+admin.site.site_header = admin.site.site_title = "Kitovu"

@@ -1,0 +1,23 @@
+"""manage.py close_window: closes the open settlement window and opens the next."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from fspiop.errors import FspiopError
+from settlement import services
+
+
+class Command(BaseCommand):
+    help = "Closes the open settlement window and opens the next. A window without a commit is not closed."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--reason", default="end of settlement period", help="kept with the window")
+        parser.add_argument("--window", type=int, help="refuse unless this window is the open one")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            done = services.close_window(reason=options["reason"], actor="manage.py", window_id=options["window"])
+        except FspiopError as error:
+            raise CommandError(error.description) from None
+        self.stdout.write(f"window {done.closed.pk} is closed, window {done.opened.pk} is open")

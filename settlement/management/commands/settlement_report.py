@@ -1,0 +1,61 @@
+"""manage.py settlement_report: what each participant owes or is owed for a settlement window."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from rich.console import Console
+from rich.table import Table
+
+from fspiop.money import format_amount
+from ledger import queries
+from ledger.models import SettlementWindow
+
+
+class Command(BaseCommand):
+    help = "Shows each participant's net of a window; without --window, of the one that closed last."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--window", type=int, help="the window's number")
+        parser.add_argument("--json", action="store_true", help="as JSON, amounts as the API writes them")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        window = _window(options["window"])
+        nets = queries.net_positions(window.pk)
+        if options["json"]:
+            rows = [
+                {
+                    "participant": net.participant,
+                    "currency": net.currency,
+                    "sent": format_amount(net.sent),
+                    "received": format_amount(net.received),
+                    "net": format_amount(net.net),
+                }
+                for net in nets
+            ]
+            self.stdout.write(json.dumps({"window": window.pk, "state": window.state, "positions": rows}))
+            return
+        table = Table(title=f"Settlement window {window.pk}, {window.state}", caption="above 0: owes; below: is owed")
+        for heading in ("participant", "currency"):
+            table.add_column(heading)
+        for heading in ("sent", "received", "net"):
+            table.add_column(heading, justify="right")
+        for net in nets:
+            table.add_row(
+                net.participant,
+                net.currency,
+                *(format_amount(amount) for amount in (net.sent, net.received, net.net)),
+            )
+        Console(file=self.stdout).print(table)
+
+
+def _window(number: int | None) -> SettlementWindow:
+    windows = SettlementWindow.objects.all()
+    found = (
+        windows.filter(pk=number).first()
+        if number is not None
+        else windows.filter(closed_at__isnull=False).order_by("-id").first()
+    )
+    if found is None:
+        raise CommandError("there is no such window" if number else "no window has closed yet; see close_window")
+    return found
