@@ -1,0 +1,70 @@
+"""Money: a whole number of ten-thousandths inside, the API's text at the edge (FSPIOP API v1.1, section 7.2.13).
+
+The API allows 18 digits before the point. Here 14 fit, as in the reference hub, so that an amount is a 64-bit integer;
+what does not fit is refused and never rounded.
+"""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+SCALE = 4
+MAX_AMOUNT = 10**18 - 1  # 14 digits before the point and 4 behind it, in ten-thousandths
+
+AMOUNT = r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{0,3}[1-9])?\Z"
+
+_UNIT = 10**SCALE
+_MOST_WHOLE_DIGITS = 14
+_AMOUNT = re.compile(AMOUNT)
+
+# The currencies of the API's enumeration by the decimals that ISO 4217 gives them. XDR, XTS and XXX have none
+# there; connectors of today put XTS and XXX into ILP packets with four, so nothing that the wire carries is lost.
+_CODES_BY_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
+    2: """
+        AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP
+        CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GGP GHS GIP GMD GTQ GYD HKD HNL HRK HTG HUF IDR
+        ILS IMP INR IRR JEP JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRO MUR MVR MWK
+        MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLL SOS
+        SPL SRD STD SVC SYP SZL THB TJS TMT TOP TRY TTD TVD TWD TZS UAH USD UYU UZS VEF WST XCD YER ZAR ZMW ZWD
+    """,
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "XDR XTS XXX",
+}
+CURRENCIES: Mapping[str, int] = MappingProxyType(
+    {code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()}
+)
+
+
+class AmountError(ValueError):
+    """An amount that the API refuses, or that does not fit."""
+
+
+def parse_amount(text: object) -> int:
+    """Reads a wire amount such as "12.5" as ten-thousandths: 125000."""
+    if not isinstance(text, str):
+        raise AmountError("an amount is a string")
+    if _AMOUNT.match(text) is None:
+        raise AmountError("an amount has digits, at most 4 decimals, and no zero at either end")
+    whole, _, decimals = text.partition(".")
+    if len(whole) > _MOST_WHOLE_DIGITS:
+        raise AmountError(f"an amount has at most {_MOST_WHOLE_DIGITS} digits before the point")
+    return int(whole) * _UNIT + int(decimals.ljust(SCALE, "0"))
+
+
+def format_amount(amount: int) -> str:
+    """Ten-thousandths as the wire writes them: 125000 is "12.5". A report may show a negative one."""
+    whole, decimals = divmod(abs(amount), _UNIT)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"
+
+
+def minor_units(amount: int, currency: str) -> int:
+    """Ten-thousandths as whole minor units of the currency, 125000 USD as 1250; refuses a fraction of one."""
+    decimals = CURRENCIES.get(currency)
+    if decimals is None:
+        raise AmountError(f"{currency} is not a currency of the API")
+    units, fraction = divmod(amount, 10 ** (SCALE - decimals))
+    if fraction:
+        raise AmountError(f"{currency} has {decimals} decimals")
+    return units

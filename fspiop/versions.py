@@ -1,0 +1,140 @@
+"""Which version a message has and which one its answer may have (FSPIOP API v1.1, section 3.3.4).
+
+Versions belong to resources, not to the API as a whole; the reference hub takes 1.0, 1.1 and 2.0 of each.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fspiop.errors import ErrorCode, FspiopError
+
+
+class Version(NamedTuple):
+    """A resource's version, "1.1" in text."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+_ALL = (Version(1, 0), Version(1, 1), Version(2, 0))
+_SINCE_TWO = (Version(2, 0),)
+SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
+    {
+        "participants": _ALL,
+        "parties": _ALL,
+        "transactionRequests": _ALL,
+        "quotes": _ALL,
+        "authorizations": _ALL,
+        "transfers": _ALL,
+        "transactions": _ALL,
+        "bulkQuotes": _ALL,
+        "bulkTransfers": _ALL,
+        "fxQuotes": _SINCE_TWO,
+        "fxTransfers": _SINCE_TWO,
+        "services": _SINCE_TWO,
+    }
+)
+
+_MOST_CHARACTERS = 512  # of either header; what is remembered below stays small
+_NUMBER = "[0-9]{1,3}"
+_CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
+_CONTENT_TYPES = {
+    resource: re.compile(
+        rf"application/vnd\.interoperability\.{resource}\+json[ ]?;[ ]?version=({_NUMBER})\.({_NUMBER}){_CHARSET}\Z",
+        re.IGNORECASE,
+    )
+    for resource in SUPPORTED
+}
+_ACCEPTED_TYPES = {
+    resource: re.compile(
+        rf"application/vnd\.interoperability\.{resource}\+json"
+        rf"(?:[ ]?;[ ]?version=({_NUMBER})(?:\.({_NUMBER}))?)?{_CHARSET}(?:[ ]?;[ ]?q=[01](?:\.[0-9]{{1,3}})?)?\Z",
+        re.IGNORECASE,
+    )
+    for resource in SUPPORTED
+}
+
+
+def read_content_type(text: str | None, resource: str) -> Version:
+    """The version of the message that this Content-Type announces."""
+    if text is None:
+        raise _missing("content-type")
+    if len(text) > _MOST_CHARACTERS:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid content-type header")
+    return _read_content_type(text, resource)
+
+
+def read_accept(text: str | None, resource: str) -> Version:
+    """The version in which the caller wants its answer: the first of its wishes that is supported.
+
+    A wish for a major version alone is one for its newest minor, and a wish for none is one for the newest of all.
+    """
+    if text is None:
+        raise _missing("accept")
+    if len(text) > _MOST_CHARACTERS:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid accept header")
+    return _read_accept(text, resource)
+
+
+def content_type(resource: str, version: Version | str) -> str:
+    """The Content-Type of a message."""
+    return f"application/vnd.interoperability.{resource}+json;version={version}"
+
+
+def accept(resource: str, version: Version | int) -> str:
+    """The Accept of a request; an int is a major version, any minor of which will do."""
+    return f"application/vnd.interoperability.{resource}+json;version={version}"
+
+
+# Senders repeat the same few texts. Only what was understood is remembered: an exception is not.
+@lru_cache(maxsize=256)
+def _read_content_type(text: str, resource: str) -> Version:
+    found = _CONTENT_TYPES[resource].match(text)
+    if found is None:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid content-type header")
+    version = Version(int(found[1]), int(found[2]))
+    if version not in SUPPORTED[resource]:
+        raise _unsupported("Client supplied a protocol version which is not supported by the server", resource)
+    return version
+
+
+@lru_cache(maxsize=256)
+def _read_accept(text: str, resource: str) -> Version:
+    pattern = _ACCEPTED_TYPES[resource]
+    wishes = [found for part in text.split(",") if (found := pattern.match(part.strip(" "))) is not None]
+    if not wishes:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid accept header")
+    for wish in wishes:
+        version = _newest(resource, wish[1], wish[2])
+        if version is not None:
+            return version
+    raise _unsupported(
+        "The Client requested an unsupported version, see extension list for supported version(s).", resource
+    )
+
+
+def _newest(resource: str, major: str | None, minor: str | None) -> Version | None:
+    return max(
+        (
+            version
+            for version in SUPPORTED[resource]
+            if (major is None or version.major == int(major)) and (minor is None or version.minor == int(minor))
+        ),
+        default=None,
+    )
+
+
+def _missing(header: str) -> FspiopError:
+    return FspiopError(ErrorCode.MISSING_ELEMENT, f"/header must have required property '{header}'")
+
+
+def _unsupported(detail: str, resource: str) -> FspiopError:
+    """FSPIOP API v1.1, section 3.3.4.3: the refusal lists what is supported."""
+    supported = [(str(version.major), str(version.minor)) for version in SUPPORTED[resource]]
+    return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=supported)
