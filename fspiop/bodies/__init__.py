@@ -1,0 +1,61 @@
+"""The API's messages as types: reading one names what is wrong with it, writing one gives the bytes to sign and send."""
+
+import re
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from fspiop import strictjson
+from fspiop.errors import ErrorCode, FspiopError
+
+T = TypeVar("T")
+
+_PLACE = re.compile(r"(?P<fault>.*?)(?: - at `\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`\Z")
+_TOO_MANY = re.compile(r"Expected `(?:array|object)` of length <= (?P<most>[0-9]+)\Z")
+_LENGTH = re.compile(r"Expected `(?P<what>[^`]*)` of length (?P<sign>[<>]=) (?P<length>[0-9]+)\Z")
+_TYPE = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`\Z")
+_RANGE = re.compile(r"Expected `(?:int|float|[^`]*)` (?P<bound>[<>]=? .*)\Z")
+
+
+def read(kind: type[T], raw: bytes) -> T:
+    """A body as the typed message it should be; FspiopError 3100 to 3103 names the field at fault."""
+    value = strictjson.loads(raw)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        _refuse(str(error))
+
+
+def write(message: Any) -> bytes:
+    """A message as canonical JSON; what is None is left out."""
+    return msgspec.json.encode(message, order="sorted")
+
+
+def _refuse(message: str) -> NoReturn:
+    """Says it in the API's words. msgspec tells its findings as text alone; a test holds each form of it."""
+    place = _PLACE.match(message)
+    assert place is not None
+    fault, path = place["fault"], (place["path"] or "").lstrip(".")
+    if missing := _MISSING.match(fault):
+        name = f"{path}.{missing['name']}" if path else missing["name"]
+        raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{name} is required") from None
+    path = path or "the body"
+    if too_many := _TOO_MANY.match(fault):
+        raise FspiopError(ErrorCode.TOO_MANY_ELEMENTS, f"{path}: has more than {too_many['most']}") from None
+    if wrong := _TYPE.match(fault):
+        raise FspiopError(
+            ErrorCode.MALFORMED_SYNTAX, f"{path}: must be {wrong['wanted']}, not {wrong['got']}"
+        ) from None
+    raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{path}: {_reason(fault)}") from None
+
+
+def _reason(fault: str) -> str:
+    if length := _LENGTH.match(fault):
+        least_or_most = "at least" if length["sign"] == ">=" else "at most"
+        return f"must have a length of {least_or_most} {length['length']}"
+    if bound := _RANGE.match(fault):
+        return f"must be {bound['bound']}"
+    if "matching regex" in fault:
+        return "is not in the form that the API gives it"
+    return fault[:1].lower() + fault[1:]

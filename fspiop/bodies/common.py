@@ -1,0 +1,146 @@
+"""The types and parts that the API's messages share (FSPIOP API v1.1, sections 7.2 to 7.4).
+
+Lengths, patterns and lists are those of versions 1.0 to 2.0 together, where one is wider the wider: what a sender of
+any of them may write is read. Unknown fields are passed over.
+"""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
+
+from fspiop import ids, money, time
+from fspiop.bodies import names
+
+
+class Message(Struct, rename="camel", omit_defaults=True, frozen=True):
+    """What goes over the wire as one JSON object; a field that is None is left out."""
+
+
+Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13
+BinaryString32 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]  # section 7.2.18
+CorrelationId = Annotated[str, Meta(pattern=ids.CORRELATION_ID)]  # section 7.3.8; v2.0 adds the ULID
+DateTime = Annotated[str, Meta(pattern=time.DATE_TIME)]  # section 7.2.14
+Date = Annotated[str, Meta(pattern=time.DATE)]  # section 7.2.15
+FspId = Annotated[str, Meta(min_length=1, max_length=32)]  # section 7.3.16
+IlpPacket = Annotated[str, Meta(min_length=1, max_length=32768, pattern=r"^[A-Za-z0-9_-]+={0,2}\Z")]  # section 7.3.19
+Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=names.NAME)]  # sections 7.2.4 and 7.3.15
+Text128 = Annotated[str, Meta(min_length=1, max_length=128)]  # sections 7.3.14, 7.3.23, 7.3.24, 7.3.27 and 7.3.28
+
+if TYPE_CHECKING:
+    Currency = str
+    ErrorCodeText = str
+else:
+    Currency = Literal[tuple(sorted(money.CURRENCIES))]  # section 7.3.9
+    # Some senders write the code as a number; `ErrorInformation` makes it text.
+    ErrorCodeText = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")] | Annotated[int, Meta(ge=1000, le=9999)]
+
+PartyIdType = Literal[
+    "MSISDN",
+    "EMAIL",
+    "PERSONAL_ID",
+    "BUSINESS",
+    "DEVICE",
+    "ACCOUNT_ID",
+    "IBAN",
+    "ALIAS",
+    "CONSENT",
+    "THIRD_PARTY_LINK",
+]
+AmountType = Literal["SEND", "RECEIVE"]
+TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]
+
+
+class Extension(Message):
+    """Section 7.4.3."""
+
+    key: Annotated[str, Meta(min_length=1, max_length=32)]
+    value: Text128
+
+
+class ExtensionList(Message):
+    """Section 7.4.4."""
+
+    extension: Annotated[list[Extension], Meta(min_length=1, max_length=16)]
+
+
+class Money(Message):
+    """Section 7.4.10."""
+
+    currency: Currency
+    amount: Amount
+
+
+class GeoCode(Message):
+    """Section 7.4.9."""
+
+    latitude: Annotated[str, Meta(pattern=r"^[+-]?(?:90(?:\.0{1,6})?|(?:[0-9]|[1-8][0-9])(?:\.[0-9]{1,6})?)\Z")]
+    longitude: Annotated[
+        str, Meta(pattern=r"^[+-]?(?:180(?:\.0{1,6})?|(?:[0-9]|[1-9][0-9]|1[0-7][0-9])(?:\.[0-9]{1,6})?)\Z")
+    ]
+
+
+class ErrorInformation(Message):
+    """Section 7.4.2."""
+
+    error_code: ErrorCodeText
+    error_description: Text128
+    extension_list: ExtensionList | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.error_code, str):
+            force_setattr(self, "error_code", str(self.error_code))
+
+
+class PartyIdInfo(Message):
+    """Section 7.4.13; version 1.1 adds the extension list."""
+
+    party_id_type: PartyIdType
+    party_identifier: Text128
+    party_sub_id_or_type: Text128 | None = None
+    fsp_id: FspId | None = None
+    extension_list: ExtensionList | None = None
+
+
+class PartyComplexName(Message):
+    """Section 7.4.12."""
+
+    first_name: Name | None = None
+    middle_name: Name | None = None
+    last_name: Name | None = None
+
+
+class PartyPersonalInfo(Message):
+    """Section 7.4.14; version 2.0 adds the KYC information."""
+
+    complex_name: PartyComplexName | None = None
+    date_of_birth: Date | None = None
+    kyc_information: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+
+
+class Party(Message):
+    """Section 7.4.11; version 2.0 lets the name be any text and adds the supported currencies."""
+
+    party_id_info: PartyIdInfo
+    merchant_classification_code: Annotated[str, Meta(pattern=r"^[0-9]{1,4}\Z")] | None = None
+    name: Text128 | None = None
+    personal_info: PartyPersonalInfo | None = None
+    supported_currencies: Annotated[list[Currency], Meta(max_length=16)] | None = None
+
+
+class Refund(Message):
+    """Section 7.4.16."""
+
+    original_transaction_id: CorrelationId
+    refund_reason: Text128 | None = None
+
+
+class TransactionType(Message):
+    """Section 7.4.18."""
+
+    scenario: Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
+    initiator: Literal["PAYER", "PAYEE"]
+    initiator_type: Literal["CONSUMER", "AGENT", "BUSINESS", "DEVICE"]
+    sub_scenario: Annotated[str, Meta(pattern=r"^[A-Z_]{1,32}\Z")] | None = None
+    refund_info: Refund | None = None
+    balance_of_payments: Annotated[str, Meta(pattern=r"^[1-9][0-9]{2}\Z")] | None = None

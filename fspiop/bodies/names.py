@@ -1,0 +1,26 @@
+"""Which characters a person's name may have (FSPIOP API v1.1, sections 7.2.4 and 7.3.15).
+
+Python's expressions know no Unicode categories, and their `\\w` leaves out the combining marks that Burmese, Hindi and
+Thai names are written with. Those are gathered here from Python's own tables.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+
+_CATEGORIES = frozenset({"Mn", "Mc", "Me", "Pc"})  # marks, and punctuation that connects
+_JOINERS = "\u200c\u200d"
+_VARIATION_SELECTORS = "\U000e0100-\U000e01ef"  # the only ones of these beyond the second plane
+_END = 0x20000
+
+
+def _ranges() -> Iterator[str]:
+    first = 0
+    for code in range(0x80, _END):
+        if unicodedata.category(chr(code)) in _CATEGORIES:
+            first = first or code
+        elif first:
+            yield f"{chr(first)}-{chr(code - 1)}"
+            first = 0
+
+
+NAME = rf"^(?!\s*\Z)[\w .,'{''.join(_ranges())}{_JOINERS}{_VARIATION_SELECTORS}\-]{{1,128}}\Z"

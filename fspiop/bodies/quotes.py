@@ -1,0 +1,59 @@
+"""The bodies of /quotes (FSPIOP API v1.1, section 6.5)."""
+
+from typing import Literal
+
+from fspiop.bodies.common import (
+    AmountType,
+    BinaryString32,
+    CorrelationId,
+    DateTime,
+    ExtensionList,
+    GeoCode,
+    IlpPacket,
+    Message,
+    Money,
+    Party,
+    Text128,
+    TransactionType,
+)
+
+
+class FxRate(Message):
+    """The conversion that a payer means to make (v2.0): the same money in both currencies."""
+
+    source_amount: Money
+    target_amount: Money
+
+
+class QuotePost(Message):
+    """POST /quotes (section 6.5.3.2): what would this payment cost? Version 2.0 adds who converts, and how."""
+
+    quote_id: CorrelationId
+    transaction_id: CorrelationId
+    payee: Party
+    payer: Party
+    amount_type: AmountType
+    amount: Money
+    transaction_type: TransactionType
+    transaction_request_id: CorrelationId | None = None
+    fees: Money | None = None
+    converter: Literal["PAYER", "PAYEE"] | None = None
+    currency_conversion: FxRate | None = None
+    geo_code: GeoCode | None = None
+    note: Text128 | None = None
+    expiration: DateTime | None = None
+    extension_list: ExtensionList | None = None
+
+
+class QuotePut(Message):
+    """PUT /quotes/{ID} (section 6.5.4.1): the terms that the payee's DFSP offers until `expiration`."""
+
+    transfer_amount: Money
+    expiration: DateTime
+    ilp_packet: IlpPacket
+    condition: BinaryString32
+    payee_receive_amount: Money | None = None
+    payee_fsp_fee: Money | None = None
+    payee_fsp_commission: Money | None = None
+    geo_code: GeoCode | None = None
+    extension_list: ExtensionList | None = None

@@ -1,0 +1,249 @@
+"""FSPIOP-Signature: a JSON Web Signature detached from the body it signs (API Signature v1.1, RFC 7515).
+
+Written on the RSA primitive itself: a general JOSE library reads `alg`, keys and extensions from the message, and
+each of those is a way in. Here the message chooses among three hashes and nothing else.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+
+from fspiop import base64url, strictjson
+from fspiop.errors import ErrorCode, FspiopError
+
+# API Signature v1.1, section 3.2 step 3 A. Not ES256, which the reference also takes, and no "none" or HMAC.
+_HASHES: Mapping[str, hashes.HashAlgorithm] = {
+    "RS256": hashes.SHA256(),
+    "RS384": hashes.SHA384(),
+    "RS512": hashes.SHA512(),
+}
+# Say nothing about the request and are not read. Any other name must be an HTTP header with the same value.
+_IGNORED = frozenset({"typ", "cty"})
+# Change how a signature is checked, or bring or choose the key. The key comes from the registry only (RFC 7515, 10).
+_REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "x5t#s256", "enc", "zip"})
+
+_FEWEST_KEY_BITS = 2048
+_MOST_KEY_BITS = 4096
+_MOST_SIGNING_KEY_BITS = 3072  # a longer key's signature does not fit into table 1's 512 characters
+_LONGEST_SIGNATURE = 683  # of 4096 bits: more than table 1 allows, but a known key of a peer is honoured
+_LONGEST_PROTECTED_HEADER = 32_768
+_LONGEST_HEADER = 40_000
+
+Form = Literal["raw", "sorted", "compact"]
+
+
+def load_private_key(pem: bytes) -> RSAPrivateKey:
+    """Reads the key to sign with (API Signature v1.1, 3.2); ValueError unless RSA of 2048 to 3072 bits."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"not a readable private key: {error}") from None
+    if not isinstance(key, RSAPrivateKey):
+        raise ValueError("not an RSA key")
+    _check_strength(key.public_key(), _MOST_SIGNING_KEY_BITS)
+    return key
+
+
+def load_public_key(pem: bytes) -> RSAPublicKey:
+    """Reads a participant's key (API Signature v1.1, 3.2); ValueError unless RSA of 2048 to 4096 bits and sound."""
+    try:
+        key = serialization.load_pem_public_key(pem)
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"not a readable public key: {error}") from None
+    if not isinstance(key, RSAPublicKey):
+        raise ValueError("not an RSA key")
+    _check_strength(key, _MOST_KEY_BITS)
+    return key
+
+
+def sign(
+    body: bytes,
+    *,
+    key: RSAPrivateKey,
+    method: str,
+    uri: str,
+    source: str,
+    destination: str | None,
+    date: str | None = None,
+) -> str:
+    """The value of FSPIOP-Signature for a request (API Signature v1.1, 3.2), with RS256.
+
+    `uri` is the path and query that the receiver sees, from the resource on ("/transfers/...").
+    """
+    protected = {"alg": "RS256", "FSPIOP-URI": uri, "FSPIOP-HTTP-Method": method, "FSPIOP-Source": source}
+    if destination is not None:
+        protected["FSPIOP-Destination"] = destination
+    if date is not None:
+        protected["Date"] = date
+    header_text = base64url.encode(_compact(protected))
+    signature = key.sign(_signing_input(header_text, body), PKCS1v15(), _HASHES["RS256"])
+    return _compact({"signature": base64url.encode(signature), "protectedHeader": header_text}).decode("ascii")
+
+
+def verify(
+    signature_header: str,
+    body: bytes,
+    *,
+    keys: Sequence[RSAPublicKey],
+    method: str,
+    uri: str,
+    headers: Mapping[str, str],
+) -> None:
+    """Checks that one of `keys` signed these very octets for this very request (API Signature v1.1, 3.3).
+
+    `method` and `uri` are those of the real request (the path from the resource on, with its query), not what the
+    FSPIOP-URI and FSPIOP-HTTP-Method headers claim; `headers` has lower-case names. Raises FspiopError 3105.
+    """
+    algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
+    if not _is_signed(header_text, body, signature, keys, algorithm):
+        raise _refused("the signature does not match the request")
+
+
+def verify_compat(
+    signature_header: str,
+    body: bytes,
+    *,
+    keys: Sequence[RSAPublicKey],
+    method: str,
+    uri: str,
+    headers: Mapping[str, str],
+) -> Form:
+    """As `verify`, for a peer whose signature is over its JSON written anew: tells which form was signed.
+
+    The reference's Node libraries sign and check the parsed body written with sorted keys (since 2026) or in the order
+    read (before), not the octets sent.
+    """
+    algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
+    for form, octets in _forms(body):
+        if _is_signed(header_text, octets, signature, keys, algorithm):
+            return form
+    raise _refused("the signature does not match the request")
+
+
+def _read(
+    signature_header: str, *, method: str, uri: str, headers: Mapping[str, str]
+) -> tuple[hashes.HashAlgorithm, str, bytes]:
+    """The hash, the protected header's text and the signature, once what is protected agrees with the request."""
+    header_text, signature_text = _split(signature_header)
+    protected = _read_protected(header_text)
+    algorithm = _HASHES.get(protected.pop("alg", ""))
+    if algorithm is None:
+        raise _refused("alg must be RS256, RS384 or RS512")
+    _check_bindings(protected, method=method, uri=uri, headers=headers)
+    return algorithm, header_text, _octets(signature_text, "signature")
+
+
+def _split(signature_header: str) -> tuple[str, str]:
+    if not signature_header:
+        raise _refused("the signature is missing")
+    if len(signature_header) > _LONGEST_HEADER:
+        raise _refused("the signature header is too long")
+    # Two headers, which servers join with a comma, are trailing data here.
+    value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
+    if value.keys() != {"signature", "protectedHeader"}:
+        raise _refused("the signature header must have signature and protectedHeader, and nothing else")
+    header_text, signature_text = value["protectedHeader"], value["signature"]
+    if not 1 <= len(header_text) <= _LONGEST_PROTECTED_HEADER:
+        raise _refused("protectedHeader has a wrong length")
+    if not 1 <= len(signature_text) <= _LONGEST_SIGNATURE:
+        raise _refused("signature has a wrong length")
+    return header_text, signature_text
+
+
+def _read_protected(header_text: str) -> dict[str, str]:
+    protected = _json(_octets(header_text, "protectedHeader"), "protectedHeader")
+    names = {name.lower() for name in protected}
+    if len(names) != len(protected):
+        raise _refused("protectedHeader names a header twice")
+    if refused := names & _REFUSED:
+        raise _refused(f"protectedHeader must not have {min(refused)}")
+    return protected
+
+
+def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
+    """Section 3.3 step 3: what is protected is what was asked. Takes the names it has checked out of `protected`."""
+    # The names are case-sensitive in the protected header: "fspiop-uri" would not be looked for by the reference.
+    if protected.pop("FSPIOP-URI", None) != uri:
+        raise _refused("FSPIOP-URI is not the request's")
+    if protected.pop("FSPIOP-HTTP-Method", None) != method:
+        raise _refused("FSPIOP-HTTP-Method is not the request's")
+    # Both may stand in HTTP headers too. Such a header may not tell the next reader another story.
+    if headers.get("fspiop-uri", uri) != uri:
+        raise _refused("the fspiop-uri header is not the request's")
+    if headers.get("fspiop-http-method", method) != method:
+        raise _refused("the fspiop-http-method header is not the request's")
+    if "FSPIOP-Source" not in protected:
+        raise _refused("FSPIOP-Source is not protected")
+    if "fspiop-destination" in headers and "FSPIOP-Destination" not in protected:
+        raise _refused("FSPIOP-Destination is not protected")
+    for name, value in protected.items():
+        if name not in _IGNORED and headers.get(name.lower()) != value:
+            raise _refused(f"{name} is not the request's")
+
+
+def _is_signed(
+    header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
+) -> bool:
+    """Whether any of the keys made the signature: a participant has two while it changes them."""
+    signing_input = _signing_input(header_text, body)
+    for key in keys:
+        try:
+            key.verify(signature, signing_input, PKCS1v15(), algorithm)
+        except InvalidSignature:
+            continue
+        return True
+    return False
+
+
+def _forms(body: bytes) -> Iterator[tuple[Form, bytes]]:
+    yield "raw", body
+    try:
+        value = strictjson.loads(body)
+    except FspiopError:
+        return
+    yield "sorted", strictjson.canonical(value)
+    yield "compact", _compact(value)
+
+
+def _signing_input(header_text: str, body: bytes) -> bytes:
+    return f"{header_text}.{base64url.encode(body)}".encode("ascii")
+
+
+def _compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _json(raw: bytes, what: str) -> dict[str, str]:
+    """A JSON object of strings: every parameter that a signed request may have is one."""
+    try:
+        value = strictjson.loads(raw)
+    except FspiopError:
+        raise _refused(f"{what} is not JSON") from None
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _refused(f"{what} is not a JSON object of strings")
+    return value
+
+
+def _octets(text: str, what: str) -> bytes:
+    try:
+        return base64url.decode(text)
+    except ValueError as error:
+        raise _refused(f"{what} is {error}") from None
+
+
+def _check_strength(key: RSAPublicKey, most_bits: int) -> None:
+    if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
+        raise ValueError(f"an RSA key must have {_FEWEST_KEY_BITS} to {most_bits} bits, not {key.key_size}")
+    exponent = key.public_numbers().e
+    # An exponent of 1 signs nothing, and a huge one makes each check cost as much as a signature.
+    if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
+        raise ValueError("the RSA key's public exponent is not sound")
+
+
+def _refused(detail: str) -> FspiopError:
+    return FspiopError(ErrorCode.INVALID_SIGNATURE, detail)
