@@ -79,8 +79,7 @@ class Account(models.Model):
             ),
             models.CheckConstraint(condition=Q(pending_debits__gte=0), name="a_reservation_sum_is_not_negative"),
             models.CheckConstraint(
-                condition=~Q(type="SETTLEMENT")
-                | Q(posted_credits__gte=F("posted_debits") + F("pending_debits")),
+                condition=~Q(type="SETTLEMENT") | Q(posted_credits__gte=F("posted_debits") + F("pending_debits")),
                 name="liquidity_is_never_negative",
             ),
             models.CheckConstraint(
@@ -127,12 +126,8 @@ class Transfer(models.Model):
     fulfil_digest = models.BinaryField(max_length=32, null=True)
     fulfil_version = models.CharField(max_length=4, null=True)
     wants_patch = models.BooleanField(default=False)
-    payer_account = models.ForeignKey(
-        Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
-    )
-    payee_account = models.ForeignKey(
-        Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
-    )
+    payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
+    payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     received_at = models.DateTimeField(db_default=Now())
     completed_at = models.DateTimeField(null=True)
 
@@ -221,9 +216,7 @@ class TransferEvent(models.Model):
                 name="a_transfer_ends_once",
             ),
         ]
-        triggers = [
-            pgtrigger.Protect(name="history_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
-        ]
+        triggers = [pgtrigger.Protect(name="history_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)]
 
     def __str__(self) -> str:
         return f"{self.transfer_id} {self.state}"
@@ -254,9 +247,7 @@ class Entry(models.Model):
         ordering = ["id"]
         verbose_name_plural = "entries"
         constraints = [
-            models.UniqueConstraint(
-                fields=["transfer_id", "kind"], name="one_entry_of_each_kind_per_transfer"
-            ),
+            models.UniqueConstraint(fields=["transfer_id", "kind"], name="one_entry_of_each_kind_per_transfer"),
             models.CheckConstraint(condition=Q(amount__gt=0), name="an_entry_is_of_a_positive_amount"),
             models.CheckConstraint(
                 condition=~Q(debit_account=F("credit_account")), name="an_entry_is_between_two_accounts"

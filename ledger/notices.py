@@ -18,10 +18,10 @@ from ledger.messages import (
     NotObeyed,
     Outcome,
     Prepare,
+    Refused,
     Reject,
     Repeated,
     Reserved,
-    Refused,
     Wire,
 )
 from ledger.snapshot import TransferState
@@ -56,9 +56,7 @@ def _notices(outcome: Outcome, hub: "_HubVoice") -> list[Outgoing]:
             error, detail = WIRE[refusal]
             description = f"{error.text} - {detail}" if detail else error.text
             if isinstance(command, Prepare):
-                return [
-                    hub.error(t, command.source_id, command.payer, command.wire.version, error.code, description)
-                ]
+                return [hub.error(t, command.source_id, command.payer, command.wire.version, error.code, description)]
             notices = [hub.error(t, command.source_id, t.payee, command.wire.version, error.code, description)]
             # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
             if isinstance(command, Fulfil) and command.wants_patch:
@@ -207,6 +205,4 @@ def unknown_answer(
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     body: dict[str, object] = dict(error_body(error.code, description))
-    return hub.say(
-        transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}/error", version, body, "state"
-    )
+    return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}/error", version, body, "state")

@@ -11,9 +11,7 @@ urlpatterns = [
     path("participants/<str:name>/endpoints", views.EndpointsView.as_view()),
     path("participants/<str:name>/accounts", views.AccountsView.as_view()),
     path("participants/<str:name>/accounts/<int:account_id>", views.AccountView.as_view()),
-    path(
-        "participants/<str:name>/accounts/<int:account_id>/transfers/<str:transfer_id>", views.FundsOutView.as_view()
-    ),
+    path("participants/<str:name>/accounts/<int:account_id>/transfers/<str:transfer_id>", views.FundsOutView.as_view()),
     path("participants/<str:name>/initialPositionAndLimits", views.InitialLimitView.as_view()),
     path("participants/<str:name>/limits", views.LimitsView.as_view()),
     path("participants/<str:name>/positions", views.PositionsView.as_view()),

@@ -35,12 +35,11 @@ class Quote(models.Model):
         indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction")]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state="PENDING", response__isnull=True) | Q(response__isnull=False, answered_at__isnull=False),
+                condition=Q(state="PENDING", response__isnull=True)
+                | Q(response__isnull=False, answered_at__isnull=False),
                 name="a_quote_that_was_answered_has_its_answer",
             ),
-            models.CheckConstraint(
-                condition=~Q(payer=models.F("payee")), name="a_quote_is_between_two_participants"
-            ),
+            models.CheckConstraint(condition=~Q(payer=models.F("payee")), name="a_quote_is_between_two_participants"),
         ]
 
     def __str__(self) -> str:

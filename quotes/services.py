@@ -99,9 +99,12 @@ def unknown() -> FspiopError:
 
 
 def _locked(quote_id: str, sender_id: int) -> Quote:
-    quote = Quote.objects.select_for_update(no_key=True, of=("self",)).select_related("payer", "payee").filter(
-        pk=quote_id
-    ).first()
+    quote = (
+        Quote.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("payer", "payee")
+        .filter(pk=quote_id)
+        .first()
+    )
     if quote is None or sender_id not in (quote.payer_id, quote.payee_id):
         raise unknown()
     return quote

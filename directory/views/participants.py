@@ -90,9 +90,7 @@ class ParticipantsView(FspiopView):
             if party.fsp_id != self.fspiop.source:
                 results.append(_failed(alias, ErrorCode.PARTY_NOT_FOUND, "fspId is not the sender's"))
             elif not oracle.serves(alias.type):
-                results.append(
-                    _failed(alias, ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{alias.type} not found")
-                )
+                results.append(_failed(alias, ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{alias.type} not found"))
             else:
                 own.append(alias)
         elsewhere = set(oracle.register_many(own, fsp_id=self.caller))
@@ -106,9 +104,7 @@ class ParticipantsView(FspiopView):
         answer: dict[str, object] = {"partyList": results}
         if body.currency:
             answer["currency"] = body.currency
-        passing.send(
-            [passing.tell_caller(self, path=path, body=answer, subject=body.request_id, kind="participants")]
-        )
+        passing.send([passing.tell_caller(self, path=path, body=answer, subject=body.request_id, kind="participants")])
         return taken()
 
 

@@ -51,13 +51,13 @@ def schema_of(message: type[Any]) -> dict[str, Any]:
     return found
 
 
-def fspiop_schema(
-    resource: str, *, answer: int, summary: str, request: type[Any] | None = None
-) -> Callable[[F], F]:
+def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any] | None = None) -> Callable[[F], F]:
     """Describes one method of an FSPIOP resource: its message, headers, answer and error."""
     media_type = f"application/vnd.interoperability.{resource}+json;version=1.1"
     headers = [
-        OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text)
+        OpenApiParameter(
+            name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text
+        )
         for name, text in _HEADERS.items()
     ]
     return extend_schema(  # type: ignore[return-value]

@@ -19,9 +19,7 @@ class Entry(models.Model):
         verbose_name_plural = "entries"
         indexes = [models.Index(fields=["subject", "id"], name="audit_by_subject")]
         triggers = [
-            pgtrigger.Protect(
-                name="audit_entries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete
-            )
+            pgtrigger.Protect(name="audit_entries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
         ]
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
+from aiohttp import ClientSession
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
@@ -38,7 +39,7 @@ class _Destination:
     """What this courier knows of one participant. Only a hint: another courier knows something else."""
 
     id: int
-    session: "client.aiohttp.ClientSession | None" = None
+    session: "ClientSession | None" = None
     runner: "asyncio.Task[None] | None" = None
     has_news: bool = False
     failures_in_a_row: int = 0
@@ -102,6 +103,9 @@ class Courier:
             # What was sent and could not be settled is sent again when its lease ends: at least once.
             log.warning("outbox_not_settled", destination=destination.id, error=str(error)[:200])
             destination.closed_until = time.monotonic() + 0.5
+        except Exception:  # the courier must live; what was claimed comes back when its lease ends
+            log.exception("destination_failed", destination=destination.id)
+            destination.closed_until = time.monotonic() + 5.0
         finally:
             destination.runner = None
 
@@ -139,11 +143,15 @@ class Courier:
     async def _send(self, destination: _Destination, message: Claimed, url: str | None) -> Answer:
         if url is None:
             return Answer(0, "the participant has no endpoint for this; register one by POST .../endpoints")
-        headers = message.headers
-        if message.signed_by_hub:
-            headers = await self._loop.run_in_executor(self._database, self._key.headers_for, message)
         assert destination.session is not None
-        return await client.send(destination.session, message, url, headers)
+        try:
+            headers = message.headers
+            if message.signed_by_hub:
+                headers = await self._loop.run_in_executor(self._database, self._key.headers_for, message)
+            return await client.send(destination.session, message, url, headers)
+        except Exception as error:  # one message that can not be sent must not hold up the others
+            log.exception("message_can_not_be_sent", message=message.id)
+            return Answer(0, f"can not be sent: {type(error).__name__}: {error}")
 
     def _learn(self, destination: _Destination, results: Sequence[tuple[Claimed, Answer]]) -> None:
         for _, answer in results:

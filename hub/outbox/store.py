@@ -90,7 +90,9 @@ _CLAIM = """
 def claim(destination_id: int, *, limit: int, lease_s: int) -> list[Claimed]:
     """Takes due messages of one destination, oldest first, for `lease_s` seconds; other workers pass over them."""
     rows = _execute(_CLAIM, [lease_s, destination_id, limit]).fetchall()
-    return sorted((Claimed(*row) for row in rows), key=lambda message: message.id)
+    # Django's connections leave JSON as text.
+    claimed = [Claimed(*row[:3], orjson.loads(row[3]), *row[4:]) for row in rows]
+    return sorted(claimed, key=lambda message: message.id)
 
 
 _DELIVERED = """

@@ -14,8 +14,7 @@ BASE = "FSPIOP_CALLBACK_URL"
 # the others hold the whole URL with {{names}} for the path's parts.
 _PREFIX = "FSPIOP_CALLBACK_URL_"
 BASE_TYPES = frozenset(
-    _PREFIX + name
-    for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
+    _PREFIX + name for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
 )
 TEMPLATE_TYPES = frozenset(
     _PREFIX + name

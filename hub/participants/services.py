@@ -60,7 +60,9 @@ def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, ac
         is_fit = endpoints.is_callback_url(value)
     if not is_fit:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "value: must be an http or https URL without user or spaces")
-    before = Endpoint.objects.filter(participant=participant, type=endpoint_type).values_list("value", flat=True).first()
+    before = (
+        Endpoint.objects.filter(participant=participant, type=endpoint_type).values_list("value", flat=True).first()
+    )
     endpoint, _ = Endpoint.objects.update_or_create(
         participant=participant, type=endpoint_type, defaults={"value": value}
     )

@@ -173,7 +173,9 @@ class ParticipantsView(AdministrationView):
             found = found.filter(is_proxy=True)
         return Response([_show_participant(participant) for participant in found])
 
-    @administration_schema(TAG, summary="Register a participant, or another currency of one", request=NewParticipant, answer=201)
+    @administration_schema(
+        TAG, summary="Register a participant, or another currency of one", request=NewParticipant, answer=201
+    )
     def post(self, request: Request) -> Response:
         body = self.read(NewParticipant)
         participant = services.register_participant(
@@ -206,9 +208,7 @@ class EndpointsView(AdministrationView):
     @administration_schema(TAG, summary="Add or replace an endpoint", request=NewEndpoint, answer=201)
     def post(self, request: Request, name: str) -> HttpResponse:
         body = self.read(NewEndpoint)
-        participants.set_endpoint(
-            _participant(name), endpoint_type=body.type, value=body.value, actor=self.actor
-        )
+        participants.set_endpoint(_participant(name), endpoint_type=body.type, value=body.value, actor=self.actor)
         return HttpResponse(status=201, content_type="application/json")
 
 
@@ -222,7 +222,9 @@ class AccountsView(AdministrationView):
     def post(self, request: Request, name: str) -> Response:
         body = self.read(NewAccount)
         if name != settings.HUB_NAME:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "Endpoint is reserved for creation of Hub account types only.")
+            raise FspiopError(
+                ErrorCode.VALIDATION_ERROR, "Endpoint is reserved for creation of Hub account types only."
+            )
         services.open_hub_account(account_type=body.type, currency=body.currency, actor=self.actor)
         return Response(_show_participant(participants.hub()), status=201)
 
@@ -319,7 +321,10 @@ class AllLimitsView(AdministrationView):
         if currency:
             positions = positions.filter(currency=currency)
         return Response(
-            [{"name": account.participant.name, **_show_limit(account)} for account in positions.select_related("participant")]
+            [
+                {"name": account.participant.name, **_show_limit(account)}
+                for account in positions.select_related("participant")
+            ]
         )
 
 

@@ -124,4 +124,3 @@ def _obey(outcome: Outcome) -> None:
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )
-
