@@ -66,6 +66,6 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
     registry = REGISTRY
     if metrics.is_shared():
         registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     gauges = metrics.read_gauges()
     return HttpResponse(generate_latest(registry) + generate_latest(gauges), content_type=CONTENT_TYPE_LATEST)

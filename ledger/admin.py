@@ -1,19 +1,8 @@
 from django.contrib import admin
+from django.http import HttpRequest
 
+from hub.admin_base import ReadOnlyAdmin
 from ledger.models import Account, Entry, FundsMovement, SettlementWindow, Transfer, TransferEvent
-
-
-class ReadOnlyAdmin(admin.ModelAdmin):
-    """The ledger is changed by its services alone, never by a form."""
-
-    def has_add_permission(self, request):
-        return False
-
-    def has_change_permission(self, request, obj=None):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
 
 
 @admin.register(Account)
@@ -27,9 +16,10 @@ class TransferEventInline(admin.TabularInline):
     model = TransferEvent
     extra = 0
     can_delete = False
-    fields = readonly_fields = ["at", "state", "reason"]
+    fields = ("at", "state", "reason")
+    readonly_fields = ("at", "state", "reason")
 
-    def has_add_permission(self, request, obj=None):
+    def has_add_permission(self, request: HttpRequest, obj: Transfer | None = None) -> bool:
         return False
 
 
@@ -39,7 +29,6 @@ class TransferAdmin(ReadOnlyAdmin):
     list_filter = ["state", "currency"]
     search_fields = ["=transfer_id"]
     list_select_related = ["payer"]
-    show_full_result_count = False
     inlines = [TransferEventInline]
 
 
@@ -49,7 +38,6 @@ class EntryAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     search_fields = ["=transfer_id"]
     list_select_related = ["debit_account__participant", "credit_account__participant", "window"]
-    show_full_result_count = False
 
 
 @admin.register(SettlementWindow)

@@ -34,12 +34,7 @@ from ledger.notices import notices_for
 log = structlog.get_logger("ledger")
 
 _ATTEMPTS = 5
-_AGAIN: tuple[type[Exception], ...] = (
-    store.LostRace,
-    pg.SerializationFailure,
-    pg.DeadlockDetected,
-    pg.LockNotAvailable,
-)
+_LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
 def run(batch: Sequence[Command]) -> list[Outcome]:
@@ -47,11 +42,12 @@ def run(batch: Sequence[Command]) -> list[Outcome]:
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _run_once(batch)
-        except _AGAIN as error:
-            metrics.RETRIES.labels(type(error).__name__).inc()
-            if attempt == _ATTEMPTS:
+        except (store.LostRace, DatabaseError) as error:
+            reason = error if isinstance(error, store.LostRace) else error.__cause__
+            if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == _ATTEMPTS:
                 raise
-            time.sleep(uniform(0, 0.01 * 2**attempt))
+            metrics.RETRIES.labels(type(reason).__name__).inc()
+            time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)
     raise AssertionError("unreachable")
 
 
@@ -131,18 +127,17 @@ class Engine:
         with self._arrived:
             while not self._waiting:
                 self._arrived.wait()
-            group = _take(self._waiting, settings.LEDGER_BATCH)
-        return group
+            return _take(self._waiting, settings.LEDGER_BATCH)
 
     def _settle(self, group: list[_Waiting]) -> None:
         try:
             outcomes = run([waiting.command for waiting in group])
-        except (OperationalError, InterfaceError, *_AGAIN) as error:
+        except (OperationalError, InterfaceError, store.LostRace) as error:
             # The database is away, or the answer to COMMIT was lost: the outcome is unknown, and said to be so.
             log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
             _drop_connection()
             self._tell_unknown(group)
-        except (DatabaseError, Exception):
+        except Exception:
             if len(group) == 1:
                 log.exception("command_failed", transfer=group[0].command.transfer_id)
                 group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))

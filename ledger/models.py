@@ -3,6 +3,8 @@
 Amounts are whole ten-thousandths of a currency unit. Sums are numeric: nine of the largest amounts overflow a bigint.
 """
 
+from decimal import Decimal
+
 import pgtrigger
 from django.db import models
 from django.db.models import F, Q
@@ -11,7 +13,9 @@ from django.db.models.functions import Now
 from hub.participants.models import Participant
 from ledger.states import TERMINAL, State
 
-_SUM = {"max_digits": 38, "decimal_places": 0}
+
+def _sum() -> "models.DecimalField[Decimal, Decimal]":
+    return models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0))
 
 
 class SettlementWindow(models.Model):
@@ -58,9 +62,9 @@ class Account(models.Model):
     currency = models.CharField(max_length=3)
     type = models.CharField(max_length=32, choices=Type)
     is_active = models.BooleanField(default=False)
-    posted_debits = models.DecimalField(default=0, **_SUM)
-    posted_credits = models.DecimalField(default=0, **_SUM)
-    pending_debits = models.DecimalField(default=0, **_SUM)
+    posted_debits = _sum()
+    posted_credits = _sum()
+    pending_debits = _sum()
     # Of POSITION accounts: how far the position may rise, and at how many per cent of it an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)

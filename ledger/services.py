@@ -16,7 +16,7 @@ from hub import outbox
 from hub.audit import record
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import store
+from ledger import queries, store
 from ledger.models import Account, Entry, FundsMovement, SettlementWindow
 from ledger.notices import state_answer, unknown_answer
 
@@ -179,7 +179,7 @@ def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -
 def record_funds_in(
     account: Account, *, transfer_id: str, amount: int, reason: str, external_reference: str, actor: str
 ) -> None:
-    """Money arrived at the settlement bank: the participant's cover grows by `amount`. The same id again is no other."""
+    """Money arrived at the settlement bank: the cover grows by `amount` (ten-thousandths). The same id again: once."""
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
@@ -213,11 +213,11 @@ def prepare_funds_out(
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
-    held = settlement.posted_credits - settlement.posted_debits - settlement.pending_debits
-    used = max(0, position.posted_debits - position.posted_credits + position.pending_debits)
+    held = -queries.value_of(settlement)
+    used = max(0, queries.value_of(position))
     if amount > held - used:
         raise FspiopError(
-            ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(int(held - used))} is free"
+            ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(held - used)} is free"
         )
     FundsMovement.objects.create(
         transfer_id=transfer_id,

@@ -12,10 +12,9 @@ from datetime import timedelta
 from typing import Any
 
 import orjson
-import psycopg
-from django.db import connection
 from psycopg.rows import TupleRow
 
+from hub.database import execute
 from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved, Wire
 from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
 from ledger.states import State
@@ -26,12 +25,6 @@ class LostRace(Exception):
     """A guard in the database refused what was decided on older knowledge; nothing was written. Decide again."""
 
 
-def _execute(statement: str, parameters: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
-    # A cursor that binds on the server: arrays travel as they are, and a statement is prepared once per connection.
-    cursor = psycopg.Cursor(connection.connection)
-    return cursor.execute(statement, parameters, prepare=True)
-
-
 # --- load -----------------------------------------------------------------------------------------------------------
 
 
@@ -39,7 +32,6 @@ def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) ->
     """Locks and reads what the batch's decisions depend on. Must be called inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = sorted({command.transfer_id for command in batch if not isinstance(command, Prepare)})
-    connection.ensure_connection()
 
     window_id = _open_window() if others else None
     transfers = _lock_transfers(others) if others else {}
@@ -52,7 +44,7 @@ def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) ->
         # locked keeps the record that was read under its lock.
         known = _transfers_by_id(sorted({prepare.transfer_id for prepare in prepares}))
         transfers = known | transfers
-    now = _execute("SELECT clock_timestamp()", []).fetchone()
+    now = execute("SELECT clock_timestamp()", []).fetchone()
     assert now is not None
     return Snapshot(
         now=now[0],
@@ -66,8 +58,8 @@ def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) ->
 
 
 def _open_window() -> int:
-    _execute("SELECT pg_advisory_xact_lock_shared(%s)", [WINDOW_LOCK])
-    row = _execute("SELECT id FROM ledger_settlementwindow WHERE state = 'OPEN'", []).fetchone()
+    execute("SELECT pg_advisory_xact_lock_shared(%s)", [WINDOW_LOCK])
+    row = execute("SELECT id FROM ledger_settlementwindow WHERE state = 'OPEN'", []).fetchone()
     assert row is not None, "there is no open settlement window; run manage.py migrate"
     window_id: int = row[0]
     return window_id
@@ -93,17 +85,16 @@ def _as_transfer(row: TupleRow) -> TransferState:
 
 def _lock_transfers(transfer_ids: list[str]) -> dict[str, TransferState]:
     # NO KEY: history rows that reference the transfer may still be added by others.
-    rows = _execute(_TRANSFERS + " ORDER BY t.transfer_id FOR NO KEY UPDATE OF t", [transfer_ids]).fetchall()
+    rows = execute(_TRANSFERS + " ORDER BY t.transfer_id FOR NO KEY UPDATE OF t", [transfer_ids]).fetchall()
     return {row[0]: _as_transfer(row) for row in rows}
 
 
 def _transfers_by_id(transfer_ids: list[str]) -> dict[str, TransferState]:
-    return {row[0]: _as_transfer(row) for row in _execute(_TRANSFERS, [transfer_ids]).fetchall()}
+    return {row[0]: _as_transfer(row) for row in execute(_TRANSFERS, [transfer_ids]).fetchall()}
 
 
 def transfer_by_id(transfer_id: str) -> TransferState | None:
     """One transfer as it is now, without a lock."""
-    connection.ensure_connection()
     return _transfers_by_id([transfer_id]).get(transfer_id)
 
 
@@ -117,7 +108,7 @@ _PARTICIPANTS = """
 
 def _participants(names: list[str]) -> dict[str, ParticipantState]:
     participants: dict[str, ParticipantState] = {}
-    for participant_id, name, is_active, currency, account_id, account_is_active in _execute(_PARTICIPANTS, [names]):
+    for participant_id, name, is_active, currency, account_id, account_is_active in execute(_PARTICIPANTS, [names]):
         participant = participants.setdefault(name, ParticipantState(participant_id, name, is_active))
         if account_id is not None:
             participant.accounts[currency] = (account_id, account_is_active)
@@ -154,7 +145,7 @@ def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
         return {}
     return {
         row[0]: AccountState(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), row[6])
-        for row in _execute(_LOCK_ACCOUNTS, [account_ids]).fetchall()
+        for row in execute(_LOCK_ACCOUNTS, [account_ids]).fetchall()
     }
 
 
@@ -169,7 +160,7 @@ _COVERS = """
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
     # A SETTLEMENT account changes only under the lock of its POSITION account, which is held by now.
-    for account_id, cover in _execute(_COVERS, [list(accounts)]):
+    for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
 
@@ -227,7 +218,7 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         [t.payer_account_id for t in transfers],
         [t.payee_account_id for t in transfers],
     ]
-    cursor = _execute(_INSERT_TRANSFERS, [snapshot.now, snapshot.now, *columns])
+    cursor = execute(_INSERT_TRANSFERS, [snapshot.now, snapshot.now, *columns])
     if cursor.rowcount != len(transfers):
         raise LostRace("another process stored one of these transfers first")
 
@@ -260,7 +251,7 @@ def _end_transfers(transfers: list[TransferState]) -> None:
         [t.wants_patch for t in transfers],
         [t.completed_at for t in transfers],
     ]
-    if _execute(_END_TRANSFERS, columns).rowcount != len(transfers):
+    if execute(_END_TRANSFERS, columns).rowcount != len(transfers):
         raise LostRace("a transfer ended, or passed its expiration, while this was decided")
 
 
@@ -296,7 +287,7 @@ def _move_accounts(accounts: list[AccountState]) -> None:
         [a.new_reserved for a in accounts],
         [a.has_new_reservations for a in accounts],
     ]
-    if _execute(_MOVE_ACCOUNTS, columns).rowcount != len(accounts):
+    if execute(_MOVE_ACCOUNTS, columns).rowcount != len(accounts):
         raise LostRace("a reservation would take a position above its limit")
 
 
@@ -316,7 +307,7 @@ def _insert_entries(transfers: list[TransferState], snapshot: Snapshot) -> None:
         [t.currency for t in transfers],
         [t.amount for t in transfers],
     ]
-    _execute(_INSERT_ENTRIES, [snapshot.window_id, snapshot.now, *columns])
+    execute(_INSERT_ENTRIES, [snapshot.window_id, snapshot.now, *columns])
 
 
 _INSERT_EVENTS = """
@@ -336,7 +327,7 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
         [wire.body if wire else None for wire in wires],
         [orjson.dumps(wire.headers).decode() if wire else None for wire in wires],
     ]
-    _execute(_INSERT_EVENTS, [snapshot.now, *columns])
+    execute(_INSERT_EVENTS, [snapshot.now, *columns])
 
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
@@ -349,5 +340,4 @@ _PAST_EXPIRY = """
 
 def past_expiry(limit: int) -> list[str]:
     """Reservations whose time is over, the longest past first."""
-    connection.ensure_connection()
-    return [row[0] for row in _execute(_PAST_EXPIRY, [limit])]
+    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]

@@ -11,7 +11,7 @@ _MOST_SWEEPS = 20
 
 @shared_task(name="ledger.tasks.expire_transfers", ignore_result=True)
 def expire_transfers() -> int:
-    """Aborts reservations past their expiration; returns how many. Two at once do no harm: each looks under the lock."""
+    """Aborts reservations past their expiration; returns how many. Two at once do no harm: each decides under locks."""
     expired = 0
     for _ in range(_MOST_SWEEPS):
         transfer_ids = store.past_expiry(_SWEEP)

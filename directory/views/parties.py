@@ -1,4 +1,4 @@
-"""/parties (FSPIOP API v1.1, section 6.3): asks the DFSP that serves an alias who that is, and brings the answer back."""
+"""/parties (FSPIOP API v1.1, section 6.3): asks the DFSP that serves an alias who that is; brings the answer back."""
 
 from django.http import HttpResponse
 from rest_framework.request import Request

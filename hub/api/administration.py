@@ -25,7 +25,7 @@ class AdministrationView(APIView):
             raise exceptions.MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         return errors.response_for(errors.as_fspiop(exc))
 
     def read(self, kind: type[T]) -> T:

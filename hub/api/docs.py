@@ -60,7 +60,7 @@ def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any
         )
         for name, text in _HEADERS.items()
     ]
-    return extend_schema(  # type: ignore[return-value]
+    return extend_schema(
         tags=["FSPIOP " + resource],
         summary=summary,
         request={media_type: schema_of(request)} if request else None,
@@ -78,7 +78,7 @@ def administration_schema(
     tag: str, *, summary: str, request: type[Any] | None = None, answer: int = 200
 ) -> Callable[[F], F]:
     """Describes one method of an administration API."""
-    return extend_schema(  # type: ignore[return-value]
+    return extend_schema(
         tags=[tag],
         summary=summary,
         request={"application/json": schema_of(request)} if request else None,

@@ -63,7 +63,7 @@ class FspiopView(APIView):
     def get_exception_handler(self) -> Any:
         return errors.exception_handler
 
-    def handle_exception(self, exc: Exception) -> HttpResponse:
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         return errors.response_for(errors.as_fspiop(exc))
 
     def read(self, kind: type[T]) -> T:

@@ -138,7 +138,9 @@ class Courier:
             return 0
         if destination.failures_in_a_row >= _BREAKER_AFTER:
             return 0 if destination.sending else 1  # one message finds out whether it is back
-        return min(settings.OUTBOX_BATCH, max(0, settings.OUTBOX_CONCURRENCY - len(destination.sending)))
+        room: int = settings.OUTBOX_CONCURRENCY - len(destination.sending)
+        batch: int = settings.OUTBOX_BATCH
+        return max(0, min(batch, room))
 
     async def _send(self, destination: _Destination, message: Claimed, url: str | None) -> Answer:
         if url is None:

@@ -3,20 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import orjson
-import psycopg
-from django.db import connection
-from psycopg.rows import TupleRow
 
+from hub.database import execute
 from hub.outbox.messages import Outgoing
-
-
-def _execute(statement: str, parameters: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
-    connection.ensure_connection()
-    return psycopg.Cursor(connection.connection).execute(statement, parameters, prepare=True)
-
 
 _APPEND = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
@@ -32,7 +23,7 @@ def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, by one statement."""
     if not messages:
         return
-    _execute(
+    execute(
         _APPEND,
         [
             [m.destination_id for m in messages],
@@ -89,9 +80,9 @@ _CLAIM = """
 
 def claim(destination_id: int, *, limit: int, lease_s: int) -> list[Claimed]:
     """Takes due messages of one destination, oldest first, for `lease_s` seconds; other workers pass over them."""
-    rows = _execute(_CLAIM, [lease_s, destination_id, limit]).fetchall()
+    rows = execute(_CLAIM, [lease_s, destination_id, limit]).fetchall()
     # Django's connections leave JSON as text.
-    claimed = [Claimed(*row[:3], orjson.loads(row[3]), *row[4:]) for row in rows]
+    claimed = [Claimed(*(*row[:3], orjson.loads(row[3]), *row[4:])) for row in rows]
     return sorted(claimed, key=lambda message: message.id)
 
 
@@ -111,7 +102,7 @@ _DELIVERED = """
 def delivered(outcomes: Collection[tuple[int, int]]) -> None:
     """Moves delivered messages, given as (message id, HTTP status), out of the queue."""
     if outcomes:
-        _execute(_DELIVERED, [[message_id for message_id, _ in outcomes], [status for _, status in outcomes]])
+        execute(_DELIVERED, [[message_id for message_id, _ in outcomes], [status for _, status in outcomes]])
 
 
 # Only the holder of the lease settles: a worker that slept past it must not undo what its successor did.
@@ -140,7 +131,7 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     """Puts failed messages back, or among the dead; returns the ids of those that were still this worker's."""
     if not failures:
         return set()
-    rows = _execute(
+    rows = execute(
         _POSTPONE,
         [
             [failure.message.id for failure in failures],
@@ -162,4 +153,4 @@ _DUE = """
 
 def destinations_with_work() -> list[int]:
     """The destinations that have a message due now."""
-    return [row[0] for row in _execute(_DUE, [])]
+    return [row[0] for row in execute(_DUE, [])]

@@ -16,12 +16,6 @@ class ParticipantAdmin(admin.ModelAdmin):
     readonly_fields = ["name", "is_hub", "is_proxy", "created_at"]
     inlines = [EndpointInline]
 
-    def has_add_permission(self, request):
-        return False
-
-    def has_delete_permission(self, request, obj=None):
-        return False
-
 
 @admin.register(Credential)
 class CredentialAdmin(admin.ModelAdmin):

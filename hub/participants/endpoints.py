@@ -1,4 +1,4 @@
-"""Which endpoint a message goes to, and its URL. Pure: the participant's endpoints and the message's path in, a URL out.
+"""Which endpoint a message goes to, and its URL. Pure: a participant's endpoints and a message's path in, a URL out.
 
 The names of the types are those of the reference hub's administration API, so that its provisioning scripts work
 unchanged; `BASE` is Kitovu's own, one address for everything.

@@ -48,7 +48,7 @@ class Credential(models.Model):
     """What a participant proves itself with: the SHA-256 of a token or of a client certificate, for a time."""
 
     class Kind(models.TextChoices):
-        TOKEN = "token"
+        TOKEN = "token"  # noqa: S105 (the kind, not a secret)
         CERTIFICATE = "certificate"
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="credentials")

@@ -117,7 +117,7 @@ def _amount(value: AmountText, name: str) -> int:
 def as_number(amount: int) -> int | float:
     """An amount as the JSON number that this API's clients read."""
     whole, rest = divmod(amount, 10**money.SCALE)
-    return whole if rest == 0 else amount / 10**money.SCALE
+    return whole if rest == 0 else amount / 10.0**money.SCALE
 
 
 def _show_participant(participant: Participant) -> dict[str, Any]:

@@ -1,13 +1,13 @@
-"""manage.py check_ledger: says whether every invariant of the ledger holds; exit code 1 and the rows where one does not."""
+"""manage.py check_ledger: says whether every invariant of the ledger holds; exits 1 and shows the rows where not."""
 
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from rich.console import Console
 from rich.table import Table
 
 from hub.audit import trail
+from hub.terminal import console_of
 from ledger import checks
 
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Checks every invariant of the ledger and the audit trail's chain; exits 1 where one is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        console = Console(file=self.stdout)
+        console = console_of(self)
         breaks = checks.find_breaks()
         broken = {found.invariant.name for found in breaks}
         for invariant in checks.INVARIANTS:

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from rich.console import Console
 from rich.table import Table
 
 from fspiop.money import format_amount
+from hub.terminal import console_of
 from ledger import queries
 from ledger.models import SettlementWindow
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
                 net.currency,
                 *(format_amount(amount) for amount in (net.sent, net.received, net.net)),
             )
-        Console(file=self.stdout).print(table)
+        console_of(self).print(table)
 
 
 def _window(number: int | None) -> SettlementWindow:
