@@ -7,7 +7,7 @@ from datetime import datetime
 
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import parse_http_date
-from fspiop.versions import Version, read_accept, read_content_type
+from fspiop.versions import Version, missing_header, read_accept, read_content_type
 
 FORWARDED = (
     "content-type",
@@ -61,7 +61,7 @@ def read_headers(method: str, resource: str, get: Callable[[str], str | None], *
     if destination is not None:
         _check_name("fspiop-destination", destination)
     elif (method, resource) in _NEED_DESTINATION:
-        raise _missing("fspiop-destination")
+        raise missing_header("fspiop-destination")
     signature = get("fspiop-signature")
     if signature is not None:
         _required(get, "fspiop-uri")
@@ -82,12 +82,8 @@ def read_headers(method: str, resource: str, get: Callable[[str], str | None], *
 def _required(get: Callable[[str], str | None], name: str) -> str:
     value = get(name)
     if value is None:
-        raise _missing(name)
+        raise missing_header(name)
     return value
-
-
-def _missing(name: str) -> FspiopError:
-    return FspiopError(ErrorCode.MISSING_ELEMENT, f"/header must have required property '{name}'")
 
 
 def _check_name(header: str, name: str) -> None:

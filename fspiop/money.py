@@ -13,7 +13,7 @@ MAX_AMOUNT = 10**18 - 1  # 14 digits before the point and 4 behind it, in ten-th
 
 AMOUNT = r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{0,3}[1-9])?\Z"
 
-_UNIT = 10**SCALE
+_UNIT: int = 10**SCALE
 _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
@@ -64,7 +64,8 @@ def minor_units(amount: int, currency: str) -> int:
     decimals = CURRENCIES.get(currency)
     if decimals is None:
         raise AmountError(f"{currency} is not a currency of the API")
-    units, fraction = divmod(amount, 10 ** (SCALE - decimals))
+    unit: int = 10 ** (SCALE - decimals)
+    units, fraction = divmod(amount, unit)
     if fraction:
         raise AmountError(f"{currency} has {decimals} decimals")
     return units

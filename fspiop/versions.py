@@ -47,7 +47,7 @@ _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
 _CONTENT_TYPES = {
     resource: re.compile(
         rf"application/vnd\.interoperability\.{resource}\+json[ ]?;[ ]?version=({_NUMBER})\.({_NUMBER}){_CHARSET}\Z",
-        re.IGNORECASE,
+        re.IGNORECASE | re.ASCII,
     )
     for resource in SUPPORTED
 }
@@ -55,7 +55,7 @@ _ACCEPTED_TYPES = {
     resource: re.compile(
         rf"application/vnd\.interoperability\.{resource}\+json"
         rf"(?:[ ]?;[ ]?version=({_NUMBER})(?:\.({_NUMBER}))?)?{_CHARSET}(?:[ ]?;[ ]?q=[01](?:\.[0-9]{{1,3}})?)?\Z",
-        re.IGNORECASE,
+        re.IGNORECASE | re.ASCII,
     )
     for resource in SUPPORTED
 }
@@ -64,7 +64,7 @@ _ACCEPTED_TYPES = {
 def read_content_type(text: str | None, resource: str) -> Version:
     """The version of the message that this Content-Type announces."""
     if text is None:
-        raise _missing("content-type")
+        raise missing_header("content-type")
     if len(text) > _MOST_CHARACTERS:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid content-type header")
     return _read_content_type(text, resource)
@@ -76,7 +76,7 @@ def read_accept(text: str | None, resource: str) -> Version:
     A wish for a major version alone is one for its newest minor, and a wish for none is one for the newest of all.
     """
     if text is None:
-        raise _missing("accept")
+        raise missing_header("accept")
     if len(text) > _MOST_CHARACTERS:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid accept header")
     return _read_accept(text, resource)
@@ -130,7 +130,8 @@ def _newest(resource: str, major: str | None, minor: str | None) -> Version | No
     )
 
 
-def _missing(header: str) -> FspiopError:
+def missing_header(header: str) -> FspiopError:
+    """The refusal of a request without this header, in the words of the reference hub."""
     return FspiopError(ErrorCode.MISSING_ELEMENT, f"/header must have required property '{header}'")
 
 

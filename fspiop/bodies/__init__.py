@@ -1,4 +1,4 @@
-"""The API's messages as types: reading one names what is wrong with it, writing one gives the bytes to sign and send."""
+"""The API's messages as types: reading names what is wrong, writing gives the bytes to sign and send."""
 
 import re
 from typing import Any, NoReturn, TypeVar

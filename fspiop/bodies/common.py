@@ -7,13 +7,12 @@ any of them may write is read. Unknown fields are passed over.
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
-from msgspec.structs import force_setattr
 
 from fspiop import ids, money, time
 from fspiop.bodies import names
 
 
-class Message(Struct, rename="camel", omit_defaults=True, frozen=True):
+class Message(Struct, rename="camel", omit_defaults=True):
     """What goes over the wire as one JSON object; a field that is None is left out."""
 
 
@@ -52,27 +51,27 @@ TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]
 
 
 class Extension(Message):
-    """Section 7.4.3."""
+    """One thing that a scheme adds to a message (section 7.4.3)."""
 
     key: Annotated[str, Meta(min_length=1, max_length=32)]
     value: Text128
 
 
 class ExtensionList(Message):
-    """Section 7.4.4."""
+    """What a scheme adds to a message (section 7.4.4)."""
 
     extension: Annotated[list[Extension], Meta(min_length=1, max_length=16)]
 
 
 class Money(Message):
-    """Section 7.4.10."""
+    """An amount in a currency (section 7.4.10)."""
 
     currency: Currency
     amount: Amount
 
 
 class GeoCode(Message):
-    """Section 7.4.9."""
+    """Where a party is (section 7.4.9)."""
 
     latitude: Annotated[str, Meta(pattern=r"^[+-]?(?:90(?:\.0{1,6})?|(?:[0-9]|[1-8][0-9])(?:\.[0-9]{1,6})?)\Z")]
     longitude: Annotated[
@@ -81,7 +80,7 @@ class GeoCode(Message):
 
 
 class ErrorInformation(Message):
-    """Section 7.4.2."""
+    """A code and its description (section 7.4.2)."""
 
     error_code: ErrorCodeText
     error_description: Text128
@@ -89,11 +88,11 @@ class ErrorInformation(Message):
 
     def __post_init__(self) -> None:
         if not isinstance(self.error_code, str):
-            force_setattr(self, "error_code", str(self.error_code))
+            self.error_code = str(self.error_code)
 
 
 class PartyIdInfo(Message):
-    """Section 7.4.13; version 1.1 adds the extension list."""
+    """How a party is found (section 7.4.13); version 1.1 adds the extension list."""
 
     party_id_type: PartyIdType
     party_identifier: Text128
@@ -103,7 +102,7 @@ class PartyIdInfo(Message):
 
 
 class PartyComplexName(Message):
-    """Section 7.4.12."""
+    """A person's name in its parts (section 7.4.12)."""
 
     first_name: Name | None = None
     middle_name: Name | None = None
@@ -111,7 +110,7 @@ class PartyComplexName(Message):
 
 
 class PartyPersonalInfo(Message):
-    """Section 7.4.14; version 2.0 adds the KYC information."""
+    """What is known of a person (section 7.4.14); version 2.0 adds the KYC information."""
 
     complex_name: PartyComplexName | None = None
     date_of_birth: Date | None = None
@@ -119,7 +118,7 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """Section 7.4.11; version 2.0 lets the name be any text and adds the supported currencies."""
+    """Who pays or is paid (section 7.4.11); version 2.0 frees the name and adds the supported currencies."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: Annotated[str, Meta(pattern=r"^[0-9]{1,4}\Z")] | None = None
@@ -129,14 +128,14 @@ class Party(Message):
 
 
 class Refund(Message):
-    """Section 7.4.16."""
+    """Which transaction is paid back (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None
 
 
 class TransactionType(Message):
-    """Section 7.4.18."""
+    """What kind of payment this is, and who began it (section 7.4.18)."""
 
     scenario: Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
     initiator: Literal["PAYER", "PAYEE"]
