@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +154,15 @@ def find_breaks() -> list[Break]:
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
-        breaks = []
-        for invariant in INVARIANTS:
-            cursor.execute(invariant.broken_rows)
-            rows = cursor.fetchmany(MOST_ROWS)
-            if rows:
-                breaks.append(Break(invariant, [column.name for column in cursor.description], rows))
-        return breaks
+        return breaks_seen_by(cursor)
+
+
+def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
+    """The same as this cursor's transaction sees it."""
+    breaks = []
+    for invariant in INVARIANTS:
+        cursor.execute(invariant.broken_rows)
+        rows = cursor.fetchmany(MOST_ROWS)
+        if rows:
+            breaks.append(Break(invariant, [column.name for column in cursor.description], rows))
+    return breaks

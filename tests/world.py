@@ -1,0 +1,152 @@
+"""One small world: DFSPs green, blue, red, and grey who must see nothing; and the ways to act in it as they would."""
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.db import connection
+
+from fspiop.money import parse_amount
+from fspiop.time import http_date
+from hub.outbox.models import Message
+from hub.participants import services as participants
+from hub.participants.models import Participant
+from ledger import checks, engine, queries, services
+from ledger.messages import Expire, Fulfil, Outcome, Prepare, Reject, Wire
+from ledger.models import Account, Transfer
+from tests.keys import CONDITION, FULFILMENT
+
+CURRENCY = "TZS"
+DFSPS = ("green", "blue", "red", "grey")
+
+
+def amount(text: str | int) -> int:
+    return parse_amount(str(text))
+
+
+@dataclass
+class World:
+    """Participants by name; `say` and its sisters are what a DFSP's message becomes after its doorway."""
+
+    ids: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, *, ndc: int = 1000, cover: int = 5000) -> "World":
+        participants.hub()
+        services.ensure_open_window()
+        for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+            services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="test")
+        world = cls()
+        for name in DFSPS:
+            world.onboard(name, ndc=ndc, cover=cover)
+        return world
+
+    def onboard(self, name: str, *, ndc: int | str, cover: int | str, currency: str = CURRENCY) -> Participant:
+        participant = services.register_participant(name=name, currency=currency, is_proxy=False, actor="test")
+        services.set_initial_limit(participant, currency=currency, ndc=amount(ndc), actor="test")
+        participants.set_endpoint(
+            participant, endpoint_type="FSPIOP_CALLBACK_URL", value=f"http://{name}.example", actor="test"
+        )
+        self.ids[name] = participant.pk
+        if amount(cover):
+            self.funds_in(name, cover, currency=currency)
+        return participant
+
+    def account(self, name: str, account_type: str = "POSITION", currency: str = CURRENCY) -> Account:
+        return Account.objects.get(participant_id=self.ids[name], type=account_type, currency=currency)
+
+    def funds_in(self, name: str, text: int | str, currency: str = CURRENCY) -> None:
+        services.record_funds_in(
+            self.account(name, "SETTLEMENT", currency),
+            transfer_id=str(uuid.uuid4()),
+            amount=amount(text),
+            reason="test",
+            external_reference="",
+            actor="test",
+        )
+
+    def position(self, name: str) -> int:
+        """What is posted and reserved, in whole currency units times ten thousand."""
+        return queries.value_of(self.account(name))
+
+    def breaks(self) -> list[str]:
+        """The names of the invariants that do not hold, as this transaction sees them."""
+        with connection.cursor() as cursor:
+            return [found.invariant.name for found in checks.breaks_seen_by(cursor)]
+
+
+def wire(version: str = "1.1", body: bytes = b"{}") -> Wire:
+    return Wire(body, {"fspiop-source": "test", "date": http_date(datetime.now(UTC))}, version)
+
+
+def prepare(
+    world: World,
+    payer: str,
+    payee: str,
+    text: str | int,
+    *,
+    transfer_id: str | None = None,
+    expires_in: float = 60,
+    currency: str = CURRENCY,
+    condition: str = CONDITION,
+    source: str | None = None,
+) -> Prepare:
+    """A prepare; equal arguments with an equal `transfer_id` are the same message."""
+    transfer_id = transfer_id or str(uuid.uuid4())
+    content = f"{transfer_id} {payer} {payee} {text} {currency} {condition} {expires_in}"
+    return Prepare(
+        transfer_id=transfer_id,
+        source_id=world.ids[source or payer],
+        payer=payer,
+        payee=payee,
+        currency=currency,
+        amount=amount(text),
+        condition=condition,
+        expires_at=datetime.now(UTC) + timedelta(seconds=expires_in),
+        digest=hashlib.sha256(content.encode()).digest(),
+        wire=wire(),
+    )
+
+
+def fulfil(
+    world: World,
+    payee: str,
+    transfer_id: str,
+    *,
+    fulfilment: str | None = FULFILMENT,
+    wants_patch: bool = False,
+    destination: str | None = None,
+    version: str = "1.1",
+) -> Fulfil:
+    content = f"{transfer_id} {fulfilment} {wants_patch}"
+    return Fulfil(
+        transfer_id=transfer_id,
+        source_id=world.ids[payee],
+        destination=destination,
+        fulfilment=fulfilment,
+        completed_at=None,
+        wants_patch=wants_patch,
+        digest=hashlib.sha256(content.encode()).digest(),
+        wire=wire(version),
+    )
+
+
+def reject(world: World, payee: str, transfer_id: str, *, code: str = "5100", text: str = "no") -> Reject:
+    digest = hashlib.sha256(f"{transfer_id} {code} {text}".encode()).digest()
+    return Reject(transfer_id, world.ids[payee], code, text, digest, wire())
+
+
+def run(command: Prepare | Fulfil | Reject | Expire) -> Outcome:
+    (outcome,) = engine.run([command])
+    return outcome
+
+
+def state_of(transfer_id: str) -> str:
+    return Transfer.objects.values_list("state", flat=True).get(pk=transfer_id)
+
+
+def messages_about(transfer_id: str) -> list[tuple[str, str, str]]:
+    """What waits in the outbox about a transfer, in order: (destination, method, kind)."""
+    rows = Message.objects.filter(subject=transfer_id).order_by("id")
+    return list(rows.values_list("destination__name", "method", "kind"))
