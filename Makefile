@@ -1,0 +1,67 @@
+# Everything here sets itself up: a virtual environment in .venv, servers from wheels, data under STATE.
+# Needs Python 3.11 or newer, with venv, and make.
+SHELL := /bin/sh
+PORT ?= 8000
+STATE ?= .local
+export PORT STATE
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+HASH = $(shell cat $(1) | cksum | cut -d' ' -f1)
+RUN_STAMP := $(VENV)/.run-$(call HASH,requirements.txt)
+DEV_STAMP := $(VENV)/.dev-$(call HASH,requirements.txt requirements-dev.txt)
+LOCAL := $(RUN) -m hub.local
+PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate ADMINISTRATION_AUTH=staff HUB_SIGNING_KEY_FILE=unused \
+	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
+
+.PHONY: help setup demo run test check lint bench stop clean env
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+$(RUN):
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer with venv was found on the PATH. Install one (Debian: python3-venv), or set PYTHON=/path/to/python."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): | $(RUN)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(DEV_STAMP) ## make .venv with everything for working on the code
+
+demo: $(RUN_STAMP) ## pay between two banks through a hub and compare all books; PAYMENTS=file.csv
+	$(LOCAL) demo $(if $(PAYMENTS),--payments $(PAYMENTS))
+
+run: $(RUN_STAMP) ## leave a hub running until Ctrl-C; PORT=8000 STATE=.local DEMO=1
+	@$(LOCAL) run $(if $(DEMO),--demo)
+
+test: $(DEV_STAMP) ## run all tests; ARGS="-k name" for some
+	$(LOCAL) test $(ARGS)
+
+lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production settings
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PRODUCTION_CHECK) $(RUN) -W ignore::RuntimeWarning manage.py check --deploy --fail-level WARNING
+
+check: lint test ## what CI runs
+
+bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --seconds 30"
+	$(RUN) -m bench $(ARGS)
+
+stop: $(RUN_STAMP) ## stop the hub that runs on STATE
+	@$(LOCAL) stop
+
+clean: $(RUN_STAMP) ## stop it and remove its data
+	@$(LOCAL) clean
+
+env: $(RUN_STAMP) ## print DATABASE_URL and REDIS_URL of STATE's hub, for manage.py
+	@$(LOCAL) env

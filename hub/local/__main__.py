@@ -1,0 +1,144 @@
+"""python -m hub.local: runs, tests, stops and removes a hub on this machine. `make` calls it; see `make help`."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from hub.local import proc
+from hub.local.errors import LocalError
+from hub.local.stack import PROJECT, Stack
+from hub.local.state import State
+
+console = Console(highlight=False)
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m hub.local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
+    run.add_argument("--demo", action="store_true", help="with the demo's two banks")
+    demo = commands.add_parser("demo", help="pay between two banks, close the window, compare the books")
+    demo.add_argument("--payments", type=Path, help="another CSV of payments")
+    for command in (run, demo):
+        command.add_argument("--port", type=int, help="the hub's port; PORT, or 8000")
+    test = commands.add_parser("test", help="run the tests on servers of their own")
+    test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
+    commands.add_parser("stop", help="stop the hub that runs on STATE")
+    commands.add_parser("clean", help="stop it and remove STATE")
+    commands.add_parser("env", help="print DATABASE_URL and REDIS_URL of the hub that runs on STATE")
+    for command in (*commands.choices.values(),):
+        command.add_argument("--state", help="the folder of everything that this hub keeps; STATE, or .local")
+    asked = parser.parse_args()
+    try:
+        return _do(asked)
+    except LocalError as error:
+        console.print(f"[red]{error.what}[/red]", markup=True)
+        for line in str(error).splitlines()[len(error.what.splitlines()) :]:
+            console.print(line, markup=False)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _do(asked: argparse.Namespace) -> int:
+    signal.signal(signal.SIGTERM, _interrupt)
+    match asked.command:
+        case "run":
+            return _run(asked)
+        case "demo":
+            from hub.local import demo
+
+            return demo.run(state=asked.state, port=asked.port, payments=asked.payments)
+        case "test":
+            return _test(asked)
+        case "stop":
+            return _stop(State(asked.state or os.environ.get("STATE") or ".local"))
+        case "clean":
+            state = State(asked.state or os.environ.get("STATE") or ".local")
+            _stop(state)
+            if state.path.exists():
+                state.open()
+                state.lock()
+                state.remove()
+            return 0
+        case _:
+            return _env(asked)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(text: str) -> None:
+    console.print(f"[dim]{time.strftime('%H:%M:%S')}[/dim] {text}")
+
+
+def _run(asked: argparse.Namespace) -> int:
+    stack = Stack(asked.state, asked.port, tell=_tell)
+    with stack:
+        if asked.demo:
+            from hub.local import demo
+
+            demo.bring_up(stack, tell=_tell)
+        console.print(
+            f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"
+            f"  API documentation   {stack.base_url}/docs/\n"
+            f"  Django admin        {stack.base_url}/admin/   (first: manage.py createsuperuser, see `make env`)\n"
+            f"  health, metrics     {stack.base_url}/health  {stack.base_url}/metrics\n"
+            f"  logs                {stack.state.logs}\n"
+            "Ctrl-C stops it; its data stays, `make clean` removes it.",
+            soft_wrap=True,
+        )
+        while True:
+            time.sleep(1)
+            stack.check()
+
+
+def _test(asked: argparse.Namespace) -> int:
+    """Everything but the live tests on two processes, then the live tests, which take the machine for themselves."""
+    home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
+    stack = Stack(home, programs=(), throwaway=True, tell=_tell)
+    pytest = [sys.executable, "-m", "pytest"]
+    chosen = [argument for argument in asked.arguments if argument != "--"]
+    try:
+        with stack:
+            if chosen:
+                return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
+            first = subprocess.run([*pytest, "-m", "not live", "-n", "2", "-q"], env=stack.env, cwd=PROJECT).returncode
+            live = subprocess.run([*pytest, "-m", "live", "-v"], env=stack.env, cwd=PROJECT).returncode
+            return first or (0 if live == 5 else live)  # 5: no test is marked so
+    finally:
+        stack.state.open()
+        stack.state.remove()
+
+
+def _stop(state: State) -> int:
+    owner = state.owner()
+    if not state.is_locked() or owner is None:
+        _tell(f"No hub runs on {state.path}.")
+        return 0
+    proc.send(owner, signal.SIGTERM)
+    if not proc.wait_for(lambda: not state.is_locked(), 60):
+        raise LocalError(
+            f"Process {owner} does not stop.", where=state.path, do=f"kill -9 {owner}: its watchdog ends the rest."
+        )
+    _tell(f"The hub on {state.path} has stopped.")
+    return 0
+
+
+def _env(asked: argparse.Namespace) -> int:
+    stack = Stack(asked.state)
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        print(f"export {name}={stack.env[name]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

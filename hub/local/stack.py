@@ -1,0 +1,250 @@
+"""The whole hub on one machine: the two servers, the database's tables, and the hub's three processes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from hub.local import net, proc
+from hub.local.account import without_pg
+from hub.local.child import Program, tail
+from hub.local.errors import LocalError
+from hub.local.postgres import Postgres
+from hub.local.state import State
+from hub.local.supervisor import Supervisor, sweep
+from hub.local.valkey import Valkey
+
+PROJECT = Path(__file__).resolve().parents[2]
+HUB_PROGRAMS = ("web", "worker", "beat")
+
+
+class Stack:
+    """A hub that can be started, added to, disturbed and stopped. Usable as a context manager."""
+
+    def __init__(
+        self,
+        state: str | Path | None = None,
+        port: int | None = None,
+        *,
+        programs: Sequence[str] = HUB_PROGRAMS,
+        throwaway: bool = False,
+        environ: Mapping[str, str] | None = None,
+        project: Path = PROJECT,
+        limit: int = 16,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """`environ` stands for os.environ; `programs` may be empty, for the servers alone."""
+        self._given = without_pg(dict(os.environ if environ is None else environ))
+        self.state = State(state or self._given.get("STATE") or ".local")
+        self.port = port or _number(self._given, "PORT", 8000)
+        self.programs, self.project, self.limit, self.tell = tuple(programs), project, limit, tell
+        self.postgres = None if self._given.get("DATABASE_URL") else Postgres(self.state, throwaway=throwaway)
+        self.valkey = None if self._given.get("REDIS_URL") else Valkey(self.state)
+        self.supervisor: Supervisor | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Where the hub listens."""
+        return f"http://{net.HOST}:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every process of the hub."""
+        ours = {"PORT": str(self.port), "STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
+        if self.postgres:
+            ours["DATABASE_URL"] = self.postgres.url
+        ours["PROMETHEUS_MULTIPROC_DIR"] = str(self._metrics)
+        if self.valkey:
+            ours["REDIS_URL"] = self.valkey.url
+        return self._given | ours
+
+    @property
+    def _metrics(self) -> Path:
+        return self.state.path / "metrics"
+
+    # -- start and stop ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts everything and returns when the hub answers; a second call does nothing."""
+        if self.supervisor is not None:
+            return
+        self.state.open()
+        lock = self.state.lock()
+        self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
+        try:
+            sweep(self.state)
+            shutil.rmtree(self._metrics, ignore_errors=True)  # counts of processes that are gone
+            self._metrics.mkdir()
+            if "web" in self.programs and not net.is_free(self.port):
+                raise LocalError(
+                    f"Port {self.port} is taken by another program.",
+                    where=self.base_url,
+                    do=f"Choose another: PORT={net.free_port(self.port + 1)}; `ss -ltnp` shows who has it.",
+                )
+            self.start_servers()
+            if self.programs:
+                self.manage("migrate", "--noinput")
+                for name in self.programs:
+                    self.tell(f"Starting {name}")
+                    self.supervisor.add(self._program(name))
+                self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start_servers(self) -> None:
+        """PostgreSQL and Valkey, each unless its URL was given."""
+        assert self.supervisor is not None
+        servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
+        for server in servers:
+            server.prepare()
+            left = server.running()
+            self.tell(f"{'Taking over' if left else 'Starting'} {server.name}")
+            program = Program(server.name, server.argv, server.account.popen(), server.is_ready, server.stop_signals)
+            self.supervisor.add(program, adopt=left)
+        self.supervisor.wait_ready()
+        if self.postgres:
+            self.postgres.ensure_database()
+
+    def stop(self) -> None:
+        """Ends everything that was started, the latest first."""
+        if self.supervisor is None:
+            return
+        self.supervisor.stop()
+        if self.postgres:
+            self.postgres.forget()
+        self.supervisor = None
+        self.state.unlock()
+
+    def __enter__(self) -> Self:
+        """Starts."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stops."""
+        self.stop()
+
+    # -- while it runs -------------------------------------------------------------------------------------------
+
+    def wait_ready(self, names: Sequence[str] | None = None, seconds: float = 60.0) -> None:
+        """Until these processes (or all) serve."""
+        self._running.wait_ready(names, seconds)
+
+    def add_process(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        env: Mapping[str, str] | None = None,
+        health_url: str | None = None,
+        *,
+        cwd: Path | None = None,
+        most_processes: int = 64,
+    ) -> None:
+        """Starts another process and keeps it running; `env` is laid over the hub's. Does not wait: see wait_ready."""
+        self._running.add(
+            Program(
+                name,
+                lambda: [str(part) for part in argv],
+                self._popen(env, cwd),
+                (lambda: net.answers(health_url)) if health_url else None,
+                most_processes=most_processes,
+            )
+        )
+
+    def kill(self, name: str, signal: int, *, group: bool = False) -> None:
+        """Sends a signal to a process by its name, or to all of its group."""
+        if not self._running[name].send(signal, group=group):
+            raise LocalError(f"{name} does not run at the moment.", where=self.log(name))
+
+    def pid(self, name: str) -> int | None:
+        """The process behind a name; None while it is being started again."""
+        return self._running[name].pid
+
+    def restarts(self, name: str) -> int:
+        """How often it was started again."""
+        return self._running[name].restarts
+
+    def log(self, name: str) -> Path:
+        """Where it writes."""
+        return self.state.logs / f"{name}.log"
+
+    def check(self) -> None:
+        """Raises if a process had to be given up."""
+        self._running.check()
+
+    def manage(self, *arguments: str, seconds: float = 600.0) -> str:
+        """Runs `manage.py` with the hub's environment and returns what it prints; raises if it fails."""
+        self.tell(f"manage.py {' '.join(arguments)}")
+        if not (self.project / "manage.py").is_file():
+            raise LocalError(
+                "manage.py is not there.", where=self.project, do="Run from a complete checkout of the project."
+            )
+        log = self.log(f"manage-{arguments[0]}")
+        options = self._popen(None, None)
+        with log.open("wb") as out:
+            code = subprocess.run(
+                [sys.executable, "manage.py", *arguments],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                **options,
+            ).returncode
+        if code != 0:
+            raise LocalError(
+                f"manage.py {' '.join(arguments)} failed (status {code}).\n{tail(log)}",
+                where=log,
+                do="Read the lines above. A database of an older, incompatible version: `python -m hub.local clean`.",
+            )
+        return log.read_text(errors="replace")
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> Supervisor:
+        if self.supervisor is None:
+            raise LocalError("The hub is not started.", where=self.state.path, do="Call start() first.")
+        return self.supervisor
+
+    def _popen(self, env: Mapping[str, str] | None, cwd: Path | None) -> dict[str, Any]:
+        return {"env": self.env | dict(env or {}) | {proc.MARK: self.state.mark}, "cwd": cwd or self.project}
+
+    def _program(self, name: str) -> Program:
+        workers, threads = _number(self._given, "WEB_WORKERS", 2), _number(self._given, "WEB_THREADS", 32)
+        processes = _number(self._given, "WORKER_PROCESSES", 2)
+        celery = [sys.executable, "-m", "celery", "-A", "hub"]
+        if name == "web":
+            # By its own executable: as `python -m granian` under another Python program it starts itself without end.
+            serve = [_beside_python("granian"), "--interface", "wsgi", "--host", net.HOST, "--port", str(self.port)]
+            size = ["--workers", str(workers), "--blocking-threads", str(threads)]
+            care = ["--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"]
+            argv, most = [*serve, *size, *care, "hub.wsgi:application"], 2 * workers + 4
+        elif name == "worker":
+            argv = [*celery, "worker", "--concurrency", str(processes), "--loglevel", "INFO"]
+            most = 2 * processes + 4
+        else:
+            argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
+            most = 4
+        ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
+        return Program(name, lambda: argv, self._popen(None, None), ready, most_processes=most)
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise LocalError(
+            f"{name}={text} is not a number that can be used.", where="the environment", do=f"{name}={default}"
+        )
+    return int(text)
+
+
+def _beside_python(program: str) -> str:
+    """The executable that was installed with this Python."""
+    beside = Path(sys.executable).parent / program
+    found = str(beside) if beside.exists() else shutil.which(program)
+    if not found:
+        raise LocalError(f"{program} is not installed.", where=beside.parent, do="Run `make setup`.")
+    return found

@@ -1,0 +1,207 @@
+"""The folder that one local hub lives in (STATE), the lock on it, and where the servers' data really is."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import Any
+
+from hub.local import proc
+from hub.local.account import Account, server_account
+from hub.local.errors import LocalError
+
+SIGN = "kitovu-state.json"  # says that a folder is ours and may be removed
+POINTER = "servers-are-in"  # a symbolic link to the servers' data, where it could not lie in STATE
+
+
+def hash_of(*parts: object) -> str:
+    """Twelve hex digits that stand for the parts."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+class State:
+    """One STATE folder. Two of them never share a server, a port or a file."""
+
+    def __init__(self, path: str | Path = ".local") -> None:
+        """Only names it; `open` makes it."""
+        self.path = Path(os.path.abspath(Path(path).expanduser()))
+        self.account: Account = server_account()
+        self.logs = self.path / "logs"
+        self.mark = hash_of(self.path)
+        self._lock: int | None = None
+
+    def open(self) -> None:
+        """Makes the folder, or checks that the one there is ours to use."""
+        try:
+            self.logs.parent.mkdir(parents=True, exist_ok=True)
+            strangers = self.path.name != ".local" and any(self.path.iterdir()) and not (self.path / SIGN).exists()
+        except OSError as problem:
+            raise LocalError(
+                f"The state folder cannot be used: {problem.strerror}.",
+                where=self.path,
+                do="Choose another one: STATE=/some/folder.",
+            ) from problem
+        if strangers:
+            raise LocalError(
+                "The state folder holds files that are not Kitovu's, and `clean` removes all that is in it.",
+                where=self.path,
+                do="Choose an empty or a new folder: STATE=/some/folder.",
+            )
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise LocalError(
+                "The state folder belongs to another user.",
+                where=self.path,
+                do="Run as the user who made it, or choose another folder: STATE=/some/folder.",
+            )
+        if not (self.path / SIGN).exists():
+            self.write(SIGN, {"made_by": "python -m hub.local", "uid": os.geteuid()})
+        self.logs.mkdir(exist_ok=True)
+
+    # -- small records -------------------------------------------------------------------------------------------
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A record written before; empty if there is none or it is damaged."""
+        try:
+            record = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def write(self, name: str, record: dict[str, Any]) -> None:
+        """Replaces a record in one step, so that a reader never sees half of it."""
+        new = self.path / f".{name}.{os.getpid()}"
+        new.write_text(json.dumps(record, indent=1) + "\n")
+        new.replace(self.path / name)
+
+    # -- the lock ------------------------------------------------------------------------------------------------
+
+    def lock(self, wait_s: float = 20.0) -> int:
+        """Takes STATE for this process and whoever inherits the descriptor; the kernel gives it back on death.
+
+        Waits for a previous owner that died and whose watchdog is still stopping its processes.
+        """
+        handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        if not taken():
+            owner = self.owner()
+            patience = 1.0 if owner and proc.is_alive(owner) else wait_s
+            if not proc.wait_for(taken, patience):
+                os.close(handle)
+                raise LocalError(
+                    f"Another hub.local (process {owner}) is working on this state folder.",
+                    where=self.path,
+                    do="Stop it (`python -m hub.local stop`, or Ctrl-C where it runs), or choose STATE=/other/folder "
+                    "and another PORT to run a second hub beside it.",
+                )
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        self._lock = handle
+        return handle
+
+    def unlock(self) -> None:
+        """Gives STATE back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def owner(self) -> int | None:
+        """The process that took the lock last."""
+        try:
+            return int((self.path / "lock").read_text() or 0) or None
+        except (OSError, ValueError):
+            return None
+
+    def is_locked(self) -> bool:
+        """Whether somebody holds the lock now."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+        return False
+
+    # -- the servers' data ---------------------------------------------------------------------------------------
+
+    def server_folder(self, name: str) -> Path:
+        """A folder that the servers' user owns and can reach: in STATE, or under /var/tmp with a pointer in STATE."""
+        pointer = self.path / POINTER
+        for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
+            if (home / name).is_dir() and self._serves(home / name):
+                return home / name
+        inside = self.path / name
+        if not pointer.is_symlink():
+            new = not inside.exists()
+            inside.mkdir(mode=0o700, exist_ok=True)
+            if self._serves(inside):
+                return inside
+            if not new:
+                raise LocalError(
+                    f"The user '{self.account.name}', as whom the server has to run, can no longer reach its data.",
+                    where=inside,
+                    do=f"Give that user a way in (chmod o+x on the folders above), or run as the owner of {inside}.",
+                )
+            inside.rmdir()
+        outside = private_folder(self.path) / f"state-{self.mark}"
+        (outside / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+        outside.chmod(0o711)
+        if not self._serves(outside / name):
+            raise LocalError(
+                f"The user '{self.account.name}', as whom the server has to run, can write neither in STATE nor here.",
+                where=outside,
+                do="Choose a STATE folder that this user can reach, such as one under /var/tmp.",
+            )
+        if not pointer.is_symlink():
+            pointer.symlink_to(outside)
+        return outside / name
+
+    def _serves(self, folder: Path) -> bool:
+        try:
+            self.account.own(folder)
+        except OSError:
+            return False
+        return self.account.can("-w", folder) and self.account.can("-x", folder)
+
+    def remove(self) -> None:
+        """Removes STATE and what it points to. The caller has stopped everything and holds the lock."""
+        if not (self.path / SIGN).exists():
+            raise LocalError("This is not a state folder of Kitovu's; nothing is removed.", where=self.path)
+        if Path.cwd().is_relative_to(self.path) or self.path in (Path.home(), Path("/")):
+            raise LocalError(
+                "The state folder is where you stand or live; nothing is removed.",
+                where=self.path,
+                do="Remove its contents by hand if that is what you mean.",
+            )
+        pointer = self.path / POINTER
+        if pointer.is_symlink() and pointer.resolve().parent == private_folder(self.path):
+            shutil.rmtree(pointer.resolve(), ignore_errors=True)
+        shutil.rmtree(self.path)
+
+
+def private_folder(wanted_by: object) -> Path:
+    """A folder under /var/tmp that this user made and nobody else can write in."""
+    folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
+    folder.mkdir(mode=0o755, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise LocalError(
+            f"This folder is needed for {wanted_by}, but somebody else made it or may write in it.",
+            where=folder,
+            do="Ask its owner to remove it, or set STATE to a folder that every user can enter.",
+        )
+    folder.chmod(0o755)  # whatever the umask was
+    return folder

@@ -1,0 +1,93 @@
+"""Keeps a fixed set of named processes running, and ends all of them in the reverse order of their start."""
+
+import time
+from collections.abc import Callable, Iterable
+
+from hub.local import proc
+from hub.local.child import Child, Program, tail
+from hub.local.errors import LocalError
+from hub.local.state import State
+from hub.local.watchdog import Watchdog
+
+
+class Supervisor:
+    """The children of one STATE. The caller holds the lock on it."""
+
+    def __init__(
+        self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
+    ) -> None:
+        """`limit` is how many children there may be, however often somebody asks."""
+        self.state, self.limit, self.tell = state, limit, tell
+        self.watchdog = Watchdog(lock)
+        self.children: dict[str, Child] = {}
+
+    def add(self, program: Program, *, adopt: int | None = None) -> Child:
+        """Starts a program (or takes over the one with this pid) and keeps it running."""
+        if program.name in self.children or len(self.children) >= self.limit:
+            raise LocalError(
+                f"'{program.name}' is not started: "
+                + ("one of that name runs already." if program.name in self.children else f"{self.limit} run already."),
+                where=f"supervisor of {self.state.path}",
+                do="Give each process a name of its own, and start no more than the limit.",
+            )
+        log = self.state.logs / f"{program.name}.log"
+        child = Child(program, log, self.watchdog, self.tell, adopt=adopt)
+        self.children[program.name] = child
+        child.start()
+        return child
+
+    def __getitem__(self, name: str) -> Child:
+        """A child by its name."""
+        try:
+            return self.children[name]
+        except KeyError:
+            raise LocalError(
+                f"No process is called '{name}'.", where=self.state.path, do=f"Running are: {', '.join(self.children)}."
+            ) from None
+
+    def check(self) -> None:
+        """Raises if a child had to be given up."""
+        for name, child in self.children.items():
+            if child.failure:
+                raise LocalError(
+                    f"{child.failure}\n{tail(child.log)}",
+                    where=child.log,
+                    do=f"Read the log's end (above), put its cause right, start again; {name} is not tried any more.",
+                )
+
+    def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
+        """Until these (or all) serve; raises when one is given up or the time is over."""
+        wanted = [self[name] for name in (list(self.children) if names is None else names)]
+        end = time.monotonic() + seconds
+        while not all(child.is_ready for child in wanted):
+            self.check()
+            late = [child for child in wanted if not child.is_ready]
+            if late and time.monotonic() > end:
+                raise LocalError(
+                    f"{', '.join(child.program.name for child in late)} did not get ready within {seconds:.0f} s.\n"
+                    + tail(late[0].log),
+                    where=late[0].log,
+                    do="Read the log's end (above). On a slow or busy machine, try again.",
+                )
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Ends all, the latest first, then whatever still bears our mark."""
+        for child in reversed(list(self.children.values())):
+            child.stop()
+        self.watchdog.close()
+        sweep(self.state)
+
+    def hurry(self) -> None:
+        """Shortens every time limit of a stop that is under way."""
+        for child in self.children.values():
+            child.hurry.set()
+
+
+def sweep(state: State) -> list[int]:
+    """Kills processes that an earlier supervisor of this STATE left behind, its watchdog having been killed as well."""
+    left = proc.marked(state.mark)
+    for pid in left:
+        proc.send(pid, 9)
+    proc.wait_for(lambda: not any(proc.is_alive(pid) for pid in left), 5)
+    return left

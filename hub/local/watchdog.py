@@ -1,0 +1,105 @@
+"""Outlives a supervisor that was killed, and then stops what it had started.
+
+`python -m hub.local.watchdog` reads on its standard input which processes there are: "+ pid signals" and "- pid".
+The end of the input means that the supervisor is gone. After a clean stop the list is empty and nothing happens.
+The supervisor's lock on STATE is inherited and so stays taken until the last of them has ended.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from hub.local import proc
+
+GENTLE_S = 8.0  # for each signal, before the next and harder one
+
+
+class Watchdog:
+    """The supervisor's end of the pipe."""
+
+    def __init__(self, lock: int) -> None:
+        """`lock` is the descriptor that the watchdog shall keep open."""
+        self._lock_descriptor = lock
+        self._known: dict[int, str] = {}
+        self._guard = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def add(self, pid: int, signals: Iterable[int]) -> None:
+        """From now on this process and its group are stopped if we die."""
+        with self._guard:
+            self._known[pid] = f"+ {pid} {','.join(str(int(number)) for number in signals)}\n"
+            self._say(self._known[pid])
+
+    def remove(self, pid: int) -> None:
+        """It has ended, or is to stay."""
+        with self._guard:
+            if self._known.pop(pid, None):
+                self._say(f"- {pid}\n")
+
+    def close(self) -> None:
+        """Ends the watchdog; what is still on the list it stops first."""
+        with self._guard:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+                self._process.wait()
+            self._process = None
+
+    def _say(self, line: str) -> None:
+        try:
+            if self._process is None or self._process.stdin is None:
+                raise BrokenPipeError
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+        except BrokenPipeError:  # not started yet, or somebody killed it
+            self._process = self._start()
+            assert self._process.stdin is not None
+            self._process.stdin.write("".join(self._known.values()))
+            self._process.stdin.flush()
+
+    def _start(self) -> subprocess.Popen[str]:
+        root = Path(__file__).resolve().parents[2]
+        return subprocess.Popen(
+            [sys.executable, "-m", "hub.local.watchdog"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=root,
+            env={"PATH": os.defpath, "PYTHONPATH": str(root)},
+            pass_fds=[self._lock_descriptor],
+            start_new_session=True,  # a signal to the supervisor's group or terminal does not reach it
+        )
+
+
+def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
+    """Asks a process to end, each signal more firmly; at last kills its whole group."""
+    for number in signals:
+        if not proc.is_alive(pid) or (
+            proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)
+        ):
+            break
+    proc.send(pid, signal.SIGKILL, group=True)
+    proc.wait_for(lambda: not proc.is_alive(pid), 2)
+
+
+def main() -> None:
+    """Waits for the end of the input, then ends what is left, the latest first."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    left: dict[int, list[int]] = {}
+    for line in sys.stdin:
+        sign, pid, *signals = line.split()
+        if sign == "+":
+            left[int(pid)] = [int(number) for number in signals[0].split(",")]
+        else:
+            left.pop(int(pid), None)
+    for pid, numbers in reversed(left.items()):
+        end(pid, numbers)
+
+
+if __name__ == "__main__":
+    main()
