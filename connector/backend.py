@@ -1,0 +1,262 @@
+"""What a bank writes: five methods. `HttpBackend` calls the same five over HTTP at an existing core.
+
+The paths and names are those that a DFSP knows from Mojaloop's SDK (backend API 2.1): GET /parties, POST /quoterequests,
+POST /transfers (reserve), PUT /transfers/{id} (the end of it).
+"""
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+from urllib.parse import quote as quoted
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from connector.client import read_at_most
+from fspiop import money
+
+ANSWER_AT_MOST = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class PartyDetails:
+    """A customer that the core knows under an alias."""
+
+    name: str
+    first_name: str | None = None
+    last_name: str | None = None
+    date_of_birth: str | None = None
+    currencies: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TermsWanted:
+    """Somebody wants to pay our customer and asks on which terms."""
+
+    quote_id: str
+    transaction_id: str
+    payer_fsp: str
+    payer_type: str
+    payer_id: str
+    payee_type: str
+    payee_id: str
+    payee_sub_id: str | None
+    amount_type: str  # SEND: the payer spends `amount`; RECEIVE: the payee gets it
+    amount: int
+    currency: str
+    scenario: str
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The core's answer: what the customer will get and what the bank takes for it (ten-thousandths)."""
+
+    receive_amount: int
+    fee: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingMoney:
+    """A transfer to our customer, checked by the connector against the terms that the core gave."""
+
+    transfer_id: str
+    quote_id: str
+    payer_fsp: str
+    payer_type: str
+    payer_id: str
+    payee_type: str
+    payee_id: str
+    payee_sub_id: str | None
+    amount: int  # what the hub settles with us
+    receive_amount: int  # what the customer gets
+    fee: int
+    currency: str
+    note: str | None
+
+
+class Refused(Exception):
+    """The core's definite no, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...)."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code} {text}")
+        self.code, self.text = code, text
+
+
+class Unavailable(Exception):
+    """No answer that can be relied on. The connector asks again; the core must be idempotent by transfer id."""
+
+
+class Backend(Protocol):
+    """The core. Every method may be called again with the same arguments and must then give the same answer."""
+
+    async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+        """The customer behind an alias, or None."""
+
+    async def give_terms(self, wanted: TermsWanted) -> Terms:
+        """Fee and amount, or Refused. Reserves nothing."""
+
+    async def reserve(self, incoming: IncomingMoney) -> None:
+        """Makes sure, durably, that the money can be credited later; or Refused, which is final for this id."""
+
+    async def commit(self, transfer_id: str) -> None:
+        """The hub has committed: credit the customer."""
+
+    async def release(self, transfer_id: str) -> None:
+        """The hub has aborted: forget the reservation, and never make one under this id any more."""
+
+
+class _Answer(msgspec.Struct, rename="camel", kw_only=True):
+    status_code: str | int | None = None
+    message: str | None = None
+
+
+class _PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
+    display_name: str
+    first_name: str | None = None
+    last_name: str | None = None
+    date_of_birth: str | None = None
+    supported_currencies: tuple[str, ...] = ()
+
+
+class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
+    payee_receive_amount: str
+    payee_fsp_fee_amount: str = "0"
+
+
+class HttpBackend:
+    """An existing core behind HTTP. 2xx is yes, 4xx with `{statusCode, message}` is a definite no, the rest unknown."""
+
+    def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
+        self._base = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "HttpBackend":
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=3),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+        """GET /parties/{idType}/{idValue}[/{idSubValue}]; 404 is nobody."""
+        path = "/parties/" + "/".join(quoted(part, safe="") for part in (id_type, id_value, sub_id) if part)
+        status, raw = await self._call("GET", path, None)
+        if status == 404:
+            return None
+        party = _read(_PartyAnswer, status, raw)
+        return PartyDetails(
+            name=party.display_name,
+            first_name=party.first_name,
+            last_name=party.last_name,
+            date_of_birth=party.date_of_birth,
+            currencies=party.supported_currencies,
+        )
+
+    async def give_terms(self, wanted: TermsWanted) -> Terms:
+        """POST /quoterequests."""
+        status, raw = await self._call(
+            "POST",
+            "/quoterequests",
+            {
+                "quoteId": wanted.quote_id,
+                "transactionId": wanted.transaction_id,
+                "from": {"fspId": wanted.payer_fsp, "idType": wanted.payer_type, "idValue": wanted.payer_id},
+                "to": _alias(wanted.payee_type, wanted.payee_id, wanted.payee_sub_id),
+                "amountType": wanted.amount_type,
+                "amount": money.format_amount(wanted.amount),
+                "currency": wanted.currency,
+                "transactionType": wanted.scenario,
+                "note": wanted.note,
+            },
+        )
+        answer = _read(_TermsAnswer, status, raw)
+        try:
+            return Terms(
+                receive_amount=money.parse_amount(answer.payee_receive_amount),
+                fee=money.parse_amount(answer.payee_fsp_fee_amount),
+            )
+        except ValueError as error:
+            raise Unavailable(f"the core's amounts can not be read: {error}") from error
+
+    async def reserve(self, incoming: IncomingMoney) -> None:
+        """POST /transfers."""
+        status, raw = await self._call(
+            "POST",
+            "/transfers",
+            {
+                "transferId": incoming.transfer_id,
+                "quoteId": incoming.quote_id,
+                "from": {"fspId": incoming.payer_fsp, "idType": incoming.payer_type, "idValue": incoming.payer_id},
+                "to": _alias(incoming.payee_type, incoming.payee_id, incoming.payee_sub_id),
+                "amount": money.format_amount(incoming.amount),
+                "payeeReceiveAmount": money.format_amount(incoming.receive_amount),
+                "payeeFspFeeAmount": money.format_amount(incoming.fee),
+                "currency": incoming.currency,
+                "note": incoming.note,
+            },
+        )
+        _check(status, raw)
+
+    async def commit(self, transfer_id: str) -> None:
+        """PUT /transfers/{id} with COMMITTED."""
+        await self._end(transfer_id, "COMMITTED")
+
+    async def release(self, transfer_id: str) -> None:
+        """PUT /transfers/{id} with ABORTED."""
+        await self._end(transfer_id, "ABORTED")
+
+    async def _end(self, transfer_id: str, state: str) -> None:
+        status, raw = await self._call("PUT", f"/transfers/{transfer_id}", {"transferState": state})
+        if not 200 <= status < 300:  # the hub has decided: a core has no say any more, so a no is a fault
+            raise Unavailable(f"HTTP {status}: {raw[:200]!r}")
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        assert self._session is not None, "use as a context manager"
+        try:
+            async with self._session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=None if body is None else msgspec.json.encode(body),
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response:
+                return response.status, await read_at_most(response, ANSWER_AT_MOST)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(type(error).__name__) from error
+
+
+def _alias(id_type: str, id_value: str, sub_id: str | None) -> dict[str, str]:
+    return {"idType": id_type, "idValue": id_value, **({"idSubValue": sub_id} if sub_id else {})}
+
+
+def _check(status: int, raw: bytes) -> None:
+    if 200 <= status < 300:
+        return
+    if 400 <= status < 500 and status not in (408, 425, 429):
+        try:
+            answer = msgspec.json.decode(raw, type=_Answer)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"HTTP {status}") from error
+        if answer.status_code is not None:
+            raise Refused(str(answer.status_code), answer.message or "")
+    raise Unavailable(f"HTTP {status}")
+
+
+def _read(kind: type[Any], status: int, raw: bytes) -> Any:
+    _check(status, raw)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise Unavailable(f"the core's answer can not be read: {error}") from error

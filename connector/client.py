@@ -1,0 +1,174 @@
+"""Requests to the hub: FSPIOP headers, signature, one connection pool, a total deadline, no redirects."""
+
+import asyncio
+import random
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+
+import aiohttp
+import structlog
+from yarl import URL
+
+from connector.config import Config
+from fspiop import jws, versions
+from fspiop import time as fsptime
+from fspiop.bodies import read
+from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import FspiopError
+from fspiop.versions import Version
+
+log = structlog.get_logger(__name__)
+
+ANSWER_AT_MOST = 64 * 1024
+# Statuses that tell nothing about the request itself although they are 4xx.
+NOT_A_WORD = frozenset({408, 421, 425, 429})
+
+
+class Said(Enum):
+    """What an answer says about the request."""
+
+    YES = "taken"
+    NO = "refused"
+    NOTHING = "unclear"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The outcome of one request."""
+
+    said: Said
+    code: str = ""
+    text: str = ""
+
+
+class HubClient:
+    """Sends to the hub in the name of one DFSP."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._base = config.hub_url.rstrip("/")
+        self._version = Version(*(int(part) for part in config.version.split(".")))
+        self._key = jws.load_private_key(Path(config.signing_key).read_bytes()) if config.signing_key else None
+        # RS256 costs a millisecond of CPU and releases the GIL: off the event loop.
+        self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "HubClient":
+        connector = aiohttp.TCPConnector(limit=self._config.connections, ssl=_tls(self._config), keepalive_timeout=30)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+        self._signing.shutdown(wait=False, cancel_futures=True)
+
+    async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
+        """Sends one request, once. `path` is percent-encoded and starts at the resource."""
+        assert self._session is not None, "use as a context manager"
+        headers = await self._headers(method, path, body, destination)
+        try:
+            async with self._session.request(
+                method, URL(self._base + path, encoded=True), data=body or None, headers=headers, allow_redirects=False
+            ) as response:
+                raw = await read_at_most(response, ANSWER_AT_MOST)
+                return _answer_of(response.status, raw)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Answer(Said.NOTHING, text=type(error).__name__)
+
+    async def send_until_taken(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        *,
+        destination: str | None = None,
+        still_wanted: Callable[[], bool],
+    ) -> Answer:
+        """Repeats the identical bytes until the hub takes or refuses them, as long as `still_wanted` says so."""
+        pause = 0.25
+        while True:
+            answer = await self.send(method, path, body, destination=destination)
+            if answer.said is not Said.NOTHING or not still_wanted():
+                return answer
+            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
+            pause = min(pause * 2, 8.0)
+            if not still_wanted():
+                return answer
+
+    async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
+        resource = path.split("/", 2)[1].split("?", 1)[0]
+        headers = {
+            # A GET carries the content type too: it is how a hub tells the dialect of a request without a body.
+            "Content-Type": versions.content_type(resource, self._version),
+            "Date": fsptime.http_date(datetime.now(UTC)),
+            "FSPIOP-Source": self._config.dfsp,
+        }
+        if destination is not None:
+            headers["FSPIOP-Destination"] = destination
+        if method in ("GET", "POST", "DELETE"):
+            headers["Accept"] = versions.accept(resource, self._version.major)
+        if self._config.hub_token_file:
+            headers["Authorization"] = f"Bearer {Path(self._config.hub_token_file).read_text('utf-8').strip()}"
+        if self._key is not None and body:
+            headers["FSPIOP-URI"] = path
+            headers["FSPIOP-HTTP-Method"] = method
+            headers["FSPIOP-Signature"] = await asyncio.get_running_loop().run_in_executor(
+                self._signing, self._sign, body, method, path, destination
+            )
+        return headers
+
+    def _sign(self, body: bytes, method: str, path: str, destination: str | None) -> str:
+        assert self._key is not None
+        return jws.sign(
+            body, key=self._key, method=method, uri=path, source=self._config.dfsp, destination=destination
+        )
+
+
+async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, cut off at `limit`: an answer is no way to fill our memory."""
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size >= limit:
+            response.close()
+            break
+    return b"".join(parts)[:limit]
+
+
+def _answer_of(status: int, raw: bytes) -> Answer:
+    if 200 <= status < 300:
+        return Answer(Said.YES)
+    try:
+        information = read(ErrorPut, raw).error_information
+    except FspiopError:
+        # A 4xx without FSPIOP's error body may come from anything between us and the hub: not the hub's word.
+        return Answer(Said.NOTHING, text=f"HTTP {status}")
+    if 400 <= status < 500 and status not in NOT_A_WORD:
+        return Answer(Said.NO, information.error_code, information.error_description)
+    return Answer(Said.NOTHING, information.error_code, information.error_description)
+
+
+def _tls(config: Config) -> ssl.SSLContext | bool:
+    if not (config.hub_ca or config.client_cert):
+        return True
+    context = ssl.create_default_context(cafile=config.hub_ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.client_cert:
+        context.load_cert_chain(config.client_cert, config.client_key or None)
+    return context

@@ -1,0 +1,506 @@
+"""The life of an outgoing payment: state + event -> next state + actions. Pure: no I/O, no clock of its own.
+
+    LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
+                          |  ^        |
+                          v  |        v
+                          DOUBT <-----+         (ask GET /transfers/{id}, or send the identical bytes again)
+
+Up to PREPARED nothing can have moved, so giving up is safe. From PREPARED on, the payment ends only by the hub's word
+(API Definition 6.7.2: a payer never decides on its own that a transfer did not happen).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from fspiop import ilp, money
+from fspiop import time as fsptime
+from fspiop.bodies import write
+from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, text_of
+
+
+class State(StrEnum):
+    """Where an outgoing payment stands."""
+
+    LOOKUP = "LOOKUP"  # asks which DFSP has the payee
+    QUOTE = "QUOTE"  # asks for the terms
+    PREPARED = "PREPARED"  # the transfer is durable here and on its way for the first time
+    ACCEPTED = "ACCEPTED"  # the hub has it; its outcome is awaited
+    DOUBT = "DOUBT"  # nobody knows whether the hub has it, or its outcome is overdue
+    COMMITTED = "COMMITTED"  # the end: the payee has the money
+    ABORTED = "ABORTED"  # the end: no money moved
+
+
+ENDS = frozenset({State.COMMITTED, State.ABORTED})
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's word ends these
+
+
+class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A party as the core names it: kind of alias, alias, and who that is."""
+
+    id_type: str
+    id_value: str
+    sub_id: str | None = None
+    name: str | None = None
+    fsp_id: str | None = None
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the core wants: its own id of the payment, and who pays whom how much."""
+
+    home_id: str
+    payer: PartyRef
+    payee: PartyRef
+    amount: int
+    currency: str
+    amount_type: str = "SEND"
+    max_amount: int | None = None  # with RECEIVE: fees may raise the transfer up to this; default: not at all
+    scenario: str = "TRANSFER"
+    note: str | None = None
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An outgoing payment as it is stored. The ids are drawn once, before anything is sent."""
+
+    order: Order
+    transfer_id: str
+    quote_id: str
+    transaction_id: str
+    created_at: float
+    state: State = State.LOOKUP
+    tries: int = 0  # repetitions within the present state; sets the backoff
+    accepted: bool = False  # the hub once said that it has the transfer
+    payee: PartyRef | None = None  # with fsp_id, as the payee's DFSP describes it
+    quote_body: bytes = b""  # POST /quotes, byte for byte the same each time
+    transfer_amount: int = 0
+    receive_amount: int | None = None
+    fee: int | None = None
+    condition: str = ""
+    transfer_body: bytes = b""  # POST /transfers, byte for byte the same each time
+    expires_at: float = 0.0
+    completed_at: str | None = None
+    fulfilment: str | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions depend on."""
+
+    dfsp: str
+    transfer_expiry_s: float = 30.0
+    agree_s: float = 30.0
+    ask_again_s: float = 4.0
+    callback_s: float = 10.0
+    clock_margin_s: float = 10.0
+    ask_at_most_every_s: float = 30.0
+
+
+# ---- events -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The payment has just been stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The connector has restarted and found the payment unfinished: what was sent last is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """The time that was asked for by the last Wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The hub answered POST /transfers with 2xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The hub answered the request of the present state with a definite no (4xx)."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The request of the present state got no answer that says anything: no connection, time-out, 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFound:
+    """PUT /parties."""
+
+    party: PartyRef
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFailed:
+    """PUT /parties/…/error."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteGiven:
+    """PUT /quotes/{id}."""
+
+    quote: QuotePut
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFailed:
+    """PUT /quotes/{id}/error."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """PUT /transfers/{id}: the outcome, or the answer to GET /transfers/{id}."""
+
+    state: str
+    fulfilment: str | None = None
+    completed_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReported:
+    """PUT /transfers/{id}/error."""
+
+    code: str
+    text: str
+
+
+Event = (
+    Started
+    | Resumed
+    | Waited
+    | Taken
+    | Refused
+    | Unclear
+    | PartyFound
+    | PartyFailed
+    | QuoteGiven
+    | QuoteFailed
+    | Reported
+    | ErrorReported
+)
+
+
+# ---- actions ----------------------------------------------------------------------------------------------------
+
+
+class Ask(StrEnum):
+    """A request to send, once the step is durable and if the payment still stands where the step left it."""
+
+    PARTY = "GET /parties"
+    QUOTE = "POST /quotes"
+    SEND = "POST /transfers"
+    TRANSFER = "GET /transfers"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wake the payment with Waited after this time; takes the place of an earlier Wait."""
+
+    seconds: float
+
+
+Action = Ask | Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of an event. `refusal` says why a message must not be believed; nothing has changed then."""
+
+    payment: Payment
+    actions: Sequence[Action] = ()
+    refusal: str | None = None
+
+
+def proves_abort(code: str) -> bool:
+    """Whether an error about a transfer says that the transfer itself is over.
+
+    1xxx and 2xxx tell of a fault on the way, 30xx and 3101-3107 of a message (3106: "the original goes on untouched"),
+    and 3208 that the hub does not know the id. None of these is a word about the money.
+    """
+    if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
+        return False
+    return code == ErrorCode.VALIDATION_ERROR.code or code[:2] in ("32", "33") or code[:1] in ("4", "5")
+
+
+def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    """The next state of `payment` after `event`, and what must be done about it."""
+    match payment.state:
+        case State.LOOKUP:
+            return _in_lookup(payment, event, now, policy)
+        case State.QUOTE:
+            return _in_quote(payment, event, now, policy)
+        case State.PREPARED | State.ACCEPTED | State.DOUBT:
+            return _when_sent(payment, event, now, policy)
+        case State.COMMITTED | State.ABORTED:
+            return _after_the_end(payment, event)
+
+
+# ---- before anything was sent -----------------------------------------------------------------------------------
+
+
+def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Started() | Resumed() | Waited():
+            return _ask_again(payment, Ask.PARTY, now, policy)
+        case Unclear():
+            return Step(payment, [Wait(_soon(payment))])
+        case Refused(code, text) | PartyFailed(code, text):
+            return _abort(payment, code, text)
+        case PartyFound(party):
+            if not party.fsp_id:
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party names no DFSP")
+            if party.fsp_id == policy.dfsp:
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+            found = _change(payment, state=State.QUOTE, tries=0, payee=party)
+            quoting = _change(found, quote_body=_quote_body(found, policy))
+            return _ask_again(quoting, Ask.QUOTE, now, policy)
+        case _:
+            return Step(payment)
+
+
+def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Resumed() | Waited():
+            return _ask_again(payment, Ask.QUOTE, now, policy)
+        case Unclear():
+            return Step(payment, [Wait(_soon(payment))])
+        case Refused(code, text) | QuoteFailed(code, text):
+            return _abort(payment, code, text)
+        case QuoteGiven(quote):
+            problem = _problem_of(quote, payment.order, now)
+            if problem is not None:
+                return _abort_for(payment, *problem)
+            prepared = _prepared(payment, quote, now, policy)
+            # After this line the transfer may exist: it is stored, then sent, and from there only the hub's word counts.
+            return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
+        case _:
+            return Step(payment)
+
+
+def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
+    if now >= payment.created_at + policy.agree_s:
+        return _abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no answer to {ask} in time")
+    pause = min(policy.ask_again_s * 2**payment.tries, payment.created_at + policy.agree_s - now)
+    return Step(_change(payment, tries=payment.tries + 1), [ask, Wait(pause)])
+
+
+def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, str] | None:
+    """Why the payer must not accept these terms, or None."""
+    if quote.transfer_amount.currency != order.currency:
+        return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
+    try:
+        transfer = money.parse_amount(quote.transfer_amount.amount)
+        receive = _amount(quote.payee_receive_amount, order.currency)
+        fee = _amount(quote.payee_fsp_fee, order.currency) or 0
+        commission = _amount(quote.payee_fsp_commission, order.currency) or 0
+        expires_at = fsptime.parse_datetime(quote.expiration).timestamp()
+    except ValueError as error:
+        return ErrorCode.VALIDATION_ERROR, f"the terms can not be read: {error}"
+    if expires_at <= now:
+        return ErrorCode.QUOTE_EXPIRED, ""
+    if transfer <= 0:
+        return ErrorCode.VALIDATION_ERROR, "the terms transfer nothing"
+    if order.amount_type == "SEND" and transfer > order.amount:
+        return ErrorCode.PAYER_ERROR, "the terms take more than the payer sends"
+    if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
+        return ErrorCode.PAYER_ERROR, "the terms take more than the payer agreed to"
+    if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
+        return ErrorCode.PAYER_ERROR, "the payee would receive too little"
+    # API Definition 5.1: transfer amount = what the payee receives + the payee DFSP's fee - its commission.
+    if receive is not None and transfer != receive + fee - commission:
+        return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
+    return None
+
+
+def _amount(value: Money | None, currency: str) -> int | None:
+    if value is None:
+        return None
+    if value.currency != currency:
+        raise ValueError("another currency")
+    return money.parse_amount(value.amount)
+
+
+# ---- once sent --------------------------------------------------------------------------------------------------
+
+
+def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Taken():
+            return Step(
+                _change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
+            )
+        case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
+            # The only request that was ever sent for this id was turned away at the door.
+            return _abort(payment, code, text)
+        case Unclear() if payment.state is State.PREPARED:
+            return Step(_change(payment, state=State.DOUBT, tries=0), [Wait(_soon(payment))])
+        case Resumed() | Waited():
+            doubted = _change(payment, state=State.DOUBT, tries=payment.tries + 1)
+            return Step(doubted, [Ask.TRANSFER, Wait(_backoff(payment.tries, policy.ask_at_most_every_s))])
+        case Reported(reported, fulfilment, completed_at):
+            return _on_report(payment, reported, fulfilment, completed_at, policy)
+        case ErrorReported(code, text):
+            return _on_error(payment, code, text, now, policy)
+        case _:  # an answer to a repetition says nothing about the first request; the timer runs on
+            return Step(payment)
+
+
+def _on_report(
+    payment: Payment, reported: str, fulfilment: str | None, completed_at: str | None, policy: Policy
+) -> Step:
+    if reported == "COMMITTED":
+        if fulfilment is None or not ilp.fulfils(fulfilment, payment.condition):
+            # Nobody but the payee's DFSP can know the fulfilment: without it this is hearsay.
+            return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
+        return Step(
+            _change(
+                payment, state=State.COMMITTED, accepted=True, fulfilment=fulfilment, completed_at=completed_at, tries=0
+            )
+        )
+    if reported == "ABORTED":
+        return _abort(payment, payment.error_code or ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
+    # RECEIVED or RESERVED: the hub has it and works on it.
+    return Step(
+        _change(payment, state=State.ACCEPTED, accepted=True),
+        [Wait(_backoff(payment.tries, policy.ask_at_most_every_s))],
+    )
+
+
+def _on_error(payment: Payment, code: str, text: str, now: float, policy: Policy) -> Step:
+    if proves_abort(code):
+        return _abort(payment, code, text)
+    if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and payment.state is State.DOUBT and not payment.accepted:
+        if now < payment.expires_at:
+            # The hub never got it, or gets it later still: the identical bytes make both the same.
+            return Step(payment, [Ask.SEND])
+        if now >= payment.expires_at + policy.clock_margin_s:
+            # Not there, and too late to be let in any more: only now does "not found" mean "never".
+            return _abort(payment, code, text)
+        return Step(payment)
+    return Step(payment)  # no word about the money: the timer asks again
+
+
+# ---- the end ----------------------------------------------------------------------------------------------------
+
+
+def _after_the_end(payment: Payment, event: Event) -> Step:
+    """An end is never left. A word against it is refused and must be looked at by people."""
+    match event:
+        case Reported("COMMITTED", fulfilment) if payment.state is State.ABORTED and payment.condition:
+            if fulfilment is not None and ilp.fulfils(fulfilment, payment.condition):
+                return Step(payment, refusal="contradiction: reported COMMITTED after it ended ABORTED")
+            return Step(payment, refusal="the fulfilment does not fit the condition")
+        case Reported("ABORTED") if payment.state is State.COMMITTED:
+            return Step(payment, refusal="contradiction: reported ABORTED after it ended COMMITTED")
+        case ErrorReported(code) if payment.state is State.COMMITTED and proves_abort(code):
+            return Step(payment, refusal="contradiction: reported an error after it ended COMMITTED")
+        case _:
+            return Step(payment)
+
+
+# ---- helpers ----------------------------------------------------------------------------------------------------
+
+
+def _change(payment: Payment, **changes: object) -> Payment:
+    return msgspec.structs.replace(payment, **changes)
+
+
+def _abort(payment: Payment, code: str, text: str) -> Step:
+    return Step(_change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
+
+
+def _abort_for(payment: Payment, error: ErrorCode, detail: str) -> Step:
+    return _abort(payment, error.code, f"{text_of(error.code)} - {detail}" if detail else text_of(error.code))
+
+
+def _backoff(tries: int, at_most: float) -> float:
+    return min(0.5 * 2 ** min(tries, 10), at_most)
+
+
+def _soon(payment: Payment) -> float:
+    return _backoff(payment.tries, 4.0)
+
+
+def _until_overdue(payment: Payment, policy: Policy) -> float:
+    """The hub tells of an expiry by itself; asking earlier than `callback_s` would only add load."""
+    return policy.callback_s
+
+
+def _quote_body(payment: Payment, policy: Policy) -> bytes:
+    order, payee = payment.order, payment.payee
+    assert payee is not None
+    return write(
+        QuotePost(
+            quote_id=payment.quote_id,
+            transaction_id=payment.transaction_id,
+            payee=Party(party_id_info=_id_info(payee), name=payee.name),
+            payer=Party(
+                party_id_info=_id_info(msgspec.structs.replace(order.payer, fsp_id=policy.dfsp)), name=order.payer.name
+            ),
+            amount_type=order.amount_type,
+            amount=Money(currency=order.currency, amount=money.format_amount(order.amount)),
+            transaction_type=TransactionType(scenario=order.scenario, initiator="PAYER", initiator_type="CONSUMER"),
+            note=order.note,
+            expiration=_moment(payment.created_at + policy.agree_s),
+        )
+    )
+
+
+def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
+    assert payment.payee is not None and payment.payee.fsp_id is not None
+    expires_at = now + policy.transfer_expiry_s
+    body = TransferPost(
+        transfer_id=payment.transfer_id,
+        payer_fsp=policy.dfsp,
+        payee_fsp=payment.payee.fsp_id,
+        amount=quote.transfer_amount,
+        ilp_packet=quote.ilp_packet,
+        condition=quote.condition,
+        expiration=_moment(expires_at),
+    )
+    return _change(
+        payment,
+        state=State.PREPARED,
+        tries=0,
+        transfer_amount=money.parse_amount(quote.transfer_amount.amount),
+        receive_amount=_amount(quote.payee_receive_amount, payment.order.currency),
+        fee=_amount(quote.payee_fsp_fee, payment.order.currency),
+        condition=quote.condition,
+        transfer_body=write(body),
+        expires_at=expires_at,
+    )
+
+
+def _id_info(party: PartyRef) -> PartyIdInfo:
+    return PartyIdInfo(
+        party_id_type=party.id_type,
+        party_identifier=party.id_value,
+        party_sub_id_or_type=party.sub_id,
+        fsp_id=party.fsp_id,
+    )
+
+
+def _moment(timestamp: float) -> str:
+    return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))

@@ -1,0 +1,198 @@
+"""Carries outgoing payments through `connector.flow`: stores each step, then does what it asks for.
+
+A step is durable before its requests leave, so whatever dies, a restart goes on with the same ids and the same bytes.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+
+import structlog
+
+from connector.client import HubClient, Said
+from connector.config import Config
+from connector.flow import (
+    ENDS,
+    Ask,
+    Event,
+    Order,
+    Payment,
+    Policy,
+    Refused,
+    Resumed,
+    Started,
+    State,
+    Taken,
+    Unclear,
+    Wait,
+    Waited,
+    step,
+)
+from connector.paths import party_path
+from connector.store import Store
+from fspiop import ids, strictjson
+
+log = structlog.get_logger(__name__)
+
+
+class Payer:
+    """All outgoing payments of one DFSP. One event loop; each payment is moved by one event at a time."""
+
+    def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
+        self._store, self._hub = store, hub
+        self._policy = Policy(
+            dfsp=config.dfsp,
+            transfer_expiry_s=config.transfer_expiry_s,
+            agree_s=config.agree_s,
+            ask_again_s=config.ask_again_s,
+            callback_s=config.callback_s,
+            clock_margin_s=config.clock_margin_s,
+        )
+        self._open: dict[str, Payment] = {}  # by home id
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._ended: dict[str, asyncio.Event] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def send(self, order: Order) -> Payment:
+        """Begins a payment, or finds the one that has this home id; Conflict where that one was another payment."""
+        now = time.time()
+        new = Payment(
+            order=order,
+            transfer_id=ids.new_uuid(),
+            quote_id=ids.new_uuid(),
+            transaction_id=ids.new_uuid(),
+            created_at=now,
+        )
+        digest = strictjson.digest(_content(order))
+        payment = await self._store.add_payment(new, digest)
+        if payment.transfer_id == new.transfer_id:
+            self._open[order.home_id] = payment
+            await self.move(payment, Started())
+        return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
+
+    async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
+        """The payment once it has ended, or as it stands after so many seconds; None where there is none."""
+        if home_id in self._open:
+            event = self._ended.setdefault(home_id, asyncio.Event())
+            try:
+                await asyncio.wait_for(event.wait(), seconds)
+            except TimeoutError:
+                log.info("payment_not_ended_yet", payment=home_id)
+        return self._store.payment(home_id)
+
+    async def resume(self) -> None:
+        """At start: goes on with every payment that has no end."""
+        for payment in self._store.unfinished_payments():
+            self._open[payment.order.home_id] = payment
+            self._spawn(self.move(payment, Resumed()))
+
+    async def close(self) -> None:
+        """Stops where it stands; the store has all of it."""
+        for timer in self._timers.values():
+            timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def looking_for(self, id_type: str, id_value: str, sub_id: str | None) -> list[Payment]:
+        """The payments that wait to learn who has this alias."""
+        return [
+            payment
+            for payment in self._open.values()
+            if payment.state is State.LOOKUP
+            and (payment.order.payee.id_type, payment.order.payee.id_value, payment.order.payee.sub_id)
+            == (id_type, id_value, sub_id)
+        ]
+
+    async def move(self, payment: Payment, event: Event) -> str | None:
+        """Gives an event to a payment; returns why the message must not be believed, or None."""
+        home_id = payment.order.home_id
+        async with self._locks.setdefault(home_id, asyncio.Lock()):
+            current = self._open.get(home_id) or self._store.payment(home_id)
+            assert current is not None
+            taken = step(current, event, time.time(), self._policy)
+            if taken.refusal is not None:
+                log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
+            if taken.payment != current:
+                await self._store.save_payment(taken.payment)
+                self._open[home_id] = taken.payment
+            for action in taken.actions:
+                if isinstance(action, Wait):
+                    self._wake_after(home_id, action.seconds)
+                else:
+                    self._spawn(self._ask(taken.payment, action))
+            if taken.payment.state in ENDS:
+                self._finish(taken.payment)
+        return taken.refusal
+
+    def _finish(self, payment: Payment) -> None:
+        home_id = payment.order.home_id
+        if self._open.pop(home_id, None) is None:
+            return
+        log.info("payment_ended", transfer=payment.transfer_id, state=payment.state, error=payment.error_code)
+        timer = self._timers.pop(home_id, None)
+        if timer is not None:
+            timer.cancel()
+        event = self._ended.pop(home_id, None)
+        if event is not None:
+            event.set()
+
+    def _wake_after(self, home_id: str, seconds: float) -> None:
+        earlier = self._timers.pop(home_id, None)
+        if earlier is not None:
+            earlier.cancel()
+        self._timers[home_id] = asyncio.get_running_loop().call_later(max(0.0, seconds), self._wake, home_id)
+
+    def _wake(self, home_id: str) -> None:
+        payment = self._open.get(home_id)
+        if payment is not None:
+            self._spawn(self.move(payment, Waited()))
+
+    async def _ask(self, payment: Payment, ask: Ask) -> None:
+        """Sends one request of a payment, once, if the payment still stands where the step left it."""
+        current = self._open.get(payment.order.home_id)
+        if current is None or current.state is not payment.state:
+            return
+        payee = payment.payee.fsp_id if payment.payee is not None else None
+        match ask:
+            case Ask.PARTY:
+                alias = payment.order.payee
+                answer = await self._hub.send("GET", party_path("parties", alias.id_type, alias.id_value, alias.sub_id))
+            case Ask.QUOTE:
+                answer = await self._hub.send("POST", "/quotes", payment.quote_body, destination=payee)
+            case Ask.SEND:
+                answer = await self._hub.send("POST", "/transfers", payment.transfer_body, destination=payee)
+            case Ask.TRANSFER:
+                answer = await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
+        if answer.said is Said.NO:
+            await self.move(payment, Refused(answer.code, answer.text))
+        elif answer.said is Said.NOTHING:
+            await self.move(payment, Unclear())
+        elif ask is Ask.SEND:
+            await self.move(payment, Taken())
+
+    def _spawn(self, work: Coroutine[None, None, object]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:  # one payment's fault is not another's; its timer or a restart takes it up again
+                log.exception("payment_step_failed")
+
+        task = asyncio.get_running_loop().create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _content(order: Order) -> dict[str, object]:
+    return {
+        "home": order.home_id,
+        "payer": [order.payer.id_type, order.payer.id_value, order.payer.sub_id],
+        "payee": [order.payee.id_type, order.payee.id_value, order.payee.sub_id],
+        "amount": str(order.amount),
+        "currency": order.currency,
+        "type": order.amount_type,
+        "max": str(order.max_amount),
+        "scenario": order.scenario,
+        "note": order.note,
+    }

@@ -1,0 +1,302 @@
+"""ALL SQLite of the connector: outgoing payments, quotes given, incoming transfers."""
+
+import sqlite3
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from connector.flow import ENDS, Payment
+from connector.sqlite import Database
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS payment (
+    home_id     TEXT PRIMARY KEY,           -- the core's own id: one payment for ever
+    transfer_id TEXT NOT NULL UNIQUE,
+    quote_id    TEXT NOT NULL UNIQUE,
+    digest      BLOB NOT NULL,              -- of what the core asked for
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,              -- connector.flow.Payment
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
+
+CREATE TABLE IF NOT EXISTS quote (
+    quote_id    TEXT PRIMARY KEY,
+    digest      BLOB NOT NULL,
+    condition   TEXT UNIQUE,                -- by which an incoming transfer finds its terms
+    is_open     INTEGER NOT NULL,           -- the hub has not taken our answer yet
+    record      BLOB NOT NULL,
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS quote_unfinished ON quote (quote_id) WHERE is_open = 1;
+
+CREATE TABLE IF NOT EXISTS incoming (
+    transfer_id TEXT PRIMARY KEY,
+    digest      BLOB NOT NULL,
+    quote_id    TEXT UNIQUE,                -- terms pay once
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,
+    changed_at  REAL NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;
+
+-- An end is never left, whatever the program thinks.
+CREATE TRIGGER IF NOT EXISTS payment_end_is_final BEFORE UPDATE ON payment
+    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the payment has ended'); END;
+CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
+    WHEN OLD.state IN ('COMMITTED', 'ABORTED') AND NEW.state <> OLD.state
+    BEGIN SELECT RAISE(ABORT, 'the transfer has ended'); END;
+"""
+
+
+class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Terms that somebody asked us for, and what we answered."""
+
+    quote_id: str
+    digest: bytes
+    request: bytes
+    payer_fsp: str
+    answer: bytes = b""  # PUT /quotes/{id}, or …/error
+    is_refusal: bool = False
+    is_taken: bool = False  # the hub has taken the answer
+    packet: str = ""
+    condition: str | None = None
+    amount: int = 0
+    receive_amount: int = 0
+    fee: int = 0
+    currency: str = ""
+    payer_type: str = ""
+    payer_id: str = ""
+    payee_type: str = ""
+    payee_id: str = ""
+    payee_sub_id: str | None = None
+    note: str | None = None
+    expires_at: float = 0.0
+
+
+class Stage(StrEnum):
+    """Where an incoming transfer stands."""
+
+    RECEIVED = "RECEIVED"  # durable here, the hub has its 202; to be reserved at the core
+    FULFILLING = "FULFILLING"  # reserved; the fulfilment is on its way to the hub
+    FULFILLED = "FULFILLED"  # the hub has the fulfilment; its word is awaited
+    REJECTING = "REJECTING"  # the core said no; the error is on its way to the hub
+    REJECTED = "REJECTED"  # the hub has the error
+    COMMITTING = "COMMITTING"  # the hub has committed; the customer is to be credited
+    RELEASING = "RELEASING"  # the hub has aborted; the reservation is to be undone
+    COMMITTED = "COMMITTED"  # the end: credited
+    ABORTED = "ABORTED"  # the end: nothing is reserved
+
+
+DONE = frozenset({Stage.COMMITTED, Stage.ABORTED, Stage.REJECTED})
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A transfer to a customer of ours."""
+
+    transfer_id: str
+    digest: bytes
+    payer_fsp: str
+    body: bytes
+    expires_at: float
+    quote_id: str | None = None
+    stage: Stage = Stage.RECEIVED
+    answer: bytes = b""  # PUT /transfers/{id}, or …/error
+    is_refusal: bool = False
+    error_code: str | None = None
+
+
+class Conflict(Exception):
+    """The same id with another content."""
+
+
+Record = TypeVar("Record")
+
+
+class Store:
+    """Typed access to the three tables. Writes return when durable; records are immutable values."""
+
+    def __init__(self, directory: Path) -> None:
+        self._db = Database(directory / "connector.sqlite3", SCHEMA)
+
+    async def close(self) -> None:
+        """Finishes what waits and closes the file."""
+        await self._db.close()
+
+    # ---- outgoing payments
+
+    async def add_payment(self, payment: Payment, digest: bytes) -> Payment:
+        """Stores a new payment; an equal one that exists is returned instead; Conflict when it differs."""
+
+        def job(conn: sqlite3.Connection) -> Payment:
+            row = conn.execute(
+                "SELECT digest, record FROM payment WHERE home_id = ?", (payment.order.home_id,)
+            ).fetchone()
+            if row is not None:
+                if row["digest"] != digest:
+                    raise Conflict
+                return _decode(row["record"], Payment)
+            conn.execute(
+                "INSERT INTO payment VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
+                (
+                    payment.order.home_id,
+                    payment.transfer_id,
+                    payment.quote_id,
+                    digest,
+                    payment.state,
+                    _encode(payment),
+                    time.time(),
+                ),
+            )
+            return payment
+
+        return await self._db.write(job)
+
+    async def save_payment(self, payment: Payment) -> None:
+        """Stores the payment's new state."""
+        record = _encode(payment)
+
+        def job(conn: sqlite3.Connection) -> None:
+            changed = conn.execute(
+                "UPDATE payment SET state = ?, is_open = ?, record = ?, changed_at = ? WHERE home_id = ?",
+                (payment.state, payment.state not in ENDS, record, time.time(), payment.order.home_id),
+            )
+            assert changed.rowcount == 1
+
+        await self._db.write(job)
+
+    def payment(self, home_id: str) -> Payment | None:
+        """By the core's id."""
+        return self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
+
+    def payment_of_transfer(self, transfer_id: str) -> Payment | None:
+        """By the id that the hub knows."""
+        return self._one("SELECT record FROM payment WHERE transfer_id = ?", transfer_id, Payment)
+
+    def payment_of_quote(self, quote_id: str) -> Payment | None:
+        """By the quote's id."""
+        return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
+
+    def unfinished_payments(self) -> list[Payment]:
+        """Every payment without an end."""
+        rows = self._db.reader.execute("SELECT record FROM payment WHERE is_open = 1").fetchall()
+        return [_decode(row["record"], Payment) for row in rows]
+
+    # ---- quotes given
+
+    async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
+        """Stores a request for terms: (stored, is new); Conflict when the id was used for another request."""
+
+        def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
+            row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
+            if row is not None:
+                if row["digest"] != quote.digest:
+                    raise Conflict
+                return _decode(row["record"], QuoteGiven), False
+            conn.execute(
+                "INSERT INTO quote VALUES (?, ?, NULL, 1, ?, ?)",
+                (quote.quote_id, quote.digest, _encode(quote), time.time()),
+            )
+            return quote, True
+
+        return await self._db.write(job)
+
+    async def save_quote(self, quote: QuoteGiven) -> None:
+        """Stores the answer, or that the hub took it."""
+        record = _encode(quote)
+
+        def job(conn: sqlite3.Connection) -> None:
+            conn.execute(
+                "UPDATE quote SET condition = ?, is_open = ?, record = ?, changed_at = ? WHERE quote_id = ?",
+                (quote.condition, not quote.is_taken, record, time.time(), quote.quote_id),
+            )
+
+        await self._db.write(job)
+
+    def quote(self, quote_id: str) -> QuoteGiven | None:
+        """By its id."""
+        return self._one("SELECT record FROM quote WHERE quote_id = ?", quote_id, QuoteGiven)
+
+    def quote_of_condition(self, condition: str) -> QuoteGiven | None:
+        """By the condition that we gave with it."""
+        return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
+
+    def unfinished_quotes(self) -> list[QuoteGiven]:
+        """Every quote whose answer the hub has not taken."""
+        rows = self._db.reader.execute("SELECT record FROM quote WHERE is_open = 1").fetchall()
+        return [_decode(row["record"], QuoteGiven) for row in rows]
+
+    # ---- incoming transfers
+
+    async def add_incoming(self, incoming: Incoming) -> tuple[Incoming, bool]:
+        """Stores a transfer: (stored, is new); Conflict when the id was used for another transfer."""
+
+        def job(conn: sqlite3.Connection) -> tuple[Incoming, bool]:
+            row = conn.execute(
+                "SELECT digest, record FROM incoming WHERE transfer_id = ?", (incoming.transfer_id,)
+            ).fetchone()
+            if row is not None:
+                if row["digest"] != incoming.digest:
+                    raise Conflict
+                return _decode(row["record"], Incoming), False
+            conn.execute(
+                "INSERT INTO incoming VALUES (?, ?, NULL, ?, 1, ?, ?)",
+                (incoming.transfer_id, incoming.digest, incoming.stage, _encode(incoming), time.time()),
+            )
+            return incoming, True
+
+        return await self._db.write(job)
+
+    async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
+        """Ties the terms to the transfer; False when another transfer has them."""
+
+        def job(conn: sqlite3.Connection) -> bool:
+            try:
+                conn.execute("UPDATE incoming SET quote_id = ? WHERE transfer_id = ?", (quote_id, transfer_id))
+            except sqlite3.IntegrityError:
+                return False
+            return True
+
+        return await self._db.write(job)
+
+    async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
+        """Moves a transfer on; False when somebody else moved it first (then nothing has changed)."""
+        record = _encode(after)
+
+        def job(conn: sqlite3.Connection) -> bool:
+            changed = conn.execute(
+                "UPDATE incoming SET state = ?, is_open = ?, record = ?, changed_at = ?"
+                " WHERE transfer_id = ? AND state = ?",
+                (after.stage, after.stage not in DONE, record, time.time(), after.transfer_id, before.stage),
+            )
+            return changed.rowcount == 1
+
+        return await self._db.write(job)
+
+    def incoming(self, transfer_id: str) -> Incoming | None:
+        """By its id."""
+        return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
+
+    def unfinished_incoming(self) -> list[Incoming]:
+        """Every transfer that still needs something from us or from the hub."""
+        rows = self._db.reader.execute("SELECT record FROM incoming WHERE is_open = 1").fetchall()
+        return [_decode(row["record"], Incoming) for row in rows]
+
+    # ---- helpers
+
+    def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
+        row = self._db.reader.execute(sql, (key,)).fetchone()
+        return None if row is None else _decode(row["record"], kind)
+
+
+def _encode(record: msgspec.Struct) -> bytes:
+    return msgspec.json.encode(record)
+
+
+def _decode(raw: bytes, kind: type[Record]) -> Record:
+    return msgspec.json.decode(raw, type=kind)
