@@ -134,9 +134,7 @@ class HubClient:
 
     def _sign(self, body: bytes, method: str, path: str, destination: str | None) -> str:
         assert self._key is not None
-        return jws.sign(
-            body, key=self._key, method=method, uri=path, source=self._config.dfsp, destination=destination
-        )
+        return jws.sign(body, key=self._key, method=method, uri=path, source=self._config.dfsp, destination=destination)
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -13,16 +13,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from fspiop import ilp, money
 from fspiop import time as fsptime
 from fspiop.bodies import write
-from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
+from fspiop.bodies.common import AmountType, Money, Party, PartyIdInfo, PartyIdType, TransactionType
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, text_of
+
+Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
 
 
 class State(StrEnum):
@@ -44,7 +47,7 @@ SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub'
 class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A party as the core names it: kind of alias, alias, and who that is."""
 
-    id_type: str
+    id_type: PartyIdType
     id_value: str
     sub_id: str | None = None
     name: str | None = None
@@ -59,9 +62,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payee: PartyRef
     amount: int
     currency: str
-    amount_type: str = "SEND"
+    amount_type: AmountType = "SEND"
     max_amount: int | None = None  # with RECEIVE: fees may raise the transfer up to this; default: not at all
-    scenario: str = "TRANSFER"
+    scenario: Scenario = "TRANSFER"
     note: str | None = None
 
 
@@ -469,7 +472,8 @@ def _quote_body(payment: Payment, policy: Policy) -> bytes:
 
 
 def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
-    assert payment.payee is not None and payment.payee.fsp_id is not None
+    assert payment.payee is not None
+    assert payment.payee.fsp_id is not None
     expires_at = now + policy.transfer_expiry_s
     body = TransferPost(
         transfer_id=payment.transfer_id,

@@ -1,0 +1,44 @@
+"""python -m connector [--config FILE.toml] [--dfsp NAME ...]: runs one DFSP's connector until SIGTERM."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from connector.backend import HttpBackend
+from connector.config import Config, ConfigError, load
+from connector.service import Connector
+
+
+def main() -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m connector", description=__doc__)
+    parser.add_argument("--config", type=Path, help="a TOML file; the names are those of the flags, with underscores")
+    for setting in fields(Config):
+        if setting.name != "jws_keys":
+            parser.add_argument("--" + setting.name.replace("_", "-"))
+    flags = vars(parser.parse_args())
+    try:
+        config = load(flags.pop("config"), os.environ, flags)
+        if not config.backend_url:
+            raise ConfigError("backend_url must be given: the base URL of the core")
+    except (ConfigError, OSError, ValueError) as error:
+        print(f"The connector can not start: {error}", file=sys.stderr)
+        return 2
+    asyncio.run(_serve(config))
+    return 0
+
+
+async def _serve(config: Config) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    async with HttpBackend(config.backend_url) as backend, Connector(config, backend):
+        await stopped.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

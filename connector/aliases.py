@@ -1,0 +1,54 @@
+"""Registers and withdraws customers' aliases at the hub, and waits for its answer."""
+
+import asyncio
+
+from connector.client import HubClient, Said
+from connector.config import Config
+from connector.paths import party_path
+from fspiop import bodies
+from fspiop.bodies.common import ErrorInformation
+from fspiop.bodies.participants import ParticipantPost
+from fspiop.errors import ErrorCode, FspiopError
+
+Alias = tuple[str, str, str | None]
+
+
+class Aliases:
+    """POST and DELETE /participants/{Type}/{ID}. Both may be repeated: the hub says the same again."""
+
+    def __init__(self, config: Config, hub: HubClient) -> None:
+        self._config, self._hub = config, hub
+        self._waiting: dict[Alias, asyncio.Future[ErrorInformation | None]] = {}
+
+    async def register(self, alias: Alias, currency: str | None) -> None:
+        """Returns when the hub has registered it; FspiopError with the hub's reason where it did not."""
+        body = bodies.write(ParticipantPost(fsp_id=self._config.dfsp, currency=currency))
+        await self._ask("POST", alias, body)
+
+    async def withdraw(self, alias: Alias) -> None:
+        """Returns when the hub has forgotten it."""
+        await self._ask("DELETE", alias, b"")
+
+    def told(self, alias: Alias, error: ErrorInformation | None) -> None:
+        """The hub's callback about an alias."""
+        future = self._waiting.get(alias)
+        if future is not None and not future.done():
+            future.set_result(error)
+
+    async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
+        future = self._waiting.get(alias)
+        if future is None or future.done():
+            future = self._waiting[alias] = asyncio.get_running_loop().create_future()
+        answer = await self._hub.send(method, party_path("participants", *alias), body)
+        if answer.said is Said.NO:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, f"the hub refused: {answer.code} {answer.text}")
+        if answer.said is Said.NOTHING:
+            raise FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "the hub does not answer; try again")
+        try:
+            error = await asyncio.wait_for(asyncio.shield(future), self._config.agree_s)
+        except TimeoutError:
+            raise FspiopError(ErrorCode.SERVER_TIMED_OUT, "no callback from the hub; try again") from None
+        finally:
+            self._waiting.pop(alias, None)
+        if error is not None:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, f"{error.error_code} {error.error_description}")

@@ -1,0 +1,140 @@
+"""The server that the bank's own core calls: pay, look a payment up, register an alias. Synchronous JSON."""
+
+import time
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from connector.aliases import Aliases
+from connector.config import Config
+from connector.flow import ENDS, Order, PartyRef, Payment
+from connector.payer import Payer
+from connector.store import Conflict, Store
+from fspiop import bodies, money, strictjson
+from fspiop.bodies.common import AmountType, Currency, PartyIdType, Text128
+from fspiop.errors import ErrorCode, FspiopError
+
+
+class _Party(msgspec.Struct, rename="camel"):
+    id_type: PartyIdType
+    id_value: Text128
+    id_sub_value: Text128 | None = None
+    display_name: Text128 | None = None
+
+
+class PaymentWanted(msgspec.Struct, rename="camel"):
+    """POST /payments. `home_transaction_id` is the core's own id: the same again is the same payment."""
+
+    home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+    from_: _Party = msgspec.field(name="from")
+    to: _Party
+    amount: str
+    currency: Currency
+    amount_type: AmountType = "SEND"
+    note: Text128 | None = None
+
+
+class AliasWanted(msgspec.Struct, rename="camel"):
+    """POST /aliases."""
+
+    id_type: PartyIdType
+    id_value: Text128
+    id_sub_value: Text128 | None = None
+    currency: Currency | None = None
+
+
+class Outbound:
+    """What the core may ask of its connector."""
+
+    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases) -> None:
+        self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
+
+    def application(self) -> web.Application:
+        """The aiohttp application. It belongs on an address that only the core reaches."""
+        app = web.Application(middlewares=[_errors])
+        app.router.add_post("/payments", self._pay)
+        app.router.add_get("/payments/{id}", self._show)
+        app.router.add_post("/aliases", self._register)
+        app.router.add_delete("/aliases/{id_type}/{id_value}", self._withdraw)
+        app.router.add_get("/health", self._health)
+        return app
+
+    async def _pay(self, request: web.Request) -> web.Response:
+        order = order_of(bodies.read(PaymentWanted, await request.read()))
+        await self._payer.send(order)
+        return _answer(await self._payer.wait_for_end(order.home_id, self._config.answer_s))
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return _answer(self._store.payment(request.match_info["id"]))
+
+    async def _register(self, request: web.Request) -> web.Response:
+        wanted = bodies.read(AliasWanted, await request.read())
+        await self._aliases.register((wanted.id_type, wanted.id_value, wanted.id_sub_value), wanted.currency)
+        return web.json_response({"fspId": self._config.dfsp}, status=201)
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        await self._aliases.withdraw((request.match_info["id_type"], request.match_info["id_value"], None))
+        return web.Response(status=204)
+
+    async def _health(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "OK", "time": time.time()})
+
+
+def order_of(wanted: PaymentWanted) -> Order:
+    """The payment as the connector keeps it."""
+    try:
+        amount = money.parse_amount(wanted.amount)
+    except money.AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
+    if amount == 0:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount: must be above 0")
+    return Order(
+        home_id=wanted.home_transaction_id,
+        payer=_ref(wanted.from_),
+        payee=_ref(wanted.to),
+        amount=amount,
+        currency=wanted.currency,
+        amount_type=wanted.amount_type,
+        note=wanted.note,
+    )
+
+
+def _ref(party: _Party) -> PartyRef:
+    return PartyRef(id_type=party.id_type, id_value=party.id_value, sub_id=party.id_sub_value, name=party.display_name)
+
+
+def _answer(payment: Payment | None) -> web.Response:
+    if payment is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+    shown = {
+        "homeTransactionId": payment.order.home_id,
+        "transferId": payment.transfer_id,
+        "state": payment.state.value,
+        "isEnded": payment.state in ENDS,
+        "payeeName": payment.payee.name if payment.payee else None,
+        "payeeFsp": payment.payee.fsp_id if payment.payee else None,
+        "transferAmount": money.format_amount(payment.transfer_amount) if payment.transfer_amount else None,
+        "errorCode": payment.error_code,
+        "errorDescription": payment.error_text,
+    }
+    # 202: not ended yet; ask again by GET, or send the same again.
+    return web.json_response(shown, status=200 if payment.state in ENDS else 202)
+
+
+@web.middleware
+async def _errors(request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:  # type: ignore[type-arg]
+    try:
+        return await handler(request)  # type: ignore[misc,operator,no-any-return]
+    except FspiopError as error:
+        return _refused(error)
+    except Conflict:
+        return _refused(
+            FspiopError(ErrorCode.MODIFIED_REQUEST, "homeTransactionId: was used for another payment", http_status=409)
+        )
+
+
+def _refused(error: FspiopError) -> web.Response:
+    return web.Response(
+        status=error.http_status, body=strictjson.canonical(error.body()), content_type="application/json"
+    )
