@@ -1,0 +1,49 @@
+"""The three-way comparison: the payer's books, the hub, the payee's books, transfer by transfer."""
+
+import json
+from dataclasses import dataclass
+
+from hub.local.demo.banks import Bank
+from hub.local.demo.http import call_until_answered
+from hub.local.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How many transfers all three agree on, and a sentence for each that they do not."""
+
+    agreed: int
+    faults: list[str]
+
+
+def books_of(bank: Bank) -> dict[str, dict[str, int]]:
+    """A bank's books as it exports them; amounts in ten-thousandths."""
+    _, books = call_until_answered("GET", f"{bank.url}/books")
+    found: dict[str, dict[str, int]] = books
+    return found
+
+
+def compare(stack: Stack, banks: list[Bank]) -> Comparison:
+    """Every committed transfer must stand with one amount in all three books, and nowhere alone."""
+    books = {bank.name: books_of(bank) for bank in banks}
+    at_hub = json.loads(stack.manage("committed_transfers", "--json").strip().splitlines()[-1])
+    faults: list[str] = []
+    for transfer in at_hub:
+        transfer_id, amount = transfer["transferId"], transfer["amount"]
+        sent = books[transfer["payer"]]["sent"].get(transfer_id)
+        received = books[transfer["payee"]]["received"].get(transfer_id)
+        if sent != amount or received != amount:
+            faults.append(f"{transfer_id}: payer's books {sent}, hub {amount}, payee's books {received}")
+    for side, role in (("sent", "payer"), ("received", "payee")):
+        for name, mine in books.items():
+            hub_side = {transfer["transferId"] for transfer in at_hub if transfer[role] == name}
+            faults += [
+                f"{transfer_id}: only in {name}'s books" for transfer_id in mine[side] if transfer_id not in hub_side
+            ]
+    for name, mine in books.items():
+        faults += [f"{name}'s books do not balance: {row}" for row in mine["faults"]]
+        faults += [f"{name} still has {what} {row[0]}" for what in ("open", "expected") for row in mine[what]]
+        net = sum(mine["sent"].values()) - sum(mine["received"].values())
+        if mine["balances"]["scheme"] != net:
+            faults.append(f"{name}'s account with the scheme is {mine['balances']['scheme']}, its transfers make {net}")
+    return Comparison(len(at_hub), faults)
