@@ -1,0 +1,98 @@
+"""Keep-alive connections to one hub. A callback instead of a future: half the work of an exchange is saved."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from bench.http import Message, Reader
+
+NO_ANSWER = 0
+Done = Callable[[int], None]
+
+
+class Client:
+    """Sends whole requests over at most `most` connections and tells each one's HTTP status, or NO_ANSWER."""
+
+    def __init__(self, host: str, port: int, *, most: int = 128) -> None:
+        self._host, self._port, self._most = host, port, most
+        self._idle: list[_Connection] = []
+        self._waiting: deque[tuple[bytes, Done]] = deque()
+        self._connections = 0
+        self._connecting: set[asyncio.Task[None]] = set()
+
+    def send(self, request: bytes, done: Done) -> None:
+        """Sends now if a connection is free, else as soon as one is."""
+        if self._idle:
+            self._idle.pop().ask(request, done)  # the one used last: the others may fall asleep
+            return
+        self._waiting.append((request, done))
+        if self._connections < self._most:
+            self._connections += 1
+            task = asyncio.get_running_loop().create_task(self._connect())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: _Connection(self), self._host, self._port)
+        except OSError:
+            self._connections -= 1
+            if self._waiting:
+                self._waiting.popleft()[1](NO_ANSWER)
+
+    def free(self, connection: "_Connection") -> None:
+        """A connection has nothing to do."""
+        if self._waiting:
+            connection.ask(*self._waiting.popleft())
+        else:
+            self._idle.append(connection)
+
+    def lost(self, connection: "_Connection") -> None:
+        """A connection is gone; what was asked on one that had answered before is asked once more on another."""
+        self._connections -= 1
+        if connection in self._idle:
+            self._idle.remove(connection)
+        asked = connection.asked
+        if asked is None:
+            return
+        if connection.answers:
+            self.send(*asked)  # a server may close an idle connection at the moment it is used
+        else:
+            asked[1](NO_ANSWER)
+
+
+class _Connection(asyncio.Protocol):
+    """One request at a time."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._reader = Reader()
+        self._transport: asyncio.Transport | None = None
+        self.asked: tuple[bytes, Done] | None = None
+        self.answers = 0
+
+    def ask(self, request: bytes, done: Done) -> None:
+        assert self._transport is not None
+        self.asked = (request, done)
+        self._transport.write(request)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._client.free(self)
+
+    def data_received(self, data: bytes) -> None:
+        for message in self._reader.feed(data):
+            self._answered(message)
+
+    def _answered(self, message: Message) -> None:
+        asked, self.asked = self.asked, None
+        if asked is None:
+            return
+        self.answers += 1
+        self._client.free(self)
+        asked[1](message.status)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client.lost(self)

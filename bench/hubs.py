@@ -1,0 +1,83 @@
+"""The hub to load: one of our own, brought up for the run, or one that is there."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+class Hub(Protocol):
+    """What a run needs of a hub."""
+
+    url: str
+
+    def pids(self) -> dict[str, int]:
+        """Its processes, by name, as far as they can be watched."""
+        ...
+
+    def check_ledger(self) -> tuple[bool | None, str]:
+        """Whether the ledger's invariants hold (None: it can not be checked), and what was printed."""
+        ...
+
+
+@dataclass
+class GivenHub:
+    """A hub that somebody else runs."""
+
+    url: str
+    watched: dict[str, int]
+    database_url: str | None
+
+    def pids(self) -> dict[str, int]:
+        """Those that the caller named."""
+        return self.watched
+
+    def check_ledger(self) -> tuple[bool | None, str]:
+        """By this checkout's own command, on the database named."""
+        if self.database_url is None:
+            return None, "the ledger was not checked: give --database-url"
+        done = subprocess.run(
+            [sys.executable, "manage.py", "check_ledger"],
+            cwd=PROJECT,
+            env=os.environ | {"DATABASE_URL": self.database_url},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        return done.returncode == 0, done.stdout + done.stderr
+
+
+@contextmanager
+def own_hub(state: str, port: int | None) -> Iterator[Hub]:
+    """A hub with its own database and broker in a folder, for the length of the run."""
+    from hub.local import net
+    from hub.local.errors import LocalError
+    from hub.local.stack import Stack
+
+    @dataclass
+    class OwnHub:
+        stack: Stack
+        url: str
+
+        def pids(self) -> dict[str, int]:
+            found = {name: self.stack.pid(name) for name in ("postgres", "valkey", "web", "worker", "beat")}
+            return {name: pid for name, pid in found.items() if pid is not None}
+
+        def check_ledger(self) -> tuple[bool | None, str]:
+            self.stack.check()
+            try:
+                return True, self.stack.manage("check_ledger")
+            except LocalError as error:
+                return False, str(error)
+
+    with Stack(
+        state, port or net.free_port(8000), throwaway=True, tell=lambda text: print(f"  {text}", flush=True)
+    ) as stack:
+        yield OwnHub(stack, stack.base_url)

@@ -1,0 +1,128 @@
+"""The generator: begins a transfer at each tick of a fixed rate, however the hub is doing (`python -m bench.load`).
+
+An open loop: a hub that slows down does not slow the load down with it, and a transfer's time counts from the moment
+it was due, not from the moment it could be sent.
+"""
+
+import asyncio
+import gc
+import json
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+
+from bench import messages
+from bench.client import Client
+
+_ANSWERS_S = 30  # how long the last answers may take
+
+
+@dataclass(frozen=True)
+class Load:
+    """What to generate. `starts_at` is a moment of time.monotonic, which all processes of a machine share."""
+
+    host: str
+    port: int
+    rate: float
+    seconds: float
+    starts_at: float
+    dfsps: list[str]
+    hot: float
+    results: str
+
+    @classmethod
+    def from_text(cls, text: str) -> "Load":
+        """Reads what `as_text` wrote."""
+        return cls(**json.loads(text))
+
+    def as_text(self) -> str:
+        """For a command line."""
+        return json.dumps(asdict(self))
+
+
+def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
+    """Payer and payee of each transfer, for ever: every pair in turn, and the first DFSP pays a share of `hot`."""
+    everybody = cycle([(payer, payee) for payer in dfsps for payee in dfsps if payer != payee])
+    from_first = cycle([(dfsps[0], payee) for payee in dfsps[1:]])
+    owed = 0.0
+    while True:
+        owed += hot
+        if owed >= 1:
+            owed -= 1
+            yield next(from_first)
+        else:
+            yield next(everybody)
+
+
+class Generator:
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._client = Client(load.host, load.port)
+        self._host = f"{load.host}:{load.port}".encode()
+        self._clock = messages.Clock()
+        self._pairs = pairs(load.dfsps, load.hot)
+        self._pools = {
+            (payer, payee): cycle(messages.pool(payer, payee))
+            for payer in load.dfsps
+            for payee in load.dfsps
+            if payer != payee
+        }
+        self._open = 0
+        self._all_answered: asyncio.Event | None = None
+        self.sent: dict[str, tuple[float, float, int]] = {}
+
+    async def run(self) -> None:
+        """Sends for the whole time, then waits for the answers."""
+        load = self._load
+        for number in range(round(load.rate * load.seconds)):
+            due = load.starts_at + number / load.rate
+            wait_s = due - time.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            elif number % 16 == 0:
+                await asyncio.sleep(0)  # late: send, but let the answers in
+            self._send(due)
+        if self._open:
+            self._all_answered = asyncio.Event()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_answered.wait(), _ANSWERS_S)
+
+    def _send(self, due: float) -> None:
+        payer, payee = next(self._pairs)
+        transfer_id = str(uuid.uuid4())
+        self._clock.tick()
+        request = messages.prepare(
+            self._host,
+            payer.encode(),
+            payee.encode(),
+            next(self._pools[payer, payee]),
+            transfer_id.encode(),
+            self._clock,
+        )
+        self._open += 1
+        self.sent[transfer_id] = (due, 0.0, 0)  # no answer yet
+
+        def answered(status: int) -> None:
+            self._open -= 1
+            self.sent[transfer_id] = (due, time.monotonic(), status)
+            if self._all_answered is not None and not self._open:
+                self._all_answered.set()
+
+        self._client.send(request, answered)
+
+
+def main(load: Load) -> None:
+    """Generates the load and writes what was answered."""
+    generator = Generator(load)
+    gc.freeze()
+    asyncio.run(generator.run())
+    Path(load.results).write_text(json.dumps(generator.sent))
+
+
+if __name__ == "__main__":
+    main(Load.from_text(sys.argv[1]))

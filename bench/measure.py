@@ -1,0 +1,104 @@
+"""What a run says: the time of each hop, what was lost, and the CPU seconds of each process."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer", "whole transfer")
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: the smallest value that `percent` of all are not above; 0 of none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+@dataclass
+class Outcome:
+    """The run, counted. `hops` are seconds, of the transfers that were due while it was measured."""
+
+    sent: int = 0
+    accepted: int = 0
+    completed: int = 0
+    completed_while_measured: int = 0
+    lost: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    hops: dict[str, list[float]] = field(default_factory=lambda: {hop: [] for hop in HOPS})
+
+
+def join(
+    sent: Mapping[str, Sequence[Any]],
+    prepares: Mapping[str, Sequence[Any]],
+    ends: Mapping[str, Sequence[Any]],
+    *,
+    since: float,
+    until: float,
+) -> Outcome:
+    """Puts what generator and sinks saw together; measured are the transfers due from `since` to `until`.
+
+    Lost is a transfer that the hub may have taken (it said 202, or nothing) and whose end its payer was never told.
+    """
+    outcome = Outcome(sent=len(sent))
+    for transfer_id, (due, answered, status) in sent.items():
+        ended, said = ends.get(transfer_id, (0.0, ""))
+        if said == "COMMITTED":
+            outcome.completed += 1
+            outcome.completed_while_measured += since <= ended < until
+        elif said:
+            outcome.failed[said] += 1
+        if status not in (0, 202):
+            outcome.refused[f"HTTP {status}"] += 1
+        elif not said:
+            outcome.lost += 1
+        outcome.accepted += status == 202
+        if status == 202 and since <= due < until:
+            outcome.hops["POST accepted"].append(answered - due)
+            if said == "COMMITTED" and transfer_id in prepares:
+                _add_hops(outcome.hops, due, answered, prepares[transfer_id], ended)
+    return outcome
+
+
+def _add_hops(hops: dict[str, list[float]], due: float, answered: float, prepare: Sequence[Any], ended: float) -> None:
+    came, taken, _ = prepare
+    hops["whole transfer"].append(ended - due)
+    # The hub tells the other side when it has committed, which may be before its answer is read here.
+    hops["prepare at payee"].append(max(0.0, came - answered))
+    if taken:  # else its answer was still under way when the sink was stopped
+        hops["PUT accepted"].append(taken - came)
+        hops["callback at payer"].append(max(0.0, ended - taken))
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process, its living descendants, and the dead children they waited for, have used."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = 0.0
+    for process in family:
+        try:
+            total += sum(process.cpu_times()[:4])  # user, system, and both of the children
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
+def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
+    """CPU seconds so far, by name."""
+    return {name: cpu_seconds(pid) for name, pid in pids.items()}
+
+
+def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Sums of what is named 'sink bench1', 'sink bench2': by the first word."""
+    sums: dict[str, float] = {}
+    for name, used in seconds:
+        group = name.split(" ")[0]
+        sums[group] = sums.get(group, 0.0) + used
+    return sums

@@ -1,0 +1,81 @@
+"""Brings DFSPs into the scheme by the hub's administration API, as an operator would."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+from typing import Any
+
+from bench.messages import CURRENCY
+
+# Enough that no transfer of a run meets a limit: what is measured is the way of a payment, not of a refusal.
+FUNDS = "1000000000"
+NET_DEBIT_CAP = 1_000_000_000
+
+
+class OnboardingError(Exception):
+    """The hub did not take what every run needs."""
+
+
+class Administration:
+    """The administration API of one hub."""
+
+    def __init__(self, hub_url: str) -> None:
+        self._base = f"{hub_url}/api/ledger/v1"
+
+    def call(self, method: str, path: str, body: object = None, *, may_fail: bool = False) -> Any:
+        """One call's JSON answer; None where it may fail and does."""
+        request = urllib.request.Request(  # noqa: S310 (the operator's own hub)
+            f"{self._base}{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+                return json.loads(response.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if may_fail:
+                return None
+            raise OnboardingError(f"{method} {path}: HTTP {error.code} {error.read(300).decode()}") from None
+
+    def open_hub_accounts(self) -> None:
+        """The hub's own accounts; they may be there already."""
+        for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+            self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
+
+    def add_dfsp(self, name: str, callback_url: str) -> None:
+        """A DFSP with a limit, an endpoint and funds."""
+        self.call("POST", "/participants", {"name": name, "currency": CURRENCY})
+        limit = {"type": "NET_DEBIT_CAP", "value": NET_DEBIT_CAP}
+        initial = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
+        self.call("POST", f"/participants/{name}/initialPositionAndLimits", initial)
+        self.call("POST", f"/participants/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": callback_url})
+        self._add_funds(name)
+
+    def _add_funds(self, name: str) -> None:
+        account = self._settlement_account(name)
+        self.call(
+            "POST",
+            f"/participants/{name}/accounts/{account['id']}",
+            {
+                "transferId": str(uuid.uuid4()),
+                "externalReference": "bench",
+                "action": "recordFundsIn",
+                "reason": "bench",
+                "amount": {"amount": FUNDS, "currency": CURRENCY},
+            },
+        )
+        until = time.monotonic() + 10
+        while not self._settlement_account(name)["value"]:  # the API answers 202: the funds may come a moment later
+            if time.monotonic() > until:
+                raise OnboardingError(f"the funds of {name} did not arrive")
+            time.sleep(0.1)
+
+    def _settlement_account(self, name: str) -> dict[str, Any]:
+        accounts = self.call("GET", f"/participants/{name}/accounts")
+        found: dict[str, Any] = next(
+            a for a in accounts if a["ledgerAccountType"] == "SETTLEMENT" and a["currency"] == CURRENCY
+        )
+        return found

@@ -1,0 +1,87 @@
+"""What a run says: percentiles, what counts as lost, and which transfers are measured."""
+
+import os
+
+import pytest
+
+from bench import measure
+from bench.measure import join, percentile
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([], 99, 0.0),
+        ([7.0], 50, 7.0),
+        ([3.0, 1.0, 2.0], 50, 2.0),
+        ([4.0, 3.0, 1.0, 2.0], 50, 2.0),
+        ([float(n) for n in range(1, 101)], 99, 99.0),
+        ([float(n) for n in range(1, 102)], 99, 100.0),
+        ([float(n) for n in range(1, 101)], 100, 100.0),
+        ([5.0, 6.0], 0, 5.0),
+    ],
+)
+def test_a_percentile_is_the_nearest_rank(values: list[float], percent: float, expected: float) -> None:
+    assert percentile(values, percent) == expected
+
+
+def test_a_transfer_is_followed_from_hop_to_hop() -> None:
+    outcome = join(
+        {"t": (10.0, 10.5, 202)}, {"t": (11.0, 11.25, 200)}, {"t": (12.0, "COMMITTED")}, since=10.0, until=20.0
+    )
+    assert outcome.hops == {
+        "POST accepted": [0.5],
+        "prepare at payee": [0.5],
+        "PUT accepted": [0.25],
+        "callback at payer": [0.75],
+        "whole transfer": [2.0],
+    }
+    assert (outcome.sent, outcome.accepted, outcome.completed, outcome.lost) == (1, 1, 1, 0)
+
+
+def test_only_the_measured_time_counts_for_speed_but_all_of_it_for_losses() -> None:
+    sent = {
+        "warm-up": (1.0, 1.1, 202),
+        "lost in warm-up": (2.0, 2.1, 202),
+        "measured": (11.0, 11.1, 202),
+        "after": (19.9, 20, 202),
+    }
+    ends = {"warm-up": (10.5, "COMMITTED"), "measured": (12.0, "COMMITTED"), "after": (20.5, "COMMITTED")}
+    outcome = join(sent, {}, ends, since=10.0, until=20.0)
+    assert outcome.completed == 3
+    assert outcome.completed_while_measured == 2  # one of them was due before, one was completed after
+    assert len(outcome.hops["POST accepted"]) == 2
+    assert outcome.lost == 1
+
+
+def test_lost_is_what_the_hub_may_have_taken_and_never_ended() -> None:
+    sent = {
+        "accepted": (1.0, 1.1, 202),
+        "no answer": (1.0, 0.0, 0),
+        "no answer, but an end": (1.0, 0.0, 0),
+        "busy": (1.0, 1.1, 503),
+        "aborted": (1.0, 1.1, 202),
+    }
+    ends = {"no answer, but an end": (2.0, "COMMITTED"), "aborted": (2.0, "error 3303")}
+    outcome = join(sent, {}, ends, since=0.0, until=5.0)
+    assert outcome.lost == 2
+    assert outcome.refused == {"HTTP 503": 1}
+    assert outcome.failed == {"error 3303": 1}
+    assert outcome.completed == 1
+
+
+def test_the_hub_may_tell_the_other_side_before_its_own_answer_is_read() -> None:
+    outcome = join({"t": (1.0, 1.5, 202)}, {"t": (1.4, 2.0, 200)}, {"t": (1.9, "COMMITTED")}, since=0.0, until=5.0)
+    assert outcome.hops["prepare at payee"] == [0.0]
+    assert outcome.hops["callback at payer"] == [0.0]
+
+
+def test_cpu_seconds_are_those_of_the_family_and_none_of_the_gone() -> None:
+    before = measure.cpu_seconds(os.getpid())
+    sum(range(3_000_000))
+    assert measure.cpu_seconds(os.getpid()) > before > 0
+    assert measure.cpu_seconds(2**22 + 1) == 0.0
+
+
+def test_processes_of_one_kind_are_summed() -> None:
+    assert measure.grouped([("web", 1.0), ("sink a", 2.0), ("sink b", 3.0)]) == {"web": 1.0, "sink": 5.0}

@@ -1,0 +1,82 @@
+"""The instrument's messages are ones that the hub's own readers take."""
+
+import re
+from itertools import islice
+
+from bench import messages
+from bench.http import Reader, header
+from bench.load import Load, pairs
+from bench.sink import Dfsp
+from fspiop import bodies, ids, ilp, strictjson, time
+from fspiop.bodies.transfers import TransferPost, TransferPut
+
+ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
+
+
+def clock() -> messages.Clock:
+    found = messages.Clock()
+    found.tick()
+    return found
+
+
+def test_a_prepare_is_one_that_the_hub_reads() -> None:
+    packet = messages.pool("green", "blue")[3]
+    (request,) = Reader().feed(messages.prepare(b"hub:80", b"green", b"blue", packet, ID.encode(), clock()))
+
+    assert request.start == b"POST /transfers HTTP/1.1"
+    assert header(request.head, b"fspiop-source") == b"green"
+    assert header(request.head, b"content-type") == b"application/vnd.interoperability.transfers+json;version=1.1"
+    assert header(request.head, b"accept") == b"application/vnd.interoperability.transfers+json;version=1"
+    time.parse_http_date((header(request.head, b"date") or b"").decode())
+    body = bodies.read(TransferPost, request.body)
+    assert (body.transfer_id, body.payer_fsp, body.payee_fsp, body.amount.amount) == (ID, "green", "blue", "1")
+    assert ids.is_correlation_id(body.transfer_id)
+    assert ilp.decode_payment(body.ilp_packet).amount == 100
+    assert request.body == strictjson.canonical(strictjson.loads(request.body))
+
+
+def test_the_fulfilment_that_a_payee_finds_by_the_condition_fulfils() -> None:
+    payers, payees = messages.pool("green", "blue"), messages.pool("green", "blue")
+    assert payers == payees
+    assert len({packet.condition for packet in payers}) == len(payers)
+    for packet in payees:
+        assert ilp.fulfils(packet.fulfilment.decode(), packet.condition.decode())
+
+
+def test_a_fulfil_is_one_that_the_hub_reads() -> None:
+    packet = messages.pool("green", "blue")[0]
+    (request,) = Reader().feed(messages.fulfil(b"hub:80", b"blue", b"green", packet.fulfilment, ID.encode(), clock()))
+
+    assert request.start == f"PUT /transfers/{ID} HTTP/1.1".encode()
+    assert header(request.head, b"accept") is None
+    body = bodies.read(TransferPut, request.body)
+    assert (body.fulfilment, body.transfer_state) == (packet.fulfilment.decode(), "COMMITTED")
+    assert body.completed_timestamp is not None
+    time.parse_datetime(body.completed_timestamp)
+    assert request.body == strictjson.canonical(strictjson.loads(request.body))
+
+
+def test_a_text_is_found_by_its_key_with_or_without_blanks() -> None:
+    assert messages.text_of(b'{"a":"1","transferId":"x"}', b"transferId") == b"x"
+    assert messages.text_of(b'{"a": "1", "transferId" : "x"}', b"transferId") == b"x"
+    assert messages.text_of(b'{"a":"1"}', b"transferId") == b""
+
+
+def test_every_pair_pays_in_turn_and_a_hot_dfsp_more() -> None:
+    assert list(islice(pairs(["a", "b"], 0), 3)) == [("a", "b"), ("b", "a"), ("a", "b")]
+    hot = list(islice(pairs(["a", "b", "c"], 0.5), 600))
+    assert sum(payer == "a" for payer, _ in hot) == 300 + 100
+    assert all(payer != payee for payer, payee in hot)
+
+
+def test_what_a_process_is_told_survives_its_command_line() -> None:
+    load = Load("127.0.0.1", 80, 50.0, 3.5, 12.25, ["a", "b"], 0.5, "x")
+    assert Load.from_text(load.as_text()) == load
+    dfsp = Dfsp("a", 1, "127.0.0.1", 80, ["a", "b"], "x")
+    assert Dfsp.from_text(dfsp.as_text()) == dfsp
+
+
+def test_the_moments_are_as_the_api_writes_them() -> None:
+    moments = clock()
+    assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.000Z", moments.now)
+    assert time.parse_datetime(moments.expiration.decode()) > time.parse_datetime(moments.now.decode())

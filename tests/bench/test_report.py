@@ -1,0 +1,47 @@
+"""The last line and the exit code: when a run counts as failed."""
+
+from collections import Counter
+
+from bench import report
+from bench.measure import Outcome
+from bench.run import Plan, Result
+
+PLAN = Plan(rate=50, seconds=10, warmup=1, drain=1, dfsps=2, hot=0)
+
+
+def figures(outcome: Outcome, ledger_ok: bool | None = True) -> dict[str, object]:
+    return report.summary(PLAN, Result(outcome, {"web": 5.0, "sink a": 1.0, "sink b": 1.0}, 0, 0, 0.0), ledger_ok)
+
+
+def whole(**changes: object) -> Outcome:
+    outcome = Outcome(sent=500, accepted=500, completed=500, completed_while_measured=500)
+    outcome.hops["whole transfer"] = [0.1] * 99 + [0.25]
+    for name, value in changes.items():
+        setattr(outcome, name, value)
+    return outcome
+
+
+def test_a_good_run_says_so_in_one_line() -> None:
+    found = figures(whole())
+    assert report.last_line(found) == "bench: 50.0 transfers/s, p99 100.0 ms, lost 0, ledger ok"
+    assert report.verdict(found) == []
+    assert found["cpu_ms_per_transfer"] == {"web": 10.0, "sink": 4.0}
+
+
+def test_a_run_fails_for_what_was_lost_failed_refused_or_does_not_add_up() -> None:
+    assert report.verdict(figures(whole(lost=1))) == ["1 transfers lost"]
+    assert len(report.verdict(figures(whole(failed=Counter({"error 3303": 2}))))) == 1
+    assert len(report.verdict(figures(whole(refused=Counter({"HTTP 400": 2}))))) == 1
+    assert report.verdict(figures(whole(), ledger_ok=False)) == ["the ledger check failed"]
+    assert report.last_line(figures(whole(), ledger_ok=False)).endswith("ledger BROKEN")
+
+
+def test_a_busy_hub_is_no_fault_unless_it_did_nothing() -> None:
+    assert report.verdict(figures(whole(refused=Counter({"HTTP 503": 40})))) == []
+    assert report.verdict(figures(Outcome(refused=Counter({"HTTP 503": 40})))) == ["no transfer completed"]
+
+
+def test_a_ledger_that_was_not_looked_at_is_not_called_ok() -> None:
+    found = figures(whole(), ledger_ok=None)
+    assert report.verdict(found) == []
+    assert report.last_line(found).endswith("ledger not checked")
