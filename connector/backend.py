@@ -1,7 +1,7 @@
 """What a bank writes: five methods. `HttpBackend` calls the same five over HTTP at an existing core.
 
-The paths and names are those that a DFSP knows from Mojaloop's SDK (backend API 2.1): GET /parties, POST /quoterequests,
-POST /transfers (reserve), PUT /transfers/{id} (the end of it).
+The paths and names are those that a DFSP knows from Mojaloop's SDK (backend API 2.1): GET /parties,
+POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (the end of it).
 """
 
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ class HubClient:
         if method in ("GET", "POST", "DELETE"):
             headers["Accept"] = versions.accept(resource, self._version.major)
         if self._config.hub_token_file:
-            headers["Authorization"] = f"Bearer {Path(self._config.hub_token_file).read_text('utf-8').strip()}"
+            headers["Authorization"] = f"Bearer {_token_in(self._config.hub_token_file)}"
         if self._key is not None and body:
             headers["FSPIOP-URI"] = path
             headers["FSPIOP-HTTP-Method"] = method
@@ -160,6 +160,11 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     if 400 <= status < 500 and status not in NOT_A_WORD:
         return Answer(Said.NO, information.error_code, information.error_description)
     return Answer(Said.NOTHING, information.error_code, information.error_description)
+
+
+def _token_in(file: str) -> str:
+    # Read each time: whoever renews the token replaces the file.
+    return Path(file).read_text("utf-8").strip()
 
 
 def _tls(config: Config) -> ssl.SSLContext | bool:

@@ -1,4 +1,4 @@
-"""Everything a connector can be told, from a TOML file, the environment (`CONNECTOR_*`) or flags, in rising precedence."""
+"""Everything a connector can be told: a TOML file, the environment (`CONNECTOR_*`) or flags, in rising precedence."""
 
 import tomllib
 from collections.abc import Mapping

@@ -296,7 +296,7 @@ def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
             if problem is not None:
                 return _abort_for(payment, *problem)
             prepared = _prepared(payment, quote, now, policy)
-            # After this line the transfer may exist: it is stored, then sent, and from there only the hub's word counts.
+            # After this line the transfer may exist: it is stored, then sent, and then only the hub's word counts.
             return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
         case _:
             return Step(payment)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast, get_args
 
 import structlog
 from aiohttp import web
@@ -18,7 +19,7 @@ from connector.payer import Payer
 from connector.store import Conflict, Incoming, QuoteGiven, Store
 from fspiop import bodies, headers, jws, money, strictjson
 from fspiop import time as fsptime
-from fspiop.bodies.common import Party
+from fspiop.bodies.common import Party, PartyIdType
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
@@ -27,6 +28,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 log = structlog.get_logger(__name__)
 
+PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 MAX_BODY_BYTES = 5_242_880
 _UNSIGNED = frozenset({"GET", "DELETE"})
 Handler = Callable[[web.Request, headers.Headers, bytes], Awaitable[int]]
@@ -127,7 +129,10 @@ class Inbound:
     # --- parties and aliases ----------------------------------------------------------------------------------------
 
     async def _party_asked(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        self._parties.answer(read.source, *_alias(request))
+        id_type, id_value, sub_id = _alias(request)
+        if id_type not in PARTY_ID_TYPES:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is none")
+        self._parties.answer(read.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
     async def _party_told(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:

@@ -1,6 +1,7 @@
 """The server that the bank's own core calls: pay, look a payment up, register an alias. Synchronous JSON."""
 
 import time
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
@@ -123,9 +124,11 @@ def _answer(payment: Payment | None) -> web.Response:
 
 
 @web.middleware
-async def _errors(request: web.Request, handler: web.RequestHandler) -> web.StreamResponse:  # type: ignore[type-arg]
+async def _errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     try:
-        return await handler(request)  # type: ignore[misc,operator,no-any-return]
+        return await handler(request)
     except FspiopError as error:
         return _refused(error)
     except Conflict:

@@ -146,11 +146,12 @@ class Payee:
         body = bodies.read(TransferPost, incoming.body)
         quote = self._store.quote_of_condition(body.condition)
         problem = terms.problem_of(body, incoming.payer_fsp, quote, now=time.time())
-        if problem is None and quote is not None:
-            if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
-                problem = "these terms belong to another transfer"
         if problem is not None or quote is None:
             await self._reject(incoming, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or "unknown terms")
+            return
+        if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
+            text = "these terms belong to another transfer"
+            await self._reject(incoming, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, text)
             return
         wanted = IncomingMoney(
             transfer_id=incoming.transfer_id,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -138,7 +139,7 @@ class Bank:
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "OK"})
 
-    async def _connector(self, method: str, path: str, body: dict[str, object]) -> tuple[int, dict[str, object]]:
+    async def _connector(self, method: str, path: str, body: dict[str, object]) -> tuple[int, dict[str, Any]]:
         assert self._session is not None
         try:
             async with self._session.request(method, self._connector_url + path, json=body) as response:

@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS payment (           -- outgoing, by the bank's own re
     transfer_id TEXT UNIQUE, error_code TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
-    transfer_id TEXT PRIMARY KEY, payee TEXT NOT NULL, amount INTEGER NOT NULL, fee INTEGER NOT NULL, state TEXT NOT NULL
+    transfer_id TEXT PRIMARY KEY, payee TEXT NOT NULL, amount INTEGER NOT NULL, fee INTEGER NOT NULL,
+    state TEXT NOT NULL
 ) STRICT;
 """
 
@@ -108,7 +109,7 @@ class Books:
             )
 
     def export(self) -> dict[str, object]:
-        """All that others may compare: payments and receipts that were completed, balances, and whether they balance."""
+        """All that others may compare: completed payments and receipts, balances, and whether the books balance."""
         with self._lock:
             rows = self._db.execute
             return {

@@ -73,7 +73,7 @@ def _start(stack: Stack, bank: Bank) -> None:
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
     # The hub's port may be another than last time.
-    connector = [python, "-m", "connector", "--config", config, "--hub-url", stack.base_url]
+    connector = [python, "-m", "connector", "--config", str(config), "--hub-url", stack.base_url]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health")
     stack.add_process(
         f"bank-{bank.name}",
@@ -83,7 +83,7 @@ def _start(stack: Stack, bank: Bank) -> None:
             "example_dfsp",
             bank.name,
             "--state",
-            home,
+            str(home),
             "--port",
             str(bank.ports.bank),
             "--connector",

@@ -104,9 +104,8 @@ def _show_results(results: list[Result]) -> None:
     console.print(table)
     for result in results:
         if not result.is_as_expected:
-            console.print(
-                f"[red]{result.wanted.reference}: expected {result.wanted.expect}, was {result.outcome}[/red] {result.why}"
-            )
+            said = f"expected {result.wanted.expect}, was {result.outcome}"
+            console.print(f"[red]{result.wanted.reference}: {said}[/red] {result.why}")
 
 
 def _show_comparison(compared: Comparison, results: list[Result]) -> bool:
@@ -115,7 +114,7 @@ def _show_comparison(compared: Comparison, results: list[Result]) -> bool:
     unexpected = sum(not result.is_as_expected for result in results)
     is_well = not compared.faults and not unexpected
     console.print(
-        f"[{'green' if is_well else 'red'}]demo: {len(results)} payments, {unexpected} not as expected; payer's books = hub"
-        f" = payee's books for {compared.agreed} transfers, {len(compared.faults)} faults[/]"
+        f"[{'green' if is_well else 'red'}]demo: {len(results)} payments, {unexpected} not as expected;"
+        f" payer's books = hub = payee's books for {compared.agreed} transfers, {len(compared.faults)} faults[/]"
     )
     return is_well
