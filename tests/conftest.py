@@ -1,6 +1,10 @@
 """What every test stands on: a real PostgreSQL (DATABASE_URL), a real Valkey (REDIS_URL), and one small world."""
 
+from collections.abc import Iterator
+
 import pytest
+from django.db import connection
+from pytest_django.plugin import DjangoDbBlocker
 
 from hub.participants import queries
 from tests.world import World
@@ -22,3 +26,14 @@ def world(db: None) -> World:
 def committed_world(transactional_db: None) -> World:
     """The same world, really committed, for tests with several connections."""
     return World.begin()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_other_connections(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """The ledger's engine keeps its connection as long as its process; a database can not be dropped under it."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )

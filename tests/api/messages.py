@@ -1,0 +1,58 @@
+"""Right messages, to be spoilt by the tests."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fspiop.time import format_datetime
+from tests.keys import CONDITION, FULFILMENT, PACKET
+
+
+def moment(seconds: float = 60) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+def transfer(**changes: Any) -> dict[str, Any]:
+    return {
+        "transferId": str(uuid.uuid4()),
+        "payerFsp": "green",
+        "payeeFsp": "blue",
+        "amount": {"currency": "TZS", "amount": "100"},
+        "ilpPacket": PACKET,
+        "condition": CONDITION,
+        "expiration": moment(),
+    } | changes
+
+
+def fulfilment(**changes: Any) -> dict[str, Any]:
+    return {"transferState": "COMMITTED", "fulfilment": FULFILMENT, "completedTimestamp": moment(0)} | changes
+
+
+def error(code: Any = "5104", text: str = "no") -> dict[str, Any]:
+    return {"errorInformation": {"errorCode": code, "errorDescription": text}}
+
+
+def party(fsp: str, identifier: str, **more: Any) -> dict[str, Any]:
+    info = {"partyIdType": "MSISDN", "partyIdentifier": identifier, "fspId": fsp}
+    return {"partyIdInfo": info} | more
+
+
+def quote(**changes: Any) -> dict[str, Any]:
+    return {
+        "quoteId": str(uuid.uuid4()),
+        "transactionId": str(uuid.uuid4()),
+        "payer": party("green", "255712001001"),
+        "payee": party("blue", "255655001001"),
+        "amountType": "SEND",
+        "amount": {"currency": "TZS", "amount": "100"},
+        "transactionType": {"scenario": "TRANSFER", "initiator": "PAYER", "initiatorType": "CONSUMER"},
+    } | changes
+
+
+def terms(**changes: Any) -> dict[str, Any]:
+    return {
+        "transferAmount": {"currency": "TZS", "amount": "100"},
+        "expiration": moment(),
+        "ilpPacket": PACKET,
+        "condition": CONDITION,
+    } | changes
