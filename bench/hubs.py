@@ -77,7 +77,5 @@ def own_hub(state: str, port: int | None) -> Iterator[Hub]:
             except LocalError as error:
                 return False, str(error)
 
-    with Stack(
-        state, port or net.free_port(8000), throwaway=True, tell=lambda text: print(f"  {text}", flush=True)
-    ) as stack:
+    with Stack(state, port or net.free_port(8000), tell=lambda text: print(f"  {text}", flush=True)) as stack:
         yield OwnHub(stack, stack.base_url)
