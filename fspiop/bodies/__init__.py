@@ -15,7 +15,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`\Z")
 _TOO_MANY = re.compile(r"Expected `(?:array|object)` of length <= (?P<most>[0-9]+)\Z")
 _LENGTH = re.compile(r"Expected `(?P<what>[^`]*)` of length (?P<sign>[<>]=) (?P<length>[0-9]+)\Z")
 _TYPE = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`\Z")
-_RANGE = re.compile(r"Expected `(?:int|float|[^`]*)` (?P<bound>[<>]=? .*)\Z")
+_RANGE = re.compile(r"Expected `[^`]*` (?P<bound>[<>]=? .*)\Z")
 
 
 def read(kind: type[T], raw: bytes) -> T:

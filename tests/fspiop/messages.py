@@ -1,0 +1,140 @@
+"""One whole message of each kind, every optional field in it, as the API's examples have them."""
+
+from typing import Any
+
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
+from fspiop.bodies.parties import PartyPut
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
+
+ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
+ULID = "01M85BYKXWRNDZ75CG33DMZB0J"
+CONDITION = "f5sqb7tBTWPd5Y8BDFdMm9BJR_MNI4isf8p8n4D5pHA"
+FULFILMENT = "WLctttbu2HvTsa1XWvUoGRcQozHsqeu9Ahl2JW9Bsu8"
+MOMENT = "2016-05-24T08:38:08.699-04:00"
+EXTENSIONS = {"extension": [{"key": "channel", "value": "USSD"}]}
+ERROR = {"errorCode": "5100", "errorDescription": "Generic Payee rejection", "extensionList": EXTENSIONS}
+GEO_CODE = {"latitude": "+45.4215", "longitude": "-75.6972"}
+PACKET = "AYIBgQAAAAAAAASwNGxldmVsb25lLmRmc3AxLm1lci45T2RTOF81MDdqUUZERmZlakgyOVc4bXFmNEpL"
+
+PARTY_ID = {
+    "partyIdType": "PERSONAL_ID",
+    "partyIdentifier": "16135551212",
+    "partySubIdOrType": "DRIVING_LICENSE",
+    "fspId": "blue",
+    "extensionList": EXTENSIONS,
+}
+PARTY = {
+    "partyIdInfo": PARTY_ID,
+    "merchantClassificationCode": "4321",
+    "name": "Justin Trudeau",
+    "personalInfo": {
+        "complexName": {"firstName": "Justin", "middleName": "Pierre", "lastName": "O'Neil-Trudeau, Jr."},
+        "dateOfBirth": "1971-12-25",
+        "kycInformation": '{"level": 2}',
+    },
+    "supportedCurrencies": ["CAD", "XTS"],
+}
+
+
+def money(amount: str = "123.45", currency: str = "USD") -> dict[str, str]:
+    return {"currency": currency, "amount": amount}
+
+
+WHOLE: dict[type[Any], dict[str, Any]] = {
+    TransferPost: {
+        "transferId": ID,
+        "payeeFsp": "blue",
+        "payerFsp": "green",
+        "amount": money(),
+        "ilpPacket": PACKET,
+        "condition": CONDITION,
+        "expiration": MOMENT,
+        "extensionList": EXTENSIONS,
+    },
+    TransferPut: {
+        "fulfilment": FULFILMENT,
+        "completedTimestamp": MOMENT,
+        "transferState": "COMMITTED",
+        "extensionList": EXTENSIONS,
+    },
+    TransferPatch: {"completedTimestamp": MOMENT, "transferState": "ABORTED", "extensionList": EXTENSIONS},
+    QuotePost: {
+        "quoteId": ULID,
+        "transactionId": ID,
+        "transactionRequestId": ID,
+        "payee": PARTY,
+        "payer": PARTY,
+        "amountType": "SEND",
+        "amount": money(),
+        "fees": money("1.25"),
+        "transactionType": {
+            "scenario": "REFUND",
+            "subScenario": "LOCALLY_DEFINED",
+            "initiator": "PAYEE",
+            "initiatorType": "BUSINESS",
+            "refundInfo": {"originalTransactionId": ID, "refundReason": "wrong size"},
+            "balanceOfPayments": "123",
+        },
+        "converter": "PAYER",
+        "currencyConversion": {"sourceAmount": money(), "targetAmount": money("99", "XTS")},
+        "geoCode": GEO_CODE,
+        "note": "Thank you",
+        "expiration": MOMENT,
+        "extensionList": EXTENSIONS,
+    },
+    QuotePut: {
+        "transferAmount": money(),
+        "payeeReceiveAmount": money("123"),
+        "payeeFspFee": money("0.45"),
+        "payeeFspCommission": money("0"),
+        "expiration": MOMENT,
+        "geoCode": GEO_CODE,
+        "ilpPacket": PACKET,
+        "condition": CONDITION,
+        "extensionList": EXTENSIONS,
+    },
+    PartyPut: {"party": PARTY},
+    ParticipantPost: {"fspId": "blue", "currency": "USD", "extensionList": EXTENSIONS},
+    ParticipantsPost: {"requestId": ID, "partyList": [PARTY_ID, PARTY_ID], "currency": "USD"},
+    ParticipantPut: {"fspId": "blue", "partyList": [PARTY_ID], "currency": "USD"},
+    ParticipantsPut: {
+        "partyList": [{"partyId": PARTY_ID, "errorInformation": ERROR}, {"partyId": PARTY_ID}],
+        "currency": "USD",
+    },
+    ErrorPut: {"errorInformation": ERROR},
+}
+
+# What the API marks as mandatory, at every depth, as the path by which a refusal names it.
+REQUIRED: dict[type[Any], list[str]] = {
+    TransferPost: [
+        *("transferId", "payeeFsp", "payerFsp", "amount", "amount.currency", "amount.amount"),
+        *("ilpPacket", "condition", "expiration", "extensionList.extension", "extensionList.extension[0].key"),
+        "extensionList.extension[0].value",
+    ],
+    TransferPut: ["transferState"],
+    TransferPatch: ["completedTimestamp", "transferState"],
+    QuotePost: [
+        *("quoteId", "transactionId", "payee", "payee.partyIdInfo", "payee.partyIdInfo.partyIdType"),
+        *("payee.partyIdInfo.partyIdentifier", "payer", "payer.partyIdInfo", "amountType", "amount"),
+        *("fees.currency", "transactionType", "transactionType.scenario", "transactionType.initiator"),
+        *("transactionType.initiatorType", "transactionType.refundInfo.originalTransactionId"),
+        *("currencyConversion.sourceAmount", "currencyConversion.targetAmount.amount"),
+        *("geoCode.latitude", "geoCode.longitude"),
+    ],
+    QuotePut: ["transferAmount", "transferAmount.amount", "expiration", "ilpPacket", "condition", "payeeFspFee.amount"],
+    PartyPut: ["party", "party.partyIdInfo", "party.partyIdInfo.partyIdType", "party.partyIdInfo.partyIdentifier"],
+    ParticipantPost: ["fspId"],
+    ParticipantsPost: ["requestId", "partyList", "partyList[0].partyIdType", "partyList[1].partyIdentifier"],
+    ParticipantPut: ["partyList[0].partyIdType"],
+    ParticipantsPut: ["partyList", "partyList[1].partyId", "partyList[0].errorInformation.errorCode"],
+    ErrorPut: ["errorInformation", "errorInformation.errorCode", "errorInformation.errorDescription"],
+}
+
+# The same wherever such a part stands.
+REQUIRED_IN_PARTS = {
+    *("currency", "amount", "sourceAmount", "targetAmount", "latitude", "longitude"),
+    *("extension", "key", "value", "errorCode", "errorDescription"),
+    *("partyIdInfo", "partyIdType", "partyIdentifier"),
+}
