@@ -1,10 +1,22 @@
 """The OpenAPI descriptions of the FSPIOP resources, made from the typed messages themselves."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
+from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+
+
+class Schema(AutoSchema):
+    """Names each operation by its method and path: several resources have a single and a bulk form."""
+
+    def get_operation_id(self) -> str:
+        """Such as put_transfers_transfer_id_error."""
+        words = re.findall(r"[A-Za-z0-9]+(?:_[a-z]+)*", self.path)
+        return "_".join([self.method.lower(), *words])
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 
