@@ -95,6 +95,12 @@ def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
+def machine_cpu_seconds() -> float:
+    """CPU seconds that the whole machine has used so far, whoever used them."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
 def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
     """Sums of what is named 'sink bench1', 'sink bench2': by the first word."""
     sums: dict[str, float] = {}

@@ -39,6 +39,8 @@ class Administration:
             if may_fail:
                 return None
             raise OnboardingError(f"{method} {path}: HTTP {error.code} {error.read(300).decode()}") from None
+        except OSError as error:
+            raise OnboardingError(f"{self._base} does not answer: {error}") from None
 
     def open_hub_accounts(self) -> None:
         """The hub's own accounts; they may be there already."""

@@ -45,6 +45,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "cpu_ms_per_transfer": {name: round(used / completed * 1000, 2) for name, used in cpu.items()}
         if completed
         else {},
+        "machine_cpu_s": round(result.machine_cpu_s, 2),
         "ledger_ok": ledger_ok,
     }
 
@@ -84,13 +85,17 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     """Prints the tables."""
     hops = Table("hop", "p50 ms", "p99 ms", "max ms", "of", title="Time")
     for hop, times in figures["hops_ms"].items():
-        hops.add_row(hop, *(str(times[name]) for name in ("p50", "p99", "max", "count")))
+        hops.add_row(
+            hop, *(str(times[name]) if times["count"] else "-" for name in ("p50", "p99", "max")), str(times["count"])
+        )
     cpu = Table("process", "CPU s", "ms per transfer", title="CPU while measured")
     for name, used in figures["cpu_s"].items():
         cpu.add_row(name, str(used), str(figures["cpu_ms_per_transfer"].get(name, "-")))
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
+    # What others on the machine take is missing from the run, and is not seen anywhere else.
+    cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     for name in (
         "sent",

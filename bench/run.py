@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
-from bench.measure import Outcome, cpu_by_process, join
+from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds
 from bench.onboard import Administration
 from bench.sink import Dfsp
 
@@ -40,6 +40,7 @@ class Result:
 
     outcome: Outcome
     cpu: dict[str, float]
+    machine_cpu_s: float
     repeats: int
     retries: int
     late_s: float
@@ -84,9 +85,9 @@ class Run:
         pids = self._hub.pids() | {name: process.pid for name, process in self._processes.items()}
 
         _sleep_until(since)
-        before = cpu_by_process(pids)
+        before, machine_before = cpu_by_process(pids), machine_cpu_seconds()
         _sleep_until(until)
-        after = cpu_by_process(pids)
+        after, machine_after = cpu_by_process(pids), machine_cpu_seconds()
         late_s = time.monotonic() - until
 
         self._await_generator()
@@ -102,6 +103,7 @@ class Run:
                 until=until,
             ),
             {name: after[name] - before[name] for name in pids},
+            machine_after - machine_before,
             sum(note["repeats"] for note in notes),
             sum(note["retries"] for note in notes),
             late_s,

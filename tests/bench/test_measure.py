@@ -80,6 +80,7 @@ def test_cpu_seconds_are_those_of_the_family_and_none_of_the_gone() -> None:
     before = measure.cpu_seconds(os.getpid())
     sum(range(3_000_000))
     assert measure.cpu_seconds(os.getpid()) > before > 0
+    assert measure.machine_cpu_seconds() > 0
     assert measure.cpu_seconds(2**22 + 1) == 0.0
 
 

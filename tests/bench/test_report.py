@@ -10,7 +10,7 @@ PLAN = Plan(rate=50, seconds=10, warmup=1, drain=1, dfsps=2, hot=0)
 
 
 def figures(outcome: Outcome, ledger_ok: bool | None = True) -> dict[str, object]:
-    return report.summary(PLAN, Result(outcome, {"web": 5.0, "sink a": 1.0, "sink b": 1.0}, 0, 0, 0.0), ledger_ok)
+    return report.summary(PLAN, Result(outcome, {"web": 5.0, "sink a": 1.0, "sink b": 1.0}, 9.0, 0, 0, 0.0), ledger_ok)
 
 
 def whole(**changes: object) -> Outcome:
