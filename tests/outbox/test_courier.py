@@ -1,0 +1,186 @@
+"""Delivery over real sockets: order, retries, dead letters, and a bad destination that harms nobody else."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from django.test import override_settings
+
+from hub.outbox import courier as couriers
+from hub.outbox import failures, store
+from hub.outbox.courier import Courier
+from hub.outbox.messages import Outgoing
+from hub.outbox.models import Delivery, Message
+from hub.participants import services as participants
+from hub.participants.models import Participant
+from tests.world import World
+
+
+class Sink:
+    """A DFSP's server that keeps what it gets, and answers as `answer` says."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, str, bytes]] = []
+        self.answer: Callable[[str, int], tuple[int, dict[str, str]]] = lambda path, count: (200, {})
+        sink = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _take(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                sink.got.append((self.command, self.path, body))
+                count = sum(path == self.path for _, path, _ in sink.got)
+                status, headers = sink.answer(self.path, count)
+                self.send_response(status)
+                for name, value in ({"Content-Length": "0"} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            do_GET = do_PUT = do_POST = do_PATCH = _take
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def paths(self) -> list[str]:
+        return [path for _, path, _ in self.got]
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    made = Sink()
+    yield made
+    made.server.shutdown()
+
+
+@pytest.fixture
+def courier(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Courier]:
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(couriers, "_BREAKER_AFTER", 1000)
+    with override_settings(OUTBOX_TIMEOUT_S=1, OUTBOX_LEASE_S=2):
+        started = Courier()
+        started.start()
+        yield started
+        started.stop(timeout_s=8)
+
+
+def send_to(name: str, sink_url: str) -> Participant:
+    participant = Participant.objects.get(name=name)
+    participants.set_endpoint(participant, endpoint_type="FSPIOP_CALLBACK_URL", value=sink_url, actor="test")
+    return participant
+
+
+def message(to: Participant, path: str, *, subject: str = "s", reply_to: Participant | None = None) -> Outgoing:
+    return Outgoing(
+        destination_id=to.pk,
+        method="PUT",
+        path=path,
+        headers={"content-type": "application/vnd.interoperability.transfers+json;version=1.1", "date": "now"},
+        body=b'{"a": 1}',
+        subject=subject,
+        kind="state",
+        signed_by_hub=False,
+        reply_to_id=reply_to.pk if reply_to else None,
+        error_path="/quotes/Q/error" if reply_to else None,
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def test_a_message_is_delivered_byte_for_byte_without_any_poke(courier: Courier, sink: Sink) -> None:
+    green = send_to("green", sink.url)
+    store.append([message(green, "/transfers/T")])
+    wait_until(lambda: Delivery.objects.count() == 1)
+    assert sink.got == [("PUT", "/transfers/T", b'{"a": 1}')]
+    assert not Message.objects.exists()
+
+
+def test_messages_about_one_thing_keep_their_order_though_the_first_fails(courier: Courier, sink: Sink) -> None:
+    green = send_to("green", sink.url)
+    sink.answer = lambda path, count: (500 if path.endswith("1") and count == 1 else 200, {})
+    store.append([message(green, "/transfers/1"), message(green, "/transfers/2")])
+    wait_until(lambda: Delivery.objects.count() == 2)
+    assert sink.paths() == ["/transfers/1", "/transfers/1", "/transfers/2"]
+
+
+def test_a_destination_that_hangs_keeps_no_other_waiting(courier: Courier, sink: Sink) -> None:
+    hanging = Sink()
+    hanging.answer = lambda path, count: (time.sleep(30), (200, {}))[1]  # type: ignore[func-returns-value]
+    green, blue = send_to("green", hanging.url), send_to("blue", sink.url)
+    store.append([message(green, f"/transfers/{number}", subject=str(number)) for number in range(40)])
+    store.append([message(blue, f"/transfers/{number}", subject=str(number)) for number in range(20)])
+    began = time.monotonic()
+    wait_until(lambda: Delivery.objects.filter(destination=blue).count() == 20)
+    assert time.monotonic() - began < 3
+    assert not Delivery.objects.filter(destination=green).exists()
+
+
+def test_retry_after_is_heeded_and_a_redirect_is_not_followed(courier: Courier, sink: Sink) -> None:
+    elsewhere = Sink()
+    green = send_to("green", sink.url)
+    answers = {"/transfers/busy": (429, {"Retry-After": "60"}), "/transfers/moved": (302, {"Location": elsewhere.url})}
+    sink.answer = lambda path, count: answers[path]
+    store.append([message(green, path, subject=path) for path in answers])
+    wait_until(lambda: Message.objects.exclude(last_error="").count() == 2)
+    busy = Message.objects.get(path="/transfers/busy")
+    assert 50 < (busy.due_at - busy.created_at).total_seconds() < 70
+    assert elsewhere.got == []
+
+
+def test_a_request_that_can_not_arrive_is_told_to_who_asked(courier: Courier, sink: Sink) -> None:
+    green, blue = send_to("green", sink.url), send_to("blue", "http://127.0.0.1:9")
+    with override_settings(OUTBOX_REQUEST_GIVE_UP_S=1):
+        store.append([message(blue, "/quotes", subject="Q", reply_to=green)])
+        wait_until(lambda: len(sink.got) == 1)
+    method, path, body = sink.got[0]
+    assert (method, path) == ("PUT", "/quotes/Q/error")
+    assert json.loads(body)["errorInformation"]["errorCode"] == "1001"
+    assert Message.objects.get().state == "DEAD"
+
+
+def test_one_message_that_can_not_be_sent_holds_up_no_other(courier: Courier, sink: Sink) -> None:
+    green = send_to("green", sink.url)
+    poison = message(green, "/transfers/poison", subject="poison")
+    poison.headers["x-poison"] = "a\r\nb"
+    store.append([poison, message(green, "/transfers/good", subject="good")])
+    wait_until(lambda: Delivery.objects.count() == 1)
+    wait_until(lambda: "poison" in Message.objects.get().subject and Message.objects.get().last_error != "")
+    assert sink.paths() == ["/transfers/good"]
+
+
+def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, sink: Sink) -> None:
+    green = Participant.objects.get(name="green")
+    store.append([message(green, "/transfers/T")])
+    held = store.claim(green.pk, limit=10, lease_s=1)
+    assert len(held) == 1
+    send_to("green", sink.url)
+    wait_until(lambda: Delivery.objects.count() == 1)
+    assert Delivery.objects.get().attempts == 2
+    # The sleeper wakes: it must not undo what its successor did.
+    failure = failures.judge(held[0], couriers.Answer(500, "late"))
+    assert failures.settle([failure]) == set()
+    assert not Message.objects.exists()
+
+
+def test_a_destination_without_an_endpoint_waits_until_it_has_one(courier: Courier, sink: Sink) -> None:
+    green = Participant.objects.get(name="green")
+    green.endpoints.all().delete()
+    store.append([message(green, "/transfers/T")])
+    wait_until(lambda: Message.objects.filter(last_error__contains="no endpoint").exists())
+    send_to("green", sink.url)
+    wait_until(lambda: Delivery.objects.count() == 1)
