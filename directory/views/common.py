@@ -2,31 +2,18 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from directory.oracle import Alias
+from fspiop.bodies.common import PartyIdType
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
 from hub.api.views import FspiopView, accepted
 
-# FSPIOP API v1.1, section 7.3.25, and what later versions added to it.
-TYPES = frozenset(
-    {
-        "MSISDN",
-        "EMAIL",
-        "PERSONAL_ID",
-        "BUSINESS",
-        "DEVICE",
-        "ACCOUNT_ID",
-        "IBAN",
-        "ALIAS",
-        "CONSENT",
-        "THIRD_PARTY_LINK",
-    }
-)
+TYPES = frozenset(get_args(PartyIdType))
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f/]")
 

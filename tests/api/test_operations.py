@@ -1,0 +1,138 @@
+"""What an operator uses: onboarding, funds in and out, windows, health, metrics, the API's document."""
+
+import io
+import json
+import uuid
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client, override_settings
+
+from hub.audit import trail
+from hub.audit.models import Entry as AuditEntry
+from ledger.models import SettlementWindow
+from tests.api.caller import admin, error_of
+from tests.world import World, amount, fulfil, prepare, run
+
+
+def account_id(name: str, account_type: str) -> int:
+    accounts = admin("GET", f"/participants/{name}/accounts").json()
+    return next(account["id"] for account in accounts if account["ledgerAccountType"] == account_type)
+
+
+def funds(action: str, text: str, transfer_id: str) -> dict[str, object]:
+    money = {"amount": text, "currency": "TZS"}
+    return {"transferId": transfer_id, "externalReference": "r", "action": action, "reason": "test", "amount": money}
+
+
+def test_a_participant_is_onboarded_as_provisioning_scripts_do_it(world: World) -> None:
+    assert admin("POST", "/participants", {"name": "new", "currency": "TZS"}).status_code == 201
+    assert error_of(admin("POST", "/participants", {"name": "new", "currency": "TZS"})) == (400, "3000")
+    assert error_of(admin("POST", "/participants", {"name": "NEW", "currency": "TZS"}))[0] == 400
+    assert error_of(admin("GET", "/participants/nobody")) == (400, "3200")
+    limit = {"currency": "TZS", "limit": {"type": "NET_DEBIT_CAP", "value": 10}, "initialPosition": 0}
+    assert admin("POST", "/participants/new/initialPositionAndLimits", limit).status_code == 201
+    assert error_of(admin("POST", "/participants/new/initialPositionAndLimits", limit)) == (500, "2001")
+    accounts = admin("GET", "/participants/new/accounts").json()
+    assert {(account["ledgerAccountType"], account["value"], account["isActive"]) for account in accounts} == {
+        ("POSITION", 0, 1),
+        ("SETTLEMENT", 0, 1),
+    }
+    assert AuditEntry.objects.filter(subject="new").count() >= 2
+    assert list(trail.broken_links()) == []
+
+
+def test_funds_go_out_in_two_steps_and_only_what_is_free(world: World) -> None:
+    run(prepare(world, "green", "blue", 1000))
+    account = account_id("green", "SETTLEMENT")
+    path = f"/participants/green/accounts/{account}"
+    out = str(uuid.uuid4())
+    assert error_of(admin("POST", path, funds("recordFundsOutPrepareReserve", "4001", str(uuid.uuid4())))) == (
+        400,
+        "4001",
+    )
+    for _ in range(2):  # the same again is the same withdrawal
+        assert admin("POST", path, funds("recordFundsOutPrepareReserve", "4000", out)).status_code == 202
+    assert world.account("green", "SETTLEMENT").pending_debits == amount(4000)
+    end = {"action": "recordFundsOutCommit", "reason": "paid"}
+    for _ in range(2):
+        assert admin("PUT", f"{path}/transfers/{out}", end).status_code == 202
+    settlement = world.account("green", "SETTLEMENT")
+    assert (settlement.posted_debits, settlement.pending_debits) == (amount(4000), 0)
+    assert error_of(admin("PUT", f"{path}/transfers/{out}", {"action": "recordFundsOutAbort", "reason": "x"}))[0] == 400
+    assert world.breaks() == []
+
+
+def test_windows_close_by_command_and_one_is_open_always(committed_world: World) -> None:
+    with pytest.raises(CommandError, match="empty"):
+        call_command("close_window")
+    p = prepare(committed_world, "green", "blue", 30)
+    run(p)
+    run(fulfil(committed_world, "blue", p.transfer_id))
+    call_command("close_window", reason="test", stdout=io.StringIO())
+    states = list(SettlementWindow.objects.order_by("id").values_list("state", flat=True))
+    assert states == ["CLOSED", "OPEN"]
+    said = io.StringIO()
+    call_command("settlement_report", "--json", stdout=said)
+    nets = {row["participant"]: row["net"] for row in json.loads(said.getvalue())["positions"]}
+    assert nets == {"green": "30", "blue": "-30"}
+    call_command("check_ledger", stdout=io.StringIO())
+
+
+def test_check_ledger_ends_with_1_where_the_books_do_not_add_up(committed_world: World) -> None:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE ledger_account SET pending_debits = 5 WHERE type = 'POSITION'")
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as ended:
+        call_command("check_ledger", stdout=said)
+    assert ended.value.code == 1
+    assert "reservations_are_the_sums_of_reserved_transfers" in said.getvalue()
+
+
+def test_health_says_which_part_does_not_work(world: World) -> None:
+    closed = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9"}}
+    with override_settings(CACHES=closed):
+        answer = Client().get("/health")
+    assert answer.status_code == 503
+    parts = {part["name"]: part["status"] for part in answer.json()["services"]}
+    assert parts == {"datastore": "OK", "broker": "DOWN", "worker": "DOWN"}
+
+
+def test_metrics_tell_of_the_outbox_and_overdue_reservations(world: World) -> None:
+    text = Client().get("/metrics").content.decode()
+    for name in ("kitovu_outbox_pending", "kitovu_outbox_dead", "kitovu_transfers_overdue", "kitovu_database_up 1.0"):
+        assert name in text
+
+
+def test_the_apis_document_names_every_resource(world: World) -> None:
+    document = Client().get("/docs/schema", headers={"accept": "application/vnd.oai.openapi+json"})
+    paths = json.loads(document.content)["paths"]
+    for path in ("/transfers", "/quotes/{quote_id}", "/parties/{id_type}/{identifier}", "/api/ledger/v1/participants"):
+        assert path in paths
+    assert "patch" in paths["/transfers/{transfer_id}"]
+    assert Client().get("/docs/").status_code == 200
+
+
+@override_settings(ADMINISTRATION_AUTH="staff")
+def test_the_administration_api_is_for_staff(world: World) -> None:
+    assert admin("GET", "/participants").status_code in (401, 403)
+    assert error_of(admin("POST", "/participants", {"name": "x1", "currency": "TZS"}))[0] in (401, 403)
+
+
+@override_settings(PARTICIPANT_AUTH="token")
+def test_a_dfsp_proves_that_it_is_who_fspiop_source_says(world: World) -> None:
+    import hashlib
+
+    from hub.participants import services
+    from hub.participants.models import Participant
+    from tests.api.caller import dfsp
+
+    green = Participant.objects.get(name="green")
+    services.add_credential(green, kind="token", sha256=hashlib.sha256(b"secret").hexdigest(), actor="test")
+    path = "/parties/MSISDN/1"
+    assert error_of(dfsp("GET", path))[0] == 401
+    assert error_of(dfsp("GET", path, headers={"authorization": "Bearer wrong"}))[0] == 401
+    assert dfsp("GET", path, headers={"authorization": "Bearer secret"}).status_code == 202
+    assert error_of(dfsp("GET", path, source="blue", headers={"authorization": "Bearer secret"}))[0] == 403

@@ -1,0 +1,61 @@
+"""Production refuses to start on what is only fit for development; development runs with nothing set."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+FIT = {
+    "PRODUCTION": "true",
+    "SECRET_KEY": "k" * 20 + "0123456789" * 4,
+    "ALLOWED_HOSTS": "hub.example",
+    "PARTICIPANT_AUTH": "certificate",
+    "PROXY_SECRET": "p" * 32,
+    "ADMINISTRATION_AUTH": "staff",
+    "HUB_SIGNING_KEY_FILE": "hub.pem",
+}
+
+
+def start(environment: dict[str, str]) -> str:
+    """What a web process that starts with this environment has to say; empty where it starts."""
+    kept = {name: os.environ[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", "import hub.wsgi"],
+        cwd=PROJECT,
+        env=kept | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stderr if done.returncode else ""
+
+
+def test_development_starts_with_nothing_set() -> None:
+    assert start({}) == ""
+
+
+def test_production_starts_with_everything_set() -> None:
+    assert start(FIT) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEY", "development-only-secret-key-that-production-refuses"),
+        ("SECRET_KEY", "short"),
+        ("DEBUG", "true"),
+        ("ALLOWED_HOSTS", "*"),
+        ("PARTICIPANT_AUTH", "none"),
+        ("PROXY_SECRET", ""),
+        ("ADMINISTRATION_AUTH", "none"),
+        ("HUB_SIGNING_KEY_FILE", ""),
+    ],
+)
+def test_production_refuses_what_is_fit_for_development_only(name: str, value: str) -> None:
+    said = start(FIT | {name: value})
+    assert "This hub does not start" in said
+    assert name in said
