@@ -13,19 +13,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Literal
 
 import msgspec
 
+from connector.events import (
+    Action,
+    Ask,
+    ErrorReported,
+    Event,
+    PartyFailed,
+    PartyFound,
+    QuoteFailed,
+    QuoteGiven,
+    Refused,
+    Reported,
+    Resumed,
+    Started,
+    Taken,
+    Unclear,
+    Wait,
+    Waited,
+)
+from connector.order import Order, PartyRef
 from fspiop import ilp, money
 from fspiop import time as fsptime
 from fspiop.bodies import write
-from fspiop.bodies.common import AmountType, Money, Party, PartyIdInfo, PartyIdType, TransactionType
+from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, text_of
-
-Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
 
 
 class State(StrEnum):
@@ -42,30 +58,6 @@ class State(StrEnum):
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
 SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's word ends these
-
-
-class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A party as the core names it: kind of alias, alias, and who that is."""
-
-    id_type: PartyIdType
-    id_value: str
-    sub_id: str | None = None
-    name: str | None = None
-    fsp_id: str | None = None
-
-
-class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the core wants: its own id of the payment, and who pays whom how much."""
-
-    home_id: str
-    payer: PartyRef
-    payee: PartyRef
-    amount: int
-    currency: str
-    amount_type: AmountType = "SEND"
-    max_amount: int | None = None  # with RECEIVE: fees may raise the transfer up to this; default: not at all
-    scenario: Scenario = "TRANSFER"
-    note: str | None = None
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -104,127 +96,6 @@ class Policy:
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
     ask_at_most_every_s: float = 30.0
-
-
-# ---- events -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The payment has just been stored."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The connector has restarted and found the payment unfinished: what was sent last is not known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waited:
-    """The time that was asked for by the last Wait is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The hub answered POST /transfers with 2xx."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The hub answered the request of the present state with a definite no (4xx)."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unclear:
-    """The request of the present state got no answer that says anything: no connection, time-out, 5xx."""
-
-
-@dataclass(frozen=True, slots=True)
-class PartyFound:
-    """PUT /parties."""
-
-    party: PartyRef
-
-
-@dataclass(frozen=True, slots=True)
-class PartyFailed:
-    """PUT /parties/…/error."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuoteGiven:
-    """PUT /quotes/{id}."""
-
-    quote: QuotePut
-
-
-@dataclass(frozen=True, slots=True)
-class QuoteFailed:
-    """PUT /quotes/{id}/error."""
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """PUT /transfers/{id}: the outcome, or the answer to GET /transfers/{id}."""
-
-    state: str
-    fulfilment: str | None = None
-    completed_at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorReported:
-    """PUT /transfers/{id}/error."""
-
-    code: str
-    text: str
-
-
-Event = (
-    Started
-    | Resumed
-    | Waited
-    | Taken
-    | Refused
-    | Unclear
-    | PartyFound
-    | PartyFailed
-    | QuoteGiven
-    | QuoteFailed
-    | Reported
-    | ErrorReported
-)
-
-
-# ---- actions ----------------------------------------------------------------------------------------------------
-
-
-class Ask(StrEnum):
-    """A request to send, once the step is durable and if the payment still stands where the step left it."""
-
-    PARTY = "GET /parties"
-    QUOTE = "POST /quotes"
-    SEND = "POST /transfers"
-    TRANSFER = "GET /transfers"
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Wake the payment with Waited after this time; takes the place of an earlier Wait."""
-
-    seconds: float
-
-
-Action = Ask | Wait
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from aiohttp import web
 from connector.aliases import Aliases
 from connector.client import HubClient
 from connector.config import Config
-from connector.flow import ErrorReported, PartyFailed, PartyFound, PartyRef, QuoteFailed, Reported
-from connector.flow import QuoteGiven as QuoteTold
+from connector.events import ErrorReported, PartyFailed, PartyFound, QuoteFailed, Reported
+from connector.events import QuoteGiven as QuoteTold
+from connector.order import PartyRef
 from connector.parties import Parties
 from connector.payee import Ending, Payee
 from connector.payer import Payer

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from connector.aliases import Aliases
 from connector.config import Config
-from connector.flow import ENDS, Order, PartyRef, Payment
+from connector.flow import ENDS, Payment
+from connector.order import Order, PartyRef
 from connector.payer import Payer
 from connector.store import Conflict, Store
 from fspiop import bodies, money, strictjson

@@ -11,23 +11,9 @@ import structlog
 
 from connector.client import HubClient, Said
 from connector.config import Config
-from connector.flow import (
-    ENDS,
-    Ask,
-    Event,
-    Order,
-    Payment,
-    Policy,
-    Refused,
-    Resumed,
-    Started,
-    State,
-    Taken,
-    Unclear,
-    Wait,
-    Waited,
-    step,
-)
+from connector.events import Ask, Event, Refused, Resumed, Started, Taken, Unclear, Wait, Waited
+from connector.flow import ENDS, Payment, Policy, State, step
+from connector.order import Order
 from connector.paths import party_path
 from connector.store import Store
 from fspiop import ids, strictjson

@@ -8,8 +8,9 @@ from connector.aliases import Aliases
 from connector.backend import Backend
 from connector.client import HubClient
 from connector.config import Config
-from connector.flow import Order, Payment
+from connector.flow import Payment
 from connector.inbound import Inbound
+from connector.order import Order
 from connector.outbound import Outbound
 from connector.parties import Parties
 from connector.payee import Payee

@@ -7,30 +7,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.flow import (
-    ENDS,
+from connector.events import (
     Ask,
     ErrorReported,
     Event,
-    Order,
     PartyFailed,
     PartyFound,
-    PartyRef,
-    Payment,
-    Policy,
     QuoteFailed,
     QuoteGiven,
     Refused,
     Reported,
     Resumed,
     Started,
-    State,
-    Step,
     Taken,
     Unclear,
     Waited,
-    step,
 )
+from connector.flow import ENDS, Payment, Policy, State, Step, step
+from connector.order import Order, PartyRef
 from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePut
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET
