@@ -88,6 +88,11 @@ def test_any_commands_in_any_groups_do_what_the_model_says(
             assert (outcome.transfer.state.value if moved else None) == expected, command  # type: ignore[union-attr]
         group.clear()
 
+    def part(transfer_id: str) -> None:
+        # As the engine groups them: no transfer is prepared and ended in one group.
+        if any(isinstance(command, Prepare) and command.transfer_id == transfer_id for command, _ in group):
+            settle()
+
     for number, (kind, *rest) in enumerate(script):
         digest = f"{kind} {rest} {number}".encode()
         match kind:
@@ -104,11 +109,14 @@ def test_any_commands_in_any_groups_do_what_the_model_says(
                 command = Prepare(transfer_id, source, payer, payee, "TZS", amount, CONDITION, expires, digest, WIRE)
                 group.append((command, model.prepare(transfer_id, payer, payee, amount, now + life, now)))
             case "expire":
+                part(rest[0])
                 group.append((Expire(rest[0]), model.end(rest[0], None, "expire", now)))
             case "reject":
+                part(rest[0])
                 reject = Reject(rest[0], NAMES.index(rest[1]) + 1, "5104", "no", digest, WIRE)
                 group.append((reject, model.end(rest[0], rest[1], "reject", now)))
             case _:
+                part(rest[0])
                 told = FULFILMENT if kind == "fulfil" else OTHER_FULFILMENT
                 fulfil = Fulfil(rest[0], NAMES.index(rest[1]) + 1, None, told, None, False, digest, WIRE)
                 group.append((fulfil, model.end(rest[0], rest[1], kind, now)))
