@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
+from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
 from fspiop.bodies.parties import PartyPut
@@ -42,6 +44,15 @@ def money(amount: str = "123.45", currency: str = "USD") -> dict[str, str]:
     return {"currency": currency, "amount": amount}
 
 
+TRANSACTION_TYPE = {
+    "scenario": "REFUND",
+    "subScenario": "LOCALLY_DEFINED",
+    "initiator": "PAYEE",
+    "initiatorType": "BUSINESS",
+    "refundInfo": {"originalTransactionId": ID, "refundReason": "wrong size"},
+    "balanceOfPayments": "123",
+}
+
 WHOLE: dict[type[Any], dict[str, Any]] = {
     TransferPost: {
         "transferId": ID,
@@ -69,14 +80,7 @@ WHOLE: dict[type[Any], dict[str, Any]] = {
         "amountType": "SEND",
         "amount": money(),
         "fees": money("1.25"),
-        "transactionType": {
-            "scenario": "REFUND",
-            "subScenario": "LOCALLY_DEFINED",
-            "initiator": "PAYEE",
-            "initiatorType": "BUSINESS",
-            "refundInfo": {"originalTransactionId": ID, "refundReason": "wrong size"},
-            "balanceOfPayments": "123",
-        },
+        "transactionType": TRANSACTION_TYPE,
         "converter": "PAYER",
         "currencyConversion": {"sourceAmount": money(), "targetAmount": money("99", "XTS")},
         "geoCode": GEO_CODE,
@@ -102,6 +106,70 @@ WHOLE: dict[type[Any], dict[str, Any]] = {
     ParticipantsPut: {
         "partyList": [{"partyId": PARTY_ID, "errorInformation": ERROR}, {"partyId": PARTY_ID}],
         "currency": "USD",
+    },
+    BulkQuotePost: {
+        "bulkQuoteId": ULID,
+        "payer": PARTY,
+        "individualQuotes": [
+            {
+                "quoteId": ID,
+                "transactionId": ULID,
+                "payee": PARTY,
+                "amountType": "RECEIVE",
+                "amount": money(),
+                "transactionType": TRANSACTION_TYPE,
+                "fees": money("1.25"),
+                "note": "November",
+                "extensionList": EXTENSIONS,
+            },
+        ],
+        "geoCode": GEO_CODE,
+        "expiration": MOMENT,
+        "extensionList": EXTENSIONS,
+    },
+    BulkQuotePut: {
+        "expiration": MOMENT,
+        "individualQuoteResults": [
+            {
+                "quoteId": ID,
+                "payee": PARTY,
+                "transferAmount": money(),
+                "payeeReceiveAmount": money("123"),
+                "payeeFspFee": money("0.45"),
+                "payeeFspCommission": money("0"),
+                "ilpPacket": PACKET,
+                "condition": CONDITION,
+                "extensionList": EXTENSIONS,
+            },
+            {"quoteId": ULID, "errorInformation": ERROR},
+        ],
+        "extensionList": EXTENSIONS,
+    },
+    BulkTransferPost: {
+        "bulkTransferId": ID,
+        "bulkQuoteId": ULID,
+        "payerFsp": "green",
+        "payeeFsp": "blue",
+        "individualTransfers": [
+            {
+                "transferId": ULID,
+                "transferAmount": money(),
+                "ilpPacket": PACKET,
+                "condition": CONDITION,
+                "extensionList": EXTENSIONS,
+            },
+        ],
+        "expiration": MOMENT,
+        "extensionList": EXTENSIONS,
+    },
+    BulkTransferPut: {
+        "bulkTransferState": "COMPLETED",
+        "completedTimestamp": MOMENT,
+        "individualTransferResults": [
+            {"transferId": ULID, "fulfilment": FULFILMENT, "extensionList": EXTENSIONS},
+            {"transferId": ID, "errorInformation": ERROR},
+        ],
+        "extensionList": EXTENSIONS,
     },
     ErrorPut: {"errorInformation": ERROR},
 }
@@ -129,6 +197,20 @@ REQUIRED: dict[type[Any], list[str]] = {
     ParticipantsPost: ["requestId", "partyList", "partyList[0].partyIdType", "partyList[1].partyIdentifier"],
     ParticipantPut: ["partyList[0].partyIdType"],
     ParticipantsPut: ["partyList", "partyList[1].partyId", "partyList[0].errorInformation.errorCode"],
+    BulkQuotePost: [
+        *("bulkQuoteId", "payer", "individualQuotes", "individualQuotes[0].quoteId", "individualQuotes[0].payee"),
+        *("individualQuotes[0].transactionId", "individualQuotes[0].amountType", "individualQuotes[0].amount"),
+        *("individualQuotes[0].transactionType", "individualQuotes[0].transactionType.scenario"),
+        *("individualQuotes[0].transactionType.initiator", "individualQuotes[0].transactionType.initiatorType"),
+        "individualQuotes[0].transactionType.refundInfo.originalTransactionId",
+    ],
+    BulkQuotePut: ["expiration", "individualQuoteResults[0].quoteId"],
+    BulkTransferPost: [
+        *("bulkTransferId", "bulkQuoteId", "payerFsp", "payeeFsp", "individualTransfers", "expiration"),
+        *("individualTransfers[0].transferId", "individualTransfers[0].transferAmount"),
+        *("individualTransfers[0].ilpPacket", "individualTransfers[0].condition"),
+    ],
+    BulkTransferPut: ["bulkTransferState", "individualTransferResults[0].transferId"],
     ErrorPut: ["errorInformation", "errorInformation.errorCode", "errorInformation.errorDescription"],
 }
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from fspiop import bodies, strictjson
+from fspiop.bodies.bulk_transfers import BulkTransferPost
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.transfers import TransferPost, TransferPut
@@ -173,6 +174,15 @@ def test_more_items_than_allowed_are_too_many():
     assert refusal(ParticipantPut, {"partyList": [PARTY_ID] * 10_001}) == (
         "3103",
         "Too many elements - partyList: has more than 10000",
+    )
+
+
+def test_a_bulk_has_at_least_one_transfer_and_at_most_a_thousand():
+    assert refusal(BulkTransferPost, changed(BulkTransferPost, "individualTransfers", []))[0] == "3100"
+    many = WHOLE[BulkTransferPost]["individualTransfers"] * 1001
+    assert refusal(BulkTransferPost, changed(BulkTransferPost, "individualTransfers", many)) == (
+        "3103",
+        "Too many elements - individualTransfers: has more than 1000",
     )
 
 
