@@ -28,7 +28,7 @@ FORWARDED = (
 
 _PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9 _.\-]{1,32}\Z")
 _ANSWERED = frozenset({"GET", "POST", "DELETE"})  # the methods that are answered by a callback, which has a version
-_NEED_DESTINATION = frozenset({("POST", "quotes")})  # a payer knows the payee's DFSP by then
+_NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})  # a payer knows the payee's DFSP by then
 
 
 @dataclass(frozen=True, slots=True)

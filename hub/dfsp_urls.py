@@ -4,6 +4,7 @@ from django.urls import path
 
 from directory.views import participants, parties
 from ledger.views import transfers
+from quotes import bulk as bulk_quotes
 from quotes import views as quotes
 
 _ALIAS = "<str:id_type>/<str:identifier>"
@@ -24,6 +25,9 @@ urlpatterns = [
     path("quotes", quotes.QuotesView.as_view()),
     path("quotes/<str:quote_id>", quotes.QuoteView.as_view()),
     path("quotes/<str:quote_id>/error", quotes.QuoteErrorView.as_view()),
+    path("bulkQuotes", bulk_quotes.BulkQuotesView.as_view()),
+    path("bulkQuotes/<str:bulk_quote_id>", bulk_quotes.BulkQuoteView.as_view()),
+    path("bulkQuotes/<str:bulk_quote_id>/error", bulk_quotes.BulkQuoteErrorView.as_view()),
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),

@@ -1,13 +1,22 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from quotes.models import Quote
+from quotes.models import BulkQuote, Quote
+
+
+class _AgreementAdmin(ReadOnlyAdmin):
+    list_filter = ["state"]
+    list_select_related = ["payer", "payee"]
+    exclude = ["request", "response", "request_digest", "response_digest"]
 
 
 @admin.register(Quote)
-class QuoteAdmin(ReadOnlyAdmin):
+class QuoteAdmin(_AgreementAdmin):
     list_display = ["quote_id", "payer", "payee", "state", "expires_at", "created_at"]
-    list_filter = ["state"]
     search_fields = ["=quote_id", "=transaction_id"]
-    list_select_related = ["payer", "payee"]
-    exclude = ["request", "response", "request_digest", "response_digest"]
+
+
+@admin.register(BulkQuote)
+class BulkQuoteAdmin(_AgreementAdmin):
+    list_display = ["bulk_quote_id", "payer", "payee", "state", "expires_at", "created_at"]
+    search_fields = ["=bulk_quote_id"]

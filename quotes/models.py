@@ -1,46 +1,78 @@
 """The agreement phase: what a payer asked, and what the payee answered, each byte for byte."""
 
+from typing import ClassVar
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from fspiop.errors import ErrorCode
 from hub.participants.models import Participant
 
 
-class Quote(models.Model):
+class Agreement(models.Model):
+    """A request for terms and its answer, as they came: evidence, and what a resend is answered with."""
+
     class State(models.TextChoices):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"  # the payee answered with terms
         REJECTED = "REJECTED"  # one of the two refused
 
-    quote_id = models.CharField(max_length=36, primary_key=True)
-    transaction_id = models.CharField(max_length=36)
+    resource: ClassVar[str]  # its name on the wire
+    not_found: ClassVar[ErrorCode]  # what a stranger is told
+
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
-    # The request and its answer as they came: evidence of the terms, and what a resend is answered with.
     request = models.BinaryField()
     request_headers = models.JSONField()
     request_digest = models.BinaryField(max_length=32)
     response = models.BinaryField(null=True)
     response_headers = models.JSONField(null=True)
     response_digest = models.BinaryField(max_length=32, null=True)
-    condition = models.CharField(max_length=48, null=True)
     expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     answered_at = models.DateTimeField(null=True)
 
     class Meta:
-        ordering = ["created_at"]
-        indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction")]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(state="PENDING", response__isnull=True)
-                | Q(response__isnull=False, answered_at__isnull=False),
-                name="a_quote_that_was_answered_has_its_answer",
-            ),
-            models.CheckConstraint(condition=~Q(payer=models.F("payee")), name="a_quote_is_between_two_participants"),
-        ]
+        abstract = True
 
     def __str__(self) -> str:
-        return self.quote_id
+        return str(self.pk)
+
+
+def _guards(what: str) -> list[models.BaseConstraint]:
+    return [
+        models.CheckConstraint(
+            condition=Q(state="PENDING", response__isnull=True) | Q(response__isnull=False, answered_at__isnull=False),
+            name=f"a_{what}_that_was_answered_has_its_answer",
+        ),
+        models.CheckConstraint(condition=~Q(payer=F("payee")), name=f"a_{what}_is_between_two_participants"),
+    ]
+
+
+class Quote(Agreement):
+    resource = "quotes"
+    not_found = ErrorCode.QUOTE_ID_NOT_FOUND
+
+    quote_id = models.CharField(max_length=36, primary_key=True)
+    transaction_id = models.CharField(max_length=36)
+    condition = models.CharField(max_length=48, null=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction")]
+        constraints = _guards("quote")
+
+
+class BulkQuote(Agreement):
+    """Terms asked for many payments of one payer to one DFSP; whose they are stands in the messages."""
+
+    resource = "bulkQuotes"
+    not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
+
+    bulk_quote_id = models.CharField(max_length=36, primary_key=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = _guards("bulk_quote")

@@ -1,23 +1,28 @@
-"""Asking for terms, answering, refusing: stored, then passed on byte for byte.
+"""Asking for terms, answering, refusing: stored, then passed on byte for byte. The same for each kind of agreement.
 
 A message is stored and its forwarding queued in one transaction; `Letter` is the message as it came.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox.messages import Outgoing, passed_on
 from hub.participants.models import Participant
-from quotes.models import Quote
+from quotes.models import Agreement
+
+A = TypeVar("A", bound=Agreement)
+Send = Callable[[list[Outgoing]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message about a quote: who sent it, its bytes and headers, and the digest of its parsed content."""
+    """A message about an agreement: who sent it, its bytes and headers, and the digest of its parsed content."""
 
     sender_id: int
     body: bytes
@@ -27,23 +32,25 @@ class Letter:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    quote_id: str
-    transaction_id: str
+    """What is asked for, by which id, of whom; `columns` are those that this kind of agreement has besides."""
+
+    id: str
     payee: Participant
     expires_at: datetime | None
+    columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ask(request: Request, letter: Letter, *, send: Callable[[list[Outgoing]], None]) -> None:
-    """Stores a quote request and passes it on to the payee.
+def ask(kind: type[A], request: Request, letter: Letter, *, send: Send) -> None:
+    """Stores a request for terms and passes it on to the payee.
 
     The same again is passed on again, or answered with what the payee answered; other content under the same id is
     refused with 3106 and changes nothing.
     """
     with transaction.atomic(durable=True):
-        quote, is_new = Quote.objects.get_or_create(
-            quote_id=request.quote_id,
+        agreement, is_new = kind._default_manager.get_or_create(
+            pk=request.id,
             defaults={
-                "transaction_id": request.transaction_id,
+                **request.columns,
                 "payer_id": letter.sender_id,
                 "payee": request.payee,
                 "request": letter.body,
@@ -53,95 +60,103 @@ def ask(request: Request, letter: Letter, *, send: Callable[[list[Outgoing]], No
             },
         )
         if not is_new:
-            if quote.payer_id != letter.sender_id or bytes(quote.request_digest) != letter.digest:
+            if agreement.payer_id != letter.sender_id or bytes(agreement.request_digest) != letter.digest:
                 raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
-            if quote.state != Quote.State.PENDING:
-                send([answer_again(quote)])
+            if agreement.state != Agreement.State.PENDING:
+                send([answer_again(agreement)])
                 return
-        send([_request(quote)])
+        send([_request(agreement)])
 
 
 def answer(
-    quote_id: str, letter: Letter, *, state: Quote.State, condition: str | None, send: Callable[[list[Outgoing]], None]
+    kind: type[A],
+    agreement_id: str,
+    letter: Letter,
+    *,
+    state: Agreement.State,
+    columns: Mapping[str, Any],
+    send: Send,
 ) -> None:
     """Stores the payee's terms, or either side's refusal, and passes it on to the other side.
 
     Only the payee may give terms. The same answer again is taken and changes nothing; another one is refused (3106).
     """
     with transaction.atomic(durable=True):
-        quote = _locked(quote_id, letter.sender_id)
-        if state is Quote.State.ACCEPTED and letter.sender_id != quote.payee_id:
-            raise unknown()
-        if quote.response_digest is not None and bytes(quote.response_digest) == letter.digest:
+        agreement = _locked(kind, agreement_id, letter.sender_id)
+        is_by_payee = letter.sender_id == agreement.payee_id
+        if state is Agreement.State.ACCEPTED and not is_by_payee:
+            raise unknown(kind)
+        if agreement.response_digest is not None and bytes(agreement.response_digest) == letter.digest:
             return
-        if quote.state == Quote.State.REJECTED or (quote.state == Quote.State.ACCEPTED and state is quote.state):
+        if agreement.state == Agreement.State.REJECTED or (
+            agreement.state == Agreement.State.ACCEPTED and state is agreement.state
+        ):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
-        is_by_payee = letter.sender_id == quote.payee_id
-        if quote.state == Quote.State.ACCEPTED and is_by_payee:
+        if agreement.state == Agreement.State.ACCEPTED and is_by_payee:
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with terms")
-        quote.state, quote.condition = state, condition or quote.condition
-        quote.response, quote.response_headers, quote.response_digest = letter.body, letter.headers, letter.digest
-        quote.answered_at = datetime.now(UTC)
-        quote.save()
-        send([_passed_on(quote, letter, quote.payer if is_by_payee else quote.payee)])
+        agreement.state = state
+        for name, value in columns.items():
+            setattr(agreement, name, value)
+        agreement.response, agreement.response_headers = letter.body, letter.headers
+        agreement.response_digest, agreement.answered_at = letter.digest, datetime.now(UTC)
+        agreement.save()
+        send([_passed_on(agreement, letter, agreement.payer if is_by_payee else agreement.payee)])
 
 
-def find(quote_id: str, *, asker_id: int) -> Quote:
-    """A quote of the asker's; 3205 where there is none, or it is none of the asker's business."""
-    quote = Quote.objects.select_related("payer", "payee").filter(pk=quote_id).first()
-    if quote is None or asker_id not in (quote.payer_id, quote.payee_id):
-        raise unknown()
-    return quote
+def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
+    """An agreement of the asker's; an error where there is none, or it is none of the asker's business."""
+    return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 
 
-def unknown() -> FspiopError:
-    return FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
+def unknown(kind: type[Agreement]) -> FspiopError:
+    return FspiopError(kind.not_found)
 
 
-def _locked(quote_id: str, sender_id: int) -> Quote:
-    quote = (
-        Quote.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("payer", "payee")
-        .filter(pk=quote_id)
-        .first()
-    )
-    if quote is None or sender_id not in (quote.payer_id, quote.payee_id):
-        raise unknown()
-    return quote
+def _locked(kind: type[A], agreement_id: str, sender_id: int) -> A:
+    rows = kind._default_manager.select_for_update(no_key=True, of=("self",))
+    return _of(sender_id, kind, rows.filter(pk=agreement_id))
 
 
-def _request(quote: Quote) -> Outgoing:
+def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
+    agreement = rows.select_related("payer", "payee").first()
+    if agreement is None or participant_id not in (agreement.payer_id, agreement.payee_id):
+        raise unknown(kind)
+    return agreement
+
+
+def _request(agreement: Agreement) -> Outgoing:
+    path = f"/{agreement.resource}"
     return passed_on(
-        headers=quote.request_headers,
-        body=bytes(quote.request),
-        to_id=quote.payee_id,
-        to=quote.payee.name,
+        headers=agreement.request_headers,
+        body=bytes(agreement.request),
+        to_id=agreement.payee_id,
+        to=agreement.payee.name,
         method="POST",
-        path="/quotes",
-        subject=quote.quote_id,
+        path=path,
+        subject=agreement.pk,
         kind="quote-request",
-        reply_to_id=quote.payer_id,
-        error_path=f"/quotes/{quote.quote_id}/error",
+        reply_to_id=agreement.payer_id,
+        error_path=f"{path}/{agreement.pk}/error",
     )
 
 
-def answer_again(quote: Quote) -> Outgoing:
-    """The answer that the quote has, for its payer, as the payee wrote it."""
-    assert quote.response is not None
-    assert quote.response_headers is not None
-    letter = Letter(quote.payee_id, bytes(quote.response), quote.response_headers, b"")
-    return _passed_on(quote, letter, quote.payer)
+def answer_again(agreement: Agreement) -> Outgoing:
+    """The answer that the agreement has, for its payer, as the payee wrote it."""
+    assert agreement.response is not None
+    assert agreement.response_headers is not None
+    letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
+    return _passed_on(agreement, letter, agreement.payer)
 
 
-def _passed_on(quote: Quote, letter: Letter, to: Participant) -> Outgoing:
-    path = f"/quotes/{quote.quote_id}" + ("/error" if quote.state == Quote.State.REJECTED else "")
+def _passed_on(agreement: Agreement, letter: Letter, to: Participant) -> Outgoing:
+    path = f"/{agreement.resource}/{agreement.pk}"
     return passed_on(
         headers=letter.headers,
         body=letter.body,
         to_id=to.pk,
         to=to.name,
         method="PUT",
-        path=path,
-        subject=quote.quote_id,
+        path=path + ("/error" if agreement.state == Agreement.State.REJECTED else ""),
+        subject=agreement.pk,
         kind="quote-answer",
     )

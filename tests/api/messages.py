@@ -7,6 +7,8 @@ from typing import Any
 from fspiop.time import format_datetime
 from tests.keys import CONDITION, FULFILMENT, PACKET
 
+TRANSACTION_TYPE = {"scenario": "TRANSFER", "initiator": "PAYER", "initiatorType": "CONSUMER"}
+
 
 def moment(seconds: float = 60) -> str:
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds))
@@ -45,7 +47,7 @@ def quote(**changes: Any) -> dict[str, Any]:
         "payee": party("blue", "255655001001"),
         "amountType": "SEND",
         "amount": {"currency": "TZS", "amount": "100"},
-        "transactionType": {"scenario": "TRANSFER", "initiator": "PAYER", "initiatorType": "CONSUMER"},
+        "transactionType": TRANSACTION_TYPE,
     } | changes
 
 
@@ -55,4 +57,37 @@ def terms(**changes: Any) -> dict[str, Any]:
         "expiration": moment(),
         "ilpPacket": PACKET,
         "condition": CONDITION,
+    } | changes
+
+
+def bulk_quote(count: int = 2, **changes: Any) -> dict[str, Any]:
+    return {
+        "bulkQuoteId": str(uuid.uuid4()),
+        "payer": party("green", "255712001001"),
+        "individualQuotes": [
+            {
+                "quoteId": str(uuid.uuid4()),
+                "transactionId": str(uuid.uuid4()),
+                "payee": party("blue", f"2556550010{number:02}"),
+                "amountType": "SEND",
+                "amount": {"currency": "TZS", "amount": "1"},
+                "transactionType": TRANSACTION_TYPE,
+            }
+            for number in range(count)
+        ],
+    } | changes
+
+
+def bulk_terms(asked: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {
+        "expiration": moment(),
+        "individualQuoteResults": [
+            {
+                "quoteId": quote["quoteId"],
+                "transferAmount": quote["amount"],
+                "ilpPacket": PACKET,
+                "condition": CONDITION,
+            }
+            for quote in asked["individualQuotes"]
+        ],
     } | changes

@@ -1,0 +1,42 @@
+"""/bulkQuotes (FSPIOP API v1.1, section 6.9)."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
+from fspiop.bodies.errors import ErrorPut
+from fspiop.time import parse_datetime
+from hub.api.docs import fspiop_schema
+from quotes.doorway import AgreementView
+from quotes.models import BulkQuote
+
+
+class _BulkQuoteView(AgreementView):
+    resource = "bulkQuotes"
+    kind = BulkQuote
+    id_name = "bulkQuoteId"
+
+
+class BulkQuotesView(_BulkQuoteView):
+    @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Ask for the terms of many payments")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(BulkQuotePost)
+        return self.ask(body.bulk_quote_id, expires_at=parse_datetime(body.expiration) if body.expiration else None)
+
+
+class BulkQuoteView(_BulkQuoteView):
+    @fspiop_schema("bulkQuotes", answer=202, summary="Ask for a bulk quote's answer again")
+    def get(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        return self.ask_again(bulk_quote_id)
+
+    @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Answer with the terms of each")
+    def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        self.read(BulkQuotePut)
+        return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED)
+
+
+class BulkQuoteErrorView(_BulkQuoteView):
+    @fspiop_schema("bulkQuotes", request=ErrorPut, answer=200, summary="Refuse a bulk quote")
+    def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        self.read(ErrorPut)
+        return self.answer(bulk_quote_id, BulkQuote.State.REJECTED)

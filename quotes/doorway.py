@@ -1,0 +1,73 @@
+"""What the views of every agreement do alike: ask, answer, ask again, refuse. Which one it is, its model says."""
+
+from typing import Any, ClassVar
+
+from django.http import HttpResponse
+
+from fspiop import ids, strictjson
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api import passing
+from hub.api.views import FspiopView, accepted, taken
+from quotes import services
+from quotes.models import Agreement
+from quotes.services import Letter, Request
+
+
+class AgreementView(FspiopView):
+    kind: ClassVar[type[Agreement]]
+    id_name: ClassVar[str]  # how a refusal calls the id
+
+    def letter(self) -> Letter:
+        digest = strictjson.digest(strictjson.loads(self.raw_body))
+        return Letter(self.caller, self.raw_body, self.forwarded_headers(), digest)
+
+    def ask(self, agreement_id: str, **columns: Any) -> HttpResponse:
+        """POST: stored and passed on to FSPIOP-Destination; what stands against it is told by the error callback."""
+        expires_at = columns.pop("expires_at")
+        try:
+            payee = passing.destination_of(self)
+            if payee.pk == self.caller:
+                raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
+            request = Request(agreement_id, payee, expires_at, columns)
+            services.ask(self.kind, request, self.letter(), send=passing.send)
+        except FspiopError as error:
+            self.refuse(error, agreement_id)
+        return accepted()
+
+    def ask_again(self, agreement_id: str) -> HttpResponse:
+        """GET: the answer that is there, or the question passed on to the other side."""
+        self.check_id(agreement_id)
+        path = passing.path_of(self.resource, agreement_id)
+        try:
+            agreement = services.find(self.kind, agreement_id, asker_id=self.caller)
+            if agreement.state == Agreement.State.PENDING or self.caller != agreement.payer_id:
+                to = agreement.payee if self.caller == agreement.payer_id else agreement.payer
+                message = passing.pass_on(
+                    self, to=to, path=path, subject=agreement_id, kind="quote-state", error_path=path + "/error"
+                )
+            else:
+                message = services.answer_again(agreement)
+        except FspiopError as error:
+            message = passing.refuse_caller(self, error, path=path, subject=agreement_id)
+        passing.send([message])
+        return accepted()
+
+    def answer(self, agreement_id: str, state: Agreement.State, **columns: Any) -> HttpResponse:
+        """PUT: the payee's terms, or either side's refusal."""
+        self.check_id(agreement_id)
+        try:
+            services.answer(self.kind, agreement_id, self.letter(), state=state, columns=columns, send=passing.send)
+        except FspiopError as error:
+            if error.code != ErrorCode.MODIFIED_REQUEST.code:
+                raise  # a stranger learns nothing, and is told so at once
+            self.refuse(error, agreement_id)
+        return taken()
+
+    def refuse(self, error: FspiopError, agreement_id: str) -> None:
+        """Tells the caller by PUT .../{ID}/error why nothing came of it."""
+        path = passing.path_of(self.resource, agreement_id)
+        passing.send([passing.refuse_caller(self, error, path=path, subject=agreement_id)])
+
+    def check_id(self, agreement_id: str) -> None:
+        if not ids.is_correlation_id(agreement_id):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")
