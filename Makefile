@@ -54,7 +54,7 @@ lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production set
 
 check: lint test ## what CI runs
 
-bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --seconds 30"
+bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite ..."
 	$(RUN) -m bench $(ARGS)
 
 stop: $(RUN_STAMP) ## stop the hub that runs on STATE

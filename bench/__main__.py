@@ -3,12 +3,15 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
-from bench import report
+from bench import alone, chart, report
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
@@ -27,6 +30,11 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--hot", type=float, default=0.0, help="share of all transfers that the first DFSP pays, besides its own (0)"
     )
+    parser.add_argument("--payments", action="store_true", help="whole payments: lookup, quote and transfer")
+    parser.add_argument("--suite", action="store_true", help="2, 8 and 32 DFSPs, and payments, one after the other")
+    parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: how p99 grows, up to collapse")
+    parser.add_argument("--alone", action="store_true", help="only the engine in process beside the database's limit")
+    parser.add_argument("--no-limit", action="store_true", help="without the engine in process and the limit")
     parser.add_argument("--state", help="folder for our own hub's database and logs (a new one)")
     parser.add_argument("--port", type=int, help="port for our own hub (a free one)")
     parser.add_argument("--hub", metavar="URL", help="load this running hub instead of one of our own")
@@ -40,42 +48,98 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
+def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
+    """The runs that the command line asks for, by name."""
+    plan = Plan(
+        options.rate,
+        options.seconds,
+        options.warmup,
+        options.drain,
+        options.dfsps,
+        options.hot,
+        options.payments,
+    )
+    if options.suite:
+        for payments in (False, True):
+            for dfsps in (2, 8, 32):
+                what = "payments" if payments else "transfers"
+                yield f"{what}-{dfsps}", replace(plan, dfsps=dfsps, hot=0.5 * (dfsps > 2), payments=payments)
+    elif options.curve:
+        for rate in options.curve.split(","):
+            yield f"rate-{rate}", replace(plan, rate=float(rate))
+    else:
+        yield f"{plan.rate:g}", plan
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Runs once; the exit code says whether all was well."""
+    """Runs all; the exit code says whether all was well."""
     options = read_arguments(arguments)
-    console = Console()
-    plan = Plan(options.rate, options.seconds, options.warmup, options.drain, options.dfsps, options.hot)
+    console = Console(highlight=False)
+    all_figures: list[dict[str, Any]] = []
     with ExitStack() as stack:
-        hub = _hub(options, stack)
-        console.print(
-            f"{plan.rate:g} transfers/s for {plan.warmup:g} + {plan.seconds:g} s into {hub.url}", highlight=False
-        )
-        try:
-            result = Run(hub, plan).perform()
-        except OnboardingError as error:
-            print(f"bench: {error}", file=sys.stderr)
-            return 2
-        ledger_ok, told = hub.check_ledger()
-    figures = report.summary(plan, result, ledger_ok)
-    report.show(figures, console)
-    if ledger_ok is not True:
-        print(told)
-    print(f"figures: {report.write(figures)}")
-    faults = report.verdict(figures)
+        state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))
+        beside = None
+        if not options.hub and not options.no_limit and not options.curve:
+            beside = alone.run(str(Path(state) / "limit"))
+            _show_limit(beside, console)
+            if options.alone:
+                return 0
+        hub = _hub(options, state, stack)
+        for name, plan in plans(options):
+            what = "payments" if plan.payments else "transfers"
+            console.print(
+                f"{plan.rate:g} {what}/s between {plan.dfsps} DFSPs for {plan.warmup:g} + {plan.seconds:g} s"
+                f" into {hub.url}"
+            )
+            try:
+                result = Run(hub, plan).perform()
+            except OnboardingError as error:
+                print(f"bench: {error}", file=sys.stderr)
+                return 2
+            ledger_ok, told = hub.check_ledger()
+            figures = report.summary(plan, result, ledger_ok) | {"beside": beside}
+            all_figures.append(figures)
+            report.show(figures, console)
+            if ledger_ok is not True:
+                print(told)
+            path = report.write(figures, name)
+            path.with_suffix(".svg").write_text(chart.of_run(figures))
+            print(f"figures: {path}")
+    return _end(options, all_figures)
+
+
+def _end(options: argparse.Namespace, all_figures: list[dict[str, Any]]) -> int:
+    if options.curve:
+        points = [(f["plan"]["rate"], f["transfers_per_s"], report.p99(f)) for f in all_figures]
+        path = report.RESULTS / "curve.svg"
+        path.write_text(chart.of_curve(points))
+        print(f"curve: {path}")
+    faults = [fault for figures in all_figures for fault in report.verdict(figures)]
     for fault in faults:
         print(f"bench: {fault}")
-    print(report.last_line(figures))
+    for figures in all_figures:
+        print(report.last_line(figures))
     return 1 if faults else 0
 
 
-def _hub(options: argparse.Namespace, stack: ExitStack) -> Hub:
+def _show_limit(beside: dict[str, Any], console: Console) -> None:
+    for name in ("limit", "engine"):
+        figures = beside[name]
+        console.print(
+            f"{name}: {figures['transfers_per_s']} transfers/s in batches of {beside['batch']},"
+            f" CPU {figures['client_cpu_ms']} ms here and {figures['postgres_cpu_ms']} ms in PostgreSQL"
+        )
+    console.print(
+        f"the engine in process reaches {beside['engine_of_limit']:.0%} of the database's limit,"
+        f" {beside['engine_of_limit_by_cpu']:.0%} by CPU"
+    )
+
+
+def _hub(options: argparse.Namespace, state: str, stack: ExitStack) -> Hub:
     if options.hub:
         watched = {name: int(pid) for name, _, pid in (text.partition("=") for text in options.watch)}
         return GivenHub(options.hub.rstrip("/"), watched, options.database_url)
-    state = options.state or str(
-        Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))) / ".local"
-    )
-    return stack.enter_context(own_hub(state, options.port))
+    return stack.enter_context(own_hub(str(Path(state) / "hub"), options.port))
 
 
 if __name__ == "__main__":

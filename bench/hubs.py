@@ -1,24 +1,32 @@
 """The hub to load: one of our own, brought up for the run, or one that is there."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 PROJECT = Path(__file__).resolve().parent.parent
+COUNTED = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": "off"}
 
 
 class Hub(Protocol):
     """What a run needs of a hub."""
 
     url: str
+    database_url: str | None
 
     def pids(self) -> dict[str, int]:
         """Its processes, by name, as far as they can be watched."""
+        ...
+
+    def committed(self) -> list[dict[str, Any]] | None:
+        """Its committed transfers, for the comparison of books; None where they can not be read."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
@@ -38,20 +46,32 @@ class GivenHub:
         """Those that the caller named."""
         return self.watched
 
+    def committed(self) -> list[dict[str, Any]] | None:
+        """By this checkout's own command, on the database named."""
+        return None if self.database_url is None else _last_json(self._manage("committed_transfers", "--json")[1])
+
     def check_ledger(self) -> tuple[bool | None, str]:
         """By this checkout's own command, on the database named."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
+        return self._manage("check_ledger")
+
+    def _manage(self, *arguments: str) -> tuple[bool, str]:
         done = subprocess.run(
-            [sys.executable, "manage.py", "check_ledger"],
+            [sys.executable, "manage.py", *arguments],
             cwd=PROJECT,
-            env=os.environ | {"DATABASE_URL": self.database_url},
+            env=os.environ | {"DATABASE_URL": self.database_url or ""},
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
         return done.returncode == 0, done.stdout + done.stderr
+
+
+def _last_json(text: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(text.strip().splitlines()[-1])
+    return found
 
 
 @contextmanager
@@ -65,10 +85,14 @@ def own_hub(state: str, port: int | None) -> Iterator[Hub]:
     class OwnHub:
         stack: Stack
         url: str
+        database_url: str | None
 
         def pids(self) -> dict[str, int]:
             found = {name: self.stack.pid(name) for name in ("postgres", "valkey", "web", "worker", "beat")}
             return {name: pid for name, pid in found.items() if pid is not None}
+
+        def committed(self) -> list[dict[str, Any]] | None:
+            return _last_json(self.stack.manage("committed_transfers", "--json"))
 
         def check_ledger(self) -> tuple[bool | None, str]:
             self.stack.check()
@@ -77,5 +101,6 @@ def own_hub(state: str, port: int | None) -> Iterator[Hub]:
             except LocalError as error:
                 return False, str(error)
 
-    with Stack(state, port or net.free_port(8000), tell=lambda text: print(f"  {text}", flush=True)) as stack:
-        yield OwnHub(stack, stack.base_url)
+    tell = partial(print, "  ", sep="", flush=True)
+    with Stack(state, port or net.free_port(8000), postgres_settings=COUNTED, tell=tell) as stack:
+        yield OwnHub(stack, stack.base_url, stack.env["DATABASE_URL"])

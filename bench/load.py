@@ -1,4 +1,4 @@
-"""The generator: begins a transfer at each tick of a fixed rate, however the hub is doing (`python -m bench.load`).
+"""The generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate, come what may.
 
 An open loop: a hub that slows down does not slow the load down with it, and a transfer's time counts from the moment
 it was due, not from the moment it could be sent.
@@ -33,6 +33,7 @@ class Load:
     starts_at: float
     dfsps: list[str]
     hot: float
+    aliases: dict[str, list[str]]  # each DFSP's customers; without any, a transfer is begun and not a whole payment
     results: str
 
     @classmethod
@@ -70,8 +71,9 @@ class Generator:
             (payer, payee): cycle(messages.pool(payer, payee))
             for payer in load.dfsps
             for payee in load.dfsps
-            if payer != payee
+            if payer != payee and not load.aliases
         }
+        self._customers = {name: cycle(aliases) for name, aliases in load.aliases.items()}
         self._open = 0
         self._all_answered: asyncio.Event | None = None
         self.sent: dict[str, tuple[float, float, int]] = {}
@@ -96,14 +98,7 @@ class Generator:
         payer, payee = next(self._pairs)
         transfer_id = str(uuid.uuid4())
         self._clock.tick()
-        request = messages.prepare(
-            self._host,
-            payer.encode(),
-            payee.encode(),
-            next(self._pools[payer, payee]),
-            transfer_id.encode(),
-            self._clock,
-        )
+        request = self._request(payer, payee, transfer_id)
         self._open += 1
         self.sent[transfer_id] = (due, 0.0, 0)  # no answer yet
 
@@ -114,6 +109,13 @@ class Generator:
                 self._all_answered.set()
 
         self._client.send(request, answered)
+
+    def _request(self, payer: str, payee: str, transfer_id: str) -> bytes:
+        if self._customers:
+            alias, trace = next(self._customers[payee]).encode(), messages.trace_of(transfer_id)
+            return messages.ask_party(self._host, payer.encode(), alias, trace, self._clock)
+        packet = next(self._pools[payer, payee])
+        return messages.prepare(self._host, payer.encode(), payee.encode(), packet, transfer_id.encode(), self._clock)
 
 
 def main(load: Load) -> None:

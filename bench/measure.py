@@ -2,13 +2,15 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
-HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer", "whole transfer")
+TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
+PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
+WHOLE = "whole"
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -30,24 +32,22 @@ class Outcome:
     lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    hops: dict[str, list[float]] = field(default_factory=lambda: {hop: [] for hop in HOPS})
+    hops: dict[str, list[float]] = field(default_factory=dict)
 
 
 def join(
-    sent: Mapping[str, Sequence[Any]],
-    prepares: Mapping[str, Sequence[Any]],
-    ends: Mapping[str, Sequence[Any]],
-    *,
-    since: float,
-    until: float,
+    sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Puts what generator and sinks saw together; measured are the transfers due from `since` to `until`.
+    """Puts what generator and DFSPs saw together; measured are the transfers (or payments) due from `since` to `until`.
 
-    Lost is a transfer that the hub may have taken (it said 202, or nothing) and whose end its payer was never told.
+    Lost is what the hub may have taken (it said 202, or nothing) and whose end its payer was never told.
     """
+    prepares, ends, found, quoted = (_all(notes, what) for what in ("prepares", "ends", "found", "quoted"))
+    is_payments = bool(found)
     outcome = Outcome(sent=len(sent))
-    for transfer_id, (due, answered, status) in sent.items():
-        ended, said = ends.get(transfer_id, (0.0, ""))
+    outcome.hops = {hop: [] for hop in (*(PAYMENT_HOPS if is_payments else TRANSFER_HOPS), WHOLE)}
+    for key, (due, answered, status) in sent.items():
+        ended, said = ends.get(key, (0.0, ""))
         if said == "COMMITTED":
             outcome.completed += 1
             outcome.completed_while_measured += since <= ended < until
@@ -58,21 +58,26 @@ def join(
         elif not said:
             outcome.lost += 1
         outcome.accepted += status == 202
-        if status == 202 and since <= due < until:
-            outcome.hops["POST accepted"].append(answered - due)
-            if said == "COMMITTED" and transfer_id in prepares:
-                _add_hops(outcome.hops, due, answered, prepares[transfer_id], ended)
+        if status == 202 and said == "COMMITTED" and since <= due < until:
+            outcome.hops[WHOLE].append(ended - due)
+            if is_payments:
+                named, offered = found[key], quoted[key]
+                _add(outcome.hops, PAYMENT_HOPS, (due, due, named, offered), (answered, named, offered, ended))
+            elif key in prepares:
+                came, taken, _ = prepares[key]
+                taken = taken or ended  # its answer was still under way when the DFSP was stopped
+                _add(outcome.hops, TRANSFER_HOPS, (due, answered, came, taken), (answered, came, taken, ended))
     return outcome
 
 
-def _add_hops(hops: dict[str, list[float]], due: float, answered: float, prepare: Sequence[Any], ended: float) -> None:
-    came, taken, _ = prepare
-    hops["whole transfer"].append(ended - due)
-    # The hub tells the other side when it has committed, which may be before its answer is read here.
-    hops["prepare at payee"].append(max(0.0, came - answered))
-    if taken:  # else its answer was still under way when the sink was stopped
-        hops["PUT accepted"].append(taken - came)
-        hops["callback at payer"].append(max(0.0, ended - taken))
+def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
+    return {key: value for note in notes for key, value in note[what].items()}
+
+
+def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
+    for name, start, end in zip(names, starts, ends, strict=True):
+        # The hub tells the other side when it has committed, which may be before its answer is read here.
+        hops[name].append(max(0.0, end - start))
 
 
 def cpu_seconds(pid: int) -> float:

@@ -1,4 +1,4 @@
-"""The messages of a transfer, prepared so far in advance that making one is a join of octets.
+"""The messages of a payment, prepared so far in advance that making one is a join of octets.
 
 Both sides of a transfer make the same pool: the payer's side takes packet and condition from it, the payee's side
 the fulfilment.
@@ -8,43 +8,37 @@ import hashlib
 import json
 import time
 import uuid
+from functools import cache
 from typing import NamedTuple
 
 from fspiop import base64url, ilp
 
 AMOUNT, MINOR_UNITS, CURRENCY = "1", 100, "USD"
-_TYPE = b"application/vnd.interoperability.transfers+json;version="
-_POOL = 32  # packets for each payer and payee
+_TYPE = b"application/vnd.interoperability.%b+json;version="
+_POOL = 8  # packets for each payer and payee
 _VALID_S = 600
 
 
-class Prepared(NamedTuple):
-    """One packet of the pool, in the body of a prepare that lacks its expiration and id."""
+class Packet(NamedTuple):
+    """One payment's ILP packet, its condition, and what fulfils that."""
 
+    ilp_packet: bytes
     condition: bytes
     fulfilment: bytes
-    before_expiration: bytes
-    before_id: bytes
 
 
-def pool(payer: str, payee: str) -> list[Prepared]:
+@cache
+def pool(payer: str, payee: str) -> list[Packet]:
     """The packets that this payer's transfers to this payee use in turn; the same in every process."""
-    return [_prepared(payer, payee, number) for number in range(_POOL)]
+    return [_packet(payer, payee, number) for number in range(_POOL)]
 
 
-def _prepared(payer: str, payee: str, number: int) -> Prepared:
+def _packet(payer: str, payee: str, number: int) -> Packet:
     terms = json.dumps(_transaction(payer, payee, number), separators=(",", ":")).encode()
     account = f"g.{payee}.msisdn.{number}".lower()
     packet = ilp.encode_payment(ilp.IlpPayment(MINOR_UNITS, account, base64url.encode(terms).encode()))
     fulfilment = ilp.fulfilment_for(packet, hashlib.sha256(payee.encode()).digest())
-    condition = ilp.condition_for(fulfilment)
-    # Keys in order and no blanks: the form that every JWS validator signs.
-    return Prepared(
-        condition.encode(),
-        fulfilment.encode(),
-        f'{{"amount":{{"amount":"{AMOUNT}","currency":"{CURRENCY}"}},"condition":"{condition}","expiration":"'.encode(),
-        f'","ilpPacket":"{packet}","payeeFsp":"{payee}","payerFsp":"{payer}","transferId":"'.encode(),
-    )
+    return Packet(packet.encode(), ilp.condition_for(fulfilment).encode(), fulfilment.encode())
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
@@ -81,44 +75,126 @@ def _datetime(second: int) -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(second)).encode()
 
 
-def prepare(host: bytes, payer: bytes, payee: bytes, packet: Prepared, transfer_id: bytes, clock: Clock) -> bytes:
+# --- bodies: keys in order and no blanks, the form that every JWS validator signs -------------------------------------
+
+
+def prepare_body(
+    payer: bytes, payee: bytes, ilp_packet: bytes, condition: bytes, transfer_id: bytes, clock: Clock
+) -> bytes:
+    """Of POST /transfers."""
+    return (
+        b'{"amount":{"amount":"%b","currency":"%b"},"condition":"%b","expiration":"%b","ilpPacket":"%b",'
+        b'"payeeFsp":"%b","payerFsp":"%b","transferId":"%b"}'
+    ) % (AMOUNT.encode(), CURRENCY.encode(), condition, clock.expiration, ilp_packet, payee, payer, transfer_id)
+
+
+def party(payee: bytes, alias: bytes) -> bytes:
+    """Of PUT /parties/{Type}/{ID}."""
+    return (
+        b'{"party":{"name":"Bench Payee","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"},'
+        b'"personalInfo":{"complexName":{"firstName":"Bench","lastName":"Payee"}}}}'
+    ) % (payee, alias)
+
+
+def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Clock) -> bytes:
+    """Of POST /quotes; the quote's id serves for the transaction and the transfer as well."""
+    return (
+        b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b","note":"bench",'
+        b'"payee":{"partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"}},'
+        b'"payer":{"name":"Bench Payer","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"441"}},'
+        b'"quoteId":"%b","transactionId":"%b",'
+        b'"transactionType":{"initiator":"PAYER","initiatorType":"CONSUMER","scenario":"TRANSFER"}}'
+    ) % (AMOUNT.encode(), CURRENCY.encode(), clock.expiration, payee, alias, payer, quote_id, quote_id)
+
+
+def terms(packet: Packet, clock: Clock) -> bytes:
+    """Of PUT /quotes/{ID}."""
+    return (
+        b'{"condition":"%b","expiration":"%b","ilpPacket":"%b","payeeReceiveAmount":{"amount":"%b","currency":"%b"},'
+        b'"transferAmount":{"amount":"%b","currency":"%b"}}'
+    ) % (packet.condition, clock.expiration, packet.ilp_packet, *(AMOUNT.encode(), CURRENCY.encode()) * 2)
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
     """POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
-    body = b"".join((packet.before_expiration, clock.expiration, packet.before_id, transfer_id, b'"}'))
-    return b"".join(
-        (
-            b"POST /transfers HTTP/1.1\r\nHost: ",
-            host,
-            b"\r\nAccept: " + _TYPE + b"1\r\nContent-Type: " + _TYPE + b"1.1\r\nDate: ",
-            clock.date,
-            b"\r\nFSPIOP-Source: ",
-            payer,
-            b"\r\nFSPIOP-Destination: ",
-            payee,
-            b"\r\nContent-Length: %d\r\n\r\n" % len(body),
-            body,
-        )
-    )
+    return _request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True)
+
+
+def prepare(host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock) -> bytes:
+    """The same with a packet of the pool."""
+    body = prepare_body(payer, payee, packet.ilp_packet, packet.condition, transfer_id, clock)
+    return post_transfer(host, payer, payee, body, clock)
 
 
 def fulfil(host: bytes, payee: bytes, payer: bytes, fulfilment: bytes, transfer_id: bytes, clock: Clock) -> bytes:
     """PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
     body = b'{"completedTimestamp":"%b","fulfilment":"%b","transferState":"COMMITTED"}' % (clock.now, fulfilment)
-    return b"".join(
-        (
-            b"PUT /transfers/",
-            transfer_id,
-            b" HTTP/1.1\r\nHost: ",
-            host,
-            b"\r\nContent-Type: " + _TYPE + b"1.1\r\nDate: ",
-            clock.date,
-            b"\r\nFSPIOP-Source: ",
-            payee,
-            b"\r\nFSPIOP-Destination: ",
-            payer,
-            b"\r\nContent-Length: %d\r\n\r\n" % len(body),
-            body,
-        )
-    )
+    return _request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
+
+
+def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock) -> bytes:
+    """GET /parties/MSISDN/{ID}, by the payer, who does not know yet where that is (section 6.3.3.1)."""
+    path = b"/parties/MSISDN/" + alias
+    return _request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace)
+
+
+def answer_party(
+    host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock
+) -> bytes:
+    """PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
+    return _request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace)
+
+
+def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
+    """POST /quotes, by the payer (section 6.5.3.2)."""
+    return _request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True)
+
+
+def answer_quote(host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock) -> bytes:
+    """PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
+    return _request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body)
+
+
+def _request(
+    host: bytes,
+    method: bytes,
+    resource: bytes,
+    path: bytes,
+    source: bytes,
+    destination: bytes,
+    clock: Clock,
+    body: bytes,
+    *,
+    accept: bool = False,
+    trace: bytes = b"",
+) -> bytes:
+    kind = _TYPE % resource
+    parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
+    if destination:
+        parts.append(b"FSPIOP-Destination: " + destination)
+    if accept:
+        parts.append(b"Accept: %b1" % kind)
+    if trace:
+        parts.append(b"traceparent: " + trace)
+    if body:
+        parts.append(b"Content-Type: %b1.1\r\nContent-Length: %d" % (kind, len(body)))
+    return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)
+
+
+# --- finding things in what came --------------------------------------------------------------------------------------
+
+
+def trace_of(payment_id: str) -> bytes:
+    """A traceparent (W3C) whose trace is the payment: both sides and the hub carry it along."""
+    return b"00-%b-0000000000000001-01" % payment_id.replace("-", "").encode()
+
+
+def id_of_trace(trace: bytes) -> str:
+    """The payment that a traceparent belongs to."""
+    return str(uuid.UUID(trace[3:35].decode()))
 
 
 def text_of(body: bytes, key: bytes) -> bytes:

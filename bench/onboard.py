@@ -5,6 +5,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from email.utils import formatdate
 from typing import Any
 
 from bench.messages import CURRENCY
@@ -22,15 +23,17 @@ class Administration:
     """The administration API of one hub."""
 
     def __init__(self, hub_url: str) -> None:
+        self._hub = hub_url
         self._base = f"{hub_url}/api/ledger/v1"
 
     def call(self, method: str, path: str, body: object = None, *, may_fail: bool = False) -> Any:
         """One call's JSON answer; None where it may fail and does."""
+        headers = {"Content-Type": "application/json"}
+        return self._ask(method, f"{self._base}{path}", body, headers, may_fail=may_fail)
+
+    def _ask(self, method: str, url: str, body: object, headers: dict[str, str], *, may_fail: bool = False) -> Any:
         request = urllib.request.Request(  # noqa: S310 (the operator's own hub)
-            f"{self._base}{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
+            url, method=method, data=None if body is None else json.dumps(body).encode(), headers=headers
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
@@ -38,9 +41,9 @@ class Administration:
         except urllib.error.HTTPError as error:
             if may_fail:
                 return None
-            raise OnboardingError(f"{method} {path}: HTTP {error.code} {error.read(300).decode()}") from None
+            raise OnboardingError(f"{method} {url}: HTTP {error.code} {error.read(300).decode()}") from None
         except OSError as error:
-            raise OnboardingError(f"{self._base} does not answer: {error}") from None
+            raise OnboardingError(f"{url} does not answer: {error}") from None
 
     def open_hub_accounts(self) -> None:
         """The hub's own accounts; they may be there already."""
@@ -55,6 +58,14 @@ class Administration:
         self.call("POST", f"/participants/{name}/initialPositionAndLimits", initial)
         self.call("POST", f"/participants/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": callback_url})
         self._add_funds(name)
+
+    def add_customers(self, name: str, aliases: list[str]) -> None:
+        """Registers a DFSP's customers in the hub's own oracle, as the DFSP does (FSPIOP API v1.1, section 6.2.2.4)."""
+        kind = "application/vnd.interoperability.participants+json;version=1"
+        parties = [{"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": name} for alias in aliases]
+        headers = {"FSPIOP-Source": name, "Date": formatdate(usegmt=True), "Accept": kind, "Content-Type": f"{kind}.1"}
+        body = {"requestId": str(uuid.uuid4()), "partyList": parties}
+        self._ask("POST", f"{self._hub}/participants", body, headers)
 
     def _add_funds(self, name: str) -> None:
         account = self._settlement_account(name)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.hubs import PROJECT
-from bench.measure import HOPS, grouped, percentile
+from bench.measure import WHOLE, grouped, percentile
 from bench.run import Plan, Result
 
 RESULTS = PROJECT / "bench" / "results"
@@ -38,14 +38,23 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "refused": dict(outcome.refused),
         "failed": dict(outcome.failed),
         "delivered_more_than_once": result.repeats,
-        "fulfils_sent_again": result.retries,
+        "sent_again_by_dfsps": result.retries,
         "measurement_late_s": round(result.late_s, 3),
-        "hops_ms": {hop: _figures(outcome.hops[hop]) for hop in HOPS},
+        "hops_ms": {hop: _figures(times) for hop, times in outcome.hops.items()},
         "cpu_s": {name: round(used, 2) for name, used in cpu.items()},
         "cpu_ms_per_transfer": {name: round(used / completed * 1000, 2) for name, used in cpu.items()}
         if completed
         else {},
         "machine_cpu_s": round(result.machine_cpu_s, 2),
+        "instrument_share": round(sum(cpu.get(name, 0.0) for name in ("dfsps", "generator")) / sum(cpu.values()), 3)
+        if sum(cpu.values())
+        else 0.0,
+        "database": result.settings,
+        "per_transfer": {name: round(count / completed, 2) for name, count in result.database.items()}
+        if completed
+        else {},
+        "dearest_statements": result.dearest,
+        "book_faults": result.book_faults,
         "ledger_ok": ledger_ok,
     }
 
@@ -59,6 +68,8 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
         faults.append(f"transfers failed: {figures['failed']}")
     if others := {status: count for status, count in figures["refused"].items() if status != "HTTP 503"}:
         faults.append(f"requests refused: {others}")
+    if figures["book_faults"]:
+        faults.append(f"payer, hub and payee do not agree: {figures['book_faults'][:5]}")
     if figures["ledger_ok"] is False:
         faults.append("the ledger check failed")
     if not figures["completed"]:
@@ -66,28 +77,33 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
     return faults
 
 
+def p99(figures: Mapping[str, Any]) -> float:
+    """Of a whole transfer, in milliseconds."""
+    found: float = figures["hops_ms"][WHOLE]["p99"]
+    return found
+
+
 def last_line(figures: Mapping[str, Any]) -> str:
     """The line that scripts read."""
     ledger = {True: "ok", False: "BROKEN", None: "not checked"}[figures["ledger_ok"]]
-    whole = figures["hops_ms"]["whole transfer"]["p99"]
-    return f"bench: {figures['transfers_per_s']} transfers/s, p99 {whole} ms, lost {figures['lost']}, ledger {ledger}"
+    rate, lost = figures["transfers_per_s"], figures["lost"]
+    return f"bench: {rate} transfers/s, p99 {p99(figures)} ms, lost {lost}, ledger {ledger}"
 
 
-def write(figures: Mapping[str, Any]) -> Path:
+def write(figures: Mapping[str, Any], name: str) -> Path:
     """Keeps the figures in bench/results."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{figures['at'].replace(':', '').replace('+0000', 'Z')}-{figures['plan']['rate']:g}.json"
+    path = RESULTS / f"{figures['at'].replace(':', '').replace('+0000', 'Z')}-{name}.json"
     path.write_text(json.dumps(figures, indent=1) + "\n")
     return path
 
 
 def show(figures: Mapping[str, Any], console: Console) -> None:
     """Prints the tables."""
-    hops = Table("hop", "p50 ms", "p99 ms", "max ms", "of", title="Time")
+    names = ("p50", "p95", "p99", "max")
+    hops = Table("hop", *(f"{name} ms" for name in names), "of", title="Time")
     for hop, times in figures["hops_ms"].items():
-        hops.add_row(
-            hop, *(str(times[name]) if times["count"] else "-" for name in ("p50", "p99", "max")), str(times["count"])
-        )
+        hops.add_row(hop, *(str(times[name]) if times["count"] else "-" for name in names), str(times["count"]))
     cpu = Table("process", "CPU s", "ms per transfer", title="CPU while measured")
     for name, used in figures["cpu_s"].items():
         cpu.add_row(name, str(used), str(figures["cpu_ms_per_transfer"].get(name, "-")))
@@ -97,6 +113,12 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     # What others on the machine take is missing from the run, and is not seen anywhere else.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
+    if per_transfer := figures["per_transfer"]:
+        told = ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in per_transfer.items())
+        console.print(f"database, per transfer: {told}", highlight=False)
+    console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
+    if figures["book_faults"] is not None:
+        console.print(f"payer, hub and payee disagree on: {len(figures['book_faults'])} transfers", highlight=False)
     for name in (
         "sent",
         "accepted",
@@ -104,14 +126,15 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         "refused",
         "failed",
         "delivered_more_than_once",
-        "fulfils_sent_again",
+        "sent_again_by_dfsps",
     ):
         if figures[name]:
             console.print(f"{name.replace('_', ' ')}: {figures[name]}", highlight=False)
 
 
 def _figures(seconds: list[float]) -> dict[str, float]:
-    found = {"p50": percentile(seconds, 50), "p99": percentile(seconds, 99), "max": percentile(seconds, 100)}
+    percents = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    found = {name: percentile(seconds, percent) for name, percent in percents.items()}
     return {name: round(value * 1000, 1) for name, value in found.items()} | {"count": len(seconds)}
 
 

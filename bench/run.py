@@ -1,4 +1,4 @@
-"""One run: DFSPs onboarded, sinks and generator started, the time measured, everybody's notes put together."""
+"""One run: DFSPs onboarded, their processes and the generator started, the time measured, all notes put together."""
 
 import json
 import socket
@@ -8,18 +8,22 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from bench import books
+from bench.database import Database
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds
 from bench.onboard import Administration
-from bench.sink import Dfsp
+from bench.sink import Dfsps
 
 _LEAD_S = 1.5  # from the generator's start to its first transfer: Python starts in the meantime
+_SINKS = 2  # processes that the DFSPs share
+_CUSTOMERS = 200  # of each DFSP
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Plan:
     drain: float
     dfsps: int
     hot: float
+    payments: bool = False  # whole payments: lookup, terms and transfer, instead of transfers alone
 
 
 @dataclass
@@ -44,6 +49,10 @@ class Result:
     repeats: int
     retries: int
     late_s: float
+    database: dict[str, int] = field(default_factory=dict)
+    dearest: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    book_faults: list[str] | None = None  # None: the hub's books could not be read
 
 
 class Run:
@@ -52,9 +61,15 @@ class Run:
         address = urlsplit(hub.url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
         prefix = f"bench{uuid.uuid4().hex[:6]}"  # a hub that is there may have seen other runs
-        self._names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
-        self._ports = _free_ports(plan.dfsps)
+        names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
+        self._ports = dict(zip(names, _free_ports(plan.dfsps), strict=True))
+        first = uuid.uuid4().int % 10**8 * 10**4
+        self._aliases = {
+            name: [f"{first + number * _CUSTOMERS + n:012}" for n in range(_CUSTOMERS)]
+            for number, name in enumerate(names if plan.payments else [])
+        }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._database = Database(hub.database_url) if hub.database_url else None
 
     def perform(self) -> Result:
         """Runs it all; every process that was started is gone afterwards."""
@@ -65,10 +80,13 @@ class Run:
                 for process in self._processes.values():
                     process.kill()
                     process.wait()
+                if self._database:
+                    self._database.close()
 
     def _perform(self, folder: Path) -> Result:
-        plan = self._plan
+        plan, database = self._plan, self._database
         self._start_sinks(folder)
+        self._onboard()
         starts_at = time.monotonic() + _LEAD_S
         load = Load(
             self._host,
@@ -76,8 +94,9 @@ class Run:
             plan.rate,
             plan.warmup + plan.seconds,
             starts_at,
-            self._names,
+            list(self._ports),
             plan.hot,
+            self._aliases,
             f"{folder}/load",
         )
         self._start("generator", "bench.load", load.as_text())
@@ -85,39 +104,50 @@ class Run:
         pids = self._hub.pids() | {name: process.pid for name, process in self._processes.items()}
 
         _sleep_until(since)
+        if database:
+            database.forget_statements()
+        counted = database.counters() if database else None
         before, machine_before = cpu_by_process(pids), machine_cpu_seconds()
         _sleep_until(until)
         after, machine_after = cpu_by_process(pids), machine_cpu_seconds()
         late_s = time.monotonic() - until
+        used = database.counters().since(counted) if database and counted else {}
+        dearest = database.dearest() if database else []
 
         self._await_generator()
         sent: dict[str, list[Any]] = json.loads((folder / "load").read_text())
         self._drain(len(sent))
         notes = self._stop_sinks(folder)
+        at_hub = self._hub.committed()
         return Result(
-            join(
-                sent,
-                {key: value for note in notes for key, value in note["prepares"].items()},
-                {key: value for note in notes for key, value in note["ends"].items()},
-                since=since,
-                until=until,
-            ),
-            {name: after[name] - before[name] for name in pids},
-            machine_after - machine_before,
-            sum(note["repeats"] for note in notes),
-            sum(note["retries"] for note in notes),
-            late_s,
+            outcome=join(sent, notes.values(), since=since, until=until),
+            cpu={name: after[name] - before[name] for name in pids},
+            machine_cpu_s=machine_after - machine_before,
+            repeats=sum(note["repeats"] for note in notes.values()),
+            retries=sum(note["retries"] for note in notes.values()),
+            late_s=late_s,
+            database=used,
+            dearest=dearest,
+            settings=database.settings() if database else {},
+            book_faults=None if at_hub is None else books.compare(notes, at_hub),
         )
 
     def _start_sinks(self, folder: Path) -> None:
+        names = list(self._ports)
+        for number in range(min(_SINKS, len(names))):
+            ours = {name: self._ports[name] for name in names[number::_SINKS]}
+            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}")
+            self._start(f"dfsps {number}", "bench.sink", config.as_text())
+        for port in self._ports.values():
+            _await_port(port)
+
+    def _onboard(self) -> None:
         administration = Administration(self._hub.url)
         administration.open_hub_accounts()
-        for name, port in zip(self._names, self._ports, strict=True):
-            dfsp = Dfsp(name, port, self._host, self._port, self._names, f"{folder}/{name}")
-            self._start(f"sink {name}", "bench.sink", dfsp.as_text())
+        for name, port in self._ports.items():
             administration.add_dfsp(name, f"http://127.0.0.1:{port}")
-        for port in self._ports:
-            _await_port(port)
+            if name in self._aliases:
+                administration.add_customers(name, self._aliases[name])
 
     def _start(self, name: str, module: str, config: str) -> None:
         self._processes[name] = subprocess.Popen([sys.executable, "-m", module, config], cwd=PROJECT)
@@ -131,20 +161,23 @@ class Run:
         """Waits until every transfer has ended, or none did for the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
-            now = sum(_ends_at(port) for port in self._ports)
+            now = sum(_ends_at(port) for port in self._ports.values())
             if now != seen:
                 seen, until = now, time.monotonic() + self._plan.drain
             time.sleep(0.2)
         time.sleep(0.5)  # the answers to the last fulfils
 
-    def _stop_sinks(self, folder: Path) -> list[dict[str, Any]]:
-        for name in self._names:
-            self._processes[f"sink {name}"].terminate()
-        for name in self._names:
-            code = self._processes[f"sink {name}"].wait(timeout=30)
+    def _stop_sinks(self, folder: Path) -> dict[str, dict[str, Any]]:
+        sinks = {name: process for name, process in self._processes.items() if name.startswith("dfsps")}
+        for process in sinks.values():
+            process.terminate()
+        notes: dict[str, dict[str, Any]] = {}
+        for number, (name, process) in enumerate(sinks.items()):
+            code = process.wait(timeout=30)
             if code != 0:
-                raise RuntimeError(f"sink {name} ended with status {code}")
-        return [json.loads((folder / name).read_text()) for name in self._names]
+                raise RuntimeError(f"{name} ended with status {code}")
+            notes |= json.loads((folder / f"sink{number}").read_text())
+        return notes
 
 
 def _free_ports(count: int) -> list[int]:

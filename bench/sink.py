@@ -1,6 +1,7 @@
-"""A DFSP as a load instrument sees one: takes prepares and fulfils them, and takes the ends of its own transfers.
+"""The DFSPs as a load instrument sees them: each takes prepares and fulfils them, answers lookups and quotes, and takes
+the ends of its own transfers.
 
-`python -m bench.sink CONFIG` serves until SIGTERM and then writes what it saw.
+`python -m bench.sink CONFIG` serves until SIGTERM and then writes what its DFSPs saw.
 """
 
 import asyncio
@@ -9,7 +10,9 @@ import json
 import signal
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import cycle
 from pathlib import Path
 
 from bench import messages
@@ -23,18 +26,17 @@ _PAUSE_S = 0.25
 
 
 @dataclass(frozen=True)
-class Dfsp:
-    """Which DFSP to be, and where the hub is."""
+class Dfsps:
+    """Which DFSPs to be, by name and port, and where the hub is."""
 
-    name: str
-    port: int
+    ours: dict[str, int]
+    everybody: list[str]
     hub_host: str
     hub_port: int
-    dfsps: list[str]
     results: str
 
     @classmethod
-    def from_text(cls, text: str) -> "Dfsp":
+    def from_text(cls, text: str) -> "Dfsps":
         """Reads what `as_text` wrote."""
         return cls(**json.loads(text))
 
@@ -43,85 +45,158 @@ class Dfsp:
         return json.dumps(asdict(self))
 
 
-class Sink:
-    def __init__(self, dfsp: Dfsp) -> None:
-        self._name = dfsp.name.encode()
-        self._host = f"{dfsp.hub_host}:{dfsp.hub_port}".encode()
-        self._hub = Client(dfsp.hub_host, dfsp.hub_port)
-        self._clock = messages.Clock()
-        self._fulfilments = {
-            packet.condition: packet.fulfilment
-            for payer in dfsp.dfsps
-            if payer != dfsp.name
-            for packet in messages.pool(payer, dfsp.name)
-        }
-        self.prepares: dict[str, tuple[float, float, int]] = {}  # when it came, when the fulfil was answered, how
-        self.ends: dict[str, tuple[float, str]] = {}  # when it came, what it said
-        self.repeats = 0
-        self.retries = 0
+@dataclass
+class Notes:
+    """What one DFSP saw; moments are of time.monotonic."""
+
+    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # came, fulfil answered, how
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of what it paid: came, what it said
+    undone: dict[str, str] = field(default_factory=dict)  # of what it was paid: the error it was told
+    found: dict[str, float] = field(default_factory=dict)  # its payees, by payment: when their lookup was answered
+    quoted: dict[str, float] = field(default_factory=dict)  # terms, by payment: when they came
+    repeats: int = 0
+    retries: int = 0
+
+
+class Dfsp:
+    def __init__(self, name: str, config: Dfsps, hub: Client, clock: messages.Clock) -> None:
+        self._name, self._hub, self._clock = name.encode(), hub, clock
+        self._host = f"{config.hub_host}:{config.hub_port}".encode()
+        # As a payee: every packet that it may be paid with.
+        packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
+        self._fulfilments = {packet.condition: packet.fulfilment for packet in packets}
+        self._terms = {payer.encode(): cycle(messages.pool(payer, name)) for payer in config.everybody if payer != name}
+        self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """What to answer to a request; a prepare also sets its fulfil going."""
+        """What to answer to a request; the DFSP's own next message goes out besides."""
         method, path, _ = message.start.split(b" ", 2)
-        if method == b"POST" and path == b"/transfers":
-            self._prepare(message)
-            return _ACCEPTED
-        if method == b"PUT" and path.startswith(b"/transfers/"):
+        resource = path.split(b"/", 2)[1]
+        if resource == b"transfers":
+            if method == b"POST":
+                self._prepare(message)
+                return _ACCEPTED
             self._end(path, message)
-        elif path == b"/seen":
-            return self._count()
+        elif resource == b"parties":
+            if method == b"GET":
+                self._be_found(path, message)
+                return _ACCEPTED
+            self._ask_for_terms(path, message)
+        elif resource == b"quotes":
+            if method == b"POST":
+                self._give_terms(message)
+                return _ACCEPTED
+            self._pay(path, message)
+        elif resource == b"seen":
+            body = b"%d" % len(self.notes.ends)
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         return _OK
+
+    # --- as a payee ------------------------------------------------------------------------------------------------
+
+    def _be_found(self, path: bytes, message: Message) -> None:
+        payer, trace = _of(message, b"fspiop-source"), _of(message, b"traceparent")
+        body = messages.party(self._name, path.rpartition(b"/")[2])
+        self._say(messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock))
+
+    def _give_terms(self, message: Message) -> None:
+        payer, quote_id = _of(message, b"fspiop-source"), messages.text_of(message.body, b"quoteId")
+        body = messages.terms(next(self._terms[payer]), self._clock)
+        self._say(messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock))
 
     def _prepare(self, message: Message) -> None:
         transfer_id = messages.text_of(message.body, b"transferId")
-        if transfer_id.decode() in self.prepares:
-            self.repeats += 1
+        key = transfer_id.decode()
+        if key in self.notes.prepares:
+            self.notes.repeats += 1
             return
         came = time.monotonic()
-        self.prepares[transfer_id.decode()] = (came, 0.0, 0)
-        payer = header(message.head, b"fspiop-source") or b""
+        self.notes.prepares[key] = (came, 0.0, 0)
         fulfilment = self._fulfilments[messages.text_of(message.body, b"condition")]
-        self._clock.tick()
-        request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._clock)
-        self._send(request, transfer_id.decode(), came, _TRIES)
-
-    def _send(self, request: bytes, transfer_id: str, came: float, tries: int) -> None:
-        """As a payee does: a fulfil that the hub could not take is sent again, word for word."""
+        payer = _of(message, b"fspiop-source")
+        request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._tick())
 
         def answered(status: int) -> None:
-            if status in (NO_ANSWER, 503) and tries > 1:
-                self.retries += 1
-                loop = asyncio.get_running_loop()
-                loop.call_later(_PAUSE_S, self._send, request, transfer_id, came, tries - 1)
-            else:
-                self.prepares[transfer_id] = (came, time.monotonic(), status)
+            self.notes.prepares[key] = (came, time.monotonic(), status)
 
-        self._hub.send(request, answered)
+        self._say(request, answered)
+
+    # --- as a payer ------------------------------------------------------------------------------------------------
+
+    def _ask_for_terms(self, path: bytes, message: Message) -> None:
+        key = messages.id_of_trace(_of(message, b"traceparent"))
+        if self._is_new(key, self.notes.found, path):
+            payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
+            body = messages.quote(self._name, payee, alias, key.encode(), self._tick())
+            self._say(messages.ask_quote(self._host, self._name, payee, body, self._clock), self._give_up(key))
+
+    def _pay(self, path: bytes, message: Message) -> None:
+        key = path[8:44].decode()
+        if self._is_new(key, self.notes.quoted, path):
+            packet, condition = (messages.text_of(message.body, name) for name in (b"ilpPacket", b"condition"))
+            payee = _of(message, b"fspiop-source")
+            body = messages.prepare_body(self._name, payee, packet, condition, key.encode(), self._tick())
+            self._say(messages.post_transfer(self._host, self._name, payee, body, self._clock), self._give_up(key))
+
+    def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
+        """Whether the payment goes on: the answer is the first of its kind, and no error."""
+        if path.endswith(b"/error"):
+            self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
+            return False
+        if key in seen:
+            self.notes.repeats += 1
+            return False
+        seen[key] = time.monotonic()
+        return True
+
+    def _give_up(self, key: str) -> Callable[[int], None]:
+        """A payer that can not go on tells its customer so: the payment has ended."""
+
+        def answered(status: int) -> None:
+            if status != 202:
+                self.notes.ends.setdefault(key, (time.monotonic(), f"given up after HTTP {status}"))
+
+        return answered
 
     def _end(self, path: bytes, message: Message) -> None:
-        transfer_id = path[11:47].decode()
-        if transfer_id in self.prepares:
-            return  # its copy of the end of what it was paid
-        if transfer_id in self.ends:
-            self.repeats += 1
-            return
+        key = path[11:47].decode()
         said = "error" if path.endswith(b"/error") else messages.text_of(message.body, b"transferState").decode()
         if said == "error":
             said = "error " + messages.text_of(message.body, b"errorCode").decode()
-        self.ends[transfer_id] = (time.monotonic(), said)
+        if key in self.notes.prepares:
+            if said != "COMMITTED":
+                self.notes.undone[key] = said
+        elif key in self.notes.ends:
+            self.notes.repeats += 1
+        else:
+            self.notes.ends[key] = (time.monotonic(), said)
 
-    def _count(self) -> bytes:
-        body = b"%d" % len(self.ends)
-        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    # --- sending ---------------------------------------------------------------------------------------------------
 
-    def results(self) -> dict[str, object]:
-        """All it saw."""
-        return {"prepares": self.prepares, "ends": self.ends, "repeats": self.repeats, "retries": self.retries}
+    def _tick(self) -> messages.Clock:
+        self._clock.tick()
+        return self._clock
+
+    def _say(self, request: bytes, done: Callable[[int], None] | None = None, tries: int = _TRIES) -> None:
+        """As a DFSP does: what the hub could not take is sent again, word for word."""
+
+        def answered(status: int) -> None:
+            if status in (NO_ANSWER, 503) and tries > 1:
+                self.notes.retries += 1
+                asyncio.get_running_loop().call_later(_PAUSE_S, self._say, request, done, tries - 1)
+            elif done is not None:
+                done(status)
+
+        self._hub.send(request, answered)
+
+
+def _of(message: Message, name: bytes) -> bytes:
+    return header(message.head, name) or b""
 
 
 class _Server(asyncio.Protocol):
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
+    def __init__(self, dfsp: Dfsp) -> None:
+        self._dfsp = dfsp
         self._reader = Reader()
         self._transport: asyncio.Transport | None = None
 
@@ -132,25 +207,27 @@ class _Server(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         assert self._transport is not None
         for message in self._reader.feed(data):
-            self._transport.write(self._sink.answer(message))
+            self._transport.write(self._dfsp.answer(message))
 
 
-async def _serve(sink: Sink, port: int) -> None:
+async def _serve(config: Dfsps, dfsps: dict[str, Dfsp]) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
-    server = await loop.create_server(lambda: _Server(sink), "127.0.0.1", port)
+    for name, dfsp in dfsps.items():
+        await loop.create_server(lambda dfsp=dfsp: _Server(dfsp), "127.0.0.1", config.ours[name])  # type: ignore[misc]
     await stopped.wait()
-    server.close()
 
 
-def main(dfsp: Dfsp) -> None:
-    """Serves until SIGTERM, then writes what it saw."""
-    sink = Sink(dfsp)
+def main(config: Dfsps) -> None:
+    """Serves until SIGTERM, then writes what each DFSP saw."""
+    hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
+    clock.tick()
+    dfsps = {name: Dfsp(name, config, hub, clock) for name in config.ours}
     gc.freeze()
-    asyncio.run(_serve(sink, dfsp.port))
-    Path(dfsp.results).write_text(json.dumps(sink.results()))
+    asyncio.run(_serve(config, dfsps))
+    Path(config.results).write_text(json.dumps({name: asdict(dfsp.notes) for name, dfsp in dfsps.items()}))
 
 
 if __name__ == "__main__":
-    main(Dfsp.from_text(sys.argv[1]))
+    main(Dfsps.from_text(sys.argv[1]))

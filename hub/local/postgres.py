@@ -47,6 +47,7 @@ class Postgres:
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
         """`throwaway` gives up durability; for unit tests' own cluster only."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
+        self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
         self.bin = Path()
         self.sockets = Path()
@@ -88,7 +89,7 @@ class Postgres:
         if not self.settled:
             self.port = net.free_port(self.port)
         self.state.write(RECORD, {"port": self.port, "sockets": str(self.sockets)})
-        settings = COMMON | (THROWAWAY if self.throwaway else DURABLE) | {"cluster_name": self._cluster_name}
+        settings = self.settings | {"cluster_name": self._cluster_name}
         pairs = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.sockets), *pairs]
 

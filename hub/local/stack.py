@@ -31,17 +31,24 @@ class Stack:
         *,
         programs: Sequence[str] = HUB_PROGRAMS,
         throwaway: bool = False,
+        postgres_settings: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
         project: Path = PROJECT,
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`environ` stands for os.environ; `programs` may be empty, for the servers alone."""
+        """`environ` stands for os.environ; `programs` may be empty, for the servers alone.
+
+        `postgres_settings` are laid over those of our own PostgreSQL.
+        """
         self._given = without_pg(dict(os.environ if environ is None else environ))
         self.state = State(state or self._given.get("STATE") or ".local")
         self.port = port or _number(self._given, "PORT", 8000)
         self.programs, self.project, self.limit, self.tell = tuple(programs), project, limit, tell
-        self.postgres = None if self._given.get("DATABASE_URL") else Postgres(self.state, throwaway=throwaway)
+        own = None if self._given.get("DATABASE_URL") else Postgres(self.state, throwaway=throwaway)
+        if own:
+            own.settings |= postgres_settings or {}
+        self.postgres = own
         self.valkey = None if self._given.get("REDIS_URL") else Valkey(self.state)
         self.supervisor: Supervisor | None = None
 

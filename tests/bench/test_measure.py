@@ -1,11 +1,23 @@
 """What a run says: percentiles, what counts as lost, and which transfers are measured."""
 
 import os
+from typing import Any
 
 import pytest
 
 from bench import measure
-from bench.measure import join, percentile
+from bench.measure import Outcome, join, percentile
+
+
+def note(**seen: dict[str, Any]) -> dict[str, Any]:
+    return {"prepares": {}, "ends": {}, "found": {}, "quoted": {}} | seen
+
+
+def joined(
+    sent: dict[str, Any], prepares: dict[str, Any], ends: dict[str, Any], *, since: float, until: float
+) -> Outcome:
+    """As a payee noted the prepares and a payer the ends."""
+    return join(sent, [note(prepares=prepares), note(ends=ends)], since=since, until=until)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +38,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], percent: float, e
 
 
 def test_a_transfer_is_followed_from_hop_to_hop() -> None:
-    outcome = join(
+    outcome = joined(
         {"t": (10.0, 10.5, 202)}, {"t": (11.0, 11.25, 200)}, {"t": (12.0, "COMMITTED")}, since=10.0, until=20.0
     )
     assert outcome.hops == {
@@ -34,7 +46,7 @@ def test_a_transfer_is_followed_from_hop_to_hop() -> None:
         "prepare at payee": [0.5],
         "PUT accepted": [0.25],
         "callback at payer": [0.75],
-        "whole transfer": [2.0],
+        "whole": [2.0],
     }
     assert (outcome.sent, outcome.accepted, outcome.completed, outcome.lost) == (1, 1, 1, 0)
 
@@ -47,10 +59,10 @@ def test_only_the_measured_time_counts_for_speed_but_all_of_it_for_losses() -> N
         "after": (19.9, 20, 202),
     }
     ends = {"warm-up": (10.5, "COMMITTED"), "measured": (12.0, "COMMITTED"), "after": (20.5, "COMMITTED")}
-    outcome = join(sent, {}, ends, since=10.0, until=20.0)
+    outcome = joined(sent, {}, ends, since=10.0, until=20.0)
     assert outcome.completed == 3
     assert outcome.completed_while_measured == 2  # one of them was due before, one was completed after
-    assert len(outcome.hops["POST accepted"]) == 2
+    assert len(outcome.hops["whole"]) == 2
     assert outcome.lost == 1
 
 
@@ -63,15 +75,27 @@ def test_lost_is_what_the_hub_may_have_taken_and_never_ended() -> None:
         "aborted": (1.0, 1.1, 202),
     }
     ends = {"no answer, but an end": (2.0, "COMMITTED"), "aborted": (2.0, "error 3303")}
-    outcome = join(sent, {}, ends, since=0.0, until=5.0)
+    outcome = joined(sent, {}, ends, since=0.0, until=5.0)
     assert outcome.lost == 2
     assert outcome.refused == {"HTTP 503": 1}
     assert outcome.failed == {"error 3303": 1}
     assert outcome.completed == 1
 
 
+def test_a_payment_is_followed_through_its_three_phases() -> None:
+    notes = [note(found={"p": 11.0}, quoted={"p": 13.0}, ends={"p": (16.0, "COMMITTED")})]
+    outcome = join({"p": (10.0, 10.5, 202)}, notes, since=10.0, until=20.0)
+    assert outcome.hops == {
+        "GET accepted": [0.5],
+        "lookup": [1.0],
+        "terms": [2.0],
+        "transfer": [3.0],
+        "whole": [6.0],
+    }
+
+
 def test_the_hub_may_tell_the_other_side_before_its_own_answer_is_read() -> None:
-    outcome = join({"t": (1.0, 1.5, 202)}, {"t": (1.4, 2.0, 200)}, {"t": (1.9, "COMMITTED")}, since=0.0, until=5.0)
+    outcome = joined({"t": (1.0, 1.5, 202)}, {"t": (1.4, 2.0, 200)}, {"t": (1.9, "COMMITTED")}, since=0.0, until=5.0)
     assert outcome.hops["prepare at payee"] == [0.0]
     assert outcome.hops["callback at payer"] == [0.0]
 

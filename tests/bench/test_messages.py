@@ -6,8 +6,10 @@ from itertools import islice
 from bench import messages
 from bench.http import Reader, header
 from bench.load import Load, pairs
-from bench.sink import Dfsp
+from bench.sink import Dfsps
 from fspiop import bodies, ids, ilp, strictjson, time
+from fspiop.bodies.parties import PartyPut
+from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 
 ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
@@ -70,10 +72,34 @@ def test_every_pair_pays_in_turn_and_a_hot_dfsp_more() -> None:
 
 
 def test_what_a_process_is_told_survives_its_command_line() -> None:
-    load = Load("127.0.0.1", 80, 50.0, 3.5, 12.25, ["a", "b"], 0.5, "x")
+    load = Load("127.0.0.1", 80, 50.0, 3.5, 12.25, ["a", "b"], 0.5, {"a": ["1"]}, "x")
     assert Load.from_text(load.as_text()) == load
-    dfsp = Dfsp("a", 1, "127.0.0.1", 80, ["a", "b"], "x")
-    assert Dfsp.from_text(dfsp.as_text()) == dfsp
+    dfsps = Dfsps({"a": 1}, ["a", "b"], "127.0.0.1", 80, "x")
+    assert Dfsps.from_text(dfsps.as_text()) == dfsps
+
+
+def test_the_messages_before_a_transfer_are_ones_that_the_hub_reads() -> None:
+    host, green, blue, alias, now = b"hub:80", b"green", b"blue", b"27555", clock()
+    packet = messages.pool("green", "blue")[0]
+    octets = b"".join(
+        (
+            messages.ask_party(host, green, alias, messages.trace_of(ID), now),
+            messages.answer_party(host, blue, green, b"/parties/MSISDN/27555", b"", messages.party(blue, alias), now),
+            messages.ask_quote(host, green, blue, messages.quote(green, blue, alias, ID.encode(), now), now),
+            messages.answer_quote(host, blue, green, ID.encode(), messages.terms(packet, now), now),
+        )
+    )
+    lookup, party, quote, terms = Reader().feed(octets)
+    assert lookup.start == b"GET /parties/MSISDN/27555 HTTP/1.1"
+    assert (lookup.body, header(lookup.head, b"fspiop-destination")) == (b"", None)
+    assert messages.id_of_trace(header(lookup.head, b"traceparent") or b"") == ID
+    assert bodies.read(PartyPut, party.body).party.party_id_info.fsp_id == "blue"
+    asked = bodies.read(QuotePost, quote.body)
+    assert (asked.quote_id, asked.payee.party_id_info.party_identifier) == (ID, "27555")
+    offered = bodies.read(QuotePut, terms.body)
+    assert (offered.condition, offered.ilp_packet) == (packet.condition.decode(), packet.ilp_packet.decode())
+    for message in (party, quote, terms):
+        assert message.body == strictjson.canonical(strictjson.loads(message.body))
 
 
 def test_the_moments_are_as_the_api_writes_them() -> None:

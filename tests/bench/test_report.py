@@ -10,12 +10,14 @@ PLAN = Plan(rate=50, seconds=10, warmup=1, drain=1, dfsps=2, hot=0)
 
 
 def figures(outcome: Outcome, ledger_ok: bool | None = True) -> dict[str, object]:
-    return report.summary(PLAN, Result(outcome, {"web": 5.0, "sink a": 1.0, "sink b": 1.0}, 9.0, 0, 0, 0.0), ledger_ok)
+    return report.summary(
+        PLAN, Result(outcome, {"web": 5.0, "dfsps 0": 1.0, "dfsps 1": 1.0}, 9.0, 0, 0, 0.0), ledger_ok
+    )
 
 
 def whole(**changes: object) -> Outcome:
     outcome = Outcome(sent=500, accepted=500, completed=500, completed_while_measured=500)
-    outcome.hops["whole transfer"] = [0.1] * 99 + [0.25]
+    outcome.hops["whole"] = [0.1] * 99 + [0.25]
     for name, value in changes.items():
         setattr(outcome, name, value)
     return outcome
@@ -25,7 +27,8 @@ def test_a_good_run_says_so_in_one_line() -> None:
     found = figures(whole())
     assert report.last_line(found) == "bench: 50.0 transfers/s, p99 100.0 ms, lost 0, ledger ok"
     assert report.verdict(found) == []
-    assert found["cpu_ms_per_transfer"] == {"web": 10.0, "sink": 4.0}
+    assert found["instrument_share"] == 0.286
+    assert found["cpu_ms_per_transfer"] == {"web": 10.0, "dfsps": 4.0}
 
 
 def test_a_run_fails_for_what_was_lost_failed_refused_or_does_not_add_up() -> None:
@@ -38,7 +41,13 @@ def test_a_run_fails_for_what_was_lost_failed_refused_or_does_not_add_up() -> No
 
 def test_a_busy_hub_is_no_fault_unless_it_did_nothing() -> None:
     assert report.verdict(figures(whole(refused=Counter({"HTTP 503": 40})))) == []
-    assert report.verdict(figures(Outcome(refused=Counter({"HTTP 503": 40})))) == ["no transfer completed"]
+    nothing = Outcome(refused=Counter({"HTTP 503": 40}), hops={"whole": []})
+    assert report.verdict(figures(nothing)) == ["no transfer completed"]
+
+
+def test_books_that_do_not_agree_fail_a_run() -> None:
+    found = figures(whole()) | {"book_faults": ["t: only in the books of a"]}
+    assert len(report.verdict(found)) == 1
 
 
 def test_a_ledger_that_was_not_looked_at_is_not_called_ok() -> None:

@@ -1,0 +1,78 @@
+"""What a run costs its database: statements, transactions and write-ahead log, read before and after."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import psycopg
+
+_COUNTERS = """
+    SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
+           (SELECT wal_bytes FROM pg_stat_wal)::bigint,
+           (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
+"""
+# Statements that the functions of others run are not sent by anybody; this reading is not part of the run.
+_STATEMENTS = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'"
+_DEAREST = """
+    SELECT calls, rows, round(total_exec_time::numeric, 1)::float8, round(wal_bytes / 1024)::bigint,
+           left(regexp_replace(query, '\\s+', ' ', 'g'), 120)
+    FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%' ORDER BY total_exec_time DESC LIMIT 20
+"""
+
+
+@dataclass(frozen=True)
+class Counters:
+    """Since the statistics began."""
+
+    transactions: int
+    wal_bytes: int
+    wal_syncs: int
+    statements: int | None  # None where pg_stat_statements is not there
+
+    def since(self, before: "Counters") -> dict[str, int]:
+        """What was added."""
+        found = {}
+        for each in fields(self):
+            now, then = getattr(self, each.name), getattr(before, each.name)
+            if now is not None and then is not None:
+                found[each.name] = now - then
+        return found
+
+
+class Database:
+    """A connection of the instrument's own, which counts little: a handful of statements in a run."""
+
+    def __init__(self, url: str) -> None:
+        self._connection = psycopg.connect(url, autocommit=True)
+        row = self._connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements'")
+        preloaded = self._connection.execute("SHOW shared_preload_libraries").fetchone()
+        self._has_statements = bool(row.fetchone()) and preloaded is not None and "pg_stat_statements" in preloaded[0]
+        if self._has_statements:
+            self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+    def settings(self) -> dict[str, str]:
+        """Those that a figure means nothing without."""
+        names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
+        rows = self._connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(names)])
+        return dict(rows.fetchall())
+
+    def counters(self) -> Counters:
+        """As they stand."""
+        row = self._connection.execute(_COUNTERS).fetchone()
+        assert row is not None
+        statements = self._connection.execute(_STATEMENTS).fetchone() if self._has_statements else None
+        return Counters(row[0], row[1], row[2], statements[0] if statements else None)
+
+    def forget_statements(self) -> None:
+        """Begins to count them anew."""
+        if self._has_statements:
+            self._connection.execute("SELECT pg_stat_statements_reset()")
+
+    def dearest(self) -> list[dict[str, Any]]:
+        """The statements that took the most time since `forget_statements`."""
+        if not self._has_statements:
+            return []
+        names = ("calls", "rows", "ms", "wal_kb", "statement")
+        return [dict(zip(names, row, strict=True)) for row in self._connection.execute(_DEAREST)]
+
+    def close(self) -> None:
+        self._connection.close()
