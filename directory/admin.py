@@ -1,12 +1,18 @@
 from django.contrib import admin
 
-from directory.models import PartyIdentifier
+from directory.models import Oracle, PartyIdentifier
+from hub.admin_base import ReadOnlyAdmin
 
 
 @admin.register(PartyIdentifier)
-class PartyIdentifierAdmin(admin.ModelAdmin):
+class PartyIdentifierAdmin(ReadOnlyAdmin):
     list_display = ["type", "identifier", "sub_id", "currency", "fsp", "changed_at"]
     list_filter = ["type", "fsp"]
     search_fields = ["=identifier"]
     list_select_related = ["fsp"]
-    show_full_result_count = False
+
+
+@admin.register(Oracle)
+class OracleAdmin(ReadOnlyAdmin):
+    list_display = ["type", "currency", "endpoint", "is_default", "changed_at"]
+    list_filter = ["type"]

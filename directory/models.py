@@ -1,4 +1,4 @@
-"""Which DFSP an alias belongs to: the table behind the hub's own oracle."""
+"""Which DFSP an alias belongs to: the table behind the hub's own oracle, and the oracles that others run."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -15,7 +15,7 @@ class PartyIdentifier(models.Model):
     currency = models.CharField(max_length=3, blank=True, default="")
     fsp = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="party_identifiers")
     created_at = models.DateTimeField(db_default=Now())
-    changed_at = models.DateTimeField(auto_now=True)
+    changed_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         ordering = ["id"]
@@ -27,3 +27,29 @@ class PartyIdentifier(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} of {self.fsp}"
+
+
+class Oracle(models.Model):
+    """A registry that somebody else runs, asked over HTTP about one type, in one currency or (empty) in all."""
+
+    class EndpointType(models.TextChoices):
+        URL = "URL"
+
+    type = models.CharField(max_length=32)
+    endpoint_type = models.CharField(max_length=8, choices=EndpointType, default=EndpointType.URL)
+    endpoint = models.CharField(max_length=512)
+    currency = models.CharField(max_length=3, blank=True, default="")
+    is_default = models.BooleanField(default=False)  # asked first where a request names no currency
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["type", "endpoint_type", "currency"], name="one_oracle_answers_for_a_type_in_a_currency"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"oracle {self.pk} for {self.type} {self.currency}".rstrip()

@@ -12,6 +12,8 @@ urlpatterns = [
     path("metrics", health.show_metrics),
     path("api/ledger/v1/health", health.health),
     path("api/ledger/v1/", include("ledger.urls")),
+    path("api/directory/v1/health", health.health),
+    path("api/directory/v1/", include("directory.urls")),
     path("admin/", admin.site.urls),
     path("docs/schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -2,20 +2,17 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory.oracle import Alias
-from fspiop.bodies.common import PartyIdType
+from directory.aliases import TYPES, Alias, check_readable
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
 from hub.api.views import FspiopView, accepted
 
-TYPES = frozenset(get_args(PartyIdType))
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f/]")
 
 
 class AliasView(FspiopView):
@@ -46,10 +43,9 @@ class AliasView(FspiopView):
 def _alias(request: Request, *, id_type: str, identifier: str, sub_id: str = "") -> Alias:
     if id_type not in TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is none of {', '.join(sorted(TYPES))}")
-    for name, value in (("partyIdentifier", identifier), ("partySubIdOrType", sub_id)):
-        if len(value) > 128 or _CONTROL.search(value):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: 1 to 128 printable characters")
     currency = request.GET.get("currency", "")
     if currency and not _CURRENCY.match(currency):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "currency: three capital letters")
-    return Alias(id_type, identifier, sub_id, currency)
+    alias = Alias(id_type, identifier, sub_id, currency)
+    check_readable(alias)
+    return alias

@@ -3,7 +3,7 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import oracle
+from directory import services
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
@@ -38,11 +38,7 @@ class PartyView(AliasView):
             raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {self.fspiop.source} is not active")
         if self.fspiop.destination:
             return passing.destination_of(self)
-        oracle.check_type(self.alias)
-        owner = oracle.owner_of(self.alias)
-        if owner is None:
-            raise FspiopError(ErrorCode.PARTY_NOT_FOUND)
-        return owner
+        return services.owner_of(self.alias)
 
     def _ask(self, owner: Participant) -> Outgoing:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""

@@ -45,6 +45,12 @@ def active(name: str) -> Participant | None:
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
 
 
+def active_named(names: Collection[str]) -> dict[str, Participant]:
+    """The active participants of these names, by name, as they are in the database now."""
+    found = Participant.objects.filter(name__in=names, is_active=True, is_hub=False) if names else ()
+    return {participant.name: participant for participant in found}
+
+
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
     """Each participant's endpoints, type to value."""
     found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}

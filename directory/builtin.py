@@ -1,0 +1,44 @@
+"""The hub's own oracle: aliases that participants registered with it."""
+
+from collections.abc import Sequence
+
+from django.conf import settings
+from django.db import transaction
+
+from directory import store
+from directory.aliases import Alias, Registration
+from directory.models import PartyIdentifier
+from hub.participants.models import Participant
+
+
+def serves(alias_type: str) -> bool:
+    """Whether the hub itself keeps aliases of this type."""
+    return alias_type in settings.BUILTIN_ORACLE_TYPES
+
+
+def find(alias: Alias) -> list[Registration]:
+    """Who serves this alias; where no currency is asked for, the one that was registered first comes first."""
+    found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_id)
+    if alias.currency:
+        found = found.filter(currency__in=("", alias.currency))
+    return [Registration(*row) for row in found.order_by("id").values_list("fsp__name", "currency", "sub_id")]
+
+
+def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
+    """Registers aliases, or says again what is registered, by two statements; returns those that another DFSP holds.
+
+    Nobody takes over another's customer: an alias stays with its DFSP until that DFSP withdraws it.
+    """
+    with transaction.atomic():
+        store.register(aliases, fsp_id=fsp.pk)
+        held = store.held_by_others(aliases, fsp_id=fsp.pk)
+    return {alias for alias in aliases if (alias.type, alias.key, alias.sub_id, alias.currency) in held}
+
+
+def withdraw(alias: Alias, fsp: Participant) -> bool:
+    """Deletes this DFSP's registrations of an alias; says whether there was one."""
+    found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_id, fsp=fsp)
+    if alias.currency:
+        found = found.filter(currency=alias.currency)
+    deleted, _ = found.delete()
+    return deleted > 0

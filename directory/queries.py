@@ -1,0 +1,51 @@
+"""Reads: which oracle answers for an alias, and what the hub knows of an alias or an oracle."""
+
+from django.db.models import QuerySet
+
+from directory import builtin
+from directory.aliases import Alias
+from directory.models import Oracle, PartyIdentifier
+from fspiop.errors import ErrorCode, FspiopError
+
+
+def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
+    """The registered oracles, in the order in which they were added."""
+    found = Oracle.objects.order_by("id")
+    if alias_type:
+        found = found.filter(type=alias_type)
+    if currency:
+        found = found.filter(currency=currency)
+    return found
+
+
+def oracles_for(alias: Alias) -> list[Oracle | None]:
+    """Who answers for this alias, first the one that new registrations go to; None is the hub's own oracle.
+
+    In one currency there is one authority: the oracle of that currency, or the one of all currencies, or else the
+    hub's own. Without a currency each of them may know: the default one first, the hub's own before those of single
+    currencies. 3003 where nobody answers for the type.
+    """
+    registered = list(Oracle.objects.filter(type=alias.type).order_by("id"))
+    if alias.currency:
+        first = [oracle for oracle in registered if oracle.currency == alias.currency]
+        first += [oracle for oracle in registered if not oracle.currency]
+        found: list[Oracle | None] = [*first[:1]] or _own(alias.type)
+    else:
+        first = [oracle for oracle in registered if oracle.is_default]
+        first += [oracle for oracle in registered if not oracle.is_default and not oracle.currency]
+        rest = [oracle for oracle in registered if oracle not in first]
+        found = [*first, *_own(alias.type), *rest]
+    if not found:
+        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type: {alias.type} not found")
+    return found
+
+
+def _own(alias_type: str) -> list[Oracle | None]:
+    return [None] if builtin.serves(alias_type) else []
+
+
+def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
+    """Every registration of an identifier with the hub's own oracle, whatever its type, sub-id, currency and DFSP."""
+    spellings = {Alias(alias_type, identifier).key for alias_type in ("MSISDN", "EMAIL", "IBAN", "ALIAS")}
+    found = PartyIdentifier.objects.filter(identifier__in=spellings).select_related("fsp")
+    return found.order_by("type", "identifier", "sub_id", "currency")

@@ -1,0 +1,74 @@
+"""The scheme's oracles: adding, changing and removing them, each with its entry in the audit trail."""
+
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from directory.models import Oracle
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.participants import endpoints
+
+
+def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
+    """Registers an oracle. From now on it, and not the hub's own oracle, answers for this type and currency."""
+    _check_endpoint(endpoint)
+    oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
+    return _save(oracle, "oracle_added", before=None, actor=actor)
+
+
+def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
+    """Replaces what is said of an oracle."""
+    with transaction.atomic():
+        oracle = _locked(oracle_id)
+        if oracle is None:
+            raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "Oracle not found")
+        _check_endpoint(endpoint)
+        before = _shown(oracle)
+        oracle.type, oracle.endpoint, oracle.currency, oracle.is_default = alias_type, endpoint, currency, is_default
+        return _save(oracle, "oracle_changed", before=before, actor=actor)
+
+
+@transaction.atomic
+def remove(oracle_id: str, *, actor: str) -> None:
+    """Removes an oracle; one that is not there is as good as removed."""
+    oracle = _locked(oracle_id)
+    if oracle is not None:
+        record("oracle_removed", subject=str(oracle), actor=actor, before=_shown(oracle))
+        oracle.delete()
+
+
+def _locked(oracle_id: str) -> Oracle | None:
+    if not (oracle_id.isascii() and oracle_id.isdecimal() and len(oracle_id) < 19):
+        return None
+    return Oracle.objects.select_for_update().filter(pk=int(oracle_id)).first()
+
+
+def _check_endpoint(endpoint: str) -> None:
+    # A template would put what a DFSP wrote into the address.
+    if not endpoints.is_callback_url(endpoint) or "{" in endpoint or "?" in endpoint or "#" in endpoint:
+        raise FspiopError(
+            ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
+        )
+
+
+def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: str) -> Oracle:
+    try:
+        with transaction.atomic():
+            oracle.changed_at = Now()
+            oracle.save()
+            record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
+    except IntegrityError:
+        # The reference hub's answer: clients look for this code and this word.
+        raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
+    return oracle
+
+
+def _shown(oracle: Oracle) -> dict[str, Any]:
+    return {
+        "type": oracle.type,
+        "endpoint": oracle.endpoint,
+        "currency": oracle.currency,
+        "isDefault": oracle.is_default,
+    }

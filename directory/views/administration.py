@@ -1,0 +1,90 @@
+"""The administration of oracles, as the reference's account lookup service has it: /api/directory/v1."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from directory import queries, registry
+from directory.aliases import TYPES
+from directory.models import Oracle
+from fspiop.bodies.common import Currency, PartyIdType
+from fspiop.money import CURRENCIES
+from fspiop.versions import missing_header
+from hub.api.administration import AdministrationView, Response
+from hub.api.docs import administration_schema
+
+TAG = "Oracles"
+
+
+class OracleEndpoint(msgspec.Struct, rename="camel"):
+    value: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+    endpoint_type: Literal["URL"]
+
+
+class OracleInfo(msgspec.Struct, rename="camel"):
+    endpoint: OracleEndpoint
+    oracle_id_type: PartyIdType
+    currency: Currency | None = None
+    is_default: bool = False
+
+
+class _OracleView(AdministrationView):
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        for header in ("date",) if request.method == "PUT" else ("accept", "date"):
+            if not request.headers.get(header):
+                raise missing_header(header)
+
+
+class OraclesView(_OracleView):
+    @administration_schema(TAG, summary="The registered oracles, in the order in which they were added")
+    def get(self, request: Request) -> Response:
+        alias_type, currency = request.GET.get("type", ""), request.GET.get("currency", "")
+        if (alias_type and alias_type not in TYPES) or (currency and currency not in CURRENCIES):
+            return Response([])
+        return Response([_show(oracle) for oracle in queries.oracles(alias_type=alias_type, currency=currency)])
+
+    @administration_schema(TAG, summary="Register an oracle", request=OracleInfo, answer=201)
+    def post(self, request: Request) -> HttpResponse:
+        registry.add(**_said(self.read(OracleInfo)), actor=self.actor)
+        return _empty(201)
+
+
+class OracleView(_OracleView):
+    @administration_schema(TAG, summary="Replace an oracle", request=OracleInfo, answer=204)
+    def put(self, request: Request, oracle_id: str) -> HttpResponse:
+        registry.change(oracle_id, **_said(self.read(OracleInfo)), actor=self.actor)
+        return _empty(204)
+
+    @administration_schema(TAG, summary="Remove an oracle", answer=204)
+    def delete(self, request: Request, oracle_id: str) -> HttpResponse:
+        registry.remove(oracle_id, actor=self.actor)
+        return _empty(204)
+
+
+def _said(body: OracleInfo) -> dict[str, Any]:
+    return {
+        "alias_type": body.oracle_id_type,
+        "endpoint": body.endpoint.value,
+        "currency": body.currency or "",
+        "is_default": body.is_default,
+    }
+
+
+def _show(oracle: Oracle) -> dict[str, Any]:
+    return {
+        "oracleId": str(oracle.pk),
+        "oracleIdType": oracle.type,
+        "endpoint": {"value": oracle.endpoint, "endpointType": oracle.endpoint_type},
+        "currency": oracle.currency or None,
+        "isDefault": oracle.is_default,
+    }
+
+
+def _empty(status: int) -> HttpResponse:
+    response = HttpResponse(status=status)
+    del response["Content-Type"]
+    response["Content-Length"] = "0"
+    return response
