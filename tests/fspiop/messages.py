@@ -5,9 +5,12 @@ from typing import Any
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut
 from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.fx_quotes import FxQuotePost, FxQuotePut
+from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.services import ServicesFxpPut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 
 ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
@@ -51,6 +54,18 @@ TRANSACTION_TYPE = {
     "initiatorType": "BUSINESS",
     "refundInfo": {"originalTransactionId": ID, "refundReason": "wrong size"},
     "balanceOfPayments": "123",
+}
+CONVERSION = {
+    "conversionId": ULID,
+    "determiningTransferId": ID,
+    "initiatingFsp": "green",
+    "counterPartyFsp": "fxp",
+    "amountType": "SEND",
+    "sourceAmount": money(),
+    "targetAmount": money("99", "XTS"),
+    "expiration": MOMENT,
+    "charges": [{"chargeType": "margin", "sourceAmount": money("1"), "targetAmount": money("0.5", "XTS")}],
+    "extensionList": EXTENSIONS,
 }
 
 WHOLE: dict[type[Any], dict[str, Any]] = {
@@ -99,6 +114,26 @@ WHOLE: dict[type[Any], dict[str, Any]] = {
         "condition": CONDITION,
         "extensionList": EXTENSIONS,
     },
+    FxQuotePost: {"conversionRequestId": ID, "conversionTerms": CONVERSION},
+    FxQuotePut: {"condition": CONDITION, "conversionTerms": CONVERSION},
+    FxTransferPost: {
+        "commitRequestId": ULID,
+        "determiningTransferId": ID,
+        "initiatingFsp": "green",
+        "counterPartyFsp": "fxp",
+        "sourceAmount": money(),
+        "targetAmount": money("99", "XTS"),
+        "condition": CONDITION,
+        "expiration": MOMENT,
+    },
+    FxTransferPut: {
+        "fulfilment": FULFILMENT,
+        "completedTimestamp": MOMENT,
+        "conversionState": "RESERVED",
+        "extensionList": EXTENSIONS,
+    },
+    FxTransferPatch: {"completedTimestamp": MOMENT, "conversionState": "COMMITTED", "extensionList": EXTENSIONS},
+    ServicesFxpPut: {"providers": ["fxp", "blue"]},
     PartyPut: {"party": PARTY},
     ParticipantPost: {"fspId": "blue", "currency": "USD", "extensionList": EXTENSIONS},
     ParticipantsPost: {"requestId": ID, "partyList": [PARTY_ID, PARTY_ID], "currency": "USD"},
@@ -174,6 +209,14 @@ WHOLE: dict[type[Any], dict[str, Any]] = {
     ErrorPut: {"errorInformation": ERROR},
 }
 
+_TERMS = [
+    f"conversionTerms.{path}"
+    for path in (
+        *("conversionId", "initiatingFsp", "counterPartyFsp", "amountType", "sourceAmount", "sourceAmount.currency"),
+        *("targetAmount", "targetAmount.currency", "expiration", "charges[0].chargeType"),
+        *("charges[0].sourceAmount.amount", "charges[0].targetAmount.currency"),
+    )
+]
 # What the API marks as mandatory, at every depth, as the path by which a refusal names it.
 REQUIRED: dict[type[Any], list[str]] = {
     TransferPost: [
@@ -192,6 +235,15 @@ REQUIRED: dict[type[Any], list[str]] = {
         *("geoCode.latitude", "geoCode.longitude"),
     ],
     QuotePut: ["transferAmount", "transferAmount.amount", "expiration", "ilpPacket", "condition", "payeeFspFee.amount"],
+    FxQuotePost: ["conversionRequestId", "conversionTerms", *_TERMS],
+    FxQuotePut: ["conversionTerms", *_TERMS],
+    FxTransferPost: [
+        *("commitRequestId", "initiatingFsp", "counterPartyFsp", "sourceAmount", "sourceAmount.currency"),
+        *("sourceAmount.amount", "targetAmount", "targetAmount.currency", "targetAmount.amount", "condition"),
+    ],
+    FxTransferPut: ["conversionState"],
+    FxTransferPatch: ["conversionState"],
+    ServicesFxpPut: ["providers"],
     PartyPut: ["party", "party.partyIdInfo", "party.partyIdInfo.partyIdType", "party.partyIdInfo.partyIdentifier"],
     ParticipantPost: ["fspId"],
     ParticipantsPost: ["requestId", "partyList", "partyList[0].partyIdType", "partyList[1].partyIdentifier"],
@@ -219,4 +271,11 @@ REQUIRED_IN_PARTS = {
     *("currency", "amount", "sourceAmount", "targetAmount", "latitude", "longitude"),
     *("extension", "key", "value", "errorCode", "errorDescription"),
     *("partyIdInfo", "partyIdType", "partyIdentifier"),
+}
+# ... but for these: an FX quote asks for the amount, and a charge is in either currency.
+OPTIONAL = {
+    "conversionTerms.sourceAmount.amount",
+    "conversionTerms.targetAmount.amount",
+    "conversionTerms.charges.sourceAmount",
+    "conversionTerms.charges.targetAmount",
 }

@@ -1,0 +1,64 @@
+"""The bodies of /fxQuotes (FSPIOP API v2.0): what would a conversion cost, and on which terms is it offered?"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from fspiop.bodies.common import (
+    Amount,
+    AmountType,
+    BinaryString32,
+    CorrelationId,
+    Currency,
+    DateTime,
+    ExtensionList,
+    FspId,
+    Message,
+    Money,
+)
+
+MAX_CHARGES = 16
+
+
+class FxMoney(Message):
+    """Money of which the amount may still be asked for."""
+
+    currency: Currency
+    amount: Amount | None = None
+
+
+class FxCharge(Message):
+    """What the FXP charges for the conversion, in either currency."""
+
+    charge_type: Annotated[str, Meta(min_length=1, max_length=32)]
+    source_amount: Money | None = None
+    target_amount: Money | None = None
+
+
+class FxConversion(Message):
+    """A conversion of one currency into another by an FXP, the counter party."""
+
+    conversion_id: CorrelationId
+    initiating_fsp: FspId
+    counter_party_fsp: FspId
+    amount_type: AmountType
+    source_amount: FxMoney
+    target_amount: FxMoney
+    expiration: DateTime
+    determining_transfer_id: CorrelationId | None = None
+    charges: Annotated[list[FxCharge], Meta(max_length=MAX_CHARGES)] | None = None
+    extension_list: ExtensionList | None = None
+
+
+class FxQuotePost(Message):
+    """POST /fxQuotes: which terms does the FXP offer?"""
+
+    conversion_request_id: CorrelationId
+    conversion_terms: FxConversion
+
+
+class FxQuotePut(Message):
+    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition that its fulfilment will meet."""
+
+    conversion_terms: FxConversion
+    condition: BinaryString32 | None = None

@@ -1,0 +1,15 @@
+"""The bodies of /services (FSPIOP API v2.0): who provides a service of the scheme?"""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from fspiop.bodies.common import FspId, Message
+
+MAX_PROVIDERS = 16
+
+
+class ServicesFxpPut(Message):
+    """PUT /services/FXP[/{SourceCurrency}/{TargetCurrency}]: the participants that convert."""
+
+    providers: Annotated[list[FspId], Meta(max_length=MAX_PROVIDERS)]
