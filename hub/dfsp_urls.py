@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from directory.views import participants, parties
+from directory.views import participants, parties, providers
 from ledger.views import transfers
 from quotes import bulk as bulk_quotes
+from quotes import fx as fx_quotes
 from quotes import views as quotes
 
 _ALIAS = "<str:id_type>/<str:identifier>"
@@ -28,6 +29,11 @@ urlpatterns = [
     path("bulkQuotes", bulk_quotes.BulkQuotesView.as_view()),
     path("bulkQuotes/<str:bulk_quote_id>", bulk_quotes.BulkQuoteView.as_view()),
     path("bulkQuotes/<str:bulk_quote_id>/error", bulk_quotes.BulkQuoteErrorView.as_view()),
+    path("fxQuotes", fx_quotes.FxQuotesView.as_view()),
+    path("fxQuotes/<str:conversion_request_id>", fx_quotes.FxQuoteView.as_view()),
+    path("fxQuotes/<str:conversion_request_id>/error", fx_quotes.FxQuoteErrorView.as_view()),
+    path("services/FXP", providers.ProvidersView.as_view()),
+    path("services/FXP/<str:source_currency>/<str:target_currency>", providers.ProvidersOfPairView.as_view()),
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),

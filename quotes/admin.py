@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from quotes.models import BulkQuote, Quote
+from quotes.models import BulkQuote, FxQuote, Quote
 
 
 class _AgreementAdmin(ReadOnlyAdmin):
@@ -20,3 +20,9 @@ class QuoteAdmin(_AgreementAdmin):
 class BulkQuoteAdmin(_AgreementAdmin):
     list_display = ["bulk_quote_id", "payer", "payee", "state", "expires_at", "created_at"]
     search_fields = ["=bulk_quote_id"]
+
+
+@admin.register(FxQuote)
+class FxQuoteAdmin(_AgreementAdmin):
+    list_display = ["conversion_request_id", "payer", "payee", "state", "expires_at", "created_at"]
+    search_fields = ["=conversion_request_id", "=conversion_id", "=determining_transfer_id"]

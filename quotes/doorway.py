@@ -21,11 +21,12 @@ class AgreementView(FspiopView):
         digest = strictjson.digest(strictjson.loads(self.raw_body))
         return Letter(self.caller, self.raw_body, self.forwarded_headers(), digest)
 
-    def ask(self, agreement_id: str, **columns: Any) -> HttpResponse:
-        """POST: stored and passed on to FSPIOP-Destination; what stands against it is told by the error callback."""
+    def ask(self, agreement_id: str, *, to: str | None = None, **columns: Any) -> HttpResponse:
+        """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
+        told by the error callback."""
         expires_at = columns.pop("expires_at")
         try:
-            payee = passing.destination_of(self)
+            payee = passing.active_participant(to) if to else passing.destination_of(self)
             if payee.pk == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
             request = Request(agreement_id, payee, expires_at, columns)

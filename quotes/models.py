@@ -76,3 +76,20 @@ class BulkQuote(Agreement):
     class Meta:
         ordering = ["created_at"]
         constraints = _guards("bulk_quote")
+
+
+class FxQuote(Agreement):
+    """The terms of a conversion. Its payer is the initiating DFSP, its payee the FXP."""
+
+    resource = "fxQuotes"
+    not_found = ErrorCode.QUOTE_ID_NOT_FOUND
+
+    conversion_request_id = models.CharField(max_length=36, primary_key=True)
+    conversion_id = models.CharField(max_length=36)
+    determining_transfer_id = models.CharField(max_length=36, null=True)
+    condition = models.CharField(max_length=48, null=True)
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [models.Index(fields=["conversion_id"], name="fx_quote_by_conversion")]
+        constraints = _guards("fx_quote")

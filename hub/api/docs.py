@@ -8,6 +8,8 @@ import msgspec
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
+from fspiop import versions
+
 
 class Schema(AutoSchema):
     """Names each operation by its method and path: several resources have a single and a bulk form."""
@@ -65,7 +67,8 @@ def schema_of(message: type[Any]) -> dict[str, Any]:
 
 def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any] | None = None) -> Callable[[F], F]:
     """Describes one method of an FSPIOP resource: its message, headers, answer and error."""
-    media_type = f"application/vnd.interoperability.{resource}+json;version=1.1"
+    supported = versions.SUPPORTED[resource]
+    media_type = versions.content_type(resource, "1.1" if (1, 1) in supported else supported[0])
     headers = [
         OpenApiParameter(
             name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text

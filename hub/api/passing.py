@@ -33,7 +33,11 @@ def subject_of(path: str) -> str:
 
 def destination_of(view: FspiopView) -> Participant:
     """The active participant that FSPIOP-Destination names; FspiopError 3201 where there is none."""
-    name = view.fspiop.destination
+    return active_participant(view.fspiop.destination)
+
+
+def active_participant(name: str | None) -> Participant:
+    """The active participant of this name; FspiopError 3201 where there is none."""
     found = queries.active(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")

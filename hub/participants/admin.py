@@ -1,6 +1,7 @@
 from django.contrib import admin
 
-from hub.participants.models import Credential, Endpoint, Participant
+from hub.admin_base import ReadOnlyAdmin
+from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 
 
 class EndpointInline(admin.TabularInline):
@@ -22,3 +23,11 @@ class CredentialAdmin(admin.ModelAdmin):
     list_display = ["participant", "kind", "valid_from", "valid_until", "revoked_at"]
     list_filter = ["kind"]
     search_fields = ["participant__name"]
+
+
+@admin.register(CurrencyPair)
+class CurrencyPairAdmin(ReadOnlyAdmin):
+    list_display = ["participant", "source_currency", "target_currency"]
+    list_filter = ["source_currency", "target_currency"]
+    search_fields = ["participant__name"]
+    list_select_related = ["participant"]

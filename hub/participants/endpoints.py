@@ -96,7 +96,9 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        case "fxQuotes":
+        case (
+            "fxQuotes" | "services"
+        ):  # the provisioning scripts know no type for the list of FXPs; these two belong together
             return _PREFIX + "FX_QUOTES"
         case "authorizations":
             return _PREFIX + "AUTHORIZATIONS"

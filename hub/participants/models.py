@@ -68,3 +68,26 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.participant}"
+
+
+class CurrencyPair(models.Model):
+    """A conversion that a participant offers as a foreign exchange provider (FXP)."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="currency_pairs")
+    source_currency = models.CharField(max_length=3)
+    target_currency = models.CharField(max_length=3)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # also the index of who converts this pair
+            models.UniqueConstraint(
+                fields=["source_currency", "target_currency", "participant"], name="a_pair_is_offered_once"
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(source_currency=models.F("target_currency")), name="a_pair_is_of_two_currencies"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.participant} {self.source_currency}/{self.target_currency}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from hub.participants.models import Endpoint, Participant
+from hub.participants.models import CurrencyPair, Endpoint, Participant
 
 # A participant's id never changes and its name is never given away, so a found name may be kept.
 _ids_by_name: dict[str, int] = {}
@@ -58,3 +58,12 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
         found[participant_id][endpoint_type] = value
     return found
+
+
+def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
+    """The names of the active participants that offer this conversion, or any; the longest there first."""
+    pairs = CurrencyPair.objects.filter(participant__is_active=True)
+    if source_currency is not None:
+        pairs = pairs.filter(source_currency=source_currency, target_currency=target_currency)
+    found = pairs.order_by("participant_id").values_list("participant_id", "participant__name").distinct()
+    return [name for _, name in found]

@@ -6,10 +6,11 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.participants import endpoints
-from hub.participants.models import Credential, Endpoint, Participant
+from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 
 _NAMES_NOT_GIVEN = frozenset({"switch"})
 
@@ -91,3 +92,35 @@ def add_credential(
     )
     record("credential_added", subject=participant.name, actor=actor, after={"kind": kind, "sha256": sha256})
     return credential
+
+
+@transaction.atomic
+def offer_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> CurrencyPair:
+    """Registers the participant as a provider of this conversion; again changes nothing."""
+    for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
+        if currency not in money.CURRENCIES:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
+    if source_currency == target_currency:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetCurrency: is the source currency")
+    pair, is_new = CurrencyPair.objects.get_or_create(
+        participant=participant, source_currency=source_currency, target_currency=target_currency
+    )
+    if is_new:
+        record("pair_offered", subject=participant.name, actor=actor, after=_as_written(pair))
+    return pair
+
+
+@transaction.atomic
+def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
+    """The participant no longer provides this conversion. What it agreed to before goes on."""
+    pair = CurrencyPair.objects.filter(
+        participant=participant, source_currency=source_currency, target_currency=target_currency
+    ).first()
+    if pair is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "The participant does not offer this conversion")
+    pair.delete()
+    record("pair_withdrawn", subject=participant.name, actor=actor, before=_as_written(pair))
+
+
+def _as_written(pair: CurrencyPair) -> dict[str, str]:
+    return {"sourceCurrency": pair.source_currency, "targetCurrency": pair.target_currency}

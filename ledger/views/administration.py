@@ -90,7 +90,7 @@ def _participant(name: str) -> Participant:
     return found
 
 
-def _dfsp(name: str) -> Participant:
+def dfsp_of(name: str) -> Participant:
     participant = _participant(name)
     if participant.is_hub:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "this is about the hub itself; name a DFSP")
@@ -192,7 +192,7 @@ class ParticipantView(AdministrationView):
     @administration_schema(TAG, summary="Enable or disable a participant", request=Activity)
     def put(self, request: Request, name: str) -> Response:
         body = self.read(Activity)
-        participant = participants.set_active(_dfsp(name), is_active=body.is_active, actor=self.actor)
+        participant = participants.set_active(dfsp_of(name), is_active=body.is_active, actor=self.actor)
         return Response(_show_participant(participant))
 
 
@@ -233,13 +233,13 @@ class AccountView(AdministrationView):
     @administration_schema(TAG, summary="Enable or disable a POSITION account", request=Activity)
     def put(self, request: Request, name: str, account_id: int) -> HttpResponse:
         body = self.read(Activity)
-        services.set_account_active(_account(_dfsp(name), account_id), is_active=body.is_active, actor=self.actor)
+        services.set_account_active(_account(dfsp_of(name), account_id), is_active=body.is_active, actor=self.actor)
         return HttpResponse(status=200, content_type="application/json")
 
     @administration_schema(TAG, summary="Record funds in, or reserve funds out", request=Funds, answer=202)
     def post(self, request: Request, name: str, account_id: int) -> HttpResponse:
         body = self.read(Funds)
-        account = _account(_dfsp(name), account_id)
+        account = _account(dfsp_of(name), account_id)
         amount = _amount(body.amount.amount, "amount.amount")
         if amount == 0:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.amount: must be above 0")
@@ -271,7 +271,7 @@ class FundsOutView(AdministrationView):
         if body.action not in actions:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"action: one of {', '.join(actions)}")
         services.end_funds_out(
-            _account(_dfsp(name), account_id),
+            _account(dfsp_of(name), account_id),
             transfer_id=transfer_id,
             commits=actions[body.action],
             reason=body.reason,
@@ -289,7 +289,7 @@ class InitialLimitView(AdministrationView):
                 ErrorCode.VALIDATION_ERROR, "initialPosition: must be 0; a position comes from transfers alone"
             )
         services.set_initial_limit(
-            _dfsp(name), currency=body.currency, ndc=_amount(body.limit.value, "limit.value"), actor=self.actor
+            dfsp_of(name), currency=body.currency, ndc=_amount(body.limit.value, "limit.value"), actor=self.actor
         )
         return HttpResponse(status=201, content_type="application/json")
 
@@ -304,7 +304,7 @@ class LimitsView(AdministrationView):
     def put(self, request: Request, name: str) -> Response:
         body = self.read(ChangedLimit)
         account = services.change_ndc(
-            _dfsp(name),
+            dfsp_of(name),
             currency=body.currency,
             ndc=_amount(body.limit.value, "limit.value"),
             alarm_percentage=body.limit.alarm_percentage,
@@ -338,7 +338,7 @@ class PositionsView(AdministrationView):
                 "value": as_number(queries.value_of(account)),
                 "changedDate": time.format_datetime(account.changed_at),
             }
-            for account in queries.positions_of(_dfsp(name), currency)
+            for account in queries.positions_of(dfsp_of(name), currency)
         ]
         if currency:
             return Response(shown[0] if shown else {})

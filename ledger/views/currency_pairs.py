@@ -1,0 +1,48 @@
+"""Which conversions a participant offers, in the hub's administration API."""
+
+from typing import Any
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from hub.api.administration import AdministrationView, Response
+from hub.api.docs import administration_schema
+from hub.participants import services as participants
+from hub.participants.models import CurrencyPair
+from ledger.views.administration import TAG, Currency, dfsp_of
+
+
+class Pair(msgspec.Struct, rename="camel"):
+    source_currency: Currency
+    target_currency: Currency
+
+
+def _show(pair: CurrencyPair) -> dict[str, Any]:
+    return {"sourceCurrency": pair.source_currency, "targetCurrency": pair.target_currency}
+
+
+class CurrencyPairsView(AdministrationView):
+    @administration_schema(TAG, summary="The conversions that a participant offers")
+    def get(self, request: Request, name: str) -> Response:
+        return Response([_show(pair) for pair in dfsp_of(name).currency_pairs.all()])
+
+    @administration_schema(TAG, summary="Register a participant as an FXP for a conversion", request=Pair, answer=201)
+    def post(self, request: Request, name: str) -> Response:
+        body = self.read(Pair)
+        pair = participants.offer_pair(
+            dfsp_of(name),
+            source_currency=body.source_currency,
+            target_currency=body.target_currency,
+            actor=self.actor,
+        )
+        return Response(_show(pair), status=201)
+
+
+class CurrencyPairView(AdministrationView):
+    @administration_schema(TAG, summary="A participant no longer offers a conversion", answer=204)
+    def delete(self, request: Request, name: str, source_currency: str, target_currency: str) -> HttpResponse:
+        participants.withdraw_pair(
+            dfsp_of(name), source_currency=source_currency, target_currency=target_currency, actor=self.actor
+        )
+        return HttpResponse(status=204)
