@@ -3,6 +3,7 @@
 They run in one REPEATABLE READ, read-only transaction, so a hub at work can be checked.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,6 +148,12 @@ INVARIANTS = [
               OR (told.kind = 'prepare' AND (t.transfer_id IS NULL OR t.payer_account_id IS NULL))""",
     ),
 ]
+
+
+def register(invariants: Iterable[Invariant]) -> None:
+    """Adds the invariants of an app that stands after this one, once."""
+    known = {invariant.name for invariant in INVARIANTS}
+    INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 
 
 def find_breaks() -> list[Break]:

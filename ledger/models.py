@@ -31,7 +31,10 @@ class SettlementWindow(models.Model):
     state = models.CharField(max_length=20, choices=State, default=State.OPEN)
     reason = models.CharField(max_length=512, blank=True)
     created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
+    # When its entries were added up; closing does not wait for that.
+    totalled_at = models.DateTimeField(null=True)
     # The last entry that existed when it closed: an entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
 
@@ -236,13 +239,20 @@ class Entry(models.Model):
         TRANSFER = "TRANSFER"
         FUNDS_IN = "FUNDS_IN"
         FUNDS_OUT = "FUNDS_OUT"
+        # Settling a window: what a participant is owed, what it owes, and what an abort takes back.
+        NET_RECIPIENT = "NET_RECIPIENT"
+        NET_SENDER = "NET_SENDER"
+        NET_ABORT = "NET_ABORT"
+        # Settling a commit at once: its payer's and its payee's side.
+        GROSS_PAYER = "GROSS_PAYER"
+        GROSS_PAYEE = "GROSS_PAYEE"
 
     kind = models.CharField(max_length=16, choices=Kind)
     debit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="debits", db_constraint=False)
     credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
-    # The transfer, or the movement of funds, that posted it.
+    # The transfer, the movement of funds, or the account of a settlement that posted it.
     transfer_id = models.CharField(max_length=36)
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, null=True, related_name="entries")
     created_at = models.DateTimeField(db_default=Now())
@@ -258,6 +268,22 @@ class Entry(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(kind="TRANSFER") | Q(window__isnull=False), name="a_commit_is_in_a_window"
+            ),
+            # Or a window would be settled together with the settling of another.
+            models.CheckConstraint(
+                condition=~Q(
+                    kind__in=[
+                        "FUNDS_IN",
+                        "FUNDS_OUT",
+                        "NET_RECIPIENT",
+                        "NET_SENDER",
+                        "NET_ABORT",
+                        "GROSS_PAYER",
+                        "GROSS_PAYEE",
+                    ]
+                )
+                | Q(window__isnull=True),
+                name="what_settles_is_in_no_window",
             ),
         ]
         triggers = [

@@ -4,6 +4,7 @@ Every change of a SETTLEMENT account holds the lock of its POSITION account firs
 cover while they have that lock.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from django.conf import settings
@@ -21,6 +22,7 @@ from ledger.models import Account, Entry, FundsMovement, SettlementWindow
 from ledger.notices import state_answer, unknown_answer
 
 _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
+_account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
 
 
 def ensure_open_window() -> SettlementWindow:
@@ -50,10 +52,33 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
     if participant is not None and participant.accounts.filter(currency=currency).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Participant currency has already been registered")
     participant = participant or participants.create(name=name, is_proxy=is_proxy, actor=actor)
-    for account_type in (Account.Type.POSITION, Account.Type.SETTLEMENT):
+    for account_type in _account_types(currency):
         _open(participant, currency, account_type, is_active=False)
     record("currency_added", subject=name, actor=actor, after={"currency": currency})
     return participant
+
+
+def also_open(rule: Callable[[str], Iterable[str]]) -> None:
+    """Lets an app that stands after this one say which further accounts participants have in a currency."""
+    if rule not in _account_types_by_rule:
+        _account_types_by_rule.append(rule)
+
+
+def _account_types(currency: str) -> list[str]:
+    types = dict.fromkeys([Account.Type.POSITION.value, Account.Type.SETTLEMENT.value])
+    for rule in _account_types_by_rule:
+        types |= dict.fromkeys(rule(currency))
+    return list(types)
+
+
+def open_missing_accounts(currency: str | None) -> None:
+    """Opens what participants in a currency, or in any, should have and have not: a rule came after they did."""
+    positions = Account.objects.filter(type=Account.Type.POSITION).select_related("participant")
+    for position in positions.filter(currency=currency) if currency else positions:
+        has = set(queries.accounts_of(position.participant, position.currency).values_list("type", flat=True))
+        for account_type in _account_types(position.currency):
+            if account_type not in has:
+                _open(position.participant, position.currency, account_type, is_active=position.is_active)
 
 
 def _open(participant: Participant, currency: str, account_type: str, *, is_active: bool) -> Account:

@@ -44,10 +44,15 @@ def dfsp(
     )
 
 
+def call(method: str, path: str, body: Any = None) -> HttpResponse:
+    """One request as an administrator's tool makes it."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
+    return Client().generic(method, path, raw, content_type="application/json")
+
+
 def admin(method: str, path: str, body: Any = None) -> HttpResponse:
     """One request to the administration API."""
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-    return Client().generic(method, f"/api/ledger/v1{path}", raw, content_type="application/json")
+    return call(method, f"/api/ledger/v1{path}", body)
 
 
 def error_of(response: HttpResponse) -> tuple[int, str]:

@@ -1,0 +1,91 @@
+"""Entries that no message causes: settling. Takes lists; a fixed number of statements, in the ledger's lock order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hub.database import execute
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """One entry to be: `transfer_id` and `kind` together happen once, and the database says so."""
+
+    kind: str
+    transfer_id: str
+    debit_account_id: int
+    credit_account_id: int
+    currency: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A locked account: how far its position may still rise under its cap and its cover."""
+
+    position: int
+    cap: int | None
+    cover: int | None
+
+
+_LOCK = "SELECT id FROM ledger_account WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+
+_BALANCES = """
+    SELECT a.id, a.posted_debits - a.posted_credits + a.pending_debits, a.net_debit_cap,
+           s.posted_credits - s.posted_debits - s.pending_debits
+    FROM ledger_account a
+    LEFT JOIN ledger_account s ON a.type = 'POSITION' AND s.participant_id = a.participant_id
+                              AND s.currency = a.currency AND s.type = 'SETTLEMENT'
+    WHERE a.id = ANY(%s::bigint[])
+"""
+
+
+def lock(account_ids: Iterable[int]) -> dict[int, Balance]:
+    """Locks these accounts by id, then reads them. A SETTLEMENT account changes only under its POSITION's lock."""
+    wanted = sorted(set(account_ids))
+    execute(_LOCK, [wanted])
+    return {
+        row[0]: Balance(int(row[1]), row[2], None if row[3] is None else int(row[3]))
+        for row in execute(_BALANCES, [wanted])
+    }
+
+
+_MOVE = """
+    UPDATE ledger_account a
+    SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
+        changed_at = clock_timestamp()
+    FROM (SELECT id, sum(debits) AS debits, sum(credits) AS credits
+          FROM (SELECT debit AS id, amount AS debits, 0 AS credits
+                FROM unnest(%s::bigint[], %s::bigint[]) AS d (debit, amount)
+                UNION ALL
+                SELECT credit, 0, amount FROM unnest(%s::bigint[], %s::bigint[]) AS c (credit, amount)) legs
+          GROUP BY id) c
+    WHERE a.id = c.id
+"""
+
+_INSERT = """
+    INSERT INTO ledger_entry (kind, transfer_id, debit_account_id, credit_account_id, currency, amount, created_at)
+    SELECT p.*, clock_timestamp()
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[]) AS p
+"""
+
+
+def post(postings: Sequence[Posting]) -> None:
+    """Posts these entries between accounts that are locked by now (`lock`); all of them or, by the caller, none."""
+    if not postings:
+        return
+    ordered = sorted(postings, key=lambda posting: (posting.transfer_id, posting.kind))
+    amounts = [posting.amount for posting in ordered]
+    debits = [posting.debit_account_id for posting in ordered]
+    credits = [posting.credit_account_id for posting in ordered]
+    moved = execute(_MOVE, [debits, amounts, credits, amounts]).rowcount
+    assert moved == len({*debits, *credits}), "an entry names an account that is not there"
+    columns: list[list[Any]] = [
+        [posting.kind for posting in ordered],
+        [posting.transfer_id for posting in ordered],
+        debits,
+        credits,
+        [posting.currency for posting in ordered],
+        amounts,
+    ]
+    execute(_INSERT, columns)
