@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from hub import health
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
+from settlement import urls as settlement_urls
 
 urlpatterns = [
     path("health", health.health),
@@ -14,6 +15,9 @@ urlpatterns = [
     path("api/ledger/v1/", include("ledger.urls")),
     path("api/directory/v1/health", health.health),
     path("api/directory/v1/", include("directory.urls")),
+    path("api/ledger/v1/", include(settlement_urls.administration_urlpatterns)),
+    path("api/settlement/v2/health", health.health),
+    path("api/settlement/v2/", include("settlement.urls")),
     path("admin/", admin.site.urls),
     path("docs/schema", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -1,0 +1,91 @@
+"""May an account of a settlement take the step that a caller asks for? Pure, over what was read under locks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from fspiop.errors import ErrorCode
+from ledger.postings import Balance
+from settlement.states import NEXT, State
+
+
+class Refusal(Enum):
+    """Why not: the code and the words that the caller finds beside the account."""
+
+    NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
+    NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
+    NOT_ITS_OWN = (ErrorCode.CLIENT_ERROR, "Participant and account mismatch")
+    TWICE = (ErrorCode.CLIENT_ERROR, "Account already processed once")
+    NO_STEP = (ErrorCode.CLIENT_ERROR, "State change not allowed")
+    ABOVE_CAP = (ErrorCode.PAYER_LIMIT_ERROR, "The position would pass the net debit cap; raise the cap first")
+    ABOVE_COVER = (
+        ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY,
+        "The position would pass the liquidity cover; record funds in first",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """One account's step, as a caller asks for it."""
+
+    participant_id: int
+    account_id: int
+    state: State
+    reason: str
+    external_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An account in a settlement as it is now. `balance` is there where a step must keep within cap and cover."""
+
+    participant_id: int
+    state: State
+    net: int
+    balance: Balance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What comes of a wish: refused, or taken; and then whether the state changes or only its reason."""
+
+    wish: Wish
+    refusal: Refusal | None = None
+    is_step: bool = False
+
+
+def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
+    """An answer for each wish, in order. The step is judged against the settlement's state, not the account's own."""
+    participants = {standing.participant_id for standing in accounts.values()}
+    seen: set[int] = set()
+    answers = []
+    for wish in wishes:
+        answers.append(_decide_one(wish, now, accounts, participants, seen))
+        seen.add(wish.account_id)
+    return answers
+
+
+def _decide_one(
+    wish: Wish, now: State, accounts: Mapping[int, Standing], participants: set[int], seen: set[int]
+) -> Answer:
+    standing = accounts.get(wish.account_id)
+    if wish.participant_id not in participants:
+        return Answer(wish, Refusal.NO_PARTICIPANT)
+    if standing is None:
+        return Answer(wish, Refusal.NO_ACCOUNT)
+    if standing.participant_id != wish.participant_id:
+        return Answer(wish, Refusal.NOT_ITS_OWN)
+    if wish.account_id in seen:
+        return Answer(wish, Refusal.TWICE)
+    if wish.state == standing.state:
+        return Answer(wish)
+    if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
+        return Answer(wish, Refusal.NO_STEP)
+    if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
+        # A net recipient may have spent already what it will be paid: its position rises by that again.
+        after = standing.balance.position - standing.net
+        if standing.balance.cap is not None and after > standing.balance.cap:
+            return Answer(wish, Refusal.ABOVE_CAP)
+        if standing.balance.cover is not None and after > standing.balance.cover:
+            return Answer(wish, Refusal.ABOVE_COVER)
+    return Answer(wish, is_step=True)

@@ -1,0 +1,286 @@
+"""What is settled, under which rules and how far: columns and constraints, no behaviour.
+
+The windows themselves are the ledger's. Amounts are whole ten-thousandths of a currency unit.
+"""
+
+from decimal import Decimal
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from ledger.models import Account, SettlementWindow
+from settlement.states import NEXT, State, WindowState
+
+_NEXT_PAIRS = ", ".join(f"('{now}', '{then}')" for now, then in NEXT.items())
+_ABORT_PAIRS = ", ".join(
+    f"('{now}', 'ABORTED')" for now in ("PENDING_SETTLEMENT", "PS_TRANSFERS_RECORDED", "PS_TRANSFERS_RESERVED")
+)
+
+
+def _moves(pairs: str, kept: str, what: str) -> str:
+    """A trigger's body: the state moves along these pairs or stays, and these columns do not change."""
+    new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
+    return f"""
+        IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN ({pairs}) THEN
+            RAISE EXCEPTION '{what} can not go from % to %', OLD.state, NEW.state USING ERRCODE = 'check_violation';
+        ELSIF ({new}) IS DISTINCT FROM ({old}) THEN
+            RAISE EXCEPTION '{what} keeps its terms' USING ERRCODE = 'check_violation';
+        END IF;
+        RETURN NEW;
+    """
+
+
+class LedgerAccountType(models.Model):
+    """A kind of account that a settlement model may settle from or into."""
+
+    name = models.CharField(max_length=30, unique=True)
+    description = models.CharField(max_length=512)
+    is_active = models.BooleanField(default=True)
+    is_settleable = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SettlementModel(models.Model):
+    """How a currency's accounts of one type are settled; without a currency, how all those that no other names are."""
+
+    class Granularity(models.TextChoices):
+        GROSS = "GROSS"
+        NET = "NET"
+
+    class Interchange(models.TextChoices):
+        BILATERAL = "BILATERAL"
+        MULTILATERAL = "MULTILATERAL"
+
+    class Delay(models.TextChoices):
+        IMMEDIATE = "IMMEDIATE"
+        DEFERRED = "DEFERRED"
+
+    name = models.CharField(max_length=30, unique=True)
+    granularity = models.CharField(max_length=5, choices=Granularity)
+    interchange = models.CharField(max_length=12, choices=Interchange)
+    delay = models.CharField(max_length=9, choices=Delay)
+    currency = models.CharField(max_length=3, null=True)
+    require_liquidity_check = models.BooleanField()
+    auto_position_reset = models.BooleanField()
+    ledger_account_type = models.CharField(max_length=32)
+    settlement_account_type = models.CharField(max_length=32)
+    is_active = models.BooleanField(default=True)
+    # Of what is settled at once: no entry up to this one waits. Where to begin looking; closing a window looks at all.
+    settled_to = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(delay="IMMEDIATE", granularity="GROSS", interchange="BILATERAL")
+                | Q(delay="DEFERRED", granularity="GROSS", interchange="BILATERAL")
+                | Q(delay="DEFERRED", granularity="NET"),
+                name="a_settlement_model_is_one_of_the_four",
+            ),
+            models.CheckConstraint(
+                condition=~Q(delay="IMMEDIATE") | Q(currency__isnull=False, ledger_account_type="POSITION"),
+                name="what_is_settled_at_once_names_its_currency",
+            ),
+            models.UniqueConstraint(
+                fields=["currency", "ledger_account_type"],
+                condition=Q(is_active=True),
+                name="one_settlement_model_per_currency_and_account_type",
+            ),
+            models.UniqueConstraint(
+                fields=["ledger_account_type"],
+                condition=Q(is_active=True, currency__isnull=True),
+                name="one_default_settlement_model_per_account_type",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class WindowContent(models.Model):
+    """The part of a closed window that is settled as one: a currency, and a type of account."""
+
+    window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
+    currency = models.CharField(max_length=3)
+    ledger_account_type = models.CharField(max_length=32)
+    state = models.CharField(
+        max_length=20,
+        choices=[(state.value, state.value) for state in WindowState if state != WindowState.OPEN],
+        default=WindowState.CLOSED.value,
+    )
+    # Each of its commits was settled when it was made.
+    is_gross = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["window", "currency", "ledger_account_type"], name="one_content_per_window_currency_and_type"
+            ),
+            models.CheckConstraint(
+                condition=~Q(is_gross=True) | Q(state="SETTLED"), name="gross_is_settled_from_the_start"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_content_moves_only_along_its_states",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func=_moves(
+                    "('CLOSED', 'PENDING_SETTLEMENT'), ('ABORTED', 'PENDING_SETTLEMENT'),"
+                    " ('PENDING_SETTLEMENT', 'SETTLED'), ('PENDING_SETTLEMENT', 'ABORTED')",
+                    "window_id currency ledger_account_type is_gross",
+                    "the content of a window",
+                ),
+            ),
+            pgtrigger.Protect(name="a_content_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"window {self.window_id} {self.currency} {self.ledger_account_type}"
+
+
+class ContentTotal(models.Model):
+    """What a content's commits posted to one account; added up once, when the window closed."""
+
+    content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    debits = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0))
+    credits = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0))
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["content", "account"], name="one_total_per_content_and_account"),
+        ]
+        triggers = [pgtrigger.Protect(name="totals_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.content_id} {self.account_id}"
+
+
+class Settlement(models.Model):
+    """Windows' contents that are settled together under one model."""
+
+    model = models.ForeignKey(SettlementModel, on_delete=models.PROTECT, related_name="settlements")
+    state = models.CharField(
+        max_length=22, choices=[(state.value, state.value) for state in State], default=State.PENDING_SETTLEMENT.value
+    )
+    reason = models.CharField(max_length=512)
+    contents: "models.ManyToManyField[WindowContent, Inclusion]" = models.ManyToManyField(
+        WindowContent, through="Inclusion", related_name="settlements"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_settlement_moves_only_along_its_states",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func=_moves(
+                    f"{_NEXT_PAIRS}, ('PS_TRANSFERS_COMMITTED', 'SETTLING'), {_ABORT_PAIRS}",
+                    "model_id created_at",
+                    "a settlement",
+                ),
+            ),
+            pgtrigger.Protect(name="a_settlement_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"settlement {self.pk} {self.state}"
+
+
+class Inclusion(models.Model):
+    """A content in a settlement. A settlement that is aborted releases it; then another may have it."""
+
+    settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
+    content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="inclusions")
+    is_released = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["content"], condition=Q(is_released=False), name="a_content_is_settled_by_one_settlement"
+            ),
+        ]
+        triggers = [pgtrigger.Protect(name="an_inclusion_is_never_deleted", operation=pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.content_id} in {self.settlement_id}"
+
+
+class SettlementAccount(models.Model):
+    """An account in a settlement: what it owes (above 0) or is owed (below 0), and how far it has come."""
+
+    settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
+    net = models.DecimalField(max_digits=38, decimal_places=0)
+    # The entries that settle it carry this id, so that each is posted once.
+    transfer_id = models.CharField(max_length=36, unique=True)
+    state = models.CharField(
+        max_length=22,
+        choices=[(state.value, state.value) for state in State if state != State.SETTLING],
+        default=State.PENDING_SETTLEMENT.value,
+    )
+    reason = models.CharField(max_length=512)
+    external_reference = models.CharField(max_length=512, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["settlement", "account"], name="an_account_is_in_a_settlement_once"),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="an_account_moves_only_along_its_states",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func=_moves(
+                    f"{_NEXT_PAIRS}, {_ABORT_PAIRS}",
+                    "settlement_id account_id net transfer_id",
+                    "an account in a settlement",
+                ),
+            ),
+            pgtrigger.Protect(name="an_account_of_a_settlement_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account_id} in {self.settlement_id}: {self.state}"
+
+
+class SettlementEvent(models.Model):
+    """The history of a settlement (no account) and of its accounts; only ever added to."""
+
+    settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")
+    account = models.ForeignKey(SettlementAccount, on_delete=models.PROTECT, null=True, related_name="events")
+    state = models.CharField(max_length=22)
+    reason = models.CharField(max_length=512)
+    external_reference = models.CharField(max_length=512, blank=True)
+    actor = models.CharField(max_length=150)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_settlements_history_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.settlement_id} {self.state}"

@@ -1,0 +1,108 @@
+"""Reads of settlement, for its API, its commands and its pages."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
+
+from ledger.models import Entry, SettlementWindow
+from settlement.models import Inclusion, Settlement, SettlementAccount, SettlementModel, WindowContent
+
+
+def account_types_settled(currency: str) -> list[str]:
+    """The types of account that the models of a currency settle from and into."""
+    models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
+    return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
+
+
+def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
+    """What a model settles: its currency's, or, of the default model, that of all currencies without one."""
+    contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
+    if model.currency is not None:
+        return contents.filter(currency=model.currency)
+    named = SettlementModel.objects.filter(
+        is_active=True, currency__isnull=False, ledger_account_type=model.ledger_account_type
+    )
+    return contents.exclude(currency__in=named.values("currency"))
+
+
+def windows(
+    *,
+    participant_id: int | None = None,
+    state: str | None = None,
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    currency: str | None = None,
+) -> QuerySet[SettlementWindow]:
+    """Windows that fit each filter given; by participant and currency, those with a commit of it."""
+    found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
+    if state is not None:
+        found = found.filter(state=state)
+    if from_date is not None:
+        found = found.filter(created_at__gte=from_date)
+    if to_date is not None:
+        found = found.filter(created_at__lte=to_date)
+    touched: dict[str, Any] = {}
+    entries = Entry.objects.filter(window_id=OuterRef("pk"))
+    if participant_id is not None:
+        touched["totals__account__participant_id"] = participant_id
+        entries = entries.filter(
+            Q(debit_account__participant_id=participant_id) | Q(credit_account__participant_id=participant_id)
+        )
+    if currency is not None:
+        touched["currency"] = currency
+        entries = entries.filter(currency=currency)
+    if touched:
+        totalled = Q(pk__in=WindowContent.objects.filter(**touched).values("window_id"))
+        found = found.filter(totalled | Q(Exists(entries), totalled_at=None))
+    return found
+
+
+def settlements(
+    *,
+    participant_id: int | None = None,
+    account_id: int | None = None,
+    window_id: int | None = None,
+    state: str | None = None,
+    currency: str | None = None,
+    from_date: datetime | None = None,
+    to_date: datetime | None = None,
+    from_window_date: datetime | None = None,
+    to_window_date: datetime | None = None,
+) -> QuerySet[Settlement]:
+    """Settlements that fit each filter given, the oldest first."""
+    found = with_parts().order_by("id")
+    if state is not None:
+        found = found.filter(state=state)
+    if from_date is not None:
+        found = found.filter(created_at__gte=from_date)
+    if to_date is not None:
+        found = found.filter(created_at__lte=to_date)
+    accounts: dict[str, Any] = {
+        "account__participant_id": participant_id,
+        "account_id": account_id,
+        "account__currency": currency,
+    }
+    given = {name: value for name, value in accounts.items() if value is not None}
+    if given:
+        found = found.filter(pk__in=SettlementAccount.objects.filter(**given).values("settlement_id"))
+    inside: dict[str, Any] = {
+        "content__window_id": window_id,
+        "content__window__created_at__gte": from_window_date,
+        "content__window__created_at__lte": to_window_date,
+    }
+    given = {name: value for name, value in inside.items() if value is not None}
+    if given:
+        found = found.filter(pk__in=Inclusion.objects.filter(**given).values("settlement_id"))
+    return found
+
+
+def with_parts() -> QuerySet[Settlement]:
+    """Settlements with their windows, contents and accounts, in a fixed number of statements."""
+    return Settlement.objects.select_related("model").prefetch_related(
+        Prefetch("contents", WindowContent.objects.select_related("window").order_by("window_id", "id")),
+        Prefetch(
+            "accounts",
+            SettlementAccount.objects.select_related("account__participant").order_by("account__participant_id", "id"),
+        ),
+    )

@@ -1,0 +1,92 @@
+"""Closing settlement windows, and adding up what is in them."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from django.db import connection, transaction
+from django.db.models import Max
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from ledger.models import Entry, SettlementWindow
+from ledger.windows import WINDOW_LOCK
+from settlement import gross, store
+from settlement.models import ContentTotal, WindowContent
+from settlement.netting import obligations
+from settlement.states import WindowState, window_state
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A window that was closed, and the one that opened in the same transaction."""
+
+    closed: SettlementWindow
+    opened: SettlementWindow
+
+
+def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
+    """Closes the open window and opens the next; commits wait for it for milliseconds. Then adds the closed one up.
+
+    Raises FspiopError 3100 where the window named is not the open one, or nothing was committed in it.
+    """
+    done = _close(reason=reason, actor=actor, window_id=window_id)
+    return Closed(total_up(done.closed.pk), done.opened)
+
+
+@transaction.atomic(durable=True)
+def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
+    with connection.cursor() as cursor:
+        # Exclusive: no commit is under way, and those that come read the next window (ledger.windows).
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
+    window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
+    if window_id is not None and window.pk != window_id:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"Window {window_id} is not open; {window.pk} is")
+    if not Entry.objects.filter(window=window).exists():
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"Window {window.pk} is empty")
+    window.state = SettlementWindow.State.CLOSED
+    window.reason = reason
+    window.closed_at = window.changed_at = datetime.now(UTC)
+    window.last_entry_id = Entry.objects.aggregate(last=Max("id"))["last"]
+    window.save(update_fields=["state", "reason", "closed_at", "changed_at", "last_entry_id"])
+    opened = SettlementWindow.objects.create()
+    record(
+        "window_closed",
+        subject=f"window {window.pk}",
+        actor=actor,
+        after={"reason": reason, "opened": opened.pk},
+    )
+    return Closed(window, opened)
+
+
+@transaction.atomic(durable=True)
+def total_up(window_id: int) -> SettlementWindow:
+    """Adds up a closed window, once; whoever comes later finds it done. A closed window takes no more entries."""
+    window = SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id)
+    if window.state == SettlementWindow.State.OPEN or window.totalled_at is not None:
+        return window
+    store.allow_time_for_totals()
+    immediate = {(model.currency, model.ledger_account_type): model for model in gross.immediate_models()}
+    for model in immediate.values():
+        gross.settle_window(model, window_id)
+    states = []
+    for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
+        totals = [total for _, _, total in rows]
+        obligations(totals)  # asserts that they come to zero
+        is_gross = (currency, account_type) in immediate
+        content = WindowContent.objects.create(
+            window=window,
+            currency=currency,
+            ledger_account_type=account_type,
+            is_gross=is_gross,
+            state=WindowState.SETTLED if is_gross else WindowState.CLOSED,
+        )
+        ContentTotal.objects.bulk_create(
+            ContentTotal(content=content, account_id=total.account_id, debits=total.debits, credits=total.credits)
+            for total in totals
+        )
+        states.append(content.state)
+    window.state = window_state(states)
+    window.totalled_at = datetime.now(UTC)
+    window.save(update_fields=["state", "totalled_at"])
+    return window

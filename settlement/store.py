@@ -1,0 +1,78 @@
+"""Set-based SQL of settlement: adding up a closed window, and settling commits at once. Locks: `ledger.store`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hub.database import execute
+from settlement.netting import Total
+
+# A window is added up by whoever closed it, in one statement over all its entries, however many.
+_TOTALLING_MS = 60_000
+
+_WINDOW_TOTALS = """
+    SELECT a.currency, a.type, a.id, sum(legs.debits), sum(legs.credits)
+    FROM (SELECT debit_account_id AS account_id, amount AS debits, 0 AS credits FROM ledger_entry WHERE window_id = %s
+          UNION ALL
+          SELECT credit_account_id, 0, amount FROM ledger_entry WHERE window_id = %s) legs
+    JOIN ledger_account a ON a.id = legs.account_id
+    GROUP BY a.currency, a.type, a.id ORDER BY a.currency, a.type, a.id
+"""
+
+
+def allow_time_for_totals() -> None:
+    """Lets this transaction's statements take longer than a request's may."""
+    execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
+
+
+def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
+    """(currency, account type, total) for each account that a closed window's commits touched."""
+    return [
+        (row[0], row[1], Total(row[2], row[0], int(row[3]), int(row[4])))
+        for row in execute(_WINDOW_TOTALS, [window_id, window_id])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit that waits to be settled at once, with both sides' accounts."""
+
+    entry_id: int
+    transfer_id: str
+    amount: int
+    payer_position: int
+    payer_settlement: int
+    payee_position: int
+    payee_settlement: int
+
+
+_UNSETTLED = """
+    SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
+    FROM ledger_entry e
+    JOIN ledger_account d ON d.id = e.debit_account_id
+    JOIN ledger_account ds ON ds.participant_id = d.participant_id AND ds.currency = d.currency AND ds.type = %s
+    JOIN ledger_account c ON c.id = e.credit_account_id
+    JOIN ledger_account cs ON cs.participant_id = c.participant_id AND cs.currency = c.currency AND cs.type = %s
+    WHERE e.window_id = %s AND e.currency = %s AND e.id > %s AND d.type = 'POSITION' AND c.type = 'POSITION'
+      AND NOT EXISTS (SELECT FROM ledger_entry g WHERE g.transfer_id = e.transfer_id AND g.kind = 'GROSS_PAYER')
+    ORDER BY e.id LIMIT %s
+"""
+
+
+def unsettled(window_id: int, currency: str, *, into: str, after: int, limit: int) -> Sequence[Commit]:
+    """Commits of a window in a currency that are not settled yet, the oldest first."""
+    return [Commit(*row) for row in execute(_UNSETTLED, [into, into, window_id, currency, after, limit])]
+
+
+# An entry's id is drawn before its transaction commits: only what is older than any transaction is surely seen.
+_SURELY_SEEN = """
+    SELECT coalesce(max(id), 0) FROM ledger_entry
+    WHERE window_id = %s AND currency = %s AND created_at < clock_timestamp() - interval '5 minutes'
+"""
+
+
+def surely_seen(window_id: int, currency: str) -> int:
+    """The last entry before which no other can still appear."""
+    row = execute(_SURELY_SEEN, [window_id, currency]).fetchone()
+    assert row is not None
+    seen: int = row[0]
+    return seen

@@ -1,0 +1,21 @@
+"""The Settlement API v2, at /api/settlement/v2, and what the administration API has of settlement."""
+
+from django.urls import path
+
+from settlement.views import schemes, settlements, windows
+
+urlpatterns = [
+    path("settlementWindows", windows.WindowsView.as_view()),
+    path("settlementWindows/", windows.NoWindowView.as_view()),
+    path("settlementWindows/<str:window_id>", windows.WindowView.as_view()),
+    path("settlements", settlements.SettlementsView.as_view()),
+    path("settlements/<str:sid>", settlements.SettlementView.as_view()),
+    path("settlements/<str:sid>/participants/<str:pid>", settlements.ParticipantView.as_view()),
+    path("settlements/<str:sid>/participants/<str:pid>/accounts/<str:aid>", settlements.AccountView.as_view()),
+]
+
+administration_urlpatterns = [
+    path("settlementModels", schemes.ModelsView.as_view()),
+    path("settlementModels/<str:name>", schemes.ModelView.as_view()),
+    path("ledgerAccountTypes", schemes.AccountTypesView.as_view()),
+]

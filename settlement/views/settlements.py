@@ -1,0 +1,238 @@
+"""Settlements, as the Settlement API v2 shows and moves them."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Annotated, Any, Literal
+
+import msgspec
+from rest_framework.request import Request
+
+from fspiop import time
+from fspiop.errors import ErrorCode, FspiopError, error_body
+from hub.api.administration import AdministrationView, Response
+from hub.api.docs import administration_schema
+from ledger.models import SettlementWindow
+from ledger.views.administration import as_number
+from settlement import queries, services
+from settlement.decide import Answer, Wish
+from settlement.models import Settlement, SettlementAccount
+from settlement.states import State
+from settlement.views import reading
+
+TAG = "Settlements"
+_FILTERS = {
+    "currency": ("currency", reading.currency),
+    "participantId": ("participant_id", reading.number),
+    "settlementWindowId": ("window_id", reading.number),
+    "accountId": ("account_id", reading.number),
+    "state": ("state", reading.one_of(*State)),
+    "fromDateTime": ("from_date", reading.moment),
+    "toDateTime": ("to_date", reading.moment),
+    "fromSettlementWindowDateTime": ("from_window_date", reading.moment),
+    "toSettlementWindowDateTime": ("to_window_date", reading.moment),
+}
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Reason = Annotated[str, msgspec.Meta(max_length=512)]
+AccountState = Literal[
+    "PENDING_SETTLEMENT", "PS_TRANSFERS_RECORDED", "PS_TRANSFERS_RESERVED", "PS_TRANSFERS_COMMITTED", "SETTLED"
+]
+
+
+class WindowId(msgspec.Struct):
+    id: Number
+
+
+class NewSettlement(msgspec.Struct, rename="camel"):
+    settlement_model: Annotated[str, msgspec.Meta(min_length=1, max_length=30)]
+    reason: Reason
+    settlement_windows: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class AccountStep(msgspec.Struct, rename="camel"):
+    state: AccountState
+    reason: Reason
+    external_reference: Reason = ""
+
+
+class NumberedAccountStep(AccountStep, kw_only=True):
+    id: Number
+
+
+class ParticipantSteps(msgspec.Struct):
+    accounts: Annotated[list[NumberedAccountStep], msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class NumberedParticipantSteps(ParticipantSteps, kw_only=True):
+    id: Number
+
+
+class Change(msgspec.Struct, rename="camel"):
+    participants: Annotated[list[NumberedParticipantSteps], msgspec.Meta(min_length=1, max_length=1000)] | None = None
+    state: Literal["ABORTED"] | None = None
+    reason: Reason | None = None
+    external_reference: Reason = ""
+
+
+def _show_window(window: SettlementWindow) -> dict[str, Any]:
+    return {
+        "id": window.pk,
+        "state": window.state,
+        "reason": window.reason,
+        "createdDate": time.format_datetime(window.created_at),
+        "changedDate": time.format_datetime(window.changed_at),
+    }
+
+
+def _show_account(account: SettlementAccount) -> dict[str, Any]:
+    shown = {
+        "id": account.account_id,
+        "state": account.state,
+        "reason": account.reason,
+        "netSettlementAmount": {
+            "amount": as_number(int(account.net)),
+            "currency": account.account.currency,
+        },
+    }
+    return shown | ({"externalReference": account.external_reference} if account.external_reference else {})
+
+
+def _show_refusal(answer: Answer) -> dict[str, Any]:
+    assert answer.refusal is not None
+    code, text = answer.refusal.value
+    return {"id": answer.wish.account_id, **error_body(code.code, f"{code.text} - {text}")}
+
+
+def _show(settlement: Settlement, participants: list[dict[str, Any]]) -> dict[str, Any]:
+    windows = {content.window_id: content.window for content in settlement.contents.all()}
+    return {
+        "id": settlement.pk,
+        "state": settlement.state,
+        "reason": settlement.reason,
+        "settlementModel": settlement.model.name,
+        "createdDate": time.format_datetime(settlement.created_at),
+        "changedDate": time.format_datetime(settlement.changed_at),
+        "settlementWindows": [_show_window(window) for window in windows.values()],
+        "participants": participants,
+    }
+
+
+def _show_participants(accounts: Iterable[SettlementAccount]) -> list[dict[str, Any]]:
+    by_participant = groupby(accounts, key=lambda account: account.account.participant_id)
+    return [{"id": number, "accounts": [_show_account(account) for account in mine]} for number, mine in by_participant]
+
+
+def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[str, Any]]:
+    """As they were asked for, each account with its new state or the reason why not."""
+    accounts = {account.account_id: account for account in settlement.accounts.all()}
+    by_participant = groupby(answers, key=lambda answer: answer.wish.participant_id)
+    return [
+        {
+            "id": number,
+            "accounts": [
+                _show_refusal(answer) if answer.refusal else _show_account(accounts[answer.wish.account_id])
+                for answer in mine
+            ],
+        }
+        for number, mine in by_participant
+    ]
+
+
+def _found(number: int) -> Settlement:
+    settlement = queries.with_parts().filter(pk=number).first()
+    if settlement is None:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")
+    return settlement
+
+
+def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda account: True) -> dict[str, Any]:
+    settlement = _found(number)
+    accounts = [account for account in settlement.accounts.all() if keeps(account)]
+    if not accounts:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement has no such participant or account")
+    return _show(settlement, _show_participants(accounts))
+
+
+class SettlementsView(AdministrationView):
+    @administration_schema(TAG, summary="Settlements by at least one filter")
+    def get(self, request: Request) -> Response:
+        found = queries.settlements(**reading.filters(request.query_params, _FILTERS))
+        return Response([_show(settlement, _show_participants(settlement.accounts.all())) for settlement in found])
+
+    @administration_schema(TAG, summary="Settle closed windows under a model", request=NewSettlement)
+    def post(self, request: Request) -> Response:
+        body = self.read(NewSettlement)
+        made = services.create(
+            model_name=body.settlement_model,
+            window_ids=[window.id for window in body.settlement_windows],
+            reason=body.reason,
+            actor=self.actor,
+        )
+        return Response(_show_whole(made.pk))
+
+
+class _Moving(AdministrationView):
+    def move(self, number: int, wishes: list[Wish]) -> Response:
+        answers = services.move(number, wishes, actor=self.actor)
+        settlement = _found(number)
+        return Response(_show(settlement, _show_answers(settlement, answers)))
+
+
+def _wish(participant_id: int, account_id: int, step: AccountStep) -> Wish:
+    return Wish(participant_id, account_id, State(step.state), step.reason, step.external_reference)
+
+
+class SettlementView(_Moving):
+    @administration_schema(TAG, summary="One settlement")
+    def get(self, request: Request, sid: str) -> Response:
+        return Response(_show_whole(reading.number(sid, "id")))
+
+    @administration_schema(TAG, summary="Move accounts one step each, or abort the whole", request=Change)
+    def put(self, request: Request, sid: str) -> Response:
+        number, body = reading.number(sid, "id"), self.read(Change)
+        if body.state is not None and body.participants is None:
+            if not body.reason:
+                raise FspiopError(ErrorCode.MISSING_ELEMENT, "reason is required")
+            services.abort(number, reason=body.reason, actor=self.actor)
+            return Response(_show_whole(number))
+        if body.participants is None or body.state is not None:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "either participants, or state ABORTED and a reason")
+        return self.move(
+            number,
+            [
+                _wish(participant.id, step.id, step)
+                for participant in body.participants
+                for step in participant.accounts
+            ],
+        )
+
+
+class ParticipantView(_Moving):
+    @administration_schema(TAG, summary="One participant's part of a settlement")
+    def get(self, request: Request, sid: str, pid: str) -> Response:
+        participant = reading.number(pid, "pid")
+        return Response(
+            _show_whole(reading.number(sid, "sid"), lambda account: account.account.participant_id == participant)
+        )
+
+    @administration_schema(TAG, summary="Move one participant's accounts one step", request=ParticipantSteps)
+    def put(self, request: Request, sid: str, pid: str) -> Response:
+        participant, body = reading.number(pid, "pid"), self.read(ParticipantSteps)
+        return self.move(reading.number(sid, "sid"), [_wish(participant, step.id, step) for step in body.accounts])
+
+
+class AccountView(_Moving):
+    @administration_schema(TAG, summary="One account of a settlement")
+    def get(self, request: Request, sid: str, pid: str, aid: str) -> Response:
+        participant, number = reading.number(pid, "pid"), reading.number(aid, "aid")
+        return Response(
+            _show_whole(
+                reading.number(sid, "sid"),
+                lambda account: (account.account.participant_id, account.account_id) == (participant, number),
+            )
+        )
+
+    @administration_schema(TAG, summary="Move one account one step", request=AccountStep)
+    def put(self, request: Request, sid: str, pid: str, aid: str) -> Response:
+        body = self.read(AccountStep)
+        wish = _wish(reading.number(pid, "pid"), reading.number(aid, "aid"), body)
+        return self.move(reading.number(sid, "sid"), [wish])

@@ -1,0 +1,86 @@
+"""Settlement windows, as the Settlement API v2 shows them."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from rest_framework.request import Request
+
+from fspiop import time
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.administration import AdministrationView, Response
+from hub.api.docs import administration_schema
+from ledger.models import SettlementWindow
+from settlement import queries, services
+from settlement.states import WindowState
+from settlement.views import reading
+
+TAG = "Settlement windows"
+_FILTERS = {
+    "participantId": ("participant_id", reading.number),
+    "state": ("state", reading.one_of(*WindowState)),
+    "fromDateTime": ("from_date", reading.moment),
+    "toDateTime": ("to_date", reading.moment),
+    "currency": ("currency", reading.currency),
+}
+
+
+class WindowEnd(msgspec.Struct):
+    state: Literal["CLOSED"]
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+def show(window: SettlementWindow) -> dict[str, Any]:
+    """A window with its contents, which must be prefetched."""
+    return {
+        "settlementWindowId": window.pk,
+        "id": window.pk,
+        "state": window.state,
+        "reason": window.reason,
+        "createdDate": time.format_datetime(window.created_at),
+        "changedDate": time.format_datetime(window.changed_at),
+        "content": [
+            {
+                "id": content.pk,
+                "state": content.state,
+                "ledgerAccountType": content.ledger_account_type,
+                "currencyId": content.currency,
+                "createdDate": time.format_datetime(content.created_at),
+                "changedDate": time.format_datetime(content.changed_at),
+                **({"settlementId": last[-1].settlement_id} if (last := list(content.inclusions.all())) else {}),
+            }
+            for content in window.contents.all()
+        ],
+    }
+
+
+class WindowsView(AdministrationView):
+    @administration_schema(TAG, summary="Windows by participantId, state, fromDateTime, toDateTime, currency")
+    def get(self, request: Request) -> Response:
+        found = queries.windows(**reading.filters(request.query_params, _FILTERS))
+        return Response([show(window) for window in found])
+
+
+class NoWindowView(AdministrationView):
+    @administration_schema(TAG, summary="Refused: names no window")
+    def post(self, request: Request) -> Response:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "settlementWindowId: is required")
+
+
+class WindowView(AdministrationView):
+    @administration_schema(TAG, summary="One window")
+    def get(self, request: Request, window_id: str) -> Response:
+        return Response(_shown(reading.number(window_id, "id")))
+
+    @administration_schema(TAG, summary="Close the open window and open the next", request=WindowEnd)
+    def post(self, request: Request, window_id: str) -> Response:
+        number = reading.number(window_id, "id")
+        body = self.read(WindowEnd)
+        services.close_window(reason=body.reason, actor=self.actor, window_id=number)
+        return Response(_shown(number))
+
+
+def _shown(number: int) -> dict[str, Any]:
+    window = queries.windows().filter(pk=number).first()
+    if window is None:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"settlementWindowId: {number} not found")
+    return show(window)
