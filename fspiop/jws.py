@@ -45,7 +45,7 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
         raise ValueError(f"not a readable private key: {error}") from None
     if not isinstance(key, RSAPrivateKey):
         raise ValueError("not an RSA key")
-    _check_strength(key.public_key(), _MOST_SIGNING_KEY_BITS)
+    check_strength(key.public_key(), _MOST_SIGNING_KEY_BITS)
     return key
 
 
@@ -57,7 +57,7 @@ def load_public_key(pem: bytes) -> RSAPublicKey:
         raise ValueError(f"not a readable public key: {error}") from None
     if not isinstance(key, RSAPublicKey):
         raise ValueError("not an RSA key")
-    _check_strength(key, _MOST_KEY_BITS)
+    check_strength(key)
     return key
 
 
@@ -236,7 +236,8 @@ def _octets(text: str, what: str) -> bytes:
         raise _refused(f"{what} is {error}") from None
 
 
-def _check_strength(key: RSAPublicKey, most_bits: int) -> None:
+def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
+    """ValueError where the key is weak, or so strange that checking with it costs too much."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise ValueError(f"an RSA key must have {_FEWEST_KEY_BITS} to {most_bits} bits, not {key.key_size}")
     exponent = key.public_numbers().e

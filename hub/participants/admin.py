@@ -19,10 +19,13 @@ class ParticipantAdmin(admin.ModelAdmin):
 
 
 @admin.register(Credential)
-class CredentialAdmin(admin.ModelAdmin):
-    list_display = ["participant", "kind", "valid_from", "valid_until", "revoked_at"]
+class CredentialAdmin(ReadOnlyAdmin):
+    """To look at only: what is registered is checked by `hub.participants.credentials`."""
+
+    list_display = ["participant", "kind", "label", "valid_from", "valid_until", "revoked_at"]
     list_filter = ["kind"]
-    search_fields = ["participant__name"]
+    search_fields = ["participant__name", "label"]
+    exclude = ["sha256"]
 
 
 @admin.register(CurrencyPair)

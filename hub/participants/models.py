@@ -1,5 +1,6 @@
-"""Who takes part in the scheme, and where each is called back."""
+"""Who takes part in the scheme, where each is called back, and how each proves itself."""
 
+import pgtrigger
 from django.db import models
 from django.db.models.functions import Lower
 
@@ -11,6 +12,8 @@ class Participant(models.Model):
     is_active = models.BooleanField(default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
+    # Its signatures may be over its JSON written anew, as the reference's Node libraries make them.
+    jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -45,29 +48,52 @@ class Endpoint(models.Model):
 
 
 class Credential(models.Model):
-    """What a participant proves itself with: the SHA-256 of a token or of a client certificate, for a time."""
+    """What a participant proves itself with, for a time; several of a kind overlap while they are changed.
+
+    `sha256` is what it is known by: of a certificate's DER, of a signing key's SubjectPublicKeyInfo, of a client's
+    secret. It is never given twice, not even after it was revoked. `label` is a certificate's subject or a client's
+    key; `pem` is what is public of a certificate or a signing key. A secret itself is nowhere.
+    """
 
     class Kind(models.TextChoices):
-        TOKEN = "token"  # noqa: S105 (the kind, not a secret)
         CERTIFICATE = "certificate"
+        CLIENT = "client"
+        SIGNING_KEY = "signingKey"
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="credentials")
     kind = models.CharField(max_length=16, choices=Kind)
-    sha256 = models.CharField(max_length=64, unique=True)
+    sha256 = models.CharField(max_length=64)
+    label = models.CharField(max_length=255, default="")
+    pem = models.TextField(default="")
     valid_from = models.DateTimeField()
     valid_until = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_revoked_credential_stays_revoked",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Q(old__revoked_at__isnull=False),
+            )
+        ]
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(valid_until__gt=models.F("valid_from")), name="a_credential_is_valid_for_some_time"
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(kind__in=["certificate", "client", "signingKey"]),
+                name="a_credential_is_a_certificate_a_client_or_a_key",
+            ),
+            models.UniqueConstraint(fields=["sha256"], name="a_credential_is_given_once"),
+            models.UniqueConstraint(
+                fields=["label"], condition=models.Q(kind="client"), name="a_client_key_belongs_to_one_client"
+            ),
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.participant}"
+        return f"{self.kind} {self.pk} of {self.participant}"
 
 
 class CurrencyPair(models.Model):

@@ -1,16 +1,13 @@
 """Changes to participants."""
 
-from datetime import datetime, timedelta
-
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.participants import endpoints
-from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
+from hub.participants.models import CurrencyPair, Endpoint, Participant
 
 _NAMES_NOT_GIVEN = frozenset({"switch"})
 
@@ -75,23 +72,6 @@ def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, ac
         after={"type": endpoint_type, "value": value},
     )
     return endpoint
-
-
-@transaction.atomic
-def add_credential(
-    participant: Participant, *, kind: str, sha256: str, valid_until: datetime | None = None, actor: str
-) -> Credential:
-    """Registers a token's or certificate's SHA-256 (lower-case hex); several may be valid at once, for rotation."""
-    now = timezone.now()
-    credential = Credential.objects.create(
-        participant=participant,
-        kind=kind,
-        sha256=sha256,
-        valid_from=now,
-        valid_until=valid_until or now + timedelta(days=730),
-    )
-    record("credential_added", subject=participant.name, actor=actor, after={"kind": kind, "sha256": sha256})
-    return credential
 
 
 @transaction.atomic

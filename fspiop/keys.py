@@ -1,0 +1,135 @@
+"""Reads the keys and certificates that a participant registers: PEM, X.509 or JWK. What is weak is refused here."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from fspiop import base64url, jws
+
+_FEWEST_CURVE_BITS = 256
+_LONGEST_TEXT = 16_384
+_CERTIFICATE = "-----BEGIN CERTIFICATE-----"
+_PRIVATE = "this is a private key; keep it, make a new one, and register its public part"
+
+
+class _Jwk(msgspec.Struct):
+    """What of a JWK (RFC 7517) counts here."""
+
+    kty: Literal["RSA"]
+    n: str
+    e: str
+    d: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublicPart:
+    """What the registry keeps. The times are a certificate's own; a bare key has none."""
+
+    sha256: str
+    pem: str
+    label: str
+    valid_from: datetime | None
+    valid_until: datetime | None
+
+
+def read_signing_key(text: str) -> PublicPart:
+    """The RSA key that a participant signs with; ValueError says what is wrong with it."""
+    _refuse_private(text)
+    stripped = text.strip()
+    if stripped.startswith("{"):
+        return _signing_key(_from_jwk(stripped), "JWK")
+    if _CERTIFICATE in text:
+        certificate = _one_certificate(text)
+        key = certificate.public_key()
+        if not isinstance(key, RSAPublicKey):
+            raise ValueError("not an RSA key")
+        found = _signing_key(key, certificate.subject.rfc4514_string())
+        return PublicPart(
+            found.sha256, found.pem, found.label, certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        )
+    try:
+        return _signing_key(jws.load_public_key(text.encode()), "PEM")
+    except ValueError as error:
+        raise ValueError(f"not a public key in PEM, X.509 or JWK that can be used: {error}"[:200]) from None
+
+
+def read_certificate(text: str) -> PublicPart:
+    """A TLS client certificate; ValueError says what is wrong with it."""
+    _refuse_private(text)
+    certificate = _one_certificate(text)
+    _check_strength(certificate)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except x509.ExtensionNotFound:
+        constraints = None
+    if constraints is not None and constraints.ca:
+        raise ValueError("an authority's certificate proves nobody; register the client's own")
+    return PublicPart(
+        certificate.fingerprint(hashes.SHA256()).hex(),
+        certificate.public_bytes(Encoding.PEM).decode(),
+        certificate.subject.rfc4514_string()[:255],
+        certificate.not_valid_before_utc,
+        certificate.not_valid_after_utc,
+    )
+
+
+def public_pem(key: RSAPublicKey) -> str:
+    """A key as it is handed to others."""
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _signing_key(key: RSAPublicKey, label: str) -> PublicPart:
+    jws.check_strength(key)
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return PublicPart(hashlib.sha256(der).hexdigest(), public_pem(key), label[:255], None, None)
+
+
+def _refuse_private(text: str) -> None:
+    if len(text) > _LONGEST_TEXT:
+        raise ValueError("too long")
+    if "PRIVATE KEY" in text:
+        raise ValueError(_PRIVATE)
+
+
+def _from_jwk(text: str) -> RSAPublicKey:
+    try:
+        jwk = msgspec.json.decode(text, type=_Jwk)
+    except (msgspec.MsgspecError, RecursionError):
+        raise ValueError("not a JWK of an RSA key") from None
+    if jwk.d is not None:
+        raise ValueError(_PRIVATE)
+    n, e = (int.from_bytes(base64url.decode(number), "big") for number in (jwk.n, jwk.e))
+    return RSAPublicNumbers(e, n).public_key()
+
+
+def _one_certificate(text: str) -> x509.Certificate:
+    if text.count(_CERTIFICATE) != 1:
+        raise ValueError("give one X.509 certificate in PEM, without its chain")
+    try:
+        return x509.load_pem_x509_certificate(text.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("the certificate can not be read") from None
+
+
+def _check_strength(certificate: x509.Certificate) -> None:
+    key = certificate.public_key()
+    if isinstance(key, RSAPublicKey):
+        jws.check_strength(key)
+    elif isinstance(key, EllipticCurvePublicKey):
+        if key.curve.key_size < _FEWEST_CURVE_BITS:
+            raise ValueError(f"an elliptic curve must have at least {_FEWEST_CURVE_BITS} bits")
+    elif not isinstance(key, Ed25519PublicKey):
+        raise ValueError("the certificate's key must be RSA, ECDSA or Ed25519")
+    digest = certificate.signature_hash_algorithm
+    if digest is not None and digest.digest_size < hashes.SHA256.digest_size:
+        raise ValueError(f"the certificate is signed with {digest.name}, which is broken")

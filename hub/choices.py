@@ -1,0 +1,21 @@
+"""Settings that are one of a few words: a misspelt one must not mean "nothing is required"."""
+
+from collections.abc import Collection, Sequence
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def one(word: str, *, of: Collection[str]) -> str:
+    """The word itself, if it is one of these."""
+    if word not in of:
+        raise ImproperlyConfigured(f"{word!r} is not one of {', '.join(sorted(of))}")
+    return word
+
+
+def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
+    """These words, each of which must be known; "none" alone is none."""
+    if list(words) == ["none"]:
+        return frozenset()
+    if not words:
+        raise ImproperlyConfigured(f"give at least one of {', '.join(sorted(of))}, or none")
+    return frozenset(one(word.strip(), of=of) for word in words)

@@ -1,0 +1,169 @@
+"""Registering and revoking what participants prove themselves with. Each change is in the audit trail."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from fspiop import keys
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.keys import PublicPart
+from hub.audit import record
+from hub.participants import registry
+from hub.participants.models import Credential, Participant
+
+MOST_CLIENTS = 2  # valid at once: the old and the new, while they are changed
+_VALID_FOR = timedelta(days=730)
+
+
+@dataclass(frozen=True, slots=True)
+class NewClient:
+    """A client with its secret, which exists only here: the database has its hash."""
+
+    credential: Credential
+    secret: str
+
+
+def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
+    """Registers a TLS client certificate, valid as long as it says itself."""
+    return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
+
+
+def add_signing_key(
+    participant: Participant,
+    *,
+    key: str,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+    actor: str,
+) -> Credential:
+    """Registers the public key of the participant's signatures, in PEM, X.509 or JWK."""
+    part = _read(keys.read_signing_key, key)
+    return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
+
+
+@transaction.atomic
+def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
+    """A new client key and secret; at most two are valid at once, so that one can replace the other."""
+    Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    now = timezone.now()
+    _check_times(now, valid_until)
+    live = Credential.objects.filter(
+        participant=participant, kind=Credential.Kind.CLIENT, revoked_at__isnull=True, valid_until__gt=now
+    )
+    if live.count() >= MOST_CLIENTS:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant} has {MOST_CLIENTS} valid clients; revoke one first")
+    secret = secrets.token_urlsafe(32)
+    credential = Credential(
+        participant=participant,
+        kind=Credential.Kind.CLIENT,
+        sha256=hash_of(secret),
+        label=f"{participant.name}.{secrets.token_hex(8)}",
+        valid_from=now,
+        valid_until=valid_until or now + _VALID_FOR,
+    )
+    return NewClient(_save(credential, actor), secret)
+
+
+@transaction.atomic
+def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
+    """Ends a credential for ever, in every process within seconds. To revoke a revoked one changes nothing."""
+    credential = (
+        Credential.objects.select_for_update(no_key=True).filter(participant=participant, pk=credential_id).first()
+    )
+    if credential is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "this participant has no such credential", http_status=404)
+    if credential.revoked_at is None:
+        credential.revoked_at = timezone.now()
+        credential.save(update_fields=["revoked_at"])
+        record("credential_revoked", subject=participant.name, actor=actor, before=_told(credential))
+        _changed()
+    return credential
+
+
+@transaction.atomic
+def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) -> None:
+    """Whether signatures of this participant may also be over its JSON written anew."""
+    before = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk).jws_compat
+    Participant.objects.filter(pk=participant.pk).update(jws_compat=jws_compat)
+    record(
+        "jws_compat_set",
+        subject=participant.name,
+        actor=actor,
+        before={"jwsCompat": before},
+        after={"jwsCompat": jws_compat},
+    )
+    _changed()
+
+
+def hash_of(secret: str) -> str:
+    """What is stored of a secret. It has 256 random bits: there is nothing to guess that a slow hash would protect."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _read(reader: Callable[[str], PublicPart], text: str) -> PublicPart:
+    try:
+        return reader(text)
+    except ValueError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
+
+
+def _add_public(
+    participant: Participant,
+    kind: Credential.Kind,
+    part: PublicPart,
+    valid_from: datetime | None,
+    valid_until: datetime | None,
+    actor: str,
+) -> Credential:
+    now = timezone.now()
+    begins = max(valid_from or now, part.valid_from or now)
+    ends = min(moment for moment in (valid_until, part.valid_until, begins + _VALID_FOR) if moment is not None)
+    _check_times(begins, ends)
+    credential = Credential(
+        participant=participant,
+        kind=kind,
+        sha256=part.sha256,
+        label=part.label,
+        pem=part.pem,
+        valid_from=begins,
+        valid_until=ends,
+    )
+    return _save(credential, actor)
+
+
+def _check_times(begins: datetime, ends: datetime | None) -> None:
+    if ends is not None and ends <= max(begins, timezone.now()):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "it has expired, or would before it begins")
+
+
+def _save(credential: Credential, actor: str) -> Credential:
+    try:
+        with transaction.atomic():
+            credential.save(force_insert=True)
+            record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
+    except IntegrityError:
+        # The database holds it: what one participant proves itself with is nobody else's, and never comes back.
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "it is registered already, here or elsewhere, or was once") from None
+    _changed()
+    return credential
+
+
+def _told(credential: Credential) -> dict[str, str | int]:
+    return {
+        "id": credential.pk,
+        "kind": credential.kind,
+        "label": credential.label,
+        # The hash of a secret is no secret that can be used, and still has no place in a trail that many read.
+        "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
+        "validUntil": credential.valid_until.isoformat(),
+    }
+
+
+def _changed() -> None:
+    registry.forget()
+    transaction.on_commit(registry.forget)

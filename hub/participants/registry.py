@@ -1,0 +1,122 @@
+"""What participants prove themselves with, as this process knows it: read anew every two seconds, asked at no cost.
+
+A request is checked against a snapshot, so the transfer path makes no query for it; what is revoked stops working in
+every process within `CREDENTIALS_REFRESH_S`.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from django.conf import settings
+from django.db import DatabaseError, OperationalError
+from django.db.models.functions import Now
+
+from fspiop import jws
+from hub.participants.models import Credential, Participant
+
+_TOO_OLD = 5  # times the refresh: from then on everybody waits for a new snapshot
+_TRY_AGAIN_S = 1.0  # after the database did not answer
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One credential that has not been revoked."""
+
+    participant_id: int
+    sha256: str
+    valid_from: float
+    valid_until: float
+
+    def is_valid(self) -> bool:
+        return self.valid_from <= time.time() < self.valid_until
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """Every credential, by what a request brings."""
+
+    taken_at: float
+    certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
+    clients: dict[str, Known] = field(default_factory=dict)  # by their client key
+    keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
+    compat: frozenset[int] = frozenset()  # participants whose signatures may be over their JSON written anew
+
+    def by_certificate(self, sha256: str) -> Known | None:
+        known = self.certificates.get(sha256)
+        return known if known is not None and known.is_valid() else None
+
+    def by_client(self, client_key: str) -> Known | None:
+        known = self.clients.get(client_key)
+        return known if known is not None and known.is_valid() else None
+
+    def keys_of(self, participant_id: int) -> list[RSAPublicKey]:
+        """The keys with which this participant may sign now."""
+        return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
+
+
+_lock = threading.Lock()
+_snapshot: Snapshot | None = None
+_parsed: dict[str, RSAPublicKey] = {}  # by SHA-256: reading a PEM costs more than asking for it
+_down_until = 0.0
+
+
+def current() -> Snapshot:
+    """The snapshot, at most a few seconds old; DatabaseError where the database has not answered for longer."""
+    global _snapshot, _down_until
+    found, now = _snapshot, time.monotonic()
+    refresh: float = settings.CREDENTIALS_REFRESH_S
+    if found is not None and now - found.taken_at < refresh:
+        return found
+    may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
+    # One request fetches it; the others go on with the old one as long as it is not too old.
+    if not _lock.acquire(blocking=not may_be_used):
+        assert found is not None
+        return found
+    try:
+        if _snapshot is not None and _snapshot is not found:
+            return _snapshot  # somebody else was quicker
+        if time.monotonic() >= _down_until:
+            try:
+                _snapshot = _load()
+                return _snapshot
+            except DatabaseError:
+                _down_until = time.monotonic() + _TRY_AGAIN_S
+                if not may_be_used:
+                    raise
+        if may_be_used and found is not None:
+            return found
+        raise OperationalError("the credentials can not be read")
+    finally:
+        _lock.release()
+
+
+def forget() -> None:
+    """Lets the next request read the credentials anew."""
+    global _snapshot, _down_until
+    _snapshot, _down_until = None, 0.0
+
+
+def _load() -> Snapshot:
+    snapshot = Snapshot(time.monotonic())
+    rows = Credential.objects.filter(revoked_at__isnull=True, valid_until__gt=Now()).order_by("-valid_from", "-id")
+    for participant_id, kind, sha256, label, pem, valid_from, valid_until in rows.values_list(
+        "participant_id", "kind", "sha256", "label", "pem", "valid_from", "valid_until"
+    ):
+        known = Known(participant_id, sha256, valid_from.timestamp(), valid_until.timestamp())
+        if kind == Credential.Kind.CERTIFICATE:
+            snapshot.certificates[sha256] = known
+        elif kind == Credential.Kind.CLIENT:
+            snapshot.clients[label] = known
+        else:
+            snapshot.keys[participant_id].append((known, _key(sha256, pem)))
+    snapshot.compat = frozenset(Participant.objects.filter(jws_compat=True).values_list("id", flat=True))
+    return snapshot
+
+
+def _key(sha256: str, pem: str) -> RSAPublicKey:
+    if sha256 not in _parsed:
+        _parsed[sha256] = jws.load_public_key(pem.encode())
+    return _parsed[sha256]
