@@ -3,6 +3,7 @@
 from django.urls import path
 
 from directory.views import participants, parties, providers
+from hub.api.oauth import TokenView
 from ledger.views import transfers
 from quotes import bulk as bulk_quotes
 from quotes import fx as fx_quotes
@@ -12,6 +13,7 @@ _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
 
 urlpatterns = [
+    path("token", TokenView.as_view()),
     path("participants", participants.ParticipantsView.as_view()),
     path("participants/<str:request_id>", participants.ParticipantsAnswerView.as_view()),
     path("participants/<str:request_id>/error", participants.ParticipantsErrorView.as_view()),

@@ -18,9 +18,13 @@ def faults() -> list[str]:
         found.append("DEBUG is on: unset it.")
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
         found.append("ALLOWED_HOSTS is empty or open: list the host names that this hub serves.")
-    if settings.PARTICIPANT_AUTH == "none":
-        found.append("PARTICIPANT_AUTH is none: set it to token or certificate.")
-    if settings.PARTICIPANT_AUTH == "certificate" and len(settings.PROXY_SECRET) < 32:
+    if not settings.PARTICIPANT_AUTH:
+        found.append("PARTICIPANT_AUTH is none: set it to certificate, token or both (certificate,token).")
+    if settings.SIGNATURES != "required":
+        found.append("SIGNATURES is not required: a DFSP must sign what it sends.")
+    if not 60 <= settings.TOKEN_LIFETIME_S <= 3600:
+        found.append("TOKEN_LIFETIME_S must be between 60 and 3600: a stolen token must end soon.")
+    if "certificate" in settings.PARTICIPANT_AUTH and len(settings.PROXY_SECRET) < 32:
         found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
     if settings.ADMINISTRATION_AUTH == "none":
         found.append("ADMINISTRATION_AUTH is none: set it to staff.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 
 from hub import logs
+from hub.choices import one, one_or_more
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -19,8 +20,17 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# How a DFSP proves who it is: "none" trusts FSPIOP-Source (demo, development), "token" or "certificate".
-PARTICIPANT_AUTH = env.str("PARTICIPANT_AUTH", default="none")
+# What a DFSP must prove itself with: "certificate", "token" or both; "none" trusts FSPIOP-Source (demo, development).
+PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})
+# FSPIOP-Signature of what a DFSP sends: "required", "checked" (where there is one), or "ignored".
+SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
+# The reference's libraries leave PUT /parties unsigned unless they are told otherwise.
+ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
+# Access tokens: who issues them, for whom, and for how long. Credentials are read anew after CREDENTIALS_REFRESH_S.
+TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
+TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")
+TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
+CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
 # Who may use the administration API: "none" (demo, development) or "staff" (Django staff users).
 ADMINISTRATION_AUTH = env.str("ADMINISTRATION_AUTH", default="none")
 # The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.

@@ -12,6 +12,7 @@ urlpatterns = [
     path("health", health.health),
     path("metrics", health.show_metrics),
     path("api/ledger/v1/health", health.health),
+    path("api/ledger/v1/", include("hub.api.urls")),
     path("api/ledger/v1/", include("ledger.urls")),
     path("api/directory/v1/health", health.health),
     path("api/directory/v1/", include("directory.urls")),

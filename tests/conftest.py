@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
-from hub.participants import queries
+from hub.participants import queries, registry
 from tests.world import World
 
 
@@ -14,6 +14,7 @@ from tests.world import World
 def _forget_participants() -> None:
     """Databases come and go between tests; what a process remembers of one must not reach the next."""
     queries.forget()
+    registry.forget()
 
 
 @pytest.fixture

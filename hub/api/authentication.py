@@ -1,81 +1,108 @@
-"""Who is calling: what the caller proves must be the participant that FSPIOP-Source names.
+"""Who is calling: whatever the caller proves must be the participant that FSPIOP-Source names.
 
-`PARTICIPANT_AUTH` says how: "token" (Authorization: Bearer), "certificate" (as the TLS proxy hands it over), or, in
-the demo only, "none". Tokens and certificates are looked up by SHA-256 in the participant's credentials.
+`PARTICIPANT_AUTH` says what must be proven: a client certificate, as the TLS proxy hands it over, an access token, or
+both; in the demo nothing. Proofs are looked up in the registry's snapshot, never in the database. The caller is not
+told which of them failed, the log is.
 """
 
 import hashlib
 import hmac
-from datetime import UTC, datetime
+import time
+from functools import lru_cache
+from typing import NoReturn
 from urllib.parse import unquote
 
+import structlog
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.conf import settings
 from django.http import HttpRequest
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.participants import queries
-from hub.participants.models import Credential
+from hub.api import tokens
+from hub.participants import queries, registry
+
+log = structlog.get_logger("security")
+
+TOKEN = "token"  # noqa: S105 (what PARTICIPANT_AUTH calls it)
+CERTIFICATE = "certificate"
 
 
 def participant_of(request: HttpRequest, source: str) -> int:
     """The id of the participant that calls; refuses one that is not who FSPIOP-Source says."""
     if source == settings.HUB_NAME:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
+    if settings.PARTICIPANT_AUTH:
+        return _proven(request, source)
     participant_id = queries.id_of(source)
-    if settings.PARTICIPANT_AUTH != "none":
-        proven_id = _proven(request)
-        if participant_id is None or proven_id != participant_id:
-            raise FspiopError(
-                ErrorCode.CLIENT_ERROR, "FSPIOP-Source is not who the credentials belong to", http_status=403
-            )
     if participant_id is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "fspiop-source: no such participant")
     return participant_id
 
 
-def _proven(request: HttpRequest) -> int:
-    if settings.PARTICIPANT_AUTH == "token":
-        return _by_sha256(Credential.Kind.TOKEN, _sha256_of_token(request))
-    return _by_sha256(Credential.Kind.CERTIFICATE, _sha256_of_certificate(request))
+def _proven(request: HttpRequest, source: str) -> int:
+    proven: list[int] = []
+    certificate = presented_certificate(request)
+    if CERTIFICATE in settings.PARTICIPANT_AUTH:
+        known = registry.current().by_certificate(certificate) if certificate is not None else None
+        if known is None:
+            _refuse(401, source, "no certificate that is registered and valid")
+        proven.append(known.participant_id)
+    if TOKEN in settings.PARTICIPANT_AUTH:
+        proven.append(_client_of(request, source, certificate))
+    # Every binding must agree: a stolen certificate, token or name alone is worth nothing.
+    if {queries.name_of(participant_id) for participant_id in proven} != {source}:
+        _refuse(403, source, "FSPIOP-Source is not who the credentials belong to")
+    return proven[0]
 
 
-def _by_sha256(kind: Credential.Kind, sha256: str) -> int:
-    now = datetime.now(UTC)
-    found = (
-        Credential.objects.filter(
-            kind=kind, sha256=sha256, valid_from__lte=now, valid_until__gt=now, revoked_at__isnull=True
-        )
-        .values_list("participant_id", flat=True)
-        .first()
-    )
-    if found is None:
-        raise _not_authenticated(f"the {kind.value} is unknown, expired or revoked")
-    return found
-
-
-def _sha256_of_token(request: HttpRequest) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise _not_authenticated("Authorization: Bearer is missing")
-    return hashlib.sha256(token.strip().encode()).hexdigest()
-
-
-def _sha256_of_certificate(request: HttpRequest) -> str:
-    # Only the TLS proxy may speak for a certificate; it proves itself by a shared secret.
-    proof = request.headers.get("X-Proxy-Secret", "")
-    if settings.PROXY_SECRET and not hmac.compare_digest(proof.encode(), settings.PROXY_SECRET.encode()):
-        raise _not_authenticated("the request did not come through the TLS proxy")
-    if request.headers.get("X-SSL-Client-Verify", "") != "SUCCESS":
-        raise _not_authenticated("no verified client certificate")
-    pem = unquote(request.headers.get(settings.CERTIFICATE_HEADER, ""))
+def _client_of(request: HttpRequest, source: str, certificate: str | None) -> int:
+    scheme, _, text = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        _refuse(401, source, "no bearer token")
     try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
+        token = tokens.read(text.strip())
+    except tokens.BadToken:
+        _refuse(401, source, "not a token of this hub's")
+    if token.expires_at <= time.time():
+        _refuse(401, source, "the token has expired")
+    known = registry.current().by_client(token.client_key)
+    if known is None:
+        _refuse(401, source, "the token's client has been revoked or has expired")
+    if CERTIFICATE in settings.PARTICIPANT_AUTH and token.certificate_sha256 is None:
+        _refuse(401, source, "the token is not bound to a certificate")
+    if token.certificate_sha256 not in (None, certificate):
+        _refuse(401, source, "the token is bound to another certificate")
+    return known.participant_id
+
+
+def presented_certificate(request: HttpRequest) -> str | None:
+    """The SHA-256 of the client certificate that the TLS proxy has verified, or None where it speaks for none.
+
+    Only the proxy may speak for a certificate, and proves itself by a shared secret: without one, production believes
+    nobody. The certificate is known by its octets; names in it are never compared.
+    """
+    if settings.PROXY_SECRET:
+        proof = request.META.get("HTTP_X_PROXY_SECRET", "")
+        if not hmac.compare_digest(proof.encode(), settings.PROXY_SECRET.encode()):
+            return None
+    elif settings.PRODUCTION:
+        return None
+    if request.META.get("HTTP_X_SSL_CLIENT_VERIFY") != "SUCCESS":
+        return None
+    return _sha256_of(request.headers.get(settings.CERTIFICATE_HEADER, ""))
+
+
+@lru_cache(maxsize=4096)
+def _sha256_of(escaped_pem: str) -> str | None:
+    try:
+        certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:
-        raise _not_authenticated("the client certificate can not be read") from None
-    return certificate.fingerprint(hashes.SHA256()).hex()
+        return None
+    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def _not_authenticated(detail: str) -> FspiopError:
-    return FspiopError(ErrorCode.CLIENT_ERROR, detail, http_status=401)
+def _refuse(status: int, source: str, why: str) -> NoReturn:
+    log.warning("caller_refused", source=source, why=why)
+    detail = "not authenticated" if status == 401 else "FSPIOP-Source is not who the credentials belong to"
+    raise FspiopError(ErrorCode.CLIENT_ERROR, detail, http_status=status)

@@ -23,6 +23,7 @@ RESOURCES = frozenset(
         "fxQuotes",
         "fxTransfers",
         "services",
+        "token",
     }
 )
 

@@ -1,4 +1,5 @@
-"""The doorway of every FSPIOP resource: size, authentication, headers, versions, in the order of the law."""
+"""The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, the signature over the
+octets as they came. Only then is the body read."""
 
 from typing import Any, ClassVar, TypeVar
 
@@ -13,7 +14,7 @@ from rest_framework.views import APIView
 from fspiop import bodies
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub.api import authentication, errors
+from hub.api import authentication, errors, signatures
 
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class FspiopView(APIView):
 
         self.fspiop = read_headers(method, self.resource, header, has_body=method in ("POST", "PUT", "PATCH"))
         self.caller = authentication.participant_of(http, self.fspiop.source)
+        signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header
 
     def get_exception_handler(self) -> Any:

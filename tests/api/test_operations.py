@@ -119,20 +119,3 @@ def test_the_apis_document_names_every_resource(world: World) -> None:
 def test_the_administration_api_is_for_staff(world: World) -> None:
     assert admin("GET", "/participants").status_code in (401, 403)
     assert error_of(admin("POST", "/participants", {"name": "x1", "currency": "TZS"}))[0] in (401, 403)
-
-
-@override_settings(PARTICIPANT_AUTH="token")
-def test_a_dfsp_proves_that_it_is_who_fspiop_source_says(world: World) -> None:
-    import hashlib
-
-    from hub.participants import services
-    from hub.participants.models import Participant
-    from tests.api.caller import dfsp
-
-    green = Participant.objects.get(name="green")
-    services.add_credential(green, kind="token", sha256=hashlib.sha256(b"secret").hexdigest(), actor="test")
-    path = "/parties/MSISDN/1"
-    assert error_of(dfsp("GET", path))[0] == 401
-    assert error_of(dfsp("GET", path, headers={"authorization": "Bearer wrong"}))[0] == 401
-    assert dfsp("GET", path, headers={"authorization": "Bearer secret"}).status_code == 202
-    assert error_of(dfsp("GET", path, source="blue", headers={"authorization": "Bearer secret"}))[0] == 403

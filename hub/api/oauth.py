@@ -1,0 +1,123 @@
+"""POST /token: OAuth2 client credentials (RFC 6749, section 4.4), answered and refused in OAuth's own form.
+
+Where the caller presents a client certificate, it must be one of the same participant, and the token is bound to it.
+"""
+
+import base64
+import hmac
+from typing import NoReturn
+from urllib.parse import parse_qs, unquote_plus
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from hub.api import authentication, errors, tokens
+from hub.participants import queries, registry
+from hub.participants.credentials import hash_of
+
+log = structlog.get_logger("security")
+
+_MOST_BYTES = 4096
+_FORM = "application/x-www-form-urlencoded"
+
+
+class OAuthError(Exception):
+    """A refusal, with one of the words of RFC 6749, section 5.2."""
+
+    def __init__(self, word: str, why: str, *, status: int = 400) -> None:
+        self.word, self.why, self.status = word, why, status
+        super().__init__(word, why)
+
+
+class TokenView(APIView):
+    authentication_classes = ()
+    permission_classes = ()
+
+    @extend_schema(
+        tags=["OAuth2"],
+        summary="An access token for a DFSP's client",
+        description="HTTP Basic with client key and client secret; the form says grant_type=client_credentials.",
+        request={_FORM: {"type": "object", "properties": {"grant_type": {"type": "string"}}}},
+        responses={
+            200: OpenApiResponse({"type": "object"}, description="access_token, token_type and expires_in"),
+            401: OpenApiResponse({"type": "object"}, description="invalid_client"),
+        },
+    )
+    def post(self, request: Request) -> HttpResponse:
+        http = request._request
+        _check_form(http)
+        client_key, secret = _basic(http)
+        token = _token_for(http, client_key, secret)
+        return _answer({"access_token": token, "token_type": "Bearer", "expires_in": settings.TOKEN_LIFETIME_S}, 200)
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
+        if not isinstance(exc, OAuthError):
+            return errors.response_for(errors.as_fspiop(exc))
+        response = _answer({"error": exc.word, "error_description": exc.why}, exc.status)
+        if exc.status == 401:
+            response["WWW-Authenticate"] = f'Basic realm="{settings.TOKEN_ISSUER}"'
+        return response
+
+
+def _answer(body: dict[str, object], status: int) -> HttpResponse:
+    response = JsonResponse(body, status=status)
+    response["Cache-Control"] = "no-store"
+    response["Pragma"] = "no-cache"
+    return response
+
+
+def _check_form(request: HttpRequest) -> None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not (length.isascii() and length.isdecimal()) or int(length) > _MOST_BYTES:
+        raise OAuthError("invalid_request", "the form is too long", status=413)
+    if request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _FORM:
+        raise OAuthError("invalid_request", f"the body must be {_FORM}")
+    try:
+        form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
+    except ValueError:
+        raise OAuthError("invalid_request", "the form can not be read") from None
+    grants = form.get("grant_type", [])
+    if len(grants) != 1:
+        raise OAuthError("invalid_request", "grant_type must be given once")
+    if grants != ["client_credentials"]:
+        raise OAuthError("unsupported_grant_type", "only client_credentials")
+
+
+def _basic(request: HttpRequest) -> tuple[str, str]:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        _refuse("", "no HTTP Basic")
+    try:
+        client_key, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
+    except ValueError:
+        _refuse("", "unreadable HTTP Basic")
+    if not colon:
+        _refuse("", "no secret")
+    return unquote_plus(client_key), unquote_plus(secret)  # RFC 6749, section 2.3.1
+
+
+def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
+    known = registry.current().by_client(client_key)
+    if known is None:
+        _refuse(client_key, "no such client, or it is revoked or has expired")
+    if not hmac.compare_digest(hash_of(secret), known.sha256):
+        _refuse(client_key, "wrong secret")
+    certificate = authentication.presented_certificate(request)
+    if authentication.CERTIFICATE in settings.PARTICIPANT_AUTH or certificate is not None:
+        holder = registry.current().by_certificate(certificate) if certificate is not None else None
+        if holder is None or holder.participant_id != known.participant_id:
+            _refuse(client_key, "the client certificate is not this participant's")
+    return tokens.issue(
+        client_key=client_key,
+        participant=queries.name_of(known.participant_id),
+        certificate_sha256=certificate,
+    )
+
+
+def _refuse(client_key: str, why: str) -> NoReturn:
+    log.warning("token_refused", client=client_key[:64], why=why)
+    raise OAuthError("invalid_client", "not authenticated", status=401)

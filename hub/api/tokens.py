@@ -1,0 +1,84 @@
+"""Access tokens: short-lived signed JWTs (RFC 9068) that only this hub makes and reads, with a key of its own.
+
+A token names the client that asked for it and, where a client certificate was presented, that certificate (RFC 8705).
+Nothing is stored: the client's credential is looked up at each use, so revoking it ends its tokens within seconds.
+"""
+
+import base64
+import secrets
+import time
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from django.conf import settings
+from django.utils.crypto import salted_hmac
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+_ALGORITHM = "HS256"  # pinned: the token does not choose how it is checked
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a valid token says."""
+
+    client_key: str
+    participant: str
+    certificate_sha256: str | None
+    expires_at: float
+
+
+class BadToken(Exception):
+    """Not a token of this hub's, or not for this hub."""
+
+
+def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:
+    """A new token for this client, for TOKEN_LIFETIME_S seconds."""
+    now = int(time.time())
+    claims: dict[str, object] = {
+        "iss": settings.TOKEN_ISSUER,
+        "aud": settings.TOKEN_AUDIENCE,
+        "sub": participant,
+        "client_id": client_key,
+        "iat": now,
+        "exp": now + settings.TOKEN_LIFETIME_S,
+        "jti": secrets.token_hex(8),
+    }
+    if certificate_sha256 is not None:
+        claims["cnf"] = {"x5t#S256": _thumbprint(certificate_sha256)}
+    return jwt.encode({"alg": _ALGORITHM, "typ": "at+jwt"}, claims, _key(settings.SECRET_KEY))
+
+
+@lru_cache(maxsize=4096)  # a DFSP shows the same token for minutes; what is wrong is not remembered
+def read(text: str) -> Token:
+    """The token, where this hub made it for this hub; BadToken otherwise. Whether it has expired is the caller's."""
+    try:
+        decoded = jwt.decode(text, _key(settings.SECRET_KEY), algorithms=[_ALGORITHM])
+    except (JoseError, ValueError):
+        raise BadToken from None
+    claims = decoded.claims
+    if decoded.header.get("typ") != "at+jwt":
+        raise BadToken
+    if claims.get("iss") != settings.TOKEN_ISSUER or claims.get("aud") != settings.TOKEN_AUDIENCE:
+        raise BadToken
+    thumbprint = claims.get("cnf", {}).get("x5t#S256")
+    return Token(
+        client_key=str(claims["client_id"]),
+        participant=str(claims["sub"]),
+        certificate_sha256=None if thumbprint is None else _sha256_of(thumbprint),
+        expires_at=float(claims["exp"]),
+    )
+
+
+@cache
+def _key(secret_key: str) -> OctKey:
+    return OctKey.import_key(salted_hmac("hub.api.tokens", "access token", secret_key, algorithm="sha256").digest())
+
+
+def _thumbprint(sha256: str) -> str:
+    return base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode()
+
+
+def _sha256_of(thumbprint: str) -> str:
+    return base64.urlsafe_b64decode(thumbprint + "=").hex()
