@@ -95,7 +95,7 @@ class Inbound:
                 resource = re.split(r"[/?]", path)[1]
                 raw = await request.read()
                 read = headers.read_headers(
-                    request.method, resource, request.headers.get, has_body=request.method not in _UNSIGNED
+                    request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
                 )
                 if read.destination is not None and read.destination != self._config.dfsp:
                     raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: this is another DFSP")

@@ -46,14 +46,21 @@ class Headers:
     http_method: str | None
 
 
-def read_headers(method: str, resource: str, get: Callable[[str], str | None], *, has_body: bool) -> Headers:
+def read_headers(
+    method: str, resource: str, get: Callable[[str], str | None], *, needs_content_type: bool = True
+) -> Headers:
     """Reads the headers of a request; `get` finds one by its lower-case name. FspiopError names the one at fault.
 
-    A Content-Type is checked wherever it stands, as the reference hub does: connectors send it with GET as well.
+    The API's OpenAPI documents and the reference hub want a Content-Type of every request, the text of the API only
+    where there is a body: who takes requests from any hub does not need it of a GET.
     """
     content_type = get("content-type")
-    content_version = read_content_type(content_type, resource) if has_body or content_type is not None else None
-    accept_version = read_accept(get("accept"), resource) if method in _ANSWERED else None
+    is_read = needs_content_type or content_type is not None
+    content_version = read_content_type(content_type, resource) if is_read else None
+    accept_text = get("accept")
+    if accept_text is None and method == "GET":
+        raise missing_header("accept", "Accept is required: ")
+    accept_version = read_accept(accept_text, resource) if method in _ANSWERED else None
     date_text = _required(get, "date")
     source = _required(get, "fspiop-source")
     _check_name("fspiop-source", source)

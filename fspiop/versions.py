@@ -97,11 +97,19 @@ def accept(resource: str, version: Version | int) -> str:
 def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)
     if found is None:
-        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid content-type header")
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, _fault_of(text, resource))
     version = Version(int(found[1]), int(found[2]))
     if version not in SUPPORTED[resource]:
         raise _unsupported("Client supplied a protocol version which is not supported by the server", resource)
     return version
+
+
+def _fault_of(content_type: str, resource: str) -> str:
+    # The reference's service for this one resource refuses what is no JSON at all before it looks at versions.
+    is_json = content_type.partition(";")[0].strip().lower().endswith("json")
+    return (
+        "Unsupported Media Type" if resource == "transactionRequests" and not is_json else "Invalid content-type header"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -130,9 +138,9 @@ def _newest(resource: str, major: str | None, minor: str | None) -> Version | No
     )
 
 
-def missing_header(header: str) -> FspiopError:
+def missing_header(header: str, said_first: str = "") -> FspiopError:
     """The refusal of a request without this header, in the words of the reference hub."""
-    return FspiopError(ErrorCode.MISSING_ELEMENT, f"/header must have required property '{header}'")
+    return FspiopError(ErrorCode.MISSING_ELEMENT, f"{said_first}/header must have required property '{header}'")
 
 
 def _unsupported(detail: str, resource: str) -> FspiopError:

@@ -8,6 +8,8 @@ from ledger.views import transfers
 from quotes import bulk as bulk_quotes
 from quotes import fx as fx_quotes
 from quotes import views as quotes
+from quotes.requests import relays
+from quotes.requests import views as requests
 
 _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
@@ -25,6 +27,13 @@ urlpatterns = [
     path(f"parties/{_ALIAS}/error", parties.PartyErrorView.as_view()),
     path(f"parties/{_SUB_ALIAS}", parties.PartyView.as_view()),
     path(f"parties/{_SUB_ALIAS}/error", parties.PartyErrorView.as_view()),
+    path("transactionRequests", requests.TransactionRequestsView.as_view()),
+    path("transactionRequests/<str:transaction_request_id>", requests.TransactionRequestView.as_view()),
+    path("transactionRequests/<str:transaction_request_id>/error", requests.TransactionRequestErrorView.as_view()),
+    path("authorizations/<str:subject_id>", relays.AuthorizationView.as_view()),
+    path("authorizations/<str:subject_id>/error", relays.AuthorizationErrorView.as_view()),
+    path("transactions/<str:subject_id>", relays.TransactionView.as_view()),
+    path("transactions/<str:subject_id>/error", relays.TransactionErrorView.as_view()),
     path("quotes", quotes.QuotesView.as_view()),
     path("quotes/<str:quote_id>", quotes.QuoteView.as_view()),
     path("quotes/<str:quote_id>/error", quotes.QuoteErrorView.as_view()),

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from quotes.models import BulkQuote, FxQuote, Quote
+from quotes.models import BulkQuote, FxQuote, Quote, TransactionRequest
 
 
 class _AgreementAdmin(ReadOnlyAdmin):
@@ -26,3 +26,9 @@ class BulkQuoteAdmin(_AgreementAdmin):
 class FxQuoteAdmin(_AgreementAdmin):
     list_display = ["conversion_request_id", "payer", "payee", "state", "expires_at", "created_at"]
     search_fields = ["=conversion_request_id", "=conversion_id", "=determining_transfer_id"]
+
+
+@admin.register(TransactionRequest)
+class TransactionRequestAdmin(_AgreementAdmin):
+    list_display = ["transaction_request_id", "payee", "payer", "state", "expires_at", "created_at"]
+    search_fields = ["=transaction_request_id"]

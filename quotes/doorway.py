@@ -4,22 +4,17 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse
 
-from fspiop import ids, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
-from hub.api.views import FspiopView, accepted, taken
+from hub.api.views import accepted, taken
 from quotes import services
+from quotes.letters import LetterView
 from quotes.models import Agreement
-from quotes.services import Letter, Request
+from quotes.services import Request
 
 
-class AgreementView(FspiopView):
+class AgreementView(LetterView):
     kind: ClassVar[type[Agreement]]
-    id_name: ClassVar[str]  # how a refusal calls the id
-
-    def letter(self) -> Letter:
-        digest = strictjson.digest(strictjson.loads(self.raw_body))
-        return Letter(self.caller, self.raw_body, self.forwarded_headers(), digest)
 
     def ask(self, agreement_id: str, *, to: str | None = None, **columns: Any) -> HttpResponse:
         """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
@@ -63,12 +58,3 @@ class AgreementView(FspiopView):
                 raise  # a stranger learns nothing, and is told so at once
             self.refuse(error, agreement_id)
         return taken()
-
-    def refuse(self, error: FspiopError, agreement_id: str) -> None:
-        """Tells the caller by PUT .../{ID}/error why nothing came of it."""
-        path = passing.path_of(self.resource, agreement_id)
-        passing.send([passing.refuse_caller(self, error, path=path, subject=agreement_id)])
-
-    def check_id(self, agreement_id: str) -> None:
-        if not ids.is_correlation_id(agreement_id):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")

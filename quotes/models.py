@@ -93,3 +93,37 @@ class FxQuote(Agreement):
         ordering = ["created_at"]
         indexes = [models.Index(fields=["conversion_id"], name="fx_quote_by_conversion")]
         constraints = _guards("fx_quote")
+
+
+class TransactionRequest(Agreement):
+    """A payee's DFSP asks the payer's to begin a payment; the last that the payer's side said is kept with it."""
+
+    class State(models.TextChoices):
+        SENT = "SENT"  # nothing was answered yet
+        RECEIVED = "RECEIVED"
+        PENDING = "PENDING"
+        ACCEPTED = "ACCEPTED"
+        REJECTED = "REJECTED"
+        FAILED = "FAILED"  # refused by an error, or not answered in time
+
+    resource = "transactionRequests"
+    not_found = ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND
+
+    transaction_request_id = models.CharField(max_length=36, primary_key=True)
+    state = models.CharField(max_length=8, choices=State, default=State.SENT)
+
+    class Meta:
+        ordering = ["created_at"]
+        indexes = [
+            # the sweep for what nobody answered in time
+            models.Index(fields=["expires_at"], condition=Q(state="SENT"), name="request_unanswered_by_expiry"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="SENT", response__isnull=True, answered_at__isnull=True)
+                | Q(state="FAILED", response__isnull=True, answered_at__isnull=False)
+                | Q(response__isnull=False, answered_at__isnull=False),
+                name="a_request_that_was_answered_has_its_answer",
+            ),
+            models.CheckConstraint(condition=~Q(payer=F("payee")), name="a_request_is_between_two_participants"),
+        ]

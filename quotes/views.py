@@ -5,8 +5,10 @@ from rest_framework.request import Request
 
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
+from hub.api.views import taken
 from quotes.doorway import AgreementView
 from quotes.models import Quote
 
@@ -36,6 +38,10 @@ class QuoteView(_QuoteView):
     @fspiop_schema("quotes", request=QuotePut, answer=200, summary="Answer with the terms")
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         body = self.read(QuotePut)
+        if self.request.META.get("HTTP_ACCEPT") is not None:
+            # FSPIOP API v1.1, table 1: a callback has no Accept. The reference hub, too, refuses it by a callback.
+            self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
+            return taken()
         return self.answer(quote_id, Quote.State.ACCEPTED, condition=body.condition)
 
 

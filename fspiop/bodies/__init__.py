@@ -1,6 +1,7 @@
 """The API's messages as types: reading names what is wrong, writing gives the bytes to sign and send."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import msgspec
@@ -20,16 +21,27 @@ _RANGE = re.compile(r"Expected `[^`]*` (?P<bound>[<>]=? .*)\Z")
 
 def read(kind: type[T], raw: bytes) -> T:
     """A body as the typed message it should be; FspiopError 3100 to 3103 names the field at fault."""
-    value = strictjson.loads(raw)
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        _refuse(str(error))
+    return _convert(kind, strictjson.loads(raw))
+
+
+def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
+    """A query string's parameters as the typed message they should be, refused like a body's fields."""
+    for name, values in parameters.items():
+        if len(values) > 1:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: is there more than once")
+    return _convert(kind, {name: values[0] for name, values in parameters.items() if values}, strict=False)
 
 
 def write(message: Any) -> bytes:
     """A message as canonical JSON; what is None is left out."""
     return msgspec.json.encode(message, order="sorted")
+
+
+def _convert(kind: type[T], value: object, *, strict: bool = True) -> T:
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        _refuse(str(error))
 
 
 def _refuse(message: str) -> NoReturn:

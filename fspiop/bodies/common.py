@@ -47,6 +47,7 @@ PartyIdType = Literal[
     "THIRD_PARTY_LINK",
 ]
 AmountType = Literal["SEND", "RECEIVE"]
+AuthenticationType = Literal["OTP", "QRCODE", "U2F"]  # section 7.5.2; v2.0 adds U2F
 TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]
 
 

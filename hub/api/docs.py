@@ -1,7 +1,7 @@
 """The OpenAPI descriptions of the FSPIOP resources, made from the typed messages themselves."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -65,8 +65,15 @@ def schema_of(message: type[Any]) -> dict[str, Any]:
     return found
 
 
-def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any] | None = None) -> Callable[[F], F]:
-    """Describes one method of an FSPIOP resource: its message, headers, answer and error."""
+def fspiop_schema(
+    resource: str,
+    *,
+    answer: int,
+    summary: str,
+    request: type[Any] | None = None,
+    query: type[Any] | None = None,
+) -> Callable[[F], F]:
+    """Describes one method of an FSPIOP resource: its message, headers, query, answer and error."""
     supported = versions.SUPPORTED[resource]
     media_type = versions.content_type(resource, "1.1" if (1, 1) in supported else supported[0])
     headers = [
@@ -79,7 +86,7 @@ def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any
         tags=["FSPIOP " + resource],
         summary=summary,
         request={media_type: schema_of(request)} if request else None,
-        parameters=headers,
+        parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
             answer: OpenApiResponse(description="Taken; the answer, if any, comes as a callback"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
@@ -87,6 +94,12 @@ def fspiop_schema(resource: str, *, answer: int, summary: str, request: type[Any
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
         },
     )
+
+
+def _query_parameters(query: type[Any]) -> Iterator[OpenApiParameter]:
+    schema = schema_of(query)
+    for name, kind in schema["properties"].items():
+        yield OpenApiParameter(name, kind, OpenApiParameter.QUERY, required=name in schema.get("required", ()))
 
 
 def administration_schema(

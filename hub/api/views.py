@@ -57,7 +57,7 @@ class FspiopView(APIView):
             value: str | None = meta.get("HTTP_" + name.upper().replace("-", "_"))
             return value
 
-        self.fspiop = read_headers(method, self.resource, header, has_body=method in ("POST", "PUT", "PATCH"))
+        self.fspiop = read_headers(method, self.resource, header)
         self.caller = authentication.participant_of(http, self.fspiop.source)
         signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header

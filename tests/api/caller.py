@@ -41,6 +41,7 @@ def dfsp(
         raw,
         content_type=content_type,
         headers={name: value for name, value in sent.items() if value is not None},
+        CONTENT_TYPE=content_type,  # Django's client leaves it out where there is no body
     )
 
 

@@ -38,7 +38,7 @@ def without(name: str) -> bytes:
 
 GOOD = json.dumps(messages.transfer())
 BODIES: dict[str, tuple[bytes, str]] = {
-    "empty": (b"", "3102"),
+    "empty": (b"", "3101"),
     "not JSON": (b"{", "3101"),
     "an array": (b"[]", "3101"),
     "trailing data": (GOOD.encode() + b"{}", "3101"),

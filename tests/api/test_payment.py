@@ -86,6 +86,21 @@ def test_a_quote_goes_there_and_back_byte_for_byte(committed_world: World) -> No
     assert json.loads(last_message().body)["errorInformation"]["errorCode"] == "3201"
 
 
+def test_terms_that_ask_for_an_answer_are_not_passed_on(committed_world: World) -> None:
+    body = messages.quote()
+    dfsp("POST", "/quotes", body, destination="blue")
+    path = f"/quotes/{body['quoteId']}"
+    headers = {"accept": "application/vnd.interoperability.quotes+json;version=1"}
+    answer = dfsp("PUT", path, messages.terms(), source="blue", destination="green", headers=headers)
+    assert answer.status_code == 200
+    refusal = last_message()
+    assert (refusal.destination.name, refusal.path) == ("blue", path + "/error")
+    information = json.loads(refusal.body)["errorInformation"]
+    assert (information["errorCode"], "accept" in information["errorDescription"]) == ("3100", True)
+    assert dfsp("PUT", path, messages.terms(), source="blue", destination="green").status_code == 200
+    assert (last_message().destination.name, last_message().path) == ("green", path)
+
+
 def test_a_transfer_commits_and_the_payer_gets_the_payees_own_words(committed_world: World) -> None:
     body = messages.transfer()
     raw = json.dumps(body, indent=2).encode()

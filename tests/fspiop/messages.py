@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut
 from fspiop.bodies.errors import ErrorPut
@@ -11,6 +12,8 @@ from fspiop.bodies.participants import ParticipantPost, ParticipantPut, Particip
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.services import ServicesFxpPut
+from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
+from fspiop.bodies.transactions import TransactionPut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 
 ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
@@ -206,6 +209,33 @@ WHOLE: dict[type[Any], dict[str, Any]] = {
         ],
         "extensionList": EXTENSIONS,
     },
+    TransactionRequestPost: {
+        "transactionRequestId": ID,
+        "payee": PARTY,
+        "payer": PARTY_ID,
+        "amount": money(),
+        "transactionType": TRANSACTION_TYPE,
+        "note": "Thank you",
+        "geoCode": GEO_CODE,
+        "authenticationType": "OTP",
+        "expiration": MOMENT,
+        "extensionList": EXTENSIONS,
+    },
+    TransactionRequestPut: {
+        "transactionId": ID,
+        "transactionRequestState": "PENDING",
+        "extensionList": EXTENSIONS,
+    },
+    AuthorizationPut: {
+        "authenticationInfo": {"authentication": "OTP", "authenticationValue": "0123"},
+        "responseType": "ENTERED",
+    },
+    TransactionPut: {
+        "completedTimestamp": MOMENT,
+        "transactionState": "COMPLETED",
+        "code": "Test1234",
+        "extensionList": EXTENSIONS,
+    },
     ErrorPut: {"errorInformation": ERROR},
 }
 
@@ -263,6 +293,16 @@ REQUIRED: dict[type[Any], list[str]] = {
         *("individualTransfers[0].ilpPacket", "individualTransfers[0].condition"),
     ],
     BulkTransferPut: ["bulkTransferState", "individualTransferResults[0].transferId"],
+    TransactionRequestPost: [
+        *("transactionRequestId", "payee", "payee.partyIdInfo", "payer", "payer.partyIdType", "payer.partyIdentifier"),
+        *("amount", "transactionType", "transactionType.scenario", "transactionType.initiator"),
+        *("transactionType.initiatorType", "transactionType.refundInfo.originalTransactionId", "geoCode.latitude"),
+    ],
+    TransactionRequestPut: ["transactionRequestState"],
+    AuthorizationPut: [
+        *("responseType", "authenticationInfo.authentication", "authenticationInfo.authenticationValue"),
+    ],
+    TransactionPut: ["transactionState"],
     ErrorPut: ["errorInformation", "errorInformation.errorCode", "errorInformation.errorDescription"],
 }
 

@@ -24,7 +24,7 @@ def sent(resource: str = "transfers", **changes: str | None) -> dict[str, str]:
 
 
 def read(headers: dict[str, str], method: str = "POST", resource: str = "transfers") -> Headers:
-    return read_headers(method, resource, headers.get, has_body=method in ("POST", "PUT", "PATCH"))
+    return read_headers(method, resource, headers.get)
 
 
 def refusal(headers: dict[str, str], method: str = "POST", resource: str = "transfers") -> tuple[str, str]:
@@ -33,8 +33,9 @@ def refusal(headers: dict[str, str], method: str = "POST", resource: str = "tran
     return found.value.code, found.value.description
 
 
-def missing(name: str) -> tuple[str, str]:
-    return "3102", f"Missing mandatory element - /header must have required property '{name}'"
+def missing(name: str, method: str = "POST") -> tuple[str, str]:
+    said_first = "Accept is required: " if (name, method) == ("accept", "GET") else ""
+    return "3102", f"Missing mandatory element - {said_first}/header must have required property '{name}'"
 
 
 def test_a_request_says_who_sends_what_to_whom():
@@ -59,27 +60,28 @@ def test_a_request_needs_each_of_these(name):
 @pytest.mark.parametrize(
     ("method", "needed", "not_needed"),
     [
-        ("GET", ["accept"], ["content-type"]),
-        ("DELETE", ["accept"], ["content-type"]),
+        ("GET", ["accept", "content-type"], []),
+        ("DELETE", ["accept", "content-type"], []),
         ("POST", ["accept", "content-type"], []),
         ("PUT", ["content-type"], ["accept"]),
         ("PATCH", ["content-type"], ["accept"]),
     ],
 )
-def test_accept_belongs_to_what_is_answered_and_content_type_to_a_body(method, needed, not_needed):
+def test_accept_belongs_to_what_is_answered_and_content_type_to_everything(method, needed, not_needed):
     for name in needed:
-        assert refusal(sent(**{name: None}), method) == missing(name)
+        assert refusal(sent(**{name: None}), method) == missing(name, method)
     for name in not_needed:
-        headers = read(sent(**{name: None}), method)
-        assert (headers.accept_version if name == "accept" else headers.content_version) is None
+        assert read(sent(**{name: None}), method).accept_version is None
 
 
 def test_a_callback_s_accept_is_not_looked_at():
     assert read(sent(accept="text/html"), "PUT").accept_version is None
 
 
-def test_a_get_may_carry_a_content_type_and_then_a_right_one():
+def test_a_get_s_content_type_is_a_right_one_or_where_that_is_allowed_none():
     assert read(sent(), "GET").content_version == Version(1, 1)
+    without = sent(content_type=None)
+    assert read_headers("GET", "transfers", without.get, needs_content_type=False).content_version is None
     assert refusal(sent(content_type="application/json"), "GET") == (
         "3101",
         "Malformed syntax - Invalid content-type header",

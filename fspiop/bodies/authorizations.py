@@ -1,0 +1,37 @@
+"""The bodies and the query of /authorizations (FSPIOP API v1.1, section 6.6)."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from fspiop.bodies.common import Amount, AuthenticationType, Currency, Message
+
+
+class U2fPin(Message):
+    """The answer to a U2F challenge (v2.0)."""
+
+    pin_value: Annotated[str, Meta(pattern=r"^\S{1,64}\Z")]
+    counter: Annotated[str, Meta(pattern=r"^[1-9][0-9]*\Z")]
+
+
+class AuthenticationInfo(Message):
+    """What the payer entered (section 7.4.1); an OTP is digits, a QR code any text without spaces."""
+
+    authentication: AuthenticationType
+    authentication_value: Annotated[str, Meta(pattern=r"^\S{1,64}\Z")] | U2fPin
+
+
+class AuthorizationPut(Message):
+    """PUT /authorizations/{ID} (section 6.6.4.1): whether the payer entered the value, refused, or wants it again."""
+
+    response_type: Literal["ENTERED", "REJECTED", "RESEND"]
+    authentication_info: AuthenticationInfo | None = None
+
+
+class AuthorizationQuery(Message):
+    """The query of GET /authorizations/{ID} (section 6.6.3.1): all of it is mandatory."""
+
+    authentication_type: AuthenticationType
+    retries_left: Annotated[int, Meta(ge=1, le=999_999)]
+    amount: Amount
+    currency: Currency

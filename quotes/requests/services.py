@@ -1,0 +1,167 @@
+"""Asking a payer's DFSP to begin a payment, and its answers: stored, then passed on byte for byte."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from fspiop import time, versions
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.participants.models import Participant
+from quotes.models import TransactionRequest
+from quotes.services import Letter, Send
+
+State = TransactionRequest.State
+ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
+_SWEEP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    transaction_request_id: str
+    payer: Participant
+    expires_at: datetime | None
+
+
+def ask(request: Request, letter: Letter, *, send: Send) -> None:
+    """Stores a transaction request and passes it on to the payer's DFSP.
+
+    The same again is passed on again, or answered with how it ended; other content under the same id is refused with
+    3106 and changes nothing.
+    """
+    if request.expires_at is not None and request.expires_at <= datetime.now(UTC):
+        raise FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
+    with transaction.atomic(durable=True):
+        found, is_new = TransactionRequest.objects.get_or_create(
+            transaction_request_id=request.transaction_request_id,
+            defaults={
+                "payee_id": letter.sender_id,
+                "payer": request.payer,
+                "request": letter.body,
+                "request_headers": letter.headers,
+                "request_digest": letter.digest,
+                "expires_at": request.expires_at,
+            },
+        )
+        if not is_new and (found.payee_id != letter.sender_id or bytes(found.request_digest) != letter.digest):
+            raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+        if found.state in ENDS:
+            send([ending(found)])
+        else:
+            send([_request(found)])
+
+
+def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
+    """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
+
+    The same answer again is taken and changes nothing; another one after the end is refused with 3106.
+    """
+    with transaction.atomic(durable=True):
+        found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
+        if letter.sender_id == found.payer_id:
+            if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
+                return
+            if found.state in ENDS:
+                raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
+            found.state = state
+            found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
+            found.answered_at = datetime.now(UTC)
+            found.save()
+        to = found.payee if letter.sender_id == found.payer_id else found.payer
+        send([_answer(found, letter, to, is_error=state is State.FAILED)])
+
+
+def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
+    """A transaction request of the asker's; 3206 where there is none, or it is none of the asker's business."""
+    return _find(transaction_request_id, asker_id)
+
+
+def ending(found: TransactionRequest) -> Outgoing:
+    """How a transaction request ended, for who made it: in the words of the payer's side, or the hub's own."""
+    if found.response is None:
+        return _expired(found)
+    assert found.response_headers is not None
+    letter = Letter(found.payer_id, bytes(found.response), found.response_headers, b"")
+    return _answer(found, letter, found.payee, is_error=found.state == State.FAILED)
+
+
+def fail_unanswered() -> int:
+    """Tells who asked and was not answered before the request's expiration; returns how many.
+
+    Two sweeps at once do no harm: each takes rows that the other has not.
+    """
+    with transaction.atomic(durable=True):
+        late = list(
+            TransactionRequest.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+            .select_related("payee")
+            .filter(state=State.SENT, expires_at__lte=Now())
+            .order_by("expires_at")[:_SWEEP]
+        )
+        for found in late:
+            found.state, found.answered_at = State.FAILED, datetime.now(UTC)
+        TransactionRequest.objects.bulk_update(late, ["state", "answered_at"])
+        outbox.append([_expired(found) for found in late])
+    outbox.poke({found.payee_id for found in late})
+    return len(late)
+
+
+def _find(transaction_request_id: str, party_id: int, *, is_to_change: bool = False) -> TransactionRequest:
+    rows = TransactionRequest.objects.select_related("payer", "payee")
+    if is_to_change:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    found = rows.filter(pk=transaction_request_id).first()
+    if found is None or party_id not in (found.payer_id, found.payee_id):
+        raise FspiopError(TransactionRequest.not_found)
+    return found
+
+
+def _path(found: TransactionRequest) -> str:
+    return f"/transactionRequests/{found.transaction_request_id}"
+
+
+def _request(found: TransactionRequest) -> Outgoing:
+    return passed_on(
+        headers=found.request_headers,
+        body=bytes(found.request),
+        to_id=found.payer_id,
+        to=found.payer.name,
+        method="POST",
+        path="/transactionRequests",
+        subject=found.transaction_request_id,
+        kind="request-to-pay",
+        reply_to_id=found.payee_id,
+        error_path=_path(found) + "/error",
+    )
+
+
+def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_error: bool) -> Outgoing:
+    return passed_on(
+        headers=letter.headers,
+        body=letter.body,
+        to_id=to.pk,
+        to=to.name,
+        method="PUT",
+        path=_path(found) + ("/error" if is_error else ""),
+        subject=found.transaction_request_id,
+        kind="request-to-pay-answer",
+    )
+
+
+def _expired(found: TransactionRequest) -> Outgoing:
+    error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
+    return from_hub(
+        hub_name=settings.HUB_NAME,
+        date=time.http_date(datetime.now(UTC)),
+        to_id=found.payee_id,
+        to=found.payee.name,
+        method="PUT",
+        path=_path(found) + "/error",
+        version=str(versions.read_content_type(found.request_headers["content-type"], "transactionRequests")),
+        body=error.body(),
+        subject=found.transaction_request_id,
+        kind="refusal",
+    )

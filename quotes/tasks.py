@@ -1,0 +1,11 @@
+"""Ticks of the agreement phase. They carry nothing: what is due stands in the database."""
+
+from celery import shared_task
+
+from quotes.requests import services
+
+
+@shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
+def fail_unanswered() -> int:
+    """Ends transaction requests that nobody answered before their expiration; returns how many."""
+    return services.fail_unanswered()
