@@ -1,8 +1,10 @@
 """All URLs except the FSPIOP API's, which take the short way of `hub.api.middleware`."""
 
+from csp.constants import SELF, UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from hub import health
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
@@ -21,13 +23,20 @@ urlpatterns = [
     path("api/settlement/v2/", include("settlement.urls")),
     path("admin/", admin.site.urls),
     path("docs/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    # Swagger UI styles its elements inline; its page shows nothing that came from anybody.
+    path(
+        "docs/",
+        csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="schema")),
+        name="docs",
+    ),
+    path("portal/", include("portal.urls")),
     # Reached through the short way; here so that the OpenAPI document shows them.
     *dfsp_urlpatterns,
 ]
 
 handler400 = "hub.api.errors.bad_request"
-handler404 = "hub.api.errors.not_found"
-handler500 = "hub.api.errors.server_error"
+handler403 = "portal.views.errors.not_allowed"
+handler404 = "portal.views.errors.not_found"
+handler500 = "portal.views.errors.server_error"
 
 admin.site.site_header = admin.site.site_title = "Kitovu"

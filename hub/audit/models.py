@@ -7,6 +7,7 @@ from django.db import models
 class Entry(models.Model):
     at = models.DateTimeField()
     actor = models.CharField(max_length=128)
+    address = models.GenericIPAddressField(null=True)  # where from, of what came over a network
     action = models.CharField(max_length=64)
     subject = models.CharField(max_length=128)
     before = models.JSONField(null=True)
@@ -17,7 +18,12 @@ class Entry(models.Model):
     class Meta:
         ordering = ["id"]
         verbose_name_plural = "entries"
-        indexes = [models.Index(fields=["subject", "id"], name="audit_by_subject")]
+        indexes = [
+            # one subject's history
+            models.Index(fields=["subject", "id"], name="audit_by_subject"),
+            # the portal's search by time
+            models.Index(fields=["at"], name="audit_by_time"),
+        ]
         triggers = [
             pgtrigger.Protect(name="audit_entries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
         ]

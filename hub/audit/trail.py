@@ -23,11 +23,13 @@ def _hash(entry: Entry) -> bytes:
         "before": entry.before,
         "after": entry.after,
     }
+    if entry.address is not None:  # entries from before it was kept keep their hash
+        content["address"] = entry.address
     return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
 
 
 @transaction.atomic
-def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None) -> Entry:
+def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
     """Adds one entry in the caller's transaction: what is rolled back is not recorded, what is done is."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
@@ -35,6 +37,7 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
     entry = Entry(
         at=datetime.now(UTC),
         actor=actor,
+        address=address or None,
         action=action,
         subject=subject,
         before=before,

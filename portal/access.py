@@ -1,0 +1,73 @@
+"""The door of every page: `page(...)` in `portal.urls` says which right each method needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.shortcuts import redirect
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.cache import never_cache
+
+from portal.permissions import Right
+from portal.visitor import visitor_of
+
+View = Callable[..., HttpResponseBase]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The right that each method of a page needs; a method without one does not exist."""
+
+    get: Right | None
+    post: Right | None
+
+    def needed(self, method: str | None) -> Right | None:
+        return self.post if method == "POST" else self.get if method in ("GET", "HEAD") else None
+
+    @property
+    def methods(self) -> list[str]:
+        return (["GET", "HEAD"] if self.get else []) + (["POST"] if self.post else [])
+
+
+def page(
+    route: str,
+    view: View,
+    *,
+    name: str,
+    get: Right | None = None,
+    post: Right | None = None,
+    with_password: bool = False,
+) -> URLPattern:
+    """A page of the portal. `with_password`: open before the second factor is set up, as the page for that must be."""
+    return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
+
+
+def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
+    @wraps(view)
+    def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        visitor = visitor_of(request)
+        if not visitor.is_signed_in:
+            return _to_sign_in(request)
+        if not visitor.has_second_factor and not with_password:
+            return redirect("mfa_activate_totp")
+        right = rule.needed(request.method)
+        if right is None:
+            return HttpResponseNotAllowed(rule.methods)
+        if not visitor.may(right):
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    guarded: View = never_cache(enter)
+    guarded.rule = rule  # type: ignore[attr-defined]
+    return guarded
+
+
+def _to_sign_in(request: HttpRequest) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        # A part of a page that refreshes itself: the whole page goes to the sign-in.
+        return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
+    return redirect_to_login(request.get_full_path(), reverse("account_login"))

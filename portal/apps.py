@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+from django.contrib.admin import apps as admin
+
+
+class OurAdminConfig(admin.AdminConfig):
+    default = False
+    default_site = "portal.admin_site.Site"
+
+
+class PortalConfig(AppConfig):
+    default = True
+    name = "portal"
+    verbose_name = "Operators' portal"
+
+    def ready(self) -> None:
+        from portal import system_checks  # noqa: F401 (registers them)

@@ -1,0 +1,46 @@
+"""What every page of the portal shows: the menu that this visitor may use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from portal.permissions import Right
+from portal.visitor import visitor_of
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the menu. `pages` are the URL names that it stands for."""
+
+    text: Promise
+    icon: str
+    name: str
+    right: Right
+    pages: tuple[str, ...] = ()
+    for_dfsps: bool = False
+
+
+MENU = [
+    Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW),
+    Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
+]
+
+
+def portal(request: HttpRequest) -> dict[str, Any]:
+    """The template's context for pages below /portal/; nothing for others."""
+    if not request.path_info.startswith("/portal/"):
+        return {}
+    visitor = visitor_of(request)
+    match = request.resolver_match
+    here = match.url_name if match else ""
+    menu = [
+        {"text": item.text, "icon": item.icon, "url": reverse(item.name), "is_here": here in (item.name, *item.pages)}
+        for item in MENU
+        if visitor.has_second_factor and visitor.may(item.right)
+    ]
+    return {"visitor": visitor, "menu": menu, "hub_name": settings.HUB_NAME}

@@ -1,0 +1,56 @@
+"""What surrounds every request of a person: its language and time zone, the end of an idle session, who is recorded."""
+
+import time
+from collections.abc import Callable
+from zoneinfo import ZoneInfo
+
+from allauth.account.adapter import get_adapter
+from django.conf import settings
+from django.contrib.auth import logout
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone, translation
+
+from hub.audit import coming_from
+from portal.visitor import visitor_of
+
+_SEEN = "seen_at"
+_NOTE_EVERY_S = 60
+
+
+class Visit:
+    """For all but the DFSP API, whose short way passes before it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        with coming_from(_address_of(request)):
+            if not request.path_info.startswith("/portal/"):
+                return self.get_response(request)
+            _end_if_idle(request)
+            visitor = visitor_of(request)
+            if visitor.language:
+                translation.activate(visitor.language)
+                request.LANGUAGE_CODE = translation.get_language()
+            with timezone.override(ZoneInfo(visitor.time_zone)):
+                return self.get_response(request)
+
+
+def _address_of(request: HttpRequest) -> str:
+    try:
+        return str(get_adapter().get_client_ip(request))
+    except PermissionDenied:  # no address that can be trusted
+        return ""
+
+
+def _end_if_idle(request: HttpRequest) -> None:
+    """A page that refreshes itself does not keep a session awake; a person does."""
+    if not request.user.is_authenticated:
+        return
+    now = int(time.time())
+    seen = request.session.get(_SEEN, now)
+    if now - seen > settings.SESSION_IDLE_S:
+        logout(request)
+    elif _SEEN not in request.session or (now - seen >= _NOTE_EVERY_S and "HX-Polling" not in request.headers):
+        request.session[_SEEN] = now

@@ -1,0 +1,90 @@
+"""Who may do what in the portal: roles, rights, and the one table between them.
+
+A role is a Django group of the same name; a user may hold several. Being a superuser gives no right here: what needs
+two people needs them of an administrator too.
+"""
+
+from enum import StrEnum
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Role(models.TextChoices):
+    VIEWER = "viewer", _("Viewer")
+    OPERATOR = "operator", _("Operator")
+    SETTLEMENT = "settlement", _("Settlement officer")
+    RISK = "risk", _("Risk officer")
+    ADMINISTRATOR = "administrator", _("Administrator")
+    AUDITOR = "auditor", _("Auditor")
+    PARTICIPANT_VIEWER = "participant-viewer", _("Participant viewer")
+    PARTICIPANT_TREASURER = "participant-treasurer", _("Participant treasurer")
+
+
+# Held only by users who are bound to one DFSP; every page that they may open shows nothing of another.
+PARTICIPANT_ROLES = frozenset({Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER})
+HUB_ROLES = frozenset(Role) - PARTICIPANT_ROLES
+_EVERYONE = frozenset(Role)
+
+
+class Right(StrEnum):
+    SEE_OWN_ACCOUNT = "see own account"
+    SEE_OVERVIEW = "see overview"
+    SEE_TRANSFERS = "see transfers"
+    SEE_PARTICIPANT = "see a participant"
+    SEE_PARTICIPANTS = "see all participants"
+    SEE_CALLBACKS = "see callbacks"
+    RESEND_CALLBACKS = "resend callbacks"
+    SEE_DIRECTORY = "see directory"
+    SEE_SETTLEMENT = "see settlement"
+    CLOSE_WINDOWS = "close windows"
+    SEE_APPROVALS = "see approvals"
+    SEE_AUDIT = "see audit trail"
+    SEE_USERS = "see users"
+    INVITE_USERS = "invite users"
+    TEST_CONNECTIONS = "test connections"
+    # What needs two people: who may ask for it, and who may check it. One person never does both to one request.
+    ASK_LIMITS = "ask for limits"
+    CHECK_LIMITS = "check limits"
+    ASK_FUNDS = "ask for funds"
+    CHECK_FUNDS = "check funds"
+    ASK_PARTICIPANTS = "ask for participant changes"
+    CHECK_PARTICIPANTS = "check participant changes"
+    ASK_SETTLEMENT = "ask for settlement"
+    CHECK_SETTLEMENT = "check settlement"
+    ASK_ROLES = "ask for roles"
+    CHECK_ROLES = "check roles"
+
+
+RIGHTS: dict[Right, frozenset[Role]] = {
+    Right.SEE_OWN_ACCOUNT: _EVERYONE,
+    Right.SEE_OVERVIEW: HUB_ROLES,
+    Right.SEE_TRANSFERS: _EVERYONE,
+    Right.SEE_PARTICIPANT: _EVERYONE,
+    Right.SEE_PARTICIPANTS: HUB_ROLES,
+    Right.SEE_CALLBACKS: HUB_ROLES,
+    Right.RESEND_CALLBACKS: frozenset({Role.OPERATOR}),
+    Right.SEE_DIRECTORY: HUB_ROLES,
+    Right.SEE_SETTLEMENT: HUB_ROLES,
+    Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),
+    Right.SEE_APPROVALS: HUB_ROLES,
+    Right.SEE_AUDIT: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
+    Right.SEE_USERS: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
+    Right.INVITE_USERS: frozenset({Role.ADMINISTRATOR}),
+    Right.TEST_CONNECTIONS: frozenset({Role.OPERATOR}),
+    Right.ASK_LIMITS: frozenset({Role.RISK}),
+    Right.CHECK_LIMITS: frozenset({Role.RISK}),
+    Right.ASK_FUNDS: frozenset({Role.SETTLEMENT, Role.PARTICIPANT_TREASURER}),
+    Right.CHECK_FUNDS: frozenset({Role.SETTLEMENT, Role.RISK}),
+    Right.ASK_PARTICIPANTS: frozenset({Role.OPERATOR}),
+    Right.CHECK_PARTICIPANTS: frozenset({Role.OPERATOR, Role.RISK}),
+    Right.ASK_SETTLEMENT: frozenset({Role.SETTLEMENT}),
+    Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
+    Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),
+    Right.CHECK_ROLES: frozenset({Role.ADMINISTRATOR}),
+}
+
+
+def rights_of(roles: frozenset[Role]) -> frozenset[Right]:
+    """All that these roles allow together."""
+    return frozenset(right for right, holders in RIGHTS.items() if roles & holders)

@@ -1,0 +1,43 @@
+"""Search forms: what is not understood is ignored with a word beside the field, never an error page."""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils import timezone
+
+
+class DayField(forms.DateField):
+    """A day in the visitor's zone, as the moment at which it begins, or, for the end of a span, ends."""
+
+    def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
+        self.is_end = is_end
+        super().__init__(widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), **kwargs)
+
+    def clean(self, value: Any) -> datetime | None:  # type: ignore[override]
+        day: date | None = super().clean(value)
+        if day is None:
+            return None
+        if self.is_end:
+            day += timedelta(days=1)
+        return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())
+
+
+class Search(forms.Form):
+    """A form that is sent by GET."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            kind = "form-select" if isinstance(field.widget, forms.Select) else "form-control"
+            field.widget.attrs.setdefault("class", f"{kind} {kind}-sm")
+
+    def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
+        """Narrows `rows` by each field that was filled in and understood, by the lookup named for it."""
+        self.is_valid()
+        for name, lookup in lookups.items():
+            value = self.cleaned_data.get(name)
+            if value not in (None, ""):
+                rows = rows.filter(**{lookup: value})
+        return rows

@@ -1,0 +1,107 @@
+"""How the portal's pages write amounts, moments and states."""
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.templatetags.static import static
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from fspiop.money import CURRENCIES, SCALE
+
+register = template.Library()
+
+_TONES = {
+    "COMMITTED": "success",
+    "RESERVED": "info",
+    "ABORTED": "danger",
+    "ACCEPTED": "success",
+    "REJECTED": "danger",
+    "PENDING": "info",
+    "DEAD": "danger",
+    "DELIVERED": "success",
+    "OPEN": "info",
+    "CLOSED": "secondary",
+    "SETTLED": "success",
+    "PENDING_SETTLEMENT": "warning",
+    "APPROVED": "success",
+    "REFUSED": "danger",
+    "WITHDRAWN": "secondary",
+    "EXPIRED": "secondary",
+}
+
+
+@register.filter
+def money(amount: Any, currency: str = "") -> str:
+    """Ten-thousandths with the currency's decimals, or more where the amount has them: 125000 TZS as 12.50."""
+    if amount is None:
+        return "–"
+    whole, fraction = divmod(abs(int(amount)), 10**SCALE)
+    decimals = f"{fraction:0{SCALE}}"
+    least = CURRENCIES.get(currency, 2)
+    kept = max(least, len(decimals.rstrip("0")))
+    grouped = formats.number_format(whole, use_l10n=True, force_grouping=True)
+    point = formats.get_format("DECIMAL_SEPARATOR") if kept else ""
+    return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
+
+
+@register.filter
+def moment(at: datetime | None) -> SafeString | str:
+    """A moment in the visitor's zone, to the second; its title has the milliseconds and the zone."""
+    if at is None:
+        return "–"
+    local = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        local.isoformat(sep=" ", timespec="milliseconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+
+
+@register.filter
+def age(seconds: float | None) -> str:
+    """A length of time as a person says it: 4.2 s, 3 min, 5 h, 2 d."""
+    if seconds is None:
+        return "–"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{int(seconds)} s"
+
+
+@register.filter
+def since(at: datetime | None) -> str:
+    """How long ago that was."""
+    return "–" if at is None else age((timezone.now() - at).total_seconds())
+
+
+@register.filter
+def state(name: Any) -> SafeString:
+    """A state as a badge; its word is the API's, its colour only helps."""
+    return format_html('<span class="state state-{}">{}</span>', _TONES.get(str(name), "secondary"), str(name))
+
+
+@register.filter
+def yes_no(value: bool) -> SafeString:
+    tone, text = ("success", _("active")) if value else ("danger", _("inactive"))
+    return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    sprite = static("portal/vendor/bootstrap-icons/icons.svg")
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}#{}"></use></svg>', sprite, name
+    )
+
+
+@register.filter
+def percent(part: Any, whole: Any) -> int:
+    """How much of the whole the part is, between 0 and 100."""
+    if not whole or part is None:
+        return 0
+    return max(0, min(100, int(int(part) * 100 // int(whole))))

@@ -1,0 +1,115 @@
+"""The portal's users: made, given roles, invited, ended. Roles change by `set_roles` only, and it says who did it."""
+
+import re
+from typing import Any
+
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from hub.audit import record
+from hub.participants.models import Participant
+from portal.models import Profile
+from portal.permissions import PARTICIPANT_ROLES, Role
+
+_USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
+
+
+class Refused(Exception):
+    """Why a user was not made or changed, for who asked."""
+
+
+def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
+    """Raises Refused where no user may be made so."""
+    if not _USERNAME.match(username):
+        raise Refused(_("A user name has 2 to 40 small letters, digits, dots, hyphens or underscores."))
+    if User.objects.filter(username__iexact=username).exists():
+        raise Refused(_("This user name is taken."))
+    try:
+        validate_email(email)
+    except ValidationError:
+        raise Refused(_("This is not an email address.")) from None
+    # One address, one person, one account: nobody checks with a second account what they asked for with the first.
+    if User.objects.filter(email__iexact=email).exists():
+        raise Refused(_("Somebody has this email address already."))
+    check_roles(roles=roles, participant=participant)
+
+
+def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
+    """A participant's user has participant roles only, and the hub's people none of them."""
+    if not roles:
+        raise Refused(_("A user needs a role."))
+    if participant is None and roles & PARTICIPANT_ROLES:
+        raise Refused(_("A participant's role needs a participant."))
+    if participant is not None and roles - PARTICIPANT_ROLES:
+        raise Refused(_("A participant's user has participant roles only."))
+
+
+@transaction.atomic
+def create(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None, actor: str) -> User:
+    """A new user without a password: its invitation lets the person set one."""
+    check(username=username, email=email, roles=roles, participant=participant)
+    user = User(username=username, email=email)
+    user.set_unusable_password()
+    user.save()
+    Profile.objects.create(user=user, participant=participant)
+    user.groups.set(_groups(roles))
+    after = {"email": email, "roles": sorted(roles), "participant": participant.name if participant else None}
+    record("user_created", subject=username, actor=actor, after=after)
+    return user
+
+
+@transaction.atomic
+def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
+    """Gives a user these roles and no other; the next request already has them."""
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    profile = Profile.objects.select_related("participant").get(user=user)
+    check_roles(roles=roles, participant=profile.participant)
+    before = sorted(user.groups.values_list("name", flat=True))
+    user.groups.set(_groups(roles))
+    record("roles_changed", subject=user.username, actor=actor, before=before, after=sorted(roles))
+
+
+@transaction.atomic
+def set_active(user: User, *, is_active: bool, actor: str) -> None:
+    """Lets a user in, or no longer: its sessions end with it."""
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    before, user.is_active = user.is_active, is_active
+    user.save(update_fields=["is_active"])
+    if not is_active:
+        end_sessions(user)
+    action = "user_enabled" if is_active else "user_disabled"
+    record(action, subject=user.username, actor=actor, before={"isActive": before}, after={"isActive": is_active})
+
+
+@transaction.atomic
+def reset_second_factor(user: User, *, actor: str) -> None:
+    """For who lost the phone: the next sign-in sets up another. Password and sessions end too."""
+    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    Authenticator.objects.filter(user=user).delete()
+    user.set_unusable_password()
+    user.save(update_fields=["password"])
+    end_sessions(user)
+    record("second_factor_reset", subject=user.username, actor=actor)
+
+
+def end_sessions(user: User) -> None:
+    for session in UserSession.objects.filter(user=user):
+        session.end()
+
+
+def invitation_path(user: User) -> str:
+    """Where this user sets its password: good once, and for a day. It opens no door to who has a second factor."""
+    key = {"uidb36": user_pk_to_url_str(user), "key": default_token_generator.make_token(user)}
+    return reverse("account_reset_password_from_key", kwargs=key)
+
+
+def _groups(roles: frozenset[Role]) -> list[Any]:
+    return [Group.objects.get_or_create(name=role.value)[0] for role in sorted(roles)]

@@ -1,0 +1,32 @@
+"""Error pages: HTML below /portal/, the API's own form elsewhere."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from hub.api import errors
+
+
+def _is_portal(request: HttpRequest) -> bool:
+    return request.path_info.startswith("/portal/")
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    if not _is_portal(request):
+        return errors.not_found(request, exception)
+    return render(request, "portal/error.html", {"status": 404}, status=404)
+
+
+def not_allowed(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return render(request, "portal/error.html", {"status": 403}, status=403)
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    return render(request, "portal/error.html", {"status": 403, "is_stale": True}, status=403)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Says nothing of what happened, and asks nothing of a database that may be away."""
+    if not _is_portal(request):
+        return errors.server_error(request)
+    text = "The page could not be made. Nothing was changed. Try again; the log says what happened."
+    return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)

@@ -1,0 +1,14 @@
+"""Where a person lands: the hub's people on the overview, a participant's people on their own page."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+
+from portal.permissions import Right
+from portal.visitor import visitor_of
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    visitor = visitor_of(request)
+    if visitor.may(Right.SEE_OVERVIEW):
+        return redirect("overview")
+    return redirect("account")

@@ -1,0 +1,91 @@
+"""Who is looking: the signed-in person's roles and rights, and the one DFSP that a participant's user is bound to."""
+
+from dataclasses import dataclass, replace
+
+from allauth.account.internal.flows.login import get_authentication_records
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.http import Http404, HttpRequest
+
+from portal.models import Profile
+from portal.permissions import PARTICIPANT_ROLES, Right, Role, rights_of
+
+_ROLES = frozenset(role.value for role in Role)
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    user: User | None
+    roles: frozenset[Role]
+    rights: frozenset[Right]
+    dfsp_id: int | None = None  # of a participant's user: nothing of another DFSP is shown or taken
+    dfsp_name: str = ""
+    has_second_factor: bool = False
+    time_zone: str = "UTC"
+    language: str = ""
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self.user is not None
+
+    @property
+    def name(self) -> str:
+        return self.user.get_username() if self.user else ""
+
+    def may(self, right: Right) -> bool:
+        return right in self.rights
+
+    def may_see(self, participant_id: int | None) -> bool:
+        """Whether what belongs to this participant may be shown."""
+        return self.dfsp_id is None or self.dfsp_id == participant_id
+
+    def must_see(self, *participant_ids: int | None) -> None:
+        """404 where none of these is the visitor's own: what is another's does not exist for it."""
+        if not any(self.may_see(participant_id) for participant_id in participant_ids):
+            raise Http404
+
+
+NOBODY = Visitor(None, frozenset(), frozenset())
+
+
+def visitor_for(user: User) -> Visitor:
+    """This user's rights as the database has them now; without a request, so without a second factor."""
+    if not user.is_active:
+        return NOBODY
+    roles = frozenset(Role(group.name) for group in user.groups.all() if group.name in _ROLES)
+    profile = getattr(user, "profile", None) or Profile(user=user)
+    if profile.participant_id is None:
+        roles -= PARTICIPANT_ROLES
+    else:
+        roles &= PARTICIPANT_ROLES
+    return Visitor(
+        user=user,
+        roles=roles,
+        rights=rights_of(roles),
+        dfsp_id=profile.participant_id,
+        dfsp_name=profile.participant.name if profile.participant else "",
+        time_zone=profile.time_zone,
+        language=profile.language,
+    )
+
+
+def visitor_of(request: HttpRequest) -> Visitor:
+    """Who this request is from, read once per request."""
+    found: Visitor | None = getattr(request, "_visitor", None)
+    if found is None:
+        found = _read(request)
+        request._visitor = found  # type: ignore[attr-defined]
+    return found
+
+
+def _read(request: HttpRequest) -> Visitor:
+    user: AbstractBaseUser | AnonymousUser = request.user
+    if not isinstance(user, User) or not user.is_authenticated:
+        return NOBODY
+    return replace(visitor_for(user), has_second_factor=has_second_factor(request))
+
+
+def has_second_factor(request: HttpRequest) -> bool:
+    """Whether this session was opened with a one-time code, not with a password alone."""
+    user = request.user
+    records = get_authentication_records(request, user if isinstance(user, User) else None)
+    return any(record.get("method") == "mfa" for record in records)

@@ -1,0 +1,58 @@
+"""The portal's people in the tests' world: one of each role, and the browsers they sit at."""
+
+import time
+
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.contrib.auth.models import User
+from django.test import Client
+
+from hub.participants.models import Participant
+from portal import users
+from portal.permissions import PARTICIPANT_ROLES, Role
+
+PASSWORD = "a long enough password 7"
+
+
+def person(role: Role | None, *, name: str = "", participant: str = "green") -> User:
+    """Somebody with this role; a participant's people are of `participant`. None: signed in, but without any role."""
+    name = name or (role.value if role else "nobody")
+    roles = frozenset({role}) if role else frozenset({Role.VIEWER})
+    bound = Participant.objects.get(name=participant) if role in PARTICIPANT_ROLES else None
+    user = users.create(username=name, email=f"{name}@example.org", roles=roles, participant=bound, actor="test")
+    if role is None:
+        user.groups.clear()
+    user.set_password(PASSWORD)
+    user.save()
+    return user
+
+
+def browser_of(user: User, *, has_second_factor: bool = True, **kwargs: object) -> Client:
+    """A browser in which this user has signed in."""
+    client = Client(**kwargs)
+    client.force_login(user)
+    if has_second_factor:
+        session = client.session
+        session["account_authentication_methods"] = [{"method": "mfa", "at": time.time(), "type": "totp"}]
+        session["account_authentication_methods_user"] = str(user.pk)
+        session.save()
+    return client
+
+
+def browser(role: Role | None, **kwargs: object) -> Client:
+    return browser_of(person(role, **kwargs))
+
+
+def set_up_app(user: User) -> str:
+    """Gives the user an authenticator app; returns its secret."""
+    secret = generate_totp_secret()
+    TOTP.activate(user, secret)
+    return secret
+
+
+def code(secret: str, *, steps: int = 0) -> str:
+    """What the app shows now, or some steps of 30 seconds from now."""
+    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + steps))
+
+
+__all__ = ["PASSWORD", "Authenticator", "browser", "browser_of", "code", "person", "set_up_app"]
