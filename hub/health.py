@@ -39,6 +39,20 @@ def health(request: HttpRequest) -> JsonResponse:
     )
 
 
+def live(request: HttpRequest) -> JsonResponse:
+    """200 as long as this process answers: whoever restarts processes asks this."""
+    return JsonResponse({"status": "OK"})
+
+
+def ready(request: HttpRequest) -> JsonResponse:
+    """200 where this process can take payments, else 503: whoever sends requests to processes asks this.
+
+    Only the database counts: a hub without its broker takes and delivers payments all the same.
+    """
+    status = _status(_ask_database)
+    return JsonResponse({"status": status}, status=200 if status == "OK" else 503)
+
+
 def _status(ask: Callable[[], bool]) -> str:
     try:
         return "OK" if ask() else "DOWN"

@@ -12,6 +12,8 @@ from settlement import urls as settlement_urls
 
 urlpatterns = [
     path("health", health.health),
+    path("health/live", health.live),
+    path("health/ready", health.ready),
     path("metrics", health.show_metrics),
     path("api/ledger/v1/health", health.health),
     path("api/ledger/v1/", include("hub.api.urls")),

@@ -6,6 +6,7 @@ import uuid
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.test import Client, override_settings
 
 from hub.audit import trail
@@ -80,7 +81,6 @@ def test_windows_close_by_command_and_one_is_open_always(committed_world: World)
 
 
 def test_check_ledger_ends_with_1_where_the_books_do_not_add_up(committed_world: World) -> None:
-    from django.db import connection
 
     with connection.cursor() as cursor:
         cursor.execute("UPDATE ledger_account SET pending_debits = 5 WHERE type = 'POSITION'")
@@ -98,6 +98,21 @@ def test_health_says_which_part_does_not_work(world: World) -> None:
     assert answer.status_code == 503
     parts = {part["name"]: part["status"] for part in answer.json()["services"]}
     assert parts == {"datastore": "OK", "broker": "DOWN", "worker": "DOWN"}
+
+
+def test_a_hub_without_its_broker_is_ready_and_one_without_its_database_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:9"}}
+    with override_settings(CACHES=closed):
+        assert Client().get("/health/ready").status_code == 200
+
+    def away() -> bool:
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr("hub.health._ask_database", away)
+    assert Client().get("/health/ready").status_code == 503
+    assert Client().get("/health/live").status_code == 200
 
 
 def test_metrics_tell_of_the_outbox_and_overdue_reservations(world: World) -> None:
