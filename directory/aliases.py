@@ -57,7 +57,8 @@ class Registration:
 def check_readable(alias: Alias) -> None:
     """Refuses an alias that no path can name."""
     for name, value in (("partyIdentifier", alias.identifier), ("partySubIdOrType", alias.sub_id)):
-        if len(value) > _MOST_CHARACTERS or _NOT_IN_A_PATH.search(value):
+        # "." and ".." would be taken for steps in the address that a message about them goes to.
+        if len(value) > _MOST_CHARACTERS or _NOT_IN_A_PATH.search(value) or value in (".", ".."):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: 1 to 128 printable characters, no slash")
 
 

@@ -1,66 +1,95 @@
-"""Finding who serves an alias, and registering and withdrawing aliases, with whichever oracle answers for them."""
+"""Finding who serves an alias, and registering and withdrawing aliases, with whichever oracle answers for them.
 
+An oracle that others run is asked over HTTP while the request waits: never call these inside a transaction.
+"""
+
+import time
 from collections.abc import Sequence
 
-from directory import builtin, queries
+from django.conf import settings
+
+from directory import builtin, queries, remote
 from directory.aliases import Alias, check_form, fitting
+from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
 from hub.participants import queries as participants
 from hub.participants.models import Participant
 
+_HELD = "this alias is registered by another participant"
+
 
 def owner_of(alias: Alias) -> Participant:
-    """The active participant that serves this alias; 3204 where there is none, 3200 where its sub-id is unknown."""
-    for _ in queries.oracles_for(alias):
-        registrations = fitting(builtin.find(alias), alias)
+    """The active participant that serves this alias; 3204 where there is none, 3200 where its sub-id is unknown.
+
+    An oracle that gives no answer ends the search (2003): who comes after it might name another DFSP.
+    """
+    until = time.monotonic() + settings.ORACLE_TIMEOUT_S
+    for oracle in queries.oracles_for(alias):
+        found = builtin.find(alias) if oracle is None else remote.find(oracle, alias, until=until)
+        registrations = fitting(found, alias)
         active = participants.active_named({registration.fsp for registration in registrations})
         for registration in registrations:
             if registration.fsp in active:
                 return active[registration.fsp]
-    raise not_found(alias)
+    raise _not_found(alias)
 
 
 def register(alias: Alias, fsp: Participant) -> None:
     """Registers an alias for this DFSP, or says again what is registered; another's stays with that one (3003)."""
     check_form(alias)
-    queries.oracles_for(alias)
-    if builtin.register([alias], fsp):
-        raise held_by_another()
+    oracle = queries.oracles_for(alias)[0]
+    if oracle is None:
+        is_ours = not builtin.register([alias], fsp)
+    else:
+        is_ours = remote.register(oracle, alias, fsp, until=time.monotonic() + settings.ORACLE_TIMEOUT_S)
+    if not is_ours:
+        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, _HELD)
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
     """Registers many aliases for this DFSP; returns those that were not, and why. Statements do not grow with them."""
+    until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
-    served: dict[tuple[str, str], list[Alias]] = {}
+    groups: dict[tuple[str, str], list[Alias]] = {}
     for alias in aliases:
         try:
             check_form(alias)
         except FspiopError as error:
             refused[alias] = error
         else:
-            served.setdefault((alias.type, alias.currency), []).append(alias)
-    for (alias_type, _), group in served.items():
+            groups.setdefault((alias.type, alias.currency), []).append(alias)
+    for group in groups.values():
         try:
-            queries.oracles_for(group[0])
-        except FspiopError:
-            # The reference hub's words, which differ from those about a single alias by a space.
-            no_oracle = FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{alias_type} not found")
-            refused |= dict.fromkeys(group, no_oracle)
-        else:
-            refused |= dict.fromkeys(builtin.register(group, fsp), held_by_another())
+            refused |= _register_group(group, fsp, until)
+        except FspiopError as error:
+            refused |= dict.fromkeys(group, error)
     return refused
 
 
+def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, FspiopError]:
+    try:
+        oracle = queries.oracles_for(group[0])[0]
+    except FspiopError:
+        # The reference hub's words, which differ from those about a single alias by a space.
+        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
+    if oracle is None:
+        reasons = dict.fromkeys(builtin.register(group, fsp), _HELD)
+    else:
+        reasons = remote.register_many(oracle, group, fsp, until=until)
+    return {alias: FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, reason) for alias, reason in reasons.items()}
+
+
 def withdraw(alias: Alias, fsp: Participant) -> None:
-    """Withdraws this DFSP's registrations of an alias; 3204 where it has none."""
-    queries.oracles_for(alias)
-    if not builtin.withdraw(alias, fsp):
-        raise not_found(alias)
+    """Withdraws this DFSP's registrations of an alias from every oracle that answers for it; 3204 where it has none."""
+    until = time.monotonic() + settings.ORACLE_TIMEOUT_S
+    withdrawn = [_withdraw(oracle, alias, fsp, until) for oracle in queries.oracles_for(alias)]
+    if not any(withdrawn):
+        raise _not_found(alias)
 
 
-def not_found(alias: Alias) -> FspiopError:
+def _withdraw(oracle: Oracle | None, alias: Alias, fsp: Participant, until: float) -> bool:
+    return builtin.withdraw(alias, fsp) if oracle is None else remote.withdraw(oracle, alias, fsp, until=until)
+
+
+def _not_found(alias: Alias) -> FspiopError:
     return FspiopError(ErrorCode.ID_NOT_FOUND if alias.sub_id else ErrorCode.PARTY_NOT_FOUND)
-
-
-def held_by_another() -> FspiopError:
-    return FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "this alias is registered by another participant")

@@ -47,6 +47,12 @@ TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 36
 BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
+# Oracles that others run: how long a request may wait for one, a batch for one, how many requests of one web process
+# wait for one at once, and for how long its answers are remembered (0: not at all).
+ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
+ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
+ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
+ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------

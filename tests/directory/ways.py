@@ -10,7 +10,7 @@ from tests.api.caller import dfsp
 def last_callback() -> tuple[str, str, dict[str, Any]]:
     """(to whom, path, body) of what the hub said last."""
     message = Message.objects.select_related("destination").order_by("-id")[0]
-    return message.destination.name, message.path, json.loads(message.body)
+    return message.destination.name, message.path, json.loads(bytes(message.body) or b"{}")
 
 
 def register(path: str, fsp: str, **more: Any) -> None:

@@ -1,0 +1,164 @@
+"""Oracles that others run: their protocol (GET, POST and DELETE /participants/..., synchronous), spoken to with doubt.
+
+The oracle is the authority of its aliases; what it says is read strictly, and the hub lets no DFSP change through it
+what the oracle shows as another's. `until` is the moment (time.monotonic()) by which all must be done.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from directory import cache, line
+from directory.aliases import Alias, Registration, fitting
+from directory.line import Call, OracleUnavailable, Reply
+from directory.models import Oracle
+from fspiop import bodies, ids
+from fspiop.bodies.participants import (
+    OracleBatch,
+    OracleBatchReply,
+    OracleParty,
+    OraclePartyList,
+    OracleRegistration,
+)
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.passing import path_of
+from hub.participants.models import Participant
+
+
+def find(oracle: Oracle, alias: Alias, *, until: float) -> list[Registration]:
+    """Who serves this alias, as the oracle says or said a short while ago."""
+    known = cache.read(oracle, alias)
+    if known is not None:
+        return known
+    found = _shown(oracle, [alias], until)[0]
+    if found:
+        cache.keep(oracle, alias, found)
+    return found
+
+
+def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
+    """Registers an alias, unless the oracle shows it as another DFSP's: then False, and nothing is changed."""
+    held = _holders(_shown(oracle, [alias], until)[0], alias)
+    if held - {fsp.name}:
+        return False
+    if not held:
+        said = OracleRegistration(
+            fsp_id=fsp.name, currency=alias.currency or None, party_sub_id_or_type=alias.sub_id or None
+        )
+        _obeyed(oracle, Call("POST", _path(alias), bodies.write(said)), until, ErrorCode.ADD_PARTY_INFO_ERROR)
+        cache.forget([alias])
+    return True
+
+
+def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
+    """Registers aliases by one request; returns those that the oracle shows as another's or refused, and why."""
+    refused: dict[Alias, str] = {}
+    new: list[Alias] = []
+    distinct = list(dict.fromkeys(aliases))
+    for alias, shown in zip(distinct, _shown(oracle, distinct, until), strict=True):
+        held = _holders(shown, alias)
+        if held - {fsp.name}:
+            refused[alias] = "this alias is registered by another participant"
+        elif not held:
+            new.append(alias)
+    if not new:
+        return refused
+    batch = OracleBatch(
+        request_id=ids.new_uuid(),
+        party_list=[_party(alias, fsp) for alias in new],
+        currency=new[0].currency or None,
+    )
+    reply = _obeyed(oracle, Call("POST", "/participants", bodies.write(batch)), until, ErrorCode.ADD_PARTY_INFO_ERROR)
+    cache.forget(new)
+    return refused | dict.fromkeys(_refused_of(reply, new), "the oracle refused it")
+
+
+def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
+    """Deletes this DFSP's registrations, and says whether there was one.
+
+    A deletion goes out only where the oracle shows none but this DFSP's registrations under the very same path.
+    """
+    shown = _shown(oracle, [alias], until)[0]
+    own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
+    if not own:
+        return False
+    if all(registration.fsp == fsp.name for registration in shown):
+        _obeyed(oracle, Call("DELETE", _path(alias)), until, ErrorCode.DELETE_PARTY_INFO_ERROR)
+        cache.forget([alias])
+    elif alias.currency or not all(registration.currency for registration in own):
+        raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would delete another participant's too")
+    else:
+        for currency in {registration.currency for registration in own}:
+            withdraw(oracle, replace(alias, currency=currency), fsp, until=until)
+    return True
+
+
+def _shown(oracle: Oracle, aliases: Sequence[Alias], until: float) -> list[list[Registration]]:
+    """What the oracle now says of each alias."""
+    try:
+        replies = line.ask(oracle.endpoint, [Call("GET", _path(alias)) for alias in aliases], until=until)
+        return [_read(reply) for reply in replies]
+    except OracleUnavailable:
+        raise _unavailable(oracle) from None
+
+
+def _read(reply: Reply) -> list[Registration]:
+    if reply.status == 404:
+        return []
+    if reply.status != 200:
+        raise OracleUnavailable(f"HTTP {reply.status}")
+    try:
+        answer = bodies.read(OraclePartyList, reply.body)
+    except FspiopError:
+        raise OracleUnavailable("no answer of an oracle") from None
+    return [
+        Registration(party.fsp_id, party.currency or "", party.party_sub_id_or_type or "")
+        for party in answer.party_list
+    ]
+
+
+def _obeyed(oracle: Oracle, call: Call, until: float, code: ErrorCode) -> Reply:
+    try:
+        (reply,) = line.ask(oracle.endpoint, [call], until=until)
+    except OracleUnavailable:
+        raise _unavailable(oracle) from None
+    if not 200 <= reply.status < 300:
+        raise FspiopError(code, "the oracle refused it")
+    return reply
+
+
+def _unavailable(oracle: Oracle) -> FspiopError:
+    return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, f"the oracle for {oracle.type} gives no answer")
+
+
+def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
+    """Who holds exactly this alias: in its currency, or in all where it names none."""
+    return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
+
+
+def _path(alias: Alias) -> str:
+    path = path_of(*filter(None, ("participants", alias.type, alias.identifier, alias.sub_id)))
+    return f"{path}?currency={alias.currency}" if alias.currency else path
+
+
+def _party(alias: Alias, fsp: Participant) -> OracleParty:
+    return OracleParty(
+        party_id_type=alias.type,  # type: ignore[arg-type]
+        party_identifier=alias.identifier,
+        party_sub_id_or_type=alias.sub_id or None,
+        fsp_id=fsp.name,
+        currency=alias.currency or None,
+    )
+
+
+def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
+    """Which parties of a batch the oracle refused; one that says nothing of them took them all."""
+    try:
+        answer = bodies.read(OracleBatchReply, reply.body)
+    except FspiopError:
+        return set()
+    wrong = {
+        (result.party_id.party_id_type, result.party_id.party_identifier, result.party_id.party_sub_id_or_type or "")
+        for result in answer.party_list
+        if result.error_information is not None
+    }
+    return {alias for alias in aliases if (alias.type, alias.identifier, alias.sub_id) in wrong}
