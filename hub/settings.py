@@ -43,6 +43,9 @@ PROXY_SECRET = env.str("PROXY_SECRET", default="")
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 # The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
+# How far ahead of the hub's clock, and how far behind it, a payee's completedTimestamp may be.
+COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
+COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)
 # PartyIdTypes that the hub's own oracle answers for.
 BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from fspiop import ilp
 from ledger.messages import (
-    WIRE,
     Aborted,
     Command,
     Committed,
@@ -24,6 +23,7 @@ from ledger.messages import (
     Repeated,
     Reserved,
     Unknown,
+    words_of,
 )
 from ledger.snapshot import AccountState, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
@@ -168,8 +168,7 @@ def _end(t: TransferState, s: Snapshot, move: Move, refusal: Refusal) -> None:
     _release(t, s)
     t.state = NEXT[t.state, move]
     t.reason = refusal.value
-    error, _ = WIRE[refusal]
-    t.error_code, t.error_description = error.code, error.text
+    t.error_code, t.error_description = words_of(refusal)
     t.completed_at = s.now
 
 
@@ -184,10 +183,8 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     transfer = _transfer(p, Move.REFUSE)
     payee = s.participants.get(p.payee)
     transfer.payee_id = payee.id if payee else None
-    error, detail = WIRE[refusal]
     transfer.reason = refusal.value
-    transfer.error_code = error.code
-    transfer.error_description = f"{error.text} - {detail}" if detail else error.text
+    transfer.error_code, transfer.error_description = words_of(refusal)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
     return Refused(p, transfer)

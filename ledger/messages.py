@@ -127,6 +127,12 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
 }
 
 
+def words_of(refusal: Refusal) -> tuple[str, str]:
+    """The error code and the whole description in which a refusal is told."""
+    error, detail = WIRE[refusal]
+    return error.code, f"{error.text} - {detail}" if detail else error.text
+
+
 @dataclass(slots=True)
 class Reserved:
     """The payer's position holds the amount; the payee is to be asked."""

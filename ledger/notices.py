@@ -206,3 +206,22 @@ def unknown_answer(
     description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     body: dict[str, object] = dict(error_body(error.code, description))
     return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}/error", version, body, "state")
+
+
+def funds_answer(
+    transfer_id: str,
+    state: State,
+    completed_at: datetime | None,
+    *,
+    asker_id: int,
+    asker: str,
+    version: str,
+    hub_name: str,
+    now: datetime,
+) -> Outgoing:
+    """The answer to GET /transfers/{ID} of a movement of the asker's own funds."""
+    body: dict[str, object] = {"transferState": state.value}
+    if completed_at is not None:
+        body["completedTimestamp"] = time.format_datetime(completed_at)
+    hub = _HubVoice(hub_name, time.http_date(now))
+    return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}", version, body, "state")

@@ -6,6 +6,7 @@ cover while they have that lock.
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -19,7 +20,8 @@ from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import queries, store
 from ledger.models import Account, Entry, FundsMovement, SettlementWindow
-from ledger.notices import state_answer, unknown_answer
+from ledger.notices import funds_answer, state_answer, unknown_answer
+from ledger.states import State
 
 _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
 _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
@@ -298,21 +300,24 @@ def end_funds_out(account: Account, *, transfer_id: str, commits: bool, reason: 
 @transaction.atomic(durable=True)
 def tell_state(*, transfer_id: str, asker_id: int, asker: str, version: str) -> None:
     """GET /transfers/{ID}: the answer goes to the asker as a callback (FSPIOP API v1.1, section 6.7.1)."""
-    transfer = store.transfer_by_id(transfer_id)
-    now = datetime.now(UTC)
-    if transfer is None or asker_id not in (transfer.payer_id, transfer.payee_id):
-        answer = unknown_answer(
-            transfer_id,
-            asker_id=asker_id,
-            asker=asker,
-            version=version,
-            hub_name=settings.HUB_NAME,
-            now=now,
-            is_known=transfer is not None,
-        )
-    else:
-        answer = state_answer(
-            transfer, asker_id=asker_id, asker=asker, version=version, hub_name=settings.HUB_NAME, now=now
-        )
+    answer = _state_told(
+        transfer_id,
+        asker_id=asker_id,
+        asker=asker,
+        version=version,
+        hub_name=settings.HUB_NAME,
+        now=datetime.now(UTC),
+    )
     outbox.append([answer])
     transaction.on_commit(lambda: outbox.poke({asker_id}))
+
+
+def _state_told(transfer_id: str, *, asker_id: int, **voice: Any) -> outbox.Outgoing:
+    transfer = store.transfer_by_id(transfer_id)
+    if transfer is not None and asker_id in (transfer.payer_id, transfer.payee_id):
+        return state_answer(transfer, asker_id=asker_id, **voice)
+    movement = FundsMovement.objects.select_related("account").filter(pk=transfer_id).first()
+    if movement is not None and movement.account.participant_id == asker_id:
+        return funds_answer(transfer_id, State(movement.state), movement.completed_at, asker_id=asker_id, **voice)
+    is_known = transfer is not None or movement is not None
+    return unknown_answer(transfer_id, asker_id=asker_id, is_known=is_known, **voice)

@@ -11,6 +11,7 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from ledger import engine, services
 from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown, Wire
+from ledger.views.moments import completed_at
 
 
 class _TransferView(FspiopView):
@@ -69,7 +70,7 @@ class TransferView(_TransferView):
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     fulfilment=body.fulfilment,
-                    completed_at=time.parse_datetime(body.completed_timestamp) if body.completed_timestamp else None,
+                    completed_at=completed_at(body.completed_timestamp),
                     wants_patch=body.transfer_state == "RESERVED",
                     digest=self.digest(),
                     wire=self.wire(),
