@@ -18,7 +18,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     from ledger import engine
     from ledger.messages import Committed, Fulfil, Prepare, Reserved, Wire
 
-    outbox.poke = lambda destination_ids: None  # there is no worker to tell
+    outbox.poke = lambda destination_ids: None  # there is no courier to wake
     parties = rows.onboard()
     there, back = rows.headers(rows.PAYER, rows.PAYEE), rows.headers(rows.PAYEE, rows.PAYER)
 

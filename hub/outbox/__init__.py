@@ -1,6 +1,6 @@
 """The transactional outbox: `append` in the transaction that makes a thing true, `poke` after its commit.
 
-The table is the queue. A poke is a hint through Redis that one destination has work; it may be lost.
+The table is the queue. A poke is a hint through Redis that destinations have work; it may be lost.
 """
 
 from collections.abc import Collection, Iterable
@@ -16,10 +16,10 @@ def append(messages: Iterable[Outgoing]) -> None:
 
 
 def poke(destination_ids: Collection[int]) -> None:
-    """Says that these destinations have work; see `hub.outbox.tasks.poke`."""
-    from hub.outbox import tasks
+    """Says that these destinations have work; see `hub.outbox.bell`."""
+    from hub.outbox import bell
 
-    tasks.poke(destination_ids)
+    bell.ring(destination_ids)
 
 
 __all__ = ["Outgoing", "append", "poke"]

@@ -1,17 +1,18 @@
 """Delivers the outbox: claims due messages, sends them concurrently, settles what came of them.
 
-Each worker process has one courier, an event loop in a thread of its own. It looks when it is nudged (a Celery task
-from the process that appended) and once a second in any case, so that a lost nudge, or a lost Redis, costs a second
-and never a message. Each destination is served on its own: one that hangs keeps nobody else waiting.
+Each worker process has one courier, an event loop in a thread of its own. It looks when it hears the bell
+(`hub.outbox.bell`) and once a second in any case, so that a lost ring, or a lost Redis, costs a second and never a
+message. One statement claims for all destinations, another settles for all; each destination has a limit of open
+requests and a circuit breaker of its own, so one that hangs keeps nobody else waiting.
 """
 
 import asyncio
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -20,10 +21,11 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
-from hub.outbox import client, failures, metrics, store
+from hub.outbox import bell, client, failures, metrics, store
+from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
 from hub.outbox.store import Claimed
-from hub.participants import endpoints, queries
+from hub.participants import queries
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")
@@ -32,6 +34,7 @@ _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.005  # how long a finished message waits for others, to be settled by the same statement
 _BREAKER_AFTER = 5
 _BREAKER_MOST_S = 30.0
+_PAUSE_S = 0.5  # after the database failed
 
 
 @dataclass
@@ -40,32 +43,34 @@ class _Destination:
 
     id: int
     session: "ClientSession | None" = None
-    runner: "asyncio.Task[None] | None" = None
     has_news: bool = False
+    open_requests: int = 0
     failures_in_a_row: int = 0
     closed_until: float = 0.0
-    sending: "dict[asyncio.Task[Answer], Claimed]" = field(default_factory=dict)
 
 
 class Courier:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._destinations: dict[int, _Destination] = {}
-        self._stopping = False
-        self._database = ThreadPoolExecutor(max_workers=4, thread_name_prefix="courier-database")
+        self._addresses = Addresses()
+        self._is_stopping = False
+        self._news = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+        self._finished: list[tuple[Claimed, Answer]] = []
+        self._has_finished = asyncio.Event()
+        self._database = ThreadPoolExecutor(max_workers=3, thread_name_prefix="courier-database")
+        self._signing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="courier-signing")
         self._key = client.HubKey()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def nudge(self, destination_id: int) -> None:
-        """Says that this destination may have work. Callable from any thread."""
-        self._loop.call_soon_threadsafe(self._look_at, destination_id)
-
     def stop(self, timeout_s: float) -> None:
-        """Takes no more, waits for what is being sent, gives the rest back."""
-        self._stopping = True
+        """Takes no more, waits for what is being sent, settles it."""
+        self._is_stopping = True
+        self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
 
     # --- in the loop ------------------------------------------------------------------------------------------------
@@ -75,97 +80,124 @@ class Courier:
         self._loop.run_until_complete(self._live())
 
     async def _live(self) -> None:
-        while not self._stopping:
-            try:
-                for destination_id in await self._in_database(store.destinations_with_work):
-                    self._look_at(destination_id)
-            except DatabaseError as error:
-                log.warning("outbox_can_not_be_read", error=str(error)[:200])
-            await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
-        runners = [d.runner for d in self._destinations.values() if d.runner is not None]
-        await asyncio.gather(*runners, return_exceptions=True)
+        helpers = [self._loop.create_task(work) for work in (self._look_regularly(), bell.listen(self._look_at))]
+        settling = self._loop.create_task(self._settle_what_finished())
+        while not self._is_stopping:
+            await self._news.wait()
+            self._news.clear()
+            await self._claim()
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*self._sending)
+        self._has_finished.set()
+        await settling
         for destination in self._destinations.values():
             if destination.session is not None:
                 await destination.session.close()
 
-    def _look_at(self, destination_id: int) -> None:
-        destination = self._destinations.setdefault(destination_id, _Destination(destination_id))
-        destination.has_news = True
-        if destination.runner is None and not self._stopping and time.monotonic() >= destination.closed_until:
-            destination.runner = self._loop.create_task(self._serve(destination))
+    async def _look_regularly(self) -> None:
+        while True:
+            try:
+                self._look_at(await self._in_database(store.destinations_with_work))
+            except DatabaseError as error:
+                log.warning("outbox_can_not_be_read", error=str(error)[:200])
+            await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
-    async def _serve(self, destination: _Destination) -> None:
+    def _look_at(self, destination_ids: Iterable[int]) -> None:
+        for destination_id in destination_ids:
+            self._destinations.setdefault(destination_id, _Destination(destination_id)).has_news = True
+        self._news.set()
+
+    async def _claim(self) -> None:
+        room = {d.id: room for d in self._destinations.values() if d.has_news and (room := self._room(d)) > 0}
+        if not room or self._is_stopping:
+            return
+        for destination_id in room:
+            self._destinations[destination_id].has_news = False
         try:
-            if destination.session is None:
-                destination.session = client.open_session()
-            await self._deliver(destination)
+            claimed = await self._in_database(self._claim_in_database, room)
         except DatabaseError as error:
-            # What was sent and could not be settled is sent again when its lease ends: at least once.
-            log.warning("outbox_not_settled", destination=destination.id, error=str(error)[:200])
-            destination.closed_until = time.monotonic() + 0.5
+            log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
+            await asyncio.sleep(_PAUSE_S)
+            return
         except Exception:  # the courier must live; what was claimed comes back when its lease ends
-            log.exception("destination_failed", destination=destination.id)
-            destination.closed_until = time.monotonic() + 5.0
-        finally:
-            destination.runner = None
+            log.exception("claim_failed")
+            await asyncio.sleep(_PAUSE_S)
+            return
+        for message, url in claimed:
+            destination = self._destinations[message.destination_id]
+            destination.open_requests += 1
+            task = self._loop.create_task(self._deliver(destination, message, url))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+        # After a full claim there may be more now; what waits for a predecessor is looked at when that is settled.
+        taken = [message.destination_id for message, _ in claimed]
+        full = [destination_id for destination_id, most in room.items() if taken.count(destination_id) == most]
+        if full:
+            self._look_at(full)
 
-    async def _deliver(self, destination: _Destination) -> None:
-        sending = destination.sending
-        while sending or destination.has_news:
-            destination.has_news = False
-            room = self._room(destination)
-            claimed = await self._in_database(_claim, destination.id, room) if room else []
-            if claimed:
-                destination.has_news = True  # perhaps there is more
-                urls = await self._in_database(_urls_for, destination.id, claimed)
-                for message, url in zip(claimed, urls, strict=True):
-                    sending[self._loop.create_task(self._send(destination, message, url))] = message
-            if not sending:
-                continue
-            done, _ = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
-            if len(done) < len(sending):
-                more, _ = await asyncio.wait(sending, timeout=_COMPANY_S)
-                done |= more
-            results = [(sending.pop(task), task.result()) for task in done]
-            self._learn(destination, results)
-            told = await self._in_database(_settle, results)
-            for told_id in told:
-                self._look_at(told_id)
-            destination.has_news = True
+    def _claim_in_database(self, room: Mapping[int, int]) -> list[tuple[Claimed, str | None]]:
+        claimed = store.claim(room, lease_s=settings.OUTBOX_LEASE_S)
+        return list(zip(claimed, self._addresses.urls_for(claimed), strict=True))
 
     def _room(self, destination: _Destination) -> int:
-        if self._stopping or time.monotonic() < destination.closed_until:
+        if time.monotonic() < destination.closed_until:
             return 0
         if destination.failures_in_a_row >= _BREAKER_AFTER:
-            return 0 if destination.sending else 1  # one message finds out whether it is back
-        room: int = settings.OUTBOX_CONCURRENCY - len(destination.sending)
+            return 0 if destination.open_requests else 1  # one message finds out whether it is back
+        room: int = settings.OUTBOX_CONCURRENCY - destination.open_requests
         batch: int = settings.OUTBOX_BATCH
-        return max(0, min(batch, room))
+        return min(batch, room)
+
+    async def _deliver(self, destination: _Destination, message: Claimed, url: str | None) -> None:
+        answer = await self._send(destination, message, url)
+        destination.open_requests -= 1
+        self._learn(destination, answer)
+        self._finished.append((message, answer))
+        self._has_finished.set()
 
     async def _send(self, destination: _Destination, message: Claimed, url: str | None) -> Answer:
         if url is None:
             return Answer(0, "the participant has no endpoint for this; register one by POST .../endpoints")
-        assert destination.session is not None
         try:
+            if destination.session is None:
+                destination.session = client.open_session()
             headers = message.headers
             if message.signed_by_hub:
-                headers = await self._loop.run_in_executor(self._database, self._key.headers_for, message)
+                headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(destination.session, message, url, headers)
         except Exception as error:  # one message that can not be sent must not hold up the others
             log.exception("message_can_not_be_sent", message=message.id)
             return Answer(0, f"can not be sent: {type(error).__name__}: {error}")
 
-    def _learn(self, destination: _Destination, results: Sequence[tuple[Claimed, Answer]]) -> None:
-        for _, answer in results:
-            # Only silence and server errors speak against the destination; a refusal is an answer.
-            destination.failures_in_a_row = (
-                destination.failures_in_a_row + 1 if answer.status == 0 or answer.status >= 500 else 0
-            )
+    def _learn(self, destination: _Destination, answer: Answer) -> None:
+        # Only silence and server errors speak against the destination; a refusal is an answer.
+        if not (answer.status == 0 or answer.status >= 500):
+            destination.failures_in_a_row = 0
+            return
+        destination.failures_in_a_row += 1
         over = destination.failures_in_a_row - _BREAKER_AFTER
         if over >= 0:
             pause = min(_BREAKER_MOST_S, 0.5 * 2 ** min(over, 6))
             destination.closed_until = time.monotonic() + pause
             log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
+
+    async def _settle_what_finished(self) -> None:
+        while not (self._is_stopping and not self._sending and not self._finished):
+            await self._has_finished.wait()
+            self._has_finished.clear()
+            await asyncio.sleep(_COMPANY_S)
+            results, self._finished = self._finished, []
+            if not results:
+                continue
+            try:
+                self._look_at(await self._in_database(_settle, results))
+            except DatabaseError as error:
+                # What was sent and could not be settled is sent again when its lease ends: at least once.
+                log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
+            except Exception:  # the courier must live
+                log.exception("settling_failed")
+            self._look_at({message.destination_id for message, _ in results})
 
     async def _in_database(self, work: Callable[..., T], *arguments: object) -> T:
         return await self._loop.run_in_executor(self._database, _with_fresh_connection, work, *arguments)
@@ -178,16 +210,6 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
     except DatabaseError:
         connection.close()
         raise
-
-
-def _claim(destination_id: int, limit: int) -> list[Claimed]:
-    return store.claim(destination_id, limit=limit, lease_s=settings.OUTBOX_LEASE_S)
-
-
-def _urls_for(destination_id: int, messages: Sequence[Claimed]) -> list[str | None]:
-    registered = queries.endpoints_of([destination_id])[destination_id]
-    queries.name_of(destination_id)  # remembered for the log
-    return [endpoints.url_for(registered, message.method, message.path) for message in messages]
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:

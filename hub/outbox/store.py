@@ -1,6 +1,6 @@
 """All statements on the outbox's tables that run often."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -45,6 +45,7 @@ class Claimed:
     """A message that this worker holds for the time of its lease."""
 
     id: int
+    destination_id: int
     method: str
     path: str
     headers: dict[str, str]
@@ -61,28 +62,36 @@ class Claimed:
 
 # A message whose predecessor (same subject, same destination) is still to be delivered waits for it.
 _CLAIM = """
+    WITH claim AS MATERIALIZED (
+        SELECT due.id
+        FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
+        CROSS JOIN LATERAL (
+            SELECT m.id FROM outbox_message m
+            WHERE m.destination_id = wanted.destination_id AND m.state = 'PENDING' AND m.due_at <= clock_timestamp()
+              AND (m.leased_until IS NULL OR m.leased_until < clock_timestamp())
+              AND NOT EXISTS (SELECT FROM outbox_message earlier
+                              WHERE earlier.destination_id = m.destination_id AND earlier.subject = m.subject
+                                AND earlier.id < m.id AND earlier.state = 'PENDING')
+            ORDER BY m.due_at LIMIT wanted.room FOR NO KEY UPDATE SKIP LOCKED
+        ) due
+    )
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
-    FROM (
-        SELECT due.id FROM outbox_message due
-        WHERE due.destination_id = %s AND due.state = 'PENDING' AND due.due_at <= clock_timestamp()
-          AND (due.leased_until IS NULL OR due.leased_until < clock_timestamp())
-          AND NOT EXISTS (SELECT FROM outbox_message earlier
-                          WHERE earlier.destination_id = due.destination_id AND earlier.subject = due.subject
-                            AND earlier.id < due.id AND earlier.state = 'PENDING')
-        ORDER BY due.due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
-    ) claim
-    WHERE m.id = claim.id
-    RETURNING m.id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub, m.reply_to_id,
-              m.error_path, m.attempts, extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until
+    FROM claim WHERE m.id = claim.id
+    RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub,
+              m.reply_to_id, m.error_path, m.attempts,
+              extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until
 """
 
 
-def claim(destination_id: int, *, limit: int, lease_s: int) -> list[Claimed]:
-    """Takes due messages of one destination, oldest first, for `lease_s` seconds; other workers pass over them."""
-    rows = execute(_CLAIM, [lease_s, destination_id, limit]).fetchall()
+def claim(room: Mapping[int, int], *, lease_s: int) -> list[Claimed]:
+    """Takes due messages for `lease_s` seconds, oldest first, of each destination as many as it has room for.
+
+    Other workers pass over what is taken.
+    """
+    rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
     # Django's connections leave JSON as text.
-    claimed = [Claimed(*(*row[:3], orjson.loads(row[3]), *row[4:])) for row in rows]
+    claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
     return sorted(claimed, key=lambda message: message.id)
 
 

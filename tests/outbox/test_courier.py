@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from django.test import override_settings
 
+from hub import outbox
+from hub.outbox import bell, failures, store
 from hub.outbox import courier as couriers
-from hub.outbox import failures, store
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
@@ -110,6 +111,38 @@ def test_a_message_is_delivered_byte_for_byte_without_any_poke(courier: Courier,
     assert not Message.objects.exists()
 
 
+def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    green = send_to("green", sink.url)
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 60.0)
+    time.sleep(0.3)  # the last look at the old pace
+    store.append([message(green, "/transfers/T")])
+    time.sleep(0.5)
+    assert sink.got == []
+    outbox.poke({green.pk})
+    wait_until(lambda: len(sink.got) == 1, seconds=2)
+
+
+def test_nobody_waits_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    with override_settings(REDIS_URL="redis://127.0.0.1:9/0"):
+        ringer = bell.Ringer()
+        began = time.monotonic()
+        for number in range(100):
+            ringer.ring({number})
+        assert time.monotonic() - began < 0.5
+
+
+def test_each_destination_is_claimed_as_far_as_it_has_room(committed_world: World) -> None:
+    green, blue = (Participant.objects.get(name=name) for name in ("green", "blue"))
+    store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
+    claimed = store.claim({green.pk: 2, blue.pk: 4}, lease_s=10)
+    assert [(m.destination_id, m.subject) for m in claimed] == [
+        *((green.pk, str(n)) for n in range(2)),
+        *((blue.pk, str(n)) for n in range(4)),
+    ]
+    assert len(store.claim({green.pk: 9, blue.pk: 9}, lease_s=10)) == 4
+    assert store.claim({green.pk: 9, blue.pk: 9}, lease_s=10) == []
+
+
 def test_messages_about_one_thing_keep_their_order_though_the_first_fails(courier: Courier, sink: Sink) -> None:
     green = send_to("green", sink.url)
     sink.answer = lambda path, count: (500 if path.endswith("1") and count == 1 else 200, {})
@@ -150,6 +183,7 @@ def test_a_request_that_can_not_arrive_is_told_to_who_asked(courier: Courier, si
     method, path, body = sink.got[0]
     assert (method, path) == ("PUT", "/quotes/Q/error")
     assert json.loads(body)["errorInformation"]["errorCode"] == "1001"
+    wait_until(lambda: Message.objects.count() == 1)  # what was told is settled a moment after it arrived
     assert Message.objects.get().state == "DEAD"
 
 
@@ -166,7 +200,7 @@ def test_one_message_that_can_not_be_sent_holds_up_no_other(courier: Courier, si
 def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, sink: Sink) -> None:
     green = Participant.objects.get(name="green")
     store.append([message(green, "/transfers/T")])
-    held = store.claim(green.pk, limit=10, lease_s=1)
+    held = store.claim({green.pk: 10}, lease_s=1)
     assert len(held) == 1
     send_to("green", sink.url)
     wait_until(lambda: Delivery.objects.count() == 1)

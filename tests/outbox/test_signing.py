@@ -40,7 +40,7 @@ def hub_key(key: rsa.RSAPrivateKey, tmp_path: Path) -> HubKey:
 def message(*, signed_by_hub: bool) -> Claimed:
     now = datetime.now(UTC)
     return Claimed(
-        1, "PATCH", "/transfers/T", dict(HEADERS), BODY, "T", "state", signed_by_hub, None, None, 1, 0.0, now
+        1, 2, "PATCH", "/transfers/T", dict(HEADERS), BODY, "T", "state", signed_by_hub, None, None, 1, 0.0, now
     )
 
 

@@ -1,0 +1,87 @@
+"""The bell: says through Redis which destinations have work. A hint; the couriers look once a second in any case."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import connection
+from redis import asyncio as redis_asyncio
+from redis.exceptions import RedisError
+
+log = structlog.get_logger("outbox")
+
+_MOST_WAITING = 1000  # where no courier listens, the rest is found by looking
+_LIFETIME_S = 5
+_COMPANY_S = 0.002  # between two rings of one process: what is appended meanwhile rings together
+_LISTEN_S = 2
+_PAUSE_S = 1.0
+
+
+def _key() -> str:
+    # Two hubs on one Redis must not take each other's rings away.
+    return f"kitovu:outbox-bell:{connection.settings_dict['NAME']}"
+
+
+class Ringer:
+    """Rings from a thread of its own: a Redis that hangs must not hold up a commit."""
+
+    def __init__(self) -> None:
+        self._waiting: set[int] = set()
+        self._arrived = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def ring(self, destination_ids: Collection[int]) -> None:
+        """Says soon that these destinations have work; never raises, never waits."""
+        if not destination_ids:
+            return
+        with self._arrived:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="outbox-ringer", daemon=True)
+                self._thread.start()
+            self._waiting.update(destination_ids)
+            self._arrived.notify()
+
+    def _work(self) -> None:
+        client = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+        key = _key()
+        while True:
+            with self._arrived:
+                while not self._waiting:
+                    self._arrived.wait()
+                destinations, self._waiting = self._waiting, set()
+            try:
+                with client.pipeline(transaction=False) as pipeline:
+                    pipeline.lpush(key, *destinations)
+                    pipeline.ltrim(key, 0, _MOST_WAITING - 1)
+                    pipeline.expire(key, _LIFETIME_S)
+                    pipeline.execute()
+                time.sleep(_COMPANY_S)
+            except (RedisError, OSError) as error:
+                log.warning("bell_not_rung", error=str(error)[:200])
+                time.sleep(_PAUSE_S)
+
+
+async def listen(heard: Callable[[Iterable[int]], None]) -> None:
+    """Calls `heard` with destinations that have work, for ever. Each ring is heard by one of all listeners."""
+    client = redis_asyncio.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
+    )
+    key = _key()
+    while True:
+        try:
+            first = await client.blpop([key], timeout=_LISTEN_S)
+            if first is None:
+                continue
+            others = await client.lpop(key, _MOST_WAITING) or []
+            heard({int(text) for text in (first[1], *others)})
+        except (RedisError, OSError) as error:
+            log.warning("bell_not_heard", error=str(error)[:200])
+            await asyncio.sleep(_PAUSE_S)
+
+
+_ringer = Ringer()
+ring = _ringer.ring
