@@ -4,7 +4,7 @@ from django.urls import path
 
 from directory.views import participants, parties, providers
 from hub.api.oauth import TokenView
-from ledger.views import transfers
+from ledger.views import bulk_transfers, transfers
 from quotes import bulk as bulk_quotes
 from quotes import fx as fx_quotes
 from quotes import views as quotes
@@ -48,4 +48,7 @@ urlpatterns = [
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),
+    path("bulkTransfers", bulk_transfers.BulkTransfersView.as_view()),
+    path("bulkTransfers/<str:bulk_transfer_id>", bulk_transfers.BulkTransferView.as_view()),
+    path("bulkTransfers/<str:bulk_transfer_id>/error", bulk_transfers.BulkTransferErrorView.as_view()),
 ]

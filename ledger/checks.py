@@ -124,11 +124,11 @@ INVARIANTS = [
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
-           WHERE t.payer_account_id IS NOT NULL AND NOT EXISTS
+           WHERE t.bulk_id IS NULL AND t.payer_account_id IS NOT NULL AND NOT EXISTS
                  (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'prepare' AND destination_id = t.payee_id)
            UNION ALL
            SELECT t.transfer_id, t.state, 'payer has no end' FROM ledger_transfer t
-           WHERE t.state <> 'RESERVED' AND NOT EXISTS
+           WHERE t.bulk_id IS NULL AND t.state <> 'RESERVED' AND NOT EXISTS
                  (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'end-to-payer'
                                      AND destination_id = t.payer_id)
            UNION ALL
@@ -146,6 +146,59 @@ INVARIANTS = [
            FROM told LEFT JOIN ledger_transfer t ON t.transfer_id = told.subject
            WHERE (told.kind IN ('end-to-payer', 'end-to-payee') AND (t.state IS NULL OR t.state = 'RESERVED'))
               OR (told.kind = 'prepare' AND (t.transfer_id IS NULL OR t.payer_account_id IS NULL))""",
+    ),
+    Invariant(
+        "every_item_of_a_bulk_has_its_outcome",
+        "Each item of a bulk is a transfer of it or was refused for its id; as many were reserved as the bulk says.",
+        """SELECT b.bulk_transfer_id, b.item_count, b.reserved_items, i.items, i.reserved
+           FROM ledger_bulktransfer b
+           LEFT JOIN (SELECT bulk_id AS bulk_transfer_id, count(*) AS items, count(payer_account_id) AS reserved
+                      FROM ledger_transfer WHERE bulk_id IS NOT NULL GROUP BY 1) i USING (bulk_transfer_id)
+           WHERE b.item_count <> coalesce(i.items, 0) + cardinality(b.ids_used_before)
+              OR b.reserved_items <> coalesce(i.reserved, 0)""",
+    ),
+    Invariant(
+        "items_end_with_their_bulk",
+        "What was reserved for a bulk is reserved until the bulk ends, and no longer; a rejected bulk moved no money.",
+        """SELECT b.bulk_transfer_id, b.state AS bulk, t.transfer_id, t.state
+           FROM ledger_bulktransfer b JOIN ledger_transfer t ON t.bulk_id = b.bulk_transfer_id
+           WHERE (t.payer_account_id IS NOT NULL AND (b.state = 'ACCEPTED') <> (t.state = 'RESERVED'))
+              OR (b.state = 'REJECTED' AND t.state = 'COMMITTED')""",
+    ),
+    Invariant(
+        "items_have_the_terms_of_their_bulk",
+        "An item is between the payer and the payee of its bulk and expires with it.",
+        """SELECT b.bulk_transfer_id, t.transfer_id
+           FROM ledger_transfer t LEFT JOIN ledger_bulktransfer b ON b.bulk_transfer_id = t.bulk_id
+           WHERE t.bulk_id IS NOT NULL
+             AND (t.payer_id, t.payee_id, t.payee_name, t.expires_at)
+                 IS DISTINCT FROM (b.payer_id, b.payee_id, b.payee_name, b.expires_at)""",
+    ),
+    Invariant(
+        "everyone_is_told_of_a_bulk",
+        "The payee was asked for what was reserved, and both sides are told how the bulk ended.",
+        """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
+                         UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
+           SELECT b.bulk_transfer_id, b.state, due.kind AS untold
+           FROM ledger_bulktransfer b
+           CROSS JOIN LATERAL (VALUES
+               ('bulk-prepare', b.payee_id, b.reserved_items > 0),
+               ('bulk-end-to-payer', b.payer_id, b.state <> 'ACCEPTED'),
+               ('bulk-end-to-payee', b.payee_id,
+                b.reserved_items > 0 AND b.state <> 'ACCEPTED' AND b.reason IS DISTINCT FROM 'REJECTED_BY_PAYEE')
+           ) AS due (kind, participant_id, is_due)
+           WHERE due.is_due AND NOT EXISTS (SELECT FROM told WHERE subject = b.bulk_transfer_id
+                                            AND kind = due.kind AND destination_id = due.participant_id)""",
+    ),
+    Invariant(
+        "nobody_is_told_of_a_bulk_what_did_not_happen",
+        "No message tells the end of a bulk that has not ended, nor asks a payee for what was not reserved.",
+        """WITH told AS (SELECT id, subject, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
+                         UNION ALL SELECT message_id, subject, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
+           SELECT told.id, told.subject, told.kind, b.state
+           FROM told LEFT JOIN ledger_bulktransfer b ON b.bulk_transfer_id = told.subject
+           WHERE (told.kind LIKE 'bulk-end-%' AND coalesce(b.state, 'ACCEPTED') = 'ACCEPTED')
+              OR (told.kind = 'bulk-prepare' AND coalesce(b.reserved_items, 0) = 0)""",
     ),
 ]
 

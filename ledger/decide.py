@@ -94,6 +94,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id:
         return Unknown(f)
+    if t.bulk_id != f.bulk_id:
+        return NotObeyed(f, t, Refusal.ENDS_WITH_ITS_BULK)
     if t.fulfil_digest == f.digest:
         return Repeated(f, t)
     if t.state is not State.RESERVED:
@@ -128,6 +130,8 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
     t = s.transfers.get(r.transfer_id)
     if t is None or t.payee_id != r.source_id:
         return Unknown(r)
+    if t.bulk_id != r.bulk_id:
+        return NotObeyed(r, t, Refusal.ENDS_WITH_ITS_BULK)
     if t.fulfil_digest == r.digest:
         return Repeated(r, t)
     if t.state is not State.RESERVED:
@@ -141,7 +145,7 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
 def decide_expire(e: Expire, s: Snapshot) -> Outcome:
     """FSPIOP API v1.1, section 6.7.2.2: what is not fulfilled in time is aborted."""
     t = s.transfers.get(e.transfer_id)
-    if t is None or t.state is not State.RESERVED or t.expires_at > s.now:
+    if t is None or t.bulk_id != e.bulk_id or t.state is not State.RESERVED or t.expires_at > s.now:
         return Ignored(e)
     return _abort(e, t, s, Move.EXPIRE, Refusal.EXPIRED)
 
@@ -206,4 +210,5 @@ def _transfer(p: Prepare, move: Move) -> TransferState:
         version=p.wire.version,
         payer_account_id=None,
         payee_account_id=None,
+        bulk_id=p.bulk_id,
     )

@@ -6,12 +6,13 @@ the commit, so whoever answers a caller answers about something durable. A group
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from datetime import timedelta
 from random import uniform
+from typing import TypeVar
 
 import structlog
 from django.conf import settings
@@ -31,6 +32,8 @@ from ledger.decide import decide
 from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved
 from ledger.notices import notices_for
 
+T = TypeVar("T")
+
 log = structlog.get_logger("ledger")
 
 _ATTEMPTS = 5
@@ -39,9 +42,14 @@ _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotA
 
 def run(batch: Sequence[Command]) -> list[Outcome]:
     """Decides and commits these commands as one transaction; an outcome each, in order. Retries what lost a race."""
+    return retried(lambda: _run_once(batch))
+
+
+def retried(transact: Callable[[], T]) -> T:
+    """What this whole transaction returns; it is run again where it lost a race, a bounded number of times."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _run_once(batch)
+            return transact()
         except (store.LostRace, DatabaseError) as error:
             reason = error if isinstance(error, store.LostRace) else error.__cause__
             if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == _ATTEMPTS:

@@ -37,6 +37,7 @@ class Prepare:
     expires_at: datetime
     digest: bytes
     wire: Wire
+    bulk_id: str | None = None  # of an item of a bulk transfer
 
 
 @dataclass(slots=True)
@@ -51,6 +52,7 @@ class Fulfil:
     wants_patch: bool
     digest: bytes
     wire: Wire
+    bulk_id: str | None = None  # where it is said by the answer to a bulk
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Reject:
     error_description: str
     digest: bytes
     wire: Wire
+    bulk_id: str | None = None  # where it is said by the answer to a bulk
 
 
 @dataclass(slots=True)
@@ -70,6 +73,7 @@ class Expire:
     """The tick found a reservation past its time."""
 
     transfer_id: str
+    bulk_id: str | None = None  # where its whole bulk expires
 
 
 Command = Prepare | Fulfil | Reject | Expire
@@ -95,6 +99,9 @@ class Refusal(Enum):
     FULFILMENT_DOES_NOT_MATCH = "FULFILMENT_DOES_NOT_MATCH"
     FULFILMENT_NAMES_ANOTHER_PAYER = "FULFILMENT_NAMES_ANOTHER_PAYER"
     ALREADY_ENDED = "ALREADY_ENDED"
+    ENDS_WITH_ITS_BULK = "ENDS_WITH_ITS_BULK"
+    # about a bulk
+    NO_ITEM_WAS_RESERVED = "NO_ITEM_WAS_RESERVED"
 
 
 # What each is on the wire: error code and the description's detail.
@@ -124,6 +131,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         "FSPIOP-Destination does not match the payer of the transfer",
     ),
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
+    Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
+    Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
 }
 
 

@@ -11,6 +11,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 
 from hub.participants.models import Participant
+from ledger.bulk.models import BulkTransfer
 from ledger.states import TERMINAL, State
 
 
@@ -133,6 +134,10 @@ class Transfer(models.Model):
     fulfil_digest = models.BinaryField(max_length=32, null=True)
     fulfil_version = models.CharField(max_length=4, null=True)
     wants_patch = models.BooleanField(default=False)
+    # The bulk that it is an item of. The key that the database holds is over the parties and the expiry as well.
+    bulk = models.ForeignKey(
+        BulkTransfer, on_delete=models.PROTECT, related_name="items", null=True, db_index=False, db_constraint=False
+    )
     payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     received_at = models.DateTimeField(db_default=Now())
@@ -143,6 +148,8 @@ class Transfer(models.Model):
         indexes = [
             # the sweep for what is past its time
             models.Index(fields=["expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_expiry"),
+            # a bulk's items
+            models.Index(fields=["bulk"], condition=Q(bulk__isnull=False), name="transfer_by_bulk"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="a_transfer_is_of_a_positive_amount"),
@@ -192,6 +199,13 @@ class Transfer(models.Model):
                     END IF;
                     RETURN NEW;
                 """.replace("%%", "%"),
+            ),
+            pgtrigger.Trigger(
+                name="an_item_stays_in_its_bulk",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
+                func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
             pgtrigger.Protect(name="a_transfer_is_never_deleted", operation=pgtrigger.Delete),
         ]

@@ -11,7 +11,6 @@ from fspiop import time
 from fspiop.errors import ErrorCode, error_body
 from hub.outbox.messages import Outgoing, from_hub, passed_on
 from ledger.messages import (
-    WIRE,
     Aborted,
     Committed,
     Fulfil,
@@ -23,6 +22,7 @@ from ledger.messages import (
     Repeated,
     Reserved,
     Wire,
+    words_of,
 )
 from ledger.snapshot import TransferState
 from ledger.states import TERMINAL, State
@@ -30,14 +30,14 @@ from ledger.states import TERMINAL, State
 
 def notices_for(outcomes: Iterable[Outcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
     """The messages that these outcomes cause, in the order in which they came to be."""
-    hub = _HubVoice(hub_name, time.http_date(now))
+    hub = HubVoice(hub_name, time.http_date(now))
     messages: list[Outgoing] = []
     for outcome in outcomes:
         messages.extend(_notices(outcome, hub))
     return messages
 
 
-def _notices(outcome: Outcome, hub: "_HubVoice") -> list[Outgoing]:
+def _notices(outcome: Outcome, hub: "HubVoice") -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             assert t.payee_id is not None
@@ -53,11 +53,10 @@ def _notices(outcome: Outcome, hub: "_HubVoice") -> list[Outgoing]:
         case Repeated(_, t):
             return [hub.end_to_payee(t)]
         case NotObeyed(command, t, refusal):
-            error, detail = WIRE[refusal]
-            description = f"{error.text} - {detail}" if detail else error.text
+            code, description = words_of(refusal)
             if isinstance(command, Prepare):
-                return [hub.error(t, command.source_id, command.payer, command.wire.version, error.code, description)]
-            notices = [hub.error(t, command.source_id, t.payee, command.wire.version, error.code, description)]
+                return [hub.error(t, command.source_id, command.payer, command.wire.version, code, description)]
+            notices = [hub.error(t, command.source_id, t.payee, command.wire.version, code, description)]
             # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
             if isinstance(command, Fulfil) and command.wants_patch:
                 notices.append(hub.patch(t, command.wire.version))
@@ -66,13 +65,13 @@ def _notices(outcome: Outcome, hub: "_HubVoice") -> list[Outgoing]:
             return []
 
 
-def _committed(command: Fulfil, t: TransferState, hub: "_HubVoice") -> list[Outgoing]:
+def _committed(command: Fulfil, t: TransferState, hub: "HubVoice") -> list[Outgoing]:
     if not command.wants_patch:
         return [_forward(command.wire, t, t.payer_id, t.payer, "PUT", f"/transfers/{t.transfer_id}", "end-to-payer")]
     return [hub.state_to_payer(t), hub.patch(t, command.wire.version)]
 
 
-def _aborted(command: object, t: TransferState, hub: "_HubVoice") -> list[Outgoing]:
+def _aborted(command: object, t: TransferState, hub: "HubVoice") -> list[Outgoing]:
     if isinstance(command, Reject):
         path = f"/transfers/{t.transfer_id}/error"
         return [_forward(command.wire, t, t.payer_id, t.payer, "PUT", path, "end-to-payer")]
@@ -94,7 +93,7 @@ def _forward(
     )
 
 
-class _HubVoice:
+class HubVoice:
     """What the hub says in its own name at one moment."""
 
     def __init__(self, name: str, date: str) -> None:
@@ -191,7 +190,7 @@ def state_answer(
     t: TransferState, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime
 ) -> Outgoing:
     """The answer to GET /transfers/{ID} by its payer or payee. The payee wrote the fulfilment and may see it."""
-    hub = _HubVoice(hub_name, time.http_date(now))
+    hub = HubVoice(hub_name, time.http_date(now))
     return hub.say(
         t.transfer_id, asker_id, asker, "PUT", f"/transfers/{t.transfer_id}", version, state_body(t), "state"
     )
@@ -201,7 +200,7 @@ def unknown_answer(
     transfer_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime, is_known: bool
 ) -> Outgoing:
     """The answer to GET /transfers/{ID} of a transfer that is not there, or is between others."""
-    hub = _HubVoice(hub_name, time.http_date(now))
+    hub = HubVoice(hub_name, time.http_date(now))
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     body: dict[str, object] = dict(error_body(error.code, description))
@@ -223,5 +222,5 @@ def funds_answer(
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)
-    hub = _HubVoice(hub_name, time.http_date(now))
+    hub = HubVoice(hub_name, time.http_date(now))
     return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}", version, body, "state")

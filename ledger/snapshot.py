@@ -49,6 +49,7 @@ class TransferState:
     fulfil_version: str | None = None
     wants_patch: bool = False
     completed_at: datetime | None = None
+    bulk_id: str | None = None  # the bulk transfer that it is an item of
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """ALL statements of the money path. Each takes lists; their number is fixed, whatever the lists' length.
 
 Lock order, here and everywhere else that locks more than one of these:
+  0. the row of a bulk (`ledger.bulk.store`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.windows`)
   2. transfer rows, by id      3. account rows, by id      4. inserts, in the order of transfer ids
 What a decision depends on is read after the lock that protects it, by a statement of its own: under READ COMMITTED
@@ -42,7 +43,7 @@ def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) ->
         _read_covers(accounts)
         # Read under the payers' account locks, so that equal prepares see each other; a transfer that is already
         # locked keeps the record that was read under its lock.
-        known = _transfers_by_id(sorted({prepare.transfer_id for prepare in prepares}))
+        known = transfers_by_id(sorted({prepare.transfer_id for prepare in prepares}))
         transfers = known | transfers
     now = execute("SELECT clock_timestamp()", []).fetchone()
     assert now is not None
@@ -68,7 +69,8 @@ def _open_window() -> int:
 _TRANSFER_COLUMNS = """
     t.transfer_id, t.payer_id, t.payee_id, payer.name, t.payee_name, t.currency, t.amount, t.state, t.condition,
     t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
-    t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at
+    t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at,
+    t.bulk_id
 """
 _TRANSFERS = f"""
     SELECT {_TRANSFER_COLUMNS}
@@ -89,13 +91,14 @@ def _lock_transfers(transfer_ids: list[str]) -> dict[str, TransferState]:
     return {row[0]: _as_transfer(row) for row in rows}
 
 
-def _transfers_by_id(transfer_ids: list[str]) -> dict[str, TransferState]:
+def transfers_by_id(transfer_ids: list[str]) -> dict[str, TransferState]:
+    """These transfers as they are now, without a lock."""
     return {row[0]: _as_transfer(row) for row in execute(_TRANSFERS, [transfer_ids]).fetchall()}
 
 
 def transfer_by_id(transfer_id: str) -> TransferState | None:
     """One transfer as it is now, without a lock."""
-    return _transfers_by_id([transfer_id]).get(transfer_id)
+    return transfers_by_id([transfer_id]).get(transfer_id)
 
 
 _PARTICIPANTS = """
@@ -187,14 +190,14 @@ def save(outcomes: Sequence[Outcome], snapshot: Snapshot) -> None:
 _INSERT_TRANSFERS = """
     INSERT INTO ledger_transfer (
         transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code, error_description,
-        condition, expires_at, version, digest, payer_account_id, payee_account_id, received_at, completed_at,
+        condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id, received_at, completed_at,
         wants_patch)
     SELECT *, %s, CASE WHEN state = 'RESERVED' THEN NULL ELSE %s END, false
     FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
                 %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bytea[], %s::bigint[],
-                %s::bigint[])
+                %s::bigint[], %s::text[])
          AS t (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code,
-               error_description, condition, expires_at, version, digest, payer_account_id, payee_account_id)
+               error_description, condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id)
     ON CONFLICT (transfer_id) DO NOTHING
 """
 
@@ -217,6 +220,7 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         [t.digest for t in transfers],
         [t.payer_account_id for t in transfers],
         [t.payee_account_id for t in transfers],
+        [t.bulk_id for t in transfers],
     ]
     cursor = execute(_INSERT_TRANSFERS, [snapshot.now, snapshot.now, *columns])
     if cursor.rowcount != len(transfers):
@@ -324,7 +328,7 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
         [outcome.transfer.transfer_id for outcome in outcomes],
         [outcome.transfer.state.value for outcome in outcomes],
         [outcome.transfer.reason for outcome in outcomes],
-        [wire.body if wire else None for wire in wires],
+        [wire.body or None if wire else None for wire in wires],  # an item's message is kept with its bulk
         [orjson.dumps(wire.headers).decode() if wire else None for wire in wires],
     ]
     execute(_INSERT_EVENTS, [snapshot.now, *columns])
@@ -334,10 +338,10 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 _PAST_EXPIRY = """
     SELECT transfer_id FROM ledger_transfer
-    WHERE state = 'RESERVED' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
+    WHERE state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
 """
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over, the longest past first."""
+    """Reservations whose time is over, the longest past first; items of a bulk end with it."""
     return [row[0] for row in execute(_PAST_EXPIRY, [limit])]

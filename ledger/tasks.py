@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from ledger import engine, store
+from ledger.bulk import services as bulk
 from ledger.messages import Aborted, Expire
 
 _SWEEP = 500
@@ -20,4 +21,4 @@ def expire_transfers() -> int:
             expired += sum(isinstance(outcome, Aborted) for outcome in outcomes)
         if len(transfer_ids) < _SWEEP:
             break
-    return expired
+    return expired + bulk.expire()

@@ -3,25 +3,20 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from fspiop import ids, money, strictjson, time
+from fspiop import ids, time
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
-from hub.api.views import FspiopView, accepted, taken
+from hub.api.views import accepted, taken
 from ledger import engine, services
-from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown, Wire
+from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown
+from ledger.views.common import LedgerView, positive
 from ledger.views.moments import completed_at
 
 
-class _TransferView(FspiopView):
+class _TransferView(LedgerView):
     resource = "transfers"
-
-    def wire(self) -> Wire:
-        return Wire(self.raw_body, self.forwarded_headers(), self.content_version)
-
-    def digest(self) -> bytes:
-        return strictjson.digest(strictjson.loads(self.raw_body))
 
 
 class TransfersView(_TransferView):
@@ -37,7 +32,7 @@ class TransfersView(_TransferView):
                 payer=body.payer_fsp,
                 payee=body.payee_fsp,
                 currency=body.amount.currency,
-                amount=_positive(body.amount.amount),
+                amount=positive("amount", body.amount.amount),
                 condition=body.condition,
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
@@ -107,16 +102,6 @@ def _checked(transfer_id: str) -> str:
     if not ids.is_correlation_id(transfer_id):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "transferId: must be a UUID or a ULID")
     return transfer_id
-
-
-def _positive(amount_text: str) -> int:
-    try:
-        amount = money.parse_amount(amount_text)
-    except money.AmountError as error:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount.amount: {error}") from None
-    if amount == 0:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.amount: must be above 0")
-    return amount
 
 
 def _obey(outcome: Outcome) -> None:

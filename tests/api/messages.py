@@ -91,3 +91,34 @@ def bulk_terms(asked: dict[str, Any], **changes: Any) -> dict[str, Any]:
             for quote in asked["individualQuotes"]
         ],
     } | changes
+
+
+def bulk_transfer(*amounts: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "bulkTransferId": str(uuid.uuid4()),
+        "bulkQuoteId": str(uuid.uuid4()),
+        "payerFsp": "green",
+        "payeeFsp": "blue",
+        "individualTransfers": [item(amount) for amount in amounts or ("1", "1")],
+        "expiration": moment(),
+    } | changes
+
+
+def item(amount: str = "1", currency: str = "TZS", **changes: Any) -> dict[str, Any]:
+    return {
+        "transferId": str(uuid.uuid4()),
+        "transferAmount": {"currency": currency, "amount": amount},
+        "ilpPacket": PACKET,
+        "condition": CONDITION,
+    } | changes
+
+
+def bulk_results(asked: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The payee's answer that fulfils every item."""
+    return {
+        "bulkTransferState": "COMPLETED",
+        "completedTimestamp": moment(0),
+        "individualTransferResults": [
+            {"transferId": item["transferId"], "fulfilment": FULFILMENT} for item in asked["individualTransfers"]
+        ],
+    } | changes

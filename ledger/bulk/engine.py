@@ -1,0 +1,94 @@
+"""One transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
+
+It takes the same statements as a group of single transfers, with a few about the bulk itself, and as many for a
+thousand items as for one. It runs in the thread of its request: a bulk is a group of its own and waits for no company.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from ledger import metrics, store
+from ledger.bulk import store as bulks
+from ledger.bulk.decide import decide
+from ledger.bulk.messages import (
+    Bulk,
+    BulkAccepted,
+    BulkCommand,
+    BulkEnded,
+    BulkExpire,
+    BulkOutcome,
+    BulkPrepare,
+    BulkRefused,
+)
+from ledger.bulk.notices import notices_for
+from ledger.engine import retried
+from ledger.messages import Command, Expire
+from ledger.snapshot import Snapshot
+
+log = structlog.get_logger("ledger")
+
+
+def submit(command: BulkCommand) -> BulkOutcome:
+    """The command's outcome, after the transaction that decided it is durable."""
+    try:
+        return run(command)
+    except store.LostRace:
+        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger is busy with this bulk; send it again") from None
+
+
+def run(command: BulkCommand) -> BulkOutcome:
+    """Decides and commits; retries what lost a race."""
+    return retried(lambda: _run_once(command))
+
+
+def _run_once(command: BulkCommand) -> BulkOutcome:
+    with transaction.atomic(durable=True):
+        bulk, snapshot = _load(command)
+        outcome = decide(command, bulk, snapshot)
+        _save(outcome, snapshot)
+        notices = notices_for(outcome, hub_name=settings.HUB_NAME, now=snapshot.now)
+        outbox.append(notices)
+    outbox.poke({notice.destination_id for notice in notices})
+    _tell_logs(outcome)
+    return outcome
+
+
+def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
+    if isinstance(command, BulkPrepare):
+        snapshot = _locked(command.items)
+        # Read under the payer's account locks, as known transfers are, so that equal bulks see each other.
+        return bulks.by_id(command.bulk_id), snapshot
+    bulk = bulks.lock(command.bulk_id)
+    item_ids = bulks.item_ids(command.bulk_id) if bulk else []
+    return bulk, _locked([Expire(item_id) for item_id in item_ids])
+
+
+def _locked(items: Sequence[Command]) -> Snapshot:
+    max_validity = timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+    return store.load(items, hub_name=settings.HUB_NAME, max_validity=max_validity)
+
+
+def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
+    match outcome:
+        case BulkAccepted(command, bulk, _, outcomes) | BulkRefused(command, bulk, _, outcomes):
+            bulks.insert(bulk, command)  # first: its items reference it
+            store.save(outcomes, snapshot)
+        case BulkEnded(command, bulk, _, outcomes):
+            store.save(outcomes, snapshot)
+            bulks.end(bulk, None if isinstance(command, BulkExpire) else command.wire)
+
+
+def _tell_logs(outcome: BulkOutcome) -> None:
+    kind = type(outcome).__name__.lower()
+    metrics.OUTCOMES.labels(kind).inc()
+    if isinstance(outcome, BulkAccepted | BulkRefused | BulkEnded):
+        for item in outcome.outcomes:
+            metrics.OUTCOMES.labels(type(item).__name__.lower()).inc()
+        bulk = outcome.bulk
+        log.info(kind, bulk=bulk.bulk_id, state=bulk.state, reason=bulk.reason, items=bulk.item_count)

@@ -1,0 +1,35 @@
+"""The states of a bulk transfer as one table. The database enforces the same table by a trigger.
+
+The words are the API's own (FSPIOP API v1.1, section 7.5.4). Its other two, PENDING and PROCESSING, say how far a payee
+or a hub has come that works a bulk off piece by piece: here each step is one transaction and shows no such moment.
+"""
+
+from enum import StrEnum
+
+
+class BulkState(StrEnum):
+    RECEIVED = "RECEIVED"  # never stored: the decision and the arrival are one transaction
+    ACCEPTED = "ACCEPTED"  # at least one item is reserved; the payee was asked
+    COMPLETED = "COMPLETED"  # the payee answered; each item has its outcome
+    REJECTED = "REJECTED"  # no item was committed, and none will be
+
+
+class BulkMove(StrEnum):
+    RESERVE = "RESERVE"
+    REFUSE = "REFUSE"
+    ANSWER = "ANSWER"
+    REJECT = "REJECT"
+    EXPIRE = "EXPIRE"
+    INVALIDATE = "INVALIDATE"
+
+
+NEXT: dict[tuple[BulkState, BulkMove], BulkState] = {
+    (BulkState.RECEIVED, BulkMove.RESERVE): BulkState.ACCEPTED,
+    (BulkState.RECEIVED, BulkMove.REFUSE): BulkState.REJECTED,
+    (BulkState.ACCEPTED, BulkMove.ANSWER): BulkState.COMPLETED,
+    (BulkState.ACCEPTED, BulkMove.REJECT): BulkState.REJECTED,
+    (BulkState.ACCEPTED, BulkMove.EXPIRE): BulkState.REJECTED,
+    (BulkState.ACCEPTED, BulkMove.INVALIDATE): BulkState.REJECTED,
+}
+
+TERMINAL = frozenset({BulkState.COMPLETED, BulkState.REJECTED})

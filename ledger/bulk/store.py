@@ -1,0 +1,96 @@
+"""The statements on bulk transfers; what concerns their items is in `ledger.store`.
+
+A bulk's row is locked before anything else that its end needs (the lock order stands at the top of `ledger.store`).
+"""
+
+import orjson
+
+from hub.database import execute
+from ledger.bulk.messages import Bulk, BulkPrepare
+from ledger.bulk.states import BulkState
+from ledger.messages import Wire
+from ledger.store import LostRace
+
+_BULK = """
+    SELECT b.bulk_transfer_id, b.bulk_quote_id, b.payer_id, b.payee_id, payer.name, b.payee_name, b.state,
+           b.expires_at, b.digest, b.version, b.item_count, b.reserved_items, b.ids_used_before, b.reason,
+           b.error_code, b.error_description, b.answer_digest, b.answer_version, b.completed_at
+    FROM ledger_bulktransfer b JOIN participants_participant payer ON payer.id = b.payer_id
+    WHERE b.bulk_transfer_id = %s
+"""
+
+
+def by_id(bulk_id: str) -> Bulk | None:
+    """One bulk as it is now, without a lock."""
+    return _read(_BULK, bulk_id)
+
+
+def lock(bulk_id: str) -> Bulk | None:
+    """One bulk, held until the end of the transaction; its items may still be referenced by others."""
+    return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
+
+
+def _read(statement: str, bulk_id: str) -> Bulk | None:
+    row = execute(statement, [bulk_id]).fetchone()
+    if row is None:
+        return None
+    bulk = Bulk(*row)
+    bulk.state = BulkState(bulk.state)
+    return bulk
+
+
+def item_ids(bulk_id: str) -> list[str]:
+    """The ids of the bulk's items that are transfers."""
+    return [row[0] for row in execute("SELECT transfer_id FROM ledger_transfer WHERE bulk_id = %s", [bulk_id])]
+
+
+_INSERT = """
+    INSERT INTO ledger_bulktransfer (
+        bulk_transfer_id, bulk_quote_id, payer_id, payee_id, payee_name, state, reason, error_code, error_description,
+        expires_at, item_count, reserved_items, ids_used_before, version, digest, request, request_headers,
+        completed_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s::text::jsonb, %s)
+    ON CONFLICT (bulk_transfer_id) DO NOTHING
+"""
+
+
+def insert(bulk: Bulk, command: BulkPrepare) -> None:
+    """Stores a new bulk; LostRace where another process stored one of its id first."""
+    values = [
+        *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
+        *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
+        *(bulk.item_count, bulk.reserved_items, bulk.ids_used_before, bulk.version, bulk.digest),
+        *(command.wire.body, orjson.dumps(command.wire.headers).decode(), bulk.completed_at),
+    ]
+    if execute(_INSERT, values).rowcount != 1:
+        raise LostRace("another process stored this bulk first")
+
+
+_END = """
+    UPDATE ledger_bulktransfer
+    SET state = %s, reason = %s, error_code = %s, error_description = %s, completed_at = %s, answer_digest = %s,
+        answer_version = %s, answer = %s, answer_headers = %s::text::jsonb
+    WHERE bulk_transfer_id = %s AND state = 'ACCEPTED'
+"""
+
+
+def end(bulk: Bulk, answer: Wire | None) -> None:
+    """Ends a bulk, with the answer that ended it as evidence; LostRace where it has ended already."""
+    headers = orjson.dumps(answer.headers).decode() if answer else None
+    values = [
+        *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),
+        *(bulk.answer_digest, bulk.answer_version, answer.body if answer else None, headers, bulk.bulk_id),
+    ]
+    if execute(_END, values).rowcount != 1:
+        raise LostRace("the bulk ended while this was decided")
+
+
+_PAST_EXPIRY = """
+    SELECT bulk_transfer_id FROM ledger_bulktransfer
+    WHERE state = 'ACCEPTED' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
+"""
+
+
+def past_expiry(limit: int) -> list[str]:
+    """Bulks whose time is over, the longest past first."""
+    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]

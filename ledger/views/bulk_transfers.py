@@ -1,0 +1,158 @@
+"""/bulkTransfers (FSPIOP API v1.1, section 6.10)."""
+
+import hashlib
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop import ids, time
+from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut, IndividualTransfer
+from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.docs import fspiop_schema
+from hub.api.views import accepted, taken
+from ledger.bulk import engine, services
+from ledger.bulk.messages import BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, BulkUnknown, ItemResult
+from ledger.bulk.states import BulkState
+from ledger.messages import Prepare, Wire
+from ledger.views.common import LedgerView, positive
+
+
+class _BulkTransferView(LedgerView):
+    resource = "bulkTransfers"
+
+
+class BulkTransfersView(_BulkTransferView):
+    @fspiop_schema("bulkTransfers", request=BulkTransferPost, answer=202, summary="Prepare many transfers at once")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(BulkTransferPost)
+        if body.payer_fsp != self.fspiop.source:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp: must be the FSPIOP-Source")
+        _check_once("individualTransfers", [item.transfer_id for item in body.individual_transfers])
+        engine.submit(self._prepare(body))
+        return accepted()  # submit returns after the commit
+
+    def _prepare(self, body: BulkTransferPost) -> BulkPrepare:
+        digest, expires_at = self.digest(), time.parse_datetime(body.expiration)
+        kept_with_the_bulk = Wire(b"", {}, self.content_version)
+
+        def item_of(number: int, item: IndividualTransfer) -> Prepare:
+            return Prepare(
+                transfer_id=item.transfer_id,
+                source_id=self.caller,
+                payer=body.payer_fsp,
+                payee=body.payee_fsp,
+                currency=item.transfer_amount.currency,
+                amount=positive(f"individualTransfers[{number}].transferAmount", item.transfer_amount.amount),
+                condition=item.condition,
+                expires_at=expires_at,
+                # An item is the same message only within the same bulk.
+                digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
+                wire=kept_with_the_bulk,
+                bulk_id=body.bulk_transfer_id,
+            )
+
+        return BulkPrepare(
+            bulk_id=body.bulk_transfer_id,
+            quote_id=body.bulk_quote_id,
+            source_id=self.caller,
+            payer=body.payer_fsp,
+            payee=body.payee_fsp,
+            expires_at=expires_at,
+            items=[item_of(number, item) for number, item in enumerate(body.individual_transfers)],
+            digest=digest,
+            wire=self.wire(),
+        )
+
+
+class BulkTransferView(_BulkTransferView):
+    @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
+    def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
+        services.tell_state(
+            bulk_id=_checked(bulk_transfer_id),
+            asker_id=self.caller,
+            asker=self.fspiop.source,
+            version=self.accepted_version,
+        )
+        return accepted()
+
+    @fspiop_schema("bulkTransfers", request=BulkTransferPut, answer=200, summary="Answer a bulk transfer, once")
+    def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
+        body = self.read(BulkTransferPut)
+        results = _results(body)
+        if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") and not results:
+            return taken()  # how far the payee has come; nothing that a hub acts on
+        is_rejection = body.bulk_transfer_state == "REJECTED"
+        if is_rejection and any(result.fulfilment for result in results.values()):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
+        _obey(
+            engine.submit(
+                BulkFulfil(
+                    bulk_id=_checked(bulk_transfer_id),
+                    source_id=self.caller,
+                    destination=self.fspiop.destination,
+                    state=BulkState.REJECTED if is_rejection else BulkState.COMPLETED,
+                    is_final=body.bulk_transfer_state in ("COMPLETED", "REJECTED"),
+                    results=results,
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+
+class BulkTransferErrorView(_BulkTransferView):
+    @fspiop_schema("bulkTransfers", request=ErrorPut, answer=200, summary="Refuse all of a bulk transfer")
+    def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
+        error = self.read(ErrorPut).error_information
+        _obey(
+            engine.submit(
+                BulkReject(
+                    bulk_id=_checked(bulk_transfer_id),
+                    source_id=self.caller,
+                    destination=self.fspiop.destination,
+                    error_code=error.error_code,
+                    error_description=error.error_description,
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+
+def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
+    """What the payee says, by each item's id; an item of which it says nothing is left out."""
+    results = body.individual_transfer_results or []
+    _check_once("individualTransferResults", [result.transfer_id for result in results])
+    found = {}
+    for number, result in enumerate(results):
+        error = result.error_information
+        if error is not None and result.fulfilment is not None:
+            raise FspiopError(
+                ErrorCode.VALIDATION_ERROR,
+                f"individualTransferResults[{number}]: has both a fulfilment and an errorInformation",
+            )
+        if error is not None:
+            found[result.transfer_id] = ItemResult(None, error.error_code, error.error_description)
+        elif result.fulfilment is not None:
+            found[result.transfer_id] = ItemResult(result.fulfilment)
+    return found
+
+
+def _check_once(where: str, transfer_ids: list[str]) -> None:
+    if len(set(transfer_ids)) != len(transfer_ids):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: a transferId is there twice")
+
+
+def _checked(bulk_transfer_id: str) -> str:
+    if not ids.is_correlation_id(bulk_transfer_id):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferId: must be a UUID or a ULID")
+    return bulk_transfer_id
+
+
+def _obey(outcome: BulkOutcome) -> None:
+    if isinstance(outcome, BulkUnknown):
+        # Also where the bulk exists and the sender is not its payee: a stranger learns nothing.
+        raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)

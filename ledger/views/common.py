@@ -1,0 +1,25 @@
+"""What the views of single transfers and of bulks do alike."""
+
+from fspiop import money, strictjson
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.views import FspiopView
+from ledger.messages import Wire
+
+
+class LedgerView(FspiopView):
+    def wire(self) -> Wire:
+        return Wire(self.raw_body, self.forwarded_headers(), self.content_version)
+
+    def digest(self) -> bytes:
+        return strictjson.digest(strictjson.loads(self.raw_body))
+
+
+def positive(where: str, amount_text: str) -> int:
+    """The amount of a transfer; a refusal says `where` it stands in the message."""
+    try:
+        amount = money.parse_amount(amount_text)
+    except money.AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}.amount: {error}") from None
+    if amount == 0:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}.amount: must be above 0")
+    return amount
