@@ -28,6 +28,8 @@ PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), o
 SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
 # The reference's libraries leave PUT /parties unsigned unless they are told otherwise.
 ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
+# How far a request's Date may be from the hub's clock, in seconds; 0 takes any.
+DATE_TOLERANCE_S = env.int("DATE_TOLERANCE_S", default=0)
 # Access tokens: who issues them, for whom, and for how long. Credentials are read anew after CREDENTIALS_REFRESH_S.
 TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
 TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")

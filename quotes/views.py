@@ -23,6 +23,8 @@ class QuotesView(_QuoteView):
     @fspiop_schema("quotes", request=QuotePost, answer=202, summary="Ask for the terms of a payment")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(QuotePost)
+        if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         return self.ask(
             body.quote_id,
             transaction_id=body.transaction_id,

@@ -1,6 +1,7 @@
 """The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, the signature over the
 octets as they came. Only then is the body read."""
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -58,6 +59,7 @@ class FspiopView(APIView):
             return value
 
         self.fspiop = read_headers(method, self.resource, header)
+        _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
         signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header
@@ -90,6 +92,12 @@ class FspiopView(APIView):
     @property
     def accepted_version(self) -> str:
         return str(self.fspiop.accept_version) if self.fspiop.accept_version else self.content_version
+
+
+def _check_date(headers: Headers) -> None:
+    tolerance = settings.DATE_TOLERANCE_S
+    if tolerance and abs((datetime.now(UTC) - headers.date).total_seconds()) > tolerance:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
 
 def _body_of(request: HttpRequest) -> bytes:
