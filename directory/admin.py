@@ -1,6 +1,6 @@
 from django.contrib import admin
 
-from directory.models import Oracle, PartyIdentifier
+from directory.models import Oracle, PartyIdentifier, PartyLookup
 from hub.admin_base import ReadOnlyAdmin
 
 
@@ -16,3 +16,10 @@ class PartyIdentifierAdmin(ReadOnlyAdmin):
 class OracleAdmin(ReadOnlyAdmin):
     list_display = ["type", "currency", "endpoint", "is_default", "changed_at"]
     list_filter = ["type"]
+
+
+@admin.register(PartyLookup)
+class PartyLookupAdmin(ReadOnlyAdmin):
+    list_display = ["requester", "owner", "asked_at", "answer_by"]
+    list_select_related = ["requester", "owner"]
+    exclude = ["error_path"]

@@ -53,3 +53,26 @@ class Oracle(models.Model):
 
     def __str__(self) -> str:
         return f"oracle {self.pk} for {self.type} {self.currency}".rstrip()
+
+
+class PartyLookup(models.Model):
+    """A GET /parties that was passed on and waits for its answer. Deleted when that comes, or when it is too late."""
+
+    requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    owner = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    subject = models.CharField(max_length=64)  # what orders its messages in the outbox
+    error_path = models.CharField(max_length=1024)
+    version = models.CharField(max_length=8)
+    asked_at = models.DateTimeField(db_default=Now())
+    answer_by = models.DateTimeField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # the answer finds its lookup by this
+            models.UniqueConstraint(fields=["requester", "subject", "owner"], name="one_lookup_waits_for_an_answer")
+        ]
+        indexes = [models.Index(fields=["answer_by"], name="lookup_by_deadline")]  # the sweep
+
+    def __str__(self) -> str:
+        return f"lookup by {self.requester_id} at {self.owner_id}"

@@ -3,7 +3,7 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import services
+from directory import lookups, services
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
@@ -22,10 +22,9 @@ class PartyView(AliasView):
     @fspiop_schema("parties", answer=202, summary="Look a party up")
     def get(self, request: Request, **_: str) -> HttpResponse:
         try:
-            message = self._ask(self._owner())
+            lookups.ask(self._question_to(self._owner()), version=self.accepted_version, send=passing.send)
         except FspiopError as error:
-            message = passing.refuse_caller(self, error, path=self.path, subject=self.subject)
-        passing.send([message])
+            passing.send([passing.refuse_caller(self, error, path=self.path, subject=self.subject)])
         return accepted()
 
     @fspiop_schema("parties", request=PartyPut, answer=200, summary="Say who a party is")
@@ -40,7 +39,7 @@ class PartyView(AliasView):
             return passing.destination_of(self)
         return services.owner_of(self.alias)
 
-    def _ask(self, owner: Participant) -> Outgoing:
+    def _question_to(self, owner: Participant) -> Outgoing:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""
         return passing.pass_on(
             self,
@@ -65,5 +64,6 @@ class PartyErrorView(AliasView):
 def _bring_back(view: AliasView, path: str) -> HttpResponse:
     to = passing.destination_of(view)
     subject = passing.subject_of(f"{view.path} for {to.name}")
-    passing.send([passing.pass_on(view, to=to, path=path, subject=subject, kind="party-answer")])
+    reply = passing.pass_on(view, to=to, path=path, subject=subject, kind="party-answer")
+    lookups.answer(reply, answerer_id=view.caller, send=passing.send)
     return taken()

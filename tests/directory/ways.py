@@ -1,7 +1,12 @@
 """Asking and registering as DFSPs do, and what they are told by callback."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
+
+import psycopg
 
 from hub.outbox.models import Message
 from tests.api.caller import dfsp
@@ -30,3 +35,18 @@ def owner(path: str, asker: str = "grey") -> str | None:
     to, _, body = last_callback()
     assert to == asker
     return body.get("fspId")
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """What is sent to PostgreSQL meanwhile, Django's and the set-based alike; savepoints apart."""
+    sent: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def counted(self: psycopg.Cursor, query: Any, *args: Any, **kwargs: Any) -> Any:
+        if "SAVEPOINT" not in str(query):
+            sent.append(str(query))
+        return execute(self, query, *args, **kwargs)
+
+    with patch.object(psycopg.Cursor, "execute", counted):
+        yield sent

@@ -1,0 +1,105 @@
+"""GET /parties on its way: who waits for whose answer, and until when.
+
+Only the DFSP that was asked may answer. One that takes the question and stays silent is reported to who asked with
+2004 (FSPIOP API v1.1, section 7.6); one that can not be reached, the outbox reports itself.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from directory.models import PartyLookup
+from fspiop import time
+from fspiop.errors import ErrorCode, FspiopError, error_body
+from hub import outbox
+from hub.outbox import queries as outbox_queries
+from hub.outbox.messages import Outgoing, from_hub
+from hub.outbox.models import Message
+
+Send = Callable[[list[Outgoing]], None]
+
+_SWEEP = 500
+_LATER = timedelta(seconds=5)
+
+
+def ask(question: Outgoing, *, version: str, send: Send) -> None:
+    """Passes a question on and remembers it; asked again, it is waited for anew. `version` is that of the answer."""
+    assert question.reply_to_id is not None
+    assert question.error_path is not None
+    lookup = PartyLookup(
+        requester_id=question.reply_to_id,
+        owner_id=question.destination_id,
+        subject=question.subject,
+        error_path=question.error_path,
+        version=version,
+        asked_at=Now(),
+        answer_by=Now() + timedelta(seconds=settings.PARTY_ANSWER_S),
+    )
+    with transaction.atomic(durable=True):
+        PartyLookup.objects.bulk_create(
+            [lookup],
+            update_conflicts=True,
+            unique_fields=["requester", "subject", "owner"],
+            update_fields=["error_path", "version", "asked_at", "answer_by"],
+        )
+        send([question])
+
+
+def answer(reply: Outgoing, *, answerer_id: int, send: Send) -> None:
+    """Brings an answer back. One to a question that waits for another DFSP is refused; a late one goes its way."""
+    with transaction.atomic(durable=True):
+        waiting = PartyLookup.objects.filter(requester_id=reply.destination_id, subject=reply.subject)
+        deleted, _ = waiting.filter(owner_id=answerer_id).delete()
+        if not deleted and waiting.exists():
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "this lookup was not asked of the sender")
+        send([reply])
+
+
+def report_unanswered() -> int:
+    """Tells who asked that no answer came in time; returns how many. Sweeps at once take different rows."""
+    with transaction.atomic(durable=True):
+        late = list(
+            PartyLookup.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("requester")
+            .filter(answer_by__lte=Now())
+            .order_by("answer_by")[:_SWEEP]
+        )
+        if not late:
+            return 0
+        outstanding = outbox_queries.not_taken(
+            to={lookup.owner_id for lookup in late}, about={lookup.subject for lookup in late}
+        )
+
+        def rests_with_the_outbox(lookup: PartyLookup, state: str) -> bool:
+            since = outstanding.get((lookup.owner_id, lookup.subject, state))
+            return since is not None and since >= lookup.asked_at
+
+        # The question is still on its way: the outbox delivers it or tells who asked, and this looks again.
+        on_its_way = {lookup.pk for lookup in late if rests_with_the_outbox(lookup, Message.State.PENDING)}
+        PartyLookup.objects.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
+        over = [lookup for lookup in late if lookup.pk not in on_its_way]
+        PartyLookup.objects.filter(pk__in=[lookup.pk for lookup in over]).delete()
+        silent = [lookup for lookup in over if not rests_with_the_outbox(lookup, Message.State.DEAD)]
+        outbox.append([_timed_out(lookup) for lookup in silent])
+    outbox.poke({lookup.requester_id for lookup in silent})
+    return len(silent)
+
+
+def _timed_out(lookup: PartyLookup) -> Outgoing:
+    error = ErrorCode.SERVER_TIMED_OUT
+    return from_hub(
+        hub_name=settings.HUB_NAME,
+        date=time.http_date(datetime.now(UTC)),
+        to_id=lookup.requester_id,
+        to=lookup.requester.name,
+        method="PUT",
+        path=lookup.error_path,
+        version=lookup.version,
+        body=error_body(error.code, f"{error.text} - no answer came from the DFSP that was asked"),
+        subject=lookup.subject,
+        kind="unanswered",
+    )

@@ -1,0 +1,11 @@
+"""Ticks of the directory. They carry nothing: what is due stands in the database."""
+
+from celery import shared_task
+
+from directory import lookups
+
+
+@shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
+def report_unanswered() -> int:
+    """Tells those whose GET /parties nobody answered in time; returns how many."""
+    return lookups.report_unanswered()
