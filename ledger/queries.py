@@ -1,5 +1,6 @@
 """Reads of the ledger for people, reports and other apps. Amounts are whole ten-thousandths."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
+from fspiop import base64url, ilp, strictjson
+from fspiop.errors import FspiopError
 from hub.participants.models import Participant
-from ledger.models import Account, Entry
+from ledger.models import Account, Entry, TransferEvent
 
 
 def value_of(account: Account) -> int:
@@ -26,6 +29,27 @@ def accounts_of(participant: Participant, currency: str | None = None) -> QueryS
 
 def positions_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
     return accounts_of(participant, currency).filter(type=Account.Type.POSITION)
+
+
+def limits(currency: str | None = None) -> QuerySet[Account]:
+    """The POSITION accounts that have a net debit cap."""
+    accounts = Account.objects.filter(type=Account.Type.POSITION, net_debit_cap__isnull=False).order_by("id")
+    return (accounts.filter(currency=currency) if currency else accounts).select_related("participant")
+
+
+def transaction_of(transfer_id: str) -> dict[str, Any] | None:
+    """What a transfer pays for, as its ILP packet says it (FSPIOP API v1.1, section 7.4.17); None where it does not."""
+    # The message that began it stands with its first state; each is found by its own index.
+    events = TransferEvent.objects.filter(transfer_id=transfer_id)
+    event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
+    if event is None or event.body is None:
+        return None
+    try:
+        packet = json.loads(bytes(event.body))["ilpPacket"]
+        found = strictjson.loads(base64url.decode(ilp.decode_payment(packet).data.decode("ascii")))
+    except (ValueError, KeyError, FspiopError):
+        return None  # opaque to the hub, or another kind of packet
+    return found if isinstance(found, dict) else None
 
 
 @dataclass(frozen=True, slots=True)

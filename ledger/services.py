@@ -4,7 +4,7 @@ Every change of a SETTLEMENT account holds the lock of its POSITION account firs
 cover while they have that lock.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -202,9 +202,23 @@ def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -
     return True
 
 
+def _as_recorded(
+    account: Account, transfer_id: str, amount: int, reason: str, extensions: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    recorded = {"transferId": transfer_id, "amount": amount, "currency": account.currency, "reason": reason}
+    return recorded | ({"extensions": [list(pair) for pair in extensions]} if extensions else {})
+
+
 @transaction.atomic
 def record_funds_in(
-    account: Account, *, transfer_id: str, amount: int, reason: str, external_reference: str, actor: str
+    account: Account,
+    *,
+    transfer_id: str,
+    amount: int,
+    reason: str,
+    external_reference: str,
+    actor: str,
+    extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Money arrived at the settlement bank: the cover grows by `amount` (ten-thousandths). The same id again: once."""
     settlement, reconciliation = _settlement_pair(account)
@@ -225,13 +239,20 @@ def record_funds_in(
         "funds_in",
         subject=account.participant.name,
         actor=actor,
-        after={"transferId": transfer_id, "amount": amount, "currency": account.currency, "reason": reason},
+        after=_as_recorded(account, transfer_id, amount, reason, extensions),
     )
 
 
 @transaction.atomic
 def prepare_funds_out(
-    account: Account, *, transfer_id: str, amount: int, reason: str, external_reference: str, actor: str
+    account: Account,
+    *,
+    transfer_id: str,
+    amount: int,
+    reason: str,
+    external_reference: str,
+    actor: str,
+    extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Reserves a withdrawal: only what no position and no reservation leans on may go."""
     settlement, _ = _settlement_pair(account)
@@ -262,7 +283,7 @@ def prepare_funds_out(
         "funds_out_reserved",
         subject=account.participant.name,
         actor=actor,
-        after={"transferId": transfer_id, "amount": amount, "currency": account.currency, "reason": reason},
+        after=_as_recorded(account, transfer_id, amount, reason, extensions),
     )
 
 

@@ -2,23 +2,26 @@
 
 from django.urls import path
 
-from ledger.views import administration as views
-from ledger.views import currency_pairs
+from ledger.views.administration import accounts, currency_pairs, limits, lookups, participants
 
 urlpatterns = [
-    path("participants", views.ParticipantsView.as_view()),
-    path("participants/limits", views.AllLimitsView.as_view()),
-    path("participants/<str:name>", views.ParticipantView.as_view()),
-    path("participants/<str:name>/endpoints", views.EndpointsView.as_view()),
-    path("participants/<str:name>/accounts", views.AccountsView.as_view()),
-    path("participants/<str:name>/accounts/<int:account_id>", views.AccountView.as_view()),
-    path("participants/<str:name>/accounts/<int:account_id>/transfers/<str:transfer_id>", views.FundsOutView.as_view()),
+    path("enums", lookups.EnumsView.as_view()),
+    path("participants", participants.ParticipantsView.as_view()),
+    path("participants/limits", limits.AllLimitsView.as_view()),
+    path("participants/<str:name>", participants.ParticipantView.as_view()),
+    path("participants/<str:name>/endpoints", participants.EndpointsView.as_view()),
+    path("participants/<str:name>/accounts", accounts.AccountsView.as_view()),
+    path("participants/<str:name>/accounts/<int:account_id>", accounts.AccountView.as_view()),
+    path(
+        "participants/<str:name>/accounts/<int:account_id>/transfers/<str:transfer_id>", accounts.FundsOutView.as_view()
+    ),
     path("participants/<str:name>/currencyPairs", currency_pairs.CurrencyPairsView.as_view()),
     path(
         "participants/<str:name>/currencyPairs/<str:source_currency>/<str:target_currency>",
         currency_pairs.CurrencyPairView.as_view(),
     ),
-    path("participants/<str:name>/initialPositionAndLimits", views.InitialLimitView.as_view()),
-    path("participants/<str:name>/limits", views.LimitsView.as_view()),
-    path("participants/<str:name>/positions", views.PositionsView.as_view()),
+    path("participants/<str:name>/initialPositionAndLimits", limits.InitialLimitView.as_view()),
+    path("participants/<str:name>/limits", limits.LimitsView.as_view()),
+    path("participants/<str:name>/positions", limits.PositionsView.as_view()),
+    path("transactions/<str:transfer_id>", lookups.TransactionView.as_view()),
 ]

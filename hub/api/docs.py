@@ -1,7 +1,7 @@
 """The OpenAPI descriptions of the FSPIOP resources, made from the typed messages themselves."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -103,15 +103,21 @@ def _query_parameters(query: type[Any]) -> Iterator[OpenApiParameter]:
 
 
 def administration_schema(
-    tag: str, *, summary: str, request: type[Any] | None = None, answer: int = 200
+    tag: str,
+    *,
+    summary: str,
+    request: type[Any] | None = None,
+    query: Sequence[str] = (),
+    answer: int = 200,
 ) -> Callable[[F], F]:
-    """Describes one method of an administration API."""
+    """Describes one method of an administration API; `query` names the filters that it takes."""
     return extend_schema(
         tags=[tag],
         summary=summary,
         request={"application/json": schema_of(request)} if request else None,
+        parameters=[OpenApiParameter(name, str, OpenApiParameter.QUERY) for name in query],
         responses={
-            answer: OpenApiResponse({"type": "object"}, description="Done"),
+            answer: OpenApiResponse({}, description="Done"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
         },
     )

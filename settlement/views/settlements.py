@@ -12,7 +12,7 @@ from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.api.administration import AdministrationView, Response
 from hub.api.docs import administration_schema
 from ledger.models import SettlementWindow
-from ledger.views.administration import as_number
+from ledger.views.administration.common import as_number
 from settlement import queries, services
 from settlement.decide import Answer, Wish
 from settlement.models import Settlement, SettlementAccount

@@ -6,11 +6,11 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from hub.api.administration import AdministrationView, Response
+from hub.api.administration import Response
 from hub.api.docs import administration_schema
 from hub.participants import services as participants
 from hub.participants.models import CurrencyPair
-from ledger.views.administration import TAG, Currency, dfsp_of
+from ledger.views.administration.common import TAG, Currency, LedgerAdministrationView, dfsp_of
 
 
 class Pair(msgspec.Struct, rename="camel"):
@@ -22,7 +22,7 @@ def _show(pair: CurrencyPair) -> dict[str, Any]:
     return {"sourceCurrency": pair.source_currency, "targetCurrency": pair.target_currency}
 
 
-class CurrencyPairsView(AdministrationView):
+class CurrencyPairsView(LedgerAdministrationView):
     @administration_schema(TAG, summary="The conversions that a participant offers")
     def get(self, request: Request, name: str) -> Response:
         return Response([_show(pair) for pair in dfsp_of(name).currency_pairs.all()])
@@ -39,7 +39,7 @@ class CurrencyPairsView(AdministrationView):
         return Response(_show(pair), status=201)
 
 
-class CurrencyPairView(AdministrationView):
+class CurrencyPairView(LedgerAdministrationView):
     @administration_schema(TAG, summary="A participant no longer offers a conversion", answer=204)
     def delete(self, request: Request, name: str, source_currency: str, target_currency: str) -> HttpResponse:
         participants.withdraw_pair(

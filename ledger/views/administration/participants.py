@@ -1,0 +1,111 @@
+"""Participants, and where each is called back."""
+
+from typing import Annotated, Any
+
+import msgspec
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop import time
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.administration import Response
+from hub.api.docs import administration_schema
+from hub.participants import services as participants
+from hub.participants.models import Participant
+from ledger import services
+from ledger.views.administration.common import (
+    TAG,
+    Currency,
+    LedgerAdministrationView,
+    Name,
+    dfsp_of,
+    participant_of,
+)
+
+_IS_PROXY = {"": False, "0": False, "false": False, "1": True, "true": True}
+
+
+class NewParticipant(msgspec.Struct, rename="camel"):
+    name: Name
+    currency: Currency
+    is_proxy: bool = False
+
+
+class Activity(msgspec.Struct, rename="camel"):
+    is_active: bool
+
+
+class NewEndpoint(msgspec.Struct):
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    value: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+def show_participant(participant: Participant) -> dict[str, Any]:
+    return {
+        "name": participant.name,
+        "id": participant.name,
+        "created": time.format_datetime(participant.created_at),
+        "isActive": int(participant.is_active),
+        "links": {"self": f"/participants/{participant.name}"},
+        "isProxy": int(participant.is_proxy),
+        "accounts": [
+            {
+                "id": account.pk,
+                "ledgerAccountType": account.type,
+                "currency": account.currency,
+                "isActive": int(account.is_active),
+                "createdBy": "hub",
+            }
+            for account in sorted(participant.accounts.all(), key=lambda account: account.pk)
+        ],
+    }
+
+
+class ParticipantsView(LedgerAdministrationView):
+    @administration_schema(TAG, summary="All participants", query=("isProxy",))
+    def get(self, request: Request) -> Response:
+        found = Participant.objects.prefetch_related("accounts")
+        is_proxy = _IS_PROXY.get(request.query_params.get("isProxy", "").lower())
+        if is_proxy is None:
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "isProxy: must be true or false")
+        if is_proxy:
+            found = found.filter(is_proxy=True)
+        return Response([show_participant(participant) for participant in found])
+
+    @administration_schema(
+        TAG, summary="Register a participant, or another currency of one", request=NewParticipant, answer=201
+    )
+    def post(self, request: Request) -> Response:
+        body = self.read(NewParticipant)
+        participant = services.register_participant(
+            name=body.name, currency=body.currency, is_proxy=body.is_proxy, actor=self.actor
+        )
+        return Response(show_participant(participant), status=201)
+
+
+class ParticipantView(LedgerAdministrationView):
+    @administration_schema(TAG, summary="One participant")
+    def get(self, request: Request, name: str) -> Response:
+        return Response(show_participant(participant_of(name)))
+
+    @administration_schema(TAG, summary="Enable or disable a participant", request=Activity)
+    def put(self, request: Request, name: str) -> Response:
+        body = self.read(Activity)
+        participant = participants.set_active(dfsp_of(name), is_active=body.is_active, actor=self.actor)
+        return Response(show_participant(participant))
+
+
+class EndpointsView(LedgerAdministrationView):
+    @administration_schema(TAG, summary="A participant's endpoints; with a type, that one", query=("type",))
+    def get(self, request: Request, name: str) -> Response:
+        found = [{"type": endpoint.type, "value": endpoint.value} for endpoint in participant_of(name).endpoints.all()]
+        wanted = request.query_params.get("type")
+        if wanted:
+            return Response(next((endpoint for endpoint in found if endpoint["type"] == wanted), {}))
+        return Response(found)
+
+    @administration_schema(TAG, summary="Add or replace an endpoint", request=NewEndpoint, answer=201)
+    def post(self, request: Request, name: str) -> HttpResponse:
+        body = self.read(NewEndpoint)
+        participants.set_endpoint(participant_of(name), endpoint_type=body.type, value=body.value, actor=self.actor)
+        return HttpResponse(status=201, content_type="application/json")
