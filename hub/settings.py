@@ -264,9 +264,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE = {
     "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
-    "settle-gross": {"task": "settlement.tasks.settle_gross", "schedule": 1.0, "options": {"expires": 5}},
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 5.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
+    "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
 }
 

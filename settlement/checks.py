@@ -78,6 +78,21 @@ INVARIANTS = [
                                  ELSE (SELECT state FROM steps x WHERE x.step = min(steps.step)) END""",
     ),
     Invariant(
+        "a_settlements_history_leads_to_its_state",
+        "What was recorded last of a settlement, and of each account in it, is its state.",
+        """SELECT s.id AS settlement_id, NULL AS account, s.state, e.state AS recorded
+           FROM settlement_settlement s
+           LEFT JOIN LATERAL (SELECT state FROM settlement_settlementevent
+                              WHERE settlement_id = s.id AND account_id IS NULL ORDER BY id DESC LIMIT 1) e ON true
+           WHERE e.state IS DISTINCT FROM s.state
+           UNION ALL
+           SELECT a.settlement_id, a.account_id, a.state, e.state
+           FROM settlement_settlementaccount a
+           LEFT JOIN LATERAL (SELECT state FROM settlement_settlementevent
+                              WHERE account_id = a.id ORDER BY id DESC LIMIT 1) e ON true
+           WHERE e.state IS DISTINCT FROM a.state""",
+    ),
+    Invariant(
         "a_settlement_is_posted_as_far_as_it_is",
         "An account's entries are those of its state: receivers' from RESERVED on, senders' from COMMITTED on.",
         """WITH due AS (

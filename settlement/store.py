@@ -20,8 +20,9 @@ _WINDOW_TOTALS = """
 
 
 def allow_time_for_totals() -> None:
-    """Lets this transaction's statements take longer than a request's may."""
+    """Lets this transaction's statements take longer than a request's may, and wait for who is at it already."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
+    execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:

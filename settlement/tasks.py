@@ -1,11 +1,12 @@
-"""Ticks of settlement. They carry nothing: what is due stands in the database."""
+"""The tick of settlement. It carries nothing: what is due stands in the database."""
 
 from celery import shared_task
 
-from settlement import gross
+from settlement import gross, services
 
 
-@shared_task(name="settlement.tasks.settle_gross", ignore_result=True)
-def settle_gross() -> int:
-    """Settles new commits under immediate models; returns how many. Two at once do no harm."""
-    return gross.settle_new_commits()
+@shared_task(name="settlement.tasks.catch_up", ignore_result=True)
+def catch_up() -> None:
+    """Settles new commits under immediate models, and adds up windows whose closer died. Two at once do no harm."""
+    services.total_up_what_is_left()
+    gross.settle_new_commits()

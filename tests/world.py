@@ -4,7 +4,9 @@ import hashlib
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
+from django.apps import apps
 from django.db import connection
 
 from fspiop.money import parse_amount
@@ -35,6 +37,8 @@ class World:
     def begin(cls, *, ndc: int = 1000, cover: int = 5000) -> "World":
         participants.hub()
         services.ensure_open_window()
+        # What a test that really commits took away with all other rows.
+        import_module("settlement.migrations.0002_account_types").begin(apps, None)
         for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="test")
         world = cls()

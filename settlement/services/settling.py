@@ -30,6 +30,7 @@ from settlement.services.windows import total_up
 from settlement.states import MAY_ABORT, State, WindowState, settlement_state, window_state
 
 _POSTING_STEPS = frozenset({State.PS_TRANSFERS_RESERVED, State.PS_TRANSFERS_COMMITTED})
+_MOST = 2**63 - 1
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
@@ -61,11 +62,14 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
     )
     if idle := sorted(set(window_ids) - {content.window_id for content in contents}):
         raise _refused(f"Inapplicable settlement windows, nothing to settle by this model: {idle}")
-    settlement = Settlement.objects.create(model=model, reason=reason)
-    Inclusion.objects.bulk_create(Inclusion(settlement=settlement, content=content) for content in contents)
     totals = ContentTotal.objects.filter(content__in=contents).values_list(
         "account_id", "content__currency", "debits", "credits"
     )
+    owed = obligations(Total(row[0], row[1], int(row[2]), int(row[3])) for row in totals)
+    if any(abs(obligation.net) > _MOST for obligation in owed):
+        raise _refused("a net is larger than one entry can be; settle fewer windows together")
+    settlement = Settlement.objects.create(model=model, reason=reason)
+    Inclusion.objects.bulk_create(Inclusion(settlement=settlement, content=content) for content in contents)
     accounts = SettlementAccount.objects.bulk_create(
         SettlementAccount(
             settlement=settlement,
@@ -74,7 +78,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
             transfer_id=str(uuid.uuid4()),
             reason=reason,
         )
-        for obligation in obligations(Total(row[0], row[1], int(row[2]), int(row[3])) for row in totals)
+        for obligation in owed
     )
     _move_contents(contents, WindowState.PENDING_SETTLEMENT, windows)
     _remember(settlement, accounts, actor)

@@ -16,7 +16,7 @@ def settlement_api(method: str, path: str, body: Any = None) -> HttpResponse:
     return call(method, f"/api/settlement/v2{path}", body)
 
 
-def add_model(name: str = "DEFERREDNET", **changes: Any) -> HttpResponse:
+def add_model(name: str = "DEFERREDNET", /, **changes: Any) -> HttpResponse:
     """A default deferred net model, with these changes."""
     body = {
         "name": name,
@@ -77,6 +77,28 @@ def step(settlement: dict[str, Any], state: str, *, only: int | None = None) -> 
     assert answer.status_code == 200, answer.content
     shown: dict[str, Any] = answer.json()
     return shown
+
+
+def settle_all(settlement: dict[str, Any]) -> dict[str, Any]:
+    """Every account through every step; the last answer."""
+    answers = [step(settlement, state) for state in STEPS]
+    assert answers[-1]["state"] == "SETTLED"
+    return answers[-1]
+
+
+def state_of(settlement: dict[str, Any]) -> str:
+    """Its state now."""
+    state: str = settlement_api("GET", f"/settlements/{settlement['id']}").json()["state"]
+    return state
+
+
+def onboard_in(world: World, currency: str) -> None:
+    """green and blue in a further currency."""
+    for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+        answer = admin("POST", "/participants/Hub/accounts", {"type": account_type, "currency": currency})
+        assert answer.status_code == 201
+    for name in ("green", "blue"):
+        world.onboard(name, ndc=1000, cover=5000, currency=currency)
 
 
 def nets(settlement: dict[str, Any], world: World) -> dict[str, float]:
