@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from ledger.models import Entry, SettlementWindow
 from settlement.models import Inclusion, Settlement, SettlementAccount, SettlementModel, WindowContent
+from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
@@ -24,6 +25,15 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
         is_active=True, currency__isnull=False, ledger_account_type=model.ledger_account_type
     )
     return contents.exclude(currency__in=named.values("currency"))
+
+
+def windows_waiting_for(model_name: str) -> list[int]:
+    """Closed windows that hold something which this model settles and no settlement has."""
+    model = SettlementModel.objects.filter(name=model_name).first()
+    if model is None:
+        return []
+    waiting = contents_for(model).filter(state__in=[WindowState.CLOSED, WindowState.ABORTED])
+    return sorted(set(waiting.values_list("window_id", flat=True)))
 
 
 def windows(

@@ -27,7 +27,7 @@ from settlement.models import (
 )
 from settlement.netting import Total, obligations
 from settlement.services.windows import total_up
-from settlement.states import MAY_ABORT, State, WindowState, settlement_state, window_state
+from settlement.states import MAY_ABORT, STEPS, State, WindowState, settlement_state, window_state
 
 _POSTING_STEPS = frozenset({State.PS_TRANSFERS_RESERVED, State.PS_TRANSFERS_COMMITTED})
 _MOST = 2**63 - 1
@@ -129,6 +129,25 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         after = [{"account": wish.account_id, "state": wish.state.value, "reason": wish.reason} for wish in taken]
         record("settlement_moved", subject=f"settlement {settlement.pk}", actor=actor, after=after)
     return answers
+
+
+def advance(settlement_id: int, *, to: State, reason: str, actor: str) -> list[Answer]:
+    """Takes every account through the steps up to this state; ends at the first step that refuses one, with why."""
+    for step in STEPS[: STEPS.index(to) + 1]:
+        rows = SettlementAccount.objects.filter(settlement_id=settlement_id).order_by("account_id")
+        wishes = [
+            Wish(participant, account, step, reason)
+            for participant, account, state in rows.values_list("account__participant_id", "account_id", "state")
+            if STEPS.index(step) > _step_of(state)
+        ]
+        answers = move(settlement_id, wishes, actor=actor) if wishes else []
+        if refused := [answer for answer in answers if answer.refusal]:
+            return refused
+    return []
+
+
+def _step_of(state: str) -> int:
+    return STEPS.index(State(state)) if state in STEPS else -1
 
 
 @transaction.atomic(durable=True)

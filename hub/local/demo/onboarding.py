@@ -9,14 +9,26 @@ from hub.local.errors import LocalError
 CURRENCY = "TZS"
 NET_DEBIT_CAP = 5_000_000
 FUNDS_IN = 20_000_000
+SETTLEMENT_MODEL = "DEFERREDNET"
+_MODEL = {
+    "name": SETTLEMENT_MODEL,
+    "settlementGranularity": "NET",
+    "settlementInterchange": "MULTILATERAL",
+    "settlementDelay": "DEFERRED",
+    "requireLiquidityCheck": True,
+    "ledgerAccountType": "POSITION",
+    "settlementAccountType": "SETTLEMENT",
+    "autoPositionReset": True,
+}
 _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 
 
 def onboard(hub_url: str, banks: list[Bank]) -> None:
-    """Hub accounts, then each bank: participant, cap, endpoint, funds, and its customers' phone numbers."""
+    """Hub accounts and a settlement model; then each bank's cap, endpoint and funds, and its customers' numbers."""
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": CURRENCY}, may_exist=True)
+    _ask("POST", f"{base}/settlementModels", _MODEL, may_exist=True)
     for bank in banks:
         _onboard(base, bank)
     for bank in banks:

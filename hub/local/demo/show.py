@@ -13,7 +13,7 @@ from rich.table import Table
 from hub.local.demo import banks as demo_banks
 from hub.local.demo.banks import Bank
 from hub.local.demo.compare import Comparison, books_of, compare
-from hub.local.demo.onboarding import onboard
+from hub.local.demo.onboarding import SETTLEMENT_MODEL, onboard
 from hub.local.demo.payments import Result, Wanted, pay_all, read_payments
 from hub.local.errors import LocalError
 from hub.local.stack import PROJECT, Stack
@@ -32,7 +32,7 @@ def bring_up(stack: Stack, *, tell: Callable[[str], None]) -> list[Bank]:
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts all, pays all, closes the window, compares all books; 0 where everything adds up."""
+    """Starts all, pays all, closes and settles the window, compares all books; 0 where everything adds up."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 
@@ -48,6 +48,8 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
         if any(result.outcome == "committed" for result in results):
             stack.manage("close_window", "--reason", "demo")
             console.print(stack.manage("settlement_report"), markup=False)
+            tell("Settling it: what was sent and received no longer stands in the positions")
+            console.print(stack.manage("settle", "--model", SETTLEMENT_MODEL, "--to", "SETTLED"), markup=False)
         compared = wait_for_books(stack, banks)
         tell("Checking the ledger")
         console.print(stack.manage("check_ledger").strip().splitlines()[-1])
