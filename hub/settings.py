@@ -45,6 +45,8 @@ PROXY_SECRET = env.str("PROXY_SECRET", default="")
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 # The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
+# What is said about bulk transfers the hub says itself, as the reference hub does; else a DFSP's true words go on.
+BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # How far ahead of the hub's clock, and how far behind it, a payee's completedTimestamp may be.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
 COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)

@@ -2,6 +2,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
+from ledger.bulk.models import BulkTransfer
 from ledger.models import Account, Entry, FundsMovement, SettlementWindow, Transfer, TransferEvent
 
 
@@ -30,6 +31,15 @@ class TransferAdmin(ReadOnlyAdmin):
     search_fields = ["=transfer_id"]
     list_select_related = ["payer"]
     inlines = [TransferEventInline]
+
+
+@admin.register(BulkTransfer)
+class BulkTransferAdmin(ReadOnlyAdmin):
+    list_display = ["bulk_transfer_id", "payer", "payee_name", "item_count", "reserved_items", "state", "reason"]
+    list_filter = ["state"]
+    search_fields = ["=bulk_transfer_id"]
+    list_select_related = ["payer"]
+    exclude = ["request", "answer", "digest", "answer_digest"]
 
 
 @admin.register(Entry)

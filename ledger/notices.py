@@ -58,7 +58,7 @@ def _notices(outcome: Outcome, hub: "HubVoice") -> list[Outgoing]:
                 return [hub.error(t, command.source_id, command.payer, command.wire.version, code, description)]
             notices = [hub.error(t, command.source_id, t.payee, command.wire.version, code, description)]
             # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
-            if isinstance(command, Fulfil) and command.wants_patch:
+            if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
                 notices.append(hub.patch(t, command.wire.version))
             return notices
         case _:

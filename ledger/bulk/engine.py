@@ -52,7 +52,9 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
         bulk, snapshot = _load(command)
         outcome = decide(command, bulk, snapshot)
         _save(outcome, snapshot)
-        notices = notices_for(outcome, hub_name=settings.HUB_NAME, now=snapshot.now)
+        notices = notices_for(
+            outcome, hub_name=settings.HUB_NAME, now=snapshot.now, in_hub_name=settings.BULK_IN_HUB_NAME
+        )
         outbox.append(notices)
     outbox.poke({notice.destination_id for notice in notices})
     _tell_logs(outcome)
@@ -85,7 +87,7 @@ def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
 
 
 def _tell_logs(outcome: BulkOutcome) -> None:
-    kind = type(outcome).__name__.lower()
+    kind = type(outcome).__name__.lower().replace("bulk", "bulk_")
     metrics.OUTCOMES.labels(kind).inc()
     if isinstance(outcome, BulkAccepted | BulkRefused | BulkEnded):
         for item in outcome.outcomes:

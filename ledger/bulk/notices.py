@@ -2,7 +2,8 @@
 
 The payee is asked for what was reserved and for nothing else: by the payer's own message where that is all of it,
 else by the hub's. The payer hears the payee's own answer where that is the truth and all of it, else the hub's. And the
-payee hears what came of its answer, because the hub judges each fulfilment.
+payee hears what came of its answer, because the hub judges each fulfilment. Where `in_hub_name` is set the hub says all
+of it itself, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,9 +34,9 @@ from ledger.states import State
 _TOLD_BY_RESULTS = (None, Refusal.REJECTED_BY_PAYEE.value)
 
 
-def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime) -> list[Outgoing]:
+def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_name: bool = False) -> list[Outgoing]:
     """The messages that this outcome causes."""
-    hub = _Voice(hub_name, now)
+    hub = _Voice(hub_name, now, says_all=in_hub_name)
     match outcome:
         case BulkAccepted(command, bulk, items, _):
             return [_question(command, bulk, items, hub)]
@@ -59,15 +60,16 @@ def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime) -> list[O
 
 def _question(command: BulkPrepare, bulk: Bulk, items: Sequence[TransferState], hub: "_Voice") -> Outgoing:
     assert bulk.payee_id is not None
-    if bulk.reserved_items == bulk.item_count:
+    if bulk.reserved_items == bulk.item_count and not hub.says_all:
         return _forward(command.wire, bulk, bulk.payee_id, bulk.payee, "POST", "/bulkTransfers", "bulk-prepare")
     # What was refused must not reach the payee: it would credit what nobody pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(command.wire.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
-    return hub.say(
-        bulk, bulk.payee_id, bulk.payee, "POST", "/bulkTransfers", command.wire.version, body, "bulk-prepare"
-    )
+    version, kind = command.wire.version, "bulk-prepare"
+    question = hub.say(bulk, bulk.payee_id, bulk.payee, "POST", "/bulkTransfers", version, body, kind)
+    question.headers["accept"] = command.wire.headers["accept"]  # the payer's wish for the version of the answer
+    return question
 
 
 def _ended(ended: BulkEnded, hub: "_Voice") -> list[Outgoing]:
@@ -81,13 +83,14 @@ def _ended(ended: BulkEnded, hub: "_Voice") -> list[Outgoing]:
     assert not isinstance(ended.command, BulkExpire)
     path = f"/bulkTransfers/{bulk.bulk_id}"
     wire, kind = ended.command.wire, "bulk-end-to-payer"
+    in_own_words = ended.is_as_answered and not hub.says_all
     if isinstance(ended.command, BulkReject):
-        if ended.is_as_answered:
+        if in_own_words:
             return [_forward(wire, bulk, bulk.payer_id, bulk.payer, "PUT", path + "/error", kind)]
         return [hub.error_to_payer(bulk, *_error_of(bulk), kind=kind)]
     to_payer = (
         _forward(wire, bulk, bulk.payer_id, bulk.payer, "PUT", path, kind)
-        if ended.is_as_answered
+        if in_own_words
         else hub.result_to_payer(bulk, items)
     )
     return [to_payer, hub.result_to_payee(bulk, items)]
@@ -109,8 +112,9 @@ def _forward(wire: Wire, bulk: Bulk, to_id: int, to: str, method: str, path: str
 class _Voice:
     """What the hub says about bulks in its own name at one moment."""
 
-    def __init__(self, hub_name: str, now: datetime) -> None:
+    def __init__(self, hub_name: str, now: datetime, *, says_all: bool = False) -> None:
         self._hub = HubVoice(hub_name, time.http_date(now))
+        self.says_all = says_all
 
     def result_to_payer(self, bulk: Bulk, items: Iterable[TransferState]) -> Outgoing:
         return self.result(bulk, bulk.payer_id, bulk.payer, bulk.version, result_body(bulk, items), "bulk-end-to-payer")

@@ -9,7 +9,8 @@ from django.db import connection
 
 from hub.outbox.models import Message
 from ledger import checks, services, tasks
-from ledger.models import BulkTransfer, Entry, Transfer
+from ledger.bulk.models import BulkTransfer
+from ledger.models import Entry, Transfer
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
 from tests.keys import FULFILMENT, OTHER_FULFILMENT
@@ -419,3 +420,31 @@ def test_bad_bulks_are_refused_at_once_and_change_nothing(committed_world: World
     assert error_of(dfsp("PUT", "/bulkTransfers/x", messages.bulk_results(body), source="blue")) == (400, "3100")
     assert error_of(dfsp("DELETE", path_of(body))) == (405, "3000")
     assert states(body) == ["RESERVED", "RESERVED"]
+
+
+def test_mojaloops_own_toolkit_finds_what_it_looks_for_where_the_hub_says_all_of_it(
+    committed_world: World, settings: Any
+) -> None:
+    """The assertions of its collection bulk_transfers/positive_scenarios, headers that the courier adds excepted."""
+    settings.BULK_IN_HUB_NAME = True
+    extensions = {"extension": [{"key": "extKey1", "value": "extValue1"}, {"key": "extKey2", "value": "extValue2"}]}
+    body = messages.bulk_transfer(expiration=messages.moment(24 * 3600))
+    body["individualTransfers"][0]["extensionList"] = extensions
+    post(body, destination="blue")
+    question = last("blue")
+    assert (question.method, question.path, question.signed_by_hub) == ("POST", "/bulkTransfers", True)
+    assert (question.headers["fspiop-source"], question.headers["fspiop-destination"]) == ("Hub", "blue")
+    assert "accept" in question.headers
+    assert told("blue") == body
+    answer(body, messages.bulk_results(body), destination="Hub")
+    for source in ("green", "blue"):
+        for ask in (False, True):
+            if ask:
+                dfsp("GET", path_of(body), source=source, destination="Hub")
+            message = last(source)
+            assert (message.method, message.path, message.signed_by_hub) == ("PUT", path_of(body), True)
+            assert (message.headers["fspiop-source"], message.headers["fspiop-destination"]) == ("Hub", source)
+            assert "date" in message.headers
+            assert told(source)["bulkTransferState"] == "COMPLETED"
+            assert "completedTimestamp" in told(source)
+            assert results(source) == dict.fromkeys(ids(body), FULFILMENT)

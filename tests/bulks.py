@@ -1,0 +1,87 @@
+"""Bulk transfers as the ledger takes them, beside the single ones of `tests.world`."""
+
+import hashlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from fspiop import strictjson
+from ledger.bulk import engine
+from ledger.bulk.messages import BulkExpire, BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, ItemResult
+from ledger.bulk.states import BulkState
+from ledger.messages import Prepare, Wire
+from tests.keys import FULFILMENT
+from tests.world import World, prepare
+
+ACCEPT = "application/vnd.interoperability.bulkTransfers+json;version=1.1"
+
+
+def digest_of(*parts: object) -> bytes:
+    return hashlib.sha256(repr(parts).encode()).digest()
+
+
+def wire(body: bytes = b"{}") -> Wire:
+    return Wire(body, {"fspiop-source": "test", "accept": ACCEPT}, "1.1")
+
+
+def bulk_prepare(
+    world: World,
+    payer: str,
+    payee: str,
+    amounts: Sequence[str | int],
+    *,
+    bulk_id: str | None = None,
+    item_ids: Sequence[str] = (),
+    expires_in: float = 60,
+) -> BulkPrepare:
+    """A bulk of these amounts; with `bulk_id` and `item_ids` given, equal arguments are the same message."""
+    bulk_id = bulk_id or str(uuid.uuid4())
+    item_ids = item_ids or [str(uuid.uuid4()) for _ in amounts]
+    expires_at = datetime.now(UTC) + timedelta(seconds=expires_in)
+
+    def item(item_id: str, text: str | int) -> Prepare:
+        one = prepare(world, payer, payee, text, transfer_id=item_id)
+        return replace(
+            one, expires_at=expires_at, digest=digest_of(bulk_id, item_id), wire=Wire(b"", {}, "1.1"), bulk_id=bulk_id
+        )
+
+    body = {"bulkTransferId": bulk_id, "individualTransfers": [{"transferId": item_id} for item_id in item_ids]}
+    return BulkPrepare(
+        bulk_id=bulk_id,
+        quote_id=str(uuid.uuid4()),
+        source_id=world.ids[payer],
+        payer=payer,
+        payee=payee,
+        expires_at=expires_at,
+        items=[item(item_id, text) for item_id, text in zip(item_ids, amounts, strict=True)],
+        digest=digest_of(bulk_id, payer, payee, amounts, item_ids, expires_in),
+        wire=wire(strictjson.canonical(body)),
+    )
+
+
+def bulk_fulfil(
+    world: World, payee: str, asked: BulkPrepare, results: Mapping[str, ItemResult] | None = None
+) -> BulkFulfil:
+    """The payee's answer; without results it fulfils every item."""
+    if results is None:
+        results = {item.transfer_id: ItemResult(FULFILMENT) for item in asked.items}
+    return BulkFulfil(
+        bulk_id=asked.bulk_id,
+        source_id=world.ids[payee],
+        destination=asked.payer,
+        state=BulkState.COMPLETED,
+        is_final=True,
+        results=results,
+        digest=digest_of(asked.bulk_id, [(item_id, repr(results[item_id])) for item_id in sorted(results)]),
+        wire=wire(),
+    )
+
+
+def bulk_reject(world: World, payee: str, asked: BulkPrepare) -> BulkReject:
+    digest = digest_of(asked.bulk_id, "error")
+    return BulkReject(asked.bulk_id, world.ids[payee], asked.payer, "5104", "no", digest, wire())
+
+
+def run_bulk(command: BulkPrepare | BulkFulfil | BulkReject | BulkExpire) -> BulkOutcome:
+    return engine.run(command)
