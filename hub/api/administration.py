@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from fspiop import bodies
 from hub.api import errors
-from hub.api.views import MayAdministrate, _body_of
+from hub.api.views import MayAdministrate, NoNegotiation, _body_of
 
 T = TypeVar("T")
 
@@ -19,6 +19,7 @@ T = TypeVar("T")
 class AdministrationView(APIView):
     authentication_classes = (SessionAuthentication, BasicAuthentication)
     permission_classes = (MayAdministrate,)
+    content_negotiation_class = NoNegotiation  # clients name FSPIOP's media types here too
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         if getattr(self, (request.method or "").lower(), None) is None:

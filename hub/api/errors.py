@@ -42,6 +42,8 @@ def as_fspiop(error: BaseException) -> FspiopError:
             return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is needed", http_status=401)
         case exceptions.PermissionDenied():
             return FspiopError(ErrorCode.CLIENT_ERROR, "this caller may not do this", http_status=403)
+        case exceptions.APIException(status_code=status) if status < 500:
+            return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=status)
         case RequestDataTooBig():
             return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
         case UnreadablePostError():

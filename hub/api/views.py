@@ -20,8 +20,8 @@ from hub.api import authentication, errors, signatures
 T = TypeVar("T")
 
 
-class _NoNegotiation(BaseContentNegotiation):
-    """FSPIOP negotiates versions, not renderers; `fspiop.versions` does it."""
+class NoNegotiation(BaseContentNegotiation):
+    """Answers are JSON whatever Accept names: FSPIOP negotiates versions, not renderers; `fspiop.versions` does it."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -38,7 +38,7 @@ class FspiopView(APIView):
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
-    content_negotiation_class = _NoNegotiation
+    content_negotiation_class = NoNegotiation
 
     caller: int
     fspiop: Headers

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.test import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -184,3 +185,11 @@ def test_whatever_bytes_come_are_never_a_server_error(world: World, raw: bytes, 
     response = dfsp("POST", path, raw, destination="blue")
     assert response.status_code == 400
     error_of(response)
+
+
+@pytest.mark.parametrize("path", ["/api/ledger/v1/participants", "/api/directory/v1/oracles"])
+@pytest.mark.parametrize("accept", ["application/vnd.interoperability.oracles+json;version=1", "text/html", "*/*", "?"])
+def test_the_administration_apis_answer_in_json_whatever_accept_names(world: World, path: str, accept: str) -> None:
+    headers = {"accept": accept, "date": "Tue, 24 Nov 2026 08:00:00 GMT"}
+    answer = Client().get(path, headers=headers)
+    assert (answer.status_code, answer["content-type"]) == (200, "application/json")
