@@ -37,6 +37,8 @@ TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
 CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
 # Who may use the administration API: "none" (demo, development) or "staff" (Django staff users).
 ADMINISTRATION_AUTH = env.str("ADMINISTRATION_AUTH", default="none")
+# Whether the administration APIs only show: every change then needs two people in the portal.
+ADMINISTRATION_API_READ_ONLY = env.bool("ADMINISTRATION_API_READ_ONLY", default=False)
 # The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may hand over certificates.
@@ -170,6 +172,8 @@ ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # a person signs in again after this in any case
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this long without doing anything
 SESSION_COOKIE_NAME = "kitovu_session"
+# How long what one person asks for waits for another's approval.
+APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
 PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long an invitation is good
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 CSRF_FAILURE_VIEW = "portal.views.errors.csrf_failed"

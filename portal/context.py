@@ -22,11 +22,13 @@ class Item:
     name: str
     right: Right
     pages: tuple[str, ...] = ()
-    for_dfsps: bool = False
 
 
 MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW),
+    Item(_("Participants"), "participants", "participants", Right.SEE_PARTICIPANTS, ("participant", "onboard")),
+    Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
+    Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),
     Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
 ]
 
@@ -43,4 +45,5 @@ def portal(request: HttpRequest) -> dict[str, Any]:
         for item in MENU
         if visitor.has_second_factor and visitor.may(item.right)
     ]
-    return {"visitor": visitor, "menu": menu, "hub_name": settings.HUB_NAME}
+    may = {right.name.lower(): True for right in visitor.rights}
+    return {"visitor": visitor, "menu": menu, "may": may, "hub_name": settings.HUB_NAME}

@@ -39,14 +39,18 @@ class Right(StrEnum):
     SEE_SETTLEMENT = "see settlement"
     CLOSE_WINDOWS = "close windows"
     SEE_APPROVALS = "see approvals"
+    ASK = "ask for what needs two people"
+    CHECK = "check what others ask for"
     SEE_AUDIT = "see audit trail"
     SEE_USERS = "see users"
     INVITE_USERS = "invite users"
     TEST_CONNECTIONS = "test connections"
     # What needs two people: who may ask for it, and who may check it. One person never does both to one request.
+    # ASK and CHECK open the pages; these say for which kind of change.
     ASK_LIMITS = "ask for limits"
     CHECK_LIMITS = "check limits"
     ASK_FUNDS = "ask for funds"
+    ASK_WITHDRAWALS = "ask for withdrawals"
     CHECK_FUNDS = "check funds"
     ASK_PARTICIPANTS = "ask for participant changes"
     CHECK_PARTICIPANTS = "check participant changes"
@@ -67,14 +71,17 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_DIRECTORY: HUB_ROLES,
     Right.SEE_SETTLEMENT: HUB_ROLES,
     Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),
-    Right.SEE_APPROVALS: HUB_ROLES,
+    Right.SEE_APPROVALS: _EVERYONE,
+    Right.ASK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR, Role.PARTICIPANT_TREASURER}),
+    Right.CHECK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR}),
     Right.SEE_AUDIT: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     Right.SEE_USERS: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     Right.INVITE_USERS: frozenset({Role.ADMINISTRATOR}),
     Right.TEST_CONNECTIONS: frozenset({Role.OPERATOR}),
     Right.ASK_LIMITS: frozenset({Role.RISK}),
     Right.CHECK_LIMITS: frozenset({Role.RISK}),
-    Right.ASK_FUNDS: frozenset({Role.SETTLEMENT, Role.PARTICIPANT_TREASURER}),
+    Right.ASK_FUNDS: frozenset({Role.SETTLEMENT}),
+    Right.ASK_WITHDRAWALS: frozenset({Role.SETTLEMENT, Role.PARTICIPANT_TREASURER}),
     Right.CHECK_FUNDS: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_PARTICIPANTS: frozenset({Role.OPERATOR}),
     Right.CHECK_PARTICIPANTS: frozenset({Role.OPERATOR, Role.RISK}),

@@ -10,7 +10,7 @@ from django.views.generic import RedirectView
 from portal.access import page
 from portal.permissions import Right
 from portal.views import account as own_account
-from portal.views import audit, home, overview
+from portal.views import approvals, audit, home, overview, participants, users
 
 _OWN = Right.SEE_OWN_ACCOUNT
 
@@ -76,6 +76,93 @@ urlpatterns: list[URLPattern] = [
     page("account/sessions/", sessions.list_usersessions, name="usersessions_list", get=_OWN, post=_OWN),
     page("", home.index, name="home", get=_OWN),
     page("overview/", overview.index, name="overview", get=Right.SEE_OVERVIEW),
+    page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
+    page(
+        "participants/new/",
+        participants.onboard,
+        name="onboard",
+        get=Right.ASK_PARTICIPANTS,
+        post=Right.ASK_PARTICIPANTS,
+    ),
+    page("participants/<str:name>/", participants.show, name="participant", get=Right.SEE_PARTICIPANT),
+    page(
+        "participants/<str:name>/<str:currency>/cap/",
+        participants.change_cap,
+        name="change_cap",
+        get=Right.ASK_LIMITS,
+        post=Right.ASK_LIMITS,
+    ),
+    page(
+        "participants/<str:name>/<str:currency>/funds-in/",
+        participants.move_funds_in,
+        name="funds_in",
+        get=Right.ASK_FUNDS,
+        post=Right.ASK_FUNDS,
+    ),
+    page(
+        "participants/<str:name>/<str:currency>/funds-out/",
+        participants.move_funds_out,
+        name="funds_out",
+        get=Right.ASK_WITHDRAWALS,
+        post=Right.ASK_WITHDRAWALS,
+    ),
+    page(
+        "participants/<str:name>/funds-out/<str:transfer_id>/end/",
+        participants.end_funds_out,
+        name="end_funds_out",
+        get=Right.ASK_FUNDS,
+        post=Right.ASK_FUNDS,
+    ),
+    page(
+        "participants/<str:name>/endpoint/",
+        participants.change_endpoint,
+        name="change_endpoint",
+        get=Right.ASK_PARTICIPANTS,
+        post=Right.ASK_PARTICIPANTS,
+    ),
+    page(
+        "participants/<str:name>/activity/",
+        participants.change_activity,
+        name="change_activity",
+        get=Right.ASK_PARTICIPANTS,
+        post=Right.ASK_PARTICIPANTS,
+    ),
+    page(
+        "participants/<str:name>/connection/",
+        participants.test_connection,
+        name="test_connection",
+        post=Right.TEST_CONNECTIONS,
+    ),
+    page("approvals/", approvals.index, name="approvals", get=Right.SEE_APPROVALS),
+    page("approvals/<int:approval_id>/", approvals.show, name="approval", get=Right.SEE_APPROVALS),
+    page("approvals/<int:approval_id>/approve/", approvals.approve, name="approve", post=Right.CHECK),
+    page("approvals/<int:approval_id>/refuse/", approvals.refuse, name="refuse", post=Right.CHECK),
+    page("approvals/<int:approval_id>/withdraw/", approvals.withdraw, name="withdraw", post=Right.ASK),
+    page("users/", users.index, name="users", get=Right.SEE_USERS),
+    page("users/new/", users.create, name="create_user", get=Right.ASK_ROLES, post=Right.ASK_ROLES),
+    page("users/<str:username>/", users.show, name="user", get=Right.SEE_USERS),
+    page("users/<str:username>/invitation/", users.invite, name="invite_user", post=Right.INVITE_USERS),
+    page(
+        "users/<str:username>/roles/",
+        users.change_roles,
+        name="change_roles",
+        get=Right.ASK_ROLES,
+        post=Right.ASK_ROLES,
+    ),
+    page(
+        "users/<str:username>/activity/",
+        users.change_activity,
+        name="change_user_activity",
+        get=Right.ASK_ROLES,
+        post=Right.ASK_ROLES,
+    ),
+    page(
+        "users/<str:username>/second-factor/",
+        users.reset_second_factor,
+        name="reset_second_factor",
+        get=Right.ASK_ROLES,
+        post=Right.ASK_ROLES,
+    ),
     page("audit/", audit.index, name="audit", get=Right.SEE_AUDIT),
     page("audit/entries.csv", audit.export, name="audit_csv", get=Right.SEE_AUDIT),
 ]

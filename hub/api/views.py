@@ -127,7 +127,12 @@ def _empty(status: int) -> HttpResponse:
 
 
 class MayAdministrate(BasePermission):
-    """Django staff, or anybody where this deployment says so (the demo)."""
+    """Django staff, or anybody where this deployment says so (the demo).
+
+    With ADMINISTRATION_API_READ_ONLY nobody changes anything here: changes then go through two people in the portal.
+    """
 
     def has_permission(self, request: Request, view: Any) -> bool:
+        if settings.ADMINISTRATION_API_READ_ONLY and request.method not in ("GET", "HEAD"):
+            raise exceptions.PermissionDenied
         return settings.ADMINISTRATION_AUTH == "none" or bool(request.user and request.user.is_staff)

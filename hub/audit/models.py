@@ -1,7 +1,13 @@
-"""The audit trail: who did what, when, before and after. Rows are only ever added, each chained to the one before."""
+"""The audit trail: who did what, when, before and after; and what waits for a second person's approval.
+
+Entries are only ever added, each chained to the one before. An approval's terms never change, and it ends once.
+"""
 
 import pgtrigger
+from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
 
 class Entry(models.Model):
@@ -30,3 +36,69 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.action} {self.subject}"
+
+
+class Approval(models.Model):
+    """A change that one person asks for and another lets happen, or not."""
+
+    class State(models.TextChoices):
+        PENDING = "PENDING"
+        APPROVED = "APPROVED"  # and done, in the same transaction
+        REFUSED = "REFUSED"
+        WITHDRAWN = "WITHDRAWN"
+
+    kind = models.CharField(max_length=32)
+    subject = models.CharField(max_length=128)
+    payload = models.JSONField()
+    payload_hash = models.BinaryField(max_length=32)
+    reason = models.CharField(max_length=512)
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    state = models.CharField(max_length=9, choices=State, default=State.PENDING)
+    checker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    decided_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=512, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            # what waits for somebody
+            models.Index(fields=["expires_at"], condition=Q(state="PENDING"), name="approval_pending"),
+        ]
+        constraints = [
+            models.CheckConstraint(condition=~Q(maker=F("checker")), name="nobody_checks_what_they_asked_for"),
+            models.CheckConstraint(
+                condition=Q(state="PENDING", checker__isnull=True, decided_at__isnull=True)
+                | Q(state="WITHDRAWN", checker__isnull=True, decided_at__isnull=False)
+                | Q(state__in=["APPROVED", "REFUSED"], checker__isnull=False, decided_at__isnull=False),
+                name="a_decision_has_its_checker_and_its_time",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="APPROVED") | Q(decided_at__lt=F("expires_at")), name="what_expired_is_not_approved"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="an_approval_keeps_its_terms_and_ends_once",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF OLD.state <> 'PENDING' THEN
+                        RAISE EXCEPTION 'approval % was decided', OLD.id USING ERRCODE = 'check_violation';
+                    ELSIF (NEW.id, NEW.kind, NEW.subject, NEW.payload, NEW.payload_hash, NEW.reason, NEW.maker_id,
+                           NEW.asked_at, NEW.expires_at)
+                        IS DISTINCT FROM
+                          (OLD.id, OLD.kind, OLD.subject, OLD.payload, OLD.payload_hash, OLD.reason, OLD.maker_id,
+                           OLD.asked_at, OLD.expires_at) THEN
+                        RAISE EXCEPTION 'the terms of approval % do not change', OLD.id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="an_approval_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}"

@@ -80,6 +80,12 @@ def since(at: datetime | None) -> str:
 
 
 @register.filter
+def until(at: datetime) -> str:
+    """How long there still is."""
+    return age(max(0.0, (at - timezone.now()).total_seconds()))
+
+
+@register.filter
 def state(name: Any) -> SafeString:
     """A state as a badge; its word is the API's, its colour only helps."""
     return format_html('<span class="state state-{}">{}</span>', _TONES.get(str(name), "secondary"), str(name))

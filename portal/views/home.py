@@ -11,4 +11,6 @@ def index(request: HttpRequest) -> HttpResponse:
     visitor = visitor_of(request)
     if visitor.may(Right.SEE_OVERVIEW):
         return redirect("overview")
+    if visitor.dfsp_name:
+        return redirect("participant", visitor.dfsp_name)
     return redirect("account")

@@ -1,0 +1,134 @@
+"""Maker and checker: what one person asks for, another lets happen. Never the same person, never twice, never too late.
+
+What is approved is done in the transaction of the approval: there is no approved change that did not happen.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from fspiop import strictjson
+from hub.audit import record
+from hub.audit.models import Approval
+from hub.database import execute
+
+_TIME = "SELECT clock_timestamp()"
+
+
+class NotApproved(Exception):
+    """Why nothing was decided; the request is as it was."""
+
+
+def _hash(approval: Approval) -> bytes:
+    content = {
+        "kind": approval.kind,
+        "subject": approval.subject,
+        "payload": approval.payload,
+        "maker": approval.maker_id,
+    }
+    return hashlib.sha256(strictjson.canonical(content)).digest()
+
+
+@transaction.atomic
+def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
+    """Asks for a change; it waits for another person until it expires."""
+    now = _now()
+    approval = Approval(
+        kind=kind,
+        subject=subject,
+        payload=payload,
+        reason=reason,
+        maker=maker,
+        asked_at=now,
+        expires_at=now + timedelta(seconds=settings.APPROVAL_EXPIRES_S),
+    )
+    approval.payload_hash = _hash(approval)
+    approval.save(force_insert=True)
+    record(
+        "approval_asked",
+        subject=subject,
+        actor=maker.get_username(),
+        after={"approval": approval.pk, "kind": kind, "payload": payload, "reason": reason},
+    )
+    return approval
+
+
+@transaction.atomic
+def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
+    """Approves and, in the same transaction, does it. Whatever `perform` raises leaves the request waiting."""
+    approval = _lock_open(approval_id)
+    maker = approval.maker
+    if maker.pk == checker.pk:
+        raise NotApproved("Who asked for a change can not approve it.")
+    if maker.email and maker.email.lower() == checker.email.lower():
+        raise NotApproved("Two accounts of one person are one person.")
+    if not maker.is_active:
+        raise NotApproved("Who asked for this is no longer a user of this hub. Refuse it, and ask again.")
+    if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
+        raise NotApproved("This request is not what was asked for.")
+    _end(approval, Approval.State.APPROVED, checker=checker)
+    perform(approval)
+    return approval
+
+
+@transaction.atomic
+def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
+    """Says no, and why. Nothing else happens."""
+    approval = _lock_open(approval_id, may_be_late=True)
+    if approval.maker_id == checker.pk:
+        raise NotApproved("Who asked for a change withdraws it.")
+    return _end(approval, Approval.State.REFUSED, checker=checker, decision=reason)
+
+
+@transaction.atomic
+def withdraw(approval_id: int, *, maker: User) -> Approval:
+    """Who asked takes it back."""
+    approval = _lock_open(approval_id, may_be_late=True)
+    if approval.maker_id != maker.pk:
+        raise NotApproved("Only who asked for a change can withdraw it.")
+    return _end(approval, Approval.State.WITHDRAWN, checker=None)
+
+
+def _now() -> datetime:
+    row = execute(_TIME, []).fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment
+
+
+def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
+    approval = (
+        Approval.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("maker")
+        .filter(pk=approval_id)
+        .first()
+    )
+    if approval is None:
+        raise NotApproved("There is no such request.")
+    if approval.state != Approval.State.PENDING:
+        raise NotApproved("This was decided already.")
+    if not may_be_late and _now() >= approval.expires_at:
+        raise NotApproved("This request has expired; ask again.")
+    return approval
+
+
+def _end(approval: Approval, state: Approval.State, *, checker: User | None, decision: str = "") -> Approval:
+    approval.state = state
+    approval.checker = checker
+    approval.decided_at = _now()
+    approval.decision = decision
+    approval.save(update_fields=["state", "checker", "decided_at", "decision"])
+    who = checker or approval.maker
+    record(
+        f"approval_{state.value.lower()}",
+        subject=approval.subject,
+        actor=who.get_username(),
+        after={"approval": approval.pk, "kind": approval.kind, "maker": approval.maker.get_username()},
+    )
+    return approval

@@ -1,0 +1,78 @@
+"""Money that arrived at, leaves or left the settlement bank."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from ledger import services
+from ledger.models import Account
+from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, participant_named
+from portal.permissions import Right
+
+
+def _settlement_account(payload: Payload) -> Account:
+    found = (
+        Account.objects.select_related("participant")
+        .filter(
+            participant=participant_named(payload["participant"]),
+            currency=payload["currency"],
+            type=Account.Type.SETTLEMENT,
+        )
+        .first()
+    )
+    if found is None:
+        raise CanNotBeDone(_("There is no such account."))
+    return found
+
+
+def _describe(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Amount"), payload["amount"], payload["currency"]),
+        Line(_("Bank's reference"), payload["reference"]),
+        Line(_("Movement"), payload["transfer_id"]),
+    ]
+
+
+def _describe_end(payload: Payload) -> list[Line]:
+    paid = _("The bank paid it out") if payload["commits"] else _("It stays: the bank did not pay it out")
+    return [*_describe(payload), Line(_("Outcome"), paid)]
+
+
+def _record_in(payload: Payload, actor: str) -> None:
+    services.record_funds_in(
+        _settlement_account(payload),
+        transfer_id=payload["transfer_id"],
+        amount=payload["amount"],
+        reason=payload["reason"],
+        external_reference=payload["reference"],
+        actor=actor,
+    )
+
+
+def _reserve_out(payload: Payload, actor: str) -> None:
+    services.prepare_funds_out(
+        _settlement_account(payload),
+        transfer_id=payload["transfer_id"],
+        amount=payload["amount"],
+        reason=payload["reason"],
+        external_reference=payload["reference"],
+        actor=actor,
+    )
+
+
+def _end_out(payload: Payload, actor: str) -> None:
+    services.end_funds_out(
+        _settlement_account(payload),
+        transfer_id=payload["transfer_id"],
+        commits=payload["commits"],
+        reason=payload["reason"],
+        actor=actor,
+    )
+
+
+_RIGHTS = (Right.ASK_FUNDS, Right.CHECK_FUNDS)
+KINDS = [
+    Kind("funds_in", lazy("Record funds in"), *_RIGHTS, _describe, _record_in),
+    Kind("funds_out", lazy("Reserve funds out"), Right.ASK_WITHDRAWALS, Right.CHECK_FUNDS, _describe, _reserve_out),
+    Kind("end_funds_out", lazy("End funds out"), *_RIGHTS, _describe_end, _end_out),
+]

@@ -1,0 +1,53 @@
+"""What a kind of change that needs two people is: who asks, who checks, how it reads, what it does."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+
+from hub.participants.models import Participant
+from portal.permissions import Right
+
+Payload = dict[str, Any]
+
+
+class CanNotBeDone(Exception):
+    """Why an approved change can not be made now; for who approves it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of what a change is about. `amount_in` names the currency where `text` is ten-thousandths of it."""
+
+    label: str
+    text: Any
+    amount_in: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    name: str
+    title: Promise
+    ask: Right
+    check: Right
+    describe: Callable[[Payload], list[Line]]
+    perform: Callable[[Payload, str], None]  # the payload, and who did it, in the transaction of the approval
+
+
+def by_name(*kinds: Kind) -> Mapping[str, Kind]:
+    return {kind.name: kind for kind in kinds}
+
+
+def participant_named(name: str) -> Participant:
+    found = Participant.objects.filter(name=name, is_hub=False).first()
+    if found is None:
+        raise CanNotBeDone(_("There is no participant of this name."))
+    return found
+
+
+def must_still_be(now: Any, asked: Any) -> None:
+    """Refuses to change what is not any more as it was when the change was asked for."""
+    if now != asked:
+        raise CanNotBeDone(_("This has changed since it was asked for. Refuse it, and ask again."))

@@ -1,0 +1,46 @@
+"""Calls a participant's endpoint with the deadline and caps of a callback; it changes nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+from urllib.parse import urlsplit, urlunsplit
+
+from django.conf import settings
+
+from fspiop.time import http_date
+from hub.outbox import client
+from hub.outbox.client import Answer
+from hub.outbox.store import Claimed
+
+
+def call(url: str) -> Answer:
+    """A GET of where the endpoint begins: any HTTP answer shows that the way there is open."""
+    return asyncio.run(_call(_root_of(url)))
+
+
+async def _call(url: str) -> Answer:
+    now = datetime.now(UTC)
+    headers = {"accept": "application/json", "date": http_date(now), "fspiop-source": settings.HUB_NAME}
+    message = Claimed(
+        id=0,
+        destination_id=0,
+        method="GET",
+        path=urlsplit(url).path,
+        headers=headers,
+        body=b"",
+        subject="",
+        kind="connection-test",
+        signed_by_hub=False,
+        reply_to_id=None,
+        error_path=None,
+        attempts=1,
+        age_s=0.0,
+        lease=now,
+    )
+    async with client.open_session() as session:
+        return await client.send(session, message, url, headers)
+
+
+def _root_of(url: str) -> str:
+    """Up to the first {{name}}, which only a message fills in."""
+    parts = urlsplit(url.split("{{", 1)[0])
+    return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))

@@ -1,0 +1,84 @@
+"""How each participant stands: position, what is reserved, cap, cover. One statement, whatever their number."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hub.participants.models import Participant
+from ledger import queries
+from ledger.models import Account
+
+_TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A participant in one currency. Amounts are ten-thousandths; a position above 0 is owed to the scheme."""
+
+    participant: Participant
+    currency: str
+    position_account: Account
+    settlement_account: Account | None
+
+    @property
+    def used(self) -> int:
+        """Position with what is reserved."""
+        return queries.value_of(self.position_account)
+
+    @property
+    def reserved(self) -> int:
+        return int(self.position_account.pending_debits)
+
+    @property
+    def cap(self) -> int | None:
+        return self.position_account.net_debit_cap
+
+    @property
+    def cover(self) -> int:
+        return -queries.value_of(self.settlement_account) if self.settlement_account else 0
+
+    @property
+    def limit(self) -> int:
+        """What the position may rise to: the lower of cap and cover."""
+        return min(self.cap or 0, self.cover)
+
+    @property
+    def free(self) -> int:
+        return max(0, self.limit - self.used)
+
+    @property
+    def used_percent(self) -> int:
+        if self.limit <= 0:
+            return 100 if self.used > 0 else 0
+        return max(0, min(100, self.used * 100 // self.limit))
+
+    @property
+    def is_near_limit(self) -> bool:
+        return self.used_percent >= 100 - self.position_account.alarm_percentage
+
+    @property
+    def is_active(self) -> bool:
+        return self.participant.is_active and self.position_account.is_active
+
+
+def standings(participant: Participant | None = None) -> list[Standing]:
+    """Of one participant, or of all, by name and currency."""
+    accounts = Account.objects.filter(type__in=_TYPES, participant__is_hub=False).select_related("participant")
+    if participant is not None:
+        accounts = accounts.filter(participant=participant)
+    return _paired(accounts.order_by("participant__name", "currency", "type"))
+
+
+def _paired(accounts: Iterable[Account]) -> list[Standing]:
+    found: dict[tuple[int, str], dict[str, Account]] = {}
+    for account in accounts:
+        found.setdefault((account.participant_id, account.currency), {})[account.type] = account
+    return [
+        Standing(
+            pair[Account.Type.POSITION].participant,
+            currency,
+            pair[Account.Type.POSITION],
+            pair.get(Account.Type.SETTLEMENT),
+        )
+        for (_, currency), pair in found.items()
+        if Account.Type.POSITION in pair
+    ]

@@ -1,0 +1,98 @@
+"""What waits for a second person, and what became of it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from hub.audit import approvals
+from hub.audit.models import Approval
+from portal import changes, paging
+from portal.visitor import Visitor, visitor_of
+
+
+def _visible(visitor: Visitor) -> "QuerySet[Approval]":
+    """A participant's people see what their own people asked for."""
+    found = Approval.objects.select_related("maker", "checker")
+    return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    visitor = visitor_of(request)
+    now = timezone.now()
+    pending = list(_visible(visitor).filter(state="PENDING", expires_at__gt=now).order_by("expires_at")[:200])
+    ended = _visible(visitor).exclude(state="PENDING", expires_at__gt=now)
+    return render(
+        request,
+        "portal/approvals.html",
+        {"pending": [_shown(visitor, found) for found in pending], "page": paging.by_id(request, ended)},
+    )
+
+
+def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
+    kind = changes.KINDS[approval.kind]
+    assert visitor.user is not None
+    is_own = approval.maker_id == visitor.user.pk
+    is_open = approval.state == Approval.State.PENDING
+    is_late = is_open and approval.expires_at <= timezone.now()
+    return {
+        "approval": approval,
+        "title": kind.title,
+        "lines": kind.describe(approval.payload),
+        "state": "EXPIRED" if is_late else approval.state,
+        "may_approve": is_open and not is_late and not is_own and visitor.may(kind.check),
+        "may_refuse": is_open and not is_own and visitor.may(kind.check),
+        "may_withdraw": is_open and is_own,
+    }
+
+
+def show(request: HttpRequest, approval_id: int) -> HttpResponse:
+    visitor = visitor_of(request)
+    return render(request, "portal/approval.html", _shown(visitor, _found(visitor, approval_id)))
+
+
+def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
+    return _decide(
+        request, approval_id, _("Approved, and done."), lambda visitor: changes.approve(visitor, approval_id)
+    )
+
+
+def refuse(request: HttpRequest, approval_id: int) -> HttpResponse:
+    reason = request.POST.get("reason", "")[:512]
+    return _decide(
+        request, approval_id, _("Refused."), lambda visitor: changes.refuse(visitor, approval_id, reason=reason)
+    )
+
+
+def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
+    def end(visitor: Visitor) -> None:
+        assert visitor.user is not None
+        approvals.withdraw(approval_id, maker=visitor.user)
+
+    return _decide(request, approval_id, _("Withdrawn."), end)
+
+
+def _decide(request: HttpRequest, approval_id: int, done: str, decide: Any) -> HttpResponse:
+    visitor = visitor_of(request)
+    found = _found(visitor, approval_id)
+    try:
+        decide(visitor)
+    except changes.NotApproved as reason:
+        messages.error(request, _(str(reason)))
+        if not visitor.may(changes.KINDS[found.kind].check) and found.maker_id != visitor.user.pk:  # type: ignore[union-attr]
+            raise PermissionDenied from None
+    else:
+        messages.success(request, done)
+    return redirect("approval", approval_id)
+
+
+def _found(visitor: Visitor, approval_id: int) -> Approval:
+    found = _visible(visitor).filter(pk=approval_id).first()
+    if found is None:
+        raise Http404
+    return found

@@ -1,0 +1,58 @@
+"""The page on which one person asks for what another has to approve: a form, a reason, and who may decide."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from portal import changes
+from portal.permissions import RIGHTS
+from portal.visitor import visitor_of
+
+
+class AskForm(forms.Form):
+    """What every request says beside its own fields: why. It comes last."""
+
+    reason = forms.CharField(label=lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
+    field_order: Sequence[str] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.order_fields([name for name in self.fields if name != "reason"])
+
+
+def asking(
+    request: HttpRequest,
+    kind: str,
+    *,
+    form: AskForm,
+    subject: Callable[[dict[str, Any]], str] | str,
+    payload: Callable[[dict[str, Any]], changes.Payload],
+    back: str,
+    facts: Sequence[changes.Line] = (),
+) -> HttpResponse:
+    """Shows the form; sent and valid, asks, and goes to the page of the request."""
+    if request.method == "POST" and form.is_valid():
+        said = form.cleaned_data
+        try:
+            approval = changes.ask(
+                visitor_of(request),
+                kind,
+                subject=subject if isinstance(subject, str) else subject(said),
+                payload=payload(said),
+                reason=said["reason"],
+            )
+        except changes.NotApproved as reason:
+            form.add_error(None, str(reason))
+        else:
+            messages.success(request, _("Asked for. It happens when another person approves it."))
+            return redirect("approval", approval.pk)
+    found = changes.KINDS[kind]
+    checkers = sorted(str(role.label) for role in RIGHTS[found.check])
+    context = {"form": form, "title": found.title, "back": back, "facts": facts, "checkers": checkers}
+    return render(request, "portal/ask.html", context, status=400 if form.errors else 200)

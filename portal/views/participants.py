@@ -1,0 +1,243 @@
+"""Participants: how each stands, one participant's page, and what can be asked for about it."""
+
+import time
+import uuid
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from hub.audit.models import Approval
+from hub.audit.models import Entry as AuditEntry
+from hub.participants.endpoints import BASE
+from hub.participants.models import Participant
+from ledger.models import Account, FundsMovement
+from portal import connection_test, forms
+from portal.changes import Line
+from portal.queries.positions import standings
+from portal.views.asking import AskForm, asking
+from portal.visitor import visitor_of
+
+_LATEST = 20
+
+
+def _participant(request: HttpRequest, name: str) -> Participant:
+    """Of this name, where the visitor may see it; a participant's people find none but their own."""
+    found = Participant.objects.filter(name=name, is_hub=False).first()
+    if found is None:
+        raise Http404
+    visitor_of(request).must_see(found.pk)
+    return found
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    found = standings()
+    with_accounts = {standing.participant.pk for standing in found}
+    bare = Participant.objects.filter(is_hub=False).exclude(pk__in=with_accounts)
+    return render(request, "portal/participants.html", {"standings": found, "bare": bare})
+
+
+def show(request: HttpRequest, name: str) -> HttpResponse:
+    participant = _participant(request, name)
+    visitor = visitor_of(request)
+    found = standings(participant)
+    movements = FundsMovement.objects.filter(account__participant=participant).select_related("account")
+    pending = Approval.objects.filter(subject=name, state="PENDING", expires_at__gt=timezone.now())
+    history: Any = []
+    if visitor.dfsp_id is None:
+        history = AuditEntry.objects.filter(subject=name).order_by("-id")[:_LATEST]
+    else:
+        pending = pending.filter(maker__profile__participant_id=visitor.dfsp_id)
+    endpoints = list(participant.endpoints.all())
+    credentials = list(participant.credentials.order_by("-id"))
+    return render(
+        request,
+        "portal/participant.html",
+        {
+            "participant": participant,
+            "standings": found,
+            "movements": movements.order_by("-created_at")[:_LATEST],
+            "endpoints": endpoints,
+            "credentials": credentials,
+            "pending": pending.select_related("maker"),
+            "history": history,
+            "steps": _steps(found, endpoints, credentials),
+        },
+    )
+
+
+def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
+    """What stands between a new participant and its first payment; empty when nothing does."""
+    steps = [
+        (_("Accounts and a net debit cap"), any(standing.cap is not None for standing in found)),
+        (_("Somewhere to call it back"), bool(endpoints)),
+        (_("Something to prove itself with"), any(found.revoked_at is None for found in credentials)),
+        (_("Cover at the settlement bank"), any(standing.cover > 0 for standing in found)),
+    ]
+    return [] if all(is_done for _text, is_done in steps) else steps
+
+
+def onboard(request: HttpRequest) -> HttpResponse:
+    return asking(
+        request,
+        "onboard",
+        form=forms.Onboarding(request.POST or None),
+        subject=lambda said: str(said["name"]),
+        payload=lambda said: {
+            "participant": said["name"],
+            "currency": said["currency"],
+            "ndc": said["ndc"],
+            "endpoint": said["endpoint"],
+        },
+        back=reverse("participants"),
+    )
+
+
+def _position(participant: Participant, currency: str) -> Account:
+    found = Account.objects.filter(participant=participant, currency=currency, type=Account.Type.POSITION).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
+    participant = _participant(request, name)
+    position = _position(participant, currency)
+    return asking(
+        request,
+        "change_cap",
+        form=forms.Cap(request.POST or None, initial={"alarm_percentage": position.alarm_percentage}),
+        subject=name,
+        payload=lambda said: {
+            "participant": name,
+            "currency": currency,
+            "before": position.net_debit_cap,
+            "ndc": said["ndc"],
+            "alarm_percentage": said["alarm_percentage"],
+        },
+        back=reverse("participant", args=[name]),
+        facts=[Line(_("Participant"), name), Line(_("Cap now"), position.net_debit_cap, currency)],
+    )
+
+
+def move_funds_in(request: HttpRequest, name: str, currency: str) -> HttpResponse:
+    return _move_funds(request, name, currency, "funds_in")
+
+
+def move_funds_out(request: HttpRequest, name: str, currency: str) -> HttpResponse:
+    return _move_funds(request, name, currency, "funds_out")
+
+
+def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> HttpResponse:
+    participant = _participant(request, name)
+    standing = next((found for found in standings(participant) if found.currency == currency), None)
+    if standing is None:
+        raise Http404
+    return asking(
+        request,
+        kind,
+        form=forms.Funds(request.POST or None),
+        subject=name,
+        payload=lambda said: {
+            "participant": name,
+            "currency": currency,
+            "amount": said["amount"],
+            "reference": said["reference"],
+            "reason": said["reason"],
+            "transfer_id": str(uuid.uuid4()),
+        },
+        back=reverse("participant", args=[name]),
+        facts=[
+            Line(_("Participant"), name),
+            Line(_("Cover now"), standing.cover, currency),
+            Line(_("Of it in use"), max(0, standing.used), currency),
+        ],
+    )
+
+
+def end_funds_out(request: HttpRequest, name: str, transfer_id: str) -> HttpResponse:
+    participant = _participant(request, name)
+    movement = (
+        FundsMovement.objects.select_related("account")
+        .filter(Q(account__participant=participant), pk=transfer_id, kind="FUNDS_OUT", state="RESERVED")
+        .first()
+    )
+    if movement is None:
+        raise Http404
+    return asking(
+        request,
+        "end_funds_out",
+        form=forms.FundsEnd(request.POST or None),
+        subject=name,
+        payload=lambda said: {
+            "participant": name,
+            "currency": movement.account.currency,
+            "amount": movement.amount,
+            "reference": said["reference"],
+            "reason": said["reason"],
+            "transfer_id": movement.transfer_id,
+            "commits": said["outcome"] == "paid",
+        },
+        back=reverse("participant", args=[name]),
+        facts=[
+            Line(_("Participant"), name),
+            Line(_("Amount"), movement.amount, movement.account.currency),
+        ],
+    )
+
+
+def change_endpoint(request: HttpRequest, name: str) -> HttpResponse:
+    participant = _participant(request, name)
+    now = dict(participant.endpoints.values_list("type", "value"))
+    chosen = request.GET.get("type", BASE)
+    return asking(
+        request,
+        "set_endpoint",
+        form=forms.EndpointChange(request.POST or None, initial={"type": chosen, "value": now.get(chosen, "")}),
+        subject=name,
+        payload=lambda said: {
+            "participant": name,
+            "type": said["type"],
+            "before": now.get(said["type"], ""),
+            "value": said["value"],
+        },
+        back=reverse("participant", args=[name]),
+    )
+
+
+def change_activity(request: HttpRequest, name: str) -> HttpResponse:
+    participant = _participant(request, name)
+    return asking(
+        request,
+        "set_active",
+        form=AskForm(request.POST or None),
+        subject=name,
+        payload=lambda _said: {"participant": name, "is_active": not participant.is_active},
+        back=reverse("participant", args=[name]),
+        facts=[
+            Line(_("Participant"), name),
+            Line(_("Now"), _("active") if participant.is_active else _("paused")),
+            Line(_("After"), _("paused") if participant.is_active else _("active")),
+        ],
+    )
+
+
+def test_connection(request: HttpRequest, name: str) -> HttpResponse:
+    participant = _participant(request, name)
+    endpoint = participant.endpoints.filter(pk=request.POST.get("endpoint") or 0).first()
+    if endpoint is None:
+        raise Http404
+    began = time.monotonic()
+    answer = connection_test.call(endpoint.value)
+    took_ms = round((time.monotonic() - began) * 1000)
+    if answer.status == 0:
+        messages.error(request, _("No answer from %(url)s: %(why)s") % {"url": endpoint.value, "why": answer.error})
+    else:
+        told = {"url": endpoint.value, "status": answer.status, "ms": took_ms, "text": answer.error}
+        messages.success(request, _("%(url)s answered with HTTP %(status)s after %(ms)s ms. %(text)s") % told)
+    return redirect("participant", name)
