@@ -179,8 +179,9 @@ def _request(
         parts.append(b"Accept: %b1" % kind)
     if trace:
         parts.append(b"traceparent: " + trace)
+    parts.append(b"Content-Type: %b1.1" % kind)  # the reference hub wants it with a GET as well
     if body:
-        parts.append(b"Content-Type: %b1.1\r\nContent-Length: %d" % (kind, len(body)))
+        parts.append(b"Content-Length: %d" % len(body))
     return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)
 
 

@@ -220,7 +220,7 @@ class Stack:
         return {"env": self.env | dict(env or {}) | {proc.MARK: self.state.mark}, "cwd": cwd or self.project}
 
     def _program(self, name: str) -> Program:
-        workers, threads = _number(self._given, "WEB_WORKERS", 2), _number(self._given, "WEB_THREADS", 32)
+        workers, threads = _number(self._given, "WEB_WORKERS", 2), _number(self._given, "WEB_THREADS", 128)
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
@@ -236,7 +236,9 @@ class Stack:
             argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
             most = 4
         ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
-        return Program(name, lambda: argv, self._popen(None, None), ready, most_processes=most)
+        # So many threads wait for their group's commit; only a few of them need a connection of their own.
+        pool = {"DATABASE_POOL": self._given.get("DATABASE_POOL", "16")} if name == "web" else {}
+        return Program(name, lambda: argv, self._popen(pool, None), ready, most_processes=most)
 
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:

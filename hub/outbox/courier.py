@@ -175,6 +175,8 @@ class Courier:
         if not (answer.status == 0 or answer.status >= 500):
             destination.failures_in_a_row = 0
             return
+        if time.monotonic() < destination.closed_until:
+            return  # it was sent before the pause, and failed for the same reason
         destination.failures_in_a_row += 1
         over = destination.failures_in_a_row - _BREAKER_AFTER
         if over >= 0:
