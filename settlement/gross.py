@@ -44,7 +44,7 @@ def _settle_some(model_id: int) -> int:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     commits = _move(found, window.pk, after=found.settled_to)
     if commits:
-        seen = min(commits[-1].entry_id, store.surely_seen(window.pk, found.currency or ""))
+        seen = min(commits[-1].entry_id, store.surely_seen())
         found.settled_to = max(found.settled_to, seen)
         found.save(update_fields=["settled_to"])
     return len(commits)

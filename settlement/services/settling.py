@@ -96,6 +96,8 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
     """Moves accounts one step each, as far as each may; the settlement follows when all its accounts have moved."""
     settlement = _lock(settlement_id)
+    ends = any(wish.state == State.SETTLED for wish in wishes)
+    contents, windows = _lock_contents(settlement) if ends else ([], [])
     accounts = {account.account_id: account for account in _accounts_of(settlement)}
     asked = [accounts[wish.account_id] for wish in wishes if wish.account_id in accounts]
     posts = any(wish.state in _POSTING_STEPS for wish in wishes)
@@ -124,7 +126,8 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         changed.append(account)
     SettlementAccount.objects.bulk_update(changed, ["state", "reason", "external_reference"])
     _remember(settlement, changed, actor)
-    _follow(settlement, accounts.values(), actor)
+    if _follow(settlement, accounts.values(), actor) == State.SETTLED:
+        _move_contents(contents, WindowState.SETTLED, windows)
     if taken:
         after = [{"account": wish.account_id, "state": wish.state.value, "reason": wish.reason} for wish in taken]
         record("settlement_moved", subject=f"settlement {settlement.pk}", actor=actor, after=after)
@@ -133,6 +136,8 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 
 def advance(settlement_id: int, *, to: State, reason: str, actor: str) -> list[Answer]:
     """Takes every account through the steps up to this state; ends at the first step that refuses one, with why."""
+    if not Settlement.objects.filter(pk=settlement_id).exists():
+        raise _refused("Settlement not found")
     for step in STEPS[: STEPS.index(to) + 1]:
         rows = SettlementAccount.objects.filter(settlement_id=settlement_id).order_by("account_id")
         wishes = [
@@ -154,6 +159,7 @@ def _step_of(state: str) -> int:
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
     """Takes a settlement back as a whole, and its postings; its windows can be settled again."""
     settlement = _lock(settlement_id)
+    contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
         settlement.reason = reason
         settlement.save(update_fields=["reason"])
@@ -177,8 +183,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
     settlement.changed_at = datetime.now(UTC)
     settlement.save(update_fields=["state", "reason", "changed_at"])
     _remember_whole(settlement, actor)
-    contents = list(settlement.contents.all())
-    _move_contents(contents, WindowState.ABORTED, _lock_windows({content.window_id for content in contents}))
+    _move_contents(contents, WindowState.ABORTED, windows)
     settlement.inclusions.update(is_released=True)
     record("settlement_aborted", subject=f"settlement {settlement.pk}", actor=actor, after={"reason": reason})
     return settlement
@@ -202,6 +207,11 @@ def _lock(settlement_id: int) -> Settlement:
 
 def _lock_windows(window_ids: Collection[int]) -> list[SettlementWindow]:
     return list(SettlementWindow.objects.select_for_update(no_key=True).filter(pk__in=window_ids).order_by("id"))
+
+
+def _lock_contents(settlement: Settlement) -> tuple[list[WindowContent], list[SettlementWindow]]:
+    contents = list(settlement.contents.all())
+    return contents, _lock_windows({content.window_id for content in contents})
 
 
 def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
@@ -241,17 +251,15 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
     return Posting(kind, account.transfer_id, hub[currency], account.account_id, currency, abs(int(account.net)))
 
 
-def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> None:
-    """The settlement's own step, and at the end its windows'."""
+def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
+    """The settlement's own step, where its accounts make it take one."""
     state = settlement_state(State(settlement.state), [State(account.state) for account in accounts])
     if state == settlement.state:
-        return
+        return None
     settlement.state, settlement.changed_at = state.value, datetime.now(UTC)
     settlement.save(update_fields=["state", "changed_at"])
     _remember_whole(settlement, actor)
-    if state == State.SETTLED:
-        contents = list(settlement.contents.all())
-        _move_contents(contents, WindowState.SETTLED, _lock_windows({content.window_id for content in contents}))
+    return state
 
 
 def _move_contents(

@@ -67,6 +67,7 @@ def test_an_account_that_is_refused_is_named_and_the_command_fails(closed: World
         call_command("settle", model="DEFERREDNET", window=_windows()[:1], stdout=said)
     assert "raise the cap first" in " ".join(said.getvalue().replace("\u2502", " ").split())
     assert Settlement.objects.get().state == "PS_TRANSFERS_RECORDED"
-    with pytest.raises(CommandError, match="Settlement not found"):
-        settle(id=10**6, to="ABORTED")
+    for to in ("ABORTED", "SETTLED"):
+        with pytest.raises(CommandError, match="Settlement not found"):
+            settle(id=10**6, to=to)
     assert closed.breaks() == []

@@ -4,8 +4,8 @@ import pytest
 
 from ledger import queries
 from ledger.models import Entry
-from settlement import gross, services
-from settlement.models import WindowContent
+from settlement import gross, services, store
+from settlement.models import SettlementModel, WindowContent
 from tests.api.caller import admin, error_of
 from tests.settlement.steps import add_model, close, onboard_in, open_window, pay, settle, settlement_api
 from tests.world import World, amount
@@ -55,6 +55,22 @@ def test_a_receiver_may_pay_on_at_once_all_that_it_received(shillings: World) ->
     pay(shillings, "white", "blue", 100, "KES")
     gross.settle_new_commits()
     assert (held(shillings, "white"), position(shillings, "white")) == (0, 0)
+    assert shillings.breaks() == []
+
+
+def test_a_long_queue_is_settled_in_its_order_and_looked_through_once(
+    shillings: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gross, "_MOST", 2)
+    monkeypatch.setattr(store, "_SURELY_SEEN", store._SURELY_SEEN.replace("1 minute", "0 seconds"))
+    for _ in range(5):
+        pay(shillings, "green", "blue", 10, "KES")
+    assert gross.settle_new_commits() == 5
+    last = Entry.objects.filter(kind="TRANSFER").latest("id").pk
+    assert SettlementModel.objects.get(name="CGS").settled_to == last
+    pay(shillings, "blue", "green", 3, "KES")
+    assert gross.settle_new_commits() == 1
+    assert held(shillings, "blue") == amount(5047)
     assert shillings.breaks() == []
 
 

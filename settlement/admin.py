@@ -1,0 +1,46 @@
+from django.contrib import admin
+from django.http import HttpRequest
+
+from hub.admin_base import ReadOnlyAdmin
+from settlement.models import Settlement, SettlementAccount, SettlementEvent, SettlementModel, WindowContent
+
+
+class _Shown(admin.TabularInline):
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Settlement | None = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Settlement | None = None) -> bool:
+        return False
+
+
+class AccountInline(_Shown):
+    model = SettlementAccount
+    fields = ("account", "net", "state", "reason", "external_reference")
+
+
+class EventInline(_Shown):
+    model = SettlementEvent
+    fields = ("at", "account", "state", "reason", "actor")
+
+
+@admin.register(Settlement)
+class SettlementAdmin(ReadOnlyAdmin):
+    list_display = ["id", "model", "state", "reason", "created_at", "changed_at"]
+    list_filter = ["state", "model"]
+    list_select_related = ["model"]
+    inlines = [AccountInline, EventInline]
+
+
+@admin.register(SettlementModel)
+class SettlementModelAdmin(ReadOnlyAdmin):
+    list_display = ["name", "delay", "granularity", "interchange", "currency", "ledger_account_type", "is_active"]
+
+
+@admin.register(WindowContent)
+class WindowContentAdmin(ReadOnlyAdmin):
+    list_display = ["window", "currency", "ledger_account_type", "state", "is_gross"]
+    list_filter = ["state", "currency"]
+    list_select_related = ["window"]
