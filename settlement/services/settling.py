@@ -121,7 +121,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     changed = []
     for wish in taken:
         account = accounts[wish.account_id]
-        account.state, account.reason = wish.state.value, wish.reason
+        account.state, account.reason = wish.state.value, wish.reason or account.reason
         account.external_reference = wish.external_reference or account.external_reference
         changed.append(account)
     SettlementAccount.objects.bulk_update(changed, ["state", "reason", "external_reference"])

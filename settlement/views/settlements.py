@@ -48,10 +48,14 @@ class NewSettlement(msgspec.Struct, rename="camel"):
     settlement_windows: Annotated[list[WindowId], msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class AccountStep(msgspec.Struct, rename="camel"):
+class AccountStep(msgspec.Struct, rename="camel", kw_only=True):
     state: AccountState
-    reason: Reason
+    reason: Reason = ""
     external_reference: Reason = ""
+
+
+class OneAccountStep(AccountStep, kw_only=True):
+    reason: Reason
 
 
 class NumberedAccountStep(AccountStep, kw_only=True):
@@ -153,7 +157,7 @@ def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda
 
 
 class SettlementsView(AdministrationView):
-    @administration_schema(TAG, summary="Settlements by at least one filter")
+    @administration_schema(TAG, summary="Settlements by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
         found = queries.settlements(**reading.filters(request.query_params, _FILTERS))
         return Response([_show(settlement, _show_participants(settlement.accounts.all())) for settlement in found])
@@ -231,8 +235,8 @@ class AccountView(_Moving):
             )
         )
 
-    @administration_schema(TAG, summary="Move one account one step", request=AccountStep)
+    @administration_schema(TAG, summary="Move one account one step", request=OneAccountStep)
     def put(self, request: Request, sid: str, pid: str, aid: str) -> Response:
-        body = self.read(AccountStep)
+        body = self.read(OneAccountStep)
         wish = _wish(reading.number(pid, "pid"), reading.number(aid, "aid"), body)
         return self.move(reading.number(sid, "sid"), [wish])

@@ -54,7 +54,7 @@ def show(window: SettlementWindow) -> dict[str, Any]:
 
 
 class WindowsView(AdministrationView):
-    @administration_schema(TAG, summary="Windows by participantId, state, fromDateTime, toDateTime, currency")
+    @administration_schema(TAG, summary="Windows by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
         found = queries.windows(**reading.filters(request.query_params, _FILTERS))
         return Response([show(window) for window in found])

@@ -330,7 +330,7 @@ def test_a_number_that_is_none_is_refused(world: World, path: str, number: str) 
         {"participants": [{"id": 1, "accounts": []}]},
         {"participants": [{"id": "1", "accounts": [{"id": 1, "state": RECORDED, "reason": "r"}]}]},
         {"participants": [{"id": 1, "accounts": [{"id": 1, "state": "SETTLING", "reason": "r"}]}]},
-        {"participants": [{"id": 1, "accounts": [{"id": 1, "state": RECORDED}]}]},
+        {"participants": [{"id": 1, "accounts": [{"id": 1, "reason": "r"}]}]},
         {"participants": [{"id": 1, "accounts": [{"id": 2**63, "state": RECORDED, "reason": "r"}]}]},
         {
             "state": "ABORTED",
@@ -354,6 +354,8 @@ def test_unknown_settlements_and_windows_are_refused(world: World) -> None:
     assert error_of(settlement_api("GET", "/settlements/77")) == (400, "3100")
     assert error_of(settlement_api("PUT", "/settlements/77", {"state": "ABORTED", "reason": "r"})) == (400, "3100")
     wish = {"state": RECORDED, "reason": "r"}
-    assert error_of(settlement_api("PUT", "/settlements/77/participants/1/accounts/1", wish)) == (400, "3100")
+    one_account = "/settlements/77/participants/1/accounts/1"
+    assert error_of(settlement_api("PUT", one_account, wish)) == (400, "3100")
+    assert error_of(settlement_api("PUT", one_account, {"state": RECORDED})) == (400, "3102")
     assert error_of(settlement_api("GET", "/settlementWindows/77777")) == (400, "3100")
     assert settlement_api("GET", "/health").json()["services"][0] == {"name": "datastore", "status": "OK"}
