@@ -1,33 +1,29 @@
-"""Where each participant's messages go, as registered a second ago at most: what changes is used a second later."""
+"""Where each participant's messages go. What is registered is remembered until it changes."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hub.outbox.store import Claimed
 from hub.participants import endpoints, queries
-
-_REMEMBERED_S = 1.0
 
 
 class Addresses:
     """One courier's memory; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[float, dict[str, str]]] = {}
+        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # the version that was current before it was read
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
         """The URL of each message, None where its destination registered none that fits."""
-        self._read({message.destination_id for message in messages})
+        self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
             endpoints.url_for(self._known[message.destination_id][1], message.method, message.path)
             for message in messages
         ]
 
-    def _read(self, destination_ids: Iterable[int]) -> None:
-        now = time.monotonic()
-        old = [each for each in destination_ids if self._known.get(each, (0.0,))[0] <= now - _REMEMBERED_S]
+    def _read(self, versions: dict[int, int]) -> None:
+        old = [each for each, version in versions.items() if self._known.get(each, (None,))[0] != version]
         if not old:
             return
         for destination_id, registered in queries.endpoints_of(old).items():
-            self._known[destination_id] = (now, registered)
+            self._known[destination_id] = (versions[destination_id], registered)
             queries.name_of(destination_id)  # remembered for the log

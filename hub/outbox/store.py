@@ -58,6 +58,7 @@ class Claimed:
     attempts: int
     age_s: float
     lease: datetime
+    endpoints_version: int = 0  # of the destination, when the message was claimed
 
 
 # A message whose predecessor (same subject, same destination) is still to be delivered waits for it.
@@ -80,7 +81,8 @@ _CLAIM = """
     FROM claim WHERE m.id = claim.id
     RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub,
               m.reply_to_id, m.error_path, m.attempts,
-              extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until
+              extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until,
+              (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id)
 """
 
 

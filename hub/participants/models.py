@@ -12,6 +12,8 @@ class Participant(models.Model):
     is_active = models.BooleanField(default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
+    # Counts the changes of its endpoints: whoever remembers them sees by it that they have changed.
+    endpoints_version = models.PositiveIntegerField(default=0)
     # Its signatures may be over its JSON written anew, as the reference's Node libraries make them.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -41,6 +43,18 @@ class Endpoint(models.Model):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["participant", "type"], name="one_endpoint_of_each_type_per_participant")
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_change_of_endpoints_is_counted",
+                operation=pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.After,
+                func="""
+                    UPDATE participants_participant SET endpoints_version = endpoints_version + 1
+                    WHERE id IN (OLD.participant_id, NEW.participant_id);
+                    RETURN NULL;
+                """,
+            )
         ]
 
     def __str__(self) -> str:

@@ -16,7 +16,7 @@ from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
 from hub.participants import services as participants
-from hub.participants.models import Participant
+from hub.participants.models import Endpoint, Participant
 from tests.world import World
 
 
@@ -129,6 +129,23 @@ def test_nobody_waits_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) 
         for number in range(100):
             ringer.ring({number})
         assert time.monotonic() - began < 0.5
+
+
+def test_a_changed_endpoint_takes_effect_at_once_however_it_was_changed(courier: Courier, sink: Sink) -> None:
+    moved, again = Sink(), Sink()
+    green = send_to("green", sink.url)
+    for number, change in enumerate(
+        [
+            lambda: None,
+            lambda: send_to("green", moved.url),
+            lambda: Endpoint.objects.filter(participant=green, type="FSPIOP_CALLBACK_URL").update(value=again.url),
+        ]
+    ):
+        change()
+        store.append([message(green, f"/transfers/{number}")])
+        outbox.poke({green.pk})
+        wait_until(lambda number=number: Delivery.objects.count() == number + 1)  # type: ignore[misc]
+    assert (sink.paths(), moved.paths(), again.paths()) == (["/transfers/0"], ["/transfers/1"], ["/transfers/2"])
 
 
 def test_each_destination_is_claimed_as_far_as_it_has_room(committed_world: World) -> None:
