@@ -16,6 +16,7 @@ from ledger.bulk.notices import state_answer, unknown_answer
 log = structlog.get_logger("ledger")
 
 _SWEEP = 20
+_MOST_SWEEPS = 20
 
 
 def tell_state(*, bulk_id: str, asker_id: int, asker: str, version: str) -> None:
@@ -40,12 +41,18 @@ def tell_state(*, bulk_id: str, asker_id: int, asker: str, version: str) -> None
 def expire() -> int:
     """Ends bulks past their expiration; returns how many transfers that aborted. Two at once do no harm."""
     aborted = 0
-    for bulk_id in bulks.past_expiry(_SWEEP):
-        try:
-            outcome = engine.run(BulkExpire(bulk_id))
-        except (DatabaseError, store.LostRace):
-            log.exception("bulk_did_not_expire", bulk=bulk_id)  # the others must; this one has its turn next second
-            continue
-        if isinstance(outcome, BulkEnded):
-            aborted += len(outcome.outcomes)
+    for _ in range(_MOST_SWEEPS):
+        bulk_ids = bulks.past_expiry(_SWEEP)
+        aborted += sum(_expire(bulk_id) for bulk_id in bulk_ids)
+        if len(bulk_ids) < _SWEEP:
+            break
     return aborted
+
+
+def _expire(bulk_id: str) -> int:
+    try:
+        outcome = engine.run(BulkExpire(bulk_id))
+    except (DatabaseError, store.LostRace):
+        log.exception("bulk_did_not_expire", bulk=bulk_id)  # the others must; this one has its turn next second
+        return 0
+    return len(outcome.outcomes) if isinstance(outcome, BulkEnded) else 0

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hub.outbox import store as outbox_store
 from hub.outbox.models import Message
 from ledger import store
+from ledger.bulk import services
 from ledger.bulk import store as bulks
 from ledger.bulk.decide import decide
 from ledger.bulk.messages import (
@@ -237,10 +238,35 @@ def test_a_payee_that_answers_an_item_alone_with_reserved_is_not_told_an_end(wor
     assert world.breaks() == []
 
 
-def test_the_sweep_leaves_items_to_their_bulk(world: World) -> None:
-    p = bulk_prepare(world, "green", "blue", [1], expires_in=0.1)
-    run_bulk(p)
+def test_the_sweep_leaves_items_to_their_bulk_and_ends_every_bulk_that_is_due(world: World) -> None:
+    expires_in = 2.0
+    for _ in range(25):
+        run_bulk(bulk_prepare(world, "green", "blue", [1], expires_in=expires_in))
+    run_bulk(bulk_prepare(world, "green", "blue", [5]))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.2)")
+        cursor.execute("SELECT pg_sleep(%s)", [expires_in])
     assert store.past_expiry(10) == []
-    assert bulks.past_expiry(10) == [p.bulk_id]
+    assert services.expire() == 25
+    assert world.position("green") == amount(5)
+    assert world.breaks() == []
+
+
+def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (bulk_prepare(world, "green", "blue", [1], expires_in=0.3) for _ in range(2))
+    for p in (first, second):
+        run_bulk(p)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.3)")
+    original = bulks.lock
+
+    def lock(bulk_id: str) -> Bulk | None:
+        if bulk_id == first.bulk_id:
+            raise store.LostRace("again and again")
+        return original(bulk_id)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulks, "lock", lock)
+        assert services.expire() == 1
+    assert Transfer.objects.get(state="RESERVED").bulk_id == first.bulk_id
+    assert services.expire() == 1
+    assert world.breaks() == []
