@@ -4,7 +4,7 @@ from django.urls import path
 
 from directory.views import participants, parties, providers
 from hub.api.oauth import TokenView
-from ledger.views import bulk_transfers, transfers
+from ledger.views import bulk_transfers, fx_transfers, transfers
 from quotes import bulk as bulk_quotes
 from quotes import fx as fx_quotes
 from quotes import views as quotes
@@ -45,6 +45,9 @@ urlpatterns = [
     path("fxQuotes/<str:conversion_request_id>/error", fx_quotes.FxQuoteErrorView.as_view()),
     path("services/FXP", providers.ProvidersView.as_view()),
     path("services/FXP/<str:source_currency>/<str:target_currency>", providers.ProvidersOfPairView.as_view()),
+    path("fxTransfers", fx_transfers.FxTransfersView.as_view()),
+    path("fxTransfers/<str:commit_request_id>", fx_transfers.FxTransferView.as_view()),
+    path("fxTransfers/<str:commit_request_id>/error", fx_transfers.FxTransferErrorView.as_view()),
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),

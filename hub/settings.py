@@ -46,6 +46,8 @@ PROXY_SECRET = env.str("PROXY_SECRET", default="")
 # PEM file of the hub's RSA key: signs what the hub itself originates. Empty: the hub's own messages are not signed.
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 # The longest time that a transfer may hold its reservation, in seconds.
+# How long past its expiration a conversion that its FXP has fulfilled waits for the transfer that it pays for.
+FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
 # What is said about bulk transfers the hub says itself, as the reference hub does; else a DFSP's true words go on.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)

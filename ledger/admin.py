@@ -3,7 +3,16 @@ from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
 from ledger.bulk.models import BulkTransfer
-from ledger.models import Account, Entry, FundsMovement, SettlementWindow, Transfer, TransferEvent
+from ledger.models import (
+    Account,
+    Entry,
+    FundsMovement,
+    FxTransfer,
+    FxTransferEvent,
+    SettlementWindow,
+    Transfer,
+    TransferEvent,
+)
 
 
 @admin.register(Account)
@@ -13,15 +22,22 @@ class AccountAdmin(ReadOnlyAdmin):
     list_select_related = ["participant"]
 
 
-class TransferEventInline(admin.TabularInline):
-    model = TransferEvent
+class _EventInline(admin.TabularInline):
     extra = 0
     can_delete = False
     fields = ("at", "state", "reason")
     readonly_fields = ("at", "state", "reason")
 
-    def has_add_permission(self, request: HttpRequest, obj: Transfer | None = None) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
+
+
+class TransferEventInline(_EventInline):
+    model = TransferEvent
+
+
+class FxTransferEventInline(_EventInline):
+    model = FxTransferEvent
 
 
 @admin.register(Transfer)
@@ -40,6 +56,15 @@ class BulkTransferAdmin(ReadOnlyAdmin):
     search_fields = ["=bulk_transfer_id"]
     list_select_related = ["payer"]
     exclude = ["request", "answer", "digest", "answer_digest"]
+
+
+@admin.register(FxTransfer)
+class FxTransferAdmin(ReadOnlyAdmin):
+    list_display = ["commit_request_id", "initiator", "fxp_name", "side", "state", "reason", "received_at"]
+    list_filter = ["state", "side"]
+    search_fields = ["=commit_request_id", "=determining_transfer_id"]
+    list_select_related = ["initiator"]
+    inlines = [FxTransferEventInline]
 
 
 @admin.register(Entry)

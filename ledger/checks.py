@@ -10,12 +10,8 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    name: str
-    sentence: str
-    broken_rows: str
+from ledger.fx import checks as fx
+from ledger.invariants import Invariant as Invariant
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +44,17 @@ INVARIANTS = [
     ),
     Invariant(
         "reservations_are_the_sums_of_reserved_transfers",
-        "What each account holds pending is what its reserved transfers and withdrawals add up to.",
-        """SELECT a.id, a.pending_debits, coalesce(t.total, 0) + coalesce(f.total, 0) AS reserved
+        "What each account holds pending is what its reserved transfers, conversions and withdrawals add up to.",
+        """SELECT a.id, a.pending_debits, coalesce(t.total, 0) + coalesce(f.total, 0) + coalesce(x.total, 0) AS reserved
            FROM ledger_account a
            LEFT JOIN (SELECT payer_account_id AS id, sum(amount) AS total FROM ledger_transfer
                       WHERE state = 'RESERVED' GROUP BY 1) t USING (id)
            LEFT JOIN (SELECT account_id AS id, sum(amount) AS total FROM ledger_fundsmovement
                       WHERE state = 'RESERVED' GROUP BY 1) f USING (id)
-           WHERE a.pending_debits <> coalesce(t.total, 0) + coalesce(f.total, 0)""",
+           LEFT JOIN (SELECT debit_account_id AS id,
+                             sum(CASE side WHEN 'PAYER' THEN source_amount ELSE target_amount END) AS total
+                      FROM ledger_fxtransfer WHERE state IN ('RESERVED', 'AGREED') GROUP BY 1) x USING (id)
+           WHERE a.pending_debits <> coalesce(t.total, 0) + coalesce(f.total, 0) + coalesce(x.total, 0)""",
     ),
     Invariant(
         "liquidity_is_never_negative",
@@ -65,12 +64,16 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_has_its_entry",
-        "A transfer is COMMITTED exactly when one entry of its amount, accounts and currency is posted.",
+        "A transfer is COMMITTED exactly when one entry of its amount, accounts and currency is posted. Where its payee"
+        " converts, the FXP is credited.",
         """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
-           FROM (SELECT * FROM ledger_transfer WHERE state = 'COMMITTED') t
+           FROM (SELECT t.*, coalesce(f.bridge_account_id, t.payee_account_id) AS credit_account_id
+                 FROM ledger_transfer t
+                 LEFT JOIN ledger_fxtransfer f ON f.commit_request_id = t.payee_conversion_id AND f.state = 'COMMITTED'
+                 WHERE t.state = 'COMMITTED') t
            FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'TRANSFER') e ON e.transfer_id = t.transfer_id
            WHERE t.transfer_id IS NULL OR e.transfer_id IS NULL OR t.amount <> e.amount OR t.currency <> e.currency
-              OR t.payer_account_id <> e.debit_account_id OR t.payee_account_id <> e.credit_account_id""",
+              OR t.payer_account_id <> e.debit_account_id OR t.credit_account_id <> e.credit_account_id""",
     ),
     Invariant(
         "every_movement_of_funds_has_its_entry",
@@ -110,7 +113,7 @@ INVARIANTS = [
         "Each entry of a transfer is in a window, and in none that had closed before it.",
         """SELECT e.id, e.transfer_id, e.window_id, w.last_entry_id
            FROM ledger_entry e LEFT JOIN ledger_settlementwindow w ON w.id = e.window_id
-           WHERE e.kind = 'TRANSFER' AND (w.id IS NULL OR e.id > w.last_entry_id)""",
+           WHERE e.kind IN ('TRANSFER', 'FX_TRANSFER') AND (w.id IS NULL OR e.id > w.last_entry_id)""",
     ),
     Invariant(
         "one_window_is_open",
@@ -200,6 +203,7 @@ INVARIANTS = [
            WHERE (told.kind LIKE 'bulk-end-%' AND coalesce(b.state, 'ACCEPTED') = 'ACCEPTED')
               OR (told.kind = 'bulk-prepare' AND coalesce(b.reserved_items, 0) = 0)""",
     ),
+    *fx.INVARIANTS,
 ]
 
 

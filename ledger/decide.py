@@ -7,6 +7,8 @@ sees what the one before it did, and a limit can not be passed inside a batch.
 from collections.abc import Sequence
 
 from fspiop import ilp
+from ledger.fx import decide as fx
+from ledger.fx.messages import FxCommand, FxOutcome
 from ledger.messages import (
     Aborted,
     Command,
@@ -25,16 +27,17 @@ from ledger.messages import (
     Unknown,
     words_of,
 )
-from ledger.snapshot import AccountState, Snapshot, TransferState
+from ledger.moves import hold, post, release
+from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
 
 
-def decide(batch: Sequence[Command], snapshot: Snapshot) -> list[Outcome]:
+def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
     """One outcome for each command, in the order of arrival."""
     return [_decide_one(command, snapshot) for command in batch]
 
 
-def _decide_one(command: Command, snapshot: Snapshot) -> Outcome:
+def _decide_one(command: Command | FxCommand, snapshot: Snapshot) -> Outcome | FxOutcome:
     match command:
         case Prepare():
             return decide_prepare(command, snapshot)
@@ -44,16 +47,23 @@ def _decide_one(command: Command, snapshot: Snapshot) -> Outcome:
             return decide_reject(command, snapshot)
         case Expire():
             return decide_expire(command, snapshot)
+        case _:
+            return fx.decide_fx(command, snapshot)
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.1. The id is the idempotency key for ever."""
+    """FSPIOP API v1.1, section 6.7.1. The id is the idempotency key for ever.
+
+    Where the payer converts, its FXP pays in its stead, from what the payer holds reserved for it.
+    """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
         if seen.digest == p.digest and seen.payer_id == p.source_id:
             return Repeated(p, seen)
         return NotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
 
+    if p.transfer_id in s.conversions:
+        return _refuse(p, s, Refusal.ID_IS_OF_BOTH)
     payer = s.participants.get(p.payer)
     if payer is None or not payer.is_active:
         return _refuse(p, s, Refusal.PAYER_IS_NOT_ACTIVE)
@@ -71,20 +81,21 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     payee_account, payee_account_is_active = payee.accounts.get(p.currency, (None, False))
     if not payee_account_is_active:
         return _refuse(p, s, Refusal.PAYEE_HAS_NO_ACTIVE_ACCOUNT)
-    account = s.accounts.get(payer.accounts.get(p.currency, (0, False))[0])
+    conversion = fx.conversion_for(p, s)
+    if conversion is not None:
+        refusal = fx.why_not(conversion, p, payee.id, s)
+        if refusal is not None:
+            return _refuse(p, s, refusal)
+    account_id = conversion.bridge_account_id if conversion else payer.accounts.get(p.currency, (0, False))[0]
+    account = s.accounts.get(account_id or 0)
     if account is None or not account.is_active or account.ndc is None:
-        return _refuse(p, s, Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT)
-    after = account.position + account.reserved + p.amount
-    if after > account.cover:
-        return _refuse(p, s, Refusal.LIQUIDITY)
-    if after > account.ndc:
-        return _refuse(p, s, Refusal.NDC)
-    # After this line the reservation succeeds.
-    account.reserved += p.amount
-    account.new_reserved += p.amount
-    account.has_new_reservations = True
+        return _refuse(p, s, Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT if conversion else Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT)
+    refusal = hold(account, p.amount)
+    if refusal is not None:
+        return _refuse(p, s, refusal)
     transfer = _transfer(p, Move.RESERVE)
     transfer.payee_id, transfer.payer_account_id, transfer.payee_account_id = payee.id, account.id, payee_account
+    transfer.payer_conversion_id = conversion.commit_request_id if conversion else None
     s.transfers[p.transfer_id] = transfer
     return Reserved(p, transfer)
 
@@ -109,20 +120,20 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, t.condition):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_DOES_NOT_MATCH)
-    # After this line the transfer commits.
+    refusal = fx.why_not_yet(t, s)
+    if refusal is not None:
+        return NotObeyed(f, t, refusal)
+    # After this line the transfer commits, and its conversions with it.
     assert t.payer_account_id is not None
     assert t.payee_account_id is not None
-    _release(t, s)
-    payer_account, payee_account = s.accounts[t.payer_account_id], s.accounts[t.payee_account_id]
-    payer_account.position += t.amount
-    payer_account.new_debits += t.amount
-    payee_account.position -= t.amount
-    payee_account.new_credits += t.amount
+    release(s.accounts[t.payer_account_id], t.amount)
+    credit_account_id = fx.bridge_of(t, s) or t.payee_account_id
+    post(s, Posting("TRANSFER", t.transfer_id, t.payer_account_id, credit_account_id, t.currency, t.amount))
     t.state = NEXT[t.state, Move.FULFIL]
     t.fulfilment, t.fulfil_digest, t.fulfil_version = f.fulfilment, f.digest, f.wire.version
     t.wants_patch = f.wants_patch
     t.completed_at = s.now
-    return Committed(f, t)
+    return Committed(f, t, fx.commit_with(t, s))
 
 
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
@@ -139,7 +150,7 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
     t.fulfil_digest, t.fulfil_version = r.digest, r.wire.version
     _end(t, s, Move.REJECT, Refusal.REJECTED_BY_PAYEE)
     t.error_code, t.error_description = r.error_code, r.error_description
-    return Aborted(r, t)
+    return Aborted(r, t, fx.abort_with(t, s))
 
 
 def decide_expire(e: Expire, s: Snapshot) -> Outcome:
@@ -165,22 +176,16 @@ def _abort_by_answer(f: Fulfil, t: TransferState, s: Snapshot, refusal: Refusal)
 
 def _abort(command: Fulfil | Expire, t: TransferState, s: Snapshot, move: Move, refusal: Refusal) -> Outcome:
     _end(t, s, move, refusal)
-    return Aborted(command, t)
+    return Aborted(command, t, fx.abort_with(t, s))
 
 
 def _end(t: TransferState, s: Snapshot, move: Move, refusal: Refusal) -> None:
-    _release(t, s)
+    assert t.payer_account_id is not None
+    release(s.accounts[t.payer_account_id], t.amount)
     t.state = NEXT[t.state, move]
     t.reason = refusal.value
     t.error_code, t.error_description = words_of(refusal)
     t.completed_at = s.now
-
-
-def _release(t: TransferState, s: Snapshot) -> None:
-    assert t.payer_account_id is not None
-    account: AccountState = s.accounts[t.payer_account_id]
-    account.reserved -= t.amount
-    account.new_reserved -= t.amount
 
 
 def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
@@ -191,7 +196,8 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     transfer.error_code, transfer.error_description = words_of(refusal)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    return Refused(p, transfer)
+    # The id is spent: what waited for it waits in vain.
+    return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 
 def _transfer(p: Prepare, move: Move) -> TransferState:

@@ -29,6 +29,18 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from ledger import metrics, store
 from ledger.decide import decide
+from ledger.fx.messages import (
+    FxAborted,
+    FxAgreed,
+    FxCommand,
+    FxExpire,
+    FxFulfil,
+    FxOutcome,
+    FxPrepare,
+    FxRefused,
+    FxReject,
+    FxReserved,
+)
 from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved
 from ledger.notices import notices_for
 
@@ -40,7 +52,7 @@ _ATTEMPTS = 5
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
-def run(batch: Sequence[Command]) -> list[Outcome]:
+def run(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:
     """Decides and commits these commands as one transaction; an outcome each, in order. Retries what lost a race."""
     return retried(lambda: _run_once(batch))
 
@@ -59,10 +71,13 @@ def retried(transact: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _run_once(batch: Sequence[Command]) -> list[Outcome]:
+def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:
     with transaction.atomic(durable=True):
         snapshot = store.load(
-            batch, hub_name=settings.HUB_NAME, max_validity=timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+            batch,
+            hub_name=settings.HUB_NAME,
+            max_validity=timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S),
+            fx_wait=timedelta(seconds=settings.FX_TRANSFER_WAIT_S),
         )
         outcomes = decide(batch, snapshot)
         store.save(outcomes, snapshot)
@@ -73,7 +88,7 @@ def _run_once(batch: Sequence[Command]) -> list[Outcome]:
     return outcomes
 
 
-def _tell_logs(outcomes: Sequence[Outcome]) -> None:
+def _tell_logs(outcomes: Sequence[Outcome | FxOutcome]) -> None:
     metrics.BATCH_SIZE.observe(len(outcomes))
     for outcome in outcomes:
         kind = type(outcome).__name__.lower()
@@ -81,12 +96,15 @@ def _tell_logs(outcomes: Sequence[Outcome]) -> None:
         if isinstance(outcome, Reserved | Refused | Committed | Aborted):
             t = outcome.transfer
             log.info("transfer_" + kind, transfer=t.transfer_id, state=t.state, reason=t.reason)
+        elif isinstance(outcome, FxReserved | FxRefused | FxAgreed | FxAborted):
+            c = outcome.conversion
+            log.info("conversion_" + kind, transfer=c.commit_request_id, state=c.state, reason=c.reason)
 
 
 @dataclass(slots=True)
 class _Waiting:
-    command: Command
-    outcome: "Future[Outcome]"
+    command: Command | FxCommand
+    outcome: "Future[Outcome | FxOutcome]"
 
 
 class Engine:
@@ -97,7 +115,7 @@ class Engine:
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def submit(self, command: Command) -> Outcome:
+    def submit(self, command: Command | FxCommand) -> Outcome | FxOutcome:
         """The command's outcome, after the transaction that decided it is durable.
 
         Raises FspiopError 2005 where too many wait, and 2003/2004 where the database did not answer: then the
@@ -147,7 +165,7 @@ class Engine:
             self._tell_unknown(group)
         except Exception:
             if len(group) == 1:
-                log.exception("command_failed", transfer=group[0].command.transfer_id)
+                log.exception("command_failed", command=type(group[0].command).__name__)
                 group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
                 return
             # One bad command must not fail its company: each again, alone.
@@ -165,21 +183,32 @@ class Engine:
 
 
 def _take(waiting: list[_Waiting], most: int) -> list[_Waiting]:
-    """The next group, taken off the list. A transfer is not prepared and ended in one group: `load` locks what is
-    there already, and a transfer that the same group reserves is not."""
+    """The next group, taken off the list. What one command of a group brings into being no later one may need: `load`
+    locks what is there already, and a transfer or conversion that the same group reserves is not."""
     group: list[_Waiting] = []
     left: list[_Waiting] = []
     prepared: set[str] = set()
+    converted: set[str] = set()  # new conversions, and the transfers that they wait for
     for position, item in enumerate(waiting):
         if len(group) == most:
             left.extend(waiting[position:])
             break
-        is_prepare = isinstance(item.command, Prepare)
-        if not is_prepare and item.command.transfer_id in prepared:
+        match item.command:
+            case Prepare(transfer_id=id):
+                must_wait = id in converted
+            case FxPrepare(determining_transfer_id=id):
+                must_wait = id in prepared
+            case FxFulfil(commit_request_id=id) | FxReject(commit_request_id=id) | FxExpire(commit_request_id=id):
+                must_wait = id in converted
+            case command:
+                must_wait = command.transfer_id in prepared or command.transfer_id in converted
+        if must_wait:
             left.append(item)
             continue
-        if is_prepare:
+        if isinstance(item.command, Prepare):
             prepared.add(item.command.transfer_id)
+        elif isinstance(item.command, FxPrepare):
+            converted |= {item.command.commit_request_id, item.command.determining_transfer_id}
         group.append(item)
     waiting[:] = left
     return group

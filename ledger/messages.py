@@ -3,6 +3,7 @@
 `amount` is a whole number of ten-thousandths of a currency unit; moments are aware datetimes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from fspiop.errors import ErrorCode
 
 if TYPE_CHECKING:
+    from ledger.fx.snapshot import ConversionState
     from ledger.snapshot import TransferState
 
 
@@ -102,6 +104,25 @@ class Refusal(Enum):
     ENDS_WITH_ITS_BULK = "ENDS_WITH_ITS_BULK"
     # about a bulk
     NO_ITEM_WAS_RESERVED = "NO_ITEM_WAS_RESERVED"
+    # about a transfer that depends on a conversion
+    ID_IS_OF_BOTH = "ID_IS_OF_BOTH"
+    CONVERSION_IS_NOT_AGREED = "CONVERSION_IS_NOT_AGREED"
+    CONVERSION_IS_OF_OTHER_MONEY = "CONVERSION_IS_OF_OTHER_MONEY"
+    CONVERSION_EXPIRED = "CONVERSION_EXPIRED"
+    FXP_IS_PARTY_OF_THE_TRANSFER = "FXP_IS_PARTY_OF_THE_TRANSFER"
+    # about a conversion
+    INITIATOR_IS_NOT_ACTIVE = "INITIATOR_IS_NOT_ACTIVE"
+    FXP_IS_UNKNOWN = "FXP_IS_UNKNOWN"
+    FXP_IS_NOT_ACTIVE = "FXP_IS_NOT_ACTIVE"
+    INITIATOR_AND_FXP_ARE_THE_SAME = "INITIATOR_AND_FXP_ARE_THE_SAME"
+    INITIATOR_HAS_NO_ACTIVE_ACCOUNT = "INITIATOR_HAS_NO_ACTIVE_ACCOUNT"
+    FXP_HAS_NO_ACTIVE_ACCOUNT = "FXP_HAS_NO_ACTIVE_ACCOUNT"
+    TRANSFER_IS_NOT_OPEN = "TRANSFER_IS_NOT_OPEN"
+    TRANSFER_IS_OF_OTHER_MONEY = "TRANSFER_IS_OF_OTHER_MONEY"
+    TRANSFER_IS_CONVERTED_ALREADY = "TRANSFER_IS_CONVERTED_ALREADY"
+    REJECTED_BY_FXP = "REJECTED_BY_FXP"
+    TRANSFER_DID_NOT_COME = "TRANSFER_DID_NOT_COME"
+    TRANSFER_WAS_ABORTED = "TRANSFER_WAS_ABORTED"
 
 
 # What each is on the wire: error code and the description's detail.
@@ -133,6 +154,45 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
+    # One id, one entry: what is settled at once is told apart by it.
+    Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion can not have the same ID"),
+    Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
+    Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
+        ErrorCode.VALIDATION_ERROR,
+        "amount is not the target amount of the conversion",
+    ),
+    Refusal.CONVERSION_EXPIRED: (ErrorCode.TRANSFER_EXPIRED, "the conversion has expired"),
+    Refusal.FXP_IS_PARTY_OF_THE_TRANSFER: (ErrorCode.VALIDATION_ERROR, "the FXP is itself a party of the transfer"),
+    Refusal.INITIATOR_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant initiatingFsp is inactive"),
+    Refusal.FXP_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp was not found"),
+    Refusal.FXP_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp is inactive"),
+    Refusal.INITIATOR_AND_FXP_ARE_THE_SAME: (
+        ErrorCode.VALIDATION_ERROR,
+        "initiatingFsp and counterPartyFsp are the same",
+    ),
+    Refusal.INITIATOR_HAS_NO_ACTIVE_ACCOUNT: (
+        ErrorCode.VALIDATION_ERROR,
+        "Participant initiatingFsp has no active account in this currency",
+    ),
+    Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: (
+        ErrorCode.VALIDATION_ERROR,
+        "Participant counterPartyFsp lacks an active account in a currency",
+    ),
+    Refusal.TRANSFER_IS_NOT_OPEN: (
+        ErrorCode.VALIDATION_ERROR,
+        "the determining transfer takes no conversion by this DFSP now",
+    ),
+    Refusal.TRANSFER_IS_OF_OTHER_MONEY: (
+        ErrorCode.VALIDATION_ERROR,
+        "sourceAmount is not the amount of the determining transfer",
+    ),
+    Refusal.TRANSFER_IS_CONVERTED_ALREADY: (
+        ErrorCode.VALIDATION_ERROR,
+        "there is a conversion for the determining transfer",
+    ),
+    Refusal.REJECTED_BY_FXP: (ErrorCode.PAYEE_REJECTION, ""),
+    Refusal.TRANSFER_DID_NOT_COME: (ErrorCode.TRANSFER_EXPIRED, "the determining transfer did not come"),
+    Refusal.TRANSFER_WAS_ABORTED: (ErrorCode.VALIDATION_ERROR, "the determining transfer was aborted"),
 }
 
 
@@ -152,22 +212,27 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused, and is stored so that a resend is refused alike."""
+    """The prepare was refused, and is stored so that a resend is refused alike. Its conversions end with it."""
 
     command: Prepare
     transfer: "TransferState"
+    conversions: "Sequence[ConversionState]" = ()
 
 
 @dataclass(slots=True)
 class Committed:
+    """Both legs are posted, and those of the conversions that ended with it."""
+
     command: Fulfil
     transfer: "TransferState"
+    conversions: "Sequence[ConversionState]" = ()
 
 
 @dataclass(slots=True)
 class Aborted:
     command: Fulfil | Reject | Expire
     transfer: "TransferState"
+    conversions: "Sequence[ConversionState]" = ()
 
 
 @dataclass(slots=True)

@@ -12,7 +12,19 @@ from django.db.models.functions import Now
 
 from hub.participants.models import Participant
 from ledger.bulk.models import BulkTransfer
+from ledger.fx.models import FxTransfer, FxTransferEvent
 from ledger.states import TERMINAL, State
+
+__all__ = [
+    "Account",
+    "Entry",
+    "FundsMovement",
+    "FxTransfer",
+    "FxTransferEvent",
+    "SettlementWindow",
+    "Transfer",
+    "TransferEvent",
+]
 
 
 def _sum() -> "models.DecimalField[Decimal, Decimal]":
@@ -140,6 +152,13 @@ class Transfer(models.Model):
     )
     payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
+    # The conversions that end with it; the payee's may come while it is reserved.
+    payer_conversion = models.ForeignKey(
+        FxTransfer, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
+    )
+    payee_conversion = models.ForeignKey(
+        FxTransfer, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
+    )
     received_at = models.DateTimeField(db_default=Now())
     completed_at = models.DateTimeField(null=True)
 
@@ -186,14 +205,19 @@ class Transfer(models.Model):
                             RAISE EXCEPTION 'transfer %% can not begin as %%', NEW.transfer_id, NEW.state
                                 USING ERRCODE = 'check_violation';
                         END IF;
+                    ELSIF OLD.state = 'RESERVED' AND NEW.state = 'RESERVED'
+                        AND to_jsonb(NEW) - 'payee_conversion_id' = to_jsonb(OLD) - 'payee_conversion_id' THEN
+                        RETURN NEW;  -- its payee converts
                     ELSIF OLD.state <> 'RESERVED' OR NEW.state NOT IN ('COMMITTED', 'ABORTED') THEN
                         RAISE EXCEPTION 'transfer %% can not go from %% to %%', OLD.transfer_id, OLD.state, NEW.state
                             USING ERRCODE = 'check_violation';
                     ELSIF (NEW.transfer_id, NEW.payer_id, NEW.payee_id, NEW.currency, NEW.amount, NEW.condition,
-                           NEW.expires_at, NEW.digest, NEW.payer_account_id, NEW.payee_account_id)
+                           NEW.expires_at, NEW.digest, NEW.payer_account_id, NEW.payee_account_id,
+                           NEW.payer_conversion_id, NEW.payee_conversion_id)
                         IS DISTINCT FROM
                           (OLD.transfer_id, OLD.payer_id, OLD.payee_id, OLD.currency, OLD.amount, OLD.condition,
-                           OLD.expires_at, OLD.digest, OLD.payer_account_id, OLD.payee_account_id) THEN
+                           OLD.expires_at, OLD.digest, OLD.payer_account_id, OLD.payee_account_id,
+                           OLD.payer_conversion_id, OLD.payee_conversion_id) THEN
                         RAISE EXCEPTION 'the terms of transfer %% do not change', OLD.transfer_id
                             USING ERRCODE = 'check_violation';
                     END IF;
@@ -206,6 +230,28 @@ class Transfer(models.Model):
                 when=pgtrigger.Before,
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
+            ),
+            # Both legs or neither: looked at when the transaction commits, and only where there is a conversion.
+            pgtrigger.Trigger(
+                name="a_transfer_ends_with_its_conversions",
+                operation=pgtrigger.Update,
+                when=pgtrigger.After,
+                timing=pgtrigger.Deferred,
+                condition=pgtrigger.Condition(
+                    "NEW.state <> 'RESERVED'"
+                    " AND (NEW.payer_conversion_id IS NOT NULL OR NEW.payee_conversion_id IS NOT NULL)"
+                ),
+                func="""
+                    IF EXISTS (SELECT FROM ledger_fxtransfer f
+                               WHERE f.commit_request_id IN (NEW.payer_conversion_id, NEW.payee_conversion_id)
+                                 AND f.state <> NEW.state
+                                 -- the payee's own may have failed before
+                                 AND NOT (f.state = 'ABORTED' AND f.side = 'PAYEE')) THEN
+                        RAISE EXCEPTION 'transfer % ends otherwise than its conversion', NEW.transfer_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NULL;
+                """,
             ),
             pgtrigger.Protect(name="a_transfer_is_never_deleted", operation=pgtrigger.Delete),
         ]
@@ -251,6 +297,7 @@ class Entry(models.Model):
 
     class Kind(models.TextChoices):
         TRANSFER = "TRANSFER"
+        FX_TRANSFER = "FX_TRANSFER"
         FUNDS_IN = "FUNDS_IN"
         FUNDS_OUT = "FUNDS_OUT"
         # Settling a window: what a participant is owed, what it owes, and what an abort takes back.
@@ -281,7 +328,8 @@ class Entry(models.Model):
                 condition=~Q(debit_account=F("credit_account")), name="an_entry_is_between_two_accounts"
             ),
             models.CheckConstraint(
-                condition=~Q(kind="TRANSFER") | Q(window__isnull=False), name="a_commit_is_in_a_window"
+                condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
+                name="a_commit_is_in_a_window",
             ),
             # Or a window would be settled together with the settling of another.
             models.CheckConstraint(

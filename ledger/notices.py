@@ -10,6 +10,8 @@ from datetime import datetime
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
 from hub.outbox.messages import Outgoing, from_hub, passed_on
+from ledger.fx import notices as fx
+from ledger.fx.messages import FxOutcome
 from ledger.messages import (
     Aborted,
     Committed,
@@ -28,16 +30,18 @@ from ledger.snapshot import TransferState
 from ledger.states import TERMINAL, State
 
 
-def notices_for(outcomes: Iterable[Outcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
+def notices_for(outcomes: Iterable[Outcome | FxOutcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
     """The messages that these outcomes cause, in the order in which they came to be."""
     hub = HubVoice(hub_name, time.http_date(now))
+    fx_hub = fx.FxVoice(hub_name, time.http_date(now))
     messages: list[Outgoing] = []
     for outcome in outcomes:
         messages.extend(_notices(outcome, hub))
+        messages.extend(fx.notices(outcome, fx_hub))
     return messages
 
 
-def _notices(outcome: Outcome, hub: "HubVoice") -> list[Outgoing]:
+def _notices(outcome: Outcome | FxOutcome, hub: "HubVoice") -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             assert t.payee_id is not None

@@ -5,18 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.database import execute
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """One entry to be: `transfer_id` and `kind` together happen once, and the database says so."""
-
-    kind: str
-    transfer_id: str
-    debit_account_id: int
-    credit_account_id: int
-    currency: str
-    amount: int
+from ledger.snapshot import Posting as Posting
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,9 @@
 """What the ledger knew when it decided: rows read under their locks. `decide` moves these records as it walks."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from ledger.fx.snapshot import ConversionState
 from ledger.states import State
 
 
@@ -50,6 +51,21 @@ class TransferState:
     wants_patch: bool = False
     completed_at: datetime | None = None
     bulk_id: str | None = None  # the bulk transfer that it is an item of
+    # the conversions that end with it, by who converts; the payee's comes while the transfer is reserved
+    payer_conversion_id: str | None = None
+    payee_conversion_id: str | None = None
+
+
+@dataclass(slots=True)
+class Posting:
+    """One entry to be: `transfer_id` and `kind` together happen once, and the database says so."""
+
+    kind: str
+    transfer_id: str
+    debit_account_id: int
+    credit_account_id: int
+    currency: str
+    amount: int
 
 
 @dataclass(slots=True)
@@ -71,3 +87,6 @@ class Snapshot:
     participants: dict[str, ParticipantState]
     accounts: dict[int, AccountState]
     transfers: dict[str, TransferState]
+    conversions: dict[str, ConversionState] = field(default_factory=dict)
+    fx_wait: timedelta = timedelta(0)  # how long past its expiration an agreed conversion waits for its transfer
+    postings: list[Posting] = field(default_factory=list)  # what this batch posts

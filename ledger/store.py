@@ -3,7 +3,8 @@
 Lock order, here and everywhere else that locks more than one of these:
   0. the row of a bulk (`ledger.bulk.store`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.windows`)
-  2. transfer rows, by id      3. account rows, by id      4. inserts, in the order of transfer ids
+  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)      3. account rows, by id
+  4. inserts, in the order of transfer ids
 What a decision depends on is read after the lock that protects it, by a statement of its own: under READ COMMITTED
 a statement that waited for a lock still sees, apart from the locked row, what was there before it waited.
 """
@@ -16,35 +17,54 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub.database import execute
+from ledger.errors import LostRace as LostRace
+from ledger.fx import store as fx
+from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
 from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved, Wire
-from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
+from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
 from ledger.windows import WINDOW_LOCK
-
-
-class LostRace(Exception):
-    """A guard in the database refused what was decided on older knowledge; nothing was written. Decide again."""
-
 
 # --- load -----------------------------------------------------------------------------------------------------------
 
 
-def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) -> Snapshot:
+def load(
+    batch: Sequence[Command | FxCommand],
+    *,
+    hub_name: str,
+    max_validity: timedelta,
+    fx_wait: timedelta = timedelta(0),
+) -> Snapshot:
     """Locks and reads what the batch's decisions depend on. Must be called inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
-    others = sorted({command.transfer_id for command in batch if not isinstance(command, Prepare)})
+    others = sorted({c.transfer_id for c in batch if not isinstance(c, Prepare | FxCommand)})
+    fx_commands = [command for command in batch if isinstance(command, FxCommand)]
+    fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
     window_id = _open_window() if others else None
-    transfers = _lock_transfers(others) if others else {}
-    names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
-    participants = _participants(sorted(names)) if prepares else {}
-    accounts = _lock_accounts(sorted(_account_ids(prepares, participants, transfers.values())))
-    if prepares:
+    to_lock = sorted({*others, *(prepare.determining_transfer_id for prepare in fx_prepares)})
+    transfers = _lock_transfers(to_lock) if to_lock else {}
+    participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
+    conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
+    # Read after their conversions' locks, which a prepare that names one holds too.
+    awaited = fx.awaited_transfers(fx_commands, conversions)
+    if awaited:
+        transfers = transfers_by_id(awaited) | transfers
+    accounts = _lock_accounts(
+        sorted(
+            _account_ids(prepares, participants, transfers.values())
+            | fx.account_ids(fx_commands, conversions.values(), participants, transfers)
+        )
+    )
+    if prepares or fx_prepares:
         _read_covers(accounts)
-        # Read under the payers' account locks, so that equal prepares see each other; a transfer that is already
-        # locked keeps the record that was read under its lock.
-        known = transfers_by_id(sorted({prepare.transfer_id for prepare in prepares}))
-        transfers = known | transfers
+    # Read under the debtors' account locks, so that equal prepares see each other; what is already locked keeps the
+    # record that was read under its lock.
+    new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
+    if new_ids:
+        transfers = transfers_by_id(sorted(new_ids)) | transfers
+    if fx_prepares:
+        conversions = fx.known(fx_prepares) | conversions
     now = execute("SELECT clock_timestamp()", []).fetchone()
     assert now is not None
     return Snapshot(
@@ -55,6 +75,8 @@ def load(batch: Sequence[Command], *, hub_name: str, max_validity: timedelta) ->
         participants=participants,
         accounts=accounts,
         transfers=transfers,
+        conversions=conversions,
+        fx_wait=fx_wait,
     )
 
 
@@ -70,7 +92,7 @@ _TRANSFER_COLUMNS = """
     t.transfer_id, t.payer_id, t.payee_id, payer.name, t.payee_name, t.currency, t.amount, t.state, t.condition,
     t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
     t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at,
-    t.bulk_id
+    t.bulk_id, t.payer_conversion_id, t.payee_conversion_id
 """
 _TRANSFERS = f"""
     SELECT {_TRANSFER_COLUMNS}
@@ -101,25 +123,39 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
+# With whether a conversion waits for these transfers, or has their ids: a question that costs no statement of its own.
 _PARTICIPANTS = """
-    SELECT p.id, p.name, p.is_active, a.currency, a.id, a.is_active
+    SELECT p.id, p.name, p.is_active, a.currency, a.id, a.is_active,
+           EXISTS (SELECT FROM ledger_fxtransfer f
+                   WHERE f.determining_transfer_id = ANY(%s::text[]) AND f.state IN ('RESERVED', 'AGREED'))
+           OR EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.commit_request_id = ANY(%s::text[]))
     FROM participants_participant p
     LEFT JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
     WHERE p.name = ANY(%s::text[]) AND NOT p.is_hub
 """
 
 
-def _participants(names: list[str]) -> dict[str, ParticipantState]:
+def _participants(
+    prepares: list[Prepare], fx_prepares: list[FxPrepare]
+) -> tuple[dict[str, ParticipantState], set[str]]:
+    """The parties by name, and the ids of the transfers that conversions may wait for."""
+    transfer_ids = {prepare.transfer_id for prepare in prepares}
+    names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
+    names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}
     participants: dict[str, ParticipantState] = {}
-    for participant_id, name, is_active, currency, account_id, account_is_active in execute(_PARTICIPANTS, [names]):
+    is_awaited = False
+    rows = execute(_PARTICIPANTS, [sorted(transfer_ids), sorted(transfer_ids), sorted(names)])
+    for participant_id, name, is_active, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
         participant = participants.setdefault(name, ParticipantState(participant_id, name, is_active))
         if account_id is not None:
             participant.accounts[currency] = (account_id, account_is_active)
-    return participants
+    return participants, transfer_ids if is_awaited else set()
 
 
 def _account_ids(
-    prepares: Iterable[Prepare], participants: dict[str, ParticipantState], transfers: Iterable[TransferState]
+    prepares: Iterable[Prepare],
+    participants: dict[str, ParticipantState],
+    transfers: Iterable[TransferState],
 ) -> set[int]:
     ids = set()
     for prepare in prepares:
@@ -170,34 +206,35 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 # --- save -----------------------------------------------------------------------------------------------------------
 
 
-def save(outcomes: Sequence[Outcome], snapshot: Snapshot) -> None:
+def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     """Writes what was decided, guarded once more by the database; raises LostRace where a guard says no."""
     new = sorted((o for o in outcomes if isinstance(o, Reserved | Refused)), key=lambda o: o.transfer.transfer_id)
     ended = sorted((o for o in outcomes if isinstance(o, Committed | Aborted)), key=lambda o: o.transfer.transfer_id)
-    if not new and not ended:
-        return
+    fx.insert(outcomes, snapshot)
     if new:
         _insert_transfers([outcome.transfer for outcome in new], snapshot)
     if ended:
         _end_transfers([outcome.transfer for outcome in ended])
+    fx.move(outcomes, snapshot)
     _move_accounts([account for account in snapshot.accounts.values() if _is_changed(account)])
-    commits = [outcome for outcome in ended if isinstance(outcome, Committed)]
-    if commits:
-        _insert_entries([outcome.transfer for outcome in commits], snapshot)
-    _insert_events([*new, *ended], snapshot)
+    if snapshot.postings:
+        _insert_entries(snapshot.postings, snapshot)
+    if new or ended:
+        _insert_events([*new, *ended], snapshot)
 
 
 _INSERT_TRANSFERS = """
     INSERT INTO ledger_transfer (
         transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code, error_description,
-        condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id, received_at, completed_at,
-        wants_patch)
+        condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id, payer_conversion_id,
+        received_at, completed_at, wants_patch)
     SELECT *, %s, CASE WHEN state = 'RESERVED' THEN NULL ELSE %s END, false
     FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[],
                 %s::text[], %s::text[], %s::text[], %s::timestamptz[], %s::text[], %s::bytea[], %s::bigint[],
-                %s::bigint[], %s::text[])
+                %s::bigint[], %s::text[], %s::text[])
          AS t (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason, error_code,
-               error_description, condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id)
+               error_description, condition, expires_at, version, digest, payer_account_id, payee_account_id, bulk_id,
+               payer_conversion_id)
     ON CONFLICT (transfer_id) DO NOTHING
 """
 
@@ -221,6 +258,7 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         [t.payer_account_id for t in transfers],
         [t.payee_account_id for t in transfers],
         [t.bulk_id for t in transfers],
+        [t.payer_conversion_id for t in transfers],
     ]
     cursor = execute(_INSERT_TRANSFERS, [snapshot.now, snapshot.now, *columns])
     if cursor.rowcount != len(transfers):
@@ -298,18 +336,20 @@ def _move_accounts(accounts: list[AccountState]) -> None:
 _INSERT_ENTRIES = """
     INSERT INTO ledger_entry (kind, transfer_id, debit_account_id, credit_account_id, currency, amount, window_id,
                               created_at)
-    SELECT 'TRANSFER', t.*, %s, %s
-    FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[]) AS t
+    SELECT t.*, %s, %s
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[]) AS t
 """
 
 
-def _insert_entries(transfers: list[TransferState], snapshot: Snapshot) -> None:
+def _insert_entries(postings: list[Posting], snapshot: Snapshot) -> None:
+    postings = sorted(postings, key=lambda posting: posting.transfer_id)
     columns: list[list[Any]] = [
-        [t.transfer_id for t in transfers],
-        [t.payer_account_id for t in transfers],
-        [t.payee_account_id for t in transfers],
-        [t.currency for t in transfers],
-        [t.amount for t in transfers],
+        [p.kind for p in postings],
+        [p.transfer_id for p in postings],
+        [p.debit_account_id for p in postings],
+        [p.credit_account_id for p in postings],
+        [p.currency for p in postings],
+        [p.amount for p in postings],
     ]
     execute(_INSERT_ENTRIES, [snapshot.window_id, snapshot.now, *columns])
 

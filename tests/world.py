@@ -70,9 +70,9 @@ class World:
             actor="test",
         )
 
-    def position(self, name: str) -> int:
+    def position(self, name: str, currency: str = CURRENCY) -> int:
         """What is posted and reserved, in whole currency units times ten thousand."""
-        return queries.value_of(self.account(name))
+        return queries.value_of(self.account(name, currency=currency))
 
     def breaks(self) -> list[str]:
         """The names of the invariants that do not hold, as this transaction sees them."""

@@ -1,6 +1,6 @@
-"""What the views of single transfers and of bulks do alike."""
+"""What the views of the money path share: the message as evidence, ids and amounts, and what a stranger is told."""
 
-from fspiop import money, strictjson
+from fspiop import ids, money, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
 from ledger.messages import Wire
@@ -14,6 +14,12 @@ class LedgerView(FspiopView):
         return strictjson.digest(strictjson.loads(self.raw_body))
 
 
+def checked_id(value: str, name: str) -> str:
+    if not ids.is_correlation_id(value):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must be a UUID or a ULID")
+    return value
+
+
 def positive(where: str, amount_text: str) -> int:
     """The amount of a transfer; a refusal says `where` it stands in the message."""
     try:
@@ -23,3 +29,9 @@ def positive(where: str, amount_text: str) -> int:
     if amount == 0:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}.amount: must be above 0")
     return amount
+
+
+def unknown_transfer() -> FspiopError:
+    return FspiopError(
+        ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
+    )

@@ -3,15 +3,16 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from fspiop import ids, time
+from fspiop import time
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine, services
+from ledger.fx.messages import FxOutcome
 from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown
-from ledger.views.common import LedgerView, positive
+from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
 from ledger.views.moments import completed_at
 
 
@@ -46,7 +47,7 @@ class TransferView(_TransferView):
     @fspiop_schema("transfers", answer=202, summary="Ask for a transfer's state")
     def get(self, request: Request, transfer_id: str) -> HttpResponse:
         services.tell_state(
-            transfer_id=_checked(transfer_id),
+            transfer_id=checked_id(transfer_id, "transferId"),
             asker_id=self.caller,
             asker=self.fspiop.source,
             version=self.accepted_version,
@@ -61,7 +62,7 @@ class TransferView(_TransferView):
         _obey(
             engine.submit(
                 Fulfil(
-                    transfer_id=_checked(transfer_id),
+                    transfer_id=checked_id(transfer_id, "transferId"),
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     fulfilment=body.fulfilment,
@@ -86,7 +87,7 @@ class TransferErrorView(_TransferView):
         _obey(
             engine.submit(
                 Reject(
-                    transfer_id=_checked(transfer_id),
+                    transfer_id=checked_id(transfer_id, "transferId"),
                     source_id=self.caller,
                     error_code=error.error_code,
                     error_description=error.error_description,
@@ -98,15 +99,6 @@ class TransferErrorView(_TransferView):
         return taken()
 
 
-def _checked(transfer_id: str) -> str:
-    if not ids.is_correlation_id(transfer_id):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "transferId: must be a UUID or a ULID")
-    return transfer_id
-
-
-def _obey(outcome: Outcome) -> None:
+def _obey(outcome: Outcome | FxOutcome) -> None:
     if isinstance(outcome, Unknown):
-        # Also where the transfer exists and the sender is not its payee: a stranger learns nothing.
-        raise FspiopError(
-            ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
-        )
+        raise unknown_transfer()  # also where it exists and the sender is not its payee: a stranger learns nothing

@@ -1,0 +1,35 @@
+"""How a decision moves the snapshot's accounts: hold, release, post. Pure; the limits are checked here and nowhere else
+outside the database."""
+
+from ledger.messages import Refusal
+from ledger.snapshot import AccountState, Posting, Snapshot
+
+
+def hold(account: AccountState, amount: int) -> Refusal | None:
+    """Reserves the amount on the account, or says which limit forbids it."""
+    after = account.position + account.reserved + amount
+    if after > account.cover:
+        return Refusal.LIQUIDITY
+    if after > (account.ndc or 0):
+        return Refusal.NDC
+    # After this line the reservation succeeds.
+    account.reserved += amount
+    account.new_reserved += amount
+    account.has_new_reservations = True
+    return None
+
+
+def release(account: AccountState, amount: int) -> None:
+    """Gives back what was reserved."""
+    account.reserved -= amount
+    account.new_reserved -= amount
+
+
+def post(s: Snapshot, posting: Posting) -> None:
+    """Moves the amount from the debited account to the credited one, in their stored sums and as an entry."""
+    debit, credit = s.accounts[posting.debit_account_id], s.accounts[posting.credit_account_id]
+    debit.position += posting.amount
+    debit.new_debits += posting.amount
+    credit.position -= posting.amount
+    credit.new_credits += posting.amount
+    s.postings.append(posting)

@@ -1,0 +1,113 @@
+"""/fxTransfers (FSPIOP API v2.0)."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop import time
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.docs import fspiop_schema
+from hub.api.views import accepted, taken
+from ledger import engine
+from ledger.fx import services
+from ledger.fx.messages import FxFulfil, FxOutcome, FxPrepare, FxReject, FxUnknown
+from ledger.messages import Outcome
+from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
+from ledger.views.moments import completed_at
+
+
+class _FxTransferView(LedgerView):
+    resource = "fxTransfers"
+
+
+class FxTransfersView(_FxTransferView):
+    @fspiop_schema("fxTransfers", request=FxTransferPost, answer=202, summary="Prepare a conversion")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(FxTransferPost)
+        if body.initiating_fsp != self.fspiop.source:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp: must be the FSPIOP-Source")
+        # The API leaves both out for currency that is bought without a payment, which this scheme does not offer.
+        if body.determining_transfer_id is None:
+            raise FspiopError(ErrorCode.MISSING_ELEMENT, "determiningTransferId is required")
+        if body.determining_transfer_id == body.commit_request_id:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "determiningTransferId: is the commitRequestId")
+        if body.expiration is None:
+            raise FspiopError(ErrorCode.MISSING_ELEMENT, "expiration is required")
+        if body.source_amount.currency == body.target_amount.currency:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetAmount.currency: is the source currency")
+        engine.submit(
+            FxPrepare(
+                commit_request_id=body.commit_request_id,
+                determining_transfer_id=body.determining_transfer_id,
+                source_id=self.caller,
+                initiator=body.initiating_fsp,
+                fxp=body.counter_party_fsp,
+                source_currency=body.source_amount.currency,
+                source_amount=positive("sourceAmount", body.source_amount.amount),
+                target_currency=body.target_amount.currency,
+                target_amount=positive("targetAmount", body.target_amount.amount),
+                condition=body.condition,
+                expires_at=time.parse_datetime(body.expiration),
+                digest=self.digest(),
+                wire=self.wire(),
+            )
+        )
+        return accepted()  # submit returns after the commit
+
+
+class FxTransferView(_FxTransferView):
+    @fspiop_schema("fxTransfers", answer=202, summary="Ask for a conversion's state")
+    def get(self, request: Request, commit_request_id: str) -> HttpResponse:
+        services.tell_state(
+            commit_request_id=checked_id(commit_request_id, "commitRequestId"),
+            asker_id=self.caller,
+            asker=self.fspiop.source,
+            version=self.accepted_version,
+        )
+        return accepted()
+
+    @fspiop_schema("fxTransfers", request=FxTransferPut, answer=200, summary="Fulfil a conversion")
+    def put(self, request: Request, commit_request_id: str) -> HttpResponse:
+        body = self.read(FxTransferPut)
+        if body.conversion_state not in ("COMMITTED", "RESERVED"):
+            return taken()  # an abort is PUT .../error; any other state says nothing that a hub acts on
+        completed_at(body.completed_timestamp)
+        _obey(
+            engine.submit(
+                FxFulfil(
+                    commit_request_id=checked_id(commit_request_id, "commitRequestId"),
+                    source_id=self.caller,
+                    destination=self.fspiop.destination,
+                    fulfilment=body.fulfilment,
+                    says_reserved=body.conversion_state == "RESERVED",
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+
+class FxTransferErrorView(_FxTransferView):
+    @fspiop_schema("fxTransfers", request=ErrorPut, answer=200, summary="Refuse a conversion")
+    def put(self, request: Request, commit_request_id: str) -> HttpResponse:
+        error = self.read(ErrorPut).error_information
+        _obey(
+            engine.submit(
+                FxReject(
+                    commit_request_id=checked_id(commit_request_id, "commitRequestId"),
+                    source_id=self.caller,
+                    error_code=error.error_code,
+                    error_description=error.error_description,
+                    digest=self.digest(),
+                    wire=self.wire(),
+                )
+            )
+        )
+        return taken()
+
+
+def _obey(outcome: Outcome | FxOutcome) -> None:
+    if isinstance(outcome, FxUnknown):
+        raise unknown_transfer()  # also where it exists and the sender is not its FXP: a stranger learns nothing
