@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from hub.api import authentication, errors, tokens
+from hub.api.views import NoNegotiation
 from hub.participants import queries, registry
 from hub.participants.credentials import hash_of
 
@@ -36,6 +37,7 @@ class OAuthError(Exception):
 class TokenView(APIView):
     authentication_classes = ()
     permission_classes = ()
+    content_negotiation_class = NoNegotiation
 
     @extend_schema(
         tags=["OAuth2"],

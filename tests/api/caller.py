@@ -10,6 +10,7 @@ from django.test import Client
 from fspiop.time import http_date
 
 ABSENT = None
+_CLIENT = Client()  # one for all DFSPs: each new one loads the middleware anew
 
 
 def dfsp(
@@ -35,7 +36,7 @@ def dfsp(
     sent |= headers or {}
     raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     content_type = sent.pop("content-type") or ""
-    return Client().generic(
+    return _CLIENT.generic(
         method,
         path,
         raw,

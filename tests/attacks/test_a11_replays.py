@@ -95,6 +95,7 @@ def test_a12_an_others_transfer_and_none_are_answered_alike(committed_world: Wor
     assert Transfer.objects.get(pk=body["transferId"]).payer.name == "green"
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif("ATTACK_TIMING" not in os.environ, reason="a figure, not a test: set ATTACK_TIMING to a count")
 def test_a12_the_time_of_the_answer_tells_nothing(committed_world: World) -> None:
     body = messages.transfer()
@@ -113,4 +114,4 @@ def test_a12_the_time_of_the_answer_tells_nothing(committed_world: World) -> Non
     spread = sum(statistics.variance(found) / len(found) for found in middles) ** 0.5
     t = (means[0] - means[1]) / spread
     print(f"\nA12: there {means[0] * 1e6:.1f} us, not there {means[1] * 1e6:.1f} us, t = {t:.2f}")
-    assert abs(means[0] - means[1]) < 0.1 * min(means)
+    assert abs(means[0] - means[1]) < 0.1 * min(means)  # a tenth of a call that crosses a network
