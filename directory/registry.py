@@ -7,6 +7,7 @@ from django.db.models.functions import Now
 
 from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
+from hub import egress
 from hub.audit import record
 from hub.participants import endpoints
 
@@ -51,6 +52,10 @@ def _check_endpoint(endpoint: str) -> None:
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
         )
+    try:
+        egress.check_url(endpoint)
+    except ValueError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"endpoint.value: {error}") from None
 
 
 def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: str) -> Oracle:

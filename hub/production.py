@@ -6,6 +6,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+from hub import egress
+
 
 def faults() -> list[str]:
     """One sentence for each setting with which a production hub must not start; empty in development."""
@@ -26,6 +28,12 @@ def faults() -> list[str]:
         found.append("TOKEN_LIFETIME_S must be between 60 and 3600: a stolen token must end soon.")
     if "certificate" in settings.PARTICIPANT_AUTH and len(settings.PROXY_SECRET) < 32:
         found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
+    if not settings.CALLBACK_PUBLIC_ONLY:
+        found.append("CALLBACK_PUBLIC_ONLY is off: list private networks in CALLBACK_ALLOW instead.")
+    try:
+        egress.allowed(tuple(settings.CALLBACK_ALLOW))
+    except ImproperlyConfigured as error:
+        found.append(str(error))
     if settings.ADMINISTRATION_AUTH == "none":
         found.append("ADMINISTRATION_AUTH is none: set it to staff.")
     if not settings.HUB_SIGNING_KEY_FILE:

@@ -68,6 +68,14 @@ ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
 
+# Whether the hub calls public addresses only, and which others all the same: networks, or address:port.
+CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
+CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
+# PEM files for the hub's calls: the authorities that it believes (none: the system's), the certificate that it shows.
+CALLBACK_CA_FILE = env.str("CALLBACK_CA_FILE", default="")
+CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
+CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
+
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
 LEDGER_QUEUE = env.int("LEDGER_QUEUE", default=2000)  # waiting requests per process, above which the hub answers 503

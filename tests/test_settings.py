@@ -54,6 +54,8 @@ def test_production_starts_with_everything_set() -> None:
         ("SIGNATURES", "checked"),
         ("TOKEN_LIFETIME_S", "86400"),
         ("PROXY_SECRET", ""),
+        ("CALLBACK_PUBLIC_ONLY", "false"),
+        ("CALLBACK_ALLOW", "10.0.0.1:https"),
         ("ADMINISTRATION_AUTH", "none"),
         ("HUB_SIGNING_KEY_FILE", ""),
     ],

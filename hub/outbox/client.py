@@ -1,7 +1,7 @@
 """One HTTP request to a participant, and what its answer means.
 
-One connection pool per participant; a deadline over the whole exchange (a byte a second is no life sign); no
-redirects; answers are read up to a cap and never decompressed.
+One connection pool per participant, to addresses that `hub.egress` lets through; a deadline over the whole exchange (a
+byte a second is no life sign); no redirects; answers are read up to a cap and never decompressed.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import aiohttp
 from django.conf import settings
 
 from fspiop import jws
+from hub import egress
 from hub.outbox.store import Claimed
 
 _MOST_OF_AN_ANSWER = 64 * 1024
@@ -65,7 +66,7 @@ class HubKey:
 def open_session() -> aiohttp.ClientSession:
     """A session for one participant; must be called in the event loop that uses it."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=settings.OUTBOX_CONCURRENCY, keepalive_timeout=30),
+        connector=egress.connector(settings.OUTBOX_CONCURRENCY),
         timeout=aiohttp.ClientTimeout(total=settings.OUTBOX_TIMEOUT_S),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -75,7 +75,7 @@ def is_known_type(endpoint_type: str) -> bool:
 
 
 def is_callback_url(value: str) -> bool:
-    """Whether this can be called: http or https, a host, no user in it, no spaces; {{names}} allowed in the path."""
+    """Whether this can be called: http or https, a host, no user in it, no spaces; {{names}} only behind the host."""
     if not _NAME_IN_URL.match(value):
         return False
     try:
@@ -83,7 +83,7 @@ def is_callback_url(value: str) -> bool:
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not set("@{}") & set(parts.netloc)
 
 
 def type_of(method: str, path: str) -> str:

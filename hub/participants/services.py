@@ -5,6 +5,7 @@ from django.db import transaction
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
+from hub import egress
 from hub.audit import record
 from hub.participants import endpoints
 from hub.participants.models import CurrencyPair, Endpoint, Participant
@@ -47,9 +48,13 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
     return participant
 
 
-@transaction.atomic
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint; the next callback already goes there."""
+    _check_endpoint(endpoint_type, value)  # asks for the host's addresses, which no transaction should wait for
+    return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
+
+
+def _check_endpoint(endpoint_type: str, value: str) -> None:
     if not endpoints.is_known_type(endpoint_type):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: {endpoint_type} is not an endpoint type")
     if endpoint_type in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
@@ -58,6 +63,15 @@ def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, ac
         is_fit = endpoints.is_callback_url(value)
     if not is_fit:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "value: must be an http or https URL without user or spaces")
+    if endpoint_type not in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
+        try:
+            egress.check_url(value)
+        except ValueError as error:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"value: {error}") from None
+
+
+@transaction.atomic
+def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     before = (
         Endpoint.objects.filter(participant=participant, type=endpoint_type).values_list("value", flat=True).first()
     )

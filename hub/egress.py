@@ -1,0 +1,114 @@
+"""Where the hub may connect to: DFSPs and oracles that others name, and nothing inside our own network.
+
+With `CALLBACK_PUBLIC_ONLY` (the default in production) a connection goes to a public address, or to one that
+`CALLBACK_ALLOW` lists: schemes often run on private networks. An address is looked at where the socket is made, after
+the name was resolved, so a name that means something else a second time gains nothing. Redirects are never followed.
+"""
+
+import functools
+import ipaddress
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+_PORTS = frozenset({80, 443})  # and those from 1024 on: what listens below is no DFSP's API
+_FIRST_FREE_PORT = 1024
+_SIX_TO_FOUR = IPv6Network("2002::/16")
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """One entry of CALLBACK_ALLOW: a network, and a port if only that one."""
+
+    network: IPv4Network | IPv6Network
+    port: int | None
+
+    def covers(self, address: Address, port: int) -> bool:
+        return address in self.network and self.port in (None, port)
+
+
+@functools.cache
+def allowed(entries: tuple[str, ...]) -> tuple[Allowed, ...]:
+    """The entries as networks: "10.1.0.0/16", "10.1.2.3:8443", "[fd00::7]:8443"."""
+    return tuple(_entry(text.strip()) for text in entries)
+
+
+def _entry(text: str) -> Allowed:
+    host, port = text, None
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":") or None
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    try:
+        return Allowed(ipaddress.ip_network(host), None if port is None else int(port))
+    except ValueError:
+        raise ImproperlyConfigured(f"CALLBACK_ALLOW: {text!r} is neither a network nor address:port") from None
+
+
+def may_connect(host: str, port: int) -> bool:
+    """Whether a socket may be opened to this address, given as numbers."""
+    if not settings.CALLBACK_PUBLIC_ONLY:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False  # "127.1" and "2130706433" are addresses to the system, and to nobody else
+    address = getattr(address, "ipv4_mapped", None) or address
+    if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
+        return True
+    return _is_public(address) and (port in _PORTS or port >= _FIRST_FREE_PORT)
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and (address in _SIX_TO_FOUR or address.is_site_local):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def check_url(url: str) -> None:
+    """ValueError where a callback to this URL would be refused by what its host means now."""
+    if not settings.CALLBACK_PUBLIC_ONLY:
+        return
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return  # not known yet; each connection is looked at all the same
+    if not all(may_connect(str(address[0]), port) for *_, address in found):
+        raise ValueError("this address is not public, or its port is not a web server's; CALLBACK_ALLOW can list it")
+
+
+def connector(limit: int) -> aiohttp.TCPConnector:
+    """Opens connections for one destination's session, with the scheme's certificates where there are any."""
+    return aiohttp.TCPConnector(
+        limit=limit, keepalive_timeout=30, socket_factory=_socket_for, ssl=tls_context() or True
+    )
+
+
+def _socket_for(address_info: Sequence[Any]) -> socket.socket:
+    family, kind, protocol, _, address = address_info
+    if not may_connect(str(address[0]), int(address[1])):
+        raise OSError(f"this hub does not connect to {address[0]} port {address[1]}")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+def tls_context() -> ssl.SSLContext | None:
+    """Whom the hub believes, and what it shows; None where the system's authorities will do and nothing is shown."""
+    if not (settings.CALLBACK_CA_FILE or settings.CALLBACK_CLIENT_CERT_FILE):
+        return None
+    context = ssl.create_default_context(cafile=settings.CALLBACK_CA_FILE or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.CALLBACK_CLIENT_CERT_FILE:
+        context.load_cert_chain(settings.CALLBACK_CLIENT_CERT_FILE, settings.CALLBACK_CLIENT_KEY_FILE or None)
+    return context
