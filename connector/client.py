@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,19 +14,23 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from connector import tls
 from connector.config import Config
+from connector.tokens import NoToken, Tokens
 from fspiop import jws, versions
 from fspiop import time as fsptime
 from fspiop.bodies import read
 from fspiop.bodies.errors import ErrorPut
-from fspiop.errors import FspiopError
+from fspiop.errors import ErrorCode, FspiopError
 from fspiop.versions import Version
 
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
-# Statuses that tell nothing about the request itself although they are 4xx.
-NOT_A_WORD = frozenset({408, 421, 425, 429})
+# Statuses and codes that tell nothing about the request itself although they are 4xx. Who was not known at the door, or
+# whose signature did not fit, may have been let in with the same request before: keys and tokens change meanwhile.
+NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
+NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
 
 class Said(Enum):
@@ -58,9 +61,12 @@ class HubClient:
         # RS256 costs a millisecond of CPU and releases the GIL: off the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
+        self._tokens = Tokens(config) if config.token_url or config.hub_token_file else None
 
     async def __aenter__(self) -> "HubClient":
-        connector = aiohttp.TCPConnector(limit=self._config.connections, ssl=_tls(self._config), keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(
+            limit=self._config.connections, ssl=tls.outward(self._config), keepalive_timeout=30
+        )
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
@@ -81,14 +87,24 @@ class HubClient:
         """Sends one request, once. `path` is percent-encoded and starts at the resource."""
         assert self._session is not None, "use as a context manager"
         headers = await self._headers(method, path, body, destination)
+        url = URL(self._base + path, encoded=True)
         try:
-            async with self._session.request(
-                method, URL(self._base + path, encoded=True), data=body or None, headers=headers, allow_redirects=False
-            ) as response:
-                raw = await read_at_most(response, ANSWER_AT_MOST)
-                return _answer_of(response.status, raw)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            status, raw = await self._once(method, url, body, headers)
+            if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
+                # It was revoked, or the hub's clock is ahead: with a new one, the same bytes again.
+                status, raw = await self._once(method, url, body, headers)
+            return _answer_of(status, raw)
+        except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
             return Answer(Said.NOTHING, text=type(error).__name__)
+
+    async def _once(self, method: str, url: URL, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+        assert self._session is not None
+        if self._tokens is not None:
+            headers["Authorization"] = f"Bearer {await self._tokens.token(self._session)}"
+        async with self._session.request(
+            method, url, data=body or None, headers=headers, allow_redirects=False
+        ) as response:
+            return response.status, await read_at_most(response, ANSWER_AT_MOST)
 
     async def send_until_taken(
         self,
@@ -122,19 +138,18 @@ class HubClient:
             headers["FSPIOP-Destination"] = destination
         if method in ("GET", "POST", "DELETE"):
             headers["Accept"] = versions.accept(resource, self._version.major)
-        if self._config.hub_token_file:
-            headers["Authorization"] = f"Bearer {_token_in(self._config.hub_token_file)}"
         if self._key is not None and body:
             headers["FSPIOP-URI"] = path
             headers["FSPIOP-HTTP-Method"] = method
             headers["FSPIOP-Signature"] = await asyncio.get_running_loop().run_in_executor(
-                self._signing, self._sign, body, method, path, destination
+                self._signing, self._sign, body, method, path, destination, headers["Date"]
             )
         return headers
 
-    def _sign(self, body: bytes, method: str, path: str, destination: str | None) -> str:
+    def _sign(self, body: bytes, method: str, path: str, destination: str | None, date: str) -> str:
         assert self._key is not None
-        return jws.sign(body, key=self._key, method=method, uri=path, source=self._config.dfsp, destination=destination)
+        source = self._config.dfsp
+        return jws.sign(body, key=self._key, method=method, uri=path, source=source, destination=destination, date=date)
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
@@ -157,21 +172,10 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     except FspiopError:
         # A 4xx without FSPIOP's error body may come from anything between us and the hub: not the hub's word.
         return Answer(Said.NOTHING, text=f"HTTP {status}")
-    if 400 <= status < 500 and status not in NOT_A_WORD:
+    if 400 <= status < 500 and status not in NOT_A_WORD and information.error_code not in NOT_A_CODE:
         return Answer(Said.NO, information.error_code, information.error_description)
     return Answer(Said.NOTHING, information.error_code, information.error_description)
 
 
-def _token_in(file: str) -> str:
-    # Read each time: whoever renews the token replaces the file.
-    return Path(file).read_text("utf-8").strip()
-
-
-def _tls(config: Config) -> ssl.SSLContext | bool:
-    if not (config.hub_ca or config.client_cert):
-        return True
-    context = ssl.create_default_context(cafile=config.hub_ca or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if config.client_cert:
-        context.load_cert_chain(config.client_cert, config.client_key or None)
-    return context
+def _token_of(headers: dict[str, str]) -> str:
+    return headers["Authorization"].removeprefix("Bearer ")

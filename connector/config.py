@@ -50,6 +50,14 @@ class Config:
     client_cert: str = ""  # PEM files of our TLS client certificate and its key
     client_key: str = ""
     hub_token_file: str = ""  # a bearer token for the hub, read again for each request so that it can be renewed
+    token_url: str = ""  # or: where the hub gives tokens to this client ("https://hub.example/token")
+    token_client: str = ""
+    token_secret: str = ""
+    token_secret_file: str = ""  # instead of token_secret, read at each renewal
+
+    inbound_cert: str = ""  # PEM files: TLS for the hub's calls to us
+    inbound_key: str = ""
+    inbound_client_ca: str = ""  # the hub must show a certificate of this authority
 
     def __post_init__(self) -> None:
         if not self.dfsp or not self.hub_url:
@@ -65,6 +73,10 @@ class Config:
             raise ConfigError("fulfil_state RESERVED needs version 1.1 or later")
         if self.verify_jws and not self.jws_keys:
             raise ConfigError("verify_jws needs jws_keys")
+        if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
+            raise ConfigError("token_url needs token_client and token_secret or token_secret_file")
+        if self.inbound_client_ca and not self.inbound_cert:
+            raise ConfigError("inbound_client_ca needs inbound_cert")
 
     @property
     def ilp_key(self) -> bytes:
@@ -72,6 +84,18 @@ class Config:
         return self.ilp_secret.encode()
 
 
+_FILES = (
+    "state",
+    "signing_key",
+    "hub_ca",
+    "client_cert",
+    "client_key",
+    "hub_token_file",
+    "token_secret_file",
+    "inbound_cert",
+    "inbound_key",
+    "inbound_client_ca",
+)
 _KINDS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
 
 
@@ -93,7 +117,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
     missing = {"dfsp", "hub_url", "state", "ilp_secret"} - set(values)
     if missing:
         raise ConfigError(f"missing settings: {', '.join(sorted(missing))}")
-    for name in ("state", "signing_key", "hub_ca", "client_cert", "client_key", "hub_token_file"):
+    for name in _FILES:
         if values.get(name):
             values[name] = base / str(values[name]) if name == "state" else str(base / str(values[name]))
     values["jws_keys"] = {

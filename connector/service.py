@@ -1,9 +1,11 @@
 """One DFSP's connector, put together. In process: `async with Connector(config, backend) as c: await c.send(order)`."""
 
+import ssl
 from types import TracebackType
 
 from aiohttp import web
 
+from connector import tls
 from connector.aliases import Aliases
 from connector.backend import Backend
 from connector.client import HubClient
@@ -35,7 +37,12 @@ class Connector:
 
     async def __aenter__(self) -> "Connector":
         await self._hub.__aenter__()
-        await self._serve(self._inbound.application(), self._config.inbound_host, self._config.inbound_port)
+        await self._serve(
+            self._inbound.application(),
+            self._config.inbound_host,
+            self._config.inbound_port,
+            tls.inward(self._config),
+        )
         await self._serve(self._outbound.application(), self._config.outbound_host, self._config.outbound_port)
         await self._payer.resume()
         await self._payee.resume()
@@ -56,8 +63,8 @@ class Connector:
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
-    async def _serve(self, app: web.Application, host: str, port: int) -> None:
+    async def _serve(self, app: web.Application, host: str, port: int, context: ssl.SSLContext | None = None) -> None:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await runner.setup()
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
         self._runners.append(runner)

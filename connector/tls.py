@@ -1,0 +1,28 @@
+"""TLS in both directions: whom we trust as the hub, and what we show."""
+
+import ssl
+
+from connector.config import Config
+
+
+def outward(config: Config) -> ssl.SSLContext | bool:
+    """For our calls to the hub, with our client certificate where we have one."""
+    if not (config.hub_ca or config.client_cert):
+        return True
+    context = ssl.create_default_context(cafile=config.hub_ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.client_cert:
+        context.load_cert_chain(config.client_cert, config.client_key or None)
+    return context
+
+
+def inward(config: Config) -> ssl.SSLContext | None:
+    """For the hub's calls to us; with `inbound_client_ca` only who shows a certificate of that authority may call."""
+    if not config.inbound_cert:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.inbound_client_ca or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(config.inbound_cert, config.inbound_key or None)
+    if config.inbound_client_ca:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,0 +1,91 @@
+"""The access token for the hub (OAuth2 client credentials): fetched when first needed, renewed before it ends."""
+
+import asyncio
+import base64
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import structlog
+
+from connector.config import Config
+
+log = structlog.get_logger(__name__)
+
+_ANSWER_AT_MOST = 16 * 1024
+_RENEW_AT = 0.75  # of its life: a token must not end on its way to the hub
+
+
+class _Granted(msgspec.Struct):
+    access_token: str
+    expires_in: float
+
+
+class NoToken(Exception):
+    """The hub gave none; it may at the next try."""
+
+
+class Tokens:
+    """One token for all requests. Renewing is one request, however many wait for it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._token = ""
+        self._renew_at = self._ends_at = 0.0
+        self._renewing = asyncio.Lock()
+
+    async def token(self, session: aiohttp.ClientSession) -> str:
+        """A token that is valid now; NoToken where there is none to be had."""
+        if self._config.hub_token_file:
+            return _text_of(self._config.hub_token_file)  # each time: whoever renews the token replaces the file
+        if time.monotonic() < self._renew_at:
+            return self._token
+        async with self._renewing:
+            if time.monotonic() < self._renew_at:
+                return self._token
+            began = time.monotonic()
+            try:
+                granted = await self._fetch(session)
+            except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
+                if began < self._ends_at:
+                    return self._token  # it still has some life
+                log.warning("no_token", error=str(error) or type(error).__name__)
+                raise NoToken from None
+            self._token = granted.access_token
+            self._renew_at = began + granted.expires_in * _RENEW_AT
+            self._ends_at = began + granted.expires_in
+            return self._token
+
+    def refused(self, token: str) -> bool:
+        """The hub did not take this token: forgets it. True where another may be had at once."""
+        if self._config.hub_token_file:
+            return False
+        if token == self._token:
+            self._renew_at = self._ends_at = 0.0
+        return True
+
+    async def _fetch(self, session: aiohttp.ClientSession) -> _Granted:
+        pair = f"{self._config.token_client}:{self._secret()}".encode()
+        async with session.post(
+            self._config.token_url,
+            data={"grant_type": "client_credentials"},
+            headers={"Authorization": "Basic " + base64.b64encode(pair).decode()},
+            allow_redirects=False,
+        ) as response:
+            raw = await response.content.read(_ANSWER_AT_MOST)
+            if response.status != 200:
+                raise NoToken(f"HTTP {response.status}")
+        try:
+            return msgspec.json.decode(raw, type=_Granted)
+        except msgspec.MsgspecError:
+            raise NoToken("the answer holds no token") from None
+
+    def _secret(self) -> str:
+        if self._config.token_secret_file:
+            return _text_of(self._config.token_secret_file)
+        return self._config.token_secret
+
+
+def _text_of(file: str) -> str:
+    return Path(file).read_text("utf-8").strip()
