@@ -40,8 +40,9 @@ class QuoteView(_QuoteView):
     @fspiop_schema("quotes", request=QuotePut, answer=200, summary="Answer with the terms")
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         body = self.read(QuotePut)
-        if self.request.META.get("HTTP_ACCEPT") is not None:
+        if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
             # FSPIOP API v1.1, table 1: a callback has no Accept. The reference hub, too, refuses it by a callback.
+            # An HTTP client's own "*/*" asks for nothing.
             self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
             return taken()
         return self.answer(quote_id, Quote.State.ACCEPTED, condition=body.condition)
