@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
@@ -48,15 +49,8 @@ WINDOWS = "settlement.services.windows"
 
 
 def die_after(function: str, what: str, number: int = 0) -> None:
-    settings = connection.settings_dict
-    environ = os.environ | {
-        "DATABASE_URL": f"postgres://{settings['USER']}:{settings['PASSWORD']}@/{settings['NAME']}"
-        f"?host={settings['HOST']}&port={settings['PORT']}",
-        "DJANGO_SETTINGS_MODULE": "hub.settings",
-    }
-    if not settings["HOST"].startswith("/"):
-        place = f"{settings['HOST']}:{settings['PORT']}"
-        environ["DATABASE_URL"] = f"postgres://{settings['USER']}:{settings['PASSWORD']}@{place}/{settings['NAME']}"
+    database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    environ = os.environ | {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "hub.settings"}
     root = Path(__file__).parents[2]
     done = subprocess.run(
         [sys.executable, "-c", DYING, function, what, str(number)],

@@ -50,6 +50,28 @@ def test_a_model_exists_once_and_the_default_names_no_currency(world: World) -> 
     ]
 
 
+def test_the_models_of_the_toolkits_provisioning_are_taken_and_taken_again(world: World) -> None:
+    at_once = {"settlementGranularity": "GROSS", "settlementInterchange": "BILATERAL", "settlementDelay": "IMMEDIATE"}
+    fees = {"ledgerAccountType": "INTERCHANGE_FEE", "settlementAccountType": "INTERCHANGE_FEE_SETTLEMENT"}
+    wanted: list[tuple[str, dict[str, Any]]] = [
+        ("DEFERREDNETXXX", {"currency": "XXX"}),
+        ("DEFAULTDEFERREDNET", {}),
+        ("CGS", {**at_once, "currency": "INR", "autoPositionReset": False}),
+        ("INTERCHANGEFEE", {**fees, "currency": "INR"}),
+    ]
+    for name, changes in wanted:
+        assert add_model(name, **changes).status_code == 201
+    for name, changes in wanted:
+        assert "Settlement Model already exists" in description_of(add_model(name, **changes))
+    shown = [(m["name"], m["settlementDelay"], m["currency"]) for m in admin("GET", "/settlementModels").json()]
+    assert shown == [
+        ("DEFERREDNETXXX", "DEFERRED", "XXX"),
+        ("DEFAULTDEFERREDNET", "DEFERRED", None),
+        ("CGS", "IMMEDIATE", "INR"),
+        ("INTERCHANGEFEE", "DEFERRED", "INR"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
