@@ -242,12 +242,12 @@ def test_how_far_the_payee_has_come_ends_nothing(committed_world: World, state: 
 
 
 def test_what_expires_is_told_to_both_sides_and_a_late_answer_commits_nothing(committed_world: World) -> None:
-    swept = messages.bulk_transfer("1", "2", expiration=messages.moment(0.4))
-    late = messages.bulk_transfer("4", expiration=messages.moment(0.4))
+    swept = messages.bulk_transfer("1", "2", expiration=messages.moment(4))
+    late = messages.bulk_transfer("4", expiration=swept["expiration"])
     post(swept)
     post(late)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.5)")
+        cursor.execute("SELECT pg_sleep_until(%s)", [swept["expiration"]])
     answer(late, messages.bulk_results(late))  # before any sweep
     assert tasks.expire_transfers() == 2
     assert tasks.expire_transfers() == 0

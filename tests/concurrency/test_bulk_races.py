@@ -11,7 +11,7 @@ import pytest
 
 from hub.outbox.models import Message
 from ledger import checks, tasks
-from ledger.bulk.messages import BulkExpire
+from ledger.bulk.messages import BulkAccepted, BulkExpire
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer, TransferEvent
 from tests.bulks import bulk_fulfil, bulk_prepare, bulk_reject, run_bulk
@@ -75,11 +75,10 @@ def test_an_item_in_two_bulks_and_a_single_transfer_at_once_is_reserved_once(com
 def test_an_answer_and_the_sweep_at_the_moment_of_expiry_end_a_bulk_in_one_way(committed_world: World) -> None:
     rng = random.Random(7)
     commands = [
-        bulk_prepare(committed_world, "green", "blue", [1, 1, 1], expires_in=1.5 + number * 0.02)
-        for number in range(20)
+        bulk_prepare(committed_world, "green", "blue", [1, 1, 1], expires_in=8 + number * 0.02) for number in range(20)
     ]
     for command in commands:
-        run_bulk(command)
+        assert isinstance(run_bulk(command), BulkAccepted)
 
     def at_expiry(command: Any, act: Any) -> object:
         time.sleep(max(0.0, command.expires_at.timestamp() - time.time() + rng.uniform(-0.04, 0.04)))

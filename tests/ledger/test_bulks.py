@@ -239,12 +239,12 @@ def test_a_payee_that_answers_an_item_alone_with_reserved_is_not_told_an_end(wor
 
 
 def test_the_sweep_leaves_items_to_their_bulk_and_ends_every_bulk_that_is_due(world: World) -> None:
-    expires_in = 2.0
-    for _ in range(25):
-        run_bulk(bulk_prepare(world, "green", "blue", [1], expires_in=expires_in))
+    due = [bulk_prepare(world, "green", "blue", [1], expires_in=5) for _ in range(25)]
+    for p in due:
+        assert isinstance(run_bulk(p), BulkAccepted)
     run_bulk(bulk_prepare(world, "green", "blue", [5]))
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(%s)", [expires_in])
+        cursor.execute("SELECT pg_sleep_until(%s)", [due[-1].expires_at])
     assert store.past_expiry(10) == []
     assert services.expire() == 25
     assert world.position("green") == amount(5)
@@ -252,11 +252,11 @@ def test_the_sweep_leaves_items_to_their_bulk_and_ends_every_bulk_that_is_due(wo
 
 
 def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = (bulk_prepare(world, "green", "blue", [1], expires_in=0.3) for _ in range(2))
+    first, second = (bulk_prepare(world, "green", "blue", [1], expires_in=2) for _ in range(2))
     for p in (first, second):
-        run_bulk(p)
+        assert isinstance(run_bulk(p), BulkAccepted)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_sleep(0.3)")
+        cursor.execute("SELECT pg_sleep_until(%s)", [second.expires_at])
     original = bulks.lock
 
     def lock(bulk_id: str) -> Bulk | None:
