@@ -10,7 +10,11 @@ _OUTBOX = """
            coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE state = 'PENDING')), 0)::float8
     FROM outbox_message
 """
-_OVERDUE = "SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp()"
+# An agreed conversion past its time may wait for its transfer: that one is counted, if it is overdue.
+_OVERDUE = """
+    SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
+         + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
+"""
 
 
 def is_shared() -> bool:
