@@ -66,6 +66,8 @@ ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 # How long a DFSP may take to answer GET /parties before who asked is told 2004; longer than a request is delivered.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
+# The same for a request for terms (quotes of each kind) that has no expiration of its own.
+QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
 
 # Whether the hub calls public addresses only, and which others all the same: networks, or address:port.
@@ -280,7 +282,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE = {
     "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
-    "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 5.0, "options": {"expires": 5}},
+    "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},

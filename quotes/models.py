@@ -17,6 +17,7 @@ class Agreement(models.Model):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"  # the payee answered with terms
         REJECTED = "REJECTED"  # one of the two refused
+        EXPIRED = "EXPIRED"  # nobody answered in time
 
     resource: ClassVar[str]  # its name on the wire
     not_found: ClassVar[ErrorCode]  # what a stranger is told
@@ -44,11 +45,17 @@ class Agreement(models.Model):
 def _guards(what: str) -> list[models.BaseConstraint]:
     return [
         models.CheckConstraint(
-            condition=Q(state="PENDING", response__isnull=True) | Q(response__isnull=False, answered_at__isnull=False),
+            condition=Q(state__in=["PENDING", "EXPIRED"], response__isnull=True)
+            | Q(response__isnull=False, answered_at__isnull=False),
             name=f"a_{what}_that_was_answered_has_its_answer",
         ),
         models.CheckConstraint(condition=~Q(payer=F("payee")), name=f"a_{what}_is_between_two_participants"),
     ]
+
+
+def _sweep(what: str) -> models.Index:
+    """The sweep for what nobody answered in time; few are pending at once."""
+    return models.Index(fields=["expires_at", "created_at"], condition=Q(state="PENDING"), name=f"{what}_unanswered")
 
 
 class Quote(Agreement):
@@ -61,7 +68,7 @@ class Quote(Agreement):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction")]
+        indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction"), _sweep("quote")]
         constraints = _guards("quote")
 
 
@@ -75,6 +82,7 @@ class BulkQuote(Agreement):
 
     class Meta:
         ordering = ["created_at"]
+        indexes = [_sweep("bulk_quote")]
         constraints = _guards("bulk_quote")
 
 
@@ -91,7 +99,7 @@ class FxQuote(Agreement):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["conversion_id"], name="fx_quote_by_conversion")]
+        indexes = [models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"), _sweep("fx_quote")]
         constraints = _guards("fx_quote")
 
 

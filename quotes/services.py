@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
-from hub.outbox.messages import Outgoing, passed_on
+from hub.outbox.messages import Outgoing, from_hub, passed_on
 from hub.participants.models import Participant
 from quotes.models import Agreement
 
@@ -88,6 +90,8 @@ def answer(
             raise unknown(kind)
         if agreement.response_digest is not None and bytes(agreement.response_digest) == letter.digest:
             return
+        if agreement.state == Agreement.State.EXPIRED:
+            raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the payer was told that no answer came in time")
         if agreement.state == Agreement.State.REJECTED or (
             agreement.state == Agreement.State.ACCEPTED and state is agreement.state
         ):
@@ -141,11 +145,37 @@ def _request(agreement: Agreement) -> Outgoing:
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
-    """The answer that the agreement has, for its payer, as the payee wrote it."""
-    assert agreement.response is not None
+    """The answer that the agreement has, for its payer: as the payee wrote it, or that none came."""
+    if agreement.response is None:
+        return unanswered(agreement)
     assert agreement.response_headers is not None
     letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
     return _passed_on(agreement, letter, agreement.payer)
+
+
+def unanswered(agreement: Agreement) -> Outgoing:
+    """Tells the payer that no answer came: until its expiration (3302), or in the time that the hub gives (2004)."""
+    if agreement.expires_at is not None:
+        return said_by_hub(agreement, to=agreement.payer, error=FspiopError(ErrorCode.QUOTE_EXPIRED))
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    return said_by_hub(agreement, to=agreement.payer, error=error)
+
+
+def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError) -> Outgoing:
+    """The hub's own word to one side that nothing came of an agreement, in the version of the request."""
+    content_type = agreement.request_headers["content-type"]
+    return from_hub(
+        hub_name=settings.HUB_NAME,
+        date=time.http_date(datetime.now(UTC)),
+        to_id=to.pk,
+        to=to.name,
+        method="PUT",
+        path=f"/{agreement.resource}/{agreement.pk}/error",
+        version=str(versions.read_content_type(content_type, agreement.resource)),
+        body=error.body(),
+        subject=agreement.pk,
+        kind="refusal",
+    )
 
 
 def _passed_on(agreement: Agreement, letter: Letter, to: Participant) -> Outgoing:

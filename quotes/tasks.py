@@ -2,10 +2,11 @@
 
 from celery import shared_task
 
+from quotes import expiry
 from quotes.requests import services
 
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
-    """Ends transaction requests that nobody answered before their expiration; returns how many."""
-    return services.fail_unanswered()
+    """Ends what nobody answered in time, and tells who asked; returns how many."""
+    return services.fail_unanswered() + expiry.expire_unanswered()

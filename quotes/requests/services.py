@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import Outgoing, passed_on
 from hub.participants.models import Participant
 from quotes.models import TransactionRequest
-from quotes.services import Letter, Send
+from quotes.services import Letter, Send, said_by_hub
 
 State = TransactionRequest.State
 ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
@@ -152,16 +150,4 @@ def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_er
 
 
 def _expired(found: TransactionRequest) -> Outgoing:
-    error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
-    return from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=found.payee_id,
-        to=found.payee.name,
-        method="PUT",
-        path=_path(found) + "/error",
-        version=str(versions.read_content_type(found.request_headers["content-type"], "transactionRequests")),
-        body=error.body(),
-        subject=found.transaction_request_id,
-        kind="refusal",
-    )
+    return said_by_hub(found, to=found.payee, error=FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED))

@@ -1,0 +1,53 @@
+"""Requests for terms that nobody answered in time: ended, and told to who asked. Each kind of agreement alike."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from hub import outbox
+from hub.outbox import queries as outbox_queries
+from hub.outbox.models import Message
+from quotes.models import Agreement, BulkQuote, FxQuote, Quote
+from quotes.services import unanswered
+
+KINDS: tuple[type[Agreement], ...] = (Quote, BulkQuote, FxQuote)
+
+_SWEEP = 500
+# Some senders write an expiration that has long passed; the payee is given a moment all the same.
+_AT_LEAST = timedelta(seconds=5)
+
+
+def expire_unanswered() -> int:
+    """Ends what is late, up to 500 of each kind; returns how many. Sweeps at once take different rows."""
+    return sum(_expire(kind) for kind in KINDS)
+
+
+def _expire(kind: type[Agreement]) -> int:
+    patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
+    is_late = Q(expires_at__lte=Now(), created_at__lte=Now() - _AT_LEAST) | Q(
+        expires_at__isnull=True, created_at__lte=Now() - patience
+    )
+    with transaction.atomic(durable=True):
+        rows = kind._default_manager.select_for_update(skip_locked=True, no_key=True, of=("self",))
+        late = list(
+            rows.filter(is_late, state=Agreement.State.PENDING)
+            .select_related("payer")
+            .defer("request")
+            .order_by("created_at")[:_SWEEP]
+        )
+        if not late:
+            return 0
+        kind._default_manager.filter(pk__in=[agreement.pk for agreement in late]).update(state=Agreement.State.EXPIRED)
+        # Whose request could not be delivered was told so by the outbox.
+        not_taken = outbox_queries.not_taken(
+            to={agreement.payee_id for agreement in late}, about={agreement.pk for agreement in late}
+        )
+        silent = [
+            agreement for agreement in late if (agreement.payee_id, agreement.pk, Message.State.DEAD) not in not_taken
+        ]
+        outbox.append([unanswered(agreement) for agreement in silent])
+    outbox.poke({agreement.payer_id for agreement in silent})
+    return len(late)
