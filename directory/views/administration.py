@@ -14,6 +14,7 @@ from fspiop.money import CURRENCIES
 from fspiop.versions import missing_header
 from hub.api.administration import AdministrationView, Response
 from hub.api.docs import administration_schema
+from hub.api.views import empty
 
 TAG = "Oracles"
 
@@ -49,19 +50,19 @@ class OraclesView(_OracleView):
     @administration_schema(TAG, summary="Register an oracle", request=OracleInfo, answer=201)
     def post(self, request: Request) -> HttpResponse:
         registry.add(**_said(self.read(OracleInfo)), actor=self.actor)
-        return _empty(201)
+        return empty(201)
 
 
 class OracleView(_OracleView):
     @administration_schema(TAG, summary="Replace an oracle", request=OracleInfo, answer=204)
     def put(self, request: Request, oracle_id: str) -> HttpResponse:
         registry.change(oracle_id, **_said(self.read(OracleInfo)), actor=self.actor)
-        return _empty(204)
+        return empty(204)
 
     @administration_schema(TAG, summary="Remove an oracle", answer=204)
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
         registry.remove(oracle_id, actor=self.actor)
-        return _empty(204)
+        return empty(204)
 
 
 def _said(body: OracleInfo) -> dict[str, Any]:
@@ -81,10 +82,3 @@ def _show(oracle: Oracle) -> dict[str, Any]:
         "currency": oracle.currency or None,
         "isDefault": oracle.is_default,
     }
-
-
-def _empty(status: int) -> HttpResponse:
-    response = HttpResponse(status=status)
-    del response["Content-Type"]
-    response["Content-Length"] = "0"
-    return response

@@ -111,15 +111,16 @@ def _body_of(request: HttpRequest) -> bytes:
 
 def accepted() -> HttpResponse:
     """202: the answer comes as a callback."""
-    return _empty(202)
+    return empty(202)
 
 
 def taken() -> HttpResponse:
     """200: a callback was taken."""
-    return _empty(200)
+    return empty(200)
 
 
-def _empty(status: int) -> HttpResponse:
+def empty(status: int) -> HttpResponse:
+    """An answer that is its status alone."""
     response = HttpResponse(status=status)
     del response["Content-Type"]
     response["Content-Length"] = "0"

@@ -16,8 +16,10 @@ from tests.api.caller import description_of, error_of
 pytestmark = pytest.mark.django_db
 
 
-def call(method: str, path: str, body: Any = None, *, without: str = "") -> HttpResponse:
-    headers = {"accept": "application/json", "date": http_date(datetime.now(UTC))}
+def call(
+    method: str, path: str, body: Any = None, *, without: str = "", accept: str = "application/json"
+) -> HttpResponse:
+    headers = {"accept": accept, "date": http_date(datetime.now(UTC))}
     headers.pop(without, None)
     raw = json.dumps(body) if body is not None else ""
     return Client().generic(method, f"/api/directory/v1{path}", raw, content_type="application/json", headers=headers)
@@ -63,6 +65,17 @@ def test_an_oracle_is_added_found_changed_and_removed() -> None:
         "oracle_changed",
         "oracle_removed",
     ]
+
+
+@pytest.mark.parametrize("accept", ["application/vnd.interoperability.participants+json;version=1", "text/html", "*/*"])
+def test_whatever_accept_says_the_answer_is_json(accept: str) -> None:
+    assert call("POST", "/oracles", said(), accept=accept).status_code == 201
+    response = call("GET", "/oracles", accept=accept)
+    assert (response.status_code, response["Content-Type"], len(json.loads(response.content))) == (
+        200,
+        "application/json",
+        1,
+    )
 
 
 @pytest.mark.parametrize("query", ["?currency=INVALID&type=ALIAS", "?type=INVALID", "?currency=USD", "?type=%00"])
