@@ -4,10 +4,13 @@ from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 
 from directory import store
 from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
 from hub.participants.models import Participant
 
 
@@ -33,6 +36,26 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
         store.register(aliases, fsp_id=fsp.pk)
         held = store.held_by_others(aliases, fsp_id=fsp.pk)
     return {alias for alias in aliases if (alias.type, alias.key, alias.sub_id, alias.currency) in held}
+
+
+@transaction.atomic
+def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifier:
+    """Moves a registration to another DFSP where the old one does not withdraw it: an operator's word, audited."""
+    registration = PartyIdentifier.objects.select_for_update(of=("self",)).select_related("fsp").get(pk=registration_id)
+    if not to.is_active or to.is_hub:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "a registration moves to an active DFSP only")
+    before = registration.fsp
+    registration.fsp, registration.changed_at = to, Now()
+    registration.save(update_fields=["fsp", "changed_at"])
+    # Not the alias itself: the trail is kept for ever, a customer's number is not.
+    record(
+        "registration_ported",
+        subject=f"registration {registration_id} of {registration.type}",
+        actor=actor,
+        before={"fsp": before.name},
+        after={"fsp": to.name},
+    )
+    return registration
 
 
 def withdraw(alias: Alias, fsp: Participant) -> bool:

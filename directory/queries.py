@@ -1,6 +1,6 @@
 """Reads: which oracle answers for an alias, and what the hub knows of an alias or an oracle."""
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from directory import builtin
 from directory.aliases import Alias
@@ -49,3 +49,10 @@ def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
     spellings = {Alias(alias_type, identifier).key for alias_type in ("MSISDN", "EMAIL", "IBAN", "ALIAS")}
     found = PartyIdentifier.objects.filter(identifier__in=spellings).select_related("fsp")
     return found.order_by("type", "identifier", "sub_id", "currency")
+
+
+def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
+    """Identifiers that more than one DFSP has registrations of, as after a customer moved: type, identifier, DFSPs."""
+    rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
+    shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)
+    return list(shared.values_list("type", "identifier", "dfsps")[:most])
