@@ -80,5 +80,5 @@ def _show(oracle: Oracle) -> dict[str, Any]:
         "oracleIdType": oracle.type,
         "endpoint": {"value": oracle.endpoint, "endpointType": oracle.endpoint_type},
         "currency": oracle.currency or None,
-        "isDefault": oracle.is_default,
+        "isDefault": int(oracle.is_default),  # as the reference hub says it: clients compare with 1
     }

@@ -48,13 +48,15 @@ def test_an_oracle_is_added_found_changed_and_removed() -> None:
     assert (response.status_code, response.content) == (201, b"")
     assert [oracle["oracleIdType"] for oracle in listed()] == ["MSISDN", "ALIAS"]
     (found,) = listed("?type=ALIAS&currency=TZS")
-    assert found == said() | {"oracleId": found["oracleId"]}
+    assert found == said() | {"oracleId": found["oracleId"], "isDefault": 0}
+    assert listed("?type=MSISDN")[0]["isDefault"] == 1
+    assert not isinstance(found["isDefault"], bool)
     assert isinstance(found["oracleId"], str)
 
     changed = said(oracleIdType="BUSINESS", endpoint={"value": "https://other.example/x", "endpointType": "URL"})
     # An update needs no Accept.
     assert call("PUT", f"/oracles/{found['oracleId']}", changed, without="accept").status_code == 204
-    assert listed("?type=BUSINESS") == [changed | {"oracleId": found["oracleId"]}]
+    assert listed("?type=BUSINESS") == [changed | {"oracleId": found["oracleId"], "isDefault": 0}]
 
     response = call("DELETE", f"/oracles/{found['oracleId']}")
     assert (response.status_code, response.content) == (204, b"")
