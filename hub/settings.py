@@ -285,6 +285,11 @@ CELERY_BEAT_SCHEDULE = {
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
+    "check-ledger": {
+        "task": "portal.tasks.check_ledger",
+        "schedule": env.float("LEDGER_CHECK_EVERY_S", default=300.0),
+        "options": {"expires": 60},
+    },
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
 }
 

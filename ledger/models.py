@@ -167,6 +167,8 @@ class Transfer(models.Model):
         indexes = [
             # the sweep for what is past its time
             models.Index(fields=["expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_expiry"),
+            # what people look at: the latest first
+            models.Index(fields=["received_at"], name="transfer_by_arrival"),
             # a bulk's items
             models.Index(fields=["bulk"], condition=Q(bulk__isnull=False), name="transfer_by_bulk"),
         ]

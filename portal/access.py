@@ -7,10 +7,12 @@ from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
+from psycopg.errors import QueryCanceled
 
 from portal.permissions import Right
 from portal.visitor import visitor_of
@@ -59,7 +61,12 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
             return HttpResponseNotAllowed(rule.methods)
         if not visitor.may(right):
             raise PermissionDenied
-        return view(request, *args, **kwargs)
+        try:
+            return view(request, *args, **kwargs)
+        except OperationalError as error:
+            if not isinstance(error.__cause__, QueryCanceled):
+                raise
+            return render(request, "portal/error.html", {"status": 503}, status=503)
 
     guarded: View = never_cache(enter)
     guarded.rule = rule  # type: ignore[attr-defined]

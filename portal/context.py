@@ -6,11 +6,14 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from hub.audit.models import Approval
+from portal import changes
 from portal.permissions import Right
-from portal.visitor import visitor_of
+from portal.visitor import Visitor, visitor_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,17 @@ class Item:
 
 MENU = [
     Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW),
+    Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
+    Item(_("Callbacks"), "callbacks", "callbacks", Right.SEE_CALLBACKS),
+    Item(_("Directory"), "directory", "directory", Right.SEE_DIRECTORY),
     Item(_("Participants"), "participants", "participants", Right.SEE_PARTICIPANTS, ("participant", "onboard")),
+    Item(
+        _("Settlement"),
+        "settlement",
+        "settlement",
+        Right.SEE_SETTLEMENT,
+        ("window", "settlement_of", "advance_settlement"),
+    ),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
     Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),
     Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
@@ -40,10 +53,28 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     visitor = visitor_of(request)
     match = request.resolver_match
     here = match.url_name if match else ""
+    if not visitor.has_second_factor:
+        return {"visitor": visitor, "menu": [], "may": {}, "hub_name": settings.HUB_NAME}
+    counts = {"approvals": _waiting_for(visitor)}
     menu = [
-        {"text": item.text, "icon": item.icon, "url": reverse(item.name), "is_here": here in (item.name, *item.pages)}
+        {
+            "text": item.text,
+            "icon": item.icon,
+            "url": reverse(item.name),
+            "is_here": here in (item.name, *item.pages),
+            "count": counts.get(item.name, 0),
+        }
         for item in MENU
-        if visitor.has_second_factor and visitor.may(item.right)
+        if visitor.may(item.right)
     ]
     may = {right.name.lower(): True for right in visitor.rights}
     return {"visitor": visitor, "menu": menu, "may": may, "hub_name": settings.HUB_NAME}
+
+
+def _waiting_for(visitor: Visitor) -> int:
+    """How many requests this visitor could decide now."""
+    kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
+    if not kinds:
+        return 0
+    waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
+    return waiting.exclude(maker=visitor.user).count()

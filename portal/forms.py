@@ -1,6 +1,7 @@
 """What is asked for: one form for each kind of change."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -14,6 +15,7 @@ from hub.participants.models import Participant
 from portal.fields import AmountField
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.asking import AskForm
+from settlement.models import SettlementModel
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{1,29}\Z")
 _CURRENCIES = [(code, code) for code in sorted(money.CURRENCIES)]
@@ -125,3 +127,23 @@ class Roles(AskForm):
         self.fields["roles"].choices = [  # type: ignore[attr-defined]
             (role.value, role.label) for role in Role if (role in PARTICIPANT_ROLES) == is_participants
         ]
+
+
+class SettlementStep(AskForm):
+    to = forms.ChoiceField(label=lazy("As far as"), widget=forms.RadioSelect)
+
+    def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["to"].choices = steps  # type: ignore[attr-defined]
+
+
+class Reason(forms.Form):
+    reason = forms.CharField(label=lazy("Reason"), max_length=512)
+
+
+class NewSettlement(Reason):
+    model = forms.ModelChoiceField(
+        label=lazy("Model"),
+        queryset=SettlementModel.objects.filter(is_active=True, delay="DEFERRED"),
+        to_field_name="name",
+    )

@@ -26,10 +26,11 @@ def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE)
     chosen = rows.filter(pk__lt=int(before)) if is_later else rows
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])
     last = found[size - 1].pk if len(found) > size else None
-    return _page(request, found[:size], last, is_first=not is_later)
+    return page_of(request, found[:size], last, is_first=not is_later)
 
 
-def _page(request: HttpRequest, rows: Sequence[Any], last: Any, *, is_first: bool) -> Page:
+def page_of(request: HttpRequest, rows: Sequence[Any], last: Any, *, is_first: bool) -> Page:
+    """These rows, and where the pages before and after them are; `last` names the last row where more follow."""
     asked = {key: text for key, text in request.GET.items() if key != "before" and text}
     next_query = "" if last is None else urlencode({**asked, "before": last})
     return Page(rows, next_query, urlencode(asked), is_first)

@@ -10,7 +10,18 @@ from django.views.generic import RedirectView
 from portal.access import page
 from portal.permissions import Right
 from portal.views import account as own_account
-from portal.views import approvals, audit, home, overview, participants, users
+from portal.views import (
+    approvals,
+    audit,
+    callbacks,
+    directory,
+    home,
+    overview,
+    participants,
+    settlement,
+    transfers,
+    users,
+)
 
 _OWN = Right.SEE_OWN_ACCOUNT
 
@@ -76,6 +87,15 @@ urlpatterns: list[URLPattern] = [
     page("account/sessions/", sessions.list_usersessions, name="usersessions_list", get=_OWN, post=_OWN),
     page("", home.index, name="home", get=_OWN),
     page("overview/", overview.index, name="overview", get=Right.SEE_OVERVIEW),
+    page("overview/live/", overview.live, name="overview_live", get=Right.SEE_OVERVIEW),
+    page("transfers/", transfers.index, name="transfers", get=Right.SEE_TRANSFERS),
+    page("transfers.csv", transfers.export, name="transfers_csv", get=Right.SEE_TRANSFERS),
+    page("transfers/<str:transfer_id>/", transfers.show, name="transfer", get=Right.SEE_TRANSFERS),
+    page("transfers/<str:transfer_id>/tell/", transfers.tell_again, name="tell_again", post=Right.RESEND_CALLBACKS),
+    page("callbacks/", callbacks.index, name="callbacks", get=Right.SEE_CALLBACKS),
+    page("callbacks/<int:message_id>/resend/", callbacks.resend, name="resend", post=Right.RESEND_CALLBACKS),
+    page("callbacks/of/<str:name>/resend/", callbacks.resend_all, name="resend_all", post=Right.RESEND_CALLBACKS),
+    page("directory/", directory.index, name="directory", get=Right.SEE_DIRECTORY),
     page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
     page(
         "participants/new/",
@@ -132,6 +152,30 @@ urlpatterns: list[URLPattern] = [
         participants.test_connection,
         name="test_connection",
         post=Right.TEST_CONNECTIONS,
+    ),
+    page("settlement/", settlement.index, name="settlement", get=Right.SEE_SETTLEMENT),
+    page("settlement/windows/<int:window_id>/", settlement.window, name="window", get=Right.SEE_SETTLEMENT),
+    page("settlement/windows/<int:window_id>/close/", settlement.close, name="close_window", post=Right.CLOSE_WINDOWS),
+    page(
+        "settlement/windows/<int:window_id>/settle/",
+        settlement.create,
+        name="create_settlement",
+        post=Right.ASK_SETTLEMENT,
+    ),
+    page("settlement/<int:settlement_id>/", settlement.show, name="settlement_of", get=Right.SEE_SETTLEMENT),
+    page(
+        "settlement/<int:settlement_id>/advance/",
+        settlement.advance,
+        name="advance_settlement",
+        get=Right.ASK_SETTLEMENT,
+        post=Right.ASK_SETTLEMENT,
+    ),
+    page(
+        "settlement/<int:settlement_id>/abort/",
+        settlement.abort,
+        name="abort_settlement",
+        get=Right.ASK_SETTLEMENT,
+        post=Right.ASK_SETTLEMENT,
     ),
     page("approvals/", approvals.index, name="approvals", get=Right.SEE_APPROVALS),
     page("approvals/<int:approval_id>/", approvals.show, name="approval", get=Right.SEE_APPROVALS),

@@ -27,6 +27,10 @@ _TONES = {
     "CLOSED": "secondary",
     "SETTLED": "success",
     "PENDING_SETTLEMENT": "warning",
+    "PS_TRANSFERS_RECORDED": "info",
+    "PS_TRANSFERS_RESERVED": "info",
+    "PS_TRANSFERS_COMMITTED": "info",
+    "SETTLING": "info",
     "APPROVED": "success",
     "REFUSED": "danger",
     "WITHDRAWN": "secondary",
@@ -46,6 +50,11 @@ def money(amount: Any, currency: str = "") -> str:
     grouped = formats.number_format(whole, use_l10n=True, force_grouping=True)
     point = formats.get_format("DECIMAL_SEPARATOR") if kept else ""
     return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
+
+
+@register.filter
+def negated(amount: Any) -> int:
+    return -int(amount)
 
 
 @register.filter

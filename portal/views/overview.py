@@ -1,8 +1,54 @@
-"""The overview: how the scheme does now."""
+"""The overview: how the scheme does now. Its live part refreshes itself every few seconds."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from hub.outbox import queries as outbox
+from portal import remember
+from portal.queries import overview, positions
+
+_FRESH_S = 4
+_OLD_CALLBACK_S = 60
+_MOST_LINES = 8
+
 
 def index(request: HttpRequest) -> HttpResponse:
-    return render(request, "portal/overview.html")
+    return render(request, "portal/overview.html", _context())
+
+
+def live(request: HttpRequest) -> HttpResponse:
+    return render(request, "portal/overview_live.html", _context())
+
+
+def _context() -> dict[str, Any]:
+    return remember.for_seconds(_FRESH_S, "portal:overview", _make)
+
+
+def _make() -> dict[str, Any]:
+    standings = positions.standings()
+    queues = outbox.queues()
+    figures = overview.figures()
+    now = datetime.now(UTC)
+    oldest = min((queue.oldest for queue in queues if queue.oldest), default=None)
+    oldest_s = (now - oldest).total_seconds() if oldest else 0.0
+    busiest = sorted(standings, key=lambda standing: -standing.used_percent)[:_MOST_LINES]
+    return {
+        "figures": figures,
+        "standings": standings,
+        "queues": queues,
+        "pending": sum(queue.pending for queue in queues),
+        "dead": sum(queue.dead for queue in queues),
+        "oldest_s": oldest_s,
+        "is_late": oldest_s > _OLD_CALLBACK_S,
+        "made_at": now,
+        "chart": json.dumps(
+            {
+                "minutes": [list(minute) for minute in figures.minutes],
+                "used": {f"{s.participant.name} {s.currency}": s.used_percent for s in busiest},
+            }
+        ),
+    }

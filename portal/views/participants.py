@@ -229,7 +229,8 @@ def change_activity(request: HttpRequest, name: str) -> HttpResponse:
 
 def test_connection(request: HttpRequest, name: str) -> HttpResponse:
     participant = _participant(request, name)
-    endpoint = participant.endpoints.filter(pk=request.POST.get("endpoint") or 0).first()
+    chosen = request.POST.get("endpoint", "")
+    endpoint = next((found for found in participant.endpoints.all() if str(found.pk) == chosen), None)
     if endpoint is None:
         raise Http404
     began = time.monotonic()

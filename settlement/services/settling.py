@@ -92,7 +92,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
     return settlement
 
 
-@transaction.atomic(durable=True)
+@transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
     """Moves accounts one step each, as far as each may; the settlement follows when all its accounts have moved."""
     settlement = _lock(settlement_id)
@@ -155,7 +155,7 @@ def _step_of(state: str) -> int:
     return STEPS.index(State(state)) if state in STEPS else -1
 
 
-@transaction.atomic(durable=True)
+@transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
     """Takes a settlement back as a whole, and its postings; its windows can be settled again."""
     settlement = _lock(settlement_id)

@@ -1,0 +1,54 @@
+"""What people do to the outbox: send again what was given up."""
+
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from hub import outbox
+from hub.audit import record
+from hub.outbox.models import Message
+
+
+class NotSent(Exception):
+    """Why a message is not sent again."""
+
+
+@transaction.atomic
+def send_again(message_id: int, *, actor: str) -> Message:
+    """Puts a message among those due now, whether it was given up or waits for its next attempt.
+
+    A request that somebody waited for is not asked again: who waited was told that it failed.
+    """
+    message = (
+        Message.objects.select_for_update(no_key=True, of=("self",))
+        .select_related("destination")
+        .filter(pk=message_id)
+        .first()
+    )
+    if message is None:
+        raise NotSent("This message was delivered, or does not exist.")
+    if message.reply_to_id is not None:
+        raise NotSent("Who waited for this request was told that it failed; it is not asked again.")
+    before = {"state": message.state, "attempts": message.attempts}
+    message.state = Message.State.PENDING
+    message.due_at = datetime.now(UTC)
+    message.save(update_fields=["state", "due_at"])
+    record(
+        "callback_resent", subject=message.destination.name, actor=actor, before=before, after={"message": message_id}
+    )
+    destination_id = message.destination_id
+    transaction.on_commit(lambda: outbox.poke({destination_id}))
+    return message
+
+
+@transaction.atomic
+def send_all_again(destination_id: int, *, actor: str) -> int:
+    """The same for all that was given up for one participant; returns how many."""
+    dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
+    name = dead.values_list("destination__name", flat=True).first()
+    if name is None:
+        return 0
+    count = dead.update(state=Message.State.PENDING, due_at=datetime.now(UTC))
+    record("callbacks_resent", subject=name, actor=actor, after={"messages": count})
+    transaction.on_commit(lambda: outbox.poke({destination_id}))
+    return count

@@ -1,0 +1,65 @@
+// The overview's two charts: payments a minute, and how much of its limit each participant has used since we look.
+(function () {
+  "use strict";
+  const KEPT = 120;
+  const TONES = ["#2a9d8f", "#e07a3f", "#5b7fd1", "#b85c9e", "#8a9a3b", "#c94f4f", "#5d6b75", "#d1a52a"];
+  const volumeBox = document.getElementById("volume");
+  const usedBox = document.getElementById("used");
+  let volume = null;
+  let used = null;
+  const seen = { at: [], lines: new Map() };
+
+  const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
+  const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+  const axis = () => ({ stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 } });
+
+  function chart(box, series, rows, range) {
+    const options = {
+      width: box.clientWidth, height: 220, series: [{}, ...series], axes: [axis(), axis()],
+      scales: { y: { range } }, legend: { live: false }, cursor: { drag: { x: false, y: false } },
+    };
+    return new uPlot(options, rows, box);
+  }
+
+  function drawVolume(minutes) {
+    const rows = [0, 1, 2, 3].map((column) => minutes.map((minute) => minute[column]));
+    if (volume) { volume.setData(rows); return; }
+    const names = [volumeBox.dataset.arrived, volumeBox.dataset.committed, volumeBox.dataset.aborted];
+    const tones = [TONES[2], TONES[0], TONES[5]];
+    const series = names.map((label, number) => ({ label, stroke: tones[number], width: 2 }));
+    volume = chart(volumeBox, series, rows, (_chart, _low, high) => [0, Math.max(5, high * 1.1)]);
+  }
+
+  function drawUsed(now) {
+    seen.at.push(Date.now() / 1000);
+    for (const name of Object.keys(now)) if (!seen.lines.has(name)) seen.lines.set(name, Array(seen.at.length - 1).fill(null));
+    for (const [name, values] of seen.lines) values.push(name in now ? now[name] : null);
+    if (seen.at.length > KEPT) { seen.at.shift(); for (const values of seen.lines.values()) values.shift(); }
+    const rows = [seen.at, ...seen.lines.values()];
+    if (used && used.series.length === rows.length) { used.setData(rows); return; }
+    used?.destroy();
+    const series = [...seen.lines.keys()].map((label, number) => (
+      { label, stroke: TONES[number % TONES.length], width: 2, points: { show: seen.at.length < 3 } }));
+    used = chart(usedBox, series, rows, () => [0, 100]);
+  }
+
+  function draw() {
+    const text = document.getElementById("figures")?.dataset.chart;
+    if (!text || typeof uPlot === "undefined") return;
+    const figures = JSON.parse(text);
+    drawVolume(figures.minutes);
+    drawUsed(figures.used);
+  }
+
+  function again() {
+    volume?.destroy(); used?.destroy(); volume = used = null;
+    draw();
+  }
+
+  draw();
+  document.addEventListener("htmx:afterSettle", draw);
+  document.addEventListener("theme", again);
+  new ResizeObserver(() => {
+    for (const [plot, box] of [[volume, volumeBox], [used, usedBox]]) plot?.setSize({ width: box.clientWidth, height: 220 });
+  }).observe(volumeBox);
+})();

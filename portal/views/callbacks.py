@@ -1,0 +1,48 @@
+"""Callbacks: what each participant has still to be told, and what was given up."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from hub.outbox import queries, services
+from hub.outbox.models import Message
+from hub.participants.models import Participant
+from portal import paging
+from portal.visitor import visitor_of
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    found = Message.objects.select_related("destination").defer("body")
+    name = request.GET.get("dfsp", "")
+    if name and "\0" not in name:
+        found = found.filter(destination__name=name)
+    if request.GET.get("state") != "all":
+        found = found.filter(state=Message.State.DEAD)
+    context = {"queues": queries.queues(), "page": paging.by_id(request, found), "dfsp": name}
+    return render(request, "portal/callbacks.html", context)
+
+
+def resend(request: HttpRequest, message_id: int) -> HttpResponse:
+    try:
+        message = services.send_again(message_id, actor=visitor_of(request).name)
+    except services.NotSent as reason:
+        messages.error(request, str(reason))
+    else:
+        messages.success(request, _("It is sent to %(name)s again, now.") % {"name": message.destination.name})
+    return _back(request)
+
+
+def resend_all(request: HttpRequest, name: str) -> HttpResponse:
+    participant = Participant.objects.filter(name=name).first()
+    count = services.send_all_again(participant.pk, actor=visitor_of(request).name) if participant else 0
+    messages.success(request, _("%(count)s callbacks are sent again, now.") % {"count": count})
+    return _back(request)
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    back = request.POST.get("back", "")
+    if url_has_allowed_host_and_scheme(back, allowed_hosts=None) and back.startswith("/portal/"):
+        return redirect(back)
+    return redirect("callbacks")

@@ -1,0 +1,176 @@
+"""Settlement: windows that close, and settlements as the steps that they are."""
+
+from collections import defaultdict
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as lazy
+
+from fspiop.errors import FspiopError
+from ledger import queries as ledger
+from ledger.models import SettlementWindow
+from portal import forms, paging
+from portal.changes import Line
+from portal.views.asking import AskForm, asking
+from portal.visitor import visitor_of
+from settlement import queries, services
+from settlement.models import Settlement
+from settlement.states import MAY_ABORT, STEPS, State
+
+_LATEST = 20
+_NAMES = {
+    State.PS_TRANSFERS_RECORDED: lazy("Recorded: everybody knows what they owe or are owed"),
+    State.PS_TRANSFERS_RESERVED: lazy("Reserved: net recipients are settled in the hub"),
+    State.PS_TRANSFERS_COMMITTED: lazy("Committed: net senders are settled in the hub"),
+    State.SETTLED: lazy("Settled: the bank has moved the money"),
+}
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    windows = SettlementWindow.objects.exclude(state="OPEN")
+    return render(
+        request,
+        "portal/settlement.html",
+        {
+            "open": SettlementWindow.objects.filter(state="OPEN").first(),
+            "page": paging.by_id(request, windows),
+            "settlements": Settlement.objects.select_related("model").order_by("-id")[:_LATEST],
+            "form": forms.Reason(),
+        },
+    )
+
+
+def close(request: HttpRequest, window_id: int) -> HttpResponse:
+    form = forms.Reason(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Say why the window is closed."))
+        return redirect("settlement")
+    try:
+        done = services.close_window(
+            reason=form.cleaned_data["reason"], actor=visitor_of(request).name, window_id=window_id
+        )
+    except FspiopError as error:
+        messages.error(request, error.description)
+        return redirect("settlement")
+    told = {"closed": done.closed.pk, "opened": done.opened.pk}
+    messages.success(request, _("Window %(closed)s is closed; window %(opened)s is open.") % told)
+    return redirect("window", done.closed.pk)
+
+
+def _window(window_id: int) -> SettlementWindow:
+    found = SettlementWindow.objects.filter(pk=window_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def window(request: HttpRequest, window_id: int) -> HttpResponse:
+    found = _window(window_id)
+    return render(
+        request,
+        "portal/window.html",
+        {
+            "window": found,
+            "nets": ledger.net_positions(found.pk),
+            "contents": found.contents.order_by("id"),  # type: ignore[attr-defined]
+            "settlements": queries.settlements(window_id=found.pk),
+            "form": forms.NewSettlement(),
+        },
+    )
+
+
+def create(request: HttpRequest, window_id: int) -> HttpResponse:
+    _window(window_id)
+    form = forms.NewSettlement(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Choose a model, and say why."))
+        return redirect("window", window_id)
+    try:
+        settlement = services.create(
+            model_name=form.cleaned_data["model"].name,
+            window_ids=[window_id],
+            reason=form.cleaned_data["reason"],
+            actor=visitor_of(request).name,
+        )
+    except FspiopError as error:
+        messages.error(request, error.description)
+        return redirect("window", window_id)
+    return redirect("settlement_of", settlement.pk)
+
+
+def _settlement(settlement_id: int) -> Settlement:
+    found = queries.with_parts().filter(pk=settlement_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
+    found = _settlement(settlement_id)
+    done = STEPS.index(State(found.state)) + 1 if found.state in STEPS else 0
+    if found.state == State.SETTLING:
+        done = STEPS.index(State.PS_TRANSFERS_COMMITTED) + 1
+    return render(
+        request,
+        "portal/settlement_of.html",
+        {
+            "settlement": found,
+            "steps": [(_NAMES[step], number < done, number == done) for number, step in enumerate(STEPS)],
+            "owed": _owed(found),
+            "events": found.events.select_related("account__account__participant").order_by("-id")[:100],
+            "may_go_on": found.state not in (State.SETTLED, State.ABORTED),
+            "may_abort": State(found.state) in MAY_ABORT,
+        },
+    )
+
+
+def _owed(settlement: Settlement) -> list[tuple[str, int]]:
+    """What net senders owe together, by currency."""
+    owed: dict[str, int] = defaultdict(int)
+    for account in settlement.accounts.all():
+        owed[account.account.currency] += max(0, int(account.net))
+    return sorted(owed.items())
+
+
+def _terms(settlement: Settlement, to: str, reason: str) -> dict[str, Any]:
+    windows = sorted({content.window_id for content in settlement.contents.all()})
+    return {
+        "settlement": settlement.pk,
+        "windows": windows,
+        "before": settlement.state,
+        "to": to,
+        "owed": [list(pair) for pair in _owed(settlement)],
+        "reason": reason,
+    }
+
+
+def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
+    found = _settlement(settlement_id)
+    now = STEPS.index(State(found.state)) if found.state in STEPS else -1
+    steps = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
+    return asking(
+        request,
+        "advance_settlement",
+        form=forms.SettlementStep(request.POST or None, steps=steps, initial={"to": State.SETTLED.value}),
+        subject=f"settlement {found.pk}",
+        payload=lambda said: _terms(found, said["to"], said["reason"]),
+        back=reverse("settlement_of", args=[found.pk]),
+        facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
+    )
+
+
+def abort(request: HttpRequest, settlement_id: int) -> HttpResponse:
+    found = _settlement(settlement_id)
+    return asking(
+        request,
+        "abort_settlement",
+        form=AskForm(request.POST or None),
+        subject=f"settlement {found.pk}",
+        payload=lambda said: _terms(found, State.ABORTED.value, said["reason"]),
+        back=reverse("settlement_of", args=[found.pk]),
+        facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
+    )

@@ -1,0 +1,297 @@
+"""What each page shows, what it costs, and what it does."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+
+from directory import builtin
+from directory.aliases import Alias
+from fspiop.money import parse_amount
+from hub.outbox import store
+from hub.outbox.models import Message
+from hub.participants.models import Participant
+from ledger.models import SettlementWindow, Transfer
+from portal import tasks
+from portal.models import LedgerCheck
+from portal.permissions import Role
+from settlement.models import Settlement
+from tests.portal.people import browser, browser_of, person
+from tests.world import World, amount, fulfil, prepare, reject, run
+
+SIGNED_IN = 4  # session, user with profile, groups, and what waits for a checker
+STRANGE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(autouse=True)
+def _forget_figures() -> None:
+    cache.clear()
+
+
+def pay(world: World, payer: str = "green", payee: str = "blue", text: str = "10") -> str:
+    command = prepare(world, payer, payee, text)
+    run(command)
+    run(fulfil(world, payee, command.transfer_id))
+    return command.transfer_id
+
+
+def text_of(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200, path
+    return answer.content.decode()
+
+
+def test_the_overview_shows_the_scheme_as_it_is(world: World) -> None:
+    pay(world, text="10")
+    pay(world, text="2.5")
+    waiting = prepare(world, "green", "red", 100)
+    run(waiting)
+    refused = prepare(world, "blue", "red", 30)
+    run(refused)
+    run(reject(world, "red", refused.transfer_id))
+    LedgerCheck.objects.create(seconds=0.1, breaks=[])
+    figures = browser(Role.VIEWER).get("/portal/overview/").context["figures"]
+    assert (figures.committed, figures.aborted, figures.reserved, figures.breaks) == (2, 1, 1, [])
+    assert figures.success_percent == 66.7
+    assert list(figures.values) == [("TZS", amount("12.5"), 2)]
+    page = text_of(browser(Role.VIEWER, name="second"), "/portal/overview/live/")
+    assert "sound" in page
+    assert "112.50" in page  # green's position with what is reserved
+
+
+def test_the_overview_says_when_the_ledger_is_broken(world: World) -> None:
+    LedgerCheck.objects.create(seconds=0.1, breaks=["books_balance"])
+    page = text_of(browser(Role.VIEWER), "/portal/overview/")
+    assert "broken" in page
+    assert "books_balance" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> None:
+    tasks.check_ledger()
+    assert LedgerCheck.objects.get().breaks == []
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [
+        ("overview/", 2),  # and five that go past Django
+        ("transfers/", 1),
+        ("participants/", 2),
+        ("participants/green/", 7),
+        ("callbacks/", 2),
+        ("directory/", 0),
+        ("settlement/", 3),
+        ("approvals/", 2),
+        ("users/", 3),
+        ("audit/", 1),
+    ],
+)
+def test_a_page_costs_the_same_whatever_there_is(
+    world: World, path: str, queries: int, django_assert_num_queries: object
+) -> None:
+    user = person(Role.ADMINISTRATOR)
+    user.groups.add(*[group for group in _all_groups() if not group.name.startswith("participant")])
+    client = browser_of(user)
+    client.get(f"/portal/{path}")  # writes down when the visitor was seen
+    counts = []
+    for _round in range(2):
+        cache.clear()
+        with django_assert_num_queries(SIGNED_IN + queries) as counted:  # type: ignore[operator]
+            client.get(f"/portal/{path}")
+        counts.append(len(counted))
+        for _ in range(3):
+            pay(world)
+            run(prepare(world, "green", "red", 1))
+        Message.objects.update(state="DEAD")
+    assert counts[0] == counts[1]
+
+
+def _all_groups() -> list:
+    from django.contrib.auth.models import Group
+
+    return list(Group.objects.all())
+
+
+def test_transfers_are_found_by_what_people_know_of_them(world: World) -> None:
+    paid = pay(world, text="10")
+    refused = prepare(world, "green", "red", 2000)
+    run(refused)
+    assert Transfer.objects.get(pk=refused.transfer_id).error_code == "4200"
+    window = SettlementWindow.objects.get(state="OPEN").pk
+    client = browser(Role.VIEWER)
+    today = datetime.now(UTC).date()
+    for query, found in {
+        f"id={paid}": {paid},
+        "dfsp=blue": {paid},
+        "dfsp=green": {paid, refused.transfer_id},
+        "dfsp=grey": set(),
+        "state=ABORTED": {refused.transfer_id},
+        "error=4200": {refused.transfer_id},
+        "least=10&most=10.00": {paid},
+        "least=10.01": {refused.transfer_id},
+        "currency=tzs": {paid, refused.transfer_id},
+        "currency=KES": set(),
+        f"window={window}": {paid},
+        f"since={today}": {paid, refused.transfer_id},
+        f"until={today - timedelta(days=1)}": set(),
+        # what is not understood narrows nothing and breaks nothing
+        "least=x&since=never&window=abc": {paid, refused.transfer_id},
+        "id=' OR 1=1 --": set(),
+        "dfsp=%00": {paid, refused.transfer_id},
+        "before=x": {paid, refused.transfer_id},
+    }.items():
+        rows = client.get(f"/portal/transfers/?{query}").context["page"].rows
+        assert {row.pk for row in rows} == found, query
+
+
+def test_transfers_are_paged_by_key_without_loss(world: World) -> None:
+    ids = {pay(world, text="0.5") for _ in range(60)}
+    client, seen, query = browser(Role.VIEWER), [], ""
+    for _page in range(3):
+        page = client.get(f"/portal/transfers/?{query}").context["page"]
+        seen += [row.pk for row in page.rows]
+        query = page.next_query
+        if not query:
+            break
+    assert len(seen) == 60
+    assert set(seen) == ids
+
+
+def test_transfers_leave_as_a_file_with_exact_amounts(world: World) -> None:
+    paid = pay(world, text="12.3456")
+    answer = browser(Role.VIEWER).get("/portal/transfers.csv?state=COMMITTED")
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+    assert [(row["transferId"], row["amount"], row["payer"]) for row in rows] == [(paid, "12.3456", "green")]
+
+
+def test_a_payments_page_tells_its_story(world: World) -> None:
+    paid = pay(world, text="10")
+    store.delivered([(Message.objects.get(subject=paid, kind="prepare").pk, 202)])
+    Message.objects.filter(subject=paid).update(state="DEAD", last_error=STRANGE)
+    page = text_of(browser(Role.OPERATOR), f"/portal/transfers/{paid}/")
+    for part in (
+        "Prepared, and reserved",
+        "Fulfilled, and committed",
+        "blue was told",
+        "green was not told",
+        "HTTP 202",
+    ):
+        assert part in page, part
+    assert STRANGE not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_an_operator_sends_again_what_was_given_up(world: World) -> None:
+    paid = pay(world)
+    message = Message.objects.get(subject=paid, kind="end-to-payer")
+    Message.objects.filter(pk=message.pk).update(state="DEAD", due_at=datetime.now(UTC) + timedelta(hours=1))
+    client = browser(Role.OPERATOR)
+    assert "Given up" in text_of(client, "/portal/callbacks/")
+    answer = client.post(f"/portal/callbacks/{message.pk}/resend/", {"back": "https://evil.example/"})
+    assert answer["Location"] == "/portal/callbacks/"
+    message.refresh_from_db()
+    assert message.state == "PENDING"
+    assert message.due_at <= datetime.now(UTC)
+    Message.objects.update(state="DEAD")
+    client.post("/portal/callbacks/of/green/resend/")
+    assert set(Message.objects.filter(destination__name="green").values_list("state", flat=True)) == {"PENDING"}
+    before = Message.objects.filter(destination__name="green").count()
+    assert client.post("/portal/callbacks/999999/resend/").status_code == 302
+    assert Message.objects.filter(destination__name="green").count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_party_is_told_again_how_a_transfer_stands(committed_world: World) -> None:
+    paid = pay(committed_world)
+    before = Message.objects.filter(destination__name="green").count()
+    client = browser(Role.OPERATOR)
+    client.post(f"/portal/transfers/{paid}/tell/", {"to": "green"})
+    assert Message.objects.filter(destination__name="green").count() == before + 1
+    assert client.post(f"/portal/transfers/{paid}/tell/", {"to": "red"}).status_code == 404
+
+
+def test_an_alias_is_found_whole_and_its_search_recorded_without_it(world: World) -> None:
+    builtin.register([Alias("MSISDN", "255712000101")], Participant.objects.get(name="blue"))
+    client = browser(Role.VIEWER)
+    assert "blue" in text_of(client, "/portal/directory/?identifier=255712000101")
+    assert "blue" not in text_of(client, "/portal/directory/?identifier=25571")
+    from hub.audit.models import Entry
+
+    assert "255712000101" not in str(list(Entry.objects.values_list("subject", "before", "after")))
+
+
+def test_a_connection_is_tested_and_its_answer_shown_escaped(world: World) -> None:
+    client = browser(Role.OPERATOR)
+    green = Participant.objects.get(name="green")
+    green.endpoints.update(value="http://127.0.0.1:1/fsp/{{x}}")
+    endpoint = green.endpoints.get()
+    answer = client.post("/portal/participants/green/connection/", {"endpoint": endpoint.pk}, follow=True)
+    assert "No answer from http://127.0.0.1:1/fsp/" in answer.content.decode()
+    assert client.post("/portal/participants/blue/connection/", {"endpoint": endpoint.pk}).status_code == 404
+    assert client.post("/portal/participants/green/connection/", {"endpoint": "x"}).status_code in (400, 404)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_window_is_closed_settled_and_its_settlement_finalised_by_two_people(committed_world: World) -> None:
+    world = committed_world
+    from settlement.services import schemes  # noqa: F401
+
+    model_name = _deferred_net_model()
+    pay(world, "green", "blue", "100")
+    officer, checker = browser(Role.SETTLEMENT), browser(Role.RISK)
+    window = SettlementWindow.objects.get(state="OPEN")
+    assert officer.post(f"/portal/settlement/windows/{window.pk}/close/", {"reason": ""}).status_code == 302
+    assert SettlementWindow.objects.get(pk=window.pk).state == "OPEN"
+    officer.post(f"/portal/settlement/windows/{window.pk}/close/", {"reason": "end of day"})
+    assert SettlementWindow.objects.get(pk=window.pk).state == "CLOSED"
+    assert "100.00" in text_of(officer, f"/portal/settlement/windows/{window.pk}/")
+    officer.post(f"/portal/settlement/windows/{window.pk}/settle/", {"model": model_name, "reason": "end of day"})
+    settlement = Settlement.objects.get()
+    path = f"/portal/settlement/{settlement.pk}/"
+    assert "green" in text_of(officer, path)
+    officer.post(f"{path}advance/", {"to": "SETTLED", "reason": "bank says so"})
+    from hub.audit.models import Approval
+
+    approval = Approval.objects.get()
+    assert Settlement.objects.get().state == "PENDING_SETTLEMENT"
+    officer.post(f"/portal/approvals/{approval.pk}/approve/")
+    assert Settlement.objects.get().state == "PENDING_SETTLEMENT"
+    checker.post(f"/portal/approvals/{approval.pk}/approve/")
+    assert Settlement.objects.get().state == "SETTLED"
+    assert world.position("green") == 0
+    assert world.breaks() == []
+
+
+def _deferred_net_model() -> str:
+    from settlement.models import SettlementModel
+
+    found = SettlementModel.objects.filter(is_active=True, delay="DEFERRED").first()
+    if found is None:
+        found = SettlementModel.objects.create(
+            name="DEFERREDNET",
+            granularity="NET",
+            interchange="MULTILATERAL",
+            delay="DEFERRED",
+            require_liquidity_check=True,
+            auto_position_reset=True,
+            ledger_account_type="POSITION",
+            settlement_account_type="SETTLEMENT",
+        )
+    return found.name
+
+
+def test_amounts_are_written_with_their_currencys_decimals_or_more() -> None:
+    from portal.templatetags.portal import age, money
+
+    assert money(parse_amount("1234567.5"), "TZS") == "1,234,567.50"
+    assert money(parse_amount("12.3456"), "TZS") == "12.3456"
+    assert money(parse_amount("7"), "UGX") == "7"
+    assert money(-parse_amount("7"), "TZS") == "−7.00"
+    assert money(None) == "–"
+    assert [age(seconds) for seconds in (0.25, 42, 200, 9000, 400000)] == ["0.2 s", "42 s", "3 min", "2 h", "4 d"]
+    assert connection is not None
