@@ -2,6 +2,7 @@
 as one, and who is told in whose name."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -33,10 +34,12 @@ from ledger.bulk.messages import (
     ItemResult,
 )
 from ledger.bulk.states import NEXT, TERMINAL, BulkMove, BulkState
+from ledger.fx.messages import FxRefused
 from ledger.messages import Prepare, Refusal
 from ledger.models import Entry, Transfer
 from ledger.states import State
 from tests.bulks import bulk_fulfil, bulk_prepare, bulk_reject, run_bulk
+from tests.fx_world import agreed, fx_prepare, fx_state_of, open_scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 from tests.ledger.test_model import START, WIRE, snapshot
 from tests.world import World, amount, fulfil, messages_about, run
@@ -269,4 +272,16 @@ def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatc
         assert services.expire() == 1
     assert Transfer.objects.get(state="RESERVED").bulk_id == first.bulk_id
     assert services.expire() == 1
+    assert world.breaks() == []
+
+
+def test_a_conversion_goes_with_a_single_transfer_and_never_with_an_item(world: World) -> None:
+    scheme = open_scheme(world)
+    waiting = agreed(scheme)
+    p = bulk_prepare(scheme, "green", "blue", [7, 100], item_ids=[waiting.determining_transfer_id, str(uuid.uuid4())])
+    assert isinstance(run_bulk(p), BulkAccepted)
+    assert isinstance(run(fx_prepare(scheme, p.items[1].transfer_id, initiator="blue")), FxRefused)
+    assert isinstance(run_bulk(bulk_fulfil(scheme, "blue", p)), BulkEnded)
+    assert set(Entry.objects.filter(window__isnull=False).values_list("kind", flat=True)) == {"TRANSFER"}
+    assert fx_state_of(waiting.commit_request_id) == "AGREED"  # it waits in vain, and expires
     assert world.breaks() == []
