@@ -54,9 +54,10 @@ INVARIANTS = [
     ),
     Invariant(
         "a_window_is_what_its_contents_are",
-        "A window is settled when all in it is, and pending while a part of it is.",
+        "A window is settled when all in it is, and pending while a part is, apart from what is settled at once.",
         """SELECT w.id, w.state, array_agg(DISTINCT c.state::text) AS contents
-           FROM ledger_settlementwindow w LEFT JOIN settlement_windowcontent c ON c.window_id = w.id
+           FROM ledger_settlementwindow w
+           LEFT JOIN settlement_windowcontent c ON c.window_id = w.id AND NOT c.is_gross
            WHERE w.totalled_at IS NOT NULL
            GROUP BY w.id
            HAVING w.state <> CASE WHEN coalesce(bool_and(c.state = 'SETTLED'), true) THEN 'SETTLED'

@@ -56,7 +56,10 @@ def settlement_state(now: State, accounts: Collection[State]) -> State:
 
 
 def window_state(contents: Iterable[str]) -> WindowState:
-    """What a closed window is, by its contents. One that is settled in part is pending until it is settled whole."""
+    """What a closed window is, by its contents, apart from those that were settled at once.
+
+    One that is settled in part is pending until it is settled whole; one where nothing is left to settle is settled.
+    """
     found = set(contents)
     if found <= {WindowState.SETTLED}:
         return WindowState.SETTLED

@@ -269,7 +269,7 @@ def _move_contents(
     now = datetime.now(UTC)
     WindowContent.objects.filter(pk__in=[content.pk for content in contents]).update(state=state, changed_at=now)
     for window in windows:
-        window.state = window_state(window.contents.values_list("state", flat=True))
+        window.state = window_state(window.contents.filter(is_gross=False).values_list("state", flat=True))
         window.changed_at = now
         window.save(update_fields=["state", "changed_at"])
 

@@ -85,7 +85,8 @@ def total_up(window_id: int) -> SettlementWindow:
             ContentTotal(content=content, account_id=total.account_id, debits=total.debits, credits=total.credits)
             for total in totals
         )
-        states.append(content.state)
+        if not is_gross:
+            states.append(content.state)
     window.state = window_state(states)
     window.totalled_at = datetime.now(UTC)
     window.save(update_fields=["state", "totalled_at"])

@@ -7,7 +7,7 @@ from ledger.models import Entry
 from settlement import gross, services, store
 from settlement.models import SettlementModel, WindowContent
 from tests.api.caller import admin, error_of
-from tests.settlement.steps import add_model, close, onboard_in, open_window, pay, settle, settlement_api
+from tests.settlement.steps import add_model, close, onboard_in, open_window, pay, settle, settle_all, settlement_api
 from tests.world import World, amount
 
 GROSS = {
@@ -81,9 +81,11 @@ def test_closing_a_window_settles_what_still_waits_and_leaves_only_the_rest(shil
     assert position(shillings, "green") == 0
     shown = settlement_api("GET", f"/settlementWindows/{window}").json()
     assert {(c["currencyId"], c["state"]) for c in shown["content"]} == {("KES", "SETTLED"), ("TZS", "CLOSED")}
-    assert shown["state"] == "PENDING_SETTLEMENT"
+    assert shown["state"] == "CLOSED"
     settlement = settle(window)
     assert {a["netSettlementAmount"]["currency"] for p in settlement["participants"] for a in p["accounts"]} == {"TZS"}
+    assert shillings.breaks() == []
+    assert [w["state"] for w in settle_all(settlement)["settlementWindows"]] == ["SETTLED"]
     assert shillings.breaks() == []
 
 
