@@ -60,8 +60,10 @@ def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing])
     seen: set[int] = set()
     answers = []
     for wish in wishes:
-        answers.append(_decide_one(wish, now, accounts, participants, seen))
-        seen.add(wish.account_id)
+        answer = _decide_one(wish, now, accounts, participants, seen)
+        answers.append(answer)
+        if answer.refusal is None:
+            seen.add(wish.account_id)
     return answers
 
 

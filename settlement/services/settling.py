@@ -102,7 +102,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     asked = [accounts[wish.account_id] for wish in wishes if wish.account_id in accounts]
     posts = any(wish.state in _POSTING_STEPS for wish in wishes)
     hub, balances = _lock_accounts(asked) if posts else ({}, {})
-    is_checked = settlement.model.require_liquidity_check
+    is_checked = settlement.model.require_liquidity_check and settlement.model.auto_position_reset
     standings = {
         number: Standing(
             participant_id=account.account.participant_id,

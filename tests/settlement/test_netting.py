@@ -121,7 +121,7 @@ def test_each_wrong_wish_gets_its_own_reason() -> None:
         Refusal.NOT_ITS_OWN,
         Refusal.NO_ACCOUNT,
         Refusal.NO_PARTICIPANT,
-        Refusal.TWICE,
+        Refusal.NO_STEP,
     ]
 
 

@@ -224,9 +224,12 @@ def test_without_a_liquidity_check_a_receiver_is_reset_whatever_it_spent(world: 
 
 
 def test_without_automatic_reset_a_settlement_posts_nothing(world: World) -> None:
-    add_model(autoPositionReset=False)
+    add_model(autoPositionReset=False, requireLiquidityCheck=True)
     pay(world, "green", "blue", 100)
-    settle_all(settle(close()))
+    window = close()
+    world.account("blue").participant.accounts.filter(type="POSITION").update(net_debit_cap=0)
+    pay(world, "blue", "red", 100)  # with a reset it would stand above its cap; without one nothing is to be checked
+    settle_all(settle(window))
     assert settling_entries() == 0
     assert world.position("green") == amount(100)
     assert world.breaks() == []
