@@ -15,6 +15,9 @@ from hub.api.views import FspiopView, accepted
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 
+_LONGEST_PATH = 1000  # a character beyond ASCII is written as up to twelve
+
+
 class AliasView(FspiopView):
     """A resource whose path names an alias. `self.alias` and `self.path` are there in every handler."""
 
@@ -27,6 +30,10 @@ class AliasView(FspiopView):
         self.alias = _alias(request, **kwargs)
         parts = [self.resource, self.alias.type, self.alias.identifier, self.alias.sub_id]
         self.path = passing.path_of(*filter(None, parts))
+        if len(self.path) > _LONGEST_PATH:
+            raise FspiopError(
+                ErrorCode.VALIDATION_ERROR, f"the path has more than {_LONGEST_PATH} characters on the wire"
+            )
         self.subject = passing.subject_of(self.path)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:

@@ -10,8 +10,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fspiop import bodies
-from hub.api import errors
-from hub.api.views import MayAdministrate, NoNegotiation, _body_of
+from hub.api import errors, reading
+from hub.api.views import METHODS, MayAdministrate, NoNegotiation
 
 T = TypeVar("T")
 
@@ -22,8 +22,10 @@ class AdministrationView(APIView):
     content_negotiation_class = NoNegotiation  # clients name FSPIOP's media types here too
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if getattr(self, (request.method or "").lower(), None) is None:
-            raise exceptions.MethodNotAllowed(request.method or "")
+        method = request.method or ""
+        if method not in METHODS or getattr(self, method.lower(), None) is None:
+            raise exceptions.MethodNotAllowed(method)
+        reading.check_head(request._request)
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
@@ -31,7 +33,7 @@ class AdministrationView(APIView):
 
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
-        return bodies.read(kind, _body_of(self.request._request))
+        return bodies.read(kind, reading.body_of(self.request._request))
 
     @property
     def actor(self) -> str:

@@ -21,9 +21,9 @@ RETRY_AFTER_S = 1
 
 def response_for(error: FspiopError) -> HttpResponse:
     """The error as a response; 503 says when to come again."""
-    response = HttpResponse(
-        strictjson.canonical(error.body()), status=error.http_status, content_type="application/json"
-    )
+    body = strictjson.canonical(error.body())
+    response = HttpResponse(body, status=error.http_status, content_type="application/json")
+    response["Content-Length"] = str(len(body))  # the short way has no middleware that would say it
     if error.http_status == 503:
         response["Retry-After"] = str(RETRY_AFTER_S)
     return response

@@ -15,9 +15,12 @@ from rest_framework.views import APIView
 from fspiop import bodies
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub.api import authentication, errors, signatures
+from hub.api import authentication, errors, reading, signatures
 
 T = TypeVar("T")
+
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
+"""Those that the API knows; DRF would answer OPTIONS by itself, and Django HEAD by GET."""
 
 
 class NoNegotiation(BaseContentNegotiation):
@@ -47,9 +50,10 @@ class FspiopView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
         method = http.method or ""
-        if getattr(self, method.lower(), None) is None:
+        if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
-        self.raw_body = _body_of(http)
+        reading.check_head(http)
+        self.raw_body = reading.body_of(http)
         meta = http.META
 
         def header(name: str) -> str | None:
@@ -98,15 +102,6 @@ def _check_date(headers: Headers) -> None:
     tolerance = settings.DATE_TOLERANCE_S
     if tolerance and abs((datetime.now(UTC) - headers.date).total_seconds()) > tolerance:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
-
-
-def _body_of(request: HttpRequest) -> bytes:
-    length = request.META.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdecimal()):
-        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length")
-    if int(length) > settings.MAX_BODY_BYTES:
-        raise FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {settings.MAX_BODY_BYTES} bytes")
-    return request.body
 
 
 def accepted() -> HttpResponse:
