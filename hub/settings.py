@@ -306,6 +306,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Kitovu",
     "DESCRIPTION": "An instant payments hub: FSPIOP for DFSPs, and the hub's administration.",
     "VERSION": "0.1.0",
+    "OAS_VERSION": "3.1.1",  # the messages' schemas are of JSON Schema 2020-12
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,

@@ -1,10 +1,7 @@
 """All URLs except the FSPIOP API's, which take the short way of `hub.api.middleware`."""
 
-from csp.constants import SELF, UNSAFE_INLINE
-from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from hub import health
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
@@ -24,13 +21,7 @@ urlpatterns = [
     path("api/settlement/v2/health", health.health),
     path("api/settlement/v2/", include("settlement.urls")),
     path("admin/", admin.site.urls),
-    path("docs/schema", SpectacularAPIView.as_view(), name="schema"),
-    # Swagger UI styles its elements inline; its page shows nothing that came from anybody.
-    path(
-        "docs/",
-        csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="schema")),
-        name="docs",
-    ),
+    path("docs/", include("hub.docs_urls")),
     path("portal/", include("portal.urls")),
     # Reached through the short way; here so that the OpenAPI document shows them.
     *dfsp_urlpatterns,

@@ -10,6 +10,14 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from fspiop import versions
 
+APIS = {
+    "fspiop": "the FSPIOP API",
+    "ledger": "administration",
+    "directory": "administration of oracles",
+    "settlement": "settlement",
+}
+"""Each has a document of its own at /docs/schema/."""
+
 
 class Schema(AutoSchema):
     """Names each operation by its method and path: several resources have a single and a bulk form."""
