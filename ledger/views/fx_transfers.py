@@ -88,6 +88,10 @@ class FxTransferView(_FxTransferView):
         )
         return taken()
 
+    @fspiop_schema("fxTransfers", answer=501, summary="Not taken by a hub: PATCH goes from the hub to the FXP")
+    def patch(self, request: Request, commit_request_id: str) -> HttpResponse:
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /fxTransfers/{ID} and takes none")
+
 
 class FxTransferErrorView(_FxTransferView):
     @fspiop_schema("fxTransfers", request=ErrorPut, answer=200, summary="Refuse a conversion")
