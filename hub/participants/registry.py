@@ -9,13 +9,16 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from django.conf import settings
-from django.db import DatabaseError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from fspiop import jws
 from hub.participants.models import Credential, Participant
+
+log = structlog.get_logger("security")
 
 _TOO_OLD = 5  # times the refresh: from then on everybody waits for a new snapshot
 _TRY_AGAIN_S = 1.0  # after the database did not answer
@@ -82,7 +85,7 @@ def current() -> Snapshot:
             try:
                 _snapshot = _load()
                 return _snapshot
-            except DatabaseError:
+            except (DatabaseError, InterfaceError):
                 _down_until = time.monotonic() + _TRY_AGAIN_S
                 if not may_be_used:
                     raise
@@ -111,12 +114,18 @@ def _load() -> Snapshot:
         elif kind == Credential.Kind.CLIENT:
             snapshot.clients[label] = known
         else:
-            snapshot.keys[participant_id].append((known, _key(sha256, pem)))
+            key = _key(sha256, pem)
+            if key is not None:
+                snapshot.keys[participant_id].append((known, key))
     snapshot.compat = frozenset(Participant.objects.filter(jws_compat=True).values_list("id", flat=True))
     return snapshot
 
 
-def _key(sha256: str, pem: str) -> RSAPublicKey:
+def _key(sha256: str, pem: str) -> RSAPublicKey | None:
     if sha256 not in _parsed:
-        _parsed[sha256] = jws.load_public_key(pem.encode())
+        try:
+            _parsed[sha256] = jws.load_public_key(pem.encode())
+        except ValueError as error:  # one participant's bad row must not shut the door for all
+            log.error("signing_key_can_not_be_read", sha256=sha256, why=str(error))
+            return None
     return _parsed[sha256]

@@ -6,6 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.test import override_settings
 from django.utils import timezone
 
@@ -199,6 +200,37 @@ def test_who_calls_is_known_without_a_query(world: World, django_assert_num_quer
     assert call() == 200
     with django_assert_num_queries(0):  # type: ignore[operator]
         assert call() == 200
+
+
+@override_settings(**proofs.SIGNED)
+def test_a_key_that_can_not_be_read_shuts_the_door_for_its_own_participant_only(world: World) -> None:
+    proofs.register_key("green")
+    spoilt = proofs.register_key("blue")
+    Credential.objects.filter(pk=spoilt.pk).update(pem="spoilt")
+    registry.forget()
+    registry._parsed.clear()
+    assert proofs.signed_dfsp("PUT", TRANSFER, ABORTED, destination="blue").status_code == 200
+    said = proofs.signed_dfsp("PUT", TRANSFER, ABORTED, source="blue", destination="green")
+    assert error_of(said) == (400, "3105")
+
+
+@override_settings(**proofs.CERTIFICATE, CREDENTIALS_REFRESH_S=60)
+def test_where_the_database_does_not_answer_what_is_known_holds_for_a_while(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = SCHEME.issue("green")
+    proofs.register_certificate("green", certificate)
+    assert dfsp("GET", PATH, headers=by_proxy(certificate)).status_code == 202
+
+    def away() -> registry.Snapshot:
+        raise OperationalError("away")
+
+    monkeypatch.setattr(registry, "_load", away)
+    snapshot = registry.current()
+    snapshot.taken_at -= 100  # to be read anew, and not too old
+    assert dfsp("GET", PATH, headers=by_proxy(certificate)).status_code == 202
+    snapshot.taken_at -= 250
+    assert error_of(dfsp("GET", PATH, headers=by_proxy(certificate))) == (503, "2003")
 
 
 @override_settings(**proofs.CERTIFICATE, CREDENTIALS_REFRESH_S=0.2)

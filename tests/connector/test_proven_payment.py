@@ -1,0 +1,118 @@
+"""A payment between two connectors where everything must be proven: tokens, the hub's signatures, each other's."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from pytest_django.live_server_helper import LiveServer
+
+from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from connector.config import Config
+from connector.flow import State
+from connector.order import Order, PartyRef
+from connector.service import Connector
+from hub.local.net import free_port
+from hub.outbox.courier import Courier
+from ledger import checks
+from ledger.models import Transfer
+from tests import proofs
+from tests.api.caller import dfsp, error_of
+from tests.outbox.test_courier import send_to
+from tests.proofs import key_of
+from tests.world import World, amount
+
+NAMES = ("green", "blue")
+
+
+class Core:
+    """A bank with one customer."""
+
+    def __init__(self) -> None:
+        self.credited: list[str] = []
+
+    async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+        return PartyDetails("Baraka")
+
+    async def give_terms(self, wanted: TermsWanted) -> Terms:
+        return Terms(receive_amount=wanted.amount)
+
+    async def reserve(self, incoming: IncomingMoney) -> None:
+        pass
+
+    async def commit(self, transfer_id: str) -> None:
+        self.credited.append(transfer_id)
+
+    async def release(self, transfer_id: str) -> None:
+        raise AssertionError("nothing is aborted here")
+
+
+def config_of(name: str, folder: Path, hub_url: str, jws_keys: dict[str, tuple[str, ...]]) -> Config:
+    mine = folder / name
+    mine.mkdir()
+    (mine / "jws.pem").write_text(proofs.private_pem(key_of(name)))
+    registered = proofs.register_client(name)
+    proofs.register_key(name)
+    return Config(
+        dfsp=name,
+        hub_url=hub_url,
+        state=mine,
+        ilp_secret=f"the secret of {name}",
+        inbound_port=free_port(),
+        outbound_port=free_port(),
+        signing_key=str(mine / "jws.pem"),
+        verify_jws=True,
+        jws_keys=jws_keys,
+        token_url=f"{hub_url}/token",
+        token_client=registered.credential.label,
+        token_secret=registered.secret,
+    )
+
+
+async def pay(configs: dict[str, Config], cores: dict[str, Core]) -> State:
+    async with Connector(configs["green"], cores["green"]) as green, Connector(configs["blue"], cores["blue"]):
+        alias = {"idType": "MSISDN", "idValue": "255655001001", "currency": "TZS"}
+        url = f"http://127.0.0.1:{configs['blue'].outbound_port}/aliases"
+        async with aiohttp.ClientSession() as core, core.post(url, json=alias) as answer:
+            assert answer.status == 201
+        order = Order(
+            home_id="P1",
+            payer=PartyRef(id_type="MSISDN", id_value="255712001001", name="Asha"),
+            payee=PartyRef(id_type="MSISDN", id_value="255655001001"),
+            amount=amount(25),
+            currency="TZS",
+        )
+        payment = await green.send(order)
+        for _ in range(100):  # the payee hears the end by a callback of its own
+            if cores["blue"].credited:
+                break
+            await asyncio.sleep(0.1)
+        return payment.state
+
+
+def test_a_payment_commits_where_everything_must_be_proven(
+    committed_world: World, live_server: LiveServer, tmp_path: Path, settings: Any
+) -> None:
+    for name, value in (proofs.TOKEN | proofs.SIGNED).items():
+        setattr(settings, name, value)
+    (tmp_path / "hub.pem").write_text(proofs.private_pem(key_of("hub")))
+    settings.HUB_SIGNING_KEY_FILE = str(tmp_path / "hub.pem")
+    keys = {}
+    for name, key in {"Hub": key_of("hub"), "green": key_of("green"), "blue": key_of("blue")}.items():
+        (tmp_path / f"{name}.pub").write_text(proofs.public_pem(key))
+        keys[name] = (str(tmp_path / f"{name}.pub"),)
+    configs = {name: config_of(name, tmp_path, live_server.url, keys) for name in NAMES}
+    cores = {name: Core() for name in NAMES}
+    for name in NAMES:
+        send_to(name, f"http://127.0.0.1:{configs[name].inbound_port}")
+    assert error_of(dfsp("GET", "/parties/MSISDN/1"))[0] == 401  # nobody gets in without
+    courier = Courier()
+    courier.start()
+    try:
+        assert asyncio.run(pay(configs, cores)) is State.COMMITTED
+    finally:
+        courier.stop(timeout_s=8)
+    transfer = Transfer.objects.get()
+    assert (transfer.state, cores["blue"].credited) == ("COMMITTED", [transfer.pk])
+    assert committed_world.position("green") == amount(25)
+    assert checks.find_breaks() == []
