@@ -72,6 +72,7 @@ class HubClient:
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
             trust_env=False,
             auto_decompress=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),  # a callback has no Accept
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
