@@ -17,7 +17,7 @@ PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; pr
 	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=staff HUB_SIGNING_KEY_FILE=unused \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
-.PHONY: help setup demo run test check lint bench stop clean env
+.PHONY: help setup demo run test check lint bench chaos stop clean env
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
@@ -56,6 +56,9 @@ check: lint test ## what CI runs
 
 bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite ..."
 	$(RUN) -m bench $(ARGS)
+
+chaos: $(DEV_STAMP) ## harm a hub at work in every way that one machine allows, then check all books; MINUTES=5 SEED=n
+	$(RUN) -m tests.faults.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 stop: $(RUN_STAMP) ## stop the hub that runs on STATE
 	@$(LOCAL) stop

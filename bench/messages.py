@@ -135,6 +135,19 @@ def fulfil(host: bytes, payee: bytes, payer: bytes, fulfilment: bytes, transfer_
     return _request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
 
 
+def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: Clock) -> bytes:
+    """PUT /transfers/{ID}/error, by the payee (section 6.7.5.1)."""
+    body = b'{"errorInformation":{"errorCode":"5100","errorDescription":"no"}}'
+    path = b"/transfers/%b/error" % transfer_id
+    return _request(host, b"PUT", b"transfers", path, payee, payer, clock, body)
+
+
+def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, clock: Clock) -> bytes:
+    """GET /transfers/{ID}, by either side (section 6.7.3.2)."""
+    path = b"/transfers/" + transfer_id.encode()
+    return _request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
+
+
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock) -> bytes:
     """GET /parties/MSISDN/{ID}, by the payer, who does not know yet where that is (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias

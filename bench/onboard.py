@@ -50,10 +50,10 @@ class Administration:
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
 
-    def add_dfsp(self, name: str, callback_url: str) -> None:
+    def add_dfsp(self, name: str, callback_url: str, *, net_debit_cap: int = NET_DEBIT_CAP) -> None:
         """A DFSP with a limit, an endpoint and funds."""
         self.call("POST", "/participants", {"name": name, "currency": CURRENCY})
-        limit = {"type": "NET_DEBIT_CAP", "value": NET_DEBIT_CAP}
+        limit = {"type": "NET_DEBIT_CAP", "value": net_debit_cap}
         initial = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
         self.call("POST", f"/participants/{name}/initialPositionAndLimits", initial)
         self.call("POST", f"/participants/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": callback_url})

@@ -70,6 +70,11 @@ class World:
             actor="test",
         )
 
+    def fill(self, *, cover: int | str) -> None:
+        """Funds for everybody, as at the beginning."""
+        for name in self.ids:
+            self.funds_in(name, cover)
+
     def position(self, name: str, currency: str = CURRENCY) -> int:
         """What is posted and reserved, in whole currency units times ten thousand."""
         return queries.value_of(self.account(name, currency=currency))

@@ -1,0 +1,138 @@
+"""What must hold after a chaos run. Each check gives a sentence for each thing that is wrong."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+from tests.faults.history import ABORTED, COMMITTED, History, Payment
+from tests.faults.model import Account, Event, Model
+
+_TRANSFERS = """
+    SELECT t.transfer_id, t.state, payer.name, t.payee_name, t.amount, t.payer_account_id IS NOT NULL, t.wants_patch,
+           t.reason
+    FROM ledger_transfer t JOIN participants_participant payer ON payer.id = t.payer_id
+"""
+_EVENTS = """
+    SELECT e.at, t.transfer_id, e.state, payer.name, t.payee_name, t.amount, t.payer_account_id IS NOT NULL
+    FROM ledger_transferevent e JOIN ledger_transfer t USING (transfer_id)
+    JOIN participants_participant payer ON payer.id = t.payer_id ORDER BY e.id
+"""
+_ACCOUNTS = """
+    SELECT p.name, (a.posted_debits - a.posted_credits)::bigint, a.pending_debits::bigint,
+           LEAST(a.net_debit_cap, (SELECT s.posted_credits - s.posted_debits - s.pending_debits FROM ledger_account s
+                                   WHERE s.participant_id = p.id AND s.type = 'SETTLEMENT'))::bigint
+    FROM ledger_account a JOIN participants_participant p ON p.id = a.participant_id WHERE a.type = 'POSITION'
+"""
+_EFFECTS = "SELECT transfer_id, count(*) FROM ledger_entry WHERE kind = 'TRANSFER' GROUP BY 1 HAVING count(*) > 1"
+_WAITING = "SELECT kind, subject, last_error FROM outbox_message WHERE state = 'PENDING' AND subject <> 'poison'"
+_DEAD = "SELECT kind, subject, last_error FROM outbox_message WHERE state = 'DEAD' AND subject <> 'poison'"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A transfer as the hub has it."""
+
+    id: str
+    state: str
+    payer: str
+    payee: str
+    amount: int
+    was_reserved: bool
+    wants_patch: bool
+    reason: str | None
+
+
+@dataclass
+class Findings:
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.lost or self.doubled or self.broken or self.stuck)
+
+
+def rows(connection: psycopg.Connection[Any]) -> dict[str, Row]:
+    """Every transfer of the hub."""
+    return {row[0]: Row(*row) for row in connection.execute(_TRANSFERS)}
+
+
+def check(history: History, connection: psycopg.Connection[Any]) -> Findings:
+    """All checks but check_ledger, which is the hub's own."""
+    at_hub, found = rows(connection), Findings()
+    for payment in history.payments.values():
+        _check_payment(payment, at_hub.get(payment.id), found)
+    found.broken += [f"{key} is in the database and nobody began it" for key in at_hub if key not in history.payments]
+    found.broken += history.strange
+    found.doubled += [f"{key} has {count} entries" for key, count in connection.execute(_EFFECTS)]
+    found.stuck += [f"not delivered: {kind} {subject} {error}" for kind, subject, error in connection.execute(_WAITING)]
+    found.lost += [f"given up: {kind} {subject} {error}" for kind, subject, error in connection.execute(_DEAD)]
+    found.broken += replay(connection)
+    return found
+
+
+def _check_payment(payment: Payment, row: Row | None, found: Findings) -> None:
+    key, ends = payment.id, (payment.payer_ends, payment.payee_ends)
+    if row is None:
+        if payment.is_acknowledged or any(ends):
+            found.lost.append(f"{key} was acknowledged ({payment.post_answers}, {ends}) and is not there")
+        return
+    if (row.payer, row.payee, row.amount) != (payment.payer, payment.payee, payment.amount * 10_000):
+        found.broken.append(f"{key} is {row}, meant was {payment}")
+    if row.state not in (COMMITTED, ABORTED):
+        found.stuck.append(f"{key} is {row.state}")
+        return
+    is_fulfilled = 200 in payment.put_answers and payment.plan in ("pay", "patch", "storm")
+    if is_fulfilled and row.state == ABORTED and ABORTED not in payment.payee_ends:
+        found.lost.append(f"{key}: the payee's fulfil was taken, it was aborted, and the payee was not told")
+    for who, heard in zip(("payer", "payee"), ends, strict=True):
+        if len(heard) > 1:
+            found.doubled.append(f"{key}: the {who} was told {sorted(heard)}")
+        elif heard and heard != {row.state}:
+            found.doubled.append(f"{key}: the {who} was told {sorted(heard)}, the hub has {row.state}")
+    if not payment.payer_ends:
+        found.lost.append(f"{key}: the payer was never told {row.state}")
+    if row.wants_patch and not payment.payee_ends:
+        found.lost.append(f"{key}: the payee waits for the end, {row.state}, in vain")
+    if row.was_reserved and not payment.prepares:
+        found.lost.append(f"{key}: the payee was never asked")
+    _compare_books(payment, row, found)
+
+
+def _compare_books(payment: Payment, row: Row, found: Findings) -> None:
+    """Payer's books, hub, payee's books: the money went, or it did not."""
+    paid = payment.payer_ends == {COMMITTED}
+    if payment.plan in ("pay", "storm", "late"):
+        received = 200 in payment.put_answers and ABORTED not in payment.payee_ends
+    elif payment.plan in ("silent", "reject"):
+        received = False
+    else:  # it waited for the hub's word
+        received = payment.payee_ends == {COMMITTED}
+    if not paid == received == (row.state == COMMITTED):
+        found.lost.append(
+            f"{payment.id} ({payment.plan}): payer {paid}, hub {row.state} {row.reason}, payee {received}"
+            f" {payment.put_answers} {payment.payer_heard} {payment.payee_heard}"
+        )
+
+
+def replay(connection: psycopg.Connection[Any]) -> list[str]:
+    """The committed history against the model: every limit held, every balance equal."""
+    stored = {name: (position, reserved, limit) for name, position, reserved, limit in connection.execute(_ACCOUNTS)}
+    model = Model({name: Account(limit) for name, (_, _, limit) in stored.items()})
+    model.replay(Event(*row) for row in connection.execute(_EVENTS))
+    faults = list(model.faults)
+    for name, (position, reserved, _) in stored.items():
+        account = model.accounts[name]
+        if (account.position, account.reserved) != (position, reserved):
+            faults.append(
+                f"{name} stands at {position} + {reserved}, its history makes {account.position} + {account.reserved}"
+            )
+    return faults
+
+
+def outcomes(connection: psycopg.Connection[Any]) -> Counter[str]:
+    """How the transfers ended, by state and reason."""
+    return Counter(f"{row.state} {row.reason or ''}".strip() for row in rows(connection).values())

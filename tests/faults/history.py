@@ -1,0 +1,83 @@
+"""What everybody in a chaos run did and heard: the notes that the checkers compare with the database."""
+
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+COMMITTED, ABORTED = "COMMITTED", "ABORTED"
+# Said about a message that changed nothing, not about the transfer's end.
+_ABOUT_A_MESSAGE = {"3106", "3100"}
+
+
+@dataclass
+class Payment:
+    """One transfer as its payer means it. `plan` says what the payee will do; `twist` what the payer does besides."""
+
+    id: str
+    payer: str
+    payee: str
+    amount: int  # whole currency units
+    plan: str
+    twist: str
+    expires_at: float
+    request: bytes
+    post_answers: list[int] = field(default_factory=list)
+    put_answers: list[int] = field(default_factory=list)
+    prepares: int = 0  # how often the payee was asked
+    payer_heard: list[str] = field(default_factory=list)
+    payee_heard: list[str] = field(default_factory=list)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return 202 in self.post_answers
+
+    @property
+    def was_unknown(self) -> bool:
+        """Whether its payer had, at some time, no answer or a 5xx."""
+        return any(status != 202 for status in self.post_answers)
+
+    @property
+    def payer_ends(self) -> set[str]:
+        return set(ends_in(self.payer_heard))
+
+    @property
+    def payee_ends(self) -> set[str]:
+        return set(ends_in(self.payee_heard))
+
+
+def ends_in(heard: list[str]) -> list[str]:
+    """The ends that callbacks told: 'COMMITTED', or 'ABORTED' for any error about the transfer itself."""
+    ends = []
+    for word in heard:
+        if word in (COMMITTED, ABORTED):
+            ends.append(word)
+        elif word.startswith("error ") and word[6:] not in _ABOUT_A_MESSAGE:
+            ends.append(ABORTED)
+    return ends
+
+
+class History:
+    def __init__(self) -> None:
+        self.payments: dict[str, Payment] = {}
+        self.strange: list[str] = []  # answers that a hub must never give
+        self.windows_closed = 0
+        self.hurt = Counter[str]()  # how often a DFSP misbehaved, by how
+        self._taken_at: list[tuple[float, float]] = []  # accepted requests: when sent, when answered
+        self.faults: list[tuple[str, float]] = []  # name, and from when recovery counts
+        self.callbacks: dict[str, int] = defaultdict(int)
+
+    def taken(self, sent_at: float) -> None:
+        """The hub accepted a request that was sent then."""
+        self._taken_at.append((sent_at, time.monotonic()))
+
+    def was_taken_after(self, moment: float) -> bool:
+        """Whether a request that was sent after this moment was accepted."""
+        return any(sent >= moment for sent, _ in reversed(self._taken_at))
+
+    def recovery_times(self) -> list[float]:
+        """For each fault: from its end to the first answer to a request that was sent after it."""
+        times = []
+        for _, at in self.faults:
+            after = [answered for sent, answered in self._taken_at if sent >= at]
+            times.append(min(after) - at if after else float("inf"))
+        return times
