@@ -165,7 +165,7 @@ class Engine:
             self._tell_unknown(group)
         except Exception:
             if len(group) == 1:
-                log.exception("command_failed", command=type(group[0].command).__name__)
+                log.exception("command_failed", transfer=_id_of(group[0].command))
                 group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
                 return
             # One bad command must not fail its company: each again, alone.
@@ -180,6 +180,10 @@ class Engine:
             waiting.outcome.set_exception(
                 FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger can not be reached; send it again")
             )
+
+
+def _id_of(command: Command | FxCommand) -> str:
+    return command.commit_request_id if isinstance(command, FxCommand) else command.transfer_id
 
 
 def _take(waiting: list[_Waiting], most: int) -> list[_Waiting]:

@@ -109,6 +109,7 @@ class Refusal(Enum):
     CONVERSION_IS_NOT_AGREED = "CONVERSION_IS_NOT_AGREED"
     CONVERSION_IS_OF_OTHER_MONEY = "CONVERSION_IS_OF_OTHER_MONEY"
     CONVERSION_EXPIRED = "CONVERSION_EXPIRED"
+    CONVERSION_HAS_ENDED = "CONVERSION_HAS_ENDED"
     FXP_IS_PARTY_OF_THE_TRANSFER = "FXP_IS_PARTY_OF_THE_TRANSFER"
     # about a conversion
     INITIATOR_IS_NOT_ACTIVE = "INITIATOR_IS_NOT_ACTIVE"
@@ -162,6 +163,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         "amount is not the target amount of the conversion",
     ),
     Refusal.CONVERSION_EXPIRED: (ErrorCode.TRANSFER_EXPIRED, "the conversion has expired"),
+    Refusal.CONVERSION_HAS_ENDED: (ErrorCode.VALIDATION_ERROR, "the conversion for this transfer was aborted"),
     Refusal.FXP_IS_PARTY_OF_THE_TRANSFER: (ErrorCode.VALIDATION_ERROR, "the FXP is itself a party of the transfer"),
     Refusal.INITIATOR_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant initiatingFsp is inactive"),
     Refusal.FXP_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp was not found"),

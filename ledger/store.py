@@ -123,11 +123,10 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
-# With whether a conversion waits for these transfers, or has their ids: a question that costs no statement of its own.
+# With whether a conversion is for these transfers, or has their ids: a question that costs no statement of its own.
 _PARTICIPANTS = """
     SELECT p.id, p.name, p.is_active, a.currency, a.id, a.is_active,
-           EXISTS (SELECT FROM ledger_fxtransfer f
-                   WHERE f.determining_transfer_id = ANY(%s::text[]) AND f.state IN ('RESERVED', 'AGREED'))
+           EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
            OR EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.commit_request_id = ANY(%s::text[]))
     FROM participants_participant p
     LEFT JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
@@ -138,7 +137,7 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """The parties by name, and the ids of the transfers that conversions may wait for."""
+    """The parties by name, and the ids of the transfers that conversions may be for."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}

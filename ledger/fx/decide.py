@@ -243,22 +243,27 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 
 
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
-    """The payer's own conversion that waits for this transfer. Items of a bulk are paid by the payer itself."""
+    """The payer's own conversion for this transfer; one that has ended where none is alive.
+
+    Items of a bulk are paid by the payer itself.
+    """
     if p.bulk_id is not None:
         return None
-    for c in s.conversions.values():
-        if (
-            c.determining_transfer_id == p.transfer_id
-            and c.initiator_id == p.source_id
-            and c.side is Side.PAYER
-            and c.state in LIVE
-        ):
-            return c
-    return None
+    own = [
+        c
+        for c in s.conversions.values()
+        if c.determining_transfer_id == p.transfer_id and c.initiator_id == p.source_id and c.side is Side.PAYER
+    ]
+    return next((c for c in own if c.state in LIVE), own[0] if own else None)
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
-    """What stands against a transfer that this conversion would pay for."""
+    """What stands against a transfer that this conversion would pay for.
+
+    Whose conversion has ended is not charged in the target currency instead: it meant to pay in another.
+    """
+    if c.state not in LIVE:
+        return Refusal.CONVERSION_HAS_ENDED
     if c.state is not FxState.AGREED:
         return Refusal.CONVERSION_IS_NOT_AGREED
     if c.held_until <= s.now:
@@ -309,7 +314,7 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
     """Reverts the payer's conversion of a transfer that was refused on arrival."""
     c = conversion_for(p, s)
-    if c is None:
+    if c is None or c.state not in LIVE:
         return []
     _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
     c.error_code, c.error_description = t.error_code, t.error_description

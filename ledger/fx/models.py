@@ -57,11 +57,12 @@ class FxTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
+            # the conversions that were ever made for a transfer
+            models.Index(fields=["determining_transfer_id"], name="fx_transfer_by_determining"),
             # the sweep for what is past its time
             models.Index(fields=["held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_end"),
         ]
         constraints = [
-            # also the index by which a prepare finds the conversion that pays for it
             models.UniqueConstraint(
                 fields=["determining_transfer_id", "initiator"],
                 condition=Q(state__in=_LIVE),

@@ -31,8 +31,7 @@ _BY_ID = _CONVERSIONS + " WHERE f.commit_request_id = ANY(%s::text[])"
 _LOCK = (
     _CONVERSIONS
     + """
-    WHERE f.commit_request_id = ANY(%s::text[])
-       OR (f.determining_transfer_id = ANY(%s::text[]) AND f.state IN ('RESERVED', 'AGREED'))
+    WHERE f.commit_request_id = ANY(%s::text[]) OR f.determining_transfer_id = ANY(%s::text[])
     ORDER BY f.commit_request_id FOR NO KEY UPDATE OF f
 """
 )
@@ -47,7 +46,7 @@ def _as_conversion(row: TupleRow) -> ConversionState:
 def lock_conversions(
     commands: Sequence[FxCommand], transfers: Iterable[TransferState], awaited_by: Collection[str]
 ) -> dict[str, ConversionState]:
-    """Locks the conversions that the commands are about, those of the transfers, and those that wait for, or have, the
+    """Locks the conversions that the commands are about, those of the transfers, and those that are for, or have, the
     ids `awaited_by`."""
     ids = {command.commit_request_id for command in commands if not isinstance(command, FxPrepare)}
     for transfer in transfers:

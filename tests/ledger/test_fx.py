@@ -192,6 +192,29 @@ def test_a_transfer_before_its_conversion_is_agreed_is_refused(scheme: World) ->
     assert scheme.breaks() == []
 
 
+@pytest.mark.parametrize("end", ["rejected", "released", "refused"])
+def test_a_payer_whose_conversion_has_ended_is_not_charged_in_the_other_currency_instead(
+    scheme: World, settings: Any, end: str
+) -> None:
+    settings.FX_TRANSFER_WAIT_S = 0
+    scheme.onboard("green", ndc=1000, cover=1000, currency="KES")
+    determining = str(uuid.uuid4())
+    if end == "released":
+        c = agreed(scheme, determining, expires_in=0.3)
+        sleep(0.4)
+        assert tasks.expire_transfers() == 1
+    else:
+        c = fx_prepare(scheme, determining, source=("TZS", 1001 if end == "refused" else 100))
+        run(c)
+        run(fx_reject(scheme, c.commit_request_id))
+    assert fx_state_of(c.commit_request_id) == "ABORTED"
+    outcome = run(dependent(scheme, c))
+    assert isinstance(outcome, Refused)
+    assert outcome.transfer.reason == Refusal.CONVERSION_HAS_ENDED.value
+    assert (scheme.position("green", "KES"), positions(scheme)) == (0, NOTHING)
+    assert scheme.breaks() == []
+
+
 def test_anothers_transfer_of_the_same_id_neither_uses_nor_ends_a_conversion(scheme: World) -> None:
     c = agreed(scheme)
     t = prepare(scheme, "red", "blue", 5, transfer_id=c.determining_transfer_id)
