@@ -13,7 +13,7 @@ def _describe(payload: Payload) -> list[Line]:
     currency = payload["currency"]
     return [
         Line(_("Participant"), payload["participant"]),
-        Line(_("Cap before"), payload["before"], currency),
+        Line(_("Cap before"), payload["ndc_before"], currency),
         Line(_("Cap after"), payload["ndc"], currency),
         Line(_("Alarm at"), f"{payload['alarm_percentage']} %"),
     ]
@@ -24,7 +24,7 @@ def _perform(payload: Payload, actor: str) -> None:
     position = Account.objects.select_for_update(no_key=True).get(
         participant=participant, currency=payload["currency"], type=Account.Type.POSITION
     )
-    must_still_be(position.net_debit_cap, payload["before"])
+    must_still_be(position.net_debit_cap, payload["ndc_before"])
     services.change_ndc(
         participant,
         currency=payload["currency"],

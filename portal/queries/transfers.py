@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from hub.outbox.models import Delivery, Message
 from ledger import queries as ledger
@@ -18,7 +18,7 @@ _BATCH = 1000
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
     """All, or those that this participant sent or received."""
-    found = Transfer.objects.select_related("payer")
+    found = Transfer.objects.select_related("payer").annotate(took=F("completed_at") - F("received_at"))
     if dfsp_id is None:
         return found
     return found.filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))

@@ -52,6 +52,22 @@ def money(amount: Any, currency: str = "") -> str:
     return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
 
 
+# Names under which the audit trail keeps ten-thousandths.
+_AMOUNTS = frozenset({"amount", "ndc", "ndc_before"})
+
+
+@register.filter
+def recorded(value: Any, name: str) -> str:
+    """A value of the audit trail, for reading; the file has it as it was recorded."""
+    if value is None:
+        return "–"
+    if name in _AMOUNTS and isinstance(value, int):
+        return money(value)
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
 @register.filter
 def negated(amount: Any) -> int:
     return -int(amount)

@@ -27,10 +27,13 @@ def index(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     pending = list(_visible(visitor).filter(state="PENDING", expires_at__gt=now).order_by("expires_at")[:200])
     ended = _visible(visitor).exclude(state="PENDING", expires_at__gt=now)
+    page = paging.by_id(request, ended)
+    for found in page.rows:
+        found.title = changes.KINDS[found.kind].title
     return render(
         request,
         "portal/approvals.html",
-        {"pending": [_shown(visitor, found) for found in pending], "page": paging.by_id(request, ended)},
+        {"pending": [_shown(visitor, found) for found in pending], "page": page},
     )
 
 

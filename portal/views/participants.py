@@ -18,7 +18,7 @@ from hub.participants.endpoints import BASE
 from hub.participants.models import Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms
-from portal.changes import Line
+from portal.changes import KINDS, Line
 from portal.queries.positions import standings
 from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
@@ -64,7 +64,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "movements": movements.order_by("-created_at")[:_LATEST],
             "endpoints": endpoints,
             "credentials": credentials,
-            "pending": pending.select_related("maker"),
+            "pending": [(found, KINDS[found.kind].title) for found in pending.select_related("maker")],
             "history": history,
             "steps": _steps(found, endpoints, credentials),
         },
@@ -82,11 +82,17 @@ def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> li
     return [] if all(is_done for _text, is_done in steps) else steps
 
 
+def _usual_currency() -> str | None:
+    """The scheme's first; most have one."""
+    accounts = Account.objects.filter(participant__is_hub=True).order_by("id")
+    return accounts.values_list("currency", flat=True).first()
+
+
 def onboard(request: HttpRequest) -> HttpResponse:
     return asking(
         request,
         "onboard",
-        form=forms.Onboarding(request.POST or None),
+        form=forms.Onboarding(request.POST or None, initial={"currency": _usual_currency()}),
         subject=lambda said: str(said["name"]),
         payload=lambda said: {
             "participant": said["name"],
@@ -116,7 +122,7 @@ def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
         payload=lambda said: {
             "participant": name,
             "currency": currency,
-            "before": position.net_debit_cap,
+            "ndc_before": position.net_debit_cap,
             "ndc": said["ndc"],
             "alarm_percentage": said["alarm_percentage"],
         },

@@ -25,7 +25,7 @@ def ask_by(maker: User, ndc: int = 2000) -> Approval:
     payload = {
         "participant": "green",
         "currency": "TZS",
-        "before": amount(1000),
+        "ndc_before": amount(1000),
         "ndc": amount(ndc),
         "alarm_percentage": 10,
     }
@@ -171,13 +171,13 @@ def test_a31_fields_that_a_form_does_not_have_are_ignored(world: World, maker: U
         "state": "APPROVED",
         "maker": "1",
         "participant": "blue",
-        "before": "5",
+        "ndc_before": "5",
         "is_superuser": "1",
     }
     browser_of(maker).post("/portal/participants/green/TZS/cap/", sent)
     approval = Approval.objects.get()
     assert (approval.state, approval.maker, approval.subject) == ("PENDING", maker, "green")
-    assert (approval.payload["participant"], approval.payload["before"]) == ("green", amount(1000))
+    assert (approval.payload["participant"], approval.payload["ndc_before"]) == ("green", amount(1000))
     browser_of(maker).post("/portal/account/", {"time_zone": "UTC", "language": "", "participant": "1", "roles": "x"})
     assert visitor_for(User.objects.get(pk=maker.pk)).roles == {Role.RISK}
 

@@ -11,11 +11,12 @@
 
   const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink-soft").trim();
   const line = () => getComputedStyle(document.documentElement).getPropertyValue("--line").trim();
+  const clock = (_chart, moments) => moments.map((at) => new Date(at * 1000).toTimeString().slice(0, 5));
   const axis = () => ({ stroke: ink(), grid: { stroke: line(), width: 1 }, ticks: { stroke: line(), width: 1 } });
 
   function chart(box, series, rows, range) {
     const options = {
-      width: box.clientWidth, height: 220, series: [{}, ...series], axes: [axis(), axis()],
+      width: box.clientWidth, height: 220, series: [{}, ...series], axes: [{ ...axis(), values: clock }, axis()],
       scales: { y: { range } }, legend: { live: false }, cursor: { drag: { x: false, y: false } },
     };
     return new uPlot(options, rows, box);

@@ -1,0 +1,88 @@
+"""Every main page in light, dark and on a phone: nothing wider than the window, no serious fault for who can not see.
+
+With SCREENSHOTS=folder it leaves a picture of each.
+"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+from ledger.models import SettlementWindow, Transfer
+from portal import changes, users
+from portal.permissions import HUB_ROLES, Role
+from portal.visitor import visitor_for
+from tests.browser import scheme
+from tests.browser.conftest import Open
+from tests.portal.people import person
+from tests.world import amount
+
+SIZES = {"light": (1360, 860, "light"), "dark": (1360, 860, "dark"), "phone": (390, 844, "light")}
+SERIOUS = ("serious", "critical")
+
+
+@pytest.fixture
+def everything(transactional_db: None) -> dict[str, str]:
+    """Pages by name, in a scheme with something on each."""
+    cache.clear()
+    scheme.begin()
+    asha = person(Role.RISK, name="asha")
+    payload = {"participant": "kilele-sacco", "currency": "TZS", "ndc_before": amount(6750), "ndc": amount(8000)}
+    payload["alarm_percentage"] = 10
+    approval = changes.ask(
+        visitor_for(asha), "change_cap", subject="kilele-sacco", payload=payload, reason="more customers"
+    )
+    paid = Transfer.objects.filter(state="COMMITTED").latest("received_at").pk
+    window = SettlementWindow.objects.get(state="OPEN").pk
+    scheme.spread()
+    return {
+        "overview": "/portal/overview/",
+        "transfers": "/portal/transfers/",
+        "payment": f"/portal/transfers/{paid}/",
+        "participants": "/portal/participants/",
+        "participant": "/portal/participants/kilele-sacco/",
+        "onboarding": "/portal/participants/new/",
+        "callbacks": "/portal/callbacks/?state=all",
+        "directory": "/portal/directory/",
+        "settlement": "/portal/settlement/",
+        "window": f"/portal/settlement/windows/{window}/",
+        "approvals": "/portal/approvals/",
+        "approval": f"/portal/approvals/{approval.pk}/",
+        "users": "/portal/users/",
+        "audit": "/portal/audit/",
+        "account": "/portal/account/",
+    }
+
+
+@pytest.fixture
+def somebody(everything: dict[str, str]) -> User:
+    user = person(Role.OPERATOR, name="juma")
+    users.set_roles(user, roles=HUB_ROLES, actor="test")
+    return user
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_fits_and_is_accessible(
+    open_window: Open, everything: dict[str, str], somebody: User, size: str
+) -> None:
+    width, height, theme = SIZES[size]
+    window = open_window(somebody, width=width, height=height, theme=theme)
+    faults = []
+    for name, path in everything.items():
+        window.go(path)
+        window.picture(f"{name}-{size}")
+        overflow = window.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if overflow > 0:
+            faults.append(f"{name}: {overflow} pixels wider than the window")
+        for found in Axe().run(window.page).response["violations"]:
+            if found["impact"] in SERIOUS:
+                nodes = "; ".join(node["html"][:120] for node in found["nodes"][:3])
+                faults.append(f"{name}: {found['id']}: {nodes}")
+    assert faults == []
+
+
+def test_the_sign_in_is_accessible(open_window: Open, transactional_db: None) -> None:
+    window = open_window()
+    window.go("/portal/sign-in/")
+    window.picture("sign-in-light")
+    assert [found["id"] for found in Axe().run(window.page).response["violations"] if found["impact"] in SERIOUS] == []

@@ -1,0 +1,129 @@
+"""The main ways through the portal, walked as people walk them."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+from hub.audit.models import Approval
+from hub.outbox.models import Message
+from ledger.models import Account, Transfer
+from portal import users
+from portal.permissions import Role
+from tests.browser import scheme
+from tests.browser.conftest import Open
+from tests.portal.people import PASSWORD, code, person, set_up_app
+from tests.world import amount
+
+
+@pytest.fixture(autouse=True)
+def _scheme(transactional_db: None) -> None:
+    cache.clear()
+    scheme.begin(payments=24)
+
+
+def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open_window: Open) -> None:
+    user = users.create(
+        username="neema", email="neema@example.org", roles=frozenset({Role.VIEWER}), participant=None, actor="test"
+    )
+    window = open_window()
+    page = window.page
+    window.go(users.invitation_path(user))
+    page.locator("#id_password1").fill(PASSWORD)
+    page.locator("#id_password2").fill(PASSWORD)
+    page.get_by_role("button", name="Set password").click()
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Username").fill("neema")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("heading", name="Set up one-time codes").wait_for()
+    page.get_by_text("The app can not scan?").click()
+    secret = page.locator("code.secret").inner_text()
+    page.get_by_label("Authenticator code").fill(code(secret))
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("heading", name="Recovery codes").wait_for()
+    assert page.locator(".codes li").count() == 10
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("heading", name="Overview").wait_for()
+
+
+def test_signing_in_takes_a_password_and_a_code(open_window: Open) -> None:
+    secret = set_up_app(person(Role.VIEWER))
+    window = open_window()
+    page = window.page
+    window.go("/portal/transfers/?state=COMMITTED")
+    page.get_by_label("Username").fill("viewer")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Code").fill(code(secret))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(re.compile(r"/portal/transfers/\?state=COMMITTED"))
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+
+
+def test_one_person_asks_for_a_cap_and_another_approves_it(open_window: Open) -> None:
+    maker, checker = open_window(person(Role.RISK, name="asha")), open_window(person(Role.RISK, name="juma"))
+    maker.go("/portal/participants/")
+    maker.page.get_by_role("link", name="kilele-sacco").click()
+    maker.page.get_by_role("link", name="Change cap").click()
+    maker.page.get_by_label("New net debit cap").fill("8000")
+    maker.page.get_by_label("Reason").fill("more customers")
+    maker.page.get_by_role("button", name="Ask for it").click()
+    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+    assert maker.page.get_by_role("button", name="Approve and do it").count() == 0
+    checker.go("/portal/overview/")
+    checker.page.get_by_role("link", name="Approvals").click()
+    checker.page.get_by_role("link", name="Change a net debit cap").click()
+    checker.page.get_by_text("more customers").wait_for()
+    checker.page.get_by_role("button", name="Approve and do it").click()
+    checker.page.get_by_text("Approved, and done.").wait_for()
+    cap = Account.objects.get(participant__name="kilele-sacco", type="POSITION").net_debit_cap
+    assert cap == amount(8000)
+    assert Approval.objects.get().state == "APPROVED"
+
+
+def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window: Open) -> None:
+    window = open_window(person(Role.OPERATOR))
+    page = window.page
+    window.go("/portal/overview/")
+    page.get_by_role("link", name="Given up").click()
+    page.get_by_role("button", name="Send now").first.click()
+    page.get_by_text("again, now").wait_for()
+    assert not Message.objects.filter(state="DEAD").exists()
+    transfer = Transfer.objects.filter(state="COMMITTED").latest("received_at")
+    page.get_by_role("link", name="Transfers").click()
+    page.get_by_label("Transfer's id").fill(transfer.transfer_id)
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("link", name=transfer.transfer_id).click()
+    page.get_by_text("Fulfilled, and committed").wait_for()
+    page.get_by_text("The message").first.click()
+
+
+def test_the_overview_refreshes_itself(open_window: Open) -> None:
+    window = open_window(person(Role.VIEWER))
+    window.go("/portal/overview/")
+    window.page.locator("#volume canvas").wait_for()
+    with window.page.expect_response(re.compile("/overview/live/")) as answer:
+        pass
+    assert answer.value.status == 200
+    window.page.locator("#used canvas").wait_for()
+
+
+def test_the_keyboard_is_enough(open_window: Open) -> None:
+    window = open_window(person(Role.VIEWER))
+    window.go("/portal/overview/")
+    window.page.keyboard.press("Tab")
+    assert window.page.evaluate("document.activeElement.className") == "skip"
+    window.page.keyboard.press("Enter")
+    assert window.page.evaluate("document.activeElement.id") == "main"
+
+
+def test_a24_what_a_dfsp_wrote_is_shown_and_never_run(open_window: Open) -> None:
+    strange = '<img src=x onerror="alert(1)"><script>alert(2)</script>'
+    Message.objects.update(last_error=strange, state="DEAD")
+    window = open_window(person(Role.OPERATOR))
+    window.go("/portal/callbacks/")
+    window.page.get_by_text("<script>alert(2)").first.wait_for()
+    assert User.objects.filter(username="operator").exists()
