@@ -9,7 +9,7 @@ from datetime import datetime
 
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import Outgoing
 from ledger.fx import notices as fx
 from ledger.fx.messages import FxOutcome
 from ledger.messages import (
@@ -28,6 +28,7 @@ from ledger.messages import (
 )
 from ledger.snapshot import TransferState
 from ledger.states import TERMINAL, State
+from ledger.voice import Voice, cause, forward
 
 
 def notices_for(outcomes: Iterable[Outcome | FxOutcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
@@ -82,27 +83,12 @@ def _aborted(command: object, t: TransferState, hub: "HubVoice") -> list[Outgoin
     return [hub.error_to_payer(t), hub.end_to_payee(t)]
 
 
-def _forward(
-    wire: Wire, t: TransferState, destination_id: int, destination: str, method: str, path: str, kind: str
-) -> Outgoing:
-    return passed_on(
-        headers=wire.headers,
-        body=wire.body,
-        to_id=destination_id,
-        to=destination,
-        method=method,
-        path=path,
-        subject=t.transfer_id,
-        kind=kind,
-    )
+def _forward(wire: Wire, t: TransferState, to_id: int, to: str, method: str, path: str, kind: str) -> Outgoing:
+    return forward(wire, t.transfer_id, to_id, to, method, path, kind)
 
 
-class HubVoice:
-    """What the hub says in its own name at one moment."""
-
-    def __init__(self, name: str, date: str) -> None:
-        self.name = name
-        self.date = date
+class HubVoice(Voice):
+    """What the hub says about transfers in its own name at one moment."""
 
     def state_to_payer(self, t: TransferState) -> Outgoing:
         """The transfer's state, as the answer to GET /transfers/{ID} says it."""
@@ -147,30 +133,6 @@ class HubVoice:
         path = f"/transfers/{t.transfer_id}/error"
         return self.say(t.transfer_id, to_id, to, "PUT", path, version, body, kind)
 
-    def say(
-        self,
-        transfer_id: str,
-        to_id: int,
-        to: str,
-        method: str,
-        path: str,
-        version: str,
-        body: dict[str, object],
-        kind: str,
-    ) -> Outgoing:
-        return from_hub(
-            hub_name=self.name,
-            date=self.date,
-            to_id=to_id,
-            to=to,
-            method=method,
-            path=path,
-            version=version,
-            body=body,
-            subject=transfer_id,
-            kind=kind,
-        )
-
 
 def _error_of(t: TransferState) -> tuple[str, str]:
     return t.error_code or ErrorCode.SERVER_ERROR.code, t.error_description or ErrorCode.SERVER_ERROR.text
@@ -184,9 +146,7 @@ def state_body(t: TransferState) -> dict[str, object]:
     if t.state is State.COMMITTED and t.fulfilment is not None:
         body["fulfilment"] = t.fulfilment
     if t.state is State.ABORTED:
-        code, description = _error_of(t)
-        cause = f"{code}: {description}"[:128]
-        body["extensionList"] = {"extension": [{"key": "cause", "value": cause}]}
+        body["extensionList"] = cause(*_error_of(t))
     return body
 
 
@@ -198,17 +158,6 @@ def state_answer(
     return hub.say(
         t.transfer_id, asker_id, asker, "PUT", f"/transfers/{t.transfer_id}", version, state_body(t), "state"
     )
-
-
-def unknown_answer(
-    transfer_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime, is_known: bool
-) -> Outgoing:
-    """The answer to GET /transfers/{ID} of a transfer that is not there, or is between others."""
-    hub = HubVoice(hub_name, time.http_date(now))
-    error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
-    description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
-    body: dict[str, object] = dict(error_body(error.code, description))
-    return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}/error", version, body, "state")
 
 
 def funds_answer(

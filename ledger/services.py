@@ -20,8 +20,9 @@ from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import queries, store
 from ledger.models import Account, Entry, FundsMovement, SettlementWindow
-from ledger.notices import funds_answer, state_answer, unknown_answer
+from ledger.notices import funds_answer, state_answer
 from ledger.states import State
+from ledger.voice import unknown_answer
 
 _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
 _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
@@ -341,4 +342,4 @@ def _state_told(transfer_id: str, *, asker_id: int, **voice: Any) -> outbox.Outg
     if movement is not None and movement.account.participant_id == asker_id:
         return funds_answer(transfer_id, State(movement.state), movement.completed_at, asker_id=asker_id, **voice)
     is_known = transfer is not None or movement is not None
-    return unknown_answer(transfer_id, asker_id=asker_id, is_known=is_known, **voice)
+    return unknown_answer("transfers", transfer_id, asker_id=asker_id, is_known=is_known, **voice)

@@ -4,11 +4,9 @@ The FXP that fulfilled learns the end by PATCH. The initiator learns it from the
 callback where the conversion ended without one.
 """
 
-from datetime import datetime
-
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import Outgoing
 from ledger.fx.messages import (
     FxAborted,
     FxAgreed,
@@ -25,13 +23,14 @@ from ledger.fx.messages import (
 from ledger.fx.snapshot import ConversionState
 from ledger.fx.states import API_STATE, FX_TERMINAL, FxState
 from ledger.messages import Aborted, Committed, Outcome, Refused, Wire, words_of
+from ledger.voice import Voice, cause, forward
 
 
 def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
     match outcome:
         case FxReserved(command, c):
             assert c.fxp_id is not None
-            return [_forward(command.wire, c, c.fxp_id, c.fxp, "POST", "/fxTransfers", "fx-prepare")]
+            return [forward(command.wire, c.commit_request_id, c.fxp_id, c.fxp, "POST", "/fxTransfers", "fx-prepare")]
         case FxRefused(_, c):
             return [hub.error_to_initiator(c)]
         case FxAgreed(command, c):
@@ -65,30 +64,11 @@ def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
 
 def _to_initiator(wire: Wire, c: ConversionState, kind: str, ending: str = "") -> Outgoing:
     path = f"/fxTransfers/{c.commit_request_id}{ending}"
-    return _forward(wire, c, c.initiator_id, c.initiator, "PUT", path, kind)
+    return forward(wire, c.commit_request_id, c.initiator_id, c.initiator, "PUT", path, kind)
 
 
-def _forward(
-    wire: Wire, c: ConversionState, destination_id: int, destination: str, method: str, path: str, kind: str
-) -> Outgoing:
-    return passed_on(
-        headers=wire.headers,
-        body=wire.body,
-        to_id=destination_id,
-        to=destination,
-        method=method,
-        path=path,
-        subject=c.commit_request_id,
-        kind=kind,
-    )
-
-
-class FxVoice:
+class FxVoice(Voice):
     """What the hub says about conversions in its own name at one moment."""
-
-    def __init__(self, name: str, date: str) -> None:
-        self.name = name
-        self.date = date
 
     def state_to_initiator(self, c: ConversionState) -> Outgoing:
         kind = "fx-end-to-initiator" if c.state in FX_TERMINAL else "state"
@@ -129,18 +109,8 @@ class FxVoice:
         body: dict[str, object],
         kind: str,
     ) -> Outgoing:
-        return from_hub(
-            hub_name=self.name,
-            date=self.date,
-            to_id=to_id,
-            to=to,
-            method=method,
-            path=f"/fxTransfers/{c.commit_request_id}{ending}",
-            version=version,
-            body=body,
-            subject=c.commit_request_id,
-            kind=kind,
-        )
+        path = f"/fxTransfers/{c.commit_request_id}{ending}"
+        return self.say(c.commit_request_id, to_id, to, method, path, version, body, kind)
 
 
 def _error_of(c: ConversionState) -> tuple[str, str]:
@@ -156,26 +126,5 @@ def state_body(c: ConversionState) -> dict[str, object]:
     if c.state is not FxState.ABORTED and c.fulfilment is not None:
         body["fulfilment"] = c.fulfilment
     if c.state is FxState.ABORTED:
-        code, description = _error_of(c)
-        body["extensionList"] = {"extension": [{"key": "cause", "value": f"{code}: {description}"[:128]}]}
+        body["extensionList"] = cause(*_error_of(c))
     return body
-
-
-def unknown_answer(
-    commit_request_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime, is_known: bool
-) -> Outgoing:
-    """The answer to GET /fxTransfers/{ID} of a conversion that is not there, or is between others."""
-    error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
-    description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
-    return from_hub(
-        hub_name=hub_name,
-        date=time.http_date(now),
-        to_id=asker_id,
-        to=asker,
-        method="PUT",
-        path=f"/fxTransfers/{commit_request_id}/error",
-        version=version,
-        body=error_body(error.code, description),
-        subject=commit_request_id,
-        kind="state",
-    )

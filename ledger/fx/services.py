@@ -8,7 +8,8 @@ from django.db import transaction
 from fspiop import time
 from hub import outbox
 from ledger.fx import store
-from ledger.fx.notices import FxVoice, unknown_answer
+from ledger.fx.notices import FxVoice
+from ledger.voice import unknown_answer
 
 
 def tell_state(*, commit_request_id: str, asker_id: int, asker: str, version: str) -> None:
@@ -17,6 +18,7 @@ def tell_state(*, commit_request_id: str, asker_id: int, asker: str, version: st
     now = datetime.now(UTC)
     if conversion is None or asker_id not in (conversion.initiator_id, conversion.fxp_id):
         answer = unknown_answer(
+            "fxTransfers",
             commit_request_id,
             asker_id=asker_id,
             asker=asker,

@@ -226,4 +226,4 @@ def test_a_conversion_is_not_its_own_determining_transfer(scheme: World) -> None
 def test_a_conversion_speaks_version_2_only_and_patch_is_the_hubs(scheme: World) -> None:
     assert error_of(dfsp("POST", "/fxTransfers", fx_transfer(), version="1.1")) == (406, "3001")
     path = f"/fxTransfers/{uuid.uuid4()}"
-    assert fx("PATCH", path, {"conversionState": "COMMITTED"}, source="fxp").status_code == 405
+    assert error_of(fx("PATCH", path, {"conversionState": "COMMITTED"}, source="fxp")) == (501, "2002")
