@@ -1,21 +1,18 @@
-"""Figures that many look at are made once in some seconds, not once for each who looks."""
+"""Figures that many look at are made once in some seconds by each process, not once for each who looks."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from django.core.cache import cache
-from redis.exceptions import RedisError
+from django.core.cache import caches
 
 T = TypeVar("T")
 
 
 def for_seconds(seconds: int, key: str, make: Callable[[], T]) -> T:
-    """What `make` returned at most `seconds` ago. Without the cache it is made each time."""
-    try:
-        found: T | None = cache.get(key)
-        if found is None:
-            found = make()
-            cache.set(key, found, timeout=seconds)
-    except (RedisError, OSError):
-        return make()
+    """What `make` returned at most `seconds` ago."""
+    cache = caches["process"]
+    found: T | None = cache.get(key)
+    if found is None:
+        found = make()
+        cache.set(key, found, timeout=seconds)
     return found

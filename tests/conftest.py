@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from django.core.cache import caches
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
@@ -14,6 +15,7 @@ from tests.world import World
 def _forget_participants() -> None:
     """Databases come and go between tests; what a process remembers of one must not reach the next."""
     queries.forget()
+    caches["process"].clear()
     registry.forget()
 
 
