@@ -17,7 +17,7 @@ PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; pr
 	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=staff HUB_SIGNING_KEY_FILE=unused \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
-.PHONY: help setup demo run test check lint bench chaos stop clean env
+.PHONY: help setup demo run test check lint bench chaos fuzz stop clean env
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
@@ -59,6 +59,10 @@ bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU
 
 chaos: $(DEV_STAMP) ## harm a hub at work in every way that one machine allows, then check all books; MINUTES=5 SEED=n
 	$(RUN) -m tests.faults.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: ## bad requests made from our own OpenAPI documents, to a hub that runs; URL=http://127.0.0.1:8000 ARGS="--examples 200"
+	@test -x .fuzz/bin/python || { $(PYTHON) -m venv .fuzz && .fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt; }
+	.fuzz/bin/python -m tests.protocol.fuzz --url $(or $(URL),http://127.0.0.1:$(PORT)) $(ARGS)
 
 stop: $(RUN_STAMP) ## stop the hub that runs on STATE
 	@$(LOCAL) stop

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 
@@ -48,6 +48,10 @@ def as_fspiop(error: BaseException) -> FspiopError:
             return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its length")
+        case DataError():
+            # Such as a NUL in a name that a header brought: nothing was written, and the fault is the sender's.
+            log.warning("not_storable", error=str(error)[:200])
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that can not be stored")
         case OperationalError() | InterfaceError():
             log.warning("database_not_reached", error=str(error)[:200])
             return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database can not be reached; try again")

@@ -34,7 +34,7 @@ class DfspShortcut:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         path = request.path_info
-        if path.split("/", 2)[1] not in RESOURCES:
+        if path.partition("/")[2].partition("/")[0] not in RESOURCES:  # "*" has no slash
             return self.get_response(request)
         try:
             view, args, kwargs = resolve(path, DFSP_URLS)

@@ -80,7 +80,6 @@ NONSENSE = [
     "X-Nul: a\0b",
     "FSPIOP-Destination: bl\xfce",
     "Content-Encoding: gzip",
-    "Accept: text/html",
 ]
 
 

@@ -1,9 +1,11 @@
 """A17: paths that mean something else to another reader. 404 or 400 in the API's own form, and nothing happens."""
 
+import base64
 import json
 from collections.abc import Iterator
 
 import pytest
+from django.test import Client, override_settings
 
 from hub.outbox.models import Message
 from tests.api import messages
@@ -64,6 +66,14 @@ def test_a17_a_header_does_not_change_the_method(world: World) -> None:
         answer = dfsp("GET", f"/transfers/{ID}", headers={name: "PUT"})
         assert answer.status_code == 202
     assert {message.kind for message in Message.objects.all()} == {"state"}
+
+
+@override_settings(ADMINISTRATION_AUTH="staff")
+def test_a17_a_user_name_that_no_database_holds_is_refused(world: World) -> None:
+    for name in (b"ro\0ot:secret", b"x" * 5000 + b":secret", "\ud800:x".encode("utf-8", "surrogatepass")):
+        header = "Basic " + base64.b64encode(name).decode()
+        answer = Client().get("/api/ledger/v1/participants", headers={"authorization": header})
+        assert error_of(answer)[0] in (400, 401)
 
 
 @pytest.fixture
