@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.participants import endpoints
@@ -29,15 +29,17 @@ def _callback_url(text: str) -> str:
 
 class Onboarding(AskForm):
     name = forms.CharField(
-        label=lazy("Name"), max_length=30, help_text=lazy("As it calls itself in FSPIOP-Source, such as greenbank.")
+        label=gettext_lazy("Name"),
+        max_length=30,
+        help_text=gettext_lazy("As it calls itself in FSPIOP-Source, such as greenbank."),
     )
-    currency = forms.ChoiceField(label=lazy("Currency"), choices=_CURRENCIES)
-    ndc = AmountField(label=lazy("Net debit cap"), may_be_zero=True)
+    currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=_CURRENCIES)
+    ndc = AmountField(label=gettext_lazy("Net debit cap"), may_be_zero=True)
     endpoint = forms.CharField(
-        label=lazy("Callbacks go to"),
+        label=gettext_lazy("Callbacks go to"),
         max_length=512,
         required=False,
-        help_text=lazy("The base address of its FSPIOP API; each callback's path is put behind it."),
+        help_text=gettext_lazy("The base address of its FSPIOP API; each callback's path is put behind it."),
     )
 
     def clean_name(self) -> str:
@@ -64,32 +66,37 @@ class Onboarding(AskForm):
 
 class Cap(AskForm):
     ndc = AmountField(
-        label=lazy("New net debit cap"),
+        label=gettext_lazy("New net debit cap"),
         may_be_zero=True,
-        help_text=lazy("Below the present position it only stops new payments."),
+        help_text=gettext_lazy("Below the present position it only stops new payments."),
     )
     alarm_percentage = forms.IntegerField(
-        label=lazy("Alarm when less than this much of the limit is free, in per cent"), min_value=0, max_value=100
+        label=gettext_lazy("Alarm when less than this much of the limit is free, in per cent"),
+        min_value=0,
+        max_value=100,
     )
 
 
 class Funds(AskForm):
-    amount = AmountField(label=lazy("Amount"))
-    reference = forms.CharField(label=lazy("Bank's reference"), max_length=512, required=False)
+    amount = AmountField(label=gettext_lazy("Amount"))
+    reference = forms.CharField(label=gettext_lazy("Bank's reference"), max_length=512, required=False)
 
 
 class FundsEnd(AskForm):
     outcome = forms.ChoiceField(
-        label=lazy("What happened"),
-        choices=[("paid", lazy("The bank paid it out")), ("stays", lazy("It stays: the bank did not pay it out"))],
+        label=gettext_lazy("What happened"),
+        choices=[
+            ("paid", gettext_lazy("The bank paid it out")),
+            ("stays", gettext_lazy("It stays: the bank did not pay it out")),
+        ],
         widget=forms.RadioSelect,
     )
-    reference = forms.CharField(label=lazy("Bank's reference"), max_length=512, required=False)
+    reference = forms.CharField(label=gettext_lazy("Bank's reference"), max_length=512, required=False)
 
 
 class EndpointChange(AskForm):
-    type = forms.CharField(label=lazy("Type"), max_length=64)
-    value = forms.CharField(label=lazy("Address"), max_length=512)
+    type = forms.CharField(label=gettext_lazy("Type"), max_length=64)
+    value = forms.CharField(label=gettext_lazy("Address"), max_length=512)
 
     def clean_type(self) -> str:
         name: str = self.cleaned_data["type"]
@@ -108,19 +115,21 @@ class EndpointChange(AskForm):
 
 
 class NewUser(AskForm):
-    username = forms.CharField(label=lazy("User name"), max_length=40)
-    email = forms.EmailField(label=lazy("Email"), help_text=lazy("One person, one address."))
-    roles = forms.MultipleChoiceField(label=lazy("Roles"), choices=Role.choices, widget=forms.CheckboxSelectMultiple)
+    username = forms.CharField(label=gettext_lazy("User name"), max_length=40)
+    email = forms.EmailField(label=gettext_lazy("Email"), help_text=gettext_lazy("One person, one address."))
+    roles = forms.MultipleChoiceField(
+        label=gettext_lazy("Roles"), choices=Role.choices, widget=forms.CheckboxSelectMultiple
+    )
     participant = forms.ModelChoiceField(
-        label=lazy("Participant"),
+        label=gettext_lazy("Participant"),
         queryset=Participant.objects.filter(is_hub=False).order_by("name"),
         required=False,
-        empty_label=lazy("none: one of the hub's own people"),
+        empty_label=gettext_lazy("none: one of the hub's own people"),
     )
 
 
 class Roles(AskForm):
-    roles = forms.MultipleChoiceField(label=lazy("Roles"), widget=forms.CheckboxSelectMultiple)
+    roles = forms.MultipleChoiceField(label=gettext_lazy("Roles"), widget=forms.CheckboxSelectMultiple)
 
     def __init__(self, *args: Any, is_participants: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -130,7 +139,7 @@ class Roles(AskForm):
 
 
 class SettlementStep(AskForm):
-    to = forms.ChoiceField(label=lazy("As far as"), widget=forms.RadioSelect)
+    to = forms.ChoiceField(label=gettext_lazy("As far as"), widget=forms.RadioSelect)
 
     def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -138,12 +147,12 @@ class SettlementStep(AskForm):
 
 
 class Reason(forms.Form):
-    reason = forms.CharField(label=lazy("Reason"), max_length=512)
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512)
 
 
 class NewSettlement(Reason):
     model = forms.ModelChoiceField(
-        label=lazy("Model"),
+        label=gettext_lazy("Model"),
         queryset=SettlementModel.objects.filter(is_active=True, delay="DEFERRED"),
         to_field_name="name",
     )

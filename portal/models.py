@@ -10,9 +10,11 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.participants.models import Participant
 
+TIME_ZONES = sorted(name for name in available_timezones() if "/" in name or name == "UTC")
+
 
 def check_time_zone(name: str) -> None:
-    if name not in available_timezones():
+    if name not in TIME_ZONES:
         raise ValidationError(_("This is not a time zone."))
 
 
@@ -22,7 +24,7 @@ class Profile(models.Model):
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
-    language = models.CharField(max_length=8, blank=True, choices=settings.LANGUAGES)
+    language = models.CharField(max_length=8, blank=True)  # empty: the browser's
 
     def __str__(self) -> str:
         return str(self.user)

@@ -12,10 +12,24 @@ from cryptography.fernet import Fernet
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_noop
 
 from hub.audit import record
 from portal.visitor import has_second_factor
 
+# What allauth says on these pages, for languages that it does not speak.
+_SAID_BY_ALLAUTH = (
+    gettext_noop("Username"),
+    gettext_noop("Password"),
+    gettext_noop("Code"),
+    gettext_noop("Authenticator code"),
+    gettext_noop("New Password"),
+    gettext_noop("New Password (again)"),
+    gettext_noop("Current Password"),
+    gettext_noop("Incorrect code."),
+    gettext_noop("Too many failed login attempts. Try again later."),
+    gettext_noop("The username and/or password you specified are not correct."),
+)
 _LONGEST_NAME = 64  # what is typed as a name may be anything
 
 

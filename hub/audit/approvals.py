@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from fspiop import strictjson
 from hub.audit import record
@@ -65,16 +66,16 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
     approval = _lock_open(approval_id)
     maker = approval.maker
     if maker.pk == checker.pk:
-        raise NotApproved("Who asked for a change can not approve it.")
+        raise NotApproved(_("Who asked for a change can not approve it."))
     if maker.email and maker.email.lower() == checker.email.lower():
-        raise NotApproved("Two accounts of one person are one person.")
+        raise NotApproved(_("Two accounts of one person are one person."))
     if not maker.is_active:
-        raise NotApproved("Who asked for this is no longer a user of this hub. Refuse it, and ask again.")
+        raise NotApproved(_("Who asked for this is no longer a user of this hub. Refuse it, and ask again."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
-        raise NotApproved("This request is not what was asked for.")
-    _end(approval, Approval.State.APPROVED, checker=checker)
+        raise NotApproved(_("This request is not what was asked for."))
+    # Done before it is written down: writing holds the trail's lock, and `perform` may ask the network for an address.
     perform(approval)
-    return approval
+    return _end(approval, Approval.State.APPROVED, checker=checker)
 
 
 @transaction.atomic
@@ -82,7 +83,7 @@ def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
     """Says no, and why. Nothing else happens."""
     approval = _lock_open(approval_id, may_be_late=True)
     if approval.maker_id == checker.pk:
-        raise NotApproved("Who asked for a change withdraws it.")
+        raise NotApproved(_("Who asked for a change withdraws it."))
     return _end(approval, Approval.State.REFUSED, checker=checker, decision=reason)
 
 
@@ -91,7 +92,7 @@ def withdraw(approval_id: int, *, maker: User) -> Approval:
     """Who asked takes it back."""
     approval = _lock_open(approval_id, may_be_late=True)
     if approval.maker_id != maker.pk:
-        raise NotApproved("Only who asked for a change can withdraw it.")
+        raise NotApproved(_("Only who asked for a change can withdraw it."))
     return _end(approval, Approval.State.WITHDRAWN, checker=None)
 
 
@@ -110,11 +111,11 @@ def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
         .first()
     )
     if approval is None:
-        raise NotApproved("There is no such request.")
+        raise NotApproved(_("There is no such request."))
     if approval.state != Approval.State.PENDING:
-        raise NotApproved("This was decided already.")
+        raise NotApproved(_("This was decided already."))
     if not may_be_late and _now() >= approval.expires_at:
-        raise NotApproved("This request has expired; ask again.")
+        raise NotApproved(_("This request has expired; ask again."))
     return approval
 
 

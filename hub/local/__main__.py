@@ -90,7 +90,9 @@ def _run(asked: argparse.Namespace) -> int:
         console.print(
             f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"
             f"  API documentation   {stack.base_url}/docs/\n"
-            f"  Django admin        {stack.base_url}/admin/   (first: manage.py createsuperuser, see `make env`)\n"
+            f"  operators' portal   {stack.base_url}/portal/\n"
+            f'                        its first users, two: eval "$(make -s env)"; .venv/bin/python manage.py'
+            f" create_administrator you --email you@example.org --url {stack.base_url}\n"
             f"  health, metrics     {stack.base_url}/health  {stack.base_url}/metrics\n"
             f"  logs                {stack.state.logs}\n"
             "Ctrl-C stops it; its data stays, `make clean` removes it.",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from hub import outbox
 from hub.audit import record
@@ -26,9 +27,9 @@ def send_again(message_id: int, *, actor: str) -> Message:
         .first()
     )
     if message is None:
-        raise NotSent("This message was delivered, or does not exist.")
+        raise NotSent(_("This message was delivered, or does not exist."))
     if message.reply_to_id is not None:
-        raise NotSent("Who waited for this request was told that it failed; it is not asked again.")
+        raise NotSent(_("Who waited for this request was told that it failed; it is not asked again."))
     before = {"state": message.state, "attempts": message.attempts}
     message.state = Message.State.PENDING
     message.due_at = datetime.now(UTC)

@@ -1,7 +1,7 @@
 """Money that arrived at, leaves or left the settlement bank."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from ledger import services
 from ledger.models import Account
@@ -72,7 +72,14 @@ def _end_out(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_FUNDS, Right.CHECK_FUNDS)
 KINDS = [
-    Kind("funds_in", lazy("Record funds in"), *_RIGHTS, _describe, _record_in),
-    Kind("funds_out", lazy("Reserve funds out"), Right.ASK_WITHDRAWALS, Right.CHECK_FUNDS, _describe, _reserve_out),
-    Kind("end_funds_out", lazy("End funds out"), *_RIGHTS, _describe_end, _end_out),
+    Kind("funds_in", gettext_lazy("Record funds in"), *_RIGHTS, _describe, _record_in),
+    Kind(
+        "funds_out",
+        gettext_lazy("Reserve funds out"),
+        Right.ASK_WITHDRAWALS,
+        Right.CHECK_FUNDS,
+        _describe,
+        _reserve_out,
+    ),
+    Kind("end_funds_out", gettext_lazy("End funds out"), *_RIGHTS, _describe_end, _end_out),
 ]

@@ -1,7 +1,7 @@
 """Net debit caps."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from ledger import services
 from ledger.models import Account
@@ -34,4 +34,8 @@ def _perform(payload: Payload, actor: str) -> None:
     )
 
 
-KINDS = [Kind("change_cap", lazy("Change a net debit cap"), Right.ASK_LIMITS, Right.CHECK_LIMITS, _describe, _perform)]
+KINDS = [
+    Kind(
+        "change_cap", gettext_lazy("Change a net debit cap"), Right.ASK_LIMITS, Right.CHECK_LIMITS, _describe, _perform
+    )
+]

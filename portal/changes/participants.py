@@ -1,7 +1,7 @@
 """Who takes part: onboarding, pausing, endpoints."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from hub.participants import services as participants
 from hub.participants.endpoints import BASE
@@ -64,7 +64,7 @@ def _set_endpoint(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("onboard", lazy("Onboard a participant"), *_RIGHTS, _describe_onboarding, _onboard),
-    Kind("set_active", lazy("Pause or resume a participant"), *_RIGHTS, _describe_activity, _set_active),
-    Kind("set_endpoint", lazy("Change an endpoint"), *_RIGHTS, _describe_endpoint, _set_endpoint),
+    Kind("onboard", gettext_lazy("Onboard a participant"), *_RIGHTS, _describe_onboarding, _onboard),
+    Kind("set_active", gettext_lazy("Pause or resume a participant"), *_RIGHTS, _describe_activity, _set_active),
+    Kind("set_endpoint", gettext_lazy("Change an endpoint"), *_RIGHTS, _describe_endpoint, _set_endpoint),
 ]

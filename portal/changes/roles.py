@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from portal import users
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
@@ -73,8 +73,8 @@ def _reset(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
 KINDS = [
-    Kind("create_user", lazy("Create a user"), *_RIGHTS, _describe_user, _create),
-    Kind("set_roles", lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
-    Kind("set_user_active", lazy("Let a user in or out"), *_RIGHTS, _describe_activity, _set_active),
-    Kind("reset_second_factor", lazy("Reset a second factor"), *_RIGHTS, _describe_reset, _reset),
+    Kind("create_user", gettext_lazy("Create a user"), *_RIGHTS, _describe_user, _create),
+    Kind("set_roles", gettext_lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
+    Kind("set_user_active", gettext_lazy("Let a user in or out"), *_RIGHTS, _describe_activity, _set_active),
+    Kind("reset_second_factor", gettext_lazy("Reset a second factor"), *_RIGHTS, _describe_reset, _reset),
 ]

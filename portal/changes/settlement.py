@@ -1,7 +1,7 @@
 """Settlements: going on, and being taken back."""
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
@@ -42,6 +42,6 @@ def _abort(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
 KINDS = [
-    Kind("advance_settlement", lazy("Take a settlement further"), *_RIGHTS, _describe, _advance),
-    Kind("abort_settlement", lazy("Take a settlement back"), *_RIGHTS, _describe, _abort),
+    Kind("advance_settlement", gettext_lazy("Take a settlement further"), *_RIGHTS, _describe, _advance),
+    Kind("abort_settlement", gettext_lazy("Take a settlement back"), *_RIGHTS, _describe, _abort),
 ]

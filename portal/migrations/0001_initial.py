@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, serialize=False, to=settings.AUTH_USER_MODEL)),
                 ('time_zone', models.CharField(default='UTC', max_length=64, validators=[portal.models.check_time_zone])),
-                ('language', models.CharField(blank=True, choices=[('en', 'English'), ('fr', 'French'), ('sw', 'Swahili')], max_length=8)),
+                ('language', models.CharField(blank=True, max_length=8)),
                 ('participant', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='participants.participant')),
             ],
         ),

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from hub.outbox.models import Delivery, Message
 from ledger import queries as ledger
@@ -104,18 +106,18 @@ def _quote_of(transfer: Transfer) -> Quote | None:
 def _quoted(quote: Quote | None) -> Iterator[Moment]:
     if quote is None:
         return
-    asked = f"{quote.payer.name} asked {quote.payee.name}"
-    yield Moment(quote.created_at, "Quote asked for", "", asked, _text(quote.request), quote.request_headers or {})
+    asked = _("%(payer)s asked %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
+    yield Moment(quote.created_at, _("Quote asked for"), "", asked, _text(quote.request), quote.request_headers or {})
     if quote.answered_at is not None:
-        tone = "bad" if quote.state == Quote.State.REJECTED else ""
-        title = f"Quote {quote.state.lower()}"
+        is_refused = quote.state == Quote.State.REJECTED
+        tone, title = ("bad", _("Quote refused")) if is_refused else ("", _("Quote answered"))
         yield Moment(quote.answered_at, title, tone, "", _text(quote.response), quote.response_headers or {})
 
 
 _TITLES = {
-    "RESERVED": "Prepared, and reserved",
-    "COMMITTED": "Fulfilled, and committed",
-    "ABORTED": "Aborted",
+    "RESERVED": gettext_lazy("Prepared, and reserved"),
+    "COMMITTED": gettext_lazy("Fulfilled, and committed"),
+    "ABORTED": gettext_lazy("Aborted"),
 }
 
 
@@ -124,23 +126,32 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
     if event.state == "ABORTED" and transfer.error_code:
         detail = f"{detail}: {transfer.error_code} {transfer.error_description or ''}".strip(": ")
     tone = "bad" if event.state == "ABORTED" else ""
-    title = _TITLES.get(event.state, event.state)
+    title = str(_TITLES.get(event.state, event.state))
     return Moment(event.at, title, tone, detail, _text(event.body), event.headers or {})
 
 
 def _told(subject: str) -> Iterator[Moment]:
     for done in Delivery.objects.filter(subject=subject).select_related("destination"):
-        attempts = "" if done.attempts == 1 else f", attempt {done.attempts}"
-        detail = f"{done.method} {done.path}: HTTP {done.status}{attempts}"
-        yield Moment(done.delivered_at, f"{done.destination.name} was told", "", detail)
+        detail = f"{done.method} {done.path}: HTTP {done.status}"
+        if done.attempts > 1:
+            detail = _attempt(detail, done.attempts)
+        yield Moment(done.delivered_at, _("%(name)s was told") % {"name": done.destination.name}, "", detail)
     for waiting in Message.objects.filter(subject=subject).select_related("destination"):
         is_dead = waiting.state == Message.State.DEAD
-        title = (
-            f"{waiting.destination.name} was not told" if is_dead else f"{waiting.destination.name} is still to be told"
+        title = _("%(name)s was not told") if is_dead else _("%(name)s is still to be told")
+        yield Moment(
+            waiting.created_at,
+            title % {"name": waiting.destination.name},
+            "bad" if is_dead else "wait",
+            f"{_attempt(f'{waiting.method} {waiting.path}', waiting.attempts)} {waiting.last_error}",
+            _text(waiting.body),
+            waiting.headers or {},
+            waiting.pk,
         )
-        detail = f"{waiting.method} {waiting.path}: attempt {waiting.attempts}. {waiting.last_error}"
-        raw, headers = _text(waiting.body), waiting.headers or {}
-        yield Moment(waiting.created_at, title, "bad" if is_dead else "wait", detail, raw, headers, waiting.pk)
+
+
+def _attempt(text: str, number: int) -> str:
+    return _("%(text)s, attempt %(number)s") % {"text": text, "number": number}
 
 
 def _text(body: Any) -> str:

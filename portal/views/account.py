@@ -11,12 +11,20 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from portal.models import Profile
+from portal.models import TIME_ZONES, Profile
 from portal.visitor import visitor_of
 
 
 class ProfileForm(forms.ModelForm):
+    language = forms.ChoiceField(
+        label=gettext_lazy("Language"),
+        required=False,
+        choices=[("", gettext_lazy("as the browser asks")), *settings.LANGUAGES],
+    )
+    time_zone = forms.ChoiceField(label=gettext_lazy("Time zone"), choices=[(name, name) for name in TIME_ZONES])
+
     class Meta:
         model = Profile
         fields = ["language", "time_zone"]

@@ -86,7 +86,7 @@ def _decide(request: HttpRequest, approval_id: int, done: str, decide: Any) -> H
     try:
         decide(visitor)
     except changes.NotApproved as reason:
-        messages.error(request, _(str(reason)))
+        messages.error(request, str(reason))
         if not visitor.may(changes.KINDS[found.kind].check) and found.maker_id != visitor.user.pk:  # type: ignore[union-attr]
             raise PermissionDenied from None
     else:

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from portal import changes
 from portal.permissions import RIGHTS
@@ -18,7 +18,7 @@ from portal.visitor import visitor_of
 class AskForm(forms.Form):
     """What every request says beside its own fields: why. It comes last."""
 
-    reason = forms.CharField(label=lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
     field_order: Sequence[str] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -3,7 +3,7 @@
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from directory.models import PartyIdentifier
 from hub.audit import record
@@ -12,8 +12,8 @@ from portal.visitor import visitor_of
 
 
 class AliasSearch(Search):
-    identifier = forms.CharField(label=lazy("Alias"), required=False, max_length=128)
-    type = forms.CharField(label=lazy("Type"), required=False, max_length=32)
+    identifier = forms.CharField(label=gettext_lazy("Alias"), required=False, max_length=128)
+    type = forms.CharField(label=gettext_lazy("Type"), required=False, max_length=32)
 
 
 def index(request: HttpRequest) -> HttpResponse:

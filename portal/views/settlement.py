@@ -8,7 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from fspiop.errors import FspiopError
 from ledger import queries as ledger
@@ -23,10 +23,10 @@ from settlement.states import MAY_ABORT, STEPS, State
 
 _LATEST = 20
 _NAMES = {
-    State.PS_TRANSFERS_RECORDED: lazy("Recorded: everybody knows what they owe or are owed"),
-    State.PS_TRANSFERS_RESERVED: lazy("Reserved: net recipients are settled in the hub"),
-    State.PS_TRANSFERS_COMMITTED: lazy("Committed: net senders are settled in the hub"),
-    State.SETTLED: lazy("Settled: the bank has moved the money"),
+    State.PS_TRANSFERS_RECORDED: gettext_lazy("Recorded: everybody knows what they owe or are owed"),
+    State.PS_TRANSFERS_RESERVED: gettext_lazy("Reserved: net recipients are settled in the hub"),
+    State.PS_TRANSFERS_COMMITTED: gettext_lazy("Committed: net senders are settled in the hub"),
+    State.SETTLED: gettext_lazy("Settled: the bank has moved the money"),
 }
 
 

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as lazy
+from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.audit import record
@@ -26,16 +26,16 @@ _STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("
 
 
 class TransferSearch(Search):
-    id = forms.CharField(label=lazy("Transfer's id"), required=False, max_length=36)
-    dfsp = forms.CharField(label=lazy("Participant"), required=False, max_length=30)
-    state = forms.ChoiceField(label=lazy("State"), required=False, choices=_STATES)
-    error = forms.CharField(label=lazy("Error code"), required=False, max_length=4)
-    currency = forms.CharField(label=lazy("Currency"), required=False, max_length=3)
-    least = AmountField(label=lazy("Amount from"), required=False, may_be_zero=True)
-    most = AmountField(label=lazy("Amount to"), required=False, may_be_zero=True)
-    window = forms.IntegerField(label=lazy("Window"), required=False, min_value=1, max_value=2**31 - 1)
-    since = DayField(label=lazy("From"), required=False)
-    until = DayField(label=lazy("To"), required=False, is_end=True)
+    id = forms.CharField(label=gettext_lazy("Transfer's id"), required=False, max_length=36)
+    dfsp = forms.CharField(label=gettext_lazy("Participant"), required=False, max_length=30)
+    state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=_STATES)
+    error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
+    currency = forms.CharField(label=gettext_lazy("Currency"), required=False, max_length=3)
+    least = AmountField(label=gettext_lazy("Amount from"), required=False, may_be_zero=True)
+    most = AmountField(label=gettext_lazy("Amount to"), required=False, may_be_zero=True)
+    window = forms.IntegerField(label=gettext_lazy("Window"), required=False, min_value=1, max_value=2**31 - 1)
+    since = DayField(label=gettext_lazy("From"), required=False)
+    until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def rows(self, visitor: Visitor) -> Any:
         self.is_valid()

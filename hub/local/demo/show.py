@@ -57,8 +57,7 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
         console.print(
             f"Took {time.monotonic() - began:.0f} s. `make run DEMO=1` keeps this hub running, then look at\n"
             f"  {stack.base_url}/docs/   the API's documentation\n"
-            f'  {stack.base_url}/admin/  Django admin (make a user: eval "$(make -s env)"; '
-            ".venv/bin/python manage.py createsuperuser)\n"
+            f"  {stack.base_url}/portal/ the operators' portal; `make run` says how to make its first users\n"
             f"  {stack.state.logs}  what each process said"
         )
     return 0 if is_well else 1
