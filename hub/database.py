@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import InterfaceError, InternalError, OperationalError, connection
+from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
 
@@ -17,3 +18,11 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     connection.ensure_connection()
     with connection.wrap_database_errors:
         return psycopg.Cursor(connection.connection).execute(statement, parameters, prepare=True)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the database could not be reached, or gave this process up: what was to be written may be done or not."""
+    if isinstance(error, InternalError):
+        # A process that stood still for longer than a transaction may; PostgreSQL closed the connection.
+        return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
+    return isinstance(error, OperationalError | InterfaceError)

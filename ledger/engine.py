@@ -18,8 +18,6 @@ import structlog
 from django.conf import settings
 from django.db import (
     DatabaseError,
-    InterfaceError,
-    OperationalError,
     connection,
     transaction,
 )
@@ -27,6 +25,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
+from hub.database import is_away
 from ledger import metrics, store
 from ledger.decide import decide
 from ledger.fx.messages import (
@@ -158,12 +157,13 @@ class Engine:
     def _settle(self, group: list[_Waiting]) -> None:
         try:
             outcomes = run([waiting.command for waiting in group])
-        except (OperationalError, InterfaceError, store.LostRace) as error:
-            # The database is away, or the answer to COMMIT was lost: the outcome is unknown, and said to be so.
-            log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
-            _drop_connection()
-            self._tell_unknown(group)
-        except Exception:
+        except Exception as error:
+            if isinstance(error, store.LostRace) or is_away(error):
+                # The database is away, or the answer to COMMIT was lost: the outcome is unknown, and said to be so.
+                log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
+                _drop_connection()
+                self._tell_unknown(group)
+                return
             if len(group) == 1:
                 log.exception("command_failed", transfer=_id_of(group[0].command))
                 group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))

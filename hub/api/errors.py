@@ -7,12 +7,13 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import RequestDataTooBig
-from django.db import DataError, InterfaceError, OperationalError
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from rest_framework import exceptions
 
 from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
+from hub.database import is_away
 
 log = structlog.get_logger("api")
 
@@ -52,7 +53,7 @@ def as_fspiop(error: BaseException) -> FspiopError:
             # Such as a NUL in a name that a header brought: nothing was written, and the fault is the sender's.
             log.warning("not_storable", error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that can not be stored")
-        case OperationalError() | InterfaceError():
+        case _ if is_away(error):
             log.warning("database_not_reached", error=str(error)[:200])
             return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database can not be reached; try again")
         case _:

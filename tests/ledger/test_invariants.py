@@ -1,6 +1,7 @@
 """Invariants that no constraint can express, each with the sabotage that its test must catch."""
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from django.utils import timezone
 from fspiop.errors import FspiopError
 from hub import outbox
 from hub.outbox.models import Message
-from ledger import engine, tasks
+from ledger import engine, store, tasks
 from ledger.messages import WIRE, Aborted, Committed, NotObeyed, Refusal, Refused, Repeated, Reserved, Unknown
 from ledger.models import Transfer, TransferEvent
 from tests.keys import OTHER_FULFILMENT
@@ -181,6 +182,24 @@ def test_a_commit_that_is_not_known_to_have_happened_is_not_acknowledged(
     # The same again finds out: it had happened, once.
     assert isinstance(engine.Engine().submit(p), Repeated)
     assert Transfer.objects.count() == 1
+
+
+def test_a_group_that_stood_still_too_long_is_answered_as_unknown(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = store.save
+
+    def stall(outcomes: Any, snapshot: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET idle_in_transaction_session_timeout = 100")
+        time.sleep(0.5)
+        original(outcomes, snapshot)
+
+    monkeypatch.setattr(store, "save", stall)
+    with pytest.raises(FspiopError) as unknown:
+        engine.Engine().submit(prepare(committed_world, "green", "blue", 1))
+    assert (unknown.value.code, unknown.value.http_status) == ("2003", 503)
+    assert not Transfer.objects.exists()
 
 
 def test_one_command_that_can_not_be_carried_out_does_not_fail_its_company(
