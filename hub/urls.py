@@ -1,7 +1,9 @@
 """All URLs except the FSPIOP API's, which take the short way of `hub.api.middleware`."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 from hub import health
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
@@ -23,6 +25,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("docs/", include("hub.docs_urls")),
     path("portal/", include("portal.urls")),
+    path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
     # Reached through the short way; here so that the OpenAPI document shows them.
     *dfsp_urlpatterns,
 ]

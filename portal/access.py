@@ -48,6 +48,11 @@ def page(
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 
 
+def form_page(route: str, view: View, *, name: str, right: Right, with_password: bool = False) -> URLPattern:
+    """A page with a form on it, which needs the same right to be seen and to be sent."""
+    return page(route, view, name=name, get=right, post=right, with_password=with_password)
+
+
 def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
     @wraps(view)
     def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

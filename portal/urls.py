@@ -7,7 +7,7 @@ from allauth.usersessions import views as sessions
 from django.urls import URLPattern, path, re_path
 from django.views.generic import RedirectView
 
-from portal.access import page
+from portal.access import form_page, page
 from portal.permissions import Right
 from portal.views import account as own_account
 from portal.views import (
@@ -48,35 +48,24 @@ urlpatterns: list[URLPattern] = [
         name="account_reset_password_from_key",
     ),
     path("invitation/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
-    page("account/", own_account.index, name="account", get=_OWN, post=_OWN),
-    page("account/password/", account.password_change, name="account_change_password", get=_OWN, post=_OWN),
-    page(
-        "account/password/again/",
-        account.reauthenticate,
-        name="account_reauthenticate",
-        get=_OWN,
-        post=_OWN,
-        with_password=True,
+    form_page("account/", own_account.index, name="account", right=_OWN),
+    form_page("account/password/", account.password_change, name="account_change_password", right=_OWN),
+    form_page(
+        "account/password/again/", account.reauthenticate, name="account_reauthenticate", right=_OWN, with_password=True
     ),
-    page("account/code/again/", second_factor.reauthenticate, name="mfa_reauthenticate", get=_OWN, post=_OWN),
+    form_page("account/code/again/", second_factor.reauthenticate, name="mfa_reauthenticate", right=_OWN),
     page("account/code/", RedirectView.as_view(pattern_name="account"), name="mfa_index", get=_OWN),
-    page(
-        "account/code/set-up/",
-        own_account.activate_totp,
-        name="mfa_activate_totp",
-        get=_OWN,
-        post=_OWN,
-        with_password=True,
+    form_page(
+        "account/code/set-up/", own_account.activate_totp, name="mfa_activate_totp", right=_OWN, with_password=True
     ),
     # A second factor is compulsory: where allauth would offer to give it up, the account's page answers.
     page("account/code/kept/", RedirectView.as_view(pattern_name="account"), name="mfa_deactivate_totp", get=_OWN),
     page("account/recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes", get=_OWN),
-    page(
+    form_page(
         "account/recovery-codes/new/",
         recovery_codes.generate_recovery_codes,
         name="mfa_generate_recovery_codes",
-        get=_OWN,
-        post=_OWN,
+        right=_OWN,
     ),
     page(
         "account/recovery-codes/file/",
@@ -84,7 +73,7 @@ urlpatterns: list[URLPattern] = [
         name="mfa_download_recovery_codes",
         get=_OWN,
     ),
-    page("account/sessions/", sessions.list_usersessions, name="usersessions_list", get=_OWN, post=_OWN),
+    form_page("account/sessions/", sessions.list_usersessions, name="usersessions_list", right=_OWN),
     page("", home.index, name="home", get=_OWN),
     page("overview/", overview.index, name="overview", get=Right.SEE_OVERVIEW),
     page("overview/live/", overview.live, name="overview_live", get=Right.SEE_OVERVIEW),
@@ -97,55 +86,43 @@ urlpatterns: list[URLPattern] = [
     page("callbacks/of/<str:name>/resend/", callbacks.resend_all, name="resend_all", post=Right.RESEND_CALLBACKS),
     page("directory/", directory.index, name="directory", get=Right.SEE_DIRECTORY),
     page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
-    page(
-        "participants/new/",
-        participants.onboard,
-        name="onboard",
-        get=Right.ASK_PARTICIPANTS,
-        post=Right.ASK_PARTICIPANTS,
-    ),
+    form_page("participants/new/", participants.onboard, name="onboard", right=Right.ASK_PARTICIPANTS),
     page("participants/<str:name>/", participants.show, name="participant", get=Right.SEE_PARTICIPANT),
-    page(
+    form_page(
         "participants/<str:name>/<str:currency>/cap/",
         participants.change_cap,
         name="change_cap",
-        get=Right.ASK_LIMITS,
-        post=Right.ASK_LIMITS,
+        right=Right.ASK_LIMITS,
     ),
-    page(
+    form_page(
         "participants/<str:name>/<str:currency>/funds-in/",
         participants.move_funds_in,
         name="funds_in",
-        get=Right.ASK_FUNDS,
-        post=Right.ASK_FUNDS,
+        right=Right.ASK_FUNDS,
     ),
-    page(
+    form_page(
         "participants/<str:name>/<str:currency>/funds-out/",
         participants.move_funds_out,
         name="funds_out",
-        get=Right.ASK_WITHDRAWALS,
-        post=Right.ASK_WITHDRAWALS,
+        right=Right.ASK_WITHDRAWALS,
     ),
-    page(
+    form_page(
         "participants/<str:name>/funds-out/<str:transfer_id>/end/",
         participants.end_funds_out,
         name="end_funds_out",
-        get=Right.ASK_FUNDS,
-        post=Right.ASK_FUNDS,
+        right=Right.ASK_FUNDS,
     ),
-    page(
+    form_page(
         "participants/<str:name>/endpoint/",
         participants.change_endpoint,
         name="change_endpoint",
-        get=Right.ASK_PARTICIPANTS,
-        post=Right.ASK_PARTICIPANTS,
+        right=Right.ASK_PARTICIPANTS,
     ),
-    page(
+    form_page(
         "participants/<str:name>/activity/",
         participants.change_activity,
         name="change_activity",
-        get=Right.ASK_PARTICIPANTS,
-        post=Right.ASK_PARTICIPANTS,
+        right=Right.ASK_PARTICIPANTS,
     ),
     page(
         "participants/<str:name>/connection/",
@@ -163,19 +140,14 @@ urlpatterns: list[URLPattern] = [
         post=Right.ASK_SETTLEMENT,
     ),
     page("settlement/<int:settlement_id>/", settlement.show, name="settlement_of", get=Right.SEE_SETTLEMENT),
-    page(
+    form_page(
         "settlement/<int:settlement_id>/advance/",
         settlement.advance,
         name="advance_settlement",
-        get=Right.ASK_SETTLEMENT,
-        post=Right.ASK_SETTLEMENT,
+        right=Right.ASK_SETTLEMENT,
     ),
-    page(
-        "settlement/<int:settlement_id>/abort/",
-        settlement.abort,
-        name="abort_settlement",
-        get=Right.ASK_SETTLEMENT,
-        post=Right.ASK_SETTLEMENT,
+    form_page(
+        "settlement/<int:settlement_id>/abort/", settlement.abort, name="abort_settlement", right=Right.ASK_SETTLEMENT
     ),
     page("approvals/", approvals.index, name="approvals", get=Right.SEE_APPROVALS),
     page("approvals/<int:approval_id>/", approvals.show, name="approval", get=Right.SEE_APPROVALS),
@@ -183,29 +155,18 @@ urlpatterns: list[URLPattern] = [
     page("approvals/<int:approval_id>/refuse/", approvals.refuse, name="refuse", post=Right.CHECK),
     page("approvals/<int:approval_id>/withdraw/", approvals.withdraw, name="withdraw", post=Right.ASK),
     page("users/", users.index, name="users", get=Right.SEE_USERS),
-    page("users/new/", users.create, name="create_user", get=Right.ASK_ROLES, post=Right.ASK_ROLES),
+    form_page("users/new/", users.create, name="create_user", right=Right.ASK_ROLES),
     page("users/<str:username>/", users.show, name="user", get=Right.SEE_USERS),
     page("users/<str:username>/invitation/", users.invite, name="invite_user", post=Right.INVITE_USERS),
-    page(
-        "users/<str:username>/roles/",
-        users.change_roles,
-        name="change_roles",
-        get=Right.ASK_ROLES,
-        post=Right.ASK_ROLES,
+    form_page("users/<str:username>/roles/", users.change_roles, name="change_roles", right=Right.ASK_ROLES),
+    form_page(
+        "users/<str:username>/activity/", users.change_activity, name="change_user_activity", right=Right.ASK_ROLES
     ),
-    page(
-        "users/<str:username>/activity/",
-        users.change_activity,
-        name="change_user_activity",
-        get=Right.ASK_ROLES,
-        post=Right.ASK_ROLES,
-    ),
-    page(
+    form_page(
         "users/<str:username>/second-factor/",
         users.reset_second_factor,
         name="reset_second_factor",
-        get=Right.ASK_ROLES,
-        post=Right.ASK_ROLES,
+        right=Right.ASK_ROLES,
     ),
     page("audit/", audit.index, name="audit", get=Right.SEE_AUDIT),
     page("audit/entries.csv", audit.export, name="audit_csv", get=Right.SEE_AUDIT),

@@ -1,11 +1,12 @@
-"""The directory: which DFSP an alias belongs to."""
+"""The directory: which DFSP an alias belongs to, and who answers for which type of alias."""
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy
 
-from directory.models import PartyIdentifier
+from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
 from portal.search import Search
 from portal.visitor import visitor_of
@@ -27,4 +28,6 @@ def index(request: HttpRequest) -> HttpResponse:
         found = list(search.filtered(rows, type="type")[:50])
         # Who looked up whose alias is worth knowing; the alias itself is not kept.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
-    return render(request, "portal/directory.html", {"search": search, "found": found})
+    oracles = Oracle.objects.order_by("type", "currency")
+    context = {"search": search, "found": found, "oracles": oracles, "builtin": settings.BUILTIN_ORACLE_TYPES}
+    return render(request, "portal/directory.html", context)

@@ -94,7 +94,7 @@ def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window:
     assert not Message.objects.filter(state="DEAD").exists()
     transfer = Transfer.objects.filter(state="COMMITTED").latest("received_at")
     page.get_by_role("link", name="Transfers").click()
-    page.get_by_label("Transfer's id").fill(transfer.transfer_id)
+    page.get_by_label("Transfer's or bulk's id").fill(transfer.transfer_id)
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=transfer.transfer_id).click()
     page.get_by_text("Fulfilled, and committed").wait_for()
@@ -127,3 +127,14 @@ def test_a24_what_a_dfsp_wrote_is_shown_and_never_run(open_window: Open) -> None
     window.go("/portal/callbacks/")
     window.page.get_by_text("<script>alert(2)").first.wait_for()
     assert User.objects.filter(username="operator").exists()
+
+
+def test_the_api_documentation_and_djangos_admin_work_under_the_policy(open_window: Open) -> None:
+    root = person(Role.VIEWER, name="root")
+    User.objects.filter(pk=root.pk).update(is_staff=True, is_superuser=True)
+    window = open_window(User.objects.get(pk=root.pk))
+    window.go("/docs/")
+    window.page.locator(".opblock").first.wait_for(timeout=60_000)
+    window.go("/admin/")
+    window.page.get_by_role("link", name="Transfers", exact=True).click()
+    window.page.get_by_text("Select transfer to view").wait_for()

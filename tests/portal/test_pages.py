@@ -84,7 +84,7 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
         ("participants/", 2),
         ("participants/green/", 7),
         ("callbacks/", 2),
-        ("directory/", 0),
+        ("directory/", 1),
         ("settlement/", 3),
         ("approvals/", 2),
         ("users/", 3),
