@@ -20,7 +20,19 @@ from hub.database import execute
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
-from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved, Wire
+from ledger.messages import (
+    Aborted,
+    Command,
+    Committed,
+    Expire,
+    Fulfil,
+    Outcome,
+    Prepare,
+    Refused,
+    Reject,
+    Reserved,
+    Wire,
+)
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
 from ledger.windows import WINDOW_LOCK
@@ -37,13 +49,13 @@ def load(
 ) -> Snapshot:
     """Locks and reads what the batch's decisions depend on. Must be called inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
-    others = sorted({c.transfer_id for c in batch if not isinstance(c, Prepare | FxCommand)})
+    others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
     window_id = _open_window() if others else None
-    to_lock = sorted({*others, *(prepare.determining_transfer_id for prepare in fx_prepares)})
-    transfers = _lock_transfers(to_lock) if to_lock else {}
+    determining = {prepare.determining_transfer_id for prepare in fx_prepares}
+    transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
     # Read after their conversions' locks, which a prepare that names one holds too.
@@ -107,9 +119,22 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-def _lock_transfers(transfer_ids: list[str]) -> dict[str, TransferState]:
-    # NO KEY: history rows that reference the transfer may still be added by others.
-    rows = execute(_TRANSFERS + " ORDER BY t.transfer_id FOR NO KEY UPDATE OF t", [transfer_ids]).fetchall()
+# A payee's message finds transfers to that payee only: whoever else sends one locks nothing, and waits as long for the
+# answer whether there is such a transfer or not. NO KEY: history rows that reference it may still be added by others.
+_LOCK_TRANSFERS = f"""
+    {_TRANSFERS}
+      AND (t.transfer_id = ANY(%s::text[])
+           OR (t.transfer_id, t.payee_id) IN (SELECT * FROM unnest(%s::text[], %s::bigint[])))
+    ORDER BY t.transfer_id FOR NO KEY UPDATE OF t
+"""  # noqa: S608 (the columns above)
+
+
+def _lock_transfers(answers: Sequence[Fulfil | Reject | Expire], determining: set[str]) -> dict[str, TransferState]:
+    by_payee = [answer for answer in answers if not isinstance(answer, Expire)]
+    by_hub = sorted({answer.transfer_id for answer in answers if isinstance(answer, Expire)} | determining)
+    ids = [answer.transfer_id for answer in by_payee]
+    payees = [answer.source_id for answer in by_payee]
+    rows = execute(_LOCK_TRANSFERS, [sorted({*ids, *by_hub}), by_hub, ids, payees]).fetchall()
     return {row[0]: _as_transfer(row) for row in rows}
 
 

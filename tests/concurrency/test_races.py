@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from fspiop.errors import FspiopError
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import checks, engine, services, store, tasks
-from ledger.messages import Aborted, Committed, Expire, Ignored, NotObeyed, Refusal, Refused, Repeated
+from ledger.messages import Aborted, Committed, Expire, Ignored, NotObeyed, Refusal, Refused, Repeated, Unknown
 from ledger.models import Entry, SettlementWindow, Transfer, TransferEvent
 from settlement.services import close_window
 from tests.concurrency.together import together
@@ -275,3 +275,33 @@ def test_an_equal_prepare_after_the_end_is_told_the_end(committed_world: World) 
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM ledger_entry WHERE kind = 'TRANSFER'")
         assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.parametrize("message", [fulfil, reject])
+def test_a_strangers_message_waits_for_no_lock_of_a_transfer_that_is_none_of_its_business(
+    committed_world: World, message: Any
+) -> None:
+    p = prepare(committed_world, "green", "blue", 1)
+    run(p)
+
+    def hold() -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT FROM ledger_transfer WHERE transfer_id = %s FOR UPDATE", [p.transfer_id])
+            held.set()
+            assert answered.wait(20)
+
+    held, answered = threading.Event(), threading.Event()
+    holder = threading.Thread(target=partial(together, [hold]))
+    holder.start()
+    assert held.wait(20)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 100")
+        for name in ("grey", "red", "green"):
+            assert isinstance(run(message(committed_world, name, p.transfer_id)), Unknown)
+        # Whose business it is waits for the lock.
+        with pytest.raises(OperationalError):
+            engine._run_once([message(committed_world, "blue", p.transfer_id)])
+    finally:
+        answered.set()
+        holder.join()
