@@ -56,7 +56,8 @@ class HubClient:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._base = config.hub_url.rstrip("/")
-        self._version = Version(*(int(part) for part in config.version.split(".")))
+        major, minor = map(int, config.version.split("."))
+        self._version = Version(major, minor)
         self._key = jws.load_private_key(Path(config.signing_key).read_bytes()) if config.signing_key else None
         # RS256 costs a millisecond of CPU and releases the GIL: off the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")

@@ -26,6 +26,11 @@ def new_uuid() -> str:
 
 
 def new_ulid() -> str:
-    """A ULID of this millisecond: 48 bits of time, then 80 random ones, in Crockford's base 32."""
-    number = (time.time_ns() // 1_000_000) << _RANDOM_BITS | secrets.randbits(_RANDOM_BITS)
+    """A ULID of this millisecond."""
+    return ulid(time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS))
+
+
+def ulid(milliseconds: int, bits: int) -> str:
+    """48 bits of time, then the lowest 80 of `bits`, in Crockford's base 32."""
+    number = milliseconds << _RANDOM_BITS | bits & (1 << _RANDOM_BITS) - 1
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(5 * (_ULID_LENGTH - 1), -1, -5))

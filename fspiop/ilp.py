@@ -10,13 +10,14 @@ import hmac
 from dataclasses import dataclass
 
 from fspiop import base64url
+from fspiop.oer import octet_string, read_octet_string
 
 _PAYMENT_TYPE = 1
 _NO_EXTENSIONS = b"\x00"
 _AMOUNT_OCTETS = 8
-_HASH_OCTETS = 32
+HASH_OCTETS = 32
 _MOST_DATA = 32_767
-_LONGEST_TEXT = 32_768
+LONGEST_TEXT = 32_768
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,28 +37,28 @@ def encode_payment(payment: IlpPayment) -> str:
         raise ValueError("the data is too long")
     contents = (
         payment.amount.to_bytes(_AMOUNT_OCTETS, "big")
-        + _octet_string(payment.account.encode("ascii"))
-        + _octet_string(payment.data)
+        + octet_string(payment.account.encode("ascii"))
+        + octet_string(payment.data)
         + _NO_EXTENSIONS
     )
-    text = base64url.encode(bytes([_PAYMENT_TYPE]) + _octet_string(contents))
-    if len(text) > _LONGEST_TEXT:
+    text = base64url.encode(bytes([_PAYMENT_TYPE]) + octet_string(contents))
+    if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
     return text
 
 
 def decode_payment(text: str) -> IlpPayment:
     """Reads packet text (FSPIOP API v1.1, listing 6); ValueError for anything but one whole canonical packet."""
-    packet = _packet_octets(text)
+    packet = packet_octets(text)
     if packet[:1] != bytes([_PAYMENT_TYPE]):
         raise ValueError("the packet is not an ILP payment")
-    contents, rest = _read_octet_string(packet[1:])
+    contents, rest = read_octet_string(packet[1:])
     if rest:
         raise ValueError("octets follow the packet")
     if len(contents) < _AMOUNT_OCTETS:
         raise ValueError("the packet ends within the amount")
-    account, rest = _read_octet_string(contents[_AMOUNT_OCTETS:])
-    data, rest = _read_octet_string(rest)
+    account, rest = read_octet_string(contents[_AMOUNT_OCTETS:])
+    data, rest = read_octet_string(rest)
     if rest != _NO_EXTENSIONS:
         raise ValueError("the packet does not end with an empty list of extensions")
     if len(data) > _MOST_DATA:
@@ -71,7 +72,7 @@ def fulfilment_for(packet_text: str, secret: bytes) -> str:
     The Mojaloop SDK hashes the packet's text instead. Only the payee's own side ever computes a fulfilment anew, so
     both interoperate; this one agrees with listings 42 to 44.
     """
-    return base64url.encode(hmac.digest(secret, _packet_octets(packet_text), "sha256"))
+    return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
 
 def condition_for(fulfilment: str) -> str:
@@ -95,41 +96,16 @@ def _hash_octets(text: str) -> bytes:
     if len(text) != 43:
         raise ValueError("not 43 characters")
     octets = base64url.decode(text)
-    assert len(octets) == _HASH_OCTETS
+    assert len(octets) == HASH_OCTETS
     return octets
 
 
-def _packet_octets(text: str) -> bytes:
-    if len(text) > _LONGEST_TEXT:
+def packet_octets(text: str) -> bytes:
+    """The octets of packet text, which may be padded; ValueError if malformed."""
+    if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
     # The pattern of IlpPacket allows padding, and listing 45 has it; then there must be as much as there should be.
     bare = text.rstrip("=")
     if text != bare and text != bare + "=" * (-len(bare) % 4):
         raise ValueError("not base64url")
     return base64url.decode(bare)
-
-
-def _octet_string(octets: bytes) -> bytes:
-    """A string behind its length, as canonical OER wants it: short below 128, else as few octets as will do."""
-    length = len(octets)
-    if length < 0x80:
-        return bytes([length]) + octets
-    digits = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes([0x80 | len(digits)]) + digits + octets
-
-
-def _read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """A string and what follows it."""
-    if not octets:
-        raise ValueError("the packet ends before a length")
-    start, length = 1, octets[0]
-    if length >= 0x80:
-        start += length & 0x7F
-        digits = octets[1:start]
-        length = int.from_bytes(digits, "big")
-        if len(digits) != start - 1 or length < 0x80 or digits[0] == 0:
-            raise ValueError("a length is not in its shortest form")
-    end = start + length
-    if end > len(octets):
-        raise ValueError("the packet ends within a string")
-    return octets[start:end], octets[end:]

@@ -1,6 +1,7 @@
 """Which version a message has and which one its answer may have (FSPIOP API v1.1, section 3.3.4).
 
-Versions belong to resources, not to the API as a whole; the reference hub takes 1.0, 1.1 and 2.0 of each.
+Versions belong to resources, not to the API as a whole; the reference hub takes 1.0, 1.1 and 2.0 of each. Five
+resources have a second form of version 2.0, whose bodies are ISO 20022 messages and whose media types say so.
 """
 
 import re
@@ -11,15 +12,23 @@ from typing import NamedTuple
 
 from fspiop.errors import ErrorCode, FspiopError
 
+_ISO20022_MARK = "i"
+
 
 class Version(NamedTuple):
-    """A resource's version, "1.1" in text."""
+    """A resource's version, "1.1" in text; "2.0i" where its bodies are ISO 20022 messages."""
 
     major: int
     minor: int
+    is_iso20022: bool = False
 
     def __str__(self) -> str:
-        return f"{self.major}.{self.minor}"
+        return f"{self.major}.{self.minor}{_ISO20022_MARK if self.is_iso20022 else ''}"
+
+
+def is_iso20022(version_text: str) -> bool:
+    """Whether a version's text is one of ISO 20022 bodies."""
+    return version_text.endswith(_ISO20022_MARK)
 
 
 _ALL = (Version(1, 0), Version(1, 1), Version(2, 0))
@@ -40,20 +49,27 @@ SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
         "services": _SINCE_TWO,
     }
 )
+ISO20022 = Version(2, 0, is_iso20022=True)
+ISO20022_RESOURCES = frozenset({"parties", "quotes", "transfers", "fxQuotes", "fxTransfers"})
 
 _MOST_CHARACTERS = 512  # of either header; what is remembered below stays small
 _NUMBER = "[0-9]{1,3}"
 _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
+_MEDIA_TYPES = {
+    resource: (r"application/vnd\.interoperability" + (r"(\.iso20022)?" if resource in ISO20022_RESOURCES else "()"))
+    + rf"\.{resource}\+json"
+    for resource in SUPPORTED
+}
 _CONTENT_TYPES = {
     resource: re.compile(
-        rf"application/vnd\.interoperability\.{resource}\+json[ ]?;[ ]?version=({_NUMBER})\.({_NUMBER}){_CHARSET}\Z",
+        rf"{_MEDIA_TYPES[resource]}[ ]?;[ ]?version=({_NUMBER})\.({_NUMBER}){_CHARSET}\Z",
         re.IGNORECASE | re.ASCII,
     )
     for resource in SUPPORTED
 }
 _ACCEPTED_TYPES = {
     resource: re.compile(
-        rf"application/vnd\.interoperability\.{resource}\+json"
+        rf"{_MEDIA_TYPES[resource]}"
         rf"(?:[ ]?;[ ]?version=({_NUMBER})(?:\.({_NUMBER}))?)?{_CHARSET}(?:[ ]?;[ ]?q=[01](?:\.[0-9]{{1,3}})?)?\Z",
         re.IGNORECASE | re.ASCII,
     )
@@ -84,7 +100,9 @@ def read_accept(text: str | None, resource: str) -> Version:
 
 def content_type(resource: str, version: Version | str) -> str:
     """The Content-Type of a message."""
-    return f"application/vnd.interoperability.{resource}+json;version={version}"
+    text = str(version)
+    dialect = "iso20022." if is_iso20022(text) else ""
+    return f"application/vnd.interoperability.{dialect}{resource}+json;version={text.removesuffix(_ISO20022_MARK)}"
 
 
 def accept(resource: str, version: Version | int) -> str:
@@ -98,10 +116,15 @@ def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)
     if found is None:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, _fault_of(text, resource))
-    version = Version(int(found[1]), int(found[2]))
-    if version not in SUPPORTED[resource]:
-        raise _unsupported("Client supplied a protocol version which is not supported by the server", resource)
+    version = Version(int(found[2]), int(found[3]), is_iso20022=bool(found[1]))
+    supported = _supported(resource, version.is_iso20022)
+    if version not in supported:
+        raise _unsupported("Client supplied a protocol version which is not supported by the server", supported)
     return version
+
+
+def _supported(resource: str, iso20022: bool) -> tuple[Version, ...]:
+    return (ISO20022,) if iso20022 else SUPPORTED[resource]
 
 
 def _fault_of(content_type: str, resource: str) -> str:
@@ -119,19 +142,20 @@ def _read_accept(text: str, resource: str) -> Version:
     if not wishes:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "Invalid accept header")
     for wish in wishes:
-        version = _newest(resource, wish[1], wish[2])
+        version = _newest(_supported(resource, bool(wish[1])), wish[2], wish[3])
         if version is not None:
             return version
     raise _unsupported(
-        "The Client requested an unsupported version, see extension list for supported version(s).", resource
+        "The Client requested an unsupported version, see extension list for supported version(s).",
+        _supported(resource, bool(wishes[0][1])),
     )
 
 
-def _newest(resource: str, major: str | None, minor: str | None) -> Version | None:
+def _newest(supported: tuple[Version, ...], major: str | None, minor: str | None) -> Version | None:
     return max(
         (
             version
-            for version in SUPPORTED[resource]
+            for version in supported
             if (major is None or version.major == int(major)) and (minor is None or version.minor == int(minor))
         ),
         default=None,
@@ -143,7 +167,7 @@ def missing_header(header: str, said_first: str = "") -> FspiopError:
     return FspiopError(ErrorCode.MISSING_ELEMENT, f"{said_first}/header must have required property '{header}'")
 
 
-def _unsupported(detail: str, resource: str) -> FspiopError:
+def _unsupported(detail: str, supported: tuple[Version, ...]) -> FspiopError:
     """FSPIOP API v1.1, section 3.3.4.3: the refusal lists what is supported."""
-    supported = [(str(version.major), str(version.minor)) for version in SUPPORTED[resource]]
-    return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=supported)
+    versions = [(str(version.major), str(version.minor)) for version in supported]
+    return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=versions)

@@ -50,7 +50,6 @@ def test_an_accept_says_the_answer_s_version(text, version):
         *(f"{QUOTES};version=1.1\n", f" {QUOTES};version=1.1", f"{QUOTES};version=١.1", f"{QUOTES};version=-1.1"),
         *(f"{QUOTES};version=1.1;charset=latin-1", f"{QUOTES};  version=1.1", f"{QUOTES};version=1111.1"),
         "application/vnd.interoperability.transfers+json;version=1.1",  # another resource's
-        "application/vnd.interoperability.iso20022.quotes+json;version=2.0",
         "application/vndXinteroperability.quotes+json;version=1.1",
         "application/vnd.interoperability.quoteſ+json;version=1.1",  # a long s, which is no s
         f"{QUOTES};version=1.1" + " " * 600,

@@ -1,0 +1,84 @@
+"""The ILPv4 prepare packet that ISO 20022 messages carry: it holds the condition (Interledger RFC 27, section 3.1)."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from fspiop import base64url
+from fspiop.ilp import HASH_OCTETS, LONGEST_TEXT, packet_octets
+from fspiop.oer import octet_string, read_octet_string
+
+_PREPARE_TYPE = 12
+_AMOUNT_OCTETS = 8
+_TIME_OCTETS = 17
+_FIXED_OCTETS = _AMOUNT_OCTETS + _TIME_OCTETS + HASH_OCTETS
+_TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{3})\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class IlpPrepare:
+    """What a packet says: `amount` in the currency's minor units, `condition` as octets, and the payee's opaque data.
+
+    Connectors write the JSON of the agreed terms as the data, in base64url.
+    """
+
+    amount: int
+    expires_at: datetime
+    condition: bytes
+    destination: str
+    data: bytes
+
+
+def encode_prepare(prepare: IlpPrepare) -> str:
+    """Writes a prepare packet as text; ValueError where it can not."""
+    if not 0 <= prepare.amount < 2**64:
+        raise ValueError("the amount is not an unsigned 64-bit integer")
+    if len(prepare.condition) != HASH_OCTETS:
+        raise ValueError("the condition is not of 32 octets")
+    contents = (
+        prepare.amount.to_bytes(_AMOUNT_OCTETS, "big")
+        + _time_text(prepare.expires_at).encode("ascii")
+        + prepare.condition
+        + octet_string(prepare.destination.encode("ascii"))
+        + octet_string(prepare.data)
+    )
+    text = base64url.encode(bytes([_PREPARE_TYPE]) + octet_string(contents))
+    if len(text) > LONGEST_TEXT:
+        raise ValueError("the packet is too long")
+    return text
+
+
+def decode_prepare(text: str) -> IlpPrepare:
+    """Reads packet text; ValueError for anything but one whole canonical prepare packet."""
+    packet = packet_octets(text)
+    if packet[:1] != bytes([_PREPARE_TYPE]):
+        raise ValueError("the packet is not an ILPv4 prepare")
+    contents, rest = read_octet_string(packet[1:])
+    if rest:
+        raise ValueError("octets follow the packet")
+    if len(contents) < _FIXED_OCTETS:
+        raise ValueError("the packet ends within the condition")
+    destination, rest = read_octet_string(contents[_FIXED_OCTETS:])
+    data, rest = read_octet_string(rest)
+    if rest:
+        raise ValueError("octets follow the data")
+    return IlpPrepare(
+        amount=int.from_bytes(contents[:_AMOUNT_OCTETS], "big"),
+        expires_at=_moment(contents[_AMOUNT_OCTETS : _AMOUNT_OCTETS + _TIME_OCTETS].decode("ascii")),
+        condition=contents[_AMOUNT_OCTETS + _TIME_OCTETS : _FIXED_OCTETS],
+        destination=destination.decode("ascii"),
+        data=data,
+    )
+
+
+def _time_text(moment: datetime) -> str:
+    m = moment.astimezone(UTC)
+    return f"{m.year:04}{m.month:02}{m.day:02}{m.hour:02}{m.minute:02}{m.second:02}{m.microsecond // 1000:03}"
+
+
+def _moment(text: str) -> datetime:
+    found = _TIME.match(text)
+    if found is None:
+        raise ValueError("the time of expiry is not of 17 digits")
+    year, month, day, hour, minute, second, milliseconds = (int(part) for part in found.groups())
+    return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)

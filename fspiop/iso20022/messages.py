@@ -1,0 +1,321 @@
+"""What a hub reads of ISO 20022 messages, under their own names on the wire.
+
+The messages are those of Mojaloop's market practice: acmt.024 about parties, pacs.081 and pacs.082 about quotes,
+pacs.091 and pacs.092 about the quotes of conversions, pacs.008 and pacs.009 for transfers and conversions, and pacs.002
+for every answer and error. All else that they hold is passed over here, and passed on to the other side.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from fspiop.bodies.common import (
+    AmountType,
+    BinaryString32,
+    CorrelationId,
+    Currency,
+    DateTime,
+    FspId,
+    IlpPacket,
+    PartyIdType,
+    Text128,
+)
+
+# ISO 20022 has five decimals and zeros at the end; the hub's money has four, so the fifth must be nothing.
+IsoAmount = Annotated[str, Meta(pattern=r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{1,4}0?)?\Z")]
+ReasonCode = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")]
+Status = Literal["COMM", "RESV", "RECV", "ABOR"]
+
+
+class FspOther(Struct, rename={"id": "Id"}):
+    id: FspId
+
+
+class Institution(Struct, rename={"other": "Othr"}):
+    other: FspOther
+
+
+class Agent(Struct, rename={"institution": "FinInstnId"}):
+    """A DFSP or FXP."""
+
+    institution: Institution
+
+    @property
+    def fsp(self) -> str:
+        return self.institution.other.id
+
+
+class Scheme(Struct, rename={"type": "Prtry"}):
+    type: PartyIdType
+
+
+class IdOther(Struct, rename={"scheme": "SchmeNm", "id": "Id"}):
+    scheme: Scheme
+    id: Text128
+
+
+class Identification(Struct, rename={"other": "Othr"}):
+    other: IdOther
+
+
+class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
+    person: Identification | None = None
+    organisation: Identification | None = None
+
+
+class Customer(Struct, rename={"id": "Id"}):
+    """Who pays or is paid."""
+
+    id: PartyId
+
+
+class SettledAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveCurrencyAndAmount"}):
+    currency: Currency
+    amount: IsoAmount
+
+
+class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHistoricCurrencyAndAmount"}):
+    currency: Currency
+    amount: IsoAmount
+
+
+class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
+    """What the fulfilment must fit: a packet that holds the condition, or the condition alone."""
+
+    packet: IlpPacket | None = None
+    condition: BinaryString32 | None = None
+
+
+class Header(Struct, rename={"expiration": "PmtInstrXpryDtTm"}):
+    expiration: DateTime
+
+
+class HeaderOfRequest(Struct, rename={"expiration": "PmtInstrXpryDtTm"}):
+    expiration: DateTime | None = None
+
+
+# Discovery
+
+
+class Updated(Struct, rename={"party": "Pty", "agent": "Agt"}):
+    party: Customer
+    agent: Agent | None = None
+
+
+class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
+    updated: Updated
+
+
+class Verification(Struct, rename={"report": "Rpt"}):
+    """acmt.024 of a party that was found."""
+
+    report: PartyReport
+
+
+# Agreement
+
+
+class QuoteId(Struct, rename={"quote_id": "TxId", "transaction_id": "EndToEndId"}):
+    quote_id: CorrelationId
+    transaction_id: CorrelationId
+
+
+class Purpose(Struct, rename={"scenario": "Prtry"}):
+    scenario: str | None = None
+
+
+class Proposal(
+    Struct,
+    rename={
+        "payment_id": "PmtId",
+        "payee": "Cdtr",
+        "payee_agent": "CdtrAgt",
+        "payer": "Dbtr",
+        "payer_agent": "DbtrAgt",
+        "amount": "IntrBkSttlmAmt",
+        "bearer": "ChrgBr",
+        "purpose": "Purp",
+    },
+):
+    payment_id: QuoteId
+    payee: Customer
+    payee_agent: Agent
+    payer: Customer
+    payer_agent: Agent
+    amount: SettledAmount
+    bearer: str | None = None
+    purpose: Purpose | None = None
+
+
+class QuoteRequest(Struct, rename={"header": "GrpHdr", "proposal": "CdtTrfTxInf"}):
+    """pacs.081."""
+
+    header: HeaderOfRequest
+    proposal: Proposal
+
+
+class Confirmation(Struct, rename={"amount": "IntrBkSttlmAmt", "lock": "VrfctnOfTerms"}):
+    amount: SettledAmount
+    lock: Lock
+
+
+class QuoteAnswer(Struct, rename={"header": "GrpHdr", "confirmation": "CdtTrfTxInf"}):
+    """pacs.082."""
+
+    header: Header
+    confirmation: Confirmation
+
+
+class Underlying(Struct, rename={"amount": "InstdAmt"}):
+    amount: InstructedAmount
+
+
+class ConversionId(
+    Struct, rename={"request_id": "TxId", "conversion_id": "InstrId", "determining_transfer_id": "EndToEndId"}
+):
+    request_id: CorrelationId
+    conversion_id: CorrelationId
+    determining_transfer_id: CorrelationId | None = None
+
+
+class Instruction(Struct, rename={"amount_type": "InstrInf"}):
+    amount_type: AmountType
+
+
+class ConversionTerms(
+    Struct,
+    rename={
+        "payment_id": "PmtId",
+        "initiator": "Dbtr",
+        "fxp": "Cdtr",
+        "source": "UndrlygCstmrCdtTrf",
+        "target": "IntrBkSttlmAmt",
+        "instruction": "InstrForCdtrAgt",
+        "lock": "VrfctnOfTerms",
+    },
+):
+    payment_id: ConversionId
+    initiator: Agent
+    fxp: Agent
+    source: Underlying
+    target: SettledAmount
+    instruction: Instruction
+    lock: Lock | None = None
+
+
+class ConversionQuote(Struct, rename={"header": "GrpHdr", "terms": "CdtTrfTxInf"}):
+    """pacs.091, and its answer pacs.092."""
+
+    header: Header
+    terms: ConversionTerms
+
+
+# Transfer
+
+
+class TransferId(Struct, rename={"id": "TxId"}):
+    id: CorrelationId
+
+
+class Transfer(
+    Struct,
+    rename={
+        "payment_id": "PmtId",
+        "payee_agent": "CdtrAgt",
+        "payer_agent": "DbtrAgt",
+        "amount": "IntrBkSttlmAmt",
+        "lock": "VrfctnOfTerms",
+    },
+):
+    payment_id: TransferId
+    payee_agent: Agent
+    payer_agent: Agent
+    amount: SettledAmount
+    lock: Lock
+
+
+class CreditTransfer(Struct, rename={"header": "GrpHdr", "transfer": "CdtTrfTxInf"}):
+    """pacs.008."""
+
+    header: Header
+    transfer: Transfer
+
+
+class CommitId(Struct, rename={"request_id": "TxId", "determining_transfer_id": "EndToEndId"}):
+    request_id: CorrelationId
+    determining_transfer_id: CorrelationId
+
+
+class Conversion(
+    Struct,
+    rename={
+        "payment_id": "PmtId",
+        "initiator": "Dbtr",
+        "fxp": "Cdtr",
+        "source": "UndrlygCstmrCdtTrf",
+        "target": "IntrBkSttlmAmt",
+        "lock": "VrfctnOfTerms",
+    },
+):
+    payment_id: CommitId
+    initiator: Agent
+    fxp: Agent
+    source: Underlying
+    target: SettledAmount
+    lock: Lock
+
+
+class InstitutionTransfer(Struct, rename={"header": "GrpHdr", "conversion": "CdtTrfTxInf"}):
+    """pacs.009."""
+
+    header: Header
+    conversion: Conversion
+
+
+class Moment(Struct, rename={"moment": "DtTm"}):
+    moment: DateTime
+
+
+class TransactionStatus(Struct, rename={"status": "TxSts", "fulfilment": "ExctnConf", "completed_at": "PrcgDt"}):
+    status: Status
+    fulfilment: BinaryString32 | None = None
+    completed_at: Moment | None = None
+
+
+class StatusReport(Struct, rename={"transaction": "TxInfAndSts"}):
+    """pacs.002 that accepts."""
+
+    transaction: TransactionStatus
+
+
+# Errors
+
+
+class Reason(Struct, rename={"proprietary": "Prtry", "code": "Cd"}):
+    proprietary: ReasonCode | None = None
+    code: ReasonCode | None = None
+
+
+class StatusReason(Struct, rename={"reason": "Rsn", "text": "AddtlInf"}):
+    reason: Reason
+    text: str | None = None
+
+
+class RefusedTransaction(Struct, rename={"why": "StsRsnInf"}):
+    why: StatusReason
+
+
+class RefusalReport(Struct, rename={"transaction": "TxInfAndSts"}):
+    """pacs.002 that refuses."""
+
+    transaction: RefusedTransaction
+
+
+class UnfoundParty(Struct, rename={"reason": "Rsn"}):
+    reason: Reason
+
+
+class RefusedVerification(Struct, rename={"report": "Rpt"}):
+    """acmt.024 of a party that was not found."""
+
+    report: UnfoundParty

@@ -1,0 +1,205 @@
+"""ISO 20022 messages as the messages that the hub acts on: views, rules and ledger know one form only."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar, get_args
+
+from fspiop import base64url, bodies, strictjson
+from fspiop.bodies.common import ErrorInformation, Money, Party, PartyIdInfo, TransactionType, TransferState
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.fx_quotes import FxConversion, FxMoney, FxQuotePost, FxQuotePut
+from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
+from fspiop.bodies.parties import PartyPut
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, text_of
+from fspiop.iso20022 import ilp4, messages
+
+T = TypeVar("T")
+
+STATES: Final[Mapping[str, TransferState]] = {
+    "COMM": "COMMITTED",
+    "RESV": "RESERVED",
+    "RECV": "RECEIVED",
+    "ABOR": "ABORTED",
+}
+
+_LOCK = "CdtTrfTxInf.VrfctnOfTerms"
+_SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
+
+
+def read(kind: type[T], raw: bytes, resource: str) -> T:
+    """A body of this resource as the message `kind`; FspiopError 3100 to 3103 names the ISO 20022 element at fault."""
+    form = _PARTY_REFUSAL if kind is ErrorPut and resource == "parties" else _FORMS[kind]
+    message: T = form.translate(bodies.read(form.wire, raw))
+    return message
+
+
+def content(raw: bytes) -> object:
+    """What a message says. Its own id and time are none of it: senders write both anew when they send it again."""
+    value = strictjson.loads(raw)
+    if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
+        return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}
+    return value
+
+
+def _party_put(m: messages.Verification) -> PartyPut:
+    found = m.report.updated
+    return PartyPut(_party(found.party, found.agent, "Rpt.UpdtdPtyAndAcctId.Pty"))
+
+
+def _quote_post(m: messages.QuoteRequest) -> QuotePost:
+    asked = m.proposal
+    scenario = asked.purpose.scenario if asked.purpose else None
+    return QuotePost(
+        quote_id=asked.payment_id.quote_id,
+        transaction_id=asked.payment_id.transaction_id,
+        payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
+        payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
+        # pacs.081 says who bears the charges instead: a payee that does is sent an amount, one that does not gets it.
+        amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
+        amount=_money(asked.amount),
+        transaction_type=TransactionType(
+            scenario=scenario if scenario in _SCENARIOS else "TRANSFER",  # type: ignore[arg-type]
+            initiator="PAYER",
+            initiator_type="CONSUMER" if asked.payer.id.person else "BUSINESS",
+        ),
+        expiration=m.header.expiration,
+    )
+
+
+def _quote_put(m: messages.QuoteAnswer) -> QuotePut:
+    return QuotePut(
+        transfer_amount=_money(m.confirmation.amount),
+        expiration=m.header.expiration,
+        ilp_packet=m.confirmation.lock.packet or "",
+        condition=_condition(m.confirmation.lock),
+    )
+
+
+def _fx_quote_post(m: messages.ConversionQuote) -> FxQuotePost:
+    return FxQuotePost(m.terms.payment_id.request_id, _conversion(m))
+
+
+def _fx_quote_put(m: messages.ConversionQuote) -> FxQuotePut:
+    return FxQuotePut(_conversion(m), _condition(m.terms.lock) if m.terms.lock else None)
+
+
+def _conversion(m: messages.ConversionQuote) -> FxConversion:
+    terms = m.terms
+    return FxConversion(
+        conversion_id=terms.payment_id.conversion_id,
+        initiating_fsp=terms.initiator.fsp,
+        counter_party_fsp=terms.fxp.fsp,
+        amount_type=terms.instruction.amount_type,
+        source_amount=_fx_money(terms.source.amount),
+        target_amount=_fx_money(terms.target),
+        expiration=m.header.expiration,
+        determining_transfer_id=terms.payment_id.determining_transfer_id,
+    )
+
+
+def _transfer_post(m: messages.CreditTransfer) -> TransferPost:
+    transfer = m.transfer
+    return TransferPost(
+        transfer_id=transfer.payment_id.id,
+        payee_fsp=transfer.payee_agent.fsp,
+        payer_fsp=transfer.payer_agent.fsp,
+        amount=_money(transfer.amount),
+        ilp_packet=transfer.lock.packet or "",
+        condition=_condition(transfer.lock),
+        expiration=m.header.expiration,
+    )
+
+
+def _transfer_put(m: messages.StatusReport) -> TransferPut:
+    return TransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m))
+
+
+def _fx_transfer_post(m: messages.InstitutionTransfer) -> FxTransferPost:
+    conversion = m.conversion
+    return FxTransferPost(
+        commit_request_id=conversion.payment_id.request_id,
+        initiating_fsp=conversion.initiator.fsp,
+        counter_party_fsp=conversion.fxp.fsp,
+        source_amount=_money(conversion.source.amount),
+        target_amount=_money(conversion.target),
+        condition=_condition(conversion.lock),
+        determining_transfer_id=conversion.payment_id.determining_transfer_id,
+        expiration=m.header.expiration,
+    )
+
+
+def _fx_transfer_put(m: messages.StatusReport) -> FxTransferPut:
+    return FxTransferPut(STATES[m.transaction.status], m.transaction.fulfilment, _completed(m))
+
+
+def _completed(m: messages.StatusReport) -> str | None:
+    return m.transaction.completed_at.moment if m.transaction.completed_at else None
+
+
+def _refusal(m: messages.RefusalReport) -> ErrorPut:
+    return _error(m.transaction.why.reason, m.transaction.why.text, "TxInfAndSts.StsRsnInf.Rsn.Prtry")
+
+
+def _party_refusal(m: messages.RefusedVerification) -> ErrorPut:
+    return _error(m.report.reason, None, "Rpt.Rsn.Cd")
+
+
+def _error(reason: messages.Reason, text: str | None, path: str) -> ErrorPut:
+    code = reason.proprietary or reason.code
+    if code is None:
+        raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{path} is required")
+    return ErrorPut(ErrorInformation(code, (text or text_of(code))[:MAX_DESCRIPTION]))
+
+
+def _party(customer: messages.Customer, agent: messages.Agent | None, path: str) -> Party:
+    found = customer.id.person or customer.id.organisation
+    if found is None:
+        raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{path}.Id.PrvtId is required")
+    return Party(PartyIdInfo(found.other.scheme.type, found.other.id, fsp_id=agent.fsp if agent else None))
+
+
+def _condition(lock: messages.Lock) -> str:
+    if lock.packet is None:
+        if lock.condition is None:
+            raise FspiopError(ErrorCode.MISSING_ELEMENT, f"{_LOCK}.IlpV4PrepPacket is required")
+        return lock.condition
+    try:
+        condition = base64url.encode(ilp4.decode_prepare(lock.packet).condition)
+    except ValueError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{_LOCK}.IlpV4PrepPacket: {error}") from None
+    if lock.condition not in (None, condition):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{_LOCK}.Sh256Sgntr: is not the condition in the packet")
+    return condition
+
+
+def _money(amount: messages.SettledAmount | messages.InstructedAmount) -> Money:
+    return Money(amount.currency, _amount_text(amount.amount))
+
+
+def _fx_money(amount: messages.SettledAmount | messages.InstructedAmount) -> FxMoney:
+    return FxMoney(amount.currency, _amount_text(amount.amount))
+
+
+def _amount_text(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+class _Form(NamedTuple):
+    wire: type
+    translate: Callable[[Any], Any]
+
+
+_PARTY_REFUSAL = _Form(messages.RefusedVerification, _party_refusal)
+_FORMS: Mapping[type, _Form] = {
+    PartyPut: _Form(messages.Verification, _party_put),
+    QuotePost: _Form(messages.QuoteRequest, _quote_post),
+    QuotePut: _Form(messages.QuoteAnswer, _quote_put),
+    FxQuotePost: _Form(messages.ConversionQuote, _fx_quote_post),
+    FxQuotePut: _Form(messages.ConversionQuote, _fx_quote_put),
+    TransferPost: _Form(messages.CreditTransfer, _transfer_post),
+    TransferPut: _Form(messages.StatusReport, _transfer_put),
+    FxTransferPost: _Form(messages.InstitutionTransfer, _fx_transfer_post),
+    FxTransferPut: _Form(messages.StatusReport, _fx_transfer_put),
+    ErrorPut: _Form(messages.RefusalReport, _refusal),
+}

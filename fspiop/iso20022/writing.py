@@ -1,0 +1,54 @@
+"""What the hub says in its own name as ISO 20022: states and errors as pacs.002, errors about parties as acmt.024."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote
+
+from fspiop import ids, strictjson, time
+from fspiop.iso20022.reading import STATES
+
+_MOST_TEXT = 105  # Max105Text
+_MOST_ID = 35  # Max35Text
+_STATUS = {state: status for status, state in STATES.items()}
+
+
+def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
+    """A state or error of the FSPIOP API as the ISO 20022 message that says the same to whom it is sent at `path`."""
+    parts = path.split("/")
+    said = strictjson.canonical([path, destination, body])
+    # The same thing said again at the same moment is the same message.
+    message_id = ids.ulid(int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big"))
+    heading = {"MsgId": message_id, "CreDtTm": time.format_datetime(date)}
+    if "errorInformation" not in body:
+        return {"GrpHdr": heading, "TxInfAndSts": _state(body)}
+    code, text = body["errorInformation"]["errorCode"], body["errorInformation"]["errorDescription"]
+    if parts[1] != "parties":
+        return {"GrpHdr": heading, "TxInfAndSts": {"StsRsnInf": _reason(code, text)}}
+    return {
+        "Assgnmt": heading | {"Assgnr": _agent(source), "Assgne": _agent(destination)},
+        "Rpt": {"OrgnlId": unquote(parts[-2])[:_MOST_ID], "Vrfctn": False, "Rsn": {"Cd": code}},
+    }
+
+
+def _state(body: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"TxSts": _STATUS[body.get("transferState") or body["conversionState"]]}
+    if "completedTimestamp" in body:
+        found["PrcgDt"] = {"DtTm": body["completedTimestamp"]}
+    if "fulfilment" in body:
+        found["ExctnConf"] = body["fulfilment"]
+    if "extensionList" in body:
+        # The hub's one extension says why something was aborted; ISO 20022 has a place for it.
+        (cause,) = body["extensionList"]["extension"]
+        code, _, text = cause["value"].partition(": ")
+        found["StsRsnInf"] = _reason(code, text)
+    return found
+
+
+def _reason(code: str, text: str) -> dict[str, Any]:
+    return {"Rsn": {"Prtry": code}, "AddtlInf": text[:_MOST_TEXT]}
+
+
+def _agent(fsp: str) -> dict[str, Any]:
+    return {"Agt": {"FinInstnId": {"Othr": {"Id": fsp}}}}
