@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from fspiop import ids, strictjson
+from fspiop import ids
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
 from hub.api.views import FspiopView
@@ -13,8 +13,7 @@ class LetterView(FspiopView):
     id_name: ClassVar[str]  # how a refusal calls the id
 
     def letter(self) -> Letter:
-        digest = strictjson.digest(strictjson.loads(self.raw_body))
-        return Letter(self.caller, self.raw_body, self.forwarded_headers(), digest)
+        return Letter(self.caller, self.raw_body, self.forwarded_headers(), self.digest())
 
     def refuse(self, error: FspiopError, subject_id: str) -> None:
         """Tells the caller by PUT .../{ID}/error why nothing came of it."""

@@ -12,7 +12,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fspiop import bodies
+from fspiop import bodies, iso20022, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub.api import authentication, errors, reading, signatures
@@ -76,7 +76,14 @@ class FspiopView(APIView):
 
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        if self._is_iso20022:
+            return iso20022.read(kind, self.raw_body, self.resource)
         return bodies.read(kind, self.raw_body)
+
+    def digest(self) -> bytes:
+        """The same for two texts of one message."""
+        content = iso20022.content(self.raw_body) if self._is_iso20022 else strictjson.loads(self.raw_body)
+        return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
         """The headers that travel on with the message, as they came."""
@@ -88,6 +95,10 @@ class FspiopView(APIView):
         if self.request.method in ("PUT", "PATCH"):
             found.pop("accept", None)
         return found
+
+    @property
+    def _is_iso20022(self) -> bool:
+        return self.fspiop.content_version is not None and self.fspiop.content_version.is_iso20022
 
     @property
     def content_version(self) -> str:

@@ -8,8 +8,8 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from fspiop import time
-from fspiop.errors import ErrorCode, error_body
+from fspiop import time, versions
+from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.outbox import store
 from hub.outbox.client import Answer
 from hub.outbox.messages import Outgoing, from_hub
@@ -20,7 +20,6 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-_VERSIONS = frozenset({"1.0", "1.1", "2.0"})
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
@@ -71,7 +70,12 @@ def _undeliverable(message: Claimed) -> Outgoing:
 
 
 def _version_of(message: Claimed) -> str:
-    # A request says by Accept in which version it wants its answer; the hub answers in the request's own.
-    content_type = message.headers.get("content-type", "")
-    version = content_type.rpartition("version=")[2]
-    return version if version in _VERSIONS else "1.1"
+    # A request says by Accept in which version it wants its answer; the hub answers in the request's own. A GET has no
+    # body, and its Content-Type says nothing.
+    resource = message.path.split("/", 2)[1].partition("?")[0]
+    try:
+        if message.method == "GET":
+            return str(versions.read_accept(message.headers.get("accept"), resource))
+        return str(versions.read_content_type(message.headers.get("content-type"), resource))
+    except FspiopError:
+        return "1.1"

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fspiop import strictjson, versions
+from fspiop import iso20022, strictjson, versions
+from fspiop.time import parse_http_date
 
 
 @dataclass(slots=True)
@@ -72,8 +73,13 @@ def from_hub(
     subject: str,
     kind: str,
 ) -> Outgoing:
-    """What the hub says in its own name; it is signed on its way out. `date` is an IMF-fixdate."""
+    """What the hub says in its own name; it is signed on its way out. `date` is an IMF-fixdate.
+
+    `body` is the FSPIOP API's own, whichever form the `version` has: who speaks ISO 20022 is told in that.
+    """
     resource = path.split("/", 2)[1]
+    if versions.is_iso20022(version):
+        body = iso20022.write(body, path=path, date=parse_http_date(date), source=hub_name, destination=to)
     return Outgoing(
         destination_id=to_id,
         method=method,

@@ -1,6 +1,6 @@
 """What the views of the money path share: the message as evidence, ids and amounts, and what a stranger is told."""
 
-from fspiop import ids, money, strictjson
+from fspiop import ids, money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
 from ledger.messages import Wire
@@ -9,9 +9,6 @@ from ledger.messages import Wire
 class LedgerView(FspiopView):
     def wire(self) -> Wire:
         return Wire(self.raw_body, self.forwarded_headers(), self.content_version)
-
-    def digest(self) -> bytes:
-        return strictjson.digest(strictjson.loads(self.raw_body))
 
 
 def checked_id(value: str, name: str) -> str:
