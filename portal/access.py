@@ -82,4 +82,6 @@ def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         # A part of a page that refreshes itself: the whole page goes to the sign-in.
         return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
+    if request.method != "GET":
+        return redirect("account_login")  # what was sent is not sent again
     return redirect_to_login(request.get_full_path(), reverse("account_login"))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
 from allauth.account.adapter import get_adapter
@@ -30,17 +31,16 @@ class Visit:
                 return self.get_response(request)
             _end_if_idle(request)
             visitor = visitor_of(request)
-            if visitor.language:
-                translation.activate(visitor.language)
-                request.LANGUAGE_CODE = translation.get_language()
-            with timezone.override(ZoneInfo(visitor.time_zone)):
+            # Only here: what an API says does not depend on the language that its caller asks for.
+            language = visitor.language or translation.get_language_from_request(request)
+            with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 return self.get_response(request)
 
 
 def _address_of(request: HttpRequest) -> str:
     try:
-        return str(get_adapter().get_client_ip(request))
-    except PermissionDenied:  # no address that can be trusted
+        return str(ip_address(get_adapter().get_client_ip(request)))
+    except (PermissionDenied, ValueError):  # none that can be trusted, or none that is one
         return ""
 
 

@@ -49,7 +49,10 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
-        record("sign_in_failed", subject=str(credentials.get("username", ""))[:_LONGEST_NAME], actor="not signed in")
+        # Only a name that exists is kept: people type passwords into the wrong field.
+        name = User.objects.filter(username__iexact=str(credentials.get("username", ""))[:_LONGEST_NAME])
+        subject = name.values_list("username", flat=True).first() or "unknown"
+        record("sign_in_failed", subject=subject, actor="not signed in")
 
     def post_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **kwargs)

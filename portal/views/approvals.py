@@ -1,5 +1,6 @@
 """What waits for a second person, and what became of it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -60,35 +61,36 @@ def show(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 
 def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
-    return _decide(
-        request, approval_id, _("Approved, and done."), lambda visitor: changes.approve(visitor, approval_id)
-    )
+    visitor = _checker(request, approval_id)
+    return _decide(request, approval_id, _("Approved, and done."), lambda: changes.approve(visitor, approval_id))
 
 
 def refuse(request: HttpRequest, approval_id: int) -> HttpResponse:
-    reason = request.POST.get("reason", "")[:512]
-    return _decide(
-        request, approval_id, _("Refused."), lambda visitor: changes.refuse(visitor, approval_id, reason=reason)
-    )
+    visitor, reason = _checker(request, approval_id), request.POST.get("reason", "")[:512]
+    return _decide(request, approval_id, _("Refused."), lambda: changes.refuse(visitor, approval_id, reason=reason))
 
 
 def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
-    def end(visitor: Visitor) -> None:
-        assert visitor.user is not None
-        approvals.withdraw(approval_id, maker=visitor.user)
-
-    return _decide(request, approval_id, _("Withdrawn."), end)
-
-
-def _decide(request: HttpRequest, approval_id: int, done: str, decide: Any) -> HttpResponse:
     visitor = visitor_of(request)
-    found = _found(visitor, approval_id)
+    _found(visitor, approval_id)
+    user = visitor.user
+    assert user is not None
+    return _decide(request, approval_id, _("Withdrawn."), lambda: approvals.withdraw(approval_id, maker=user))
+
+
+def _checker(request: HttpRequest, approval_id: int) -> Visitor:
+    """The visitor, who must see the request and may check its kind."""
+    visitor = visitor_of(request)
+    if not visitor.may(changes.KINDS[_found(visitor, approval_id).kind].check):
+        raise PermissionDenied
+    return visitor
+
+
+def _decide(request: HttpRequest, approval_id: int, done: str, decide: Callable[[], Approval]) -> HttpResponse:
     try:
-        decide(visitor)
+        decide()
     except changes.NotApproved as reason:
         messages.error(request, str(reason))
-        if not visitor.may(changes.KINDS[found.kind].check) and found.maker_id != visitor.user.pk:  # type: ignore[union-attr]
-            raise PermissionDenied from None
     else:
         messages.success(request, done)
     return redirect("approval", approval_id)

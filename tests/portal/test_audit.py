@@ -16,9 +16,9 @@ from tests.world import World
 
 def test_an_entry_says_who_when_from_where_before_and_after(world: World) -> None:
     with coming_from("192.0.2.7"):
-        record("ndc_changed", subject="green", actor="asha", before={"ndc": 1}, after={"ndc": 2})
+        record("ndc_changed", subject="green", actor="asha", before={"ndc": 10_000}, after={"ndc": 25_000})
     text = browser(Role.AUDITOR).get("/portal/audit/?subject=green&action=ndc_changed").content.decode()
-    for part in ("192.0.2.7", "asha", "ndc_changed", "<dd>1</dd>", "<dd>2</dd>"):
+    for part in ("192.0.2.7", "asha", "ndc_changed", "<dd>1.00</dd>", "<dd>2.50</dd>"):
         assert part in text
     assert list(trail.broken_links()) == []
 

@@ -77,6 +77,14 @@ def test_a_person_chooses_language_and_zone(world: World) -> None:
     assert Profile.objects.get(user=user).time_zone == "Africa/Dar_es_Salaam"
 
 
+def test_what_an_api_says_does_not_depend_on_a_language(world: World) -> None:
+    said = {
+        Client().delete("/api/ledger/v1/participants", headers={"Accept-Language": code}).content
+        for code in ("en", "fr")
+    }
+    assert len(said) == 1
+
+
 def test_the_sign_in_speaks_the_browsers_language(db: None) -> None:
     page = Client().get("/portal/sign-in/", headers={"Accept-Language": "fr"}).content.decode()
     assert "Se connecter" in page

@@ -86,6 +86,7 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in(world: World) -> None:
             answer = client.generic(method, url)
             assert answer.status_code == 302, (method, url)
             assert answer["Location"].startswith("/portal/sign-in/"), (method, url)
+            assert ("next=" in answer["Location"]) is (method == "GET"), (method, url)
 
 
 def test_who_has_given_only_a_password_may_only_set_up_the_second_factor(world: World) -> None:

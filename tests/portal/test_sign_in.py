@@ -111,6 +111,12 @@ def test_after_five_wrong_passwords_the_right_one_does_not_help_for_a_quarter_of
     assert is_in(client)
 
 
+def test_what_is_typed_as_a_name_that_nobody_has_is_not_kept(world: World) -> None:
+    sign_in(Client(), "my secret password", "asha")
+    failed = Entry.objects.get(action="sign_in_failed")
+    assert (failed.subject, failed.before, failed.after) == ("unknown", None, None)
+
+
 def test_after_five_wrong_codes_the_right_one_does_not_help(world: World) -> None:
     secret = set_up_app(person(Role.VIEWER))
     client = Client()
