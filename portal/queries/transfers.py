@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.outbox.models import Delivery, Message
 from ledger import queries as ledger
-from ledger.models import Entry, Transfer, TransferEvent
+from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from quotes.models import Quote
 
 _BATCH = 1000
@@ -24,6 +24,12 @@ def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
     if dfsp_id is None:
         return found
     return found.filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
+
+
+def with_id(rows: "QuerySet[Transfer]", any_id: str) -> "QuerySet[Transfer]":
+    """By its own id, its bulk's, or that of a conversion made for it."""
+    converted = FxTransfer.objects.filter(pk=any_id).values("determining_transfer_id")
+    return rows.filter(Q(pk=any_id) | Q(bulk_id=any_id) | Q(pk__in=converted))
 
 
 def in_window(rows: "QuerySet[Transfer]", window_id: int) -> "QuerySet[Transfer]":
@@ -71,23 +77,32 @@ class Story:
     moments: Sequence[Moment]
     entries: Sequence[Entry]
     quote: Quote | None
+    conversions: Sequence[FxTransfer]
 
 
-def story_of(transfer: Transfer) -> Story:
-    """What happened to a transfer, in order of time. A fixed number of statements."""
+def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
+    """What happened to a transfer, in order of time, with its conversions. A fixed number of statements.
+
+    A participant sees the conversions that it asked for or carried out, and no other.
+    """
     quote = _quote_of(transfer)
+    conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
+    if dfsp_id is not None:
+        conversions = conversions.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
+    converted = list(conversions.order_by("received_at"))
+    subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
     moments = [
         *_quoted(quote),
         *(_moved(event, transfer) for event in TransferEvent.objects.filter(transfer=transfer)),
-        *_told(transfer.transfer_id),
+        *_told(subjects),
     ]
     moments.sort(key=lambda moment: moment.at)
     entries = (
-        Entry.objects.filter(transfer_id=transfer.transfer_id)
+        Entry.objects.filter(transfer_id__in=subjects)
         .select_related("debit_account__participant", "credit_account__participant", "window")
         .order_by("id")
     )
-    return Story(moments, list(entries), quote)
+    return Story(moments, list(entries), quote, converted)
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
@@ -130,13 +145,13 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
     return Moment(event.at, title, tone, detail, _text(event.body), event.headers or {})
 
 
-def _told(subject: str) -> Iterator[Moment]:
-    for done in Delivery.objects.filter(subject=subject).select_related("destination"):
+def _told(subjects: Sequence[str]) -> Iterator[Moment]:
+    for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
         detail = f"{done.method} {done.path}: HTTP {done.status}"
         if done.attempts > 1:
             detail = _attempt(detail, done.attempts)
         yield Moment(done.delivered_at, _("%(name)s was told") % {"name": done.destination.name}, "", detail)
-    for waiting in Message.objects.filter(subject=subject).select_related("destination"):
+    for waiting in Message.objects.filter(subject__in=subjects).select_related("destination"):
         is_dead = waiting.state == Message.State.DEAD
         title = _("%(name)s was not told") if is_dead else _("%(name)s is still to be told")
         yield Moment(

@@ -26,7 +26,7 @@ _STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("
 
 
 class TransferSearch(Search):
-    id = forms.CharField(label=gettext_lazy("Transfer's or bulk's id"), required=False, max_length=36)
+    id = forms.CharField(label=gettext_lazy("Id"), required=False, max_length=36)
     dfsp = forms.CharField(label=gettext_lazy("Participant"), required=False, max_length=30)
     state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=_STATES)
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
@@ -42,7 +42,7 @@ class TransferSearch(Search):
         said = self.cleaned_data
         rows = transfers.visible(visitor.dfsp_id)
         if said.get("id"):
-            return rows.filter(Q(pk=said["id"]) | Q(bulk_id=said["id"]))
+            return transfers.with_id(rows, said["id"])
         if said.get("dfsp"):
             rows = rows.filter(Q(payer__name=said["dfsp"]) | Q(payee__name=said["dfsp"]))
         if said.get("currency"):
@@ -120,7 +120,7 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
-    story = transfers.story_of(transfer)
+    story = transfers.story_of(transfer, dfsp_id=visitor_of(request).dfsp_id)
     return render(request, "portal/transfer.html", {"transfer": transfer, "story": story})
 
 

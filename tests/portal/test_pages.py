@@ -20,6 +20,7 @@ from portal import tasks
 from portal.models import LedgerCheck
 from portal.permissions import Role
 from settlement.models import Settlement
+from tests import fx_world
 from tests.portal.people import browser, browser_of, person
 from tests.world import World, amount, fulfil, prepare, reject, run
 
@@ -295,3 +296,20 @@ def test_amounts_are_written_with_their_currencys_decimals_or_more() -> None:
     assert money(None) == "–"
     assert [age(seconds) for seconds in (0.25, 42, 200, 9000, 400000)] == ["0.2 s", "42 s", "3 min", "2 h", "4 d"]
     assert connection is not None
+
+
+def test_a_payments_conversion_is_on_its_page_for_who_took_part_in_it(world: World) -> None:
+    fx_world.open_scheme(world)
+    conversion = fx_world.agreed(world)
+    paid = conversion.determining_transfer_id
+    run(prepare(world, "green", "blue", 5, currency="KES", transfer_id=paid))
+    run(fulfil(world, "blue", paid))
+    assert fx_world.fx_state_of(conversion.commit_request_id) == "COMMITTED"
+    viewer = browser(Role.VIEWER)
+    page = text_of(viewer, f"/portal/transfers/{paid}/")
+    assert "100.00 TZS → 5.00 KES" in page
+    found = viewer.get(f"/portal/transfers/?id={conversion.commit_request_id}").context["page"].rows
+    assert [row.pk for row in found] == [paid]
+    for name, is_shown in {"green": True, "blue": False}.items():
+        client = browser_of(person(Role.PARTICIPANT_VIEWER, name=f"of-{name}", participant=name))
+        assert (conversion.commit_request_id in text_of(client, f"/portal/transfers/{paid}/")) is is_shown
