@@ -22,7 +22,7 @@ class Wire:
 
     body: bytes
     headers: dict[str, str]
-    version: str  # the content type's, such as "1.1"
+    version: str  # the content type's, such as "1.1", or "2.0i" in ISO 20022
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ Bodies are translated at the two edges, on the way in by `read` and where the hu
 participant wrote is never translated: it is passed on as it came.
 """
 
-from fspiop.iso20022.reading import content, read
+from fspiop.iso20022.reading import content, read, wire_of
 from fspiop.iso20022.writing import write
 
-__all__ = ["content", "read", "write"]
+__all__ = ["content", "read", "wire_of", "write"]

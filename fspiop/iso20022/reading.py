@@ -29,9 +29,14 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
 def read(kind: type[T], raw: bytes, resource: str) -> T:
     """A body of this resource as the message `kind`; FspiopError 3100 to 3103 names the ISO 20022 element at fault."""
-    form = _PARTY_REFUSAL if kind is ErrorPut and resource == "parties" else _FORMS[kind]
+    form = _form(kind, resource)
     message: T = form.translate(bodies.read(form.wire, raw))
     return message
+
+
+def wire_of(kind: type[Any], resource: str) -> type[Any]:
+    """The ISO 20022 message that becomes a `kind`: what is read of it."""
+    return _form(kind, resource).wire
 
 
 def content(raw: bytes) -> object:
@@ -185,8 +190,12 @@ def _amount_text(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _form(kind: type[Any], resource: str) -> "_Form":
+    return _PARTY_REFUSAL if kind is ErrorPut and resource == "parties" else _FORMS[kind]
+
+
 class _Form(NamedTuple):
-    wire: type
+    wire: type[Any]
     translate: Callable[[Any], Any]
 
 

@@ -8,7 +8,7 @@ import msgspec
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
-from fspiop import versions
+from fspiop import iso20022, versions
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -82,8 +82,6 @@ def fspiop_schema(
     query: type[Any] | None = None,
 ) -> Callable[[F], F]:
     """Describes one method of an FSPIOP resource: its message, headers, query, answer and error."""
-    supported = versions.SUPPORTED[resource]
-    media_type = versions.content_type(resource, "1.1" if (1, 1) in supported else supported[0])
     headers = [
         OpenApiParameter(
             name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text
@@ -93,7 +91,7 @@ def fspiop_schema(
     return extend_schema(
         tags=["FSPIOP " + resource],
         summary=summary,
-        request={media_type: schema_of(request)} if request else None,
+        request=_bodies(resource, request) if request else None,
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
             answer: OpenApiResponse(description="Taken; the answer, if any, comes as a callback"),
@@ -102,6 +100,18 @@ def fspiop_schema(
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
         },
     )
+
+
+def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
+    """The message by its media type; in ISO 20022 too, where the resource has that form."""
+    supported = versions.SUPPORTED[resource]
+    usual = versions.Version(1, 1)
+    plain = versions.content_type(resource, usual if usual in supported else supported[0])
+    found = {plain: schema_of(message)}
+    if resource in versions.ISO20022_RESOURCES:
+        wire = iso20022.wire_of(message, resource)
+        found[versions.content_type(resource, versions.ISO20022)] = schema_of(wire)
+    return found
 
 
 def _query_parameters(query: type[Any]) -> Iterator[OpenApiParameter]:

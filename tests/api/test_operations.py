@@ -127,6 +127,12 @@ def test_the_apis_document_names_every_resource(world: World) -> None:
     for path in ("/transfers", "/quotes/{quote_id}", "/parties/{id_type}/{identifier}", "/api/ledger/v1/participants"):
         assert path in paths
     assert "patch" in paths["/transfers/{transfer_id}"]
+    prepare = {
+        media_type: set(content["schema"]["properties"])
+        for media_type, content in paths["/transfers"]["post"]["requestBody"]["content"].items()
+    }
+    assert "transferId" in prepare["application/vnd.interoperability.transfers+json;version=1.1"]
+    assert prepare["application/vnd.interoperability.iso20022.transfers+json;version=2.0"] == {"GrpHdr", "CdtTrfTxInf"}
     assert Client().get("/docs/").status_code == 200
 
 

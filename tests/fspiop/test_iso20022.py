@@ -251,6 +251,11 @@ def test_a_message_sent_again_has_the_same_content_though_its_id_and_time_are_ne
     assert contents[0] == contents[1] != contents[2]
 
 
+def test_the_elements_of_every_kind_are_named():
+    for kind, body, resource in EVERY_KIND:
+        assert set(iso20022.wire_of(kind, resource).__struct_encode_fields__) <= set(body)
+
+
 # What the hub says
 
 
