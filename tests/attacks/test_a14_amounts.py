@@ -42,6 +42,8 @@ def spoilt(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("PUT", "/quotes/" + messages.quote()["quoteId"], messages.terms(), "payeeFspFee.amount"),
         ("POST", "/transactionRequests", request_to_pay(), "amount.amount"),
     ],
+    # Each process that collects makes ids of its own; a test's name has none of them.
+    ids=["transfer", "quote", "fees", "terms", "payee-fee", "request-to-pay"],
 )
 def test_a14_what_is_no_amount_is_refused_and_named(
     world: World, method: str, path: str, body: dict[str, Any], field: str
