@@ -4,20 +4,21 @@ from typing import Any, TypeVar
 
 from django.http import HttpResponse
 from rest_framework import exceptions
-from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from fspiop import bodies
 from hub.api import errors, reading
+from hub.api.staff import StaffPassword
 from hub.api.views import METHODS, MayAdministrate, NoNegotiation
 
 T = TypeVar("T")
 
 
 class AdministrationView(APIView):
-    authentication_classes = (SessionAuthentication, BasicAuthentication)
+    authentication_classes = (SessionAuthentication, StaffPassword)
     permission_classes = (MayAdministrate,)
     content_negotiation_class = NoNegotiation  # clients name FSPIOP's media types here too
 

@@ -42,14 +42,14 @@ def test_the_search_is_paged_by_key_and_forgives_bad_input(world: World) -> None
         assert client.get(f"/portal/audit/?{query}").status_code == 200, query
 
 
-def test_a_cell_that_would_be_a_formula_is_text_in_the_file(world: World) -> None:
+def test_a24_a_cell_that_would_be_a_formula_is_text_in_the_file(world: World) -> None:
     record("noted", subject="=cmd|' /C calc'!A0", actor="@SUM(1)")
     answer = browser(Role.AUDITOR).get("/portal/audit/entries.csv?action=noted")
     rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert (rows[0]["about"], rows[0]["who"]) == ("'=cmd|' /C calc'!A0", "'@SUM(1)")
 
 
-def test_the_command_finds_an_entry_that_was_changed_behind_the_guards(world: World) -> None:
+def test_a37_the_command_finds_an_entry_that_was_changed_behind_the_guards(world: World) -> None:
     record("noted", subject="a", actor="asha")
     said = io.StringIO()
     call_command("check_audit", stdout=said)

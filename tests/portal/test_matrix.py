@@ -58,7 +58,7 @@ def rule_of(pattern: object) -> Rule:
     return rule
 
 
-def test_every_url_answers_every_role_and_method_as_the_table_says(people: dict[str, Client]) -> None:
+def test_a27_every_url_answers_every_role_and_method_as_the_table_says(people: dict[str, Client]) -> None:
     wrong = []
     for name, pattern in PAGES:
         rule, url = rule_of(pattern), url_of(name, pattern)
@@ -78,7 +78,7 @@ def test_every_url_answers_every_role_and_method_as_the_table_says(people: dict[
     assert wrong == []
 
 
-def test_who_is_not_signed_in_is_sent_to_the_sign_in(world: World) -> None:
+def test_a27_who_is_not_signed_in_is_sent_to_the_sign_in(world: World) -> None:
     client = Client()
     for name, pattern in PAGES:
         for method in METHODS:
@@ -89,7 +89,7 @@ def test_who_is_not_signed_in_is_sent_to_the_sign_in(world: World) -> None:
             assert ("next=" in answer["Location"]) is (method == "GET"), (method, url)
 
 
-def test_who_has_given_only_a_password_may_only_set_up_the_second_factor(world: World) -> None:
+def test_a27_who_has_given_only_a_password_may_only_set_up_the_second_factor(world: World) -> None:
     client = browser_of(person(Role.ADMINISTRATOR), has_second_factor=False)
     open_pages = {"mfa_activate_totp", "account_reauthenticate"}
     for name, pattern in PAGES:

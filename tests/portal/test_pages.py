@@ -170,7 +170,7 @@ def test_transfers_leave_as_a_file_with_exact_amounts(world: World) -> None:
     assert [(row["transferId"], row["amount"], row["payer"]) for row in rows] == [(paid, "12.3456", "green")]
 
 
-def test_a_payments_page_tells_its_story(world: World) -> None:
+def test_a21_a_payments_page_tells_its_story_and_runs_none_of_it(world: World) -> None:
     paid = pay(world, text="10")
     store.delivered([(Message.objects.get(subject=paid, kind="prepare").pk, 202)])
     Message.objects.filter(subject=paid).update(state="DEAD", last_error=STRANGE)
@@ -216,7 +216,7 @@ def test_a_party_is_told_again_how_a_transfer_stands(committed_world: World) -> 
     assert client.post(f"/portal/transfers/{paid}/tell/", {"to": "red"}).status_code == 404
 
 
-def test_an_alias_is_found_whole_and_its_search_recorded_without_it(world: World) -> None:
+def test_a33_an_alias_is_found_whole_and_its_search_recorded_without_it(world: World) -> None:
     builtin.register([Alias("MSISDN", "255712000101")], Participant.objects.get(name="blue"))
     client = browser(Role.VIEWER)
     assert "blue" in text_of(client, "/portal/directory/?identifier=255712000101")
@@ -226,7 +226,7 @@ def test_an_alias_is_found_whole_and_its_search_recorded_without_it(world: World
     assert "255712000101" not in str(list(Entry.objects.values_list("subject", "before", "after")))
 
 
-def test_a_connection_is_tested_and_its_answer_shown_escaped(world: World) -> None:
+def test_a21_a_connection_is_tested_and_its_answer_shown_escaped(world: World) -> None:
     client = browser(Role.OPERATOR)
     green = Participant.objects.get(name="green")
     green.endpoints.update(value="http://127.0.0.1:1/fsp/{{x}}")

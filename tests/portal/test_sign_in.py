@@ -85,7 +85,7 @@ def test_a_password_alone_does_not_open_the_portal(world: World) -> None:
     assert is_in(client)
 
 
-def test_a_one_time_code_is_good_once(world: World) -> None:
+def test_a29_a_one_time_code_is_good_once(world: World) -> None:
     user = person(Role.VIEWER)
     secret = set_up_app(user)
     shown = code(secret)
@@ -96,7 +96,7 @@ def test_a_one_time_code_is_good_once(world: World) -> None:
         assert is_in(client) is is_first
 
 
-def test_after_five_wrong_passwords_the_right_one_does_not_help_for_a_quarter_of_an_hour(world: World) -> None:
+def test_a29_after_five_wrong_passwords_the_right_one_does_not_help_for_a_quarter_of_an_hour(world: World) -> None:
     user = person(Role.VIEWER)
     secret = set_up_app(user)
     for _ in range(5):
@@ -111,13 +111,13 @@ def test_after_five_wrong_passwords_the_right_one_does_not_help_for_a_quarter_of
     assert is_in(client)
 
 
-def test_what_is_typed_as_a_name_that_nobody_has_is_not_kept(world: World) -> None:
+def test_a33_what_is_typed_as_a_name_that_nobody_has_is_not_kept(world: World) -> None:
     sign_in(Client(), "my secret password", "asha")
     failed = Entry.objects.get(action="sign_in_failed")
     assert (failed.subject, failed.before, failed.after) == ("unknown", None, None)
 
 
-def test_after_five_wrong_codes_the_right_one_does_not_help(world: World) -> None:
+def test_a29_after_five_wrong_codes_the_right_one_does_not_help(world: World) -> None:
     secret = set_up_app(person(Role.VIEWER))
     client = Client()
     sign_in(client, "viewer")
@@ -127,7 +127,7 @@ def test_after_five_wrong_codes_the_right_one_does_not_help(world: World) -> Non
     assert not is_in(client)
 
 
-def test_an_unknown_name_and_a_wrong_password_are_answered_alike(world: World) -> None:
+def test_a29_an_unknown_name_and_a_wrong_password_are_answered_alike(world: World) -> None:
     person(Role.VIEWER)
     texts = []
     for name in ("viewer", "nobody-here"):
@@ -137,7 +137,7 @@ def test_an_unknown_name_and_a_wrong_password_are_answered_alike(world: World) -
     assert texts[0] == texts[1]
 
 
-def test_the_session_changes_its_key_at_sign_in_and_ends_at_sign_out(world: World) -> None:
+def test_a28_the_session_changes_its_key_at_sign_in_and_ends_at_sign_out(world: World) -> None:
     secret = set_up_app(person(Role.VIEWER))
     client = Client()
     client.get(SIGN_IN)
@@ -157,7 +157,7 @@ def test_the_session_changes_its_key_at_sign_in_and_ends_at_sign_out(world: Worl
     assert actions("viewer")[-2:] == ["signed_in", "signed_out"]
 
 
-def test_a_changed_password_an_end_of_the_account_or_a_taken_role_acts_at_once(world: World) -> None:
+def test_a28_a_changed_password_an_end_of_the_account_or_a_taken_role_acts_at_once(world: World) -> None:
     user = person(Role.OPERATOR)
     client = browser_of(user)
     assert client.get("/portal/overview/").status_code == 200
@@ -173,7 +173,7 @@ def test_a_changed_password_an_end_of_the_account_or_a_taken_role_acts_at_once(w
     assert not is_in(other)
 
 
-def test_an_idle_session_ends_and_a_page_that_polls_does_not_keep_it(world: World) -> None:
+def test_a28_an_idle_session_ends_and_a_page_that_polls_does_not_keep_it(world: World) -> None:
     client = browser(Role.VIEWER)
     with time_machine.travel("2026-11-24T08:00:00Z", tick=False) as clock:
         assert is_in(client)
