@@ -31,6 +31,9 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--hot", type=float, default=0.0, help="share of all transfers that the first DFSP pays, besides its own (0)"
     )
     parser.add_argument("--payments", action="store_true", help="whole payments: lookup, quote and transfer")
+    parser.add_argument(
+        "--signed", action="store_true", help="signatures by every DFSP, checked; the hub signs as well"
+    )
     parser.add_argument("--suite", action="store_true", help="2, 8 and 32 DFSPs, and payments, one after the other")
     parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: how p99 grows, up to collapse")
     parser.add_argument("--alone", action="store_true", help="only the engine in process beside the database's limit")
@@ -58,6 +61,7 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
         options.dfsps,
         options.hot,
         options.payments,
+        options.signed,
     )
     if options.suite:
         for payments in (False, True):
@@ -139,7 +143,7 @@ def _hub(options: argparse.Namespace, state: str, stack: ExitStack) -> Hub:
     if options.hub:
         watched = {name: int(pid) for name, _, pid in (text.partition("=") for text in options.watch)}
         return GivenHub(options.hub.rstrip("/"), watched, options.database_url)
-    return stack.enter_context(own_hub(str(Path(state) / "hub"), options.port))
+    return stack.enter_context(own_hub(str(Path(state) / "hub"), options.port, signed=options.signed))
 
 
 if __name__ == "__main__":

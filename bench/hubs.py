@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.signing import make_key
+
 PROJECT = Path(__file__).resolve().parent.parent
 COUNTED = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": "off"}
 
@@ -75,8 +77,11 @@ def _last_json(text: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def own_hub(state: str, port: int | None) -> Iterator[Hub]:
-    """A hub with its own database and broker in a folder, for the length of the run."""
+def own_hub(state: str, port: int | None, *, signed: bool = False) -> Iterator[Hub]:
+    """A hub with its own database and broker in a folder, for the length of the run.
+
+    With `signed` it checks every signature and signs what it says itself; without, it does neither.
+    """
     from hub.local import net
     from hub.local.errors import LocalError
     from hub.local.stack import Stack
@@ -102,5 +107,12 @@ def own_hub(state: str, port: int | None) -> Iterator[Hub]:
                 return False, str(error)
 
     tell = partial(print, "  ", sep="", flush=True)
-    with Stack(state, port or net.free_port(8000), postgres_settings=COUNTED, tell=tell) as stack:
+    environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"}
+    if signed:
+        key = Path(f"{state}-key.pem")  # beside the state, which holds the stack's own files only
+        key.parent.mkdir(parents=True, exist_ok=True)
+        make_key(key)
+        environ["HUB_SIGNING_KEY_FILE"] = str(key)
+    port = port or net.free_port(8000)
+    with Stack(state, port, postgres_settings=COUNTED, environ=environ, tell=tell) as stack:
         yield OwnHub(stack, stack.base_url, stack.env["DATABASE_URL"])

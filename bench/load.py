@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench import messages
 from bench.client import Client
+from bench.signing import Signer
 
 _ANSWERS_S = 30  # how long the last answers may take
 
@@ -35,6 +36,7 @@ class Load:
     hot: float
     aliases: dict[str, list[str]]  # each DFSP's customers; without any, a transfer is begun and not a whole payment
     results: str
+    keys: str = ""  # a folder with the DFSPs' private keys; without one, nothing is signed
 
     @classmethod
     def from_text(cls, text: str) -> "Load":
@@ -66,6 +68,7 @@ class Generator:
         self._client = Client(load.host, load.port)
         self._host = f"{load.host}:{load.port}".encode()
         self._clock = messages.Clock()
+        self._signed = Signer(load.keys, load.dfsps)
         self._pairs = pairs(load.dfsps, load.hot)
         self._pools = {
             (payer, payee): cycle(messages.pool(payer, payee))
@@ -98,7 +101,7 @@ class Generator:
         payer, payee = next(self._pairs)
         transfer_id = str(uuid.uuid4())
         self._clock.tick()
-        request = self._request(payer, payee, transfer_id)
+        request = self._signed(self._request(payer, payee, transfer_id))
         self._open += 1
         self.sent[transfer_id] = (due, 0.0, 0)  # no answer yet
 

@@ -59,6 +59,10 @@ class Administration:
         self.call("POST", f"/participants/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": callback_url})
         self._add_funds(name)
 
+    def add_key(self, name: str, public_key: str) -> None:
+        """Registers the key of a DFSP's signatures."""
+        self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
+
     def add_customers(self, name: str, aliases: list[str]) -> None:
         """Registers a DFSP's customers in the hub's own oracle, as the DFSP does (FSPIOP API v1.1, section 6.2.2.4)."""
         kind = "application/vnd.interoperability.participants+json;version=1"

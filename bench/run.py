@@ -19,11 +19,13 @@ from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds
 from bench.onboard import Administration
+from bench.signing import make_key
 from bench.sink import Dfsps
 
 _LEAD_S = 1.5  # from the generator's start to its first transfer: Python starts in the meantime
 _SINKS = 2  # processes that the DFSPs share
 _CUSTOMERS = 200  # of each DFSP
+_KEYS_KNOWN_S = 3  # the hub's processes read credentials anew every two seconds
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Plan:
     dfsps: int
     hot: float
     payments: bool = False  # whole payments: lookup, terms and transfer, instead of transfers alone
+    signed: bool = False  # by the DFSPs, and checked by the hub
 
 
 @dataclass
@@ -85,8 +88,9 @@ class Run:
 
     def _perform(self, folder: Path) -> Result:
         plan, database = self._plan, self._database
+        public_keys = {name: make_key(folder / name) for name in self._ports} if plan.signed else {}
         self._start_sinks(folder)
-        self._onboard()
+        self._onboard(public_keys)
         starts_at = time.monotonic() + _LEAD_S
         load = Load(
             self._host,
@@ -98,6 +102,7 @@ class Run:
             plan.hot,
             self._aliases,
             f"{folder}/load",
+            str(folder) if plan.signed else "",
         )
         self._start("generator", "bench.load", load.as_text())
         since, until = starts_at + plan.warmup, starts_at + plan.warmup + plan.seconds
@@ -133,21 +138,25 @@ class Run:
         )
 
     def _start_sinks(self, folder: Path) -> None:
-        names = list(self._ports)
+        names, keys = list(self._ports), str(folder) if self._plan.signed else ""
         for number in range(min(_SINKS, len(names))):
             ours = {name: self._ports[name] for name in names[number::_SINKS]}
-            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}")
+            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys)
             self._start(f"dfsps {number}", "bench.sink", config.as_text())
         for port in self._ports.values():
             _await_port(port)
 
-    def _onboard(self) -> None:
+    def _onboard(self, public_keys: dict[str, str]) -> None:
         administration = Administration(self._hub.url)
         administration.open_hub_accounts()
         for name, port in self._ports.items():
             administration.add_dfsp(name, f"http://127.0.0.1:{port}")
             if name in self._aliases:
                 administration.add_customers(name, self._aliases[name])
+            if name in public_keys:
+                administration.add_key(name, public_keys[name])
+        if public_keys:
+            time.sleep(_KEYS_KNOWN_S)
 
     def _start(self, name: str, module: str, config: str) -> None:
         self._processes[name] = subprocess.Popen([sys.executable, "-m", module, config], cwd=PROJECT)

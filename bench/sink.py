@@ -18,6 +18,7 @@ from pathlib import Path
 from bench import messages
 from bench.client import NO_ANSWER, Client
 from bench.http import Message, Reader, header
+from bench.signing import Signer
 
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -34,6 +35,7 @@ class Dfsps:
     hub_host: str
     hub_port: int
     results: str
+    keys: str = ""  # a folder with their private keys; without one, nothing is signed
 
     @classmethod
     def from_text(cls, text: str) -> "Dfsps":
@@ -59,8 +61,8 @@ class Notes:
 
 
 class Dfsp:
-    def __init__(self, name: str, config: Dfsps, hub: Client, clock: messages.Clock) -> None:
-        self._name, self._hub, self._clock = name.encode(), hub, clock
+    def __init__(self, name: str, config: Dfsps, hub: Client, clock: messages.Clock, signed: Signer) -> None:
+        self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
         # As a payee: every packet that it may be paid with.
         packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
@@ -177,13 +179,16 @@ class Dfsp:
         self._clock.tick()
         return self._clock
 
-    def _say(self, request: bytes, done: Callable[[int], None] | None = None, tries: int = _TRIES) -> None:
+    def _say(self, request: bytes, done: Callable[[int], None] | None = None) -> None:
+        self._insist(self._signed(request), done, _TRIES)
+
+    def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
         """As a DFSP does: what the hub could not take is sent again, word for word."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 503) and tries > 1:
                 self.notes.retries += 1
-                asyncio.get_running_loop().call_later(_PAUSE_S, self._say, request, done, tries - 1)
+                asyncio.get_running_loop().call_later(_PAUSE_S, self._insist, request, done, tries - 1)
             elif done is not None:
                 done(status)
 
@@ -223,7 +228,8 @@ def main(config: Dfsps) -> None:
     """Serves until SIGTERM, then writes what each DFSP saw."""
     hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
     clock.tick()
-    dfsps = {name: Dfsp(name, config, hub, clock) for name in config.ours}
+    signed = Signer(config.keys, list(config.ours))
+    dfsps = {name: Dfsp(name, config, hub, clock, signed) for name in config.ours}
     gc.freeze()
     asyncio.run(_serve(config, dfsps))
     Path(config.results).write_text(json.dumps({name: asdict(dfsp.notes) for name, dfsp in dfsps.items()}))

@@ -15,6 +15,10 @@ _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
 
 urlpatterns = [
+    # First, as they are asked for most and the patterns are tried in turn.
+    path("transfers", transfers.TransfersView.as_view()),
+    path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
+    path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),
     path("token", TokenView.as_view()),
     path("participants", participants.ParticipantsView.as_view()),
     path("participants/<str:request_id>", participants.ParticipantsAnswerView.as_view()),
@@ -48,9 +52,6 @@ urlpatterns = [
     path("fxTransfers", fx_transfers.FxTransfersView.as_view()),
     path("fxTransfers/<str:commit_request_id>", fx_transfers.FxTransferView.as_view()),
     path("fxTransfers/<str:commit_request_id>/error", fx_transfers.FxTransferErrorView.as_view()),
-    path("transfers", transfers.TransfersView.as_view()),
-    path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
-    path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),
     path("bulkTransfers", bulk_transfers.BulkTransfersView.as_view()),
     path("bulkTransfers/<str:bulk_transfer_id>", bulk_transfers.BulkTransferView.as_view()),
     path("bulkTransfers/<str:bulk_transfer_id>/error", bulk_transfers.BulkTransferErrorView.as_view()),
