@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, each about a transfer carrying its `transfer` id.
+"""Structured logs: one JSON object a line on standard error, with the id of each transfer that it is about.
 
 No MSISDN, name, token or key belongs in a log line.
 """

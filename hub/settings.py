@@ -81,7 +81,9 @@ CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
-LEDGER_QUEUE = env.int("LEDGER_QUEUE", default=2000)  # waiting requests per process, above which the hub answers 503
+# Requests of a process that wait for their commit, above which it answers 503: fewer than its threads, or all of
+# them wait, nobody is left to say so, and what comes waits where it can not be counted.
+LEDGER_QUEUE = env.int("LEDGER_QUEUE", default=192)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from random import uniform
@@ -88,19 +89,25 @@ def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]
 
 
 def _tell_logs(outcomes: Sequence[Outcome | FxOutcome]) -> None:
+    """A line for each transfer that was refused or aborted, with its reason; one for all that went well."""
     metrics.BATCH_SIZE.observe(len(outcomes))
+    well: dict[str, list[str]] = {}
     for outcome in outcomes:
         kind = type(outcome).__name__.lower()
         metrics.OUTCOMES.labels(kind).inc()
-        if isinstance(outcome, Reserved | Refused | Committed | Aborted):
+        if isinstance(outcome, Reserved | Committed):
+            well.setdefault(kind, []).append(outcome.transfer.transfer_id)
+        elif isinstance(outcome, Refused | Aborted):
             t = outcome.transfer
             log.info("transfer_" + kind, transfer=t.transfer_id, state=t.state, reason=t.reason)
         elif isinstance(outcome, FxReserved | FxRefused | FxAgreed | FxAborted):
             c = outcome.conversion
             log.info("conversion_" + kind, transfer=c.commit_request_id, state=c.state, reason=c.reason)
+    if well:
+        log.info("transfers", **well)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     command: Command | FxCommand
     outcome: "Future[Outcome | FxOutcome]"
@@ -111,31 +118,38 @@ class Engine:
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
+        self._open = 0  # submitted and not answered
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def submit(self, command: Command | FxCommand) -> Outcome | FxOutcome:
         """The command's outcome, after the transaction that decided it is durable.
 
-        Raises FspiopError 2005 where too many wait, and 2003/2004 where the database did not answer: then the
+        Raises FspiopError 2005 where too many wait already, and 2003/2004 where the database did not answer: then the
         outcome is unknown to the hub's caller, who asks again with the same message or by GET.
         """
         waiting = _Waiting(command, Future())
         with self._arrived:
-            if len(self._waiting) >= settings.LEDGER_QUEUE:
+            if self._open >= settings.LEDGER_QUEUE:
                 metrics.SHED.inc()
                 raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests wait; try again", http_status=503)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="ledger-engine", daemon=True)
                 self._thread.start()
+            self._open += 1
             self._waiting.append(waiting)
             self._arrived.notify()
         try:
             return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
         except FutureTimeout:
+            with self._arrived, suppress(ValueError):
+                self._waiting.remove(waiting)  # nobody waits for it any more; it will come again
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
+        finally:
+            with self._arrived:
+                self._open -= 1
 
     def _work(self) -> None:
         while True:
