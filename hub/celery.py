@@ -25,3 +25,10 @@ def _start_without_inherited_connections(**_: object) -> None:
     from django.db import connections
 
     connections.close_all()
+
+
+@signals.task_prerun.connect
+def _drop_a_broken_connection(**_: object) -> None:
+    from django.db import close_old_connections
+
+    close_old_connections()

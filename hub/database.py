@@ -8,16 +8,20 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
+from hub import arrays
+
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
     """Runs one statement on this thread's connection, in its transaction if there is one.
 
-    Parameters are bound by the server: arrays travel as they are, and a statement is prepared once per connection.
+    Parameters are bound by the server, lists as arrays of the type that the statement casts them to, and a statement is
+    prepared once per connection.
     Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
     """
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        return psycopg.Cursor(connection.connection).execute(statement, parameters, prepare=True)
+        bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
+        return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
 
 
 def is_away(error: BaseException) -> bool:

@@ -271,6 +271,8 @@ if PRODUCTION:
 # --- Celery: hints only; PostgreSQL holds the truth (docs/architecture.md) ------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
+# Celery would open a connection for each tick; hub.celery looks whether the one there is still good.
+CELERY_DB_REUSE_MAX = 1000
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TIME_LIMIT = 60
