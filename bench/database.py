@@ -10,8 +10,12 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# Statements that the functions of others run are not sent by anybody; this reading is not part of the run.
-_STATEMENTS = "SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'"
+# Those that foreign keys run inside are counted apart; this reading is not part of the run.
+_STATEMENTS = """
+    SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
+           coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint
+    FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat%'
+"""
 _DEAREST = """
     SELECT calls, rows, round(total_exec_time::numeric, 1)::float8, round(wal_bytes / 1024)::bigint,
            left(regexp_replace(query, '\\s+', ' ', 'g'), 120)
@@ -27,6 +31,7 @@ class Counters:
     wal_bytes: int
     wal_syncs: int
     statements: int | None  # None where pg_stat_statements is not there
+    foreign_key_checks: int | None
 
     def since(self, before: "Counters") -> dict[str, int]:
         """What was added."""
@@ -60,7 +65,7 @@ class Database:
         row = self._connection.execute(_COUNTERS).fetchone()
         assert row is not None
         statements = self._connection.execute(_STATEMENTS).fetchone() if self._has_statements else None
-        return Counters(row[0], row[1], row[2], statements[0] if statements else None)
+        return Counters(row[0], row[1], row[2], *(statements or (None, None)))
 
     def forget_statements(self) -> None:
         """Begins to count them anew."""

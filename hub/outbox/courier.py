@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.005  # how long a finished message waits for others, to be settled by the same statement
+_BETWEEN_CLAIMS_S = 0.01
 _BREAKER_AFTER = 5
 _BREAKER_MOST_S = 30.0
 _PAUSE_S = 0.5  # after the database failed
@@ -86,6 +87,7 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
+            await asyncio.sleep(_BETWEEN_CLAIMS_S)  # what comes meanwhile is claimed together
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*self._sending)
