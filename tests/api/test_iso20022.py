@@ -246,7 +246,8 @@ def test_who_asked_what_can_not_be_delivered_is_told_so_in_this_form(committed_w
     assert reason_of(undeliverable("/quotes")) == "1001"
 
     dfsp("POST", "/participants/MSISDN/255655001001", {"fspId": "blue"}, source="blue")
-    iso("GET", "/parties/MSISDN/255655001001")
+    says_nothing = {"content-type": "application/vnd.interoperability.parties+json;version=1.1"}  # of a GET
+    iso("GET", "/parties/MSISDN/255655001001", headers=says_nothing)
     told = undeliverable("/parties/MSISDN/255655001001")
     assert body_of(told)["Rpt"]["Rsn"] == {"Cd": "1001"}
 

@@ -26,10 +26,11 @@ _MEANT = frozenset({501, 503})
 _NOT_SENT = (UnicodeError, ValueError, requests.exceptions.RequestException)
 
 
-def headers_for(path: str) -> dict[str, str]:
+def headers_for(path: str, media_type: str) -> dict[str, str]:
     resource = path.strip("/").split("/")[0]
-    version = "2.0" if resource.startswith(("fx", "services")) else "1.1"
-    kind = f"application/vnd.interoperability.{resource}+json"
+    form = "iso20022." if "iso20022" in media_type else ""
+    version = "2.0" if form or resource.startswith(("fx", "services")) else "1.1"
+    kind = f"application/vnd.interoperability.{form}{resource}+json"
     return {
         "Date": http_date(datetime.now(UTC)),
         "FSPIOP-Source": random.choice(SOURCES),
@@ -55,7 +56,7 @@ def attack(operation: Any, api: str, examples: int, send: Callable[[Any], None])
     )
     def one(case: Any) -> None:
         if api == "fspiop" and random.random() < _RIGHT:
-            case.headers.update(headers_for(case.path))
+            case.headers.update(headers_for(case.path, case.media_type or ""))
         send(case)
 
     one()
