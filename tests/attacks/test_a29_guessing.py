@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client, override_settings
 
+from hub.api import staff
 from tests.world import World
 
 PATH = "/api/ledger/v1/participants"
@@ -40,8 +41,6 @@ def test_a29_after_five_wrong_passwords_the_right_one_does_not_open_the_administ
 def test_a29_without_its_cache_the_hub_can_still_be_administrated(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hub.api import staff
-
     class Gone:
         def get(self, *_: object, **__: object) -> int:
             raise OSError("the cache is away")

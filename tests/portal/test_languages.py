@@ -1,5 +1,6 @@
 """People read the portal in their language and their zone; no text of a page is left untranslated."""
 
+import gettext
 import re
 from pathlib import Path
 
@@ -43,8 +44,6 @@ def test_every_text_is_translated_with_its_placeholders(code: str) -> None:
 
 @pytest.mark.parametrize("code", LANGUAGES)
 def test_the_compiled_catalog_is_that_of_the_source(code: str) -> None:
-    import gettext
-
     with (FOLDER / code / "LC_MESSAGES" / "django.mo").open("rb") as compiled:
         catalog = gettext.GNUTranslations(compiled)
     for english, translations in texts(code):
