@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
@@ -17,6 +18,16 @@ APIS = {
     "settlement": "settlement",
 }
 """Each has a document of its own at /docs/schema/."""
+
+
+class StaffScheme(OpenApiAuthenticationExtension):
+    """How `hub.api.staff` is written down."""
+
+    target_class = "hub.api.staff.StaffPassword"
+    name = "basicAuth"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "http", "scheme": "basic"}
 
 
 class Schema(AutoSchema):
