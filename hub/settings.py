@@ -17,6 +17,8 @@ env = environ.Env()
 PRODUCTION = env.bool("PRODUCTION", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-production-refuses")
+# Which doors this process has; in production DFSPs and operators reach processes of their own.
+SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", "docs"])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,11 @@
-"""The DFSP API's own short way: no sessions, no CSRF, no static files between a DFSP and its view."""
+"""The DFSP API's own short way: no sessions, no CSRF, no static files between a DFSP and its view.
+
+Also which doors a process has at all (`SERVES`): in production DFSPs and operators have listeners of their own.
+"""
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
@@ -26,15 +30,22 @@ RESOURCES = frozenset(
         "token",
     }
 )
+# The other doors by the first part of their paths; what is not named here (health, metrics, files) is served always.
+DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 
 
 class DfspShortcut:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
+        doors = DOORS | dict.fromkeys(RESOURCES, "fspiop")
+        self.closed = frozenset(first for first, door in doors.items() if door not in settings.SERVES)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         path = request.path_info
-        if path.partition("/")[2].partition("/")[0] not in RESOURCES:  # "*" has no slash
+        first = path.partition("/")[2].partition("/")[0]  # "*" has no slash
+        if first in self.closed:
+            return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
+        if first not in RESOURCES:
             return self.get_response(request)
         try:
             view, args, kwargs = resolve(path, DFSP_URLS)

@@ -140,3 +140,21 @@ def test_the_apis_document_names_every_resource(world: World) -> None:
 def test_the_administration_api_is_for_staff(world: World) -> None:
     assert admin("GET", "/participants").status_code in (401, 403)
     assert error_of(admin("POST", "/participants", {"name": "x1", "currency": "TZS"}))[0] in (401, 403)
+
+
+@pytest.mark.parametrize(
+    ("serves", "open_paths", "closed_paths"),
+    [
+        (["fspiop"], ["/parties/MSISDN/1"], ["/api/ledger/v1/participants", "/portal/", "/admin/", "/docs/"]),
+        (["portal", "administration"], ["/api/ledger/v1/participants"], ["/parties/MSISDN/1", "/token", "/docs/"]),
+    ],
+)
+def test_a_process_has_only_the_doors_that_it_is_told_to_have(
+    world: World, serves: list[str], open_paths: list[str], closed_paths: list[str]
+) -> None:
+    with override_settings(SERVES=serves):
+        client = Client()
+        for path in ["/health/live", "/metrics", *open_paths]:
+            assert client.get(path).status_code != 404, path
+        for path in closed_paths:
+            assert error_of(client.get(path)) == (404, "3002"), path
