@@ -14,8 +14,8 @@ from ledger.models import Transfer
 from tests.world import World, prepare
 
 
-def test_a_hub_with_too_much_to_do_says_so_and_goes_on(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as may wait are served; the others are told at once, and nothing of theirs is stored."""
+def _stall(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.Event]:
+    """The first group says that it has begun, and goes on when it is told to."""
     entered, go_on, run_group = threading.Event(), threading.Event(), engine.run
 
     def run_slowly(batch: Any) -> Any:
@@ -24,6 +24,12 @@ def test_a_hub_with_too_much_to_do_says_so_and_goes_on(committed_world: World, m
         return run_group(batch)
 
     monkeypatch.setattr(engine, "run", run_slowly)
+    return entered, go_on
+
+
+def test_a_hub_with_too_much_to_do_says_so_and_goes_on(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as may wait are served; the others are told at once, and nothing of theirs is stored."""
+    entered, go_on = _stall(monkeypatch)
     own, commands = engine.Engine(), [prepare(committed_world, "green", "blue", 1) for _ in range(12)]
     with override_settings(LEDGER_QUEUE=10):
         threads = [threading.Thread(target=own.submit, args=(command,)) for command in commands[:10]]
@@ -44,14 +50,7 @@ def test_a_hub_with_too_much_to_do_says_so_and_goes_on(committed_world: World, m
 
 
 def test_who_no_longer_waits_is_not_served_later(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    entered, go_on, run_group = threading.Event(), threading.Event(), engine.run
-
-    def run_slowly(batch: Any) -> Any:
-        entered.set()
-        go_on.wait(30)
-        return run_group(batch)
-
-    monkeypatch.setattr(engine, "run", run_slowly)
+    entered, go_on = _stall(monkeypatch)
     own = engine.Engine()
     first, second = (prepare(committed_world, "green", "blue", 1) for _ in range(2))
     thread = threading.Thread(target=own.submit, args=(first,))
