@@ -138,7 +138,8 @@ def front(
     }
     for name in ("dfsp.conf", "administration.conf"):
         template = (DEPLOY / f"{name}.template").read_text()
-        (tmp_path / name).write_text(re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], template))
+        filled = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], template)
+        (tmp_path / name).write_text(filled.replace("client_body_timeout 10s", "client_body_timeout 1s"))
     user = "user root;" if os.geteuid() == 0 else ""
     (tmp_path / "nginx.conf").write_text(FRONT.format(folder=tmp_path, user=user))
     assert NGINX is not None
@@ -215,6 +216,24 @@ def test_a08_a_path_reaches_the_hub_as_it_was_signed(front: Front, settings: Any
         sent = signing | {"FSPIOP-Destination": "blue"}
         assert ask(connection, method="PUT", path=path, body=body, headers=sent) == 200
         assert ask(connection, method="PUT", path=path + "x", body=body, headers=sent) == 400
+
+
+def test_a18_a_body_that_does_not_come_ends_at_the_front(front: Front) -> None:
+    proofs.register_certificate("green", GOOD)
+    connection = front.connect("valid")
+    connection.putrequest("POST", "/quotes")
+    connection.putheader("Content-Length", "100")
+    connection.endheaders(b"{")
+    began = time.monotonic()
+    assert connection.sock.recv(100) == b""  # nginx closes without a word
+    assert 0.5 < time.monotonic() - began < 8
+
+
+def test_a18_each_door_reads_a_request_whole_before_the_hub_hears_of_it() -> None:
+    for name in ("dfsp", "administration"):
+        template = (DEPLOY / f"{name}.conf.template").read_text()
+        for line in ("proxy_request_buffering on;", "client_header_timeout 10s;", "client_body_timeout 10s;"):
+            assert line in template, (name, line)
 
 
 def test_a19_one_dfsps_flood_is_turned_away_and_anothers_call_is_not(front: Front) -> None:
