@@ -60,8 +60,9 @@ bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU
 chaos: $(DEV_STAMP) ## harm a hub at work in every way that one machine allows, then check all books; MINUTES=5 SEED=n
 	$(RUN) -m tests.faults.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-fuzz: ## bad requests made from our own OpenAPI documents, to a hub that runs; URL=http://127.0.0.1:8000 ARGS="--examples 200"
-	@test -x .fuzz/bin/python || { $(PYTHON) -m venv .fuzz && .fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt; }
+fuzz: ## requests made from our own OpenAPI documents, to a hub that runs; URL=http://127.0.0.1:8000 ARGS="--signed"
+	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz
+	@.fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
 	.fuzz/bin/python -m tests.protocol.fuzz --url $(or $(URL),http://127.0.0.1:$(PORT)) $(ARGS)
 
 stop: $(RUN_STAMP) ## stop the hub that runs on STATE
