@@ -18,6 +18,7 @@ DFSPS = ("green", "blue", "red", "fxp")
 CURRENCIES = ("TZS", "KES")
 ALIASES = {"255712001001": "green", "255655001001": "blue", "255655001002": "red"}
 _FUNDS = 1_000_000_000
+_VALID_S = 3600  # longer than it takes until their answers are sent
 _KEPT = 50  # ids of a kind that later requests refer to
 
 
@@ -111,12 +112,12 @@ def _participants() -> dict[str, Any]:
 
 
 POSTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "transfers": messages.transfer,
+    "transfers": lambda: messages.transfer(expiration=messages.moment(_VALID_S)),
     "quotes": messages.quote,
     "bulkQuotes": messages.bulk_quote,
-    "bulkTransfers": messages.bulk_transfer,
+    "bulkTransfers": lambda: messages.bulk_transfer(expiration=messages.moment(_VALID_S)),
     "fxQuotes": fx_messages.fx_quote,
-    "fxTransfers": fx_messages.fx_transfer,
+    "fxTransfers": lambda: fx_messages.fx_transfer(expiration=messages.moment(_VALID_S)),
     "transactionRequests": transaction_request,
     "participants": _participants,
 }
