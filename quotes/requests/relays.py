@@ -4,6 +4,7 @@ Where the hub knows what they are about (the transaction request, or a quote of 
 are heard, and a message that names no destination goes to the other one.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 
 from django.http import HttpResponse
@@ -26,13 +27,13 @@ _LONGEST_QUERY = 512
 Parties = Collection[tuple[int, int]]
 
 
-class _RelayView(FspiopView):
+class _RelayView(FspiopView, ABC):
     id_name: str
     not_found: ErrorCode
 
+    @abstractmethod
     def parties_of(self, subject_id: str) -> Parties:
         """The two DFSPs, by their ids, of each thing of this id that the hub knows."""
-        raise NotImplementedError
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
         """Passes a GET on; its sender is told by the error callback where there is nobody to pass it to."""

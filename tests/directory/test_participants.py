@@ -68,8 +68,8 @@ def test_types_and_sub_ids_do_not_answer_for_each_other() -> None:
     assert owner("ALIAS/ada/home") == "red"
     assert owner("BUSINESS/ada") is None
     assert refusal() == ("/participants/BUSINESS/ada/error", "3204", "Party not found")
-    assert owner("ALIAS/ada/work") is None
-    assert refusal() == ("/participants/ALIAS/ada/work/error", "3200", "Generic ID not found")
+    assert owner("ALIAS/ada/till") is None
+    assert refusal() == ("/participants/ALIAS/ada/till/error", "3200", "Generic ID not found")
 
 
 def test_an_alias_stays_with_its_dfsp_until_that_one_withdraws_it() -> None:

@@ -88,8 +88,8 @@ def test_sub_ids_go_to_the_oracle_and_come_back(oracle: RunningOracle) -> None:
     )
     assert owner("MSISDN/1/home") == "blue"
     assert owner("MSISDN/1") is None
-    assert owner("MSISDN/1/work") is None
-    assert refusal()[:2] == ("/participants/MSISDN/1/work/error", "3200")
+    assert owner("MSISDN/1/till") is None
+    assert refusal()[:2] == ("/participants/MSISDN/1/till/error", "3200")
 
 
 def test_of_several_lines_the_one_that_fits_is_taken(oracle: RunningOracle) -> None:
