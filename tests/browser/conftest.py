@@ -18,7 +18,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 SCREENSHOTS = os.environ.get("SCREENSHOTS")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: as long as it lives a loop runs in this thread, in which other tests start theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on the PATH: apt-get install chromium")
