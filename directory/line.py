@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
-from aiohttp import ClientError, ClientSession, ClientTimeout
 from django.conf import settings
-from yarl import URL
 
 from fspiop.time import http_date
-from hub.outbox import client
+from hub.curl import Curl
 
 log = structlog.get_logger("oracles")
 
@@ -89,7 +87,7 @@ class Exchange:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._lines: dict[str, _Line] = {}
-        self._sessions: dict[str, ClientSession] = {}
+        self._curl: Curl | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -105,7 +103,7 @@ class Exchange:
             future = asyncio.run_coroutine_threadsafe(self._all(endpoint, calls, left_s), loop)
             try:
                 return future.result(left_s + _MARGIN_S)
-            except (TimeoutError, ClientError, OSError, ValueError) as error:
+            except (TimeoutError, OSError, ValueError) as error:
                 future.cancel()
                 # Not the error's text: it may hold the address, which holds an alias.
                 log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
@@ -113,7 +111,7 @@ class Exchange:
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None or self._thread is None or not self._thread.is_alive():
-            self._loop, self._sessions = asyncio.new_event_loop(), {}
+            self._loop, self._curl = asyncio.new_event_loop(), None
             self._thread = threading.Thread(target=self._loop.run_forever, name="oracles", daemon=True)
             self._thread.start()
             atexit.register(self.close)
@@ -124,12 +122,12 @@ class Exchange:
         with self._guard:
             loop, self._loop = self._loop, None
         if loop is not None and loop.is_running():
-            asyncio.run_coroutine_threadsafe(self._close_sessions(), loop).result(_MARGIN_S)
+            asyncio.run_coroutine_threadsafe(self._close_connections(), loop).result(_MARGIN_S)
             loop.call_soon_threadsafe(loop.stop)
 
-    async def _close_sessions(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
+    async def _close_connections(self) -> None:
+        if self._curl is not None:
+            self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
         room = asyncio.Semaphore(_AT_ONCE)
@@ -142,34 +140,24 @@ class Exchange:
                     task.cancel()
 
     async def _one(self, endpoint: str, call: Call, timeout_s: float, room: asyncio.Semaphore) -> Reply:
-        session = self._sessions.get(endpoint)
-        if session is None:
-            session = self._sessions[endpoint] = client.open_session()
+        if self._curl is None:
+            self._curl = Curl()
         headers = {
             "Accept": "application/json",
             "Content-Type": "application/json",
             "Date": http_date(datetime.now(UTC)),
             "FSPIOP-Source": settings.HUB_NAME,
         }
-        async with (
-            room,
-            session.request(
-                call.method,
-                URL(endpoint.rstrip("/") + call.path, encoded=True),
-                data=call.body or None,
-                headers=headers,
-                allow_redirects=False,
-                timeout=ClientTimeout(total=timeout_s),
-            ) as response,
-        ):
-            body = bytearray()
-            async for chunk in response.content.iter_any():
-                body += chunk
-                if len(body) > _MOST_OF_AN_ANSWER:
-                    raise ValueError("the answer is too long")
-            if response.status >= 500:
-                raise ValueError("a server error")
-            return Reply(response.status, bytes(body))
+        url = endpoint.rstrip("/") + call.path
+        async with room:
+            reply = await self._curl.request(
+                call.method, url, headers, call.body, timeout_s=timeout_s, most=_MOST_OF_AN_ANSWER
+            )
+        if not reply.is_whole:
+            raise ValueError("the answer is too long")
+        if reply.status >= 500:
+            raise ValueError("a server error")
+        return Reply(reply.status, reply.body)
 
 
 ask = Exchange().ask

@@ -9,13 +9,10 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -23,6 +20,8 @@ _PORTS = frozenset({80, 443})  # and those from 1024 on: what listens below is n
 _FIRST_FREE_PORT = 1024
 _SIX_TO_FOUR = IPv6Network("2002::/16")
 Address = IPv4Address | IPv6Address
+SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
+"""Where this system keeps the certificates that it believes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +86,3 @@ def check_url(url: str) -> None:
         return  # not known yet; each connection is looked at all the same
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise ValueError("this address is not public, or its port is not a web server's; CALLBACK_ALLOW can list it")
-
-
-def connector(limit: int) -> aiohttp.TCPConnector:
-    """Opens connections for one destination's session, with the scheme's certificates where there are any."""
-    return aiohttp.TCPConnector(
-        limit=limit, keepalive_timeout=30, socket_factory=_socket_for, ssl=tls_context() or True
-    )
-
-
-def _socket_for(address_info: Sequence[Any]) -> socket.socket:
-    family, kind, protocol, _, address = address_info
-    if not may_connect(str(address[0]), int(address[1])):
-        raise OSError(f"this hub does not connect to {address[0]} port {address[1]}")
-    return socket.socket(family=family, type=kind, proto=protocol)
-
-
-def tls_context() -> ssl.SSLContext | None:
-    """Whom the hub believes, and what it shows; None where the system's authorities will do and nothing is shown."""
-    if not (settings.CALLBACK_CA_FILE or settings.CALLBACK_CLIENT_CERT_FILE):
-        return None
-    context = ssl.create_default_context(cafile=settings.CALLBACK_CA_FILE or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if settings.CALLBACK_CLIENT_CERT_FILE:
-        context.load_cert_chain(settings.CALLBACK_CLIENT_CERT_FILE, settings.CALLBACK_CLIENT_KEY_FILE or None)
-    return context

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 
 from fspiop.time import http_date
+from hub.curl import Curl
 from hub.outbox import client
 from hub.outbox.client import Answer
 from hub.outbox.store import Claimed
@@ -36,8 +37,8 @@ async def _call(url: str) -> Answer:
         age_s=0.0,
         lease=now,
     )
-    async with client.open_session() as session:
-        return await client.send(session, message, url, headers)
+    async with Curl() as curl:
+        return await client.send(curl, message, url, headers)
 
 
 def _root_of(url: str) -> str:

@@ -1,23 +1,20 @@
 """One HTTP request to a participant, and what its answer means.
 
-One connection pool per participant, to addresses that `hub.egress` lets through; a deadline over the whole exchange (a
-byte a second is no life sign); no redirects; answers are read up to a cap and never decompressed.
+`hub.curl` carries it; a participant's connections are kept, and go to addresses that `hub.egress` lets through.
 """
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 from django.conf import settings
 
 from fspiop import jws
-from hub import egress
+from hub.curl import Curl
 from hub.outbox.store import Claimed
 
 _MOST_OF_AN_ANSWER = 64 * 1024
-_NOT_BY_OURSELVES = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+_LONGEST_RETRY_AFTER_S = 300.0
 
 
 @dataclass(slots=True)
@@ -63,41 +60,22 @@ class HubKey:
         return headers
 
 
-def open_session() -> aiohttp.ClientSession:
-    """A session for one participant; must be called in the event loop that uses it."""
-    return aiohttp.ClientSession(
-        connector=egress.connector(settings.OUTBOX_CONCURRENCY),
-        timeout=aiohttp.ClientTimeout(total=settings.OUTBOX_TIMEOUT_S),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_NOT_BY_OURSELVES,
-        trust_env=False,
-    )
-
-
-async def send(session: aiohttp.ClientSession, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
+async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
     """Sends one message; never raises for what the network or the other side does."""
+    timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
-        async with session.request(
-            message.method, url, data=message.body or None, headers=headers, allow_redirects=False
-        ) as response:
-            text = await response.content.read(_MOST_OF_AN_ANSWER)
-            status = response.status
-            error = "" if 200 <= status < 300 else f"HTTP {status}: {text[:300].decode(errors='replace')}"
-            return Answer(status, error, _retry_after(response.headers.get("Retry-After")))
+        reply = await curl.request(
+            message.method, url, headers, message.body, timeout_s=timeout_s, most=_MOST_OF_AN_ANSWER
+        )
     except TimeoutError:
-        return Answer(0, f"no answer within {settings.OUTBOX_TIMEOUT_S} s")
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Answer(0, f"no answer within {timeout_s} s")
+    except (OSError, ValueError) as error:
         return Answer(0, f"{type(error).__name__}: {error}")
+    if 200 <= reply.status < 300:
+        return Answer(reply.status)
+    text = f"HTTP {reply.status}: {reply.body[:300].decode(errors='replace')}"
+    return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
-def _retry_after(text: str | None) -> float | None:
-    if text is None:
-        return None
-    if text.isdecimal():
-        return min(float(text), 300.0)
-    try:
-        parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return 60.0  # a moment by the other side's clock: a minute is near enough
+def _retry_after(seconds: float | None) -> float | None:
+    return None if seconds is None else min(seconds, _LONGEST_RETRY_AFTER_S)

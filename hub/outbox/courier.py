@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
-from aiohttp import ClientSession
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
+from hub.curl import Curl
 from hub.outbox import bell, client, failures, metrics, store
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
@@ -43,7 +43,6 @@ class _Destination:
     """What this courier knows of one participant. Only a hint: another courier knows something else."""
 
     id: int
-    session: "ClientSession | None" = None
     has_news: bool = False
     open_requests: int = 0
     failures_in_a_row: int = 0
@@ -81,6 +80,7 @@ class Courier:
         self._loop.run_until_complete(self._live())
 
     async def _live(self) -> None:
+        self._curl = Curl()
         helpers = [self._loop.create_task(work) for work in (self._look_regularly(), bell.listen(self._look_at))]
         settling = self._loop.create_task(self._settle_what_finished())
         while not self._is_stopping:
@@ -93,9 +93,7 @@ class Courier:
         await asyncio.gather(*self._sending)
         self._has_finished.set()
         await settling
-        for destination in self._destinations.values():
-            if destination.session is not None:
-                await destination.session.close()
+        self._curl.close()
 
     async def _look_regularly(self) -> None:
         while True:
@@ -152,22 +150,20 @@ class Courier:
         return min(batch, room)
 
     async def _deliver(self, destination: _Destination, message: Claimed, url: str | None) -> None:
-        answer = await self._send(destination, message, url)
+        answer = await self._send(message, url)
         destination.open_requests -= 1
         self._learn(destination, answer)
         self._finished.append((message, answer))
         self._has_finished.set()
 
-    async def _send(self, destination: _Destination, message: Claimed, url: str | None) -> Answer:
+    async def _send(self, message: Claimed, url: str | None) -> Answer:
         if url is None:
             return Answer(0, "the participant has no endpoint for this; register one by POST .../endpoints")
         try:
-            if destination.session is None:
-                destination.session = client.open_session()
             headers = message.headers
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
-            return await client.send(destination.session, message, url, headers)
+            return await client.send(self._curl, message, url, headers)
         except Exception as error:  # one message that can not be sent must not hold up the others
             log.exception("message_can_not_be_sent", message=message.id)
             return Answer(0, f"can not be sent: {type(error).__name__}: {error}")

@@ -1,0 +1,223 @@
+"""HTTP to others by libcurl, driven by an event loop: one `Curl` for a loop, whatever it connects to.
+
+A deadline over the whole exchange (a byte a second is no life sign); no redirects, no proxies, no cookies; answers are
+read up to a cap and never decompressed; sockets only where `hub.egress` lets them go.
+"""
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import pycurl
+from django.conf import settings
+
+from hub import egress
+
+_MOST_KEPT_CONNECTIONS = 1024
+_KEEP_S = 30  # an idle connection
+_UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # what libcurl would say by itself
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: its body as far as it was read."""
+
+    status: int
+    body: bytes
+    is_whole: bool
+    retry_after_s: float | None
+
+
+class _Exchange:
+    """One libcurl handle. It is used again and again, for one request at a time."""
+
+    def __init__(self) -> None:
+        self.handle = handle = pycurl.Curl()
+        self.future: asyncio.Future[Reply]
+        self._parts: list[bytes] = []
+        self._room = 0
+        self._refusal = ""
+        handle.setopt(pycurl.NOSIGNAL, 1)
+        handle.setopt(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        handle.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
+        handle.setopt(pycurl.FOLLOWLOCATION, 0)
+        handle.setopt(pycurl.PROXY, "")
+        handle.setopt(pycurl.MAXAGE_CONN, _KEEP_S)
+        handle.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+        handle.setopt(pycurl.WRITEFUNCTION, self._write)
+        handle.setopt(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2)
+        self._trust()
+
+    def _trust(self) -> None:
+        """Whom the hub believes, and what it shows of itself."""
+        own = settings.CALLBACK_CA_FILE
+        for option, place in (
+            (pycurl.CAINFO, own or egress.SYSTEM_AUTHORITIES.cafile),
+            (pycurl.CAPATH, None if own else egress.SYSTEM_AUTHORITIES.capath),
+        ):
+            if place:
+                self.handle.setopt(option, place)
+            else:
+                self.handle.unsetopt(option)  # or libcurl would believe whom it was built to believe
+        if settings.CALLBACK_CLIENT_CERT_FILE:
+            self.handle.setopt(pycurl.SSLCERT, settings.CALLBACK_CLIENT_CERT_FILE)
+            self.handle.setopt(pycurl.SSLKEY, settings.CALLBACK_CLIENT_KEY_FILE or settings.CALLBACK_CLIENT_CERT_FILE)
+
+    def prepare(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, most: int
+    ) -> None:
+        """Everything of the next request; ValueError for a header that would end its line."""
+        handle = self.handle
+        handle.setopt(pycurl.URL, url.encode("ascii"))
+        if body:
+            handle.setopt(pycurl.POSTFIELDS, body)
+        else:
+            handle.setopt(pycurl.HTTPGET, 1)
+        handle.setopt(pycurl.CUSTOMREQUEST, method)
+        handle.setopt(pycurl.HTTPHEADER, _lines(headers))
+        handle.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_s * 1000)))
+        self._parts, self._room, self._refusal = [], most, ""
+
+    def reply(self) -> Reply:
+        """What came back."""
+        handle = self.handle
+        retry_after = handle.getinfo(pycurl.RETRY_AFTER)
+        return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
+
+    def failure(self, number: int, text: str) -> OSError:
+        """Why nothing came back."""
+        if number == pycurl.E_OPERATION_TIMEDOUT:
+            return TimeoutError(text)
+        return OSError(self._refusal or text or pycurl.Curl().errstr())
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the answer was longer than it may be, so that the rest was not read."""
+        return self._room < 0
+
+    def _write(self, part: bytes) -> int:
+        self._parts.append(part[: self._room])
+        self._room -= len(part)
+        return -1 if self._room < 0 else len(part)
+
+    def _open_socket(self, purpose: int, address: Any) -> socket.socket | int:
+        family, kind, protocol, where = address
+        host, port = str(where[0]), int(where[1])
+        if not egress.may_connect(host, port):
+            self._refusal = f"this hub does not connect to {host} port {port}"
+            return pycurl.SOCKET_BAD
+        return socket.socket(family, kind, protocol)
+
+
+def _lines(headers: Mapping[str, str]) -> list[bytes]:
+    lines = [f"{name}: {value}".encode("latin-1") for name, value in headers.items()]
+    said = {name.lower() for name in headers}
+    lines += [f"{name}:".encode() for name in _UNSAID if name.lower() not in said]
+    if any(b"\n" in line or b"\r" in line or b"\0" in line for line in lines):
+        raise ValueError("a header must be one line")
+    return lines
+
+
+class Curl:
+    """Sends requests and keeps connections; to be made and used in one event loop."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[_Exchange] = []
+        self._busy: dict[pycurl.Curl, _Exchange] = {}
+        self._watched: dict[int, int] = {}  # what libcurl waits for, by socket
+        self._timer: asyncio.TimerHandle | None = None
+        self._multi = multi = pycurl.CurlMulti()
+        multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
+        multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
+        multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT_CONNECTIONS)
+
+    async def __aenter__(self) -> Self:
+        """Nothing to open."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Closes all connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections; whoever still waits for an answer gets none."""
+        for exchange in list(self._busy.values()):
+            self._finish(exchange, pycurl.E_ABORTED_BY_CALLBACK, "this hub closed the connection")
+        for exchange in self._idle:
+            exchange.handle.close()
+        self._idle.clear()
+        self._multi.close()
+        self._set_timer(-1)
+
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float, most: int
+    ) -> Reply:
+        """One exchange, its answer's body cut at `most` bytes. OSError (TimeoutError too) if there was no answer,
+        ValueError if the request can not be written."""
+        exchange = self._idle.pop() if self._idle else _Exchange()
+        try:
+            exchange.prepare(method, url, headers, body, timeout_s, most)
+        except BaseException:
+            exchange.handle.close()
+            raise
+        exchange.future = future = self._loop.create_future()
+        self._busy[exchange.handle] = exchange
+        self._multi.add_handle(exchange.handle)
+        try:
+            return await future
+        finally:
+            if self._busy.pop(exchange.handle, None):  # whoever waited was cancelled
+                self._multi.remove_handle(exchange.handle)
+                exchange.handle.close()
+
+    # --- what libcurl asks of the loop ------------------------------------------------------------------------------
+
+    def _watch(self, what: int, fd: int, multi: Any, data: Any) -> None:
+        before = self._watched.pop(fd, 0)
+        now = 0 if what == pycurl.POLL_REMOVE else what
+        if now:
+            self._watched[fd] = now
+        if now & pycurl.POLL_IN and not before & pycurl.POLL_IN:
+            self._loop.add_reader(fd, self._act, fd, pycurl.CSELECT_IN)
+        elif before & pycurl.POLL_IN and not now & pycurl.POLL_IN:
+            self._loop.remove_reader(fd)
+        if now & pycurl.POLL_OUT and not before & pycurl.POLL_OUT:
+            self._loop.add_writer(fd, self._act, fd, pycurl.CSELECT_OUT)
+        elif before & pycurl.POLL_OUT and not now & pycurl.POLL_OUT:
+            self._loop.remove_writer(fd)
+
+    def _set_timer(self, milliseconds: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if milliseconds >= 0:
+            self._timer = self._loop.call_later(milliseconds / 1000, partial(self._act, pycurl.SOCKET_TIMEOUT, 0))
+
+    def _act(self, fd: int, what: int) -> None:
+        if fd == pycurl.SOCKET_TIMEOUT:
+            self._timer = None
+        self._multi.socket_action(fd, what)
+        while True:
+            waiting, done, failed = self._multi.info_read()
+            for handle in done:
+                self._finish(self._busy[handle])
+            for handle, number, text in failed:
+                self._finish(self._busy[handle], number, text)
+            if not waiting:
+                return
+
+    def _finish(self, exchange: _Exchange, number: int = pycurl.E_OK, text: str = "") -> None:
+        self._multi.remove_handle(exchange.handle)
+        del self._busy[exchange.handle]
+        self._idle.append(exchange)
+        future = exchange.future
+        if future.done():
+            return
+        if number == pycurl.E_OK or exchange.is_cut:
+            future.set_result(exchange.reply())
+        else:
+            future.set_exception(exchange.failure(number, text))
