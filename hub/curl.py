@@ -169,10 +169,12 @@ class Curl:
         self._multi.add_handle(exchange.handle)
         try:
             return await future
-        finally:
-            if self._busy.pop(exchange.handle, None):  # whoever waited was cancelled
+        except asyncio.CancelledError:
+            if future.cancelled():  # otherwise it was answered first, and the handle may be another request's by now
+                del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)
                 exchange.handle.close()
+            raise
 
     # --- what libcurl asks of the loop ------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ _RANGE = re.compile(r"Expected `[^`]*` (?P<bound>[<>]=? .*)\Z")
 
 def read(kind: type[T], raw: bytes) -> T:
     """A body as the typed message it should be; FspiopError 3100 to 3103 names the field at fault."""
-    return _convert(kind, strictjson.loads(raw))
+    return convert(kind, strictjson.loads(raw))
 
 
 def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
@@ -29,7 +29,7 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
     for name, values in parameters.items():
         if len(values) > 1:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: is there more than once")
-    return _convert(kind, {name: values[0] for name, values in parameters.items() if values}, strict=False)
+    return convert(kind, {name: values[0] for name, values in parameters.items() if values}, strict=False)
 
 
 def write(message: Any) -> bytes:
@@ -37,7 +37,8 @@ def write(message: Any) -> bytes:
     return msgspec.json.encode(message, order="sorted")
 
 
-def _convert(kind: type[T], value: object, *, strict: bool = True) -> T:
+def convert(kind: type[T], value: object, *, strict: bool = True) -> T:
+    """What `strictjson.loads` has read, as the typed message it should be."""
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:

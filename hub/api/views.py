@@ -2,6 +2,7 @@
 octets as they came. Only then is the body read."""
 
 from datetime import UTC, datetime
+from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
@@ -33,6 +34,12 @@ class NoNegotiation(BaseContentNegotiation):
         return renderers[0], renderers[0].media_type
 
 
+@cache
+def _key_of(name: str) -> str:
+    """Where WSGI keeps a header; asked with the few names of the API, not with a sender's."""
+    return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
+
+
 class FspiopView(APIView):
     """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers)
     and `self.raw_body` are there; a handler reads a body, makes one call and answers."""
@@ -57,10 +64,8 @@ class FspiopView(APIView):
         meta = http.META
 
         def header(name: str) -> str | None:
-            if name == "content-type":
-                return meta.get("CONTENT_TYPE") or None
-            value: str | None = meta.get("HTTP_" + name.upper().replace("-", "_"))
-            return value
+            value: str | None = meta.get(_key_of(name))
+            return value if value or name != "content-type" else None  # a server gives what is not there as ""
 
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
@@ -78,11 +83,11 @@ class FspiopView(APIView):
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
         if self._is_iso20022:
             return iso20022.read(kind, self.raw_body, self.resource)
-        return bodies.read(kind, self.raw_body)
+        return bodies.convert(kind, self._json)
 
     def digest(self) -> bytes:
         """The same for two texts of one message."""
-        content = iso20022.content(self.raw_body) if self._is_iso20022 else strictjson.loads(self.raw_body)
+        content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
@@ -96,7 +101,11 @@ class FspiopView(APIView):
             found.pop("accept", None)
         return found
 
-    @property
+    @cached_property
+    def _json(self) -> object:
+        return strictjson.loads(self.raw_body)
+
+    @cached_property
     def _is_iso20022(self) -> bool:
         return self.fspiop.content_version is not None and self.fspiop.content_version.is_iso20022
 
