@@ -100,6 +100,11 @@ def _hash_octets(text: str) -> bytes:
     return octets
 
 
+def packet_digest(text: str) -> bytes:
+    """The SHA-256 of packet text, the same with its padding and without."""
+    return hashlib.sha256(text.rstrip("=").encode()).digest()
+
+
 def packet_octets(text: str) -> bytes:
     """The octets of packet text, which may be padded; ValueError if malformed."""
     if len(text) > LONGEST_TEXT:

@@ -52,7 +52,8 @@ FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
 # What is said about bulk transfers the hub says itself, as the reference hub does; else a DFSP's true words go on.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
-# Whether the hub, too, holds a transfer against its ILP packet; the API leaves this to the payee.
+# Whether the hub, too, holds a transfer against its ILP packet, and both against the answer to its quote; the API
+# leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # How far ahead of the hub's clock, and how far behind it, a payee's completedTimestamp may be.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)

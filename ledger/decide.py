@@ -78,6 +78,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
         return _refuse(p, s, Refusal.EXPIRED_ON_ARRIVAL)
     if p.expires_at > s.latest_expiry:
         return _refuse(p, s, Refusal.EXPIRES_TOO_LATE)
+    if p.digest in s.not_as_quoted:
+        return _refuse(p, s, Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE)
     payee_account, payee_account_is_active = payee.accounts.get(p.currency, (None, False))
     if not payee_account_is_active:
         return _refuse(p, s, Refusal.PAYEE_HAS_NO_ACTIVE_ACCOUNT)

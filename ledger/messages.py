@@ -25,6 +25,16 @@ class Wire:
     version: str  # the content type's, such as "1.1", or "2.0i" in ISO 20022
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what the hub finds the quote that a transfer is of: what its ILP packet says, and the packet itself."""
+
+    packet_sha256: bytes
+    quote_id: str | None = None
+    transaction_id: str | None = None
+    bulk_quote_id: str | None = None  # of an item of a bulk transfer
+
+
 @dataclass(slots=True)
 class Prepare:
     """POST /transfers: the payer asks to reserve."""
@@ -40,6 +50,7 @@ class Prepare:
     digest: bytes
     wire: Wire
     bulk_id: str | None = None  # of an item of a bulk transfer
+    terms: Terms | None = None  # where the hub is to hold it against its quote
 
 
 @dataclass(slots=True)
@@ -93,6 +104,7 @@ class Refusal(Enum):
     PAYEE_HAS_NO_ACTIVE_ACCOUNT = "PAYEE_HAS_NO_ACTIVE_ACCOUNT"
     EXPIRED_ON_ARRIVAL = "EXPIRED_ON_ARRIVAL"
     EXPIRES_TOO_LATE = "EXPIRES_TOO_LATE"
+    TERMS_ARE_NOT_THOSE_OF_THE_QUOTE = "TERMS_ARE_NOT_THOSE_OF_THE_QUOTE"
     LIQUIDITY = "LIQUIDITY"
     NDC = "NDC"
     # about a transfer that was reserved
@@ -143,6 +155,10 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     ),
     Refusal.EXPIRED_ON_ARRIVAL: (ErrorCode.TRANSFER_EXPIRED, "expiration is not in the future"),
     Refusal.EXPIRES_TOO_LATE: (ErrorCode.VALIDATION_ERROR, "expiration is further away than this scheme allows"),
+    Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE: (
+        ErrorCode.VALIDATION_ERROR,
+        "ilpPacket and condition are not those of the quote",
+    ),
     Refusal.LIQUIDITY: (ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, ""),
     Refusal.NDC: (ErrorCode.PAYER_LIMIT_ERROR, "net debit cap"),
     Refusal.EXPIRED: (ErrorCode.TRANSFER_EXPIRED, ""),

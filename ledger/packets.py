@@ -1,34 +1,79 @@
-"""Whether a transfer is what its ILP packet says. Pure. The API leaves this check to the payee; a scheme may want it
-of the hub too (setting CHECK_ILP_PACKETS)."""
+"""What a transfer's ILP packet says, and whether the transfer is that. Pure. The API leaves this check to the payee; a
+scheme may want it of the hub too (setting CHECK_ILP_PACKETS)."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from fspiop import base64url, ilp, money
+from fspiop import base64url, ids, ilp, money
+from fspiop.iso20022 import ilp4
+from ledger.messages import Terms
 
 
-def fault_of(packet: str, *, amount: int, currency: str, payee: str) -> str | None:
-    """What of the packet does not fit the transfer; None where it fits (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A packet of version 1 or 4: the amount in minor units, the payee's address and the Transaction object.
+
+    Connectors write one constant as the address of version 4, which is left out here.
+    """
+
+    amount: int
+    account: str | None
+    transaction: Mapping[str, Any]
+
+
+def read(text: str) -> Packet | None:
+    """The packet that a text is; None where it is none."""
     try:
-        payment = ilp.decode_payment(packet)
+        payment = ilp.decode_payment(text)
     except ValueError:
+        pass
+    else:
+        return Packet(payment.amount, payment.account, _transaction_in(payment.data))
+    try:
+        prepare = ilp4.decode_prepare(text)
+    except ValueError:
+        return None
+    return Packet(prepare.amount, None, _transaction_in(prepare.data))
+
+
+def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
+    """What of the packet does not fit the transfer; None where it fits (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    if packet is None:
         return "is no ILP packet"
     try:
-        if payment.amount != money.minor_units(amount, currency):
+        if packet.amount != money.minor_units(amount, currency):
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    if not payment.account.lower().startswith(f"g.{payee.lower()}."):
+    if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
-    named = _currency_in(payment.data)
-    if named is not None and named != currency:
+    agreed = packet.transaction.get("amount")
+    named = agreed.get("currency") if isinstance(agreed, dict) else None
+    if isinstance(named, str) and named != currency:
         return "is of another currency"
     return None
 
 
-def _currency_in(data: bytes) -> str | None:
-    """The currency of the Transaction object that the data may be; the data is the two DFSPs' own matter."""
+def terms_in(text: str, packet: Packet, *, bulk_quote_id: str | None = None) -> Terms:
+    """By what the quote of a packet is found, and the packet held against it."""
+    return Terms(
+        packet_sha256=ilp.packet_digest(text),
+        quote_id=_id(packet.transaction.get("quoteId")),
+        transaction_id=_id(packet.transaction.get("transactionId")),
+        bulk_quote_id=bulk_quote_id,
+    )
+
+
+def _id(value: object) -> str | None:
+    return value if isinstance(value, str) and ids.is_correlation_id(value) else None
+
+
+def _transaction_in(data: bytes) -> Mapping[str, Any]:
+    """The Transaction object (section 7.4.17) that the data may be; the data is the two DFSPs' own matter."""
     try:
-        named = json.loads(base64url.decode(data.decode("ascii")))["amount"]["currency"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return named if isinstance(named, str) else None
+        found = json.loads(base64url.decode(data.decode("ascii")))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

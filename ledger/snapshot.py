@@ -89,4 +89,5 @@ class Snapshot:
     transfers: dict[str, TransferState]
     conversions: dict[str, ConversionState] = field(default_factory=dict)
     fx_wait: timedelta = timedelta(0)  # how long past its expiration an agreed conversion waits for its transfer
+    not_as_quoted: frozenset[bytes] = frozenset()  # digests of the prepares whose terms are not their quotes'
     postings: list[Posting] = field(default_factory=list)  # what this batch posts

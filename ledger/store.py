@@ -17,6 +17,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub.database import execute
+from ledger import quoted
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
@@ -53,6 +54,8 @@ def load(
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
+    # Before any lock: what a payee has answered never changes, so reading it makes nobody wait.
+    not_as_quoted = quoted.at_odds(prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}
@@ -89,6 +92,7 @@ def load(
         transfers=transfers,
         conversions=conversions,
         fx_wait=fx_wait,
+        not_as_quoted=not_as_quoted,
     )
 
 

@@ -5,10 +5,12 @@ from rest_framework.request import Request
 
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
 from fspiop.bodies.errors import ErrorPut
+from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
 from quotes.doorway import AgreementView
 from quotes.models import BulkQuote
+from quotes.terms import digest_of
 
 
 class _BulkQuoteView(AgreementView):
@@ -31,8 +33,8 @@ class BulkQuoteView(_BulkQuoteView):
 
     @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Answer with the terms of each")
     def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
-        self.read(BulkQuotePut)
-        return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED)
+        body = self.read(BulkQuotePut)
+        return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED, terms=_terms_in(body))
 
 
 class BulkQuoteErrorView(_BulkQuoteView):
@@ -40,3 +42,11 @@ class BulkQuoteErrorView(_BulkQuoteView):
     def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         self.read(ErrorPut)
         return self.answer(bulk_quote_id, BulkQuote.State.REJECTED)
+
+
+def _terms_in(body: BulkQuotePut) -> list[bytes]:
+    return [
+        digest_of(result.condition, packet_digest(result.ilp_packet))
+        for result in body.individual_quote_results or []
+        if result.condition is not None and result.ilp_packet is not None
+    ]

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
@@ -58,17 +59,28 @@ def _sweep(what: str) -> models.Index:
     return models.Index(fields=["expires_at", "created_at"], condition=Q(state="PENDING"), name=f"{what}_unanswered")
 
 
+_HAS_TERMS = Q(packet_sha256__isnull=False)
+
+
 class Quote(Agreement):
     resource = "quotes"
     not_found = ErrorCode.QUOTE_ID_NOT_FOUND
 
     quote_id = models.CharField(max_length=36, primary_key=True)
     transaction_id = models.CharField(max_length=36)
+    # Of the payee's terms, which a transfer is held against.
     condition = models.CharField(max_length=48, null=True)
+    packet_sha256 = models.BinaryField(max_length=32, null=True)
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["transaction_id"], name="quote_by_transaction"), _sweep("quote")]
+        indexes = [
+            models.Index(fields=["transaction_id"], name="quote_by_transaction"),
+            _sweep("quote"),
+            # the terms that a transfer comes with, by each of the two
+            models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
+            models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
+        ]
         constraints = _guards("quote")
 
 
@@ -79,6 +91,8 @@ class BulkQuote(Agreement):
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
 
     bulk_quote_id = models.CharField(max_length=36, primary_key=True)
+    # The payee's terms for each payment, as `quotes.terms` digests them; items of a bulk are held against them.
+    terms = ArrayField(models.BinaryField(max_length=32), null=True)
 
     class Meta:
         ordering = ["created_at"]

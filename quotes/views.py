@@ -6,6 +6,7 @@ from rest_framework.request import Request
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
 from hub.api.views import taken
@@ -45,7 +46,12 @@ class QuoteView(_QuoteView):
             # An HTTP client's own "*/*" asks for nothing.
             self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
             return taken()
-        return self.answer(quote_id, Quote.State.ACCEPTED, condition=body.condition)
+        return self.answer(
+            quote_id,
+            Quote.State.ACCEPTED,
+            condition=body.condition,
+            packet_sha256=packet_digest(body.ilp_packet),
+        )
 
 
 class QuoteErrorView(_QuoteView):

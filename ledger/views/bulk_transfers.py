@@ -15,6 +15,7 @@ from ledger.bulk import engine, services
 from ledger.bulk.messages import BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, BulkUnknown, ItemResult
 from ledger.bulk.states import BulkState
 from ledger.messages import Prepare, Wire
+from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, positive
 
 
@@ -38,12 +39,14 @@ class BulkTransfersView(_BulkTransferView):
 
         def item_of(number: int, item: IndividualTransfer) -> Prepare:
             return Prepare(
+            where, currency = f"individualTransfers[{number}]", item.transfer_amount.currency
+            amount = positive(f"{where}.transferAmount", item.transfer_amount.amount)
                 transfer_id=item.transfer_id,
                 source_id=self.caller,
                 payer=body.payer_fsp,
                 payee=body.payee_fsp,
-                currency=item.transfer_amount.currency,
-                amount=positive(f"individualTransfers[{number}].transferAmount", item.transfer_amount.amount),
+                currency=currency,
+                amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
                 # An item is the same message only within the same bulk.
@@ -51,6 +54,14 @@ class BulkTransfersView(_BulkTransferView):
                 wire=kept_with_the_bulk,
                 bulk_id=body.bulk_transfer_id,
             )
+                terms=terms_in(
+                    item.ilp_packet,
+                    f"{where}.ilpPacket",
+                    amount=amount,
+                    currency=currency,
+                    payee=body.payee_fsp,
+                    bulk_quote_id=body.bulk_quote_id,
+                ),
 
         return BulkPrepare(
             bulk_id=body.bulk_transfer_id,

@@ -1,6 +1,5 @@
 """/transfers (FSPIOP API v1.1, section 6.7)."""
 
-from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -13,7 +12,7 @@ from hub.api.views import accepted, taken
 from ledger import engine, services
 from ledger.fx.messages import FxOutcome
 from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown
-from ledger.packets import fault_of
+from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
 from ledger.views.moments import completed_at
 
@@ -29,10 +28,6 @@ class TransfersView(_TransferView):
         if body.payer_fsp != self.fspiop.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp: must be the FSPIOP-Source")
         amount, currency = positive("amount", body.amount.amount), body.amount.currency
-        if settings.CHECK_ILP_PACKETS:
-            fault = fault_of(body.ilp_packet, amount=amount, currency=currency, payee=body.payee_fsp)
-            if fault is not None:
-                raise FspiopError(ErrorCode.VALIDATION_ERROR, f"ilpPacket: {fault}")
         engine.submit(
             Prepare(
                 transfer_id=body.transfer_id,
@@ -45,6 +40,7 @@ class TransfersView(_TransferView):
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
                 wire=self.wire(),
+                terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
         )
         return accepted()  # submit returns after the commit

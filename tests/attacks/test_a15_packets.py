@@ -2,18 +2,22 @@
 the hub to look (CHECK_ILP_PACKETS)."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.http import HttpResponse
 from django.test import override_settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fspiop import base64url, ilp
 from fspiop.ilp import IlpPayment
+from fspiop.iso20022 import ilp4
 from ledger.models import Transfer
-from ledger.packets import fault_of
+from ledger.packets import fault_of, read
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
+from tests.keys import CONDITION
 from tests.world import World
 
 ACCOUNT = "g.blue.msisdn.255655001001"
@@ -49,6 +53,31 @@ def test_a15_a_packet_of_this_transfer_is_taken(committed_world: World) -> None:
     assert Transfer.objects.filter(state="RESERVED").count() == 2
 
 
+@override_settings(CHECK_ILP_PACKETS=True)
+def test_a15_a_packet_of_version_4_is_read_too(committed_world: World) -> None:
+    def packet4(amount: int, currency: str = "TZS") -> str:
+        data = base64url.encode(json.dumps({"amount": {"currency": currency, "amount": "100"}}).encode()).encode()
+        expires_at = datetime.now(UTC) + timedelta(minutes=1)
+        condition = base64url.decode(CONDITION)
+        return ilp4.encode_prepare(ilp4.IlpPrepare(amount, expires_at, condition, "g.mojaloop", data))
+
+    def send(text: str) -> HttpResponse:
+        return dfsp("POST", "/transfers", messages.transfer(ilpPacket=text), destination="blue")
+
+    assert send(packet4(10_000)).status_code == 202
+    assert description_of(send(packet4(10_001))).endswith(" - ilpPacket: is of another amount")
+    assert description_of(send(packet4(10_000, "USD"))).endswith(" - ilpPacket: is of another currency")
+
+
+@override_settings(CHECK_ILP_PACKETS=True)
+def test_a15_a_bulk_with_one_item_of_another_packet_is_refused_whole(committed_world: World) -> None:
+    items = [messages.item("100", ilpPacket=packet()), messages.item("100", ilpPacket=packet(10_001))]
+    refused = dfsp("POST", "/bulkTransfers", messages.bulk_transfer(individualTransfers=items), destination="blue")
+    where = "individualTransfers[1].ilpPacket"
+    assert description_of(refused) == f"Generic validation error - {where}: is of another amount"
+    assert not Transfer.objects.exists()
+
+
 def test_a15_a_hub_that_does_not_look_passes_any_packet_on(committed_world: World) -> None:
     for text in FAULTS.values():
         assert dfsp("POST", "/transfers", messages.transfer(ilpPacket=text), destination="blue").status_code == 202
@@ -64,12 +93,12 @@ def test_a15_what_has_not_a_packets_form_is_refused_everywhere(world: World, tex
 @given(octets=st.binary(max_size=200))
 def test_a15_whatever_octets_a_packet_is_made_of_it_is_read_or_refused(octets: bytes) -> None:
     text = base64url.encode(b"\x01" + octets)
-    found = fault_of(text, amount=1_000_000, currency="TZS", payee="blue")
+    found = fault_of(read(text), amount=1_000_000, currency="TZS", payee="blue")
     assert found is None or found in {*FAULTS, "can not hold this amount"}
 
 
 def test_a15_a_length_that_promises_the_world_is_refused() -> None:
     for octets in (b"\x01\xff" + b"\xff" * 127, b"\x01\x84\xff\xff\xff\xff", b"\x01\x88" + b"\x7f" * 8):
-        found = fault_of(base64url.encode(octets), amount=1, currency="TZS", payee="blue")
+        found = fault_of(read(base64url.encode(octets)), amount=1, currency="TZS", payee="blue")
         assert found == "is no ILP packet"
-    assert fault_of(packet(), amount=1, currency="TZS", payee="blue") == "can not hold this amount"
+    assert fault_of(read(packet()), amount=1, currency="TZS", payee="blue") == "can not hold this amount"

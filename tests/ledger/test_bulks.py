@@ -3,8 +3,6 @@ as one, and who is told in whose name."""
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +11,6 @@ from django.db import connection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.outbox import store as outbox_store
 from hub.outbox.models import Message
 from ledger import store
 from ledger.bulk import services
@@ -42,6 +39,7 @@ from tests.bulks import bulk_fulfil, bulk_prepare, bulk_reject, run_bulk
 from tests.fx_world import agreed, fx_prepare, fx_state_of, open_scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 from tests.ledger.test_model import START, WIRE, snapshot
+from tests.statements import statements_of
 from tests.world import World, amount, fulfil, messages_about, run
 
 # --- the law, without a database ------------------------------------------------------------------------------------
@@ -149,22 +147,6 @@ def test_the_states_of_a_bulk_lead_to_an_end_that_is_never_left() -> None:
 # --- in the database ------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Every statement that the ledger and the outbox send; they go past what Django counts."""
-    statements: list[str] = []
-    with monkeypatch.context() as patched:
-        for module in (store, bulks, outbox_store):
-            original = module.execute
-
-            def execute(statement: str, parameters: Any = (), original: Any = original) -> Any:
-                statements.append(statement)
-                return original(statement, parameters)
-
-            patched.setattr(module, "execute", execute)
-        yield statements
-
-
 def test_a_thousand_items_take_as_many_statements_as_one(
     world: World,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +158,7 @@ def test_a_thousand_items_take_as_many_statements_as_one(
         p = bulk_prepare(world, "green", "blue", ["0.5"] * size)
         taken[size] = []
         for command in (p, bulk_fulfil(world, "blue", p)):
-            with counted(monkeypatch) as statements, django_assert_num_queries(2):  # the test's savepoint
+            with statements_of(monkeypatch) as statements, django_assert_num_queries(2):  # the test's savepoint
                 began = time.perf_counter()
                 run_bulk(command)
                 took = time.perf_counter() - began
