@@ -21,11 +21,11 @@ RETRY_AFTER_S = 1
 
 
 def response_for(error: FspiopError) -> HttpResponse:
-    """The error as a response; 503 says when to come again."""
+    """The error as a response; 429 and 503 say when to come again."""
     body = strictjson.canonical(error.body())
     response = HttpResponse(body, status=error.http_status, content_type="application/json")
     response["Content-Length"] = str(len(body))  # the short way has no middleware that would say it
-    if error.http_status == 503:
+    if error.http_status in (429, 503):
         response["Retry-After"] = str(RETRY_AFTER_S)
     return response
 

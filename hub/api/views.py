@@ -1,5 +1,5 @@
-"""The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, the signature over the
-octets as they came. Only then is the body read."""
+"""The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, how much it may, the
+signature over the octets as they came. Only then is the body read."""
 
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -7,6 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.permissions import BasePermission
@@ -16,7 +17,7 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub.api import authentication, errors, reading, signatures
+from hub.api import authentication, errors, limits, reading, signatures
 
 T = TypeVar("T")
 
@@ -53,6 +54,14 @@ class FspiopView(APIView):
     caller: int
     fspiop: Headers
     raw_body: bytes
+    _is_counted = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            if self._is_counted:
+                limits.leave(self.caller)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
@@ -70,6 +79,8 @@ class FspiopView(APIView):
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
+        limits.enter(self.caller, self.fspiop.source)
+        self._is_counted = True
         signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header
 

@@ -1,0 +1,68 @@
+"""How much of a web process one DFSP may have: requests in a second (`DFSP_RATE`), and requests at once
+(`DFSP_OPEN_REQUESTS`). What is beyond is answered 429, before its signature is looked at or a statement sent.
+
+Counted in the process and nowhere else, by who has proven to be calling (docs/decisions/0034).
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+from django.conf import settings
+from prometheus_client import Counter
+
+from fspiop.errors import ErrorCode, FspiopError
+
+log = structlog.get_logger("api")
+
+LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered 429, by DFSP and limit", ["dfsp", "limit"])
+
+_BURST_S = 1.0  # after a silence, as many at once as in this time
+_SAY_EVERY_S = 1.0
+
+
+class Limits:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._spent_until: dict[int, float] = {}  # the moment up to which a caller has used its rate
+        self._open: dict[int, int] = {}
+        self._said: dict[int, float] = {}
+
+    def enter(self, caller: int, name: str) -> None:
+        """Counts one request of a participant; FspiopError 2005 (429) where it has too many. `leave` ends it."""
+        exceeded = self._exceeded(caller, settings.DFSP_RATE, settings.DFSP_OPEN_REQUESTS)
+        if exceeded is not None:
+            self._say(caller, name, exceeded)
+            raise FspiopError(ErrorCode.SERVER_BUSY, f"more {exceeded} than one DFSP may send", http_status=429)
+
+    def leave(self, caller: int) -> None:
+        with self._lock:
+            self._open[caller] -= 1
+
+    def _exceeded(self, caller: int, rate: float, most_open: int) -> str | None:
+        with self._lock:
+            count = self._open.get(caller, 0)
+            if most_open and count >= most_open:
+                return "requests at once"
+            if rate:
+                now = self._clock()
+                spent_until = max(self._spent_until.get(caller, 0.0), now) + 1 / rate
+                if spent_until > now + _BURST_S:
+                    return "requests a second"
+                self._spent_until[caller] = spent_until
+            self._open[caller] = count + 1
+            return None
+
+    def _say(self, caller: int, name: str, exceeded: str) -> None:
+        LIMITED.labels(name, exceeded).inc()
+        now = self._clock()
+        if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # a flood must not become one of the log
+            self._said[caller] = now
+            log.warning("dfsp_limited", source=name, limit=exceeded)
+
+
+_limits = Limits()
+enter = _limits.enter
+leave = _limits.leave
