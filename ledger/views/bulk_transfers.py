@@ -17,6 +17,7 @@ from ledger.bulk.states import BulkState
 from ledger.messages import Prepare, Wire
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, positive
+from ledger.views.moments import completed_at
 
 
 class _BulkTransferView(LedgerView):
@@ -38,9 +39,9 @@ class BulkTransfersView(_BulkTransferView):
         kept_with_the_bulk = Wire(b"", {}, self.content_version)
 
         def item_of(number: int, item: IndividualTransfer) -> Prepare:
-            return Prepare(
             where, currency = f"individualTransfers[{number}]", item.transfer_amount.currency
             amount = positive(f"{where}.transferAmount", item.transfer_amount.amount)
+            return Prepare(
                 transfer_id=item.transfer_id,
                 source_id=self.caller,
                 payer=body.payer_fsp,
@@ -53,7 +54,6 @@ class BulkTransfersView(_BulkTransferView):
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 wire=kept_with_the_bulk,
                 bulk_id=body.bulk_transfer_id,
-            )
                 terms=terms_in(
                     item.ilp_packet,
                     f"{where}.ilpPacket",
@@ -62,6 +62,7 @@ class BulkTransfersView(_BulkTransferView):
                     payee=body.payee_fsp,
                     bulk_quote_id=body.bulk_quote_id,
                 ),
+            )
 
         return BulkPrepare(
             bulk_id=body.bulk_transfer_id,
@@ -93,6 +94,7 @@ class BulkTransferView(_BulkTransferView):
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") and not results:
             return taken()  # how far the payee has come; nothing that a hub acts on
+        completed_at(body.completed_timestamp)
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")

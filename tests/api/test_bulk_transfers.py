@@ -448,3 +448,20 @@ def test_mojaloops_own_toolkit_finds_what_it_looks_for_where_the_hub_says_all_of
             assert told(source)["bulkTransferState"] == "COMPLETED"
             assert "completedTimestamp" in told(source)
             assert results(source) == dict.fromkeys(ids(body), FULFILMENT)
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(3, "future"), (-301, "old")])
+def test_a_moment_of_completion_that_can_not_be_is_refused_at_once(
+    committed_world: World, seconds: float, words: str
+) -> None:
+    body = messages.bulk_transfer()
+    post(body)
+    count = Message.objects.count()
+    sent = messages.bulk_results(body, completedTimestamp=messages.moment(seconds))
+    refused = dfsp("PUT", path_of(body), sent, source="blue", destination="green")
+    assert error_of(refused) == (400, "3100")
+    assert description_of(refused).startswith("Generic validation error - completedTimestamp: ")
+    assert words in description_of(refused)
+    assert (states(body), Message.objects.count()) == (["RESERVED", "RESERVED"], count)
+    answer(body, messages.bulk_results(body))
+    assert states(body) == ["COMMITTED", "COMMITTED"]
