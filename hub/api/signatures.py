@@ -1,7 +1,8 @@
 """FSPIOP-Signature at the doorway: over the octets that came, and the method and path that were really asked.
 
 `SIGNATURES` says what is wanted: "required", "checked" (one that is there must be right) or "ignored". GET and DELETE
-have no body and are not signed (API Signature v1.1, section 3; the reference's libraries can not).
+have no body and are not signed (API Signature v1.1, section 3; the reference's libraries can not). A DELETE changes
+something all the same: where neither certificate nor token says whose it is, it must be signed, over no octets.
 """
 
 from urllib.parse import unquote
@@ -37,6 +38,8 @@ def check(request: HttpRequest, resource: str, headers: Headers, body: bytes, pa
 def _must_be_signed(method: str, resource: str) -> bool:
     if method == "PUT" and resource == "parties":
         return not settings.ALLOW_UNSIGNED_PUT_PARTIES
+    if method == "DELETE":
+        return not settings.PARTICIPANT_AUTH
     return method in _SIGNED
 
 

@@ -4,11 +4,14 @@ import hashlib
 import json
 
 import pytest
+from django.test import override_settings
 
+from directory.models import PartyIdentifier
 from fspiop import base64url
 from hub.outbox.models import Message
 from ledger import checks
 from ledger.models import Transfer
+from tests import proofs
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.keys import FULFILMENT, OTHER_FULFILMENT
@@ -38,6 +41,63 @@ def test_a04_an_alias_in_anothers_name_is_not_registered(committed_world: World)
     assert json.loads(bytes(Message.objects.latest("id").body))["errorInformation"]["errorCode"] == "3003"
     assert dfsp("GET", "/parties/MSISDN/7").status_code == 202
     assert json.loads(bytes(Message.objects.latest("id").body))["errorInformation"]["errorCode"] == "3204"
+
+
+ALIAS = "/participants/MSISDN/255655001001"
+
+
+def blues_alias() -> None:
+    assert dfsp("POST", ALIAS, {"fspId": "blue"}, source="blue").status_code == 202
+    assert is_blues()
+
+
+def is_blues() -> bool:
+    return PartyIdentifier.objects.filter(identifier="255655001001", fsp__name="blue").exists()
+
+
+@pytest.mark.parametrize("signatures", ["required", "checked"])
+def test_a04_an_alias_is_not_withdrawn_in_anothers_name_by_a_wrong_signature(world: World, signatures: str) -> None:
+    blues_alias()
+    for name in ("blue", "red"):
+        proofs.register_key(name)
+    with override_settings(SIGNATURES=signatures):
+        forged = proofs.signed_dfsp("DELETE", ALIAS, b"", source="blue", key=proofs.key_of("red"))
+        assert error_of(forged) == (400, "3105")
+        assert is_blues()
+        assert proofs.signed_dfsp("DELETE", ALIAS, b"", source="blue").status_code == 202
+    assert not is_blues()
+
+
+@override_settings(**proofs.SIGNED)
+def test_a04_where_only_signatures_prove_a_caller_an_unsigned_delete_withdraws_nothing(world: World) -> None:
+    with override_settings(SIGNATURES="ignored"):
+        blues_alias()
+    proofs.register_key("blue")
+    assert error_of(dfsp("DELETE", ALIAS, source="blue")) == (400, "3105")
+    assert dfsp("GET", ALIAS, source="blue").status_code == 202  # which changes nothing, and has no body to sign
+    assert is_blues()
+
+
+@override_settings(**proofs.SIGNED)
+@pytest.mark.parametrize("by", ["certificate", "token", "both"])
+def test_a04_an_unsigned_delete_is_its_owners_where_certificate_or_token_says_so(world: World, by: str) -> None:
+    with override_settings(SIGNATURES="ignored"):
+        blues_alias()
+    authority = proofs.Authority("scheme")
+    kind = {"certificate": proofs.CERTIFICATE, "token": proofs.TOKEN, "both": proofs.BOTH}[by]
+
+    def proof_of(name: str) -> dict[str, str]:
+        certificate, client = authority.issue(name), proofs.register_client(name)
+        proofs.register_certificate(name, certificate)
+        shown = proofs.by_proxy(certificate)
+        return shown | (proofs.bearer(proofs.token_of(client, headers=shown)) if by != "certificate" else {})
+
+    with override_settings(**kind):
+        assert error_of(dfsp("DELETE", ALIAS, source="blue"))[0] == 401
+        assert error_of(dfsp("DELETE", ALIAS, source="blue", headers=proof_of("red")))[0] == 403
+        assert is_blues()
+        assert dfsp("DELETE", ALIAS, source="blue", headers=proof_of("blue")).status_code == 202
+    assert not is_blues()
 
 
 @pytest.mark.parametrize("state", ["RESERVED", "COMMITTED", "ABORTED"])
