@@ -1,9 +1,13 @@
 """What is read from the database for each scrape: a count in a process would be one process's view of it."""
 
 import os
+from collections.abc import Callable
 
 from django.db import DatabaseError, connection
 from prometheus_client import CollectorRegistry, Gauge
+
+# What other apps show besides; each reads the database and adds its gauges.
+READERS: list[Callable[[CollectorRegistry], None]] = []
 
 _OUTBOX = """
     SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'DEAD'),
@@ -32,6 +36,8 @@ def read_gauges() -> CollectorRegistry:
             pending, dead, age_s = cursor.fetchone()
             cursor.execute(_OVERDUE)
             (overdue,) = cursor.fetchone()
+        for read in READERS:
+            read(registry)
     except DatabaseError:
         return registry
     up.set(1)

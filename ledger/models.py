@@ -81,7 +81,7 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
-    # Of POSITION accounts: how far the position may rise, and at how many per cent of it an alarm is due.
+    # Of POSITION accounts: how far the position may rise, and an alarm is due when how many per cent of it are free.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())

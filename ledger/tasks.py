@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from celery import shared_task
 
-from ledger import engine, store
+from ledger import alarms, engine, store
 from ledger.bulk import services as bulk
 from ledger.fx import store as fx_store
 from ledger.fx.messages import FxAborted, FxExpire
@@ -22,6 +22,12 @@ def expire_transfers() -> int:
     """
     expired = _sweep(store.past_expiry, Expire) + bulk.expire()
     return expired + _sweep(fx_store.past_end, FxExpire)
+
+
+@shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
+def watch_positions() -> None:
+    """Says who has come near its limit; see `ledger.alarms`."""
+    alarms.watch()
 
 
 def _sweep(find: Callable[[int], list[str]], command: type[Expire] | type[FxExpire]) -> int:

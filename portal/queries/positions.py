@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.participants.models import Participant
-from ledger import queries
+from ledger import alarms, queries
 from ledger.models import Account
 
 _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
@@ -47,13 +47,11 @@ class Standing:
 
     @property
     def used_percent(self) -> int:
-        if self.limit <= 0:
-            return 100 if self.used > 0 else 0
-        return max(0, min(100, self.used * 100 // self.limit))
+        return min(100, alarms.percent_of(self.used, self.limit))
 
     @property
     def is_near_limit(self) -> bool:
-        return self.used_percent >= 100 - self.position_account.alarm_percentage
+        return self.is_active and alarms.is_due(self.used, self.limit, self.position_account.alarm_percentage)
 
     @property
     def is_active(self) -> bool:

@@ -39,6 +39,7 @@ def _make() -> dict[str, Any]:
     return {
         "figures": figures,
         "standings": standings,
+        "near_limit": [standing for standing in standings if standing.is_near_limit],
         "queues": queues,
         "pending": sum(queue.pending for queue in queues),
         "dead": sum(queue.dead for queue in queues),

@@ -1,0 +1,104 @@
+"""Positions that come near their limits: who has less than `alarmPercentage` of the limit free, said once each time.
+
+The limit is what reservations are held against, the lower of net debit cap and liquidity cover. What has been said is
+remembered in the cache: where that is lost, it is said again.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from django.core.cache import cache
+from prometheus_client import CollectorRegistry, Gauge
+
+from hub.database import execute
+
+log = structlog.get_logger("ledger")
+
+_CALM = 5  # per cent of the limit: an alarm ends when so much more than it takes is free
+
+_USES = """
+    SELECT a.id, p.name, a.currency, (a.posted_debits - a.posted_credits + a.pending_debits)::bigint,
+           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits)::bigint, a.alarm_percentage
+    FROM ledger_account a
+    JOIN participants_participant p ON p.id = a.participant_id AND p.is_active AND NOT p.is_hub
+    JOIN ledger_account s
+      ON s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'
+    WHERE a.type = 'POSITION' AND a.is_active AND a.net_debit_cap IS NOT NULL
+    ORDER BY p.name, a.currency
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of its limit a participant uses in a currency, with what is reserved; amounts are ten-thousandths."""
+
+    account_id: int
+    participant: str
+    currency: str
+    used: int
+    limit: int
+    alarm_percentage: int
+
+    @property
+    def percent(self) -> int:
+        return percent_of(self.used, self.limit)
+
+    @property
+    def is_due(self) -> bool:
+        return is_due(self.used, self.limit, self.alarm_percentage)
+
+    @property
+    def is_over(self) -> bool:
+        return not is_due(self.used, self.limit, self.alarm_percentage + _CALM)
+
+
+def percent_of(used: int, limit: int) -> int:
+    """Of 100; more only where a limit was lowered below what is used."""
+    if used <= 0:
+        return 0
+    return used * 100 // limit if limit > 0 else 100
+
+
+def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
+    """Whether no more than `alarm_percentage` of the limit is free. Who uses nothing alarms nobody."""
+    return used > 0 and (limit - used) * 100 <= alarm_percentage * limit
+
+
+def uses() -> list[Use]:
+    """Of every participant that may pay, by name and currency. One statement."""
+    return [Use(*row) for row in execute(_USES)]
+
+
+def watch() -> None:
+    """Says which positions have come near their limits since the last look, and which are well below again."""
+    now = uses()
+    said = cache.get_many([_key(use) for use in now])
+    for use in now:
+        # Two that look at once: the cache lets one of them say it.
+        if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
+            log.warning("position_near_limit", **_facts(use))
+        elif use.is_over and _key(use) in said and cache.delete(_key(use)):
+            log.info("position_well_below_limit", **_facts(use))
+
+
+def show(registry: CollectorRegistry) -> None:
+    """Each use of a limit for Prometheus, as it is now."""
+    whose = ["participant", "currency"]
+    used = Gauge("kitovu_position_used_percent", "How much of its limit a position uses", whose, registry=registry)
+    near = Gauge("kitovu_position_near_limit", "1 where less is free than the alarm asks", whose, registry=registry)
+    for use in uses():
+        used.labels(use.participant, use.currency).set(use.percent)
+        near.labels(use.participant, use.currency).set(use.is_due)
+
+
+def _key(use: Use) -> str:
+    return f"position-alarm:{use.account_id}"
+
+
+def _facts(use: Use) -> dict[str, object]:
+    return {
+        "participant": use.participant,
+        "currency": use.currency,
+        "used_percent": use.percent,
+        "alarm_percentage": use.alarm_percentage,
+    }
