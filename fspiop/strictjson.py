@@ -5,6 +5,7 @@ Python's own reader keeps the last of two equal keys, takes NaN, and lets throug
 
 import hashlib
 import json
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from fspiop.errors import ErrorCode, FspiopError
@@ -61,6 +62,9 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else float("inf")
     if number in (float("inf"), float("-inf")):
         _refuse("the body has a number that is too large")
+    # What is read here says all that was written: two amounts, or two messages, never become one by rounding.
+    if Decimal(repr(number)) != Decimal(text):
+        _refuse("the body has a number of more digits than can be kept; write it as text")
     return number
 
 

@@ -180,6 +180,16 @@ def test_a_limit_is_changed_with_its_alarm_and_shown(world: World) -> None:
     assert error_of(admin("GET", "/participants/limits?currency=A%23")) == (400, "3101")
 
 
+def test_a_number_that_would_be_rounded_is_refused_and_the_same_as_text_is_taken(world: World) -> None:
+    exact = "12345678901234.5678"
+    body = json.dumps(limits("TZS", exact, alarmPercentage=10)).encode()
+    as_number = body.replace(f'"{exact}"'.encode(), exact.encode())
+    assert error_of(admin("PUT", "/participants/green/limits", as_number)) == (400, "3101")
+    assert world.account("green").net_debit_cap == amount(1000)
+    assert admin("PUT", "/participants/green/limits", body).status_code == 200
+    assert world.account("green").net_debit_cap == amount(exact)
+
+
 @pytest.mark.parametrize(
     ("changes", "code"),
     [

@@ -1,6 +1,7 @@
 import hashlib
 import json
 from contextlib import suppress
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,25 @@ def test_what_only_javascript_calls_a_number_is_refused(raw):
 )
 def test_a_number_that_is_too_large_is_refused(raw):
     assert refusal(raw) == "the body has a number that is too large"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"12345678901234.5678", b"0.1000000000000000055", b"1e-400", b'{"a":[9007199254740993.0]}']
+)
+def test_a_fraction_that_would_be_rounded_is_refused(raw):
+    assert refusal(raw) == "the body has a number of more digits than can be kept; write it as text"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_a_fraction_as_programs_write_it_is_read(value):
+    assert loads(json.dumps(value).encode()) == value
+
+
+@given(st.integers(0, 10**18 - 1), st.integers(1, 9999))
+def test_a_fraction_is_read_as_it_stands_or_not_at_all(whole, rest):
+    text = f"{whole}.{rest:04}"
+    with suppress(FspiopError):
+        assert Decimal(repr(loads(text.encode()))) == Decimal(text)
 
 
 @pytest.mark.parametrize(("raw", "value"), [(b"9" * 18, 10**18 - 1), (b"-" + b"9" * 18, 1 - 10**18), (b"1.5", 1.5)])
