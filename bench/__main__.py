@@ -11,7 +11,8 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import alone, chart, report
+from bench import alone, chart, pages, report
+from bench.crowd import Crowd
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
@@ -37,6 +38,10 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--suite", action="store_true", help="2, 8 and 32 DFSPs, and payments, one after the other")
     parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: how p99 grows, up to collapse")
     parser.add_argument("--alone", action="store_true", help="only the engine in process beside the database's limit")
+    parser.add_argument(
+        "--pages", type=int, metavar="TRANSFERS", help="only the portal's pages, on so many transfers of a day"
+    )
+    parser.add_argument("--hours", type=float, default=24, help="with --pages: the hours that they arrived in (24)")
     parser.add_argument("--no-limit", action="store_true", help="without the engine in process and the limit")
     parser.add_argument("--state", help="folder for our own hub's database and logs (a new one)")
     parser.add_argument("--port", type=int, help="port for our own hub (a free one)")
@@ -82,6 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
     all_figures: list[dict[str, Any]] = []
     with ExitStack() as stack:
         state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))
+        if options.pages:
+            return _end_pages(pages.run(str(Path(state) / "pages"), Crowd(options.pages, options.hours)), console)
         beside = None
         if not options.hub and not options.no_limit and not options.curve:
             beside = alone.run(str(Path(state) / "limit"))
@@ -110,6 +117,17 @@ def main(arguments: list[str] | None = None) -> int:
             path.with_suffix(".svg").write_text(chart.of_run(figures))
             print(f"figures: {path}")
     return _end(options, all_figures)
+
+
+def _end_pages(found: list[dict[str, Any]], console: Console) -> int:
+    for page in found:
+        console.print(
+            f"{page['median']:8.1f} ms, first {page['first']:8.1f}, slowest {page['slowest']:8.1f}  {page['page']}"
+        )
+    slow = [page["page"] for page in found if page["median"] > pages.WITHIN_MS]
+    for name in slow:
+        print(f"bench: {name} takes longer than {pages.WITHIN_MS} ms")
+    return 1 if slow else 0
 
 
 def _end(options: argparse.Namespace, all_figures: list[dict[str, Any]]) -> int:

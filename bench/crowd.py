@@ -1,0 +1,224 @@
+"""Fills a hub's tables with as many transfers as a busy day leaves, by a few statements, past the triggers.
+
+What is written is what the engine would have written: `manage.py check_ledger` finds it sound.
+"""
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.messages import CURRENCY
+
+BUSY = 30  # DFSPs that pay each other
+SILENT = "silent-bank"  # has never paid
+QUIET = "quiet-bank"  # paid a few times, long ago
+_QUIET_PAYMENTS = 20
+_CLOSED_WINDOWS = 4  # each holds a tenth of all; the open one the rest
+_RESERVED = 40  # the latest are under way
+_BATCH = 200_000
+_MUCH = 10**15
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """How many transfers, and over how many hours up to now they arrived."""
+
+    transfers: int
+    hours: float
+
+
+_PARTIES = """
+    CREATE TEMPORARY TABLE crowd_party AS
+    SELECT row_number() OVER (ORDER BY p.id) - 1 AS place, p.id, p.name, a.id AS account_id
+    FROM participants_participant p JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
+    WHERE p.name LIKE 'busy-%%'
+"""
+# One in 40 was refused by its payee, one in 200 on arrival; the quiet one's are the oldest.
+_ROWS = """
+    CREATE TEMPORARY TABLE crowd AS
+    SELECT n, md5('crowd' || n)::uuid::text AS transfer_id,
+           payer.id AS payer_id, payer.name AS payer, payer.account_id AS payer_account_id,
+           payee.id AS payee_id, payee.name AS payee, payee.account_id AS payee_account_id,
+           (1 + n %% 5000)::bigint * 10000 AS amount,
+           CASE WHEN n > %(transfers)s - %(reserved)s THEN 'RESERVED'
+                WHEN n %% 40 = 7 OR n %% 200 = 11 THEN 'ABORTED' ELSE 'COMMITTED' END AS state,
+           n %% 200 = 11 AS is_refused,
+           now() - make_interval(secs => %(seconds)s * (%(transfers)s - n) / %(transfers)s) AS received_at
+    FROM generate_series(%(first)s, %(last)s) n
+    JOIN crowd_party payer ON payer.place = n::bigint * 7919 %% %(busy)s
+    JOIN crowd_party payee ON payee.place = (n::bigint * 7919 + 1 + n %% (%(busy)s - 1)) %% %(busy)s
+"""
+_TRANSFERS = """
+    INSERT INTO ledger_transfer (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, reason,
+        error_code, error_description, condition, fulfilment, expires_at, version, digest, fulfil_digest,
+        fulfil_version, wants_patch, payer_account_id, payee_account_id, received_at, completed_at)
+    SELECT transfer_id, payer_id, payee_id, payee, %(currency)s, amount, state,
+           CASE WHEN is_refused THEN 'NET_DEBIT_CAP' WHEN state = 'ABORTED' THEN 'REJECTED_BY_PAYEE' END,
+           CASE WHEN is_refused THEN '4200' WHEN state = 'ABORTED' THEN '5104' END,
+           CASE WHEN state = 'ABORTED' THEN 'no' END,
+           repeat('c', 43), CASE state WHEN 'COMMITTED' THEN repeat('f', 43) END, received_at + interval '1 hour',
+           '1.1', sha256(transfer_id::bytea), CASE state WHEN 'COMMITTED' THEN sha256(transfer_id::bytea) END,
+           CASE state WHEN 'COMMITTED' THEN '1.1' END, false,
+           CASE WHEN NOT is_refused THEN payer_account_id END, CASE WHEN NOT is_refused THEN payee_account_id END,
+           received_at,
+           CASE WHEN state <> 'RESERVED' THEN received_at + make_interval(secs => 0.1 + n %% 40 / 100.0) END
+    FROM crowd ORDER BY n
+"""
+_RESERVATIONS = """
+    INSERT INTO ledger_transferevent (transfer_id, state, at, body, headers)
+    SELECT transfer_id, 'RESERVED', received_at,
+           convert_to(json_build_object('transferId', transfer_id, 'payerFsp', payer, 'payeeFsp', payee)::text, 'UTF8'),
+           json_build_object('fspiop-source', payer)
+    FROM crowd WHERE NOT is_refused ORDER BY n
+"""
+_ENDS = """
+    INSERT INTO ledger_transferevent (transfer_id, state, at, body, headers)
+    SELECT transfer_id, state, received_at + interval '150 ms', convert_to('{}', 'UTF8'),
+           json_build_object('fspiop-source', payee)
+    FROM crowd WHERE state <> 'RESERVED' ORDER BY n
+"""
+_ENTRIES = """
+    INSERT INTO ledger_entry (kind, debit_account_id, credit_account_id, currency, amount, transfer_id, window_id,
+                              created_at)
+    SELECT 'TRANSFER', payer_account_id, payee_account_id, %(currency)s, amount, transfer_id,
+           (%(windows)s::bigint[])[least(1 + n * 10 / %(transfers)s, cardinality(%(windows)s::bigint[]))],
+           received_at + interval '150 ms'
+    FROM crowd WHERE state = 'COMMITTED' ORDER BY n
+"""
+_DELIVERIES = """
+    INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, delivered_at,
+                                 attempts, status)
+    SELECT nextval('outbox_message_id_seq'), destination_id, method, '/transfers/' || transfer_id, transfer_id, kind,
+           received_at, received_at + interval '50 ms', 1, 200
+    FROM (SELECT n, transfer_id, received_at, payee_id AS destination_id, 'POST' AS method, 'prepare' AS kind
+          FROM crowd WHERE NOT is_refused
+          UNION ALL
+          SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
+         ) told ORDER BY n
+"""
+_SUMS = """
+    UPDATE ledger_account a SET
+        posted_debits = posted_debits + coalesce((SELECT sum(amount) FROM crowd
+            WHERE payer_account_id = a.id AND state = 'COMMITTED'), 0),
+        posted_credits = posted_credits + coalesce((SELECT sum(amount) FROM crowd
+            WHERE payee_account_id = a.id AND state = 'COMMITTED'), 0),
+        pending_debits = pending_debits + coalesce((SELECT sum(amount) FROM crowd
+            WHERE payer_account_id = a.id AND state = 'RESERVED'), 0)
+    WHERE a.type = 'POSITION'
+"""
+
+
+def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
+    """Onboards the DFSPs and writes their transfers; Django is set up, the tables are migrated and empty."""
+    from django.db import connection, transaction
+
+    names = [f"busy-{number:02}" for number in range(BUSY)]
+    _onboard([*names, QUIET, SILENT])
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        cursor.execute(_PARTIES, {})
+        windows = _windows(cursor)
+        fixed: dict[str, Any] = {
+            "transfers": crowd.transfers,
+            "seconds": crowd.hours * 3600,
+            "busy": BUSY,
+            "reserved": _RESERVED,
+            "currency": CURRENCY,
+            "windows": windows,
+        }
+        cursor.execute("SET session_replication_role = replica")
+        for first in range(1, crowd.transfers + 1, _BATCH):
+            last = min(first + _BATCH - 1, crowd.transfers)
+            with transaction.atomic():
+                cursor.execute(_ROWS, fixed | {"first": first, "last": last})
+                if first == 1:
+                    _let_the_quiet_one_pay(cursor)
+                for statement in (_TRANSFERS, _RESERVATIONS, _ENDS, _ENTRIES, _DELIVERIES, _SUMS):
+                    cursor.execute(statement, fixed)
+                cursor.execute("DROP TABLE crowd")
+            tell(f"{last} transfers")
+        _close(cursor, windows)
+        cursor.execute("SET session_replication_role = origin")
+        cursor.execute("VACUUM ANALYZE")
+    _settle(windows[:-1])
+
+
+def _onboard(names: Sequence[str]) -> None:
+    from hub.participants import services as participants
+    from ledger import services
+    from ledger.models import Account
+
+    participants.hub()
+    services.ensure_open_window()
+    for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+        services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="bench")
+    for name in names:
+        participant = services.register_participant(name=name, currency=CURRENCY, is_proxy=False, actor="bench")
+        services.set_initial_limit(participant, currency=CURRENCY, ndc=_MUCH, actor="bench")
+        services.record_funds_in(
+            Account.objects.get(participant=participant, type="SETTLEMENT"),
+            transfer_id=str(uuid.uuid4()),
+            amount=_MUCH,
+            reason="bench",
+            external_reference="",
+            actor="bench",
+        )
+
+
+def _windows(cursor: Any) -> list[int]:
+    """The numbers of the windows, the open one last."""
+    from ledger.models import SettlementWindow
+
+    open_window = SettlementWindow.objects.get(state="OPEN")
+    found = [open_window.pk + number for number in range(_CLOSED_WINDOWS + 1)]
+    cursor.execute("SELECT setval(pg_get_serial_sequence('ledger_settlementwindow', 'id'), %s)", [found[-1]])
+    return found
+
+
+def _let_the_quiet_one_pay(cursor: Any) -> None:
+    cursor.execute(
+        """UPDATE crowd SET payer_id = p.id, payer = p.name, payer_account_id = a.id
+           FROM participants_participant p JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
+           WHERE p.name = %s AND n <= %s""",
+        [QUIET, _QUIET_PAYMENTS],
+    )
+
+
+def _close(cursor: Any, windows: Sequence[int]) -> None:
+    """The windows as closing one after the other leaves them; the last is open."""
+    cursor.execute("DELETE FROM ledger_settlementwindow")
+    cursor.execute(
+        """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at, closed_at, last_entry_id)
+           SELECT window_id, 'CLOSED', 'end of day', min(created_at), max(created_at), max(created_at), max(id)
+           FROM ledger_entry WHERE window_id < %s GROUP BY 1""",
+        [windows[-1]],
+    )
+    cursor.execute(
+        """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at)
+           SELECT window_id, 'OPEN', '', min(created_at), min(created_at) FROM ledger_entry WHERE window_id = %s
+           GROUP BY 1""",
+        [windows[-1]],
+    )
+
+
+def _settle(windows: Sequence[int]) -> None:
+    """All but the last closed window settled, by the services that settle."""
+    from settlement import services
+    from settlement.models import SettlementModel
+    from settlement.states import State
+
+    services.total_up_what_is_left()
+    model = SettlementModel.objects.create(
+        name="DEFERREDNET",
+        granularity="NET",
+        interchange="MULTILATERAL",
+        delay="DEFERRED",
+        require_liquidity_check=False,
+        auto_position_reset=True,
+        ledger_account_type="POSITION",
+        settlement_account_type="SETTLEMENT",
+    )
+    for number in windows[:-1]:
+        made = services.create(model_name=model.name, window_ids=[number], reason="bench", actor="bench")
+        services.advance(made.pk, to=State.SETTLED, reason="bench", actor="bench")

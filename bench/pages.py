@@ -1,0 +1,147 @@
+"""How fast the portal's pages answer on a full ledger: `python -m bench --pages 1000000`."""
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from bench.crowd import QUIET, SILENT, Crowd, fill
+from bench.hubs import PROJECT
+
+ROUNDS = 20
+WITHIN_MS = 150
+
+
+def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
+    """Every page on a hub's servers without the hub; see `main`, which runs in a process of its own."""
+    from hub.local.stack import Stack
+
+    with Stack(state, programs=()) as stack:
+        stack.manage("migrate", "--noinput")
+        command = [sys.executable, "-m", "bench.pages", str(crowd.transfers), str(crowd.hours)]
+        env = stack.env | {"DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "ERROR"}
+        done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        stack.manage("check_ledger")
+    found: list[dict[str, Any]] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def main(crowd: Crowd) -> None:
+    """Fills the tables where they are empty, asks for each page and prints the figures as JSON."""
+    import django
+
+    django.setup()
+    from ledger.models import Transfer
+
+    if not Transfer.objects.exists():
+        fill(crowd, tell=lambda text: print(text, file=sys.stderr))
+    print(json.dumps([_measure(*page) for page in _pages()]))
+
+
+Ask = Callable[[], Any]
+
+
+def _pages() -> Iterator[tuple[str, Ask]]:
+    """What a page is called, and how it is asked for."""
+    from django.contrib.auth.models import User
+    from django.core.cache import caches
+    from django.test import Client
+
+    from hub.participants.models import Participant
+    from ledger.models import SettlementWindow, Transfer
+    from portal.permissions import HUB_ROLES, Role
+    from settlement.models import Settlement
+
+    def browser(name: str, roles: frozenset[Role], participant: str = "") -> Client:
+        return _browser(User, name, roles, Participant.objects.filter(name=participant).first())
+
+    def page(client: Client, path: str) -> Ask:
+        def ask() -> Any:
+            caches["process"].delete("portal:overview")  # as if its four seconds were over
+            return client.get(f"/portal/{path}")
+
+        return ask
+
+    paid = Transfer.objects.filter(state="COMMITTED").order_by("received_at")
+    latest, old = paid.reverse()[1000], paid[5]
+    windows = list(SettlementWindow.objects.order_by("id").values_list("pk", flat=True))
+    hub = browser("bench-hub", HUB_ROLES)
+    deep = f"before={old.received_at.isoformat().replace('+', '%2B')}+{old.transfer_id}"
+    day = latest.received_at.date().isoformat()
+    for name, path in {
+        "overview": "overview/",
+        "overview, refreshing itself": "overview/live/",
+        "transfers": "transfers/",
+        "transfers, the last page": f"transfers/?{deep}",
+        "transfers by id": f"transfers/?id={latest.pk}",
+        "transfers by an id that none has": "transfers/?id=none",
+        "transfers of a busy DFSP": "transfers/?dfsp=busy-03",
+        "transfers of a DFSP that paid long ago": f"transfers/?dfsp={QUIET}",
+        "transfers of a DFSP without any": f"transfers/?dfsp={SILENT}",
+        "transfers aborted": "transfers/?state=ABORTED",
+        "transfers reserved": "transfers/?state=RESERVED",
+        "transfers with an error": "transfers/?error=4200",
+        "transfers with an error that none has": "transfers/?error=3303",
+        "transfers of an amount": "transfers/?least=4321&most=4321",
+        "transfers of an amount that none has": "transfers/?least=99999",
+        "transfers in a currency that none has": "transfers/?currency=KES",
+        "transfers of a day": f"transfers/?since={day}&until={day}",
+        "transfers of an old window": f"transfers/?window={windows[0]}",
+        "transfers of the open window": f"transfers/?window={windows[-1]}",
+        "a transfer": f"transfers/{latest.pk}/",
+        "callbacks": "callbacks/",
+        "directory": "directory/",
+        "participants": "participants/",
+        "a participant": "participants/busy-03/",
+        "settlement": "settlement/",
+        "a closed window": f"settlement/windows/{windows[0]}/",
+        "the open window": f"settlement/windows/{windows[-1]}/",
+        "a settlement": f"settlement/{Settlement.objects.latest('id').pk}/",
+        "approvals": "approvals/",
+        "users": "users/",
+        "audit trail": "audit/",
+    }.items():
+        yield name, page(hub, path)
+    viewer = frozenset({Role.PARTICIPANT_VIEWER})
+    for whose, participant in {"a busy DFSP's": "busy-03", "a quiet DFSP's": QUIET, "a new DFSP's": SILENT}.items():
+        client = browser(f"of-{participant}", viewer, participant)
+        yield f"{whose} own page", page(client, f"participants/{participant}/")
+        yield f"{whose} own transfers", page(client, "transfers/")
+
+
+def _browser(users: Any, name: str, roles: Any, participant: Any) -> Any:
+    """A signed-in browser, its session made past the sign-in."""
+    from django.test import Client
+
+    from portal.users import create
+
+    user = users.objects.filter(username=name).first() or create(
+        username=name, email=f"{name}@example.org", roles=roles, participant=participant, actor="bench"
+    )
+    client = Client()
+    client.force_login(user)
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "mfa", "at": time.time(), "type": "totp"}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
+    return client
+
+
+def _measure(name: str, ask: Ask) -> dict[str, Any]:
+    """The first answer, and the median and the slowest of those after it, in milliseconds."""
+    took = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        answer = ask()
+        took.append((time.perf_counter() - began) * 1000)
+        assert answer.status_code == 200, (name, answer.status_code)
+    first, later = took[0], took[1:]
+    figures = {"first": first, "median": statistics.median(later), "slowest": max(later)}
+    return {"page": name} | {key: round(value, 1) for key, value in figures.items()}
+
+
+if __name__ == "__main__":
+    main(Crowd(int(sys.argv[1]), float(sys.argv[2])))
