@@ -10,13 +10,16 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone, translation
 
 from hub.audit import coming_from
 from portal.visitor import visitor_of
+from settlement.statements.reading import MOST_OCTETS
 
 _SEEN = "seen_at"
 _NOTE_EVERY_S = 60
+_ROOM_FOR_THE_FORM = 65_536
 
 
 class Visit:
@@ -27,6 +30,8 @@ class Visit:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         with coming_from(_address_of(request)):
+            if _is_too_large(request):
+                return render(request, "portal/error.html", {"status": 413}, status=413)
             if not request.path_info.startswith("/portal/"):
                 return self.get_response(request)
             _end_if_idle(request)
@@ -35,6 +40,13 @@ class Visit:
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 return self.get_response(request)
+
+
+def _is_too_large(request: HttpRequest) -> bool:
+    """Looked at before anything reads a form: the first that asks for its token would take it in whole."""
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    is_form = request.path_info.startswith(("/portal/", "/admin/"))
+    return is_form and not (length.isdecimal() and int(length) <= MOST_OCTETS + _ROOM_FOR_THE_FORM)
 
 
 def _address_of(request: HttpRequest) -> str:

@@ -2,7 +2,15 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
-from settlement.models import Settlement, SettlementAccount, SettlementEvent, SettlementModel, WindowContent
+from settlement.models import (
+    Settlement,
+    SettlementAccount,
+    SettlementEvent,
+    SettlementModel,
+    Statement,
+    StatementLine,
+    WindowContent,
+)
 
 
 class _Shown(admin.TabularInline):
@@ -44,3 +52,17 @@ class WindowContentAdmin(ReadOnlyAdmin):
     list_display = ["window", "currency", "ledger_account_type", "state", "is_gross"]
     list_filter = ["state", "currency"]
     list_select_related = ["window"]
+
+
+class LineInline(_Shown):
+    model = StatementLine
+    fields = ("number", "reference", "participant", "amount", "currency", "direction", "finding")
+
+
+@admin.register(Statement)
+class StatementAdmin(ReadOnlyAdmin):
+    list_display = ["id", "settlement", "name", "is_exact", "actor", "at"]
+    list_filter = ["is_exact"]
+    list_select_related = ["settlement"]
+    exclude = ["body"]
+    inlines = [LineInline]

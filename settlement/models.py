@@ -11,7 +11,21 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ledger.models import Account, SettlementWindow
+from settlement.statements.models import Statement, StatementLine
 from settlement.states import NEXT, State, WindowState
+
+__all__ = [
+    "ContentTotal",
+    "Inclusion",
+    "LedgerAccountType",
+    "Settlement",
+    "SettlementAccount",
+    "SettlementEvent",
+    "SettlementModel",
+    "Statement",
+    "StatementLine",
+    "WindowContent",
+]
 
 _NEXT_PAIRS = ", ".join(f"('{now}', '{then}')" for now, then in NEXT.items())
 _ABORT_PAIRS = ", ".join(

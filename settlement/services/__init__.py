@@ -1,6 +1,19 @@
 """What changes settlement: windows that close, settlements that are made and moved, and their models."""
 
-from settlement.services.settling import abort, advance, create, move
+from settlement.services.settling import abort, advance, create, move, plan
+from settlement.services.statements import NotTaken, take_in
 from settlement.services.windows import Closed, close_window, total_up, total_up_what_is_left
 
-__all__ = ["Closed", "abort", "advance", "close_window", "create", "move", "total_up", "total_up_what_is_left"]
+__all__ = [
+    "Closed",
+    "NotTaken",
+    "abort",
+    "advance",
+    "close_window",
+    "create",
+    "move",
+    "plan",
+    "take_in",
+    "total_up",
+    "total_up_what_is_left",
+]

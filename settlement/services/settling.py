@@ -6,6 +6,7 @@ Locks, before the ledger's own: the settlement, its windows by id, then (ledger.
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from django.db import transaction
 
@@ -31,6 +32,7 @@ from settlement.states import MAY_ABORT, STEPS, State, WindowState, settlement_s
 
 _POSTING_STEPS = frozenset({State.PS_TRANSFERS_RESERVED, State.PS_TRANSFERS_COMMITTED})
 _MOST = 2**63 - 1
+NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
@@ -134,21 +136,48 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     return answers
 
 
-def advance(settlement_id: int, *, to: State, reason: str, actor: str) -> list[Answer]:
-    """Takes every account through the steps up to this state; ends at the first step that refuses one, with why."""
+def advance(
+    settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
+) -> list[Answer]:
+    """Takes every account through the steps up to this state; ends at the first step that refuses one, with why.
+
+    `references` are the settlement bank's, by account of the settlement, for the last step.
+    """
     if not Settlement.objects.filter(pk=settlement_id).exists():
         raise _refused("Settlement not found")
     for step in STEPS[: STEPS.index(to) + 1]:
         rows = SettlementAccount.objects.filter(settlement_id=settlement_id).order_by("account_id")
         wishes = [
-            Wish(participant, account, step, reason)
-            for participant, account, state in rows.values_list("account__participant_id", "account_id", "state")
+            Wish(participant, account, step, reason, references.get(number, "") if step == State.SETTLED else "")
+            for number, participant, account, state in rows.values_list(
+                "pk", "account__participant_id", "account_id", "state"
+            )
             if STEPS.index(step) > _step_of(state)
         ]
         answers = move(settlement_id, wishes, actor=actor) if wishes else []
         if refused := [answer for answer in answers if answer.refusal]:
             return refused
     return []
+
+
+def plan(settlement: Settlement) -> dict[State, list[Posting]]:
+    """What each step posts, or has posted, for a settlement whose accounts are loaded; nothing is locked or changed."""
+    if not settlement.model.auto_position_reset:
+        return {step: [] for step in STEPS}
+    accounts = list(settlement.accounts.all())
+    hub = _hub_accounts({account.account.currency for account in accounts})
+    return {step: [posting for account in accounts for posting in _postings(step, account, hub)] for step in STEPS}
+
+
+def _hub_accounts(currencies: Collection[str]) -> dict[str, int]:
+    return {
+        account.currency: account.pk
+        for account in Account.objects.filter(
+            participant__is_hub=True,
+            type=Account.Type.HUB_MULTILATERAL_SETTLEMENT,
+            currency__in=currencies,
+        )
+    }
 
 
 def _step_of(state: str) -> int:
@@ -221,14 +250,7 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 def _lock_accounts(accounts: Iterable[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
     """The hub's account in each currency, and these accounts' balances; all locked."""
     by_id = {account.account_id: account.account.currency for account in accounts}
-    hub = {
-        account.currency: account.pk
-        for account in Account.objects.filter(
-            participant__is_hub=True,
-            type=Account.Type.HUB_MULTILATERAL_SETTLEMENT,
-            currency__in=set(by_id.values()),
-        )
-    }
+    hub = _hub_accounts(set(by_id.values()))
     return hub, postings.lock([*by_id, *hub.values()])
 
 

@@ -1,0 +1,1 @@
+"""What the settlement bank says that it moved, beside what a settlement expects."""

@@ -1,0 +1,190 @@
+"""From a settlement bank's file to its lines, strictly: what is not understood to the last cell is refused.
+
+Nothing is unpacked, no cell is worked out, and no document may define entities of its own. No database, no network.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from xml.etree import ElementTree
+
+from django.utils.translation import gettext as _
+
+from fspiop import money
+
+MOST_OCTETS = 1_048_576
+MOST_LINES = 10_000
+_MOST_OF_A_CELL = 140
+_NEEDED = ("settlement", "reference", "participant", "currency", "amount", "direction")
+_HEADINGS = frozenset({*_NEEDED, "bankReference", "windows", "state"})
+_STARTS_A_FORMULA = ("=", "+", "-", "@")
+_PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2f\xfd", b"\xd0\xcf\x11\xe0")
+
+
+class Unreadable(Exception):
+    """Why a file is not taken, for who sent it."""
+
+
+class Direction(StrEnum):
+    """Seen from the participant's account at the bank: who owes is debited."""
+
+    DEBIT = "DEBIT"
+    CREDIT = "CREDIT"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One movement. `settlement` and `participant` are empty where the file's form has no place for them."""
+
+    number: int
+    reference: str
+    currency: str
+    amount: int
+    direction: Direction
+    participant: str = ""
+    settlement: str = ""
+    bank_reference: str = ""
+
+
+def read(octets: bytes) -> list[Line]:
+    """The lines of a CSV file with headings, or of a camt.053 document."""
+    if len(octets) > MOST_OCTETS:
+        raise Unreadable(_("The file is larger than %(most)s octets.") % {"most": MOST_OCTETS})
+    if octets.startswith(_PACKED):
+        raise Unreadable(_("This is a packed file or a spreadsheet. Send the CSV or the XML itself."))
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Unreadable(_("The file is not UTF-8 text.")) from None
+    if "\0" in text:
+        raise Unreadable(_("The file is not UTF-8 text."))
+    lines = list(_of_xml(text) if text.lstrip().startswith("<") else _of_csv(text))
+    if not lines:
+        raise Unreadable(_("The file has no line."))
+    return lines
+
+
+def _of_csv(text: str) -> Iterator[Line]:
+    rows = _rows(text)
+    headings = next(rows, (0, []))[1]
+    if len(set(headings)) < len(headings) or not set(_NEEDED) <= set(headings) <= _HEADINGS:
+        told = {"needed": ", ".join(_NEEDED), "more": ", ".join(sorted(_HEADINGS - set(_NEEDED)))}
+        raise Unreadable(_("The first line must name %(needed)s, and may name %(more)s.") % told)
+    for number, cells in rows:
+        if len(cells) != len(headings):
+            raise _wrong(number, _("it has not as many cells as the first line"))
+        cell = dict(zip(headings, cells, strict=True))
+        yield Line(
+            number=number,
+            reference=cell["reference"],
+            currency=_currency(number, cell["currency"]),
+            amount=_amount(number, cell["amount"]),
+            direction=_direction(number, cell["direction"]),
+            participant=cell["participant"],
+            settlement=cell["settlement"],
+            bank_reference=cell.get("bankReference", ""),
+        )
+
+
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty, with the number of its line."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        for cells in reader:
+            if reader.line_num > MOST_LINES:
+                raise Unreadable(_("The file has more than %(most)s lines.") % {"most": MOST_LINES})
+            if any(cells):
+                yield reader.line_num, [_checked(reader.line_num, cell.strip()) for cell in cells]
+    except csv.Error:
+        raise _wrong(reader.line_num, _("its quotes do not match")) from None
+
+
+def _checked(number: int, cell: str) -> str:
+    if cell.startswith(_STARTS_A_FORMULA):
+        raise _wrong(number, _("a cell begins as a formula does"))
+    if len(cell) > _MOST_OF_A_CELL or not cell.isprintable():
+        raise _wrong(number, _("a cell is too long, or holds what can not be printed"))
+    return cell
+
+
+def _amount(number: int, text: str) -> int:
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    try:
+        amount = money.parse_amount(text)
+    except money.AmountError:
+        raise _wrong(number, _("its amount is not one such as 1500 or 12.50")) from None
+    if amount == 0:
+        raise _wrong(number, _("its amount is not one such as 1500 or 12.50"))
+    return amount
+
+
+def _currency(number: int, text: str) -> str:
+    if text not in money.CURRENCIES:
+        raise _wrong(number, _("its currency is none"))
+    return text
+
+
+def _direction(number: int, text: str) -> Direction:
+    try:
+        return Direction(text)
+    except ValueError:
+        raise _wrong(number, _("its direction is neither DEBIT nor CREDIT")) from None
+
+
+def _wrong(number: int, why: str) -> Unreadable:
+    return Unreadable(_("Line %(number)s: %(why)s.") % {"number": number, "why": why})
+
+
+# --- camt.053 (ISO 20022, BankToCustomerStatement) ------------------------------------------------------------------
+def _of_xml(text: str) -> Iterator[Line]:
+    # Without a document type there are no entities: nothing to expand, nothing to fetch.
+    if "<!" in text:
+        raise Unreadable(_("An XML file may have neither a document type nor comments."))
+    try:
+        # As text: what the file says of its encoding was decided before.
+        root = ElementTree.fromstring(text)  # noqa: S314 (see above)
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        raise Unreadable(_("The file is not well-formed XML.")) from None
+    statements = _all(root, "BkToCstmrStmt/Stmt")
+    if not _is(root, "Document") or not statements:
+        raise Unreadable(_("The XML file is not a camt.053 statement."))
+    entries = [entry for statement in statements for entry in _all(statement, "Ntry")]
+    if len(entries) > MOST_LINES:
+        raise Unreadable(_("The file has more than %(most)s lines.") % {"most": MOST_LINES})
+    for number, entry in enumerate(entries, start=1):
+        yield _entry(number, entry)
+
+
+def _entry(number: int, entry: ElementTree.Element) -> Line:
+    amount = next(iter(_all(entry, "Amt")), None)
+    if _text(entry, "Sts/Cd") not in ("", "BOOK") or _text(entry, "Sts") not in ("", "BOOK"):
+        raise _wrong(number, _("it is not booked"))
+    direction = {"DBIT": "DEBIT", "CRDT": "CREDIT"}.get(_text(entry, "CdtDbtInd"), "")
+    return Line(
+        number=number,
+        reference=_checked(number, _text(entry, "NtryDtls/TxDtls/Refs/EndToEndId")),
+        currency=_currency(number, amount.get("Ccy", "") if amount is not None else ""),
+        amount=_amount(number, (amount.text or "").strip() if amount is not None else ""),
+        direction=_direction(number, direction),
+        bank_reference=_checked(number, _text(entry, "AcctSvcrRef")),
+    )
+
+
+def _is(element: ElementTree.Element, name: str) -> bool:
+    """By its local name: each version of the message has a namespace of its own."""
+    return element.tag.rpartition("}")[2] == name
+
+
+def _all(element: ElementTree.Element, path: str) -> list[ElementTree.Element]:
+    found: Iterable[ElementTree.Element] = [element]
+    for name in path.split("/"):
+        found = [child for parent in found for child in parent if _is(child, name)]
+    return list(found)
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    found = _all(element, path)
+    return (found[0].text or "").strip() if len(found) == 1 else ""
