@@ -169,6 +169,11 @@ class Transfer(models.Model):
             models.Index(fields=["expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_expiry"),
             # what people look at: the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
+            # one participant's, the latest first; a few are not found among a million of others otherwise
+            models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
+            models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
+            # what went wrong
+            models.Index(fields=["received_at"], condition=Q(state="ABORTED"), name="transfer_aborted_by_arrival"),
             # a bulk's items
             models.Index(fields=["bulk"], condition=Q(bulk__isnull=False), name="transfer_by_bulk"),
         ]

@@ -150,6 +150,14 @@ class Reason(forms.Form):
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512)
 
 
+class StatementFile(forms.Form):
+    file = forms.FileField(
+        label=gettext_lazy("The bank's statement, as CSV or camt.053"),
+        max_length=128,
+        widget=forms.ClearableFileInput(attrs={"accept": ".csv,.xml,text/csv,application/xml"}),
+    )
+
+
 class NewSettlement(Reason):
     model = forms.ModelChoiceField(
         label=gettext_lazy("Model"),

@@ -1,14 +1,18 @@
 """Pages of long tables by key: each begins after the last row of the one before, and costs as little."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from portal.queries import walk
+from portal.queries.walk import Found, Key
+
 PAGE_SIZE = 50
+T = TypeVar("T", bound=Model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,20 @@ def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE)
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])
     last = found[size - 1].pk if len(found) > size else None
     return page_of(request, found[:size], last, is_first=not is_later)
+
+
+def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]) -> tuple[Page, Found[T]]:
+    """Newest first, by time of arrival and id; where the search stopped short, the next page goes on from there."""
+    before = walk.read_key(request.GET.get("before", ""))
+    found = read(before, PAGE_SIZE + 1)
+    rows = found.rows[:PAGE_SIZE]
+    last = None
+    if found.stopped_at is not None:
+        last = f"{found.stopped_at.isoformat()} "
+    elif len(found.rows) > PAGE_SIZE:
+        at, row_id = walk.key_of(rows[-1])
+        last = f"{at.isoformat()} {row_id}"
+    return page_of(request, rows, last, is_first=before is None), found
 
 
 def page_of(request: HttpRequest, rows: Sequence[Any], last: Any, *, is_first: bool) -> Page:

@@ -38,6 +38,7 @@ class Right(StrEnum):
     SEE_DIRECTORY = "see directory"
     SEE_SETTLEMENT = "see settlement"
     CLOSE_WINDOWS = "close windows"
+    SEE_OWN_SETTLEMENT = "see own settlement"
     SEE_APPROVALS = "see approvals"
     ASK = "ask for what needs two people"
     CHECK = "check what others ask for"
@@ -71,6 +72,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_DIRECTORY: HUB_ROLES,
     Right.SEE_SETTLEMENT: HUB_ROLES,
     Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),
+    Right.SEE_OWN_SETTLEMENT: PARTICIPANT_ROLES,
     Right.SEE_APPROVALS: _EVERYONE,
     Right.ASK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR, Role.PARTICIPANT_TREASURER}),
     Right.CHECK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR}),

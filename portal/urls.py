@@ -14,11 +14,14 @@ from portal.views import (
     approvals,
     audit,
     callbacks,
+    conversions,
     directory,
     home,
     overview,
+    own_settlement,
     participants,
     settlement,
+    statements,
     transfers,
     users,
 )
@@ -81,6 +84,9 @@ urlpatterns: list[URLPattern] = [
     page("transfers.csv", transfers.export, name="transfers_csv", get=Right.SEE_TRANSFERS),
     page("transfers/<str:transfer_id>/", transfers.show, name="transfer", get=Right.SEE_TRANSFERS),
     page("transfers/<str:transfer_id>/tell/", transfers.tell_again, name="tell_again", post=Right.RESEND_CALLBACKS),
+    page("conversions/", conversions.index, name="conversions", get=Right.SEE_TRANSFERS),
+    page("conversions/terms/", conversions.terms, name="terms_of_conversions", get=Right.SEE_TRANSFERS),
+    page("conversions/<str:conversion_id>/", conversions.show, name="conversion", get=Right.SEE_TRANSFERS),
     page("callbacks/", callbacks.index, name="callbacks", get=Right.SEE_CALLBACKS),
     page("callbacks/<int:message_id>/resend/", callbacks.resend, name="resend", post=Right.RESEND_CALLBACKS),
     page("callbacks/of/<str:name>/resend/", callbacks.resend_all, name="resend_all", post=Right.RESEND_CALLBACKS),
@@ -148,6 +154,35 @@ urlpatterns: list[URLPattern] = [
     ),
     form_page(
         "settlement/<int:settlement_id>/abort/", settlement.abort, name="abort_settlement", right=Right.ASK_SETTLEMENT
+    ),
+    page(
+        "settlement/<int:settlement_id>/obligations.csv",
+        statements.obligations,
+        name="obligations_csv",
+        get=Right.SEE_SETTLEMENT,
+    ),
+    page(
+        "settlement/<int:settlement_id>/statements/",
+        statements.take_in,
+        name="take_in_statement",
+        post=Right.ASK_SETTLEMENT,
+    ),
+    page("settlement/statements/<int:statement_id>/", statements.show, name="statement", get=Right.SEE_SETTLEMENT),
+    page(
+        "settlement/statements/<int:statement_id>/file/",
+        statements.original,
+        name="statement_file",
+        get=Right.SEE_SETTLEMENT,
+    ),
+    page("own-settlement/", own_settlement.index, name="own_settlement", get=Right.SEE_OWN_SETTLEMENT),
+    page(
+        "own-settlement/windows.csv", own_settlement.windows_csv, name="own_windows_csv", get=Right.SEE_OWN_SETTLEMENT
+    ),
+    page(
+        "own-settlement/settlements.csv",
+        own_settlement.settlements_csv,
+        name="own_settlements_csv",
+        get=Right.SEE_OWN_SETTLEMENT,
     ),
     page("approvals/", approvals.index, name="approvals", get=Right.SEE_APPROVALS),
     page("approvals/<int:approval_id>/", approvals.show, name="approval", get=Right.SEE_APPROVALS),

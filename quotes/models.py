@@ -54,6 +54,13 @@ def _guards(what: str) -> list[models.BaseConstraint]:
     ]
 
 
+def alias_of(side: str) -> models.Func:
+    """The identifier of a quote's "payer" or "payee", in either form of the message; see the migration."""
+    return models.Func(
+        models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
+    )
+
+
 def _sweep(what: str) -> models.Index:
     """The sweep for what nobody answered in time; few are pending at once."""
     return models.Index(fields=["expires_at", "created_at"], condition=Q(state="PENDING"), name=f"{what}_unanswered")
@@ -80,6 +87,9 @@ class Quote(Agreement):
             # the terms that a transfer comes with, by each of the two
             models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
             models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
+            # the portal's search for a customer's payments
+            models.Index(alias_of("payer"), name="quote_by_payers_alias"),
+            models.Index(alias_of("payee"), name="quote_by_payees_alias"),
         ]
         constraints = _guards("quote")
 
@@ -113,7 +123,13 @@ class FxQuote(Agreement):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"), _sweep("fx_quote")]
+        indexes = [
+            models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
+            # the terms asked for a payment, and what people look at: the latest first
+            models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
+            models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
+            _sweep("fx_quote"),
+        ]
         constraints = _guards("fx_quote")
 
 

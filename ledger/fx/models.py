@@ -59,6 +59,10 @@ class FxTransfer(models.Model):
         indexes = [
             # the conversions that were ever made for a transfer
             models.Index(fields=["determining_transfer_id"], name="fx_transfer_by_determining"),
+            # what people look at: the latest first, of all or of one side
+            models.Index(fields=["received_at"], name="fx_transfer_by_arrival"),
+            models.Index(fields=["initiator", "received_at"], name="fx_transfer_by_initiator"),
+            models.Index(fields=["fxp", "received_at"], name="fx_transfer_by_fxp"),
             # the sweep for what is past its time
             models.Index(fields=["held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_end"),
         ]

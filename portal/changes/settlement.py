@@ -1,12 +1,14 @@
 """Settlements: going on, and being taken back."""
 
+from typing import Any
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 from settlement import services
-from settlement.models import Settlement
+from settlement.models import Settlement, StatementLine
 from settlement.states import State
 
 
@@ -18,7 +20,34 @@ def _locked(payload: Payload) -> Settlement:
     return found
 
 
+def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
+    """The settlement bank's latest statement: what marking a settlement as settled is based on."""
+    found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
+    return dict(found) if found else None
+
+
+def _evidence(payload: Payload) -> list[Line]:
+    if payload["to"] != State.SETTLED:
+        return []
+    found = payload.get("statement")
+    if found is None:
+        return [Line(_("Bank's statement"), _("none was taken in"))]
+    told = (
+        _("number %(number)s, which agrees to the last line")
+        if found["is_exact"]
+        else _("number %(number)s, which does not agree")
+    )
+    return [Line(_("Bank's statement"), told % {"number": found["id"]}), Line("SHA-256", found["sha256"])]
+
+
 def _describe(payload: Payload) -> list[Line]:
+    return [
+        *_terms(payload),
+        *_evidence(payload),
+    ]
+
+
+def _terms(payload: Payload) -> list[Line]:
     return [
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Windows"), ", ".join(str(window) for window in payload["windows"])),
@@ -28,9 +57,28 @@ def _describe(payload: Payload) -> list[Line]:
     ]
 
 
+def _references(statement: dict[str, Any] | None) -> dict[int, str]:
+    """The bank's word for each account; a statement that does not agree is a reason not to go on."""
+    if statement is None:
+        return {}
+    if not statement["is_exact"]:
+        raise CanNotBeDone(_("The bank's last statement does not agree with this settlement."))
+    lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)
+    return {
+        account: bank_reference or reference
+        for account, bank_reference, reference in lines.values_list("account_id", "bank_reference", "reference")
+    }
+
+
 def _advance(payload: Payload, actor: str) -> None:
     settlement = _locked(payload)
-    refused = services.advance(settlement.pk, to=State(payload["to"]), reason=payload["reason"], actor=actor)
+    references: dict[int, str] = {}
+    if payload["to"] == State.SETTLED:
+        must_still_be(evidence_of(settlement), payload.get("statement"))
+        references = _references(payload.get("statement"))
+    refused = services.advance(
+        settlement.pk, to=State(payload["to"]), reason=payload["reason"], actor=actor, references=references
+    )
     if refused:
         assert refused[0].refusal is not None
         raise CanNotBeDone(refused[0].refusal.value[1])

@@ -7,20 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from hub.database import execute
+from portal.queries import minutes
+from portal.queries.minutes import Minute
 
 MINUTES = 30
 
-# The index is transfer_by_arrival: what is older is not touched.
-_MINUTES = """
-    SELECT extract(epoch FROM date_trunc('minute', received_at))::bigint AS minute, count(*),
-           count(*) FILTER (WHERE state = 'COMMITTED'), count(*) FILTER (WHERE state = 'ABORTED')
-    FROM ledger_transfer WHERE received_at >= date_trunc('minute', now()) - make_interval(mins => %s)
-    GROUP BY 1 ORDER BY 1
-"""
-_VALUES = """
-    SELECT currency, sum(amount)::bigint, count(*) FROM ledger_transfer
-    WHERE state = 'COMMITTED' AND received_at >= now() - make_interval(mins => %s) GROUP BY 1 ORDER BY 1
-"""
 _SPEED = """
     SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY completed_at - received_at),
            percentile_disc(0.99) WITHIN GROUP (ORDER BY completed_at - received_at)
@@ -41,7 +32,7 @@ _CHECK = "SELECT at, breaks FROM portal_ledgercheck ORDER BY id DESC LIMIT 1"
 class Figures:
     """Times are seconds; amounts ten-thousandths."""
 
-    minutes: Sequence[tuple[int, int, int, int]]  # minute, arrived, committed, aborted
+    minutes: Sequence[Minute]
     values: Sequence[tuple[str, int, int]]  # currency, committed amount, payments
     median_s: float | None
     slowest_s: float | None  # the 99th of 100
@@ -55,11 +46,11 @@ class Figures:
 
     @property
     def committed(self) -> int:
-        return sum(minute[2] for minute in self.minutes)
+        return sum(minute.committed for minute in self.minutes)
 
     @property
     def aborted(self) -> int:
-        return sum(minute[3] for minute in self.minutes)
+        return sum(minute.aborted for minute in self.minutes)
 
     @property
     def success_percent(self) -> float | None:
@@ -70,7 +61,7 @@ class Figures:
     @property
     def per_minute(self) -> int:
         """Arrived in the last whole minute."""
-        return self.minutes[-2][1] if len(self.minutes) > 1 else self.minutes[-1][1] if self.minutes else 0
+        return self.minutes[-2].arrived
 
 
 def figures() -> Figures:
@@ -78,9 +69,10 @@ def figures() -> Figures:
     reserved, expiring, overdue, _first = _one(_RESERVED, [])
     window = _one(_WINDOW, []) or (None, None)
     check = _one(_CHECK, []) or (None, None)
+    found = minutes.latest(MINUTES)
     return Figures(
-        minutes=execute(_MINUTES, [MINUTES]).fetchall(),
-        values=execute(_VALUES, [MINUTES]).fetchall(),
+        minutes=found,
+        values=_values(found),
         median_s=median.total_seconds() if median is not None else None,
         slowest_s=slowest.total_seconds() if slowest is not None else None,
         reserved=reserved,
@@ -91,6 +83,14 @@ def figures() -> Figures:
         checked_at=check[0],
         breaks=_loaded(check[1]),
     )
+
+
+def _values(found: Sequence[Minute]) -> list[tuple[str, int, int]]:
+    sums: dict[str, tuple[int, int]] = {}
+    for row in (row for minute in found for row in minute.rows if row.committed):
+        amount, count = sums.get(row.currency, (0, 0))
+        sums[row.currency] = (amount + row.amount, count + row.committed)
+    return [(currency, *both) for currency, both in sorted(sums.items())]
 
 
 def _one(statement: str, parameters: list[Any]) -> Any:

@@ -1,180 +1,112 @@
-"""Searching transfers, and all that the hub holds about one of them."""
+"""Searching transfers: by an id, an alias, or anything else that is known of them."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
-from hub.outbox.models import Delivery, Message
-from ledger import queries as ledger
-from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
-from quotes.models import Quote
+from ledger.models import Entry, FxTransfer, SettlementWindow, Transfer
+from portal.queries import walk
+from portal.queries.walk import Found, Key
+from quotes import queries as quotes
 
-_BATCH = 1000
+_MOST = 1000
+_MOST_QUOTES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is looked for. `own` is the participant that looks, and `dfsp` one that took part; both may be None."""
+
+    own: int | None = None
+    dfsp: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    state: str = ""
+    error: str = ""
+    other: Q = field(default_factory=Q)  # what no index knows
+
+    def sources(self) -> "list[QuerySet[Transfer]]":
+        """What to walk, each by an index of its own: one participant's are those that it sent and those it received."""
+        rows = all_rows()
+        if self.since is not None:
+            rows = rows.filter(received_at__gte=self.since)
+        if self.until is not None:
+            rows = rows.filter(received_at__lt=self.until)
+        if self.state or self.error:
+            rows = rows.filter(state=self.state or "ABORTED")
+        whose = self.dfsp if self.own is None else self.own
+        if whose is None:
+            return [rows]
+        return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
+
+    def condition(self) -> Q:
+        """What of the sources fits."""
+        found = self.other
+        if self.error:
+            found &= Q(error_code=self.error)
+        if self.own is not None and self.dfsp is not None:
+            found &= Q(payer_id=self.dfsp) | Q(payee_id=self.dfsp)
+        return found
+
+
+def all_rows() -> "QuerySet[Transfer]":
+    return Transfer.objects.select_related("payer").annotate(took=F("completed_at") - F("received_at"))
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """All, or those that this participant sent or received."""
-    found = Transfer.objects.select_related("payer").annotate(took=F("completed_at") - F("received_at"))
-    if dfsp_id is None:
-        return found
-    return found.filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
+    """All, or those that this participant sent or received: for who knows an id."""
+    return all_rows() if dfsp_id is None else all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
 
 
-def with_id(rows: "QuerySet[Transfer]", any_id: str) -> "QuerySet[Transfer]":
-    """By its own id, its bulk's, or that of a conversion made for it."""
-    converted = FxTransfer.objects.filter(pk=any_id).values("determining_transfer_id")
-    return rows.filter(Q(pk=any_id) | Q(bulk_id=any_id) | Q(pk__in=converted))
-
-
-def in_window(rows: "QuerySet[Transfer]", window_id: int) -> "QuerySet[Transfer]":
-    entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
-    return rows.filter(Exists(entries))
-
-
-def latest(rows: "QuerySet[Transfer]", *, before: tuple[datetime, str] | None, size: int) -> list[Transfer]:
+def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
     """The latest first, by time of arrival and id, from after a row that was the last of a page."""
-    if before is not None:
-        at, transfer_id = before
-        # The first condition is what the index can use; the second says which rows of the same moment are left.
-        rows = rows.filter(received_at__lte=at).filter(Q(received_at__lt=at) | Q(transfer_id__lt=transfer_id))
-    return list(rows.order_by("-received_at", "-transfer_id")[:size])
+    return walk.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
-def all_of(rows: "QuerySet[Transfer]", *, most: int) -> Iterator[Transfer]:
-    """Every row, read in batches by key so that no statement takes long."""
-    before, left = None, most
-    while left > 0:
-        batch = latest(rows, before=before, size=min(_BATCH, left))
-        yield from batch
-        if len(batch) < _BATCH:
-            return
-        before, left = (batch[-1].received_at, batch[-1].transfer_id), left - len(batch)
+def all_of(wish: Wish, *, most: int) -> Iterator[Transfer]:
+    """Every row that fits, the latest first."""
+    return walk.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 
-@dataclass(slots=True)
-class Moment:
-    """One thing that happened to a payment. `message_id` is of a callback that can be sent again."""
-
-    at: datetime
-    title: str
-    tone: str = ""
-    detail: str = ""
-    raw: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    message_id: int | None = None
+def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
+    """The condition of being committed in this window, and between which moments such a transfer arrived."""
+    entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
+    window = SettlementWindow.objects.filter(pk=window_id).first()
+    if window is None:
+        return Q(pk__in=[]), None, None
+    earliest = window.created_at - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+    return Q(Exists(entries)), earliest, window.closed_at
 
 
-@dataclass(slots=True)
-class Story:
-    """A payment from its quote to its settlement window."""
-
-    moments: Sequence[Moment]
-    entries: Sequence[Entry]
-    quote: Quote | None
-    conversions: Sequence[FxTransfer]
+def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
+    """By its own id, its bulk's, that of a conversion made for it, or of the terms that were agreed for it."""
+    named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
+    named |= quotes.transfers_converted_by(any_id)
+    found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])
+    return found or of_agreements(quotes.named(any_id), own=own)
 
 
-def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
-    """What happened to a transfer, in order of time, with its conversions. A fixed number of statements.
-
-    A participant sees the conversions that it asked for or carried out, and no other.
-    """
-    quote = _quote_of(transfer)
-    conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
-    if dfsp_id is not None:
-        conversions = conversions.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
-    converted = list(conversions.order_by("received_at"))
-    subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
-    moments = [
-        *_quoted(quote),
-        *(_moved(event, transfer) for event in TransferEvent.objects.filter(transfer=transfer)),
-        *_told(subjects),
-    ]
-    moments.sort(key=lambda moment: moment.at)
-    entries = (
-        Entry.objects.filter(transfer_id__in=subjects)
-        .select_related("debit_account__participant", "credit_account__participant", "window")
-        .order_by("id")
-    )
-    return Story(moments, list(entries), quote, converted)
+def of_alias(identifier: str, *, own: int | None) -> list[Transfer]:
+    """The transfers for which terms were agreed with this payer or payee; the latest."""
+    bare = identifier.removeprefix("+")
+    spellings = {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
+    return of_agreements(quotes.of_alias(spellings), own=own)
 
 
-def _quote_of(transfer: Transfer) -> Quote | None:
-    terms = ledger.transaction_of(transfer.transfer_id) or {}
-    quote_id = terms.get("quoteId")
-    if not isinstance(quote_id, str):
-        return None
-    # The packet is the payer's word: only a quote between the same two is this payment's.
-    return (
-        Quote.objects.filter(pk=quote_id, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
-        .select_related("payer", "payee")
-        .first()
-    )
-
-
-def _quoted(quote: Quote | None) -> Iterator[Moment]:
-    if quote is None:
-        return
-    asked = _("%(payer)s asked %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
-    yield Moment(quote.created_at, _("Quote asked for"), "", asked, _text(quote.request), quote.request_headers or {})
-    if quote.answered_at is not None:
-        is_refused = quote.state == Quote.State.REJECTED
-        tone, title = ("bad", _("Quote refused")) if is_refused else ("", _("Quote answered"))
-        yield Moment(quote.answered_at, title, tone, "", _text(quote.response), quote.response_headers or {})
-
-
-_TITLES = {
-    "RESERVED": gettext_lazy("Prepared, and reserved"),
-    "COMMITTED": gettext_lazy("Fulfilled, and committed"),
-    "ABORTED": gettext_lazy("Aborted"),
-}
-
-
-def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
-    detail = event.reason or ""
-    if event.state == "ABORTED" and transfer.error_code:
-        detail = f"{detail}: {transfer.error_code} {transfer.error_description or ''}".strip(": ")
-    tone = "bad" if event.state == "ABORTED" else ""
-    title = str(_TITLES.get(event.state, event.state))
-    return Moment(event.at, title, tone, detail, _text(event.body), event.headers or {})
-
-
-def _told(subjects: Sequence[str]) -> Iterator[Moment]:
-    for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
-        detail = f"{done.method} {done.path}: HTTP {done.status}"
-        if done.attempts > 1:
-            detail = _attempt(detail, done.attempts)
-        yield Moment(done.delivered_at, _("%(name)s was told") % {"name": done.destination.name}, "", detail)
-    for waiting in Message.objects.filter(subject__in=subjects).select_related("destination"):
-        is_dead = waiting.state == Message.State.DEAD
-        title = _("%(name)s was not told") if is_dead else _("%(name)s is still to be told")
-        yield Moment(
-            waiting.created_at,
-            title % {"name": waiting.destination.name},
-            "bad" if is_dead else "wait",
-            f"{_attempt(f'{waiting.method} {waiting.path}', waiting.attempts)} {waiting.last_error}",
-            _text(waiting.body),
-            waiting.headers or {},
-            waiting.pk,
+def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[Transfer]:
+    """The transfers that carry out these terms: by the transaction's id, or else by payer and condition."""
+    found = {row.pk: row for row in visible(own).filter(pk__in={quote.transaction_id for quote in agreed})}
+    left = [quote for quote in agreed if quote.transaction_id not in found and quote.condition]
+    for quote in left[:_MOST_QUOTES]:
+        wish = Wish(
+            dfsp=quote.payer_id,
+            since=quote.created_at,
+            until=quote.created_at + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S),
+            other=Q(payer_id=quote.payer_id, condition=quote.condition),
         )
-
-
-def _attempt(text: str, number: int) -> str:
-    return _("%(text)s, attempt %(number)s") % {"text": text, "number": number}
-
-
-def _text(body: Any) -> str:
-    """A message as it came, set out for reading where it is JSON."""
-    if body is None:
-        return ""
-    text = bytes(body).decode(errors="replace")
-    try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
-    except ValueError:
-        return text
+        found |= {row.pk: row for row in latest(wish, before=None, size=2).rows}
+    visible_ones = [row for row in found.values() if own is None or own in (row.payer_id, row.payee_id)]
+    return sorted(visible_ones, key=lambda row: row.received_at, reverse=True)

@@ -23,6 +23,7 @@ _TONES = {
     "PENDING": "info",
     "DEAD": "danger",
     "DELIVERED": "success",
+    "AGREED": "info",
     "OPEN": "info",
     "CLOSED": "secondary",
     "SETTLED": "success",
@@ -35,6 +36,13 @@ _TONES = {
     "REFUSED": "danger",
     "WITHDRAWN": "secondary",
     "EXPIRED": "secondary",
+    "MATCHED": "success",
+    "UNKNOWN_REFERENCE": "danger",
+    "OTHER_PARTICIPANT": "danger",
+    "OTHER_CURRENCY": "danger",
+    "OTHER_DIRECTION": "danger",
+    "OTHER_AMOUNT": "danger",
+    "TWICE": "danger",
 }
 
 
@@ -71,6 +79,11 @@ def recorded(value: Any, name: str) -> str:
 @register.filter
 def negated(amount: Any) -> int:
     return -int(amount)
+
+
+@register.filter
+def absolute(amount: Any) -> int:
+    return abs(int(amount))
 
 
 @register.filter

@@ -48,7 +48,7 @@ def _make() -> dict[str, Any]:
         "made_at": now,
         "chart": json.dumps(
             {
-                "minutes": [list(minute) for minute in figures.minutes],
+                "minutes": [[m.at, m.arrived, m.committed, m.aborted] for m in figures.minutes],
                 "used": {f"{s.participant.name} {s.currency}": s.used_percent for s in busiest},
             }
         ),

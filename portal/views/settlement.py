@@ -11,10 +11,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop.errors import FspiopError
-from ledger import queries as ledger
 from ledger.models import SettlementWindow
 from portal import forms, paging
 from portal.changes import Line
+from portal.changes.settlement import evidence_of
+from portal.queries import nets, steps
 from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
 from settlement import queries, services
@@ -75,7 +76,7 @@ def window(request: HttpRequest, window_id: int) -> HttpResponse:
         "portal/window.html",
         {
             "window": found,
-            "nets": ledger.net_positions(found.pk),
+            "nets": nets.of_window(found),
             "contents": found.contents.order_by("id"),  # type: ignore[attr-defined]
             "settlements": queries.settlements(window_id=found.pk),
             "form": forms.NewSettlement(),
@@ -120,6 +121,9 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
         {
             "settlement": found,
             "steps": [(_NAMES[step], number < done, number == done) for number, step in enumerate(STEPS)],
+            "plan": steps.planned(found, _NAMES),
+            "statements": found.statements.defer("body").order_by("-id"),
+            "form": forms.StatementFile(),
             "owed": _owed(found),
             "events": found.events.select_related("account__account__participant").order_by("-id")[:100],
             "may_go_on": found.state not in (State.SETTLED, State.ABORTED),
@@ -145,17 +149,18 @@ def _terms(settlement: Settlement, to: str, reason: str) -> dict[str, Any]:
         "to": to,
         "owed": [list(pair) for pair in _owed(settlement)],
         "reason": reason,
+        "statement": evidence_of(settlement) if to == State.SETTLED else None,
     }
 
 
 def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     now = STEPS.index(State(found.state)) if found.state in STEPS else -1
-    steps = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
+    left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
     return asking(
         request,
         "advance_settlement",
-        form=forms.SettlementStep(request.POST or None, steps=steps, initial={"to": State.SETTLED.value}),
+        form=forms.SettlementStep(request.POST or None, steps=left, initial={"to": State.SETTLED.value}),
         subject=f"settlement {found.pk}",
         payload=lambda said: _terms(found, said["to"], said["reason"]),
         back=reverse("settlement_of", args=[found.pk]),

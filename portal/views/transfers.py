@@ -13,11 +13,14 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.audit import record
+from hub.participants.models import Participant
 from ledger import services as ledger
 from ledger.models import Transfer
 from portal import csv, paging
 from portal.fields import AmountField
 from portal.queries import transfers
+from portal.queries.story import story_of
+from portal.queries.transfers import Wish
 from portal.search import DayField, Search
 from portal.visitor import Visitor, visitor_of
 
@@ -26,7 +29,8 @@ _STATES = [("", "–"), ("RESERVED", "RESERVED"), ("COMMITTED", "COMMITTED"), ("
 
 
 class TransferSearch(Search):
-    id = forms.CharField(label=gettext_lazy("Id"), required=False, max_length=36)
+    id = forms.CharField(label=gettext_lazy("Any id"), required=False, max_length=36)
+    alias = forms.CharField(label=gettext_lazy("Alias of a party"), required=False, max_length=128)
     dfsp = forms.CharField(label=gettext_lazy("Participant"), required=False, max_length=30)
     state = forms.ChoiceField(label=gettext_lazy("State"), required=False, choices=_STATES)
     error = forms.CharField(label=gettext_lazy("Error code"), required=False, max_length=4)
@@ -37,59 +41,68 @@ class TransferSearch(Search):
     since = DayField(label=gettext_lazy("From"), required=False)
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
-    def rows(self, visitor: Visitor) -> Any:
+    def found(self, visitor: Visitor) -> list[Transfer] | None:
+        """What an id or an alias names; None where neither is asked for."""
         self.is_valid()
-        said = self.cleaned_data
-        rows = transfers.visible(visitor.dfsp_id)
-        if said.get("id"):
-            return transfers.with_id(rows, said["id"])
-        if said.get("dfsp"):
-            rows = rows.filter(Q(payer__name=said["dfsp"]) | Q(payee__name=said["dfsp"]))
-        if said.get("currency"):
-            rows = rows.filter(currency=said["currency"].upper())
-        if said.get("window"):
-            rows = transfers.in_window(rows, said["window"])
-        elif not said.get("since"):
-            rows = rows.filter(received_at__gte=datetime.now(UTC) - _DEFAULT_SPAN)
-        return self.filtered(
-            rows,
-            state="state",
-            error="error_code",
-            least="amount__gte",
-            most="amount__lte",
-            since="received_at__gte",
-            until="received_at__lt",
+        if any_id := self.cleaned_data.get("id"):
+            return transfers.with_id(any_id, own=visitor.dfsp_id)
+        if alias := self.cleaned_data.get("alias"):
+            found = transfers.of_alias(alias, own=visitor.dfsp_id)
+            # Who looked for whose payments is worth knowing; the alias itself is not kept.
+            record("alias_looked_up", subject="transfers", actor=visitor.name, after={"found": len(found)})
+            return found
+        return None
+
+    def wish(self, visitor: Visitor) -> Wish:
+        """What every other field says together."""
+        self.is_valid()
+        said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+        other, since, until = Q(), said.get("since"), said.get("until")
+        if "window" in said:
+            other, earliest, latest = transfers.in_window(said["window"])
+            since, until = since or earliest, min(filter(None, (until, latest)), default=None)
+        elif since is None:
+            since = datetime.now(UTC) - _DEFAULT_SPAN
+        lookups = {"currency": "currency", "least": "amount__gte", "most": "amount__lte"}
+        if "currency" in said:
+            said["currency"] = said["currency"].upper()
+        narrowed = {lookup: said[name] for name, lookup in lookups.items() if name in said}
+        return Wish(
+            own=visitor.dfsp_id,
+            dfsp=_participant_id(said["dfsp"]) if "dfsp" in said else None,
+            since=since,
+            until=until,
+            state=said.get("state", ""),
+            error=said.get("error", ""),
+            other=other & Q(**narrowed),
         )
+
+
+def _participant_id(name: str) -> int:
+    """0 where there is none: of nobody there are no transfers."""
+    return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
 
 
 def index(request: HttpRequest) -> HttpResponse:
     search = TransferSearch(request.GET)
-    before = _read_key(request.GET.get("before", ""))
-    found = transfers.latest(search.rows(visitor_of(request)), before=before, size=paging.PAGE_SIZE + 1)
-    rows = found[: paging.PAGE_SIZE]
-    last = _key_of(rows[-1]) if len(found) > paging.PAGE_SIZE else None
-    page = paging.page_of(request, rows, last, is_first=before is None)
-    return render(request, "portal/transfers.html", {"search": search, "page": page})
-
-
-def _key_of(transfer: Transfer) -> str:
-    return f"{transfer.received_at.isoformat()} {transfer.transfer_id}"
-
-
-def _read_key(text: str) -> tuple[datetime, str] | None:
-    moment, _space, transfer_id = text.partition(" ")
-    try:
-        at = datetime.fromisoformat(moment)
-    except ValueError:
-        return None
-    return (at, transfer_id[:36]) if at.tzinfo and "\0" not in transfer_id else None
+    visitor = visitor_of(request)
+    named = search.found(visitor)
+    if named is not None:
+        page = paging.page_of(request, named, None, is_first=True)
+        return render(request, "portal/transfers.html", {"search": search, "page": page})
+    wish = search.wish(visitor)
+    page, found = paging.by_arrival(request, lambda before, size: transfers.latest(wish, before=before, size=size))
+    context = {"search": search, "page": page, "stopped_at": found.stopped_at}
+    return render(request, "portal/transfers.html", context)
 
 
 def export(request: HttpRequest) -> StreamingHttpResponse:
-    rows = TransferSearch(request.GET).rows(visitor_of(request))
+    search, visitor = TransferSearch(request.GET), visitor_of(request)
     headings = ["transferId", "receivedAt", "payer", "payee", "amount", "currency", "state", "error", "completedAt"]
-    found = transfers.all_of(rows, most=csv.MOST_ROWS)
-    record("transfers_exported", subject="transfers", actor=visitor_of(request).name, after=dict(request.GET.items()))
+    named = search.found(visitor)
+    found = transfers.all_of(search.wish(visitor), most=csv.MOST_ROWS) if named is None else iter(named)
+    asked = {name: text for name, text in request.GET.items() if name != "alias"}
+    record("transfers_exported", subject="transfers", actor=visitor.name, after=asked)
     return csv.response("transfers.csv", headings, (_line(transfer) for transfer in found))
 
 
@@ -120,7 +133,7 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
-    story = transfers.story_of(transfer, dfsp_id=visitor_of(request).dfsp_id)
+    story = story_of(transfer, dfsp_id=visitor_of(request).dfsp_id)
     return render(request, "portal/transfer.html", {"transfer": transfer, "story": story})
 
 

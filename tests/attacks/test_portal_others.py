@@ -36,6 +36,12 @@ OTHERS = {
     "funds_out": {"name": "blue", "currency": "TZS"},
     "approvals": {},
     "approval": {"approval_id": "theirs"},
+    "conversions": {},
+    "terms_of_conversions": {},
+    "conversion": {"conversion_id": "theirs"},
+    "own_settlement": {},
+    "own_windows_csv": {},
+    "own_settlements_csv": {},
     "withdraw": {"approval_id": "theirs"},
 }
 OWN = {name for name in open_to_participants() if name.startswith(("account", "mfa_", "usersessions", "home"))}

@@ -1,0 +1,118 @@
+"""Conversions and the terms that were asked for them: searching, and all that the hub holds about one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeVar
+
+from django.db.models import F, Model, Q, QuerySet
+from django.utils.translation import gettext_lazy
+
+from ledger.fx.states import FX_TERMINAL, LIVE
+from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
+from portal.queries import walk
+from portal.queries.story import Moment, quoted, text, told
+from portal.queries.walk import Found, Key
+from quotes.models import FxQuote
+
+T = TypeVar("T", bound=Model)
+_TITLES = {
+    "RESERVED": gettext_lazy("Prepared, and reserved"),
+    "AGREED": gettext_lazy("Agreed by the FXP"),
+    "COMMITTED": gettext_lazy("Committed with its transfer"),
+    "ABORTED": gettext_lazy("Aborted"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is looked for. `own` is the participant that looks, and `dfsp` one that took part; both may be None."""
+
+    any_id: str = ""
+    own: int | None = None
+    dfsp: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    other: Q = field(default_factory=Q)  # what no index knows
+
+
+def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
+    """Conversions, the latest first; by an id, those of that id or for the transfer of that id."""
+    rows = FxTransfer.objects.select_related("initiator")
+    if wish.any_id:
+        rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))
+    return _latest(rows, wish, ("initiator", "fxp"), before, size)
+
+
+def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
+    """Terms asked for, the latest first; by an id, those of that request, conversion or transfer."""
+    rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
+    rows = rows.defer("request", "response")
+    if wish.any_id:
+        is_meant = Q(pk=wish.any_id) | Q(conversion_id=wish.any_id) | Q(determining_transfer_id=wish.any_id)
+        rows = rows.filter(is_meant)
+    return _latest(rows, wish, ("payer", "payee"), before, size)
+
+
+def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key | None, size: int) -> Found[T]:
+    if wish.since is not None:
+        rows = rows.filter(received_at__gte=wish.since)
+    if wish.until is not None:
+        rows = rows.filter(received_at__lt=wish.until)
+    condition = wish.other
+    whose = wish.dfsp if wish.own is None else wish.own
+    if wish.own is not None and wish.dfsp is not None:
+        condition &= Q(**{f"{sides[0]}_id": wish.dfsp}) | Q(**{f"{sides[1]}_id": wish.dfsp})
+    sources = [rows]
+    if whose is not None:
+        first, second = ({f"{side}_id": whose} for side in sides)
+        sources = [rows.filter(**first), rows.filter(**second).exclude(**first)]
+    return walk.latest(sources, condition, before=before, size=size)
+
+
+def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
+    """All, or those that this participant asked for or carries out."""
+    found = FxTransfer.objects.select_related("initiator")
+    return found if dfsp_id is None else found.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
+
+
+@dataclass(slots=True)
+class Story:
+    """A conversion from its terms to its entries. `transfer` is the one that it is for, where that has come."""
+
+    moments: Sequence[Moment]
+    entries: Sequence[Entry]
+    terms: FxQuote | None
+    transfer: Transfer | None
+
+
+def story_of(conversion: FxTransfer) -> Story:
+    """What happened to a conversion, in order of time. A fixed number of statements."""
+    agreed = FxQuote.objects.filter(
+        conversion_id=conversion.pk, payer_id=conversion.initiator_id, payee_id=conversion.fxp_id
+    )
+    terms = agreed.select_related("payer", "payee").order_by("-created_at").first()
+    # By the two unique indexes that hold each state to once.
+    is_live, has_ended = (Q(fx_transfer=conversion, state__in=sorted(states)) for states in (LIVE, FX_TERMINAL))
+    events = FxTransferEvent.objects.filter(is_live | has_ended).order_by("id")
+    moments = [
+        *quoted(terms),
+        *(_moved(event, conversion) for event in events),
+        *told([conversion.pk], {conversion.initiator_id, conversion.fxp_id}),
+    ]
+    moments.sort(key=lambda moment: moment.at)
+    entries = (
+        Entry.objects.filter(transfer_id=conversion.pk)
+        .select_related("debit_account__participant", "credit_account__participant", "window")
+        .order_by("id")
+    )
+    transfer = Transfer.objects.filter(pk=conversion.determining_transfer_id).first()
+    return Story(moments, list(entries), terms, transfer)
+
+
+def _moved(event: FxTransferEvent, conversion: FxTransfer) -> Moment:
+    detail = event.reason or ""
+    if event.state == "ABORTED" and conversion.error_code:
+        detail = f"{detail}: {conversion.error_code} {conversion.error_description or ''}".strip(": ")
+    tone = "bad" if event.state == "ABORTED" else ""
+    return Moment(event.at, str(_TITLES[event.state]), tone, detail, text(event.body), event.headers or {})

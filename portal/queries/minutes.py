@@ -1,0 +1,86 @@
+"""Payments by the minute in which they arrived. What has ended is read once by each process, not at every look."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.core.cache import caches
+
+from hub.database import execute
+
+_KEY = "portal:minutes"
+_MINUTE_S = 60
+_YOUNG = 3  # minutes for which what arrived in one may still appear, and mostly ends: it is read at every look
+_OLDER = 2  # of the older ones with payments under way, how many are read again at one look
+
+_NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
+# The index is transfer_by_arrival: no minute but those asked for is touched.
+_ROWS = """
+    SELECT m.at, t.currency, count(*), count(*) FILTER (WHERE t.state = 'COMMITTED'),
+           count(*) FILTER (WHERE t.state = 'ABORTED'),
+           coalesce(sum(t.amount) FILTER (WHERE t.state = 'COMMITTED'), 0)::bigint
+    FROM unnest(%s::bigint[]) AS m (at)
+    JOIN ledger_transfer t ON t.received_at >= to_timestamp(m.at) AND t.received_at < to_timestamp(m.at + 60)
+    GROUP BY 1, 2
+"""
+
+
+class Row(NamedTuple):
+    """What arrived in a minute in one currency; `amount` is what was committed of it, in ten-thousandths."""
+
+    currency: str
+    arrived: int
+    committed: int
+    aborted: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    at: int  # when it began, in seconds
+    read_at: int
+    rows: Sequence[Row]
+
+    @property
+    def arrived(self) -> int:
+        return sum(row.arrived for row in self.rows)
+
+    @property
+    def committed(self) -> int:
+        return sum(row.committed for row in self.rows)
+
+    @property
+    def aborted(self) -> int:
+        return sum(row.aborted for row in self.rows)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it can change any more."""
+        return self.arrived == self.committed + self.aborted
+
+
+def latest(count: int) -> list[Minute]:
+    """This minute and the `count` before it, by the database's clock, the oldest first."""
+    row = execute(_NOW).fetchone()
+    assert row is not None
+    now: int = row[0]
+    wanted = range(now - count * _MINUTE_S, now + 1, _MINUTE_S)
+    kept: dict[int, Minute] = caches["process"].get(_KEY) or {}
+    known = {at: kept[at] for at in wanted if at in kept}
+    known |= _read(_due(wanted, known, now), now)
+    caches["process"].set(_KEY, known, timeout=count * _MINUTE_S)
+    return [known[at] for at in wanted]
+
+
+def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]:
+    due = [at for at in wanted if at not in known or known[at].read_at < at + _YOUNG * _MINUTE_S]
+    open_ones = [known[at] for at in wanted if at not in due and not known[at].has_ended]
+    # Payments that are under way for long do not make every look a long one.
+    return due + [minute.at for minute in sorted(open_ones, key=lambda minute: minute.read_at)[:_OLDER]]
+
+
+def _read(due: Sequence[int], now: int) -> dict[int, Minute]:
+    rows: dict[int, list[Row]] = {at: [] for at in due}
+    for at, *columns in execute(_ROWS, [list(due)]):
+        rows[at].append(Row(*columns))
+    return {at: Minute(at, now, found) for at, found in rows.items()}

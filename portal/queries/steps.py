@@ -1,0 +1,53 @@
+"""What each step of a settlement posts, and what of it is posted already."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.models import Account, Entry
+from settlement import services
+from settlement.models import Settlement
+from settlement.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One entry. `entry_id` is there when it is posted."""
+
+    debit: Account
+    credit: Account
+    currency: str
+    amount: int
+    entry_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: Any
+    entries: Sequence[Planned]
+
+
+def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
+    """Every step with its entries, by three statements whatever their number."""
+    plan = services.plan(settlement)
+    postings = [posting for step in plan.values() for posting in step]
+    ids = {account_id for posting in postings for account_id in (posting.debit_account_id, posting.credit_account_id)}
+    accounts = Account.objects.select_related("participant").in_bulk(ids)
+    entries = Entry.objects.filter(transfer_id__in=[posting.transfer_id for posting in postings])
+    posted = {(entry.transfer_id, entry.kind): entry.pk for entry in entries}
+    return [
+        Step(
+            names[step],
+            [
+                Planned(
+                    accounts[posting.debit_account_id],
+                    accounts[posting.credit_account_id],
+                    posting.currency,
+                    posting.amount,
+                    posted.get((posting.transfer_id, posting.kind)),
+                )
+                for posting in found
+            ],
+        )
+        for step, found in plan.items()
+    ]

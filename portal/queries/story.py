@@ -1,0 +1,151 @@
+"""All that the hub holds about one transfer."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.outbox.models import Delivery, Message
+from ledger import queries as ledger
+from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
+from ledger.states import TERMINAL, State
+from quotes.models import FxQuote, Quote
+
+
+@dataclass(slots=True)
+class Moment:
+    """One thing that happened to a payment. `message_id` is of a callback that can be sent again."""
+
+    at: datetime
+    title: str
+    tone: str = ""
+    detail: str = ""
+    raw: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    message_id: int | None = None
+
+
+@dataclass(slots=True)
+class Story:
+    """A payment from its quote to its settlement window."""
+
+    moments: Sequence[Moment]
+    entries: Sequence[Entry]
+    quote: Quote | None
+    conversions: Sequence[FxTransfer]
+
+
+def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
+    """What happened to a transfer, in order of time, with its conversions. A fixed number of statements.
+
+    A participant sees the conversions that it asked for or carried out, and no other.
+    """
+    quote = _quote_of(transfer)
+    conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
+    if dfsp_id is not None:
+        conversions = conversions.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
+    converted = list(conversions.order_by("received_at"))
+    subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
+    parties = {transfer.payer_id, transfer.payee_id, *(side for c in converted for side in (c.initiator_id, c.fxp_id))}
+    moments = [
+        *quoted(quote),
+        *(_moved(event, transfer) for event in _events_of(transfer)),
+        *told(subjects, parties),
+    ]
+    moments.sort(key=lambda moment: moment.at)
+    entries = (
+        Entry.objects.filter(transfer_id__in=subjects)
+        .select_related("debit_account__participant", "credit_account__participant", "window")
+        .order_by("id")
+    )
+    return Story(moments, list(entries), quote, converted)
+
+
+def _quote_of(transfer: Transfer) -> Quote | None:
+    terms = ledger.transaction_of(transfer.transfer_id) or {}
+    quote_id = terms.get("quoteId")
+    if not isinstance(quote_id, str):
+        return None
+    # The packet is the payer's word: only a quote between the same two is this payment's.
+    return (
+        Quote.objects.filter(pk=quote_id, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
+        .select_related("payer", "payee")
+        .first()
+    )
+
+
+def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
+    """The asking for terms, of a payment or of a conversion, and the answer."""
+    if quote is None:
+        return
+    asked = _("%(payer)s asked %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
+    yield Moment(quote.created_at, _("Quote asked for"), "", asked, text(quote.request), quote.request_headers or {})
+    if quote.answered_at is not None:
+        is_refused = quote.state == Quote.State.REJECTED
+        tone, title = ("bad", _("Quote refused")) if is_refused else ("", _("Quote answered"))
+        yield Moment(quote.answered_at, title, tone, "", text(quote.response), quote.response_headers or {})
+
+
+def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":
+    """Its history, by the two unique indexes that hold each state to once: the table has no other of transfers."""
+    found = Q(transfer=transfer, state=State.RESERVED) | Q(transfer=transfer, state__in=sorted(TERMINAL))
+    return TransferEvent.objects.filter(found).order_by("id")
+
+
+_TITLES = {
+    "RESERVED": gettext_lazy("Prepared, and reserved"),
+    "COMMITTED": gettext_lazy("Fulfilled, and committed"),
+    "ABORTED": gettext_lazy("Aborted"),
+}
+
+
+def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
+    detail = event.reason or ""
+    if event.state == "ABORTED" and transfer.error_code:
+        detail = f"{detail}: {transfer.error_code} {transfer.error_description or ''}".strip(": ")
+    tone = "bad" if event.state == "ABORTED" else ""
+    title = str(_TITLES.get(event.state, event.state))
+    return Moment(event.at, title, tone, detail, text(event.body), event.headers or {})
+
+
+def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
+    """What these parties were told about these subjects, and what they still have to be."""
+    for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
+        detail = f"{done.method} {done.path}: HTTP {done.status}"
+        if done.attempts > 1:
+            detail = _attempt(detail, done.attempts)
+        yield Moment(done.delivered_at, _("%(name)s was told") % {"name": done.destination.name}, "", detail)
+    # The destinations are named for the index, which begins with them.
+    waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
+    for waiting in waiting_ones.select_related("destination"):
+        is_dead = waiting.state == Message.State.DEAD
+        title = _("%(name)s was not told") if is_dead else _("%(name)s is still to be told")
+        yield Moment(
+            waiting.created_at,
+            title % {"name": waiting.destination.name},
+            "bad" if is_dead else "wait",
+            f"{_attempt(f'{waiting.method} {waiting.path}', waiting.attempts)} {waiting.last_error}",
+            text(waiting.body),
+            waiting.headers or {},
+            waiting.pk,
+        )
+
+
+def _attempt(text: str, number: int) -> str:
+    return _("%(text)s, attempt %(number)s") % {"text": text, "number": number}
+
+
+def text(body: Any) -> str:
+    """A message as it came, set out for reading where it is JSON."""
+    if body is None:
+        return ""
+    text = bytes(body).decode(errors="replace")
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text

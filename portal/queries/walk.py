@@ -1,0 +1,91 @@
+"""Pages of long tables in the order of arrival, along an index, and only so far.
+
+Where a condition is one that no index knows (an amount, a rare error), a search of one page looks at MOST rows and says
+how far back it came: a page costs the same whatever there is, and no path that writes pays for a further index.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from django.db.models import Model, Q, QuerySet
+
+MOST = 50_000
+_BATCH = 1000
+
+T = TypeVar("T", bound=Model)
+Key = tuple[datetime, str]  # when a row arrived, and its id
+
+
+@dataclass(frozen=True, slots=True)
+class Found(Generic[T]):
+    """The latest that fit. `stopped_at`: the search ended there, short of all there is."""
+
+    rows: Sequence[T]
+    stopped_at: datetime | None = None
+
+
+def key_of(row: Model) -> Key:
+    return row.received_at, row.pk  # type: ignore[attr-defined]
+
+
+def read_key(text: str) -> Key | None:
+    """Of a page's address; None where it names no row."""
+    moment, _space, row_id = text.partition(" ")
+    try:
+        at = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (at, row_id[:36]) if at.tzinfo and "\0" not in row_id else None
+
+
+def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None, size: int) -> Found[T]:
+    """The latest first, from after a row that was the last of a page; each source is walked by an index of its own."""
+    found: list[T] = []
+    stops: list[datetime] = []
+    for source in sources:
+        rows, stop = _walk(_after(source, before), condition, size)
+        found += rows
+        stops += [stop] if stop else []
+    stop = max(stops, default=None)
+    # What lies behind the nearest stop is found by the search that goes on from there.
+    found = [row for row in found if stop is None or key_of(row)[0] >= stop]
+    found.sort(key=key_of, reverse=True)
+    return Found(found[:size], stop if len(found) < size else None)
+
+
+def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
+    if before is None:
+        return rows
+    at, row_id = before
+    # The first condition is what the index can use; the second says which rows of the same moment are left.
+    return rows.filter(received_at__lte=at).filter(Q(received_at__lt=at) | Q(pk__lt=row_id))
+
+
+def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], datetime | None]:
+    """The first rows that fit, and where the walk ended if that was before enough were found."""
+    edge = None
+    if condition:
+        moments = rows.order_by("-received_at").values_list("received_at", flat=True)
+        edge = next(iter(moments[MOST - 1 : MOST]), None)
+        rows = rows.filter(condition)
+    if edge is not None:
+        rows = rows.filter(received_at__gte=edge)
+    found = list(rows.order_by("-received_at", "-pk")[:size])
+    return found, edge if len(found) < size else None
+
+
+def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[T]:
+    """Every row, read in batches by key so that no statement takes long."""
+    before, left = None, most
+    while left > 0:
+        batch = read(before, min(_BATCH, left))
+        yield from batch.rows
+        left -= len(batch.rows)
+        if batch.stopped_at is not None:
+            before = (batch.stopped_at, "")
+        elif len(batch.rows) < _BATCH:
+            return
+        else:
+            before = key_of(batch.rows[-1])
