@@ -67,11 +67,15 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     payer = s.participants.get(p.payer)
     if payer is None or not payer.is_active:
         return _refuse(p, s, Refusal.PAYER_IS_NOT_ACTIVE)
+    if not payer.may_send:
+        return _refuse(p, s, Refusal.PAYER_MAY_NOT_SEND)
     payee = s.participants.get(p.payee)
     if payee is None:
         return _refuse(p, s, Refusal.PAYEE_IS_UNKNOWN)
     if not payee.is_active:
         return _refuse(p, s, Refusal.PAYEE_IS_NOT_ACTIVE)
+    if not payee.may_receive:
+        return _refuse(p, s, Refusal.PAYEE_MAY_NOT_RECEIVE)
     if payee.id == payer.id:
         return _refuse(p, s, Refusal.PAYER_AND_PAYEE_ARE_THE_SAME)
     if p.expires_at <= s.now:

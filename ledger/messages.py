@@ -99,6 +99,8 @@ class Refusal(Enum):
     PAYER_IS_NOT_ACTIVE = "PAYER_IS_NOT_ACTIVE"
     PAYEE_IS_UNKNOWN = "PAYEE_IS_UNKNOWN"
     PAYEE_IS_NOT_ACTIVE = "PAYEE_IS_NOT_ACTIVE"
+    PAYER_MAY_NOT_SEND = "PAYER_MAY_NOT_SEND"
+    PAYEE_MAY_NOT_RECEIVE = "PAYEE_MAY_NOT_RECEIVE"
     PAYER_AND_PAYEE_ARE_THE_SAME = "PAYER_AND_PAYEE_ARE_THE_SAME"
     PAYER_HAS_NO_ACTIVE_ACCOUNT = "PAYER_HAS_NO_ACTIVE_ACCOUNT"
     PAYEE_HAS_NO_ACTIVE_ACCOUNT = "PAYEE_HAS_NO_ACTIVE_ACCOUNT"
@@ -127,6 +129,8 @@ class Refusal(Enum):
     INITIATOR_IS_NOT_ACTIVE = "INITIATOR_IS_NOT_ACTIVE"
     FXP_IS_UNKNOWN = "FXP_IS_UNKNOWN"
     FXP_IS_NOT_ACTIVE = "FXP_IS_NOT_ACTIVE"
+    INITIATOR_MAY_NOT_SEND = "INITIATOR_MAY_NOT_SEND"
+    FXP_MAY_NOT_CONVERT = "FXP_MAY_NOT_CONVERT"
     INITIATOR_AND_FXP_ARE_THE_SAME = "INITIATOR_AND_FXP_ARE_THE_SAME"
     INITIATOR_HAS_NO_ACTIVE_ACCOUNT = "INITIATOR_HAS_NO_ACTIVE_ACCOUNT"
     FXP_HAS_NO_ACTIVE_ACCOUNT = "FXP_HAS_NO_ACTIVE_ACCOUNT"
@@ -144,6 +148,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.PAYER_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payerFsp is inactive"),
     Refusal.PAYEE_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant payeeFsp was not found"),
     Refusal.PAYEE_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payeeFsp is inactive"),
+    Refusal.PAYER_MAY_NOT_SEND: (ErrorCode.PAYER_PERMISSION_ERROR, "Participant payerFsp may not send"),
+    Refusal.PAYEE_MAY_NOT_RECEIVE: (ErrorCode.PAYEE_PERMISSION_ERROR, "Participant payeeFsp may not receive"),
     Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: (ErrorCode.VALIDATION_ERROR, "payerFsp and payeeFsp are the same"),
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: (
         ErrorCode.VALIDATION_ERROR,
@@ -184,6 +190,9 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.INITIATOR_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant initiatingFsp is inactive"),
     Refusal.FXP_IS_UNKNOWN: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp was not found"),
     Refusal.FXP_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant counterPartyFsp is inactive"),
+    Refusal.INITIATOR_MAY_NOT_SEND: (ErrorCode.PAYER_PERMISSION_ERROR, "Participant initiatingFsp may not send"),
+    # An FXP is paid in one currency and pays in the other.
+    Refusal.FXP_MAY_NOT_CONVERT: (ErrorCode.PAYEE_PERMISSION_ERROR, "the FXP may not both send and receive"),
     Refusal.INITIATOR_AND_FXP_ARE_THE_SAME: (
         ErrorCode.VALIDATION_ERROR,
         "initiatingFsp and counterPartyFsp are the same",

@@ -19,6 +19,7 @@ class AccountState:
     reserved: int
     ndc: int | None
     cover: int = 0  # what the participant's SETTLEMENT account holds
+    may_send: bool = True  # its participant
     # what this batch changes, for one UPDATE
     new_debits: int = 0
     new_credits: int = 0
@@ -76,6 +77,8 @@ class ParticipantState:
     name: str
     is_active: bool
     accounts: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    may_send: bool = True
+    may_receive: bool = True
 
 
 @dataclass(slots=True)

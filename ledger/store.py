@@ -154,7 +154,7 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
 
 # With whether a conversion is for these transfers, or has their ids: a question that costs no statement of its own.
 _PARTICIPANTS = """
-    SELECT p.id, p.name, p.is_active, a.currency, a.id, a.is_active,
+    SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
            OR EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.commit_request_id = ANY(%s::text[]))
     FROM participants_participant p
@@ -173,8 +173,11 @@ def _participants(
     participants: dict[str, ParticipantState] = {}
     is_awaited = False
     rows = execute(_PARTICIPANTS, [sorted(transfer_ids), sorted(transfer_ids), sorted(names)])
-    for participant_id, name, is_active, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
-        participant = participants.setdefault(name, ParticipantState(participant_id, name, is_active))
+    for id, name, is_active, may_send, may_receive, currency, account_id, account_is_active, is_awaited in rows:  # noqa: B007
+        participant = participants.get(name)
+        if participant is None:
+            participant = ParticipantState(id, name, is_active, may_send=may_send, may_receive=may_receive)
+            participants[name] = participant
         if account_id is not None:
             participant.accounts[currency] = (account_id, account_is_active)
     return participants, transfer_ids if is_awaited else set()
@@ -200,7 +203,7 @@ def _account_ids(
 
 _LOCK_ACCOUNTS = """
     SELECT a.id, a.participant_id, a.currency, a.is_active AND p.is_active, a.posted_debits - a.posted_credits,
-           a.pending_debits, a.net_debit_cap
+           a.pending_debits, a.net_debit_cap, p.may_send
     FROM ledger_account a JOIN participants_participant p ON p.id = a.participant_id
     WHERE a.id = ANY(%s::bigint[])
     ORDER BY a.id FOR NO KEY UPDATE OF a
@@ -211,7 +214,7 @@ def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
     if not account_ids:
         return {}
     return {
-        row[0]: AccountState(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), row[6])
+        row[0]: AccountState(row[0], row[1], row[2], row[3], int(row[4]), int(row[5]), row[6], may_send=row[7])
         for row in execute(_LOCK_ACCOUNTS, [account_ids]).fetchall()
     }
 

@@ -7,6 +7,7 @@ from django.http import HttpResponse
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
 from hub.api.views import accepted, taken
+from hub.participants.models import Participant
 from quotes import services
 from quotes.letters import LetterView
 from quotes.models import Agreement
@@ -21,14 +22,19 @@ class AgreementView(LetterView):
         told by the error callback."""
         expires_at = columns.pop("expires_at")
         try:
-            payee = passing.active_participant(to) if to else passing.destination_of(self)
+            caller, payee = passing.parties_of(self, to or self.fspiop.destination)
             if payee.pk == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
+            self.check_parties(caller, payee)
             request = Request(agreement_id, payee, expires_at, columns)
             services.ask(self.kind, request, self.letter(), send=passing.send)
         except FspiopError as error:
             self.refuse(error, agreement_id)
         return accepted()
+
+    def check_parties(self, caller: Participant, payee: Participant) -> None:
+        """Refuses the terms of a payment that would be refused itself."""
+        passing.check_payment(payer=caller, payee=payee)
 
     def ask_again(self, agreement_id: str) -> HttpResponse:
         """GET: the answer that is there, or the question passed on to the other side."""

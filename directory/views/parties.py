@@ -33,11 +33,12 @@ class PartyView(AliasView):
         return _bring_back(self, self.path)
 
     def _owner(self) -> Participant:
-        if queries.active(self.fspiop.source) is None:
+        asker = queries.active(self.fspiop.source)
+        if asker is None:
             raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {self.fspiop.source} is not active")
-        if self.fspiop.destination:
-            return passing.destination_of(self)
-        return services.owner_of(self.alias)
+        owner = passing.destination_of(self) if self.fspiop.destination else services.owner_of(self.alias)
+        _check_some_payment(asker, owner)
+        return owner
 
     def _question_to(self, owner: Participant) -> Outgoing:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""
@@ -50,6 +51,12 @@ class PartyView(AliasView):
             kind="party-request",
             error_path=self.path + "/error",
         )
+
+
+def _check_some_payment(asker: Participant, owner: Participant) -> None:
+    """A lookup does not say who will pay: it may begin a payment, or a request to be paid."""
+    if not (asker.may_receive and owner.may_send):
+        passing.check_payment(payer=asker, payee=owner)
 
 
 class PartyErrorView(AliasView):

@@ -44,6 +44,24 @@ def active_participant(name: str | None) -> Participant:
     return found
 
 
+def parties_of(view: FspiopView, to: str | None) -> tuple[Participant, Participant]:
+    """The caller and whom its message is for, both active, as they are in the database now."""
+    found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
+    if to is None or to not in found:
+        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {to!r}")
+    if view.fspiop.source not in found:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")
+    return found[view.fspiop.source], found[to]
+
+
+def check_payment(*, payer: Participant, payee: Participant) -> None:
+    """FspiopError where this payer may send nothing or this payee receive nothing: who asks need not ask further."""
+    if not payer.may_send:
+        raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
+    if not payee.may_receive:
+        raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"Participant {payee.name} may not receive")
+
+
 def pass_on(
     view: FspiopView,
     *,

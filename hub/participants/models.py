@@ -10,6 +10,9 @@ class Participant(models.Model):
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
+    # One that only receives begins no payment; one that only sends is paid none. What is reserved still ends.
+    may_send = models.BooleanField(default=True, db_default=True)
+    may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
     # Counts the changes of its endpoints: whoever remembers them sees by it that they have changed.
@@ -108,6 +111,41 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk} of {self.participant}"
+
+
+class AllowedNetwork(models.Model):
+    """A network that a participant calls from. One that has none may call from anywhere."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
+    network = models.CharField(max_length=43)  # in the one spelling of `ipaddress`, such as 192.0.2.0/24
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["participant", "network"], name="a_network_is_listed_once_per_participant")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.participant} {self.network}"
+
+
+class Contact(models.Model):
+    """Whom to call at a participant, and for what."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="contacts")
+    role = models.CharField(max_length=64)
+    name = models.CharField(max_length=128)
+    email = models.EmailField(blank=True)
+    phone = models.CharField(max_length=32, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(email="", phone=""), name="a_contact_can_be_reached_in_some_way")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.role} of {self.participant}"
 
 
 class CurrencyPair(models.Model):

@@ -62,7 +62,10 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
     """The names of the active participants that offer this conversion, or any; the longest there first."""
-    pairs = CurrencyPair.objects.filter(participant__is_active=True)
+    # Who converts is paid in one currency and pays in another.
+    pairs = CurrencyPair.objects.filter(
+        participant__is_active=True, participant__may_send=True, participant__may_receive=True
+    )
     if source_currency is not None:
         pairs = pairs.filter(source_currency=source_currency, target_currency=target_currency)
     found = pairs.order_by("participant_id").values_list("participant_id", "participant__name").distinct()

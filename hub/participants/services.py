@@ -48,6 +48,18 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
     return participant
 
 
+@transaction.atomic
+def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
+    """Says which payments a participant may begin to take part in; what is reserved already still ends."""
+    participant = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
+    participant.may_send, participant.may_receive = may_send, may_receive
+    participant.save(update_fields=["may_send", "may_receive"])
+    after = {"maySend": may_send, "mayReceive": may_receive}
+    record("directions_set", subject=participant.name, actor=actor, before=before, after=after)
+    return participant
+
+
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint; the next callback already goes there."""
     _check_endpoint(endpoint_type, value)  # asks for the host's addresses, which no transaction should wait for

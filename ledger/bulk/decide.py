@@ -36,6 +36,8 @@ _OF_THE_WHOLE = frozenset(
         Refusal.PAYER_IS_NOT_ACTIVE.value,
         Refusal.PAYEE_IS_UNKNOWN.value,
         Refusal.PAYEE_IS_NOT_ACTIVE.value,
+        Refusal.PAYER_MAY_NOT_SEND.value,
+        Refusal.PAYEE_MAY_NOT_RECEIVE.value,
         Refusal.PAYER_AND_PAYEE_ARE_THE_SAME.value,
         Refusal.EXPIRED_ON_ARRIVAL.value,
         Refusal.EXPIRES_TOO_LATE.value,

@@ -63,6 +63,11 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
+    # A payee that may no longer receive still converts what is reserved for it.
+    if c.side is Side.PAYER and not initiator.may_send:
+        return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
+    if not (fxp.may_send and fxp.may_receive):
+        return _refuse(p, c, s, Refusal.FXP_MAY_NOT_CONVERT)
     if fxp.id == initiator.id:
         return _refuse(p, c, s, Refusal.INITIATOR_AND_FXP_ARE_THE_SAME)
     if p.expires_at <= s.now:
@@ -272,6 +277,9 @@ def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refus
         return Refusal.CONVERSION_IS_OF_OTHER_MONEY
     if c.fxp_id == payee_id:
         return Refusal.FXP_IS_PARTY_OF_THE_TRANSFER
+    bridge = s.accounts.get(c.bridge_account_id or 0)
+    if bridge is not None and not bridge.may_send:
+        return Refusal.FXP_MAY_NOT_CONVERT  # since it agreed
     return None
 
 

@@ -29,9 +29,10 @@ class TransactionRequestsView(LetterView):
         if destination is None:
             raise missing_header("fspiop-destination")
         try:
-            payer = passing.active_participant(destination)
+            payee, payer = passing.parties_of(self, destination)
             if payer.pk == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
+            passing.check_payment(payer=payer, payee=payee)
             services.ask(
                 services.Request(
                     transaction_request_id=body.transaction_request_id,
