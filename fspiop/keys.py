@@ -83,6 +83,23 @@ def read_certificate(text: str) -> PublicPart:
     )
 
 
+def read_signing_request(text: str) -> x509.CertificateSigningRequest:
+    """A request to sign a certificate (PKCS #10); ValueError says what is wrong with it."""
+    _refuse_private(text)
+    try:
+        request = x509.load_pem_x509_csr(text.strip().encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("the signing request can not be read: give it in PEM (BEGIN CERTIFICATE REQUEST)") from None
+    _check_strength(request)
+    try:
+        is_its_own = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
+        is_its_own = False
+    if not is_its_own:
+        raise ValueError("the signing request is not signed by its own key")
+    return request
+
+
 def public_pem(key: RSAPublicKey) -> str:
     """A key as it is handed to others."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
@@ -121,8 +138,11 @@ def _one_certificate(text: str) -> x509.Certificate:
         raise ValueError("the certificate can not be read") from None
 
 
-def _check_strength(certificate: x509.Certificate) -> None:
-    key = certificate.public_key()
+def _check_strength(signed: x509.Certificate | x509.CertificateSigningRequest) -> None:
+    try:
+        key, digest = signed.public_key(), signed.signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("its key or its signature is of a kind that is not known here") from None
     if isinstance(key, RSAPublicKey):
         jws.check_strength(key)
     elif isinstance(key, EllipticCurvePublicKey):
@@ -130,6 +150,5 @@ def _check_strength(certificate: x509.Certificate) -> None:
             raise ValueError(f"an elliptic curve must have at least {_FEWEST_CURVE_BITS} bits")
     elif not isinstance(key, Ed25519PublicKey):
         raise ValueError("the certificate's key must be RSA, ECDSA or Ed25519")
-    digest = certificate.signature_hash_algorithm
     if digest is not None and digest.digest_size < hashes.SHA256.digest_size:
         raise ValueError(f"the certificate is signed with {digest.name}, which is broken")

@@ -46,6 +46,11 @@ CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 PROXY_SECRET = env.str("PROXY_SECRET", default="")
 # PEM file of the hub's RSA key: signs what the hub itself originates. Empty: the hub's own messages are not signed.
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
+# PEM files of the authority that signs DFSPs' client certificates in the portal, and of its key (`manage.py authority
+# create`); only the operators' process needs them. For how long such a certificate is good.
+HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
+HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
+CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
 # The longest time that a transfer may hold its reservation, in seconds.
 # How long past its expiration a conversion that its FXP has fulfilled waits for the transfer that it pays for.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
@@ -189,7 +194,7 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address here names a person; nothing is sent to it
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
 # How many of one's own proxies stand before the hub, each adding an address to X-Forwarded-For.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
 SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # a person signs in again after this in any case
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this long without doing anything
 SESSION_COOKIE_NAME = "kitovu_session"

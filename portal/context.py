@@ -39,7 +39,13 @@ MENU = [
     ),
     Item(_("Callbacks"), "callbacks", "callbacks", Right.SEE_CALLBACKS),
     Item(_("Directory"), "directory", "directory", Right.SEE_DIRECTORY),
-    Item(_("Participants"), "participants", "participants", Right.SEE_PARTICIPANTS, ("participant", "onboard")),
+    Item(
+        _("Participants"),
+        "participants",
+        "participants",
+        Right.SEE_PARTICIPANTS,
+        ("participant", "onboard"),
+    ),
     Item(
         _("Settlement"),
         "settlement",

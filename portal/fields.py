@@ -1,11 +1,19 @@
-"""Form fields for what the API writes its own way."""
+"""Form fields for what the API and the registry write in their own way."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.conf import settings
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from fspiop import money
+from hub.participants import endpoints, profile
+
+CSR_HELP = gettext_lazy("PKCS #10 in PEM, with the participant's name as its common name. The private key stays there.")
+PHONE = re.compile(r"[+]?[0-9][0-9 ()/.-]{4,30}\Z")
 
 
 class AmountField(forms.CharField):
@@ -30,3 +38,51 @@ class AmountField(forms.CharField):
         if amount == 0 and not self.may_be_zero:
             raise forms.ValidationError(_("An amount is above 0."))
         return amount
+
+
+class NetworksField(forms.CharField):
+    """Addresses and networks, one a line, as a list in one spelling; an empty one is any address."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            label=gettext_lazy("Calls from"),
+            help_text=gettext_lazy(
+                "One address or network a line, such as 192.0.2.10 or 2001:db8::/48. Empty: from anywhere."
+            ),
+            required=False,
+            max_length=4000,
+            **kwargs,
+        )
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+    def clean(self, value: Any) -> list[str]:  # type: ignore[override]
+        lines = [line for line in super().clean(value).splitlines() if line.strip()]
+        found: list[str] = readable(lambda: profile.read_networks(lines))
+        if found and settings.PRODUCTION and not settings.TRUSTED_PROXY_COUNT:
+            raise forms.ValidationError(_("The hub sees its own front's address only: TRUSTED_PROXY_COUNT is not set."))
+        return found
+
+
+class PemField(forms.CharField):
+    widget = forms.Textarea(attrs={"rows": 8, "class": "id", "spellcheck": "false", "autocomplete": "off"})
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=16_384, **kwargs)
+
+
+def readable(read: Callable[[], Any]) -> Any:
+    """What this reads, or, as a fault of the form, why it can not be read."""
+    try:
+        return read()
+    except ValueError as error:
+        raise forms.ValidationError(str(error)) from None
+
+
+def callback_url(text: str) -> str:
+    if text and not endpoints.is_callback_url(text):
+        raise forms.ValidationError(_("Write an http or https address without user or spaces."))
+    return text

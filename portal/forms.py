@@ -1,66 +1,57 @@
 """What is asked for: one form for each kind of change."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
-from hub.participants import endpoints
-from hub.participants.models import Participant
-from portal.fields import AmountField
+from hub.participants import authority, endpoints
+from hub.participants.models import Credential, Participant
+from portal.changes.credentials import KIND_NAMES
+from portal.changes.credentials import read as read_credential
+from portal.directions import Direction
+from portal.fields import CSR_HELP, PHONE, AmountField, NetworksField, PemField, callback_url, readable
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.asking import AskForm
 from settlement.models import SettlementModel
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{1,29}\Z")
-_CURRENCIES = [(code, code) for code in sorted(money.CURRENCIES)]
+CURRENCIES = [(code, code) for code in sorted(money.CURRENCIES)]
 
 
-def _callback_url(text: str) -> str:
-    if text and not endpoints.is_callback_url(text):
-        raise forms.ValidationError(_("Write an http or https address without user or spaces."))
-    return text
-
-
-class Onboarding(AskForm):
-    name = forms.CharField(
-        label=gettext_lazy("Name"),
-        max_length=30,
-        help_text=gettext_lazy("As it calls itself in FSPIOP-Source, such as greenbank."),
-    )
-    currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=_CURRENCIES)
+class NewCurrency(AskForm):
+    currency = forms.ChoiceField(label=gettext_lazy("Currency"), choices=CURRENCIES)
     ndc = AmountField(label=gettext_lazy("Net debit cap"), may_be_zero=True)
-    endpoint = forms.CharField(
-        label=gettext_lazy("Callbacks go to"),
-        max_length=512,
-        required=False,
-        help_text=gettext_lazy("The base address of its FSPIOP API; each callback's path is put behind it."),
+
+    def __init__(self, *args: Any, participant: Participant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.participant = participant
+
+    def clean_currency(self) -> str:
+        currency: str = self.cleaned_data["currency"]
+        if self.participant.accounts.filter(currency=currency).exists():
+            raise forms.ValidationError(_("This participant has this currency already."))
+        return currency
+
+
+class Networks(AskForm):
+    networks = NetworksField()
+
+
+class NewContact(AskForm):
+    role = forms.CharField(
+        label=gettext_lazy("Role"), max_length=64, help_text=gettext_lazy("Such as operations, settlement or fraud.")
     )
-
-    def clean_name(self) -> str:
-        name: str = self.cleaned_data["name"]
-        if not _NAME.match(name):
-            raise forms.ValidationError(_("2 to 30 letters, digits, dots, hyphens or underscores."))
-        if name.lower() in (settings.HUB_NAME.lower(), "switch"):
-            raise forms.ValidationError(_("This name is reserved; choose another."))
-        return name
-
-    def clean_endpoint(self) -> str:
-        return _callback_url(self.cleaned_data["endpoint"])
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=128)
+    email = forms.EmailField(label=gettext_lazy("Email"), required=False)
+    phone = forms.RegexField(PHONE, label=gettext_lazy("Telephone"), max_length=32, required=False)
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
-        name = said.get("name", "")
-        same = Participant.objects.filter(name__iexact=name).first()
-        if same is not None and same.name != name:
-            self.add_error("name", _("A participant differs from this only in case."))
-        elif same is not None and same.accounts.filter(currency=said.get("currency")).exists():
-            self.add_error("currency", _("This participant has this currency already."))
+        if not self.errors and not (said["email"] or said["phone"]):
+            self.add_error("email", _("Give an email address or a telephone number."))
         return said
 
 
@@ -108,9 +99,55 @@ class EndpointChange(AskForm):
         said: dict[str, Any] = super().clean() or {}
         if said.get("type") not in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES and "value" in said:
             try:
-                _callback_url(said["value"])
+                callback_url(said["value"])
             except forms.ValidationError as error:
                 self.add_error("value", error)
+        return said
+
+
+class Directions(AskForm):
+    direction = forms.ChoiceField(
+        label=gettext_lazy("It may"),
+        choices=[(found.value, found.label) for found in (Direction.BOTH, Direction.SEND, Direction.RECEIVE)],
+        widget=forms.RadioSelect,
+    )
+
+
+class SigningRequest(AskForm):
+    csr = PemField(
+        label=gettext_lazy("Signing request"),
+        help_text=CSR_HELP,
+    )
+
+    def __init__(self, *args: Any, participant: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.participant = participant
+
+    def clean_csr(self) -> str:
+        text: str = self.cleaned_data["csr"]
+        readable(lambda: authority.read_request(text, name=self.participant))
+        return text
+
+
+class NewCredential(AskForm):
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        choices=[(kind.value, KIND_NAMES[kind]) for kind in (Credential.Kind.SIGNING_KEY, Credential.Kind.CERTIFICATE)],
+        widget=forms.RadioSelect,
+        initial=Credential.Kind.SIGNING_KEY,
+    )
+    text = PemField(
+        label=gettext_lazy("Public key or certificate"),
+        help_text=gettext_lazy("A signing key as PEM, X.509 or JWK; a TLS client certificate as X.509 in PEM."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if "kind" in said and "text" in said:
+            try:
+                readable(lambda: read_credential(said["kind"], said["text"]))
+            except forms.ValidationError as error:
+                self.add_error("text", error)
         return said
 
 

@@ -19,10 +19,11 @@ class Role(models.TextChoices):
     AUDITOR = "auditor", _("Auditor")
     PARTICIPANT_VIEWER = "participant-viewer", _("Participant viewer")
     PARTICIPANT_TREASURER = "participant-treasurer", _("Participant treasurer")
+    PARTICIPANT_TECHNICIAN = "participant-technician", _("Participant technician")
 
 
 # Held only by users who are bound to one DFSP; every page that they may open shows nothing of another.
-PARTICIPANT_ROLES = frozenset({Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER})
+PARTICIPANT_ROLES = frozenset({Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER, Role.PARTICIPANT_TECHNICIAN})
 HUB_ROLES = frozenset(Role) - PARTICIPANT_ROLES
 _EVERYONE = frozenset(Role)
 
@@ -55,6 +56,7 @@ class Right(StrEnum):
     CHECK_FUNDS = "check funds"
     ASK_PARTICIPANTS = "ask for participant changes"
     CHECK_PARTICIPANTS = "check participant changes"
+    ASK_TECHNICAL = "ask for endpoints, certificates and keys"
     ASK_SETTLEMENT = "ask for settlement"
     CHECK_SETTLEMENT = "check settlement"
     ASK_ROLES = "ask for roles"
@@ -74,7 +76,16 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),
     Right.SEE_OWN_SETTLEMENT: PARTICIPANT_ROLES,
     Right.SEE_APPROVALS: _EVERYONE,
-    Right.ASK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR, Role.PARTICIPANT_TREASURER}),
+    Right.ASK: frozenset(
+        {
+            Role.RISK,
+            Role.SETTLEMENT,
+            Role.OPERATOR,
+            Role.ADMINISTRATOR,
+            Role.PARTICIPANT_TREASURER,
+            Role.PARTICIPANT_TECHNICIAN,
+        }
+    ),
     Right.CHECK: frozenset({Role.RISK, Role.SETTLEMENT, Role.OPERATOR, Role.ADMINISTRATOR}),
     Right.SEE_AUDIT: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     Right.SEE_USERS: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
@@ -87,6 +98,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CHECK_FUNDS: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_PARTICIPANTS: frozenset({Role.OPERATOR}),
     Right.CHECK_PARTICIPANTS: frozenset({Role.OPERATOR, Role.RISK}),
+    Right.ASK_TECHNICAL: frozenset({Role.OPERATOR, Role.PARTICIPANT_TECHNICIAN}),
     Right.ASK_SETTLEMENT: frozenset({Role.SETTLEMENT}),
     Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),

@@ -15,11 +15,14 @@ from portal.views import (
     audit,
     callbacks,
     conversions,
+    credentials,
     directory,
     home,
+    onboarding,
     overview,
     own_settlement,
     participants,
+    profile,
     settlement,
     statements,
     transfers,
@@ -92,7 +95,8 @@ urlpatterns: list[URLPattern] = [
     page("callbacks/of/<str:name>/resend/", callbacks.resend_all, name="resend_all", post=Right.RESEND_CALLBACKS),
     page("directory/", directory.index, name="directory", get=Right.SEE_DIRECTORY),
     page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
-    form_page("participants/new/", participants.onboard, name="onboard", right=Right.ASK_PARTICIPANTS),
+    page("participants/new/", onboarding.begin, name="begin_onboarding", get=Right.ASK_PARTICIPANTS),
+    form_page("participants/new/<slug:step>/", onboarding.step, name="onboard", right=Right.ASK_PARTICIPANTS),
     page("participants/<str:name>/", participants.show, name="participant", get=Right.SEE_PARTICIPANT),
     form_page(
         "participants/<str:name>/<str:currency>/cap/",
@@ -122,12 +126,55 @@ urlpatterns: list[URLPattern] = [
         "participants/<str:name>/endpoint/",
         participants.change_endpoint,
         name="change_endpoint",
+        right=Right.ASK_TECHNICAL,
+    ),
+    form_page(
+        "participants/<str:name>/certificates/new/",
+        credentials.sign,
+        name="sign_certificate",
+        right=Right.ASK_TECHNICAL,
+    ),
+    page(
+        "participants/<str:name>/certificates/<int:credential_id>.pem",
+        credentials.download,
+        name="certificate",
+        get=Right.SEE_PARTICIPANT,
+    ),
+    form_page("participants/<str:name>/networks/", profile.networks, name="change_networks", right=Right.ASK_TECHNICAL),
+    form_page(
+        "participants/<str:name>/contacts/new/", profile.add_contact, name="add_contact", right=Right.ASK_TECHNICAL
+    ),
+    form_page(
+        "participants/<str:name>/contacts/<int:contact_id>/remove/",
+        profile.remove_contact,
+        name="remove_contact",
+        right=Right.ASK_TECHNICAL,
+    ),
+    form_page(
+        "participants/<str:name>/currencies/new/",
+        onboarding.add_currency,
+        name="add_currency",
         right=Right.ASK_PARTICIPANTS,
+    ),
+    form_page(
+        "participants/<str:name>/credentials/new/", credentials.add, name="add_credential", right=Right.ASK_TECHNICAL
+    ),
+    form_page(
+        "participants/<str:name>/credentials/<int:credential_id>/revoke/",
+        credentials.revoke,
+        name="revoke_credential",
+        right=Right.ASK_TECHNICAL,
     ),
     form_page(
         "participants/<str:name>/activity/",
         participants.change_activity,
         name="change_activity",
+        right=Right.ASK_PARTICIPANTS,
+    ),
+    form_page(
+        "participants/<str:name>/directions/",
+        participants.change_directions,
+        name="change_directions",
         right=Right.ASK_PARTICIPANTS,
     ),
     page(

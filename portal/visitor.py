@@ -6,6 +6,7 @@ from allauth.account.internal.flows.login import get_authentication_records
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.http import Http404, HttpRequest
 
+from hub.participants.models import Participant
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Right, Role, rights_of
 
@@ -89,3 +90,12 @@ def has_second_factor(request: HttpRequest) -> bool:
     user = request.user
     records = get_authentication_records(request, user if isinstance(user, User) else None)
     return any(record.get("method") == "mfa" for record in records)
+
+
+def participant_of(request: HttpRequest, name: str) -> Participant:
+    """Of this name, where the visitor may see it; a participant's people find none but their own."""
+    found = Participant.objects.filter(name=name, is_hub=False).first()
+    if found is None:
+        raise Http404
+    visitor_of(request).must_see(found.pk)
+    return found

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import time
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import NoReturn
 from urllib.parse import unquote
 
@@ -32,12 +33,42 @@ def participant_of(request: HttpRequest, source: str) -> int:
     """The id of the participant that calls; refuses one that is not who FSPIOP-Source says."""
     if source == settings.HUB_NAME:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
-    if settings.PARTICIPANT_AUTH:
-        return _proven(request, source)
+    participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
+    if not calls_from_its_network(request, participant_id):
+        _refuse(403, source, "called from an address that is not the participant's", "not from this address")
+    return participant_id
+
+
+def _named(source: str) -> int:
     participant_id = queries.id_of(source)
     if participant_id is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "fspiop-source: no such participant")
     return participant_id
+
+
+def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
+    """Whether the request comes from where this participant may call, or it may from anywhere."""
+    return registry.current().may_call_from(participant_id, address_of(request))
+
+
+def address_of(request: HttpRequest) -> registry.Address | None:
+    """Where the request comes from: the nearest address that is not one of our own proxies', as they hand it over.
+
+    None where it can not be known: also where a proxy must prove itself and this request's did not.
+    """
+    text = request.META.get("REMOTE_ADDR", "")
+    if settings.TRUSTED_PROXY_COUNT:
+        if settings.PROXY_SECRET and not _is_by_proxy(request):
+            return None
+        handed_over = request.META.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        if len(handed_over) < settings.TRUSTED_PROXY_COUNT:
+            return None
+        text = handed_over[-settings.TRUSTED_PROXY_COUNT].strip()
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _proven(request: HttpRequest, source: str) -> int:
@@ -83,14 +114,18 @@ def presented_certificate(request: HttpRequest) -> str | None:
     nobody. The certificate is known by its octets; names in it are never compared.
     """
     if settings.PROXY_SECRET:
-        proof = request.META.get("HTTP_X_PROXY_SECRET", "")
-        if not hmac.compare_digest(proof.encode(), settings.PROXY_SECRET.encode()):
+        if not _is_by_proxy(request):
             return None
     elif settings.PRODUCTION:
         return None
     if request.META.get("HTTP_X_SSL_CLIENT_VERIFY") != "SUCCESS":
         return None
     return _sha256_of(request.headers.get(settings.CERTIFICATE_HEADER, ""))
+
+
+def _is_by_proxy(request: HttpRequest) -> bool:
+    proof = request.META.get("HTTP_X_PROXY_SECRET", "")
+    return hmac.compare_digest(proof.encode(), settings.PROXY_SECRET.encode())
 
 
 @lru_cache(maxsize=4096)
@@ -102,7 +137,7 @@ def _sha256_of(escaped_pem: str) -> str | None:
     return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
 
 
-def _refuse(status: int, source: str, why: str) -> NoReturn:
+def _refuse(status: int, source: str, why: str, told: str = "") -> NoReturn:
     log.warning("caller_refused", source=source, why=why)
-    detail = "not authenticated" if status == 401 else "FSPIOP-Source is not who the credentials belong to"
+    detail = told or ("not authenticated" if status == 401 else "FSPIOP-Source is not who the credentials belong to")
     raise FspiopError(ErrorCode.CLIENT_ERROR, detail, http_status=status)

@@ -113,6 +113,8 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
         holder = registry.current().by_certificate(certificate) if certificate is not None else None
         if holder is None or holder.participant_id != known.participant_id:
             _refuse(client_key, "the client certificate is not this participant's")
+    if not authentication.calls_from_its_network(request, known.participant_id):
+        _refuse(client_key, "called from an address that is not the participant's")
     return tokens.issue(
         client_key=client_key,
         participant=queries.name_of(known.participant_id),

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cryptography import x509
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
@@ -13,7 +14,7 @@ from fspiop import keys
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.keys import PublicPart
 from hub.audit import record
-from hub.participants import registry
+from hub.participants import authority, registry
 from hub.participants.models import Credential, Participant
 
 MOST_CLIENTS = 2  # valid at once: the old and the new, while they are changed
@@ -31,6 +32,30 @@ class NewClient:
 def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
     """Registers a TLS client certificate, valid as long as it says itself."""
     return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
+
+
+def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
+    """Has the scheme's authority sign a participant's request, and registers the certificate."""
+    try:
+        request = authority.read_request(csr, name=participant.name)
+    except ValueError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
+    if _is_anothers(request.key_sha256, participant):
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate of this key")
+    try:
+        pem = authority.sign(request, name=participant.name, days=days)
+    except authority.NotReady as error:
+        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, str(error)) from None
+    return add_certificate(participant, pem=pem, actor=actor)
+
+
+def _is_anothers(key_sha256: str, participant: Participant) -> bool:
+    """Whether another participant proves itself, or signs, with this key, or once did."""
+    others = Credential.objects.exclude(participant=participant)
+    if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
+        return True
+    pems = others.filter(kind=Credential.Kind.CERTIFICATE).exclude(pem="").values_list("pem", flat=True)
+    return any(authority.key_sha256_of(x509.load_pem_x509_certificate(pem.encode())) == key_sha256 for pem in pems)
 
 
 def add_signing_key(

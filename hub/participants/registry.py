@@ -8,6 +8,7 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -16,9 +17,12 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models.functions import Now
 
 from fspiop import jws
-from hub.participants.models import Credential, Participant
+from hub.participants.models import AllowedNetwork, Credential, Participant
 
 log = structlog.get_logger("security")
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
 
 _TOO_OLD = 5  # times the refresh: from then on everybody waits for a new snapshot
 _TRY_AGAIN_S = 1.0  # after the database did not answer
@@ -45,6 +49,7 @@ class Snapshot:
     certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
     clients: dict[str, Known] = field(default_factory=dict)  # by their client key
     keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
+    networks: dict[int, list[Network]] = field(default_factory=lambda: defaultdict(list))
     compat: frozenset[int] = frozenset()  # participants whose signatures may be over their JSON written anew
 
     def by_certificate(self, sha256: str) -> Known | None:
@@ -58,6 +63,13 @@ class Snapshot:
     def keys_of(self, participant_id: int) -> list[RSAPublicKey]:
         """The keys with which this participant may sign now."""
         return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
+
+    def may_call_from(self, participant_id: int, address: Address | None) -> bool:
+        """Whether this participant calls from there; one without a list calls from anywhere."""
+        listed = self.networks.get(participant_id)
+        if not listed:
+            return True
+        return address is not None and any(address in network for network in listed)
 
 
 _lock = threading.Lock()
@@ -117,6 +129,8 @@ def _load() -> Snapshot:
             key = _key(sha256, pem)
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
+    for participant_id, network in AllowedNetwork.objects.values_list("participant_id", "network"):
+        snapshot.networks[participant_id].append(ip_network(network))
     snapshot.compat = frozenset(Participant.objects.filter(jws_compat=True).values_list("id", flat=True))
     return snapshot
 

@@ -7,12 +7,21 @@ from fspiop.errors import FspiopError
 from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
-from portal.changes import funds, limits, participants, roles, settlement
+from portal.changes import credentials, funds, limits, onboarding, participants, profile, roles, settlement
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, by_name
 from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
 
-KINDS = by_name(*limits.KINDS, *funds.KINDS, *participants.KINDS, *roles.KINDS, *settlement.KINDS)
+KINDS = by_name(
+    *limits.KINDS,
+    *funds.KINDS,
+    *onboarding.KINDS,
+    *participants.KINDS,
+    *credentials.KINDS,
+    *profile.KINDS,
+    *roles.KINDS,
+    *settlement.KINDS,
+)
 
 
 def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: str) -> Approval:

@@ -1,6 +1,6 @@
 """How the portal's pages write amounts, moments and states."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
@@ -11,9 +11,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from fspiop.money import CURRENCIES, SCALE
+from hub.participants.models import Credential, Participant
+from portal.changes.credentials import KIND_NAMES
+from portal.directions import Direction
 
 register = template.Library()
 
+EXPIRES_SOON = timedelta(days=30)
 _TONES = {
     "COMMITTED": "success",
     "RESERVED": "info",
@@ -73,7 +77,8 @@ def recorded(value: Any, name: str) -> str:
         return money(value)
     if isinstance(value, list):
         return ", ".join(str(part) for part in value)
-    return str(value)
+    text = str(value)
+    return text.split("\n", 1)[0] + "…" if text.startswith("-----BEGIN ") else text
 
 
 @register.filter
@@ -132,6 +137,36 @@ def state(name: Any) -> SafeString:
 @register.filter
 def yes_no(value: bool) -> SafeString:
     tone, text = ("success", _("active")) if value else ("danger", _("inactive"))
+    return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@register.filter
+def direction(participant: Participant) -> SafeString | str:
+    """What a participant is held back from, as a badge; nothing where it may send and receive."""
+    found = Direction.of(participant.may_send, participant.may_receive)
+    return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
+
+
+@register.filter
+def credential_kind(credential: Credential) -> str:
+    return str(KIND_NAMES[Credential.Kind(credential.kind)])
+
+
+@register.filter
+def validity(credential: Credential) -> SafeString:
+    """Whether what a participant proves itself with is good, and a warning while there is time to replace it."""
+    now = timezone.now()
+    left = credential.valid_until - now
+    if credential.revoked_at is not None:
+        tone, text = "danger", _("revoked")
+    elif left <= timedelta(0):
+        tone, text = "danger", _("expired")
+    elif credential.valid_from > now:
+        tone, text = "info", _("not valid yet")
+    elif left <= EXPIRES_SOON:
+        tone, text = "warning", _("expires in %(left)s") % {"left": age(left.total_seconds())}
+    else:
+        tone, text = "success", _("valid")
     return format_html('<span class="state state-{}">{}</span>', tone, text)
 
 

@@ -35,6 +35,7 @@ def asking(
     payload: Callable[[dict[str, Any]], changes.Payload],
     back: str,
     facts: Sequence[changes.Line] = (),
+    steps: Sequence[Any] = (),
 ) -> HttpResponse:
     """Shows the form; sent and valid, asks, and goes to the page of the request."""
     if request.method == "POST" and form.is_valid():
@@ -54,5 +55,5 @@ def asking(
             return redirect("approval", approval.pk)
     found = changes.KINDS[kind]
     checkers = sorted(str(role.label) for role in RIGHTS[found.check])
-    context = {"form": form, "title": found.title, "back": back, "facts": facts, "checkers": checkers}
+    context = {"form": form, "title": found.title, "back": back, "facts": facts, "checkers": checkers, "steps": steps}
     return render(request, "portal/ask.html", context, status=400 if form.errors else 200)

@@ -19,20 +19,12 @@ from hub.participants.models import Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms
 from portal.changes import KINDS, Line
+from portal.directions import Direction
 from portal.queries.positions import standings
 from portal.views.asking import AskForm, asking
-from portal.visitor import visitor_of
+from portal.visitor import participant_of, visitor_of
 
 _LATEST = 20
-
-
-def _participant(request: HttpRequest, name: str) -> Participant:
-    """Of this name, where the visitor may see it; a participant's people find none but their own."""
-    found = Participant.objects.filter(name=name, is_hub=False).first()
-    if found is None:
-        raise Http404
-    visitor_of(request).must_see(found.pk)
-    return found
 
 
 def index(request: HttpRequest) -> HttpResponse:
@@ -43,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     visitor = visitor_of(request)
     found = standings(participant)
     movements = FundsMovement.objects.filter(account__participant=participant).select_related("account")
@@ -64,6 +56,8 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "movements": movements.order_by("-created_at")[:_LATEST],
             "endpoints": endpoints,
             "credentials": credentials,
+            "networks": participant.networks.all(),
+            "contacts": participant.contacts.all(),
             "pending": [(found, KINDS[found.kind].title) for found in pending.select_related("maker")],
             "history": history,
             "steps": _steps(found, endpoints, credentials),
@@ -82,28 +76,6 @@ def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> li
     return [] if all(is_done for _text, is_done in steps) else steps
 
 
-def _usual_currency() -> str | None:
-    """The scheme's first; most have one."""
-    accounts = Account.objects.filter(participant__is_hub=True).order_by("id")
-    return accounts.values_list("currency", flat=True).first()
-
-
-def onboard(request: HttpRequest) -> HttpResponse:
-    return asking(
-        request,
-        "onboard",
-        form=forms.Onboarding(request.POST or None, initial={"currency": _usual_currency()}),
-        subject=lambda said: str(said["name"]),
-        payload=lambda said: {
-            "participant": said["name"],
-            "currency": said["currency"],
-            "ndc": said["ndc"],
-            "endpoint": said["endpoint"],
-        },
-        back=reverse("participants"),
-    )
-
-
 def _position(participant: Participant, currency: str) -> Account:
     found = Account.objects.filter(participant=participant, currency=currency, type=Account.Type.POSITION).first()
     if found is None:
@@ -112,7 +84,7 @@ def _position(participant: Participant, currency: str) -> Account:
 
 
 def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     position = _position(participant, currency)
     return asking(
         request,
@@ -140,7 +112,7 @@ def move_funds_out(request: HttpRequest, name: str, currency: str) -> HttpRespon
 
 
 def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     standing = next((found for found in standings(participant) if found.currency == currency), None)
     if standing is None:
         raise Http404
@@ -167,7 +139,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
 
 
 def end_funds_out(request: HttpRequest, name: str, transfer_id: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     movement = (
         FundsMovement.objects.select_related("account")
         .filter(Q(account__participant=participant), pk=transfer_id, kind="FUNDS_OUT", state="RESERVED")
@@ -198,7 +170,7 @@ def end_funds_out(request: HttpRequest, name: str, transfer_id: str) -> HttpResp
 
 
 def change_endpoint(request: HttpRequest, name: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     now = dict(participant.endpoints.values_list("type", "value"))
     chosen = request.GET.get("type", BASE)
     return asking(
@@ -217,7 +189,7 @@ def change_endpoint(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def change_activity(request: HttpRequest, name: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     return asking(
         request,
         "set_active",
@@ -233,8 +205,26 @@ def change_activity(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
+def change_directions(request: HttpRequest, name: str) -> HttpResponse:
+    participant = participant_of(request, name)
+    now = Direction.of(participant.may_send, participant.may_receive)
+    return asking(
+        request,
+        "set_directions",
+        form=forms.Directions(request.POST or None, initial={"direction": now}),
+        subject=name,
+        payload=lambda said: {
+            "participant": name,
+            "before": [participant.may_send, participant.may_receive],
+            "direction": said["direction"],
+        },
+        back=reverse("participant", args=[name]),
+        facts=[Line(_("Participant"), name), Line(_("Now"), now.label)],
+    )
+
+
 def test_connection(request: HttpRequest, name: str) -> HttpResponse:
-    participant = _participant(request, name)
+    participant = participant_of(request, name)
     chosen = request.POST.get("endpoint", "")
     endpoint = next((found for found in participant.endpoints.all() if str(found.pk) == chosen), None)
     if endpoint is None:

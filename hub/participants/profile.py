@@ -1,0 +1,72 @@
+"""What is known of a participant beside its money: where it calls from, and whom to call there."""
+
+from collections.abc import Sequence
+from ipaddress import ip_network
+
+from django.db import transaction
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.participants import registry
+from hub.participants.models import AllowedNetwork, Contact, Participant
+
+MOST_NETWORKS = 50  # looked through at each request
+
+
+def read_networks(lines: Sequence[str]) -> list[str]:
+    """Addresses and networks in one spelling, each once; ValueError names the one that is none."""
+    found: dict[str, None] = {}
+    for line in lines:
+        try:
+            network = ip_network(line.strip())
+        except ValueError:
+            raise ValueError(f"{line.strip()[:60]} is neither an address nor a network such as 192.0.2.0/24") from None
+        if network.prefixlen == 0:
+            raise ValueError("a network of all addresses allows everything: leave the list empty for that")
+        found[str(network)] = None
+    if len(found) > MOST_NETWORKS:
+        raise ValueError(f"at most {MOST_NETWORKS} networks")
+    return list(found)
+
+
+@transaction.atomic
+def set_networks(participant: Participant, *, networks: Sequence[str], actor: str) -> None:
+    """From where a participant may call, instead of what was there before; from nowhere named, from anywhere."""
+    Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    try:
+        wanted = read_networks(networks)
+    except ValueError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
+    before = networks_of(participant)
+    AllowedNetwork.objects.filter(participant=participant).delete()
+    AllowedNetwork.objects.bulk_create(AllowedNetwork(participant=participant, network=network) for network in wanted)
+    record("networks_set", subject=participant.name, actor=actor, before=before, after=wanted)
+    registry.forget()
+    transaction.on_commit(registry.forget)
+
+
+def networks_of(participant: Participant) -> list[str]:
+    return list(AllowedNetwork.objects.filter(participant=participant).values_list("network", flat=True))
+
+
+@transaction.atomic
+def add_contact(participant: Participant, *, role: str, name: str, email: str, phone: str, actor: str) -> Contact:
+    if not (email or phone):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "a contact has an e-mail address or a telephone number")
+    contact = Contact.objects.create(participant=participant, role=role, name=name, email=email, phone=phone)
+    record("contact_added", subject=participant.name, actor=actor, after=_told(contact))
+    return contact
+
+
+@transaction.atomic
+def remove_contact(participant: Participant, *, contact_id: int, actor: str) -> None:
+    contact = Contact.objects.select_for_update().filter(participant=participant, pk=contact_id).first()
+    if contact is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "this participant has no such contact")
+    told = _told(contact)
+    contact.delete()
+    record("contact_removed", subject=participant.name, actor=actor, before=told)
+
+
+def _told(contact: Contact) -> dict[str, str]:
+    return {"role": contact.role, "name": contact.name, "email": contact.email, "phone": contact.phone}

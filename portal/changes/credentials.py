@@ -1,0 +1,92 @@
+"""What participants prove themselves with: certificates signed here, certificates and keys from elsewhere, an end."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from fspiop import keys
+from hub.participants import authority, credentials
+from hub.participants.models import Credential
+from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.permissions import Right
+
+KIND_NAMES = {
+    Credential.Kind.CERTIFICATE: gettext_lazy("certificate"),
+    Credential.Kind.SIGNING_KEY: gettext_lazy("signing key"),
+    Credential.Kind.CLIENT: gettext_lazy("OAuth2 client"),
+}
+
+
+def described_request(csr: str, *, name: str, days: int) -> list[Line]:
+    """Read from the request itself, which is what will be signed."""
+    try:
+        request = authority.read_request(csr, name=name)
+    except ValueError as error:  # what was taken once may be too weak by now
+        return [Line(_("Signing request"), str(error))]
+    return [
+        Line(_("Subject"), request.subject),
+        Line(_("Key"), request.key),
+        Line(_("SHA-256 of the key"), request.key_sha256),
+        Line(_("Good for, in days"), days),
+    ]
+
+
+def _describe_request(payload: Payload) -> list[Line]:
+    name = payload["participant"]
+    return [Line(_("Participant"), name), *described_request(payload["csr"], name=name, days=payload["days"])]
+
+
+def _sign(payload: Payload, actor: str) -> None:
+    participant = participant_named(payload["participant"])
+    credentials.issue_certificate(participant, csr=payload["csr"], days=payload["days"], actor=actor)
+
+
+def read(kind: str, text: str) -> keys.PublicPart:
+    """A certificate or a signing key as it is registered; ValueError says what is wrong with it."""
+    return keys.read_certificate(text) if kind == Credential.Kind.CERTIFICATE else keys.read_signing_key(text)
+
+
+def described_key(kind: str, text: str) -> list[Line]:
+    try:
+        part = read(kind, text)
+    except ValueError as error:
+        return [Line(_("Public key or certificate"), str(error))]
+    return [
+        Line(_("Kind"), KIND_NAMES[Credential.Kind(kind)]),
+        Line(_("Label"), part.label),
+        Line("SHA-256", part.sha256),
+    ]
+
+
+def _describe_new(payload: Payload) -> list[Line]:
+    return [Line(_("Participant"), payload["participant"]), *described_key(payload["kind"], payload["text"])]
+
+
+def _add(payload: Payload, actor: str) -> None:
+    participant = participant_named(payload["participant"])
+    if payload["kind"] == Credential.Kind.CERTIFICATE:
+        credentials.add_certificate(participant, pem=payload["text"], actor=actor)
+    else:
+        credentials.add_signing_key(participant, key=payload["text"], actor=actor)
+
+
+def _describe_end(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Kind"), KIND_NAMES[Credential.Kind(payload["kind"])]),
+        Line(_("Label"), payload["label"]),
+        Line("SHA-256", payload["sha256"] or "–"),
+        Line(_("After"), _("revoked for ever; what it signs or opens is refused within seconds")),
+    ]
+
+
+def _revoke(payload: Payload, actor: str) -> None:
+    participant = participant_named(payload["participant"])
+    credentials.revoke(participant, credential_id=payload["id"], actor=actor)
+
+
+_RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)
+KINDS = [
+    Kind("sign_certificate", gettext_lazy("Sign a certificate"), *_RIGHTS, _describe_request, _sign),
+    Kind("add_credential", gettext_lazy("Register a certificate or a key"), *_RIGHTS, _describe_new, _add),
+    Kind("revoke_credential", gettext_lazy("Revoke a certificate, key or client"), *_RIGHTS, _describe_end, _revoke),
+]

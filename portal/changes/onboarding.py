@@ -1,0 +1,81 @@
+"""A new participant, with all that it begins with; and a further currency of one that is there."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants import credentials, profile
+from hub.participants import services as participants
+from hub.participants.endpoints import BASE
+from hub.participants.models import Credential, Participant
+from ledger import services
+from ledger.models import Account
+from portal.changes.credentials import described_key, described_request
+from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.changes.profile import told_contact, told_networks
+from portal.permissions import Right
+
+
+def _currencies(payload: Payload) -> list[dict[str, Any]]:
+    # What was asked for before a participant could begin with several names one.
+    return payload.get("currencies") or [{"currency": payload["currency"], "ndc": payload["ndc"]}]
+
+
+def described(payload: Payload) -> list[Line]:
+    """All of a new participant, for who asks and for who approves."""
+    name = payload["participant"]
+    lines = [Line(_("Participant"), name)]
+    for found in _currencies(payload):
+        lines.append(Line(_("Net debit cap"), found["ndc"], found["currency"]))
+    lines.append(Line(_("Callbacks go to"), payload["endpoint"] or "–"))
+    if payload.get("csr"):
+        lines += described_request(payload["csr"], name=name, days=payload["days"])
+    if payload.get("key"):
+        lines += described_key(Credential.Kind.SIGNING_KEY, payload["key"])
+    lines.append(Line(_("Calls from"), told_networks(payload.get("networks", []))))
+    return lines + [Line(_("Contact"), told_contact(contact)) for contact in payload.get("contacts", [])]
+
+
+def _onboard(payload: Payload, actor: str) -> None:
+    name = payload["participant"]
+    for found in _currencies(payload):
+        participant = _open(name, found["currency"], found["ndc"], actor)
+    if payload["endpoint"]:
+        participants.set_endpoint(participant, endpoint_type=BASE, value=payload["endpoint"], actor=actor)
+    if payload.get("networks"):
+        profile.set_networks(participant, networks=payload["networks"], actor=actor)
+    for contact in payload.get("contacts", []):
+        profile.add_contact(participant, **contact, actor=actor)
+    if payload.get("csr"):
+        credentials.issue_certificate(participant, csr=payload["csr"], days=payload["days"], actor=actor)
+    if payload.get("key"):
+        credentials.add_signing_key(participant, key=payload["key"], actor=actor)
+
+
+def _open(name: str, currency: str, ndc: int, actor: str) -> Participant:
+    held = set(Account.objects.filter(participant__is_hub=True, currency=currency).values_list("type", flat=True))
+    for account_type in (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT):
+        if account_type not in held:
+            services.open_hub_account(account_type=account_type, currency=currency, actor=actor)
+    participant = services.register_participant(name=name, currency=currency, is_proxy=False, actor=actor)
+    services.set_initial_limit(participant, currency=currency, ndc=ndc, actor=actor)
+    return participant
+
+
+def _describe_currency(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Net debit cap"), payload["ndc"], payload["currency"]),
+    ]
+
+
+def _add_currency(payload: Payload, actor: str) -> None:
+    _open(participant_named(payload["participant"]).name, payload["currency"], payload["ndc"], actor)
+
+
+_RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
+KINDS = [
+    Kind("onboard", gettext_lazy("Onboard a participant"), *_RIGHTS, described, _onboard),
+    Kind("add_currency", gettext_lazy("Add a currency"), *_RIGHTS, _describe_currency, _add_currency),
+]

@@ -1,0 +1,51 @@
+"""From where a participant calls, and whom to call there."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants import profile
+from portal.changes.kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.permissions import Right
+
+
+def told_networks(networks: list[str]) -> str:
+    return ", ".join(networks) or _("any address")
+
+
+def _describe_networks(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Before"), told_networks(payload["before"])),
+        Line(_("After"), told_networks(payload["networks"])),
+    ]
+
+
+def _set_networks(payload: Payload, actor: str) -> None:
+    participant = participant_named(payload["participant"])
+    must_still_be(profile.networks_of(participant), payload["before"])
+    profile.set_networks(participant, networks=payload["networks"], actor=actor)
+
+
+def told_contact(contact: Payload) -> str:
+    parts = (contact["name"], contact["role"], contact["email"], contact["phone"])
+    return ", ".join(part for part in parts if part)
+
+
+def _describe_contact(payload: Payload) -> list[Line]:
+    return [Line(_("Participant"), payload["participant"]), Line(_("Contact"), told_contact(payload["contact"]))]
+
+
+def add_contact(payload: Payload, actor: str) -> None:
+    profile.add_contact(participant_named(payload["participant"]), **payload["contact"], actor=actor)
+
+
+def _remove_contact(payload: Payload, actor: str) -> None:
+    profile.remove_contact(participant_named(payload["participant"]), contact_id=payload["id"], actor=actor)
+
+
+_RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)
+KINDS = [
+    Kind("set_networks", gettext_lazy("Change from where it may call"), *_RIGHTS, _describe_networks, _set_networks),
+    Kind("add_contact", gettext_lazy("Add a contact"), *_RIGHTS, _describe_contact, add_contact),
+    Kind("remove_contact", gettext_lazy("Remove a contact"), *_RIGHTS, _describe_contact, _remove_contact),
+]

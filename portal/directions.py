@@ -1,0 +1,20 @@
+"""What a participant may do, in the words of the pages: the two facts that the ledger asks for, as one choice."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+
+class Direction(models.TextChoices):
+    BOTH = "both", _("send and receive")
+    SEND = "send", _("send only")
+    RECEIVE = "receive", _("receive only")
+    NONE = "none", _("neither send nor receive")
+
+    @classmethod
+    def of(cls, may_send: bool, may_receive: bool) -> "Direction":
+        return next(found for found in cls if found.allows == (may_send, may_receive))
+
+    @property
+    def allows(self) -> tuple[bool, bool]:
+        """Whether it may send, and whether it may receive."""
+        return self in (Direction.BOTH, Direction.SEND), self in (Direction.BOTH, Direction.RECEIVE)

@@ -1,0 +1,14 @@
+"""The role of a participant's technicians as a group, so that it is there before anybody is given it."""
+
+from typing import Any
+
+from django.db import migrations
+
+
+def add(apps: Any, schema_editor: Any) -> None:
+    apps.get_model("auth", "Group").objects.get_or_create(name="participant-technician")
+
+
+class Migration(migrations.Migration):
+    dependencies = [("portal", "0002_roles")]
+    operations = [migrations.RunPython(add, migrations.RunPython.noop)]

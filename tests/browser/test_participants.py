@@ -1,0 +1,112 @@
+"""A participant's life in the portal, walked by who asks and who approves in windows of their own."""
+
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+
+from hub.participants.models import Credential, Participant
+from portal.permissions import Role
+from tests import signing
+from tests.browser import scheme
+from tests.browser.conftest import Open, Window
+from tests.portal.people import person
+
+BANK = "kilele-sacco"
+
+
+@pytest.fixture(autouse=True)
+def _scheme(transactional_db: None) -> None:
+    cache.clear()
+    scheme.begin(payments=12)
+
+
+@pytest.fixture
+def two(open_window: Open) -> tuple[Window, Window]:
+    """Who asks, and who approves."""
+    return open_window(person(Role.OPERATOR, name="asha")), open_window(person(Role.RISK, name="juma"))
+
+
+def approve(checker: Window, title: str) -> None:
+    """Approves the only request that waits, finding it as a checker does."""
+    checker.go("/portal/overview/")
+    checker.page.get_by_role("link", name="Approvals").click()
+    checker.page.get_by_role("link", name=title).click()
+    checker.page.get_by_role("button", name="Approve and do it").click()
+    checker.page.get_by_text("Approved, and done.").wait_for()
+
+
+def ask(maker: Window, reason: str) -> None:
+    maker.page.get_by_label("Reason").fill(reason)
+    maker.page.get_by_role("button", name="Ask for it").click()
+    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+
+
+def test_a_participant_is_made_to_send_only(two: tuple[Window, Window]) -> None:
+    maker, checker = two
+    maker.go("/portal/participants/")
+    maker.page.get_by_role("link", name=BANK).click()
+    maker.page.get_by_role("link", name="Send or receive only").click()
+    maker.page.get_by_label("send only").check()
+    ask(maker, "its accounts can not be credited")
+    approve(checker, "Change what a participant may do")
+    maker.go(f"/portal/participants/{BANK}/")
+    maker.page.locator("h1").get_by_text("send only").wait_for()
+    bank = Participant.objects.get(name=BANK)
+    assert (bank.may_send, bank.may_receive) == (True, False)
+
+
+def test_a_technician_has_a_certificate_signed_and_fetches_it(
+    open_window: Open, tmp_path: Path, settings: object
+) -> None:
+    for name, value in signing.authority_in(tmp_path).items():
+        setattr(settings, name, value)
+    technician = open_window(person(Role.PARTICIPANT_TECHNICIAN, name="neema", participant=BANK))
+    checker = open_window(person(Role.RISK, name="juma"))
+    technician.go("/portal/")
+    technician.page.get_by_role("link", name="Sign a certificate").click()
+    technician.page.get_by_label("Signing request").fill("nonsense")
+    technician.page.get_by_label("Reason").fill("first certificate")
+    technician.page.get_by_role("button", name="Ask for it").click()
+    technician.page.get_by_text("the signing request can not be read").wait_for()
+    technician.page.get_by_label("Signing request").fill(signing.csr(BANK))
+    technician.page.get_by_role("button", name="Ask for it").click()
+    technician.page.get_by_text("You asked for this; another person decides.").wait_for()
+    approve(checker, "Sign a certificate")
+    technician.go(f"/portal/participants/{BANK}/")
+    with technician.page.expect_download() as fetched:
+        technician.page.get_by_role("link", name="Fetch as PEM").click()
+    text = Path(fetched.value.path()).read_text()
+    assert text == Credential.objects.get(participant__name=BANK).pem
+
+
+def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> None:
+    maker, checker = two
+    page = maker.page
+    maker.go("/portal/participants/")
+    page.get_by_role("link", name="Onboard a participant").click()
+    page.get_by_label("Name").fill("ziwa-bank")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Net debit cap").first.fill("2500")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Callbacks go to").fill("https://ziwa.example/fsp")
+    page.get_by_label("Calls from").fill("192.0.2.1/24")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("is neither an address nor a network").wait_for()
+    page.get_by_label("Calls from").fill("192.0.2.0/24")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("heading", name="Certificates and keys").wait_for()
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Role").first.fill("operations")
+    page.get_by_label("Name").first.fill("Neema")
+    page.get_by_label("Telephone").first.fill("+255 22 211 3000")
+    page.get_by_role("button", name="Next").click()
+    page.get_by_role("link", name="Identity").click()  # to look once more
+    assert page.get_by_label("Name").input_value() == "ziwa-bank"
+    maker.go("/portal/participants/new/review/")
+    page.get_by_text("+255 22 211 3000").wait_for()
+    ask(maker, "licensed last week")
+    approve(checker, "Onboard a participant")
+    maker.go("/portal/participants/ziwa-bank/")
+    page.get_by_text("192.0.2.0/24").wait_for()
+    assert Participant.objects.get(name="ziwa-bank").contacts.get().name == "Neema"

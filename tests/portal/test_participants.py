@@ -1,0 +1,103 @@
+"""What the portal does about one participant, each change asked for by one person and done by another."""
+
+from django.test import Client
+
+from hub.audit.models import Approval
+from hub.audit.models import Entry as AuditEntry
+from hub.participants import profile
+from hub.participants.models import Participant
+from portal.permissions import Role
+from tests.portal.people import browser
+from tests.world import World
+
+GREEN = "/portal/participants/green/"
+
+
+def latest() -> Approval:
+    return Approval.objects.latest("id")
+
+
+def approve(checker: Client) -> str:
+    """Approves what was asked for last; returns the page that says what came of it."""
+    return checker.post(f"/portal/approvals/{latest().pk}/approve/", follow=True).content.decode()
+
+
+def text_of(client: Client, path: str) -> str:
+    answer = client.get(path)
+    assert answer.status_code == 200, path
+    return answer.content.decode()
+
+
+def directions(name: str) -> tuple[bool, bool]:
+    found = Participant.objects.get(name=name)
+    return found.may_send, found.may_receive
+
+
+def test_a_participant_is_made_to_send_only_and_let_receive_again(world: World) -> None:
+    operator, checker = browser(Role.OPERATOR), browser(Role.RISK)
+    assert "send only" not in text_of(operator, GREEN)
+    operator.post(f"{GREEN}directions/", {"direction": "send", "reason": "its accounts can not be credited"})
+    assert directions("green") == (True, True)
+    page = text_of(checker, f"/portal/approvals/{latest().pk}/")
+    assert "send and receive" in page
+    assert "send only" in page
+    approve(checker)
+    assert directions("green") == (True, False)
+    entry = AuditEntry.objects.get(action="directions_set")
+    assert (entry.before, entry.after) == (
+        {"maySend": True, "mayReceive": True},
+        {"maySend": True, "mayReceive": False},
+    )
+    assert "send only" in text_of(operator, GREEN)
+    assert "send only" in text_of(operator, "/portal/participants/")
+    operator.post(f"{GREEN}directions/", {"direction": "both", "reason": "repaired"})
+    approve(checker)
+    assert directions("green") == (True, True)
+
+
+def test_directions_that_changed_meanwhile_or_that_nobody_offers_are_not_set(world: World) -> None:
+    operator, checker = browser(Role.OPERATOR), browser(Role.RISK)
+    assert operator.post(f"{GREEN}directions/", {"direction": "none", "reason": "x"}).status_code == 400
+    operator.post(f"{GREEN}directions/", {"direction": "send", "reason": "x"})
+    Participant.objects.filter(name="green").update(may_send=False)
+    assert "has changed since" in approve(checker)
+    assert directions("green") == (False, True)
+
+
+def test_from_where_it_calls_is_changed_by_two_people(world: World) -> None:
+    technician, checker = browser(Role.PARTICIPANT_TECHNICIAN), browser(Role.RISK)
+    path = f"{GREEN}networks/"
+    assert technician.post(path, {"networks": "nowhere", "reason": "r"}).status_code == 400
+    technician.post(path, {"networks": "192.0.2.0/24\n\n198.51.100.4\n", "reason": "our new office"})
+    assert profile.networks_of(Participant.objects.get(name="green")) == []
+    approve(checker)
+    assert profile.networks_of(Participant.objects.get(name="green")) == ["192.0.2.0/24", "198.51.100.4/32"]
+    assert "198.51.100.4/32" in text_of(technician, GREEN)
+    technician.post(path, {"networks": "", "reason": "first"})
+    technician.post(path, {"networks": "192.0.2.0/24", "reason": "second"})
+    approve(checker)
+    first = Approval.objects.get(reason="first")
+    page = checker.post(f"/portal/approvals/{first.pk}/approve/", follow=True).content.decode()
+    assert "has changed since" in page
+
+
+def test_a_list_that_would_lock_its_participant_out_is_not_taken(world: World, settings: object) -> None:
+    settings.PRODUCTION = True  # type: ignore[attr-defined]
+    answer = browser(Role.OPERATOR).post(f"{GREEN}networks/", {"networks": "192.0.2.0/24", "reason": "r"}, secure=True)
+    assert answer.status_code == 400
+    assert "TRUSTED_PROXY_COUNT" in answer.content.decode()
+
+
+def test_contacts_come_and_go_by_two_people(world: World) -> None:
+    operator, checker = browser(Role.OPERATOR), browser(Role.RISK)
+    said = {"role": "fraud", "name": "Neema", "email": "", "phone": "", "reason": "r"}
+    assert operator.post(f"{GREEN}contacts/new/", said).status_code == 400
+    operator.post(f"{GREEN}contacts/new/", said | {"phone": "+255 22 211 3000"})
+    approve(checker)
+    contact = Participant.objects.get(name="green").contacts.get()
+    assert (contact.role, contact.name, contact.phone) == ("fraud", "Neema", "+255 22 211 3000")
+    assert "+255 22 211 3000" in text_of(operator, GREEN)
+    operator.post(f"{GREEN}contacts/{contact.pk}/remove/", {"reason": "left"})
+    approve(checker)
+    assert not Participant.objects.get(name="green").contacts.exists()
+    assert operator.get("/portal/participants/blue/contacts/1/remove/").status_code == 404
