@@ -59,14 +59,17 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
     }
 
 
+_BUSY = frozenset({"HTTP 429", "HTTP 503"})
+
+
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Why the run failed; empty if it did not. A hub that says 503 is busy, which an overload run may want to see."""
+    """Why the run failed; empty if it did not. 429 and 503 are a busy hub's, which an overload run may want to see."""
     faults = []
     if figures["lost"]:
         faults.append(f"{figures['lost']} transfers lost")
     if figures["failed"]:
         faults.append(f"transfers failed: {figures['failed']}")
-    if others := {status: count for status, count in figures["refused"].items() if status != "HTTP 503"}:
+    if others := {status: count for status, count in figures["refused"].items() if status not in _BUSY}:
         faults.append(f"requests refused: {others}")
     if figures["book_faults"]:
         faults.append(f"payer, hub and payee do not agree: {figures['book_faults'][:5]}")

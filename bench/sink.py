@@ -186,7 +186,7 @@ class Dfsp:
         """As a DFSP does: what the hub could not take is sent again, word for word."""
 
         def answered(status: int) -> None:
-            if status in (NO_ANSWER, 503) and tries > 1:
+            if status in (NO_ANSWER, 429, 503) and tries > 1:
                 self.notes.retries += 1
                 asyncio.get_running_loop().call_later(_PAUSE_S, self._insist, request, done, tries - 1)
             elif done is not None:

@@ -40,7 +40,7 @@ def test_a_run_fails_for_what_was_lost_failed_refused_or_does_not_add_up() -> No
 
 
 def test_a_busy_hub_is_no_fault_unless_it_did_nothing() -> None:
-    assert report.verdict(figures(whole(refused=Counter({"HTTP 503": 40})))) == []
+    assert report.verdict(figures(whole(refused=Counter({"HTTP 429": 5, "HTTP 503": 40})))) == []
     nothing = Outcome(refused=Counter({"HTTP 503": 40}), hops={"whole": []})
     assert report.verdict(figures(nothing)) == ["no transfer completed"]
 

@@ -186,7 +186,7 @@ class Scheme:
             if status in (200, 202):
                 self.history.taken(sent_at)
                 return
-            if status not in (0, 503):
+            if status not in (0, 429, 503):
                 self.history.strange.append(f"HTTP {status} to {request.split(b' HTTP', 1)[0].decode()}")
                 return
             if time.monotonic() > until:
