@@ -73,7 +73,9 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return Answer(0, f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    text = f"HTTP {reply.status}: {reply.body[:300].decode(errors='replace')}"
+    # No text in PostgreSQL holds a NUL; one would keep what else was delivered with it from being settled.
+    said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
+    text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
