@@ -14,8 +14,9 @@ def faults() -> list[str]:
     if not settings.PRODUCTION:
         return []
     found = []
-    if settings.SECRET_KEY.startswith("development-only") or len(settings.SECRET_KEY) < 50:
-        found.append("SECRET_KEY is the default or shorter than 50 characters: set a long random one.")
+    key = settings.SECRET_KEY
+    if key.startswith("development-only") or len(key) < 50 or len(set(key)) < 5:
+        found.append("SECRET_KEY is the default, shorter than 50 characters or no secret: set a long random one.")
     if settings.DEBUG:
         found.append("DEBUG is on: unset it.")
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
