@@ -3,6 +3,9 @@ from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
 from settlement.models import (
+    ContentTotal,
+    Inclusion,
+    LedgerAccountType,
     Settlement,
     SettlementAccount,
     SettlementEvent,
@@ -29,6 +32,11 @@ class AccountInline(_Shown):
     fields = ("account", "net", "state", "reason", "external_reference")
 
 
+class InclusionInline(_Shown):
+    model = Inclusion
+    fields = ("content", "is_released")
+
+
 class EventInline(_Shown):
     model = SettlementEvent
     fields = ("at", "account", "state", "reason", "actor")
@@ -39,7 +47,7 @@ class SettlementAdmin(ReadOnlyAdmin):
     list_display = ["id", "model", "state", "reason", "created_at", "changed_at"]
     list_filter = ["state", "model"]
     list_select_related = ["model"]
-    inlines = [AccountInline, EventInline]
+    inlines = [InclusionInline, AccountInline, EventInline]
 
 
 @admin.register(SettlementModel)
@@ -47,8 +55,19 @@ class SettlementModelAdmin(ReadOnlyAdmin):
     list_display = ["name", "delay", "granularity", "interchange", "currency", "ledger_account_type", "is_active"]
 
 
+@admin.register(LedgerAccountType)
+class LedgerAccountTypeAdmin(ReadOnlyAdmin):
+    list_display = ["name", "description", "is_active", "is_settleable"]
+
+
+class TotalInline(_Shown):
+    model = ContentTotal
+    fields = ("account", "debits", "credits")
+
+
 @admin.register(WindowContent)
 class WindowContentAdmin(ReadOnlyAdmin):
+    inlines = [TotalInline]
     list_display = ["window", "currency", "ledger_account_type", "state", "is_gross"]
     list_filter = ["state", "currency"]
     list_select_related = ["window"]

@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from hub.audit.models import Entry
+from hub.audit.models import Approval, Entry
 
 
 @admin.register(Entry)
@@ -9,3 +9,10 @@ class EntryAdmin(ReadOnlyAdmin):
     list_display = ["at", "actor", "action", "subject"]
     list_filter = ["action"]
     search_fields = ["subject", "actor"]
+
+
+@admin.register(Approval)
+class ApprovalAdmin(ReadOnlyAdmin):
+    list_display = ["kind", "subject", "maker", "asked_at", "state", "checker", "decided_at"]
+    list_filter = ["state", "kind"]
+    list_select_related = ["maker", "checker"]
