@@ -97,6 +97,28 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
+# One in ten had a conversion asked for that was refused on arrival.
+_CONVERSIONS = """
+    INSERT INTO ledger_fxtransfer (commit_request_id, determining_transfer_id, side, initiator_id, fxp_id, fxp_name,
+        source_currency, source_amount, target_currency, target_amount, state, reason, error_code, error_description,
+        condition, expires_at, held_until, version, digest, received_at, completed_at)
+    SELECT 'fx' || substr(transfer_id, 3), md5(transfer_id)::uuid::text, 'PAYER', payer_id, payee_id, payee,
+           %(currency)s, amount, 'KES', amount, 'ABORTED', 'LIQUIDITY', '4001', 'no', repeat('c', 43),
+           received_at + interval '1 hour', received_at + interval '1 hour', '2.0', sha256(transfer_id::bytea),
+           received_at, received_at
+    FROM crowd WHERE n %% 10 = 3 ORDER BY n
+"""
+_ENDS_OF_CONVERSIONS = """
+    INSERT INTO ledger_fxtransferevent (fx_transfer_id, state, reason, at)
+    SELECT 'fx' || substr(transfer_id, 3), 'ABORTED', 'LIQUIDITY', received_at FROM crowd WHERE n %% 10 = 3 ORDER BY n
+"""
+_DELIVERIES_OF_CONVERSIONS = """
+    INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, delivered_at,
+                                 attempts, status)
+    SELECT nextval('outbox_message_id_seq'), payer_id, 'PUT', '/fxTransfers/x/error', 'fx' || substr(transfer_id, 3),
+           'fx-end-to-initiator', received_at, received_at, 1, 200
+    FROM crowd WHERE n %% 10 = 3 ORDER BY n
+"""
 _SUMS = """
     UPDATE ledger_account a SET
         posted_debits = posted_debits + coalesce((SELECT sum(amount) FROM crowd
@@ -107,6 +129,19 @@ _SUMS = """
             WHERE payer_account_id = a.id AND state = 'RESERVED'), 0)
     WHERE a.type = 'POSITION'
 """
+
+
+_STATEMENTS = (
+    _TRANSFERS,
+    _RESERVATIONS,
+    _ENDS,
+    _ENTRIES,
+    _DELIVERIES,
+    _SUMS,
+    _CONVERSIONS,
+    _ENDS_OF_CONVERSIONS,
+    _DELIVERIES_OF_CONVERSIONS,
+)
 
 
 def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
@@ -134,7 +169,7 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
                 cursor.execute(_ROWS, fixed | {"first": first, "last": last})
                 if first == 1:
                     _let_the_quiet_one_pay(cursor)
-                for statement in (_TRANSFERS, _RESERVATIONS, _ENDS, _ENTRIES, _DELIVERIES, _SUMS):
+                for statement in _STATEMENTS:
                     cursor.execute(statement, fixed)
                 cursor.execute("DROP TABLE crowd")
             tell(f"{last} transfers")

@@ -78,6 +78,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "transfers, the last page": f"transfers/?{deep}",
         "transfers by id": f"transfers/?id={latest.pk}",
         "transfers by an id that none has": "transfers/?id=none",
+        "transfers by an alias": "transfers/?alias=255655001001",
         "transfers of a busy DFSP": "transfers/?dfsp=busy-03",
         "transfers of a DFSP that paid long ago": f"transfers/?dfsp={QUIET}",
         "transfers of a DFSP without any": f"transfers/?dfsp={SILENT}",
@@ -92,6 +93,9 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "transfers of an old window": f"transfers/?window={windows[0]}",
         "transfers of the open window": f"transfers/?window={windows[-1]}",
         "a transfer": f"transfers/{latest.pk}/",
+        "conversions": "conversions/",
+        "conversions with an error that none has": "conversions/?error=3303",
+        "terms of conversions": "conversions/terms/",
         "callbacks": "callbacks/",
         "directory": "directory/",
         "participants": "participants/",
@@ -110,6 +114,8 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         client = browser(f"of-{participant}", viewer, participant)
         yield f"{whose} own page", page(client, f"participants/{participant}/")
         yield f"{whose} own transfers", page(client, "transfers/")
+        yield f"{whose} own conversions", page(client, "conversions/")
+        yield f"{whose} own settlement", page(client, "own-settlement/")
 
 
 def _browser(users: Any, name: str, roles: Any, participant: Any) -> Any:
