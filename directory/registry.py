@@ -14,7 +14,7 @@ from hub.participants import endpoints
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
     """Registers an oracle. From now on it, and not the hub's own oracle, answers for this type and currency."""
-    _check_endpoint(endpoint)
+    check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
 
@@ -25,7 +25,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
         oracle = _locked(oracle_id)
         if oracle is None:
             raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "Oracle not found")
-        _check_endpoint(endpoint)
+        check_endpoint(endpoint)
         before = _shown(oracle)
         oracle.type, oracle.endpoint, oracle.currency, oracle.is_default = alias_type, endpoint, currency, is_default
         return _save(oracle, "oracle_changed", before=before, actor=actor)
@@ -46,7 +46,8 @@ def _locked(oracle_id: str) -> Oracle | None:
     return Oracle.objects.select_for_update().filter(pk=int(oracle_id)).first()
 
 
-def _check_endpoint(endpoint: str) -> None:
+def check_endpoint(endpoint: str) -> None:
+    """3100 where an oracle may not be called at this address."""
     # A template would put what a DFSP wrote into the address.
     if not endpoints.is_callback_url(endpoint) or "{" in endpoint or "?" in endpoint or "#" in endpoint:
         raise FspiopError(

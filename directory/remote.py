@@ -4,8 +4,11 @@ The oracle is the authority of its aliases; what it says is read strictly, and t
 what the oracle shows as another's. `until` is the moment (time.monotonic()) by which all must be done.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+
+from django.conf import settings
 
 from directory import cache, line
 from directory.aliases import Alias, Registration, fitting
@@ -33,6 +36,17 @@ def find(oracle: Oracle, alias: Alias, *, until: float) -> list[Registration]:
     if found:
         cache.keep(oracle, alias, found)
     return found
+
+
+def probe(oracle: Oracle) -> float:
+    """How many seconds the oracle took to say of an alias that nobody has whatever it says; below 0: it did not."""
+    began = time.monotonic()
+    call = Call("GET", _path(Alias(oracle.type, "0", currency=oracle.currency)))
+    try:
+        line.ask(oracle.endpoint, [call], until=began + settings.ORACLE_TIMEOUT_S)
+    except OracleUnavailable:
+        return -1.0
+    return time.monotonic() - began
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:

@@ -38,7 +38,13 @@ MENU = [
         ("conversion", "terms_of_conversions"),
     ),
     Item(_("Callbacks"), "callbacks", "callbacks", Right.SEE_CALLBACKS),
-    Item(_("Directory"), "directory", "directory", Right.SEE_DIRECTORY),
+    Item(
+        _("Directory"),
+        "directory",
+        "directory",
+        Right.SEE_DIRECTORY,
+        ("shared_aliases", "port_alias", "add_oracle", "change_oracle", "remove_oracle"),
+    ),
     Item(
         _("Participants"),
         "participants",

@@ -7,7 +7,9 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from directory import aliases, registry
 from fspiop import money
+from fspiop.errors import FspiopError
 from hub.participants import authority, endpoints
 from hub.participants.models import Credential, Participant
 from portal.changes.credentials import KIND_NAMES
@@ -173,6 +175,36 @@ class Roles(AskForm):
         self.fields["roles"].choices = [  # type: ignore[attr-defined]
             (role.value, role.label) for role in Role if (role in PARTICIPANT_ROLES) == is_participants
         ]
+
+
+class OracleTerms(AskForm):
+    type = forms.ChoiceField(label=gettext_lazy("Type"), choices=[(name, name) for name in sorted(aliases.TYPES)])
+    currency = forms.ChoiceField(
+        label=gettext_lazy("Currency"), required=False, choices=[("", gettext_lazy("all")), *_CURRENCIES]
+    )
+    endpoint = forms.CharField(
+        label=gettext_lazy("Address"),
+        max_length=512,
+        help_text=gettext_lazy("The base address; /participants/... is put behind it."),
+    )
+    is_default = forms.BooleanField(label=gettext_lazy("Asked first where no currency is named"), required=False)
+
+    def clean_endpoint(self) -> str:
+        endpoint: str = self.cleaned_data["endpoint"]
+        try:
+            registry.check_endpoint(endpoint)
+        except FspiopError as error:
+            raise forms.ValidationError(error.description) from None
+        return endpoint
+
+
+class Porting(AskForm):
+    to = forms.ModelChoiceField(label=gettext_lazy("To"), queryset=Participant.objects.none(), to_field_name="name")
+
+    def __init__(self, *args: Any, but: Participant, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        others = Participant.objects.filter(is_hub=False, is_active=True).exclude(pk=but.pk)
+        self.fields["to"].queryset = others.order_by("name")  # type: ignore[attr-defined]
 
 
 class SettlementStep(AskForm):

@@ -59,6 +59,8 @@ class Right(StrEnum):
     ASK_TECHNICAL = "ask for endpoints, certificates and keys"
     ASK_SETTLEMENT = "ask for settlement"
     CHECK_SETTLEMENT = "check settlement"
+    ASK_DIRECTORY = "ask for directory changes"
+    CHECK_DIRECTORY = "check directory changes"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -101,6 +103,8 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.ASK_TECHNICAL: frozenset({Role.OPERATOR, Role.PARTICIPANT_TECHNICIAN}),
     Right.ASK_SETTLEMENT: frozenset({Role.SETTLEMENT}),
     Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
+    Right.ASK_DIRECTORY: frozenset({Role.OPERATOR}),
+    Right.CHECK_DIRECTORY: frozenset({Role.OPERATOR, Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),
     Right.CHECK_ROLES: frozenset({Role.ADMINISTRATOR}),
 }

@@ -94,6 +94,21 @@ urlpatterns: list[URLPattern] = [
     page("callbacks/<int:message_id>/resend/", callbacks.resend, name="resend", post=Right.RESEND_CALLBACKS),
     page("callbacks/of/<str:name>/resend/", callbacks.resend_all, name="resend_all", post=Right.RESEND_CALLBACKS),
     page("directory/", directory.index, name="directory", get=Right.SEE_DIRECTORY),
+    page("directory/shared/", directory.shared, name="shared_aliases", get=Right.ASK_DIRECTORY),
+    form_page(
+        "directory/aliases/<int:registration_id>/move/", directory.port, name="port_alias", right=Right.ASK_DIRECTORY
+    ),
+    form_page("directory/oracles/new/", directory.add_oracle, name="add_oracle", right=Right.ASK_DIRECTORY),
+    page("directory/oracles/<int:oracle_id>/health/", directory.health, name="oracle_health", get=Right.SEE_DIRECTORY),
+    form_page(
+        "directory/oracles/<int:oracle_id>/", directory.change_oracle, name="change_oracle", right=Right.ASK_DIRECTORY
+    ),
+    form_page(
+        "directory/oracles/<int:oracle_id>/remove/",
+        directory.remove_oracle,
+        name="remove_oracle",
+        right=Right.ASK_DIRECTORY,
+    ),
     page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
     page("participants/new/", onboarding.begin, name="begin_onboarding", get=Right.ASK_PARTICIPANTS),
     form_page("participants/new/<slug:step>/", onboarding.step, name="onboard", right=Right.ASK_PARTICIPANTS),

@@ -1,20 +1,32 @@
-"""The directory: which DFSP an alias belongs to, and who answers for which type of alias."""
+"""The directory: which DFSP an alias belongs to, who answers for which type of alias, and whether that one answers."""
 
-from django import forms
+from typing import Any
+
+from django import forms as django_forms
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from directory import queries, remote
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
+from portal import forms, remember
+from portal.changes import Line
+from portal.changes.directory import shown
 from portal.search import Search
+from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
+
+_FRESH_S = 15
+_MOST_SHARED = 200
 
 
 class AliasSearch(Search):
-    identifier = forms.CharField(label=gettext_lazy("Alias"), required=False, max_length=128)
-    type = forms.CharField(label=gettext_lazy("Type"), required=False, max_length=32)
+    identifier = django_forms.CharField(label=gettext_lazy("Alias"), required=False, max_length=128)
+    type = django_forms.CharField(label=gettext_lazy("Type"), required=False, max_length=32)
 
 
 def index(request: HttpRequest) -> HttpResponse:
@@ -24,10 +36,91 @@ def index(request: HttpRequest) -> HttpResponse:
     identifier = search.cleaned_data.get("identifier")
     found = None
     if identifier:
-        rows = PartyIdentifier.objects.filter(identifier=identifier).select_related("fsp")
-        found = list(search.filtered(rows, type="type")[:50])
+        found = list(search.filtered(queries.registrations_of(identifier), type="type")[:50])
         # Who looked up whose alias is worth knowing; the alias itself is not kept.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     oracles = Oracle.objects.order_by("type", "currency")
-    context = {"search": search, "found": found, "oracles": oracles, "builtin": settings.BUILTIN_ORACLE_TYPES}
-    return render(request, "portal/directory.html", context)
+    is_shared = found is not None and len({registration.fsp_id for registration in found}) > 1
+    context = {"search": search, "found": found, "is_shared": is_shared, "oracles": oracles}
+    return render(request, "portal/directory.html", context | {"builtin": settings.BUILTIN_ORACLE_TYPES})
+
+
+def shared(request: HttpRequest) -> HttpResponse:
+    """Aliases that more than one participant has registered, in other currencies or sub-ids: for who tidies up."""
+    found = queries.shared_identifiers(_MOST_SHARED)
+    record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
+    return render(request, "portal/shared_aliases.html", {"found": found, "most": _MOST_SHARED})
+
+
+def _oracle(oracle_id: int) -> Oracle:
+    found = Oracle.objects.filter(pk=oracle_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
+    """A part of the page: whether this oracle answers, asked at most once in some seconds by each process."""
+    oracle = _oracle(oracle_id)
+    answered = remember.for_seconds(_FRESH_S, f"portal:oracle:{oracle.pk}", lambda: remote.probe(oracle))
+    return render(request, "portal/oracle_health.html", {"answered": answered})
+
+
+def _said(said: dict[str, Any]) -> dict[str, Any]:
+    return {name: said[name] for name in ("type", "endpoint", "currency", "is_default")}
+
+
+def add_oracle(request: HttpRequest) -> HttpResponse:
+    return asking(
+        request,
+        "add_oracle",
+        form=forms.OracleTerms(request.POST or None),
+        subject=lambda said: f"oracle for {said['type']}",
+        payload=lambda said: {"after": _said(said)},
+        back=reverse("directory"),
+    )
+
+
+def change_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
+    oracle = _oracle(oracle_id)
+    return asking(
+        request,
+        "change_oracle",
+        form=forms.OracleTerms(request.POST or None, initial=shown(oracle)),
+        subject=str(oracle),
+        payload=lambda said: {"oracle": oracle.pk, "before": shown(oracle), "after": _said(said)},
+        back=reverse("directory"),
+    )
+
+
+def remove_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
+    oracle = _oracle(oracle_id)
+    return asking(
+        request,
+        "remove_oracle",
+        form=AskForm(request.POST or None),
+        subject=str(oracle),
+        payload=lambda _said: {"oracle": oracle.pk, "before": shown(oracle)},
+        back=reverse("directory"),
+        facts=[Line(_("Type"), oracle.type), Line(_("Address"), oracle.endpoint)],
+    )
+
+
+def port(request: HttpRequest, registration_id: int) -> HttpResponse:
+    found = PartyIdentifier.objects.select_related("fsp").filter(pk=registration_id).first()
+    if found is None:
+        raise Http404
+    return asking(
+        request,
+        "port_alias",
+        form=forms.Porting(request.POST or None, but=found.fsp),
+        subject=f"registration {found.pk} of {found.type}",
+        payload=lambda said: {
+            "registration": found.pk,
+            "type": found.type,
+            "before": found.fsp.name,
+            "to": said["to"].name,
+        },
+        back=reverse("directory"),
+        facts=[Line(_("Type"), found.type), Line(_("Alias"), found.identifier), Line(_("From"), found.fsp.name)],
+    )

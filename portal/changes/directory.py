@@ -1,0 +1,96 @@
+"""The directory: which oracle answers for which aliases, and moving an alias to another participant."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from directory import builtin, registry
+from directory.models import Oracle, PartyIdentifier
+from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.permissions import Right
+
+
+def shown(oracle: Oracle) -> dict[str, Any]:
+    """An oracle as a request for a change names it."""
+    return {
+        "type": oracle.type,
+        "endpoint": oracle.endpoint,
+        "currency": oracle.currency,
+        "is_default": oracle.is_default,
+    }
+
+
+def _lines(said: dict[str, Any]) -> list[Line]:
+    return [
+        Line(_("Type"), said["type"]),
+        Line(_("Currency"), said["currency"] or _("all")),
+        Line(_("Address"), said["endpoint"]),
+        Line(_("Asked first where no currency is named"), _("yes") if said["is_default"] else _("no")),
+    ]
+
+
+def _describe_change(payload: Payload) -> list[Line]:
+    lines = [Line(_("Oracle"), payload["oracle"])]
+    for before, after in zip(_lines(payload["before"]), _lines(payload["after"]), strict=True):
+        lines.append(after if before == after else Line(after.label, f"{before.text} → {after.text}"))
+    return lines
+
+
+def _oracle(payload: Payload) -> Oracle:
+    found = Oracle.objects.select_for_update().filter(pk=payload["oracle"]).first()
+    if found is None:
+        raise CanNotBeDone(_("There is no such oracle."))
+    must_still_be(shown(found), payload["before"])
+    return found
+
+
+def _said(after: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "alias_type": after["type"],
+        "endpoint": after["endpoint"],
+        "currency": after["currency"],
+        "is_default": after["is_default"],
+    }
+
+
+def _add(payload: Payload, actor: str) -> None:
+    registry.add(**_said(payload["after"]), actor=actor)
+
+
+def _change(payload: Payload, actor: str) -> None:
+    registry.change(str(_oracle(payload).pk), **_said(payload["after"]), actor=actor)
+
+
+def _remove(payload: Payload, actor: str) -> None:
+    registry.remove(str(_oracle(payload).pk), actor=actor)
+
+
+def _describe_port(payload: Payload) -> list[Line]:
+    """Names the alias where it is registered, and not in the request: that is kept for ever, in the audit trail too."""
+    found = PartyIdentifier.objects.filter(pk=payload["registration"]).first()
+    return [
+        Line(_("Type"), payload["type"]),
+        Line(_("Alias"), found.identifier if found else _("is not registered any more")),
+        Line(_("From"), payload["before"]),
+        Line(_("To"), payload["to"]),
+    ]
+
+
+def _port(payload: Payload, actor: str) -> None:
+    found = PartyIdentifier.objects.select_related("fsp").filter(pk=payload["registration"]).first()
+    if found is None:
+        raise CanNotBeDone(_("This alias is not registered any more."))
+    must_still_be(found.fsp.name, payload["before"])
+    builtin.port(found.pk, to=participant_named(payload["to"]), actor=actor)
+
+
+_RIGHTS = (Right.ASK_DIRECTORY, Right.CHECK_DIRECTORY)
+KINDS = [
+    Kind("add_oracle", gettext_lazy("Add an oracle"), *_RIGHTS, lambda payload: _lines(payload["after"]), _add),
+    Kind("change_oracle", gettext_lazy("Change an oracle"), *_RIGHTS, _describe_change, _change),
+    Kind(
+        "remove_oracle", gettext_lazy("Remove an oracle"), *_RIGHTS, lambda payload: _lines(payload["before"]), _remove
+    ),
+    Kind("port_alias", gettext_lazy("Move an alias to another participant"), *_RIGHTS, _describe_port, _port),
+]
