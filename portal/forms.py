@@ -180,7 +180,9 @@ class Roles(AskForm):
 class OracleTerms(AskForm):
     type = forms.ChoiceField(label=gettext_lazy("Type"), choices=[(name, name) for name in sorted(aliases.TYPES)])
     currency = forms.ChoiceField(
-        label=gettext_lazy("Currency"), required=False, choices=[("", gettext_lazy("all")), *_CURRENCIES]
+        label=gettext_lazy("Currency"),
+        required=False,
+        choices=[("", gettext_lazy("all")), *((code, code) for code in sorted(money.CURRENCIES))],
     )
     endpoint = forms.CharField(
         label=gettext_lazy("Address"),
