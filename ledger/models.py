@@ -85,10 +85,16 @@ class Account(models.Model):
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)  # its participant left; its entries stay
 
     class Meta:
         ordering = ["id"]
         constraints = [
+            models.CheckConstraint(
+                condition=Q(closed_at__isnull=True)
+                | Q(is_active=False, pending_debits=0, posted_debits=F("posted_credits")),
+                name="a_closed_account_is_empty",
+            ),
             models.UniqueConstraint(
                 fields=["participant", "currency", "type"], name="one_account_of_each_type_per_participant_and_currency"
             ),
@@ -119,6 +125,13 @@ class Account(models.Model):
                 " USING ERRCODE = 'check_violation';",
             ),
             pgtrigger.Protect(name="an_account_is_never_deleted", operation=pgtrigger.Delete),
+            pgtrigger.Trigger(
+                name="a_closed_account_never_changes",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                condition=pgtrigger.Condition("OLD.closed_at IS NOT NULL"),
+                func="RAISE EXCEPTION 'account % is closed', OLD.id USING ERRCODE = 'check_violation';",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
@@ -19,7 +19,8 @@ from hub.audit import record
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import queries, store
-from ledger.models import Account, Entry, FundsMovement, SettlementWindow
+from ledger.fx.states import LIVE
+from ledger.models import Account, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
 from ledger.notices import funds_answer, state_answer
 from ledger.states import State
 from ledger.voice import unknown_answer
@@ -47,11 +48,13 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 @transaction.atomic
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
     """A participant with inactive accounts in a currency; again with another currency adds that currency."""
+    participant = Participant.objects.filter(name=name, is_hub=False).first()
+    if participant is not None and participant.closed_at is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{name} was closed for good")
     if Account.objects.filter(participant__is_hub=True, currency=currency, type__in=_HUB_TYPES).count() < 2:
         raise FspiopError(
             ErrorCode.ADD_PARTY_INFO_ERROR, f"Hub reconciliation or settlement account for {currency} does not exist"
         )
-    participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is not None and participant.accounts.filter(currency=currency).exists():
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Participant currency has already been registered")
     participant = participant or participants.create(name=name, is_proxy=is_proxy, actor=actor)
@@ -107,9 +110,17 @@ def _lock_pair(participant: Participant, currency: str) -> tuple[Account, Accoun
         .order_by("id")
     }
     try:
-        return accounts[Account.Type.POSITION], accounts[Account.Type.SETTLEMENT]
+        pair = accounts[Account.Type.POSITION], accounts[Account.Type.SETTLEMENT]
     except KeyError:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{participant.name} has no accounts in {currency}") from None
+    for account in pair:
+        _check_open(account)
+    return pair
+
+
+def _check_open(account: Account) -> None:
+    if account.closed_at is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "the account was closed for good")
 
 
 @transaction.atomic
@@ -152,6 +163,7 @@ def set_account_active(account: Account, *, is_active: bool, actor: str) -> Acco
     if account.type != Account.Type.POSITION:
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Only position account update is permitted")
     account = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
+    _check_open(account)
     before, account.is_active = account.is_active, is_active
     account.save(update_fields=["is_active"])
     record(
@@ -343,3 +355,27 @@ def _state_told(transfer_id: str, *, asker_id: int, **voice: Any) -> outbox.Outg
         return funds_answer(transfer_id, State(movement.state), movement.completed_at, asker_id=asker_id, **voice)
     is_known = transfer is not None or movement is not None
     return unknown_answer("transfers", transfer_id, asker_id=asker_id, is_known=is_known, **voice)
+
+
+def reserved_for(participant: Participant) -> int:
+    """How many transfers and conversions, of whatever side, and withdrawals are reserved and must still end."""
+    mine = Q(payer=participant) | Q(payee=participant)
+    transfers = Transfer.objects.filter(mine, state=State.RESERVED.value).count()
+    fx_mine = Q(initiator=participant) | Q(fxp=participant)
+    conversions = FxTransfer.objects.filter(fx_mine, state__in=[state.value for state in LIVE]).count()
+    withdrawals = FundsMovement.objects.filter(account__participant=participant, state="RESERVED").count()
+    return transfers + conversions + withdrawals
+
+
+@transaction.atomic
+def close_accounts(participant: Participant, *, actor: str) -> None:
+    """Closes all of a participant's accounts for good; refused where anything is left on one or reserved."""
+    accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
+    left = [account for account in accounts if queries.value_of(account) or account.pending_debits]
+    if left or reserved_for(participant):
+        what = ", ".join(f"{account.currency} {account.type}" for account in left) or "what is reserved"
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"not empty: {what}")
+    now = datetime.now(UTC)
+    open_ones = [account.pk for account in accounts if account.closed_at is None]
+    Account.objects.filter(pk__in=open_ones).update(is_active=False, closed_at=now, changed_at=now)
+    record("accounts_closed", subject=participant.name, actor=actor, after={"accounts": len(open_ones)})

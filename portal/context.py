@@ -59,6 +59,8 @@ MENU = [
         Right.SEE_SETTLEMENT,
         ("window", "settlement_of", "advance_settlement", "statement"),
     ),
+    # Where its people land: their own page.
+    Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant",)),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
     Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),

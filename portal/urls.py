@@ -18,6 +18,7 @@ from portal.views import (
     credentials,
     directory,
     home,
+    leaving,
     onboarding,
     overview,
     own_settlement,
@@ -154,6 +155,13 @@ urlpatterns: list[URLPattern] = [
         credentials.download,
         name="certificate",
         get=Right.SEE_PARTICIPANT,
+    ),
+    page("participants/<str:name>/off-boarding/", leaving.show, name="leaving", get=Right.SEE_PARTICIPANTS),
+    form_page(
+        "participants/<str:name>/off-boarding/<slug:change>/",
+        leaving.ask,
+        name="ask_leaving",
+        right=Right.ASK_PARTICIPANTS,
     ),
     form_page("participants/<str:name>/networks/", profile.networks, name="change_networks", right=Right.ASK_TECHNICAL),
     form_page(

@@ -28,18 +28,17 @@ class Queue:
     most_attempts: int
 
 
-def queues() -> list[Queue]:
-    """Of each participant that something waits for, or was given up, by name."""
+def queues(destination_id: int | None = None) -> list[Queue]:
+    """Of each participant that something waits for, or was given up, by name; or of one."""
     is_pending, is_dead = Q(state=Message.State.PENDING), Q(state=Message.State.DEAD)
-    rows = (
-        Message.objects.order_by("destination__name")
-        .values_list("destination_id", "destination__name")
-        .annotate(
-            pending=Count("id", filter=is_pending),
-            dead=Count("id", filter=is_dead),
-            oldest=Min("created_at", filter=is_pending),
-            most_attempts=Max("attempts", filter=is_pending),
-        )
+    messages = Message.objects.order_by("destination__name")
+    if destination_id is not None:
+        messages = messages.filter(destination_id=destination_id)
+    rows = messages.values_list("destination_id", "destination__name").annotate(
+        pending=Count("id", filter=is_pending),
+        dead=Count("id", filter=is_dead),
+        oldest=Min("created_at", filter=is_pending),
+        most_attempts=Max("attempts", filter=is_pending),
     )
     return [
         Queue(destination_id, name, pending, dead, oldest, most_attempts or 0)

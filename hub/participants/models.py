@@ -20,10 +20,31 @@ class Participant(models.Model):
     # Its signatures may be over its JSON written anew, as the reference's Node libraries make them.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    # Off-boarding: since when no new payment is begun with it, and when it was closed for good.
+    leaving_since = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_closed_participant_stays_closed",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "OLD.closed_at IS NOT NULL AND (NEW.closed_at, NEW.is_active, NEW.may_send, NEW.may_receive)"
+                    " IS DISTINCT FROM (OLD.closed_at, OLD.is_active, OLD.may_send, OLD.may_receive)"
+                ),
+            )
+        ]
         constraints = [
+            models.CheckConstraint(
+                condition=models.Q(leaving_since__isnull=True) | models.Q(may_send=False, may_receive=False),
+                name="who_leaves_begins_no_payment",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(closed_at__isnull=True) | models.Q(is_active=False, leaving_since__isnull=False),
+                name="who_is_closed_has_left",
+            ),
             models.UniqueConstraint(Lower("name"), name="participant_names_differ_in_more_than_case"),
             models.UniqueConstraint(
                 fields=["is_hub"], condition=models.Q(is_hub=True), name="there_is_one_hub_participant"

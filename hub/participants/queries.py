@@ -1,8 +1,12 @@
 """Reads about participants."""
 
 from collections.abc import Collection
+from datetime import timedelta
 
-from hub.participants.models import CurrencyPair, Endpoint, Participant
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 
 # A participant's id never changes and its name is never given away, so a found name may be kept.
 _ids_by_name: dict[str, int] = {}
@@ -58,6 +62,16 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
         found[participant_id][endpoint_type] = value
     return found
+
+
+def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
+    """What participants, or one, prove themselves with that ends within this time, the first to end first."""
+    found = Credential.objects.filter(
+        revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
+    ).select_related("participant")
+    if participant_id is not None:
+        found = found.filter(participant_id=participant_id)
+    return found.order_by("valid_until", "id")
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:

@@ -31,10 +31,18 @@ def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
     return participant
 
 
+def lock_open(participant: Participant) -> Participant:
+    """The participant, held until the end of the transaction; one that was closed never changes again."""
+    found = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    if found.closed_at is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed for good")
+    return found
+
+
 @transaction.atomic
 def set_active(participant: Participant, *, is_active: bool, actor: str) -> Participant:
     """Enables or disables a participant; a disabled one can neither pay nor be paid."""
-    participant = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    participant = lock_open(participant)
     before = participant.is_active
     participant.is_active = is_active
     participant.save(update_fields=["is_active"])
@@ -51,7 +59,9 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
     """Says which payments a participant may begin to take part in; what is reserved already still ends."""
-    participant = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
+    participant = lock_open(participant)
+    if participant.leaving_since is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; let it stay first")
     before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
     participant.may_send, participant.may_receive = may_send, may_receive
     participant.save(update_fields=["may_send", "may_receive"])

@@ -7,7 +7,18 @@ from fspiop.errors import FspiopError
 from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
-from portal.changes import credentials, directory, funds, limits, onboarding, participants, profile, roles, settlement
+from portal.changes import (
+    credentials,
+    directory,
+    funds,
+    leaving,
+    limits,
+    onboarding,
+    participants,
+    profile,
+    roles,
+    settlement,
+)
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, by_name
 from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
@@ -19,6 +30,7 @@ KINDS = by_name(
     *participants.KINDS,
     *credentials.KINDS,
     *profile.KINDS,
+    *leaving.KINDS,
     *roles.KINDS,
     *settlement.KINDS,
     *directory.KINDS,

@@ -1,5 +1,7 @@
 """What participants prove themselves with: certificates signed here, certificates and keys from elsewhere, an end."""
 
+from datetime import timedelta
+
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -9,6 +11,7 @@ from hub.participants.models import Credential
 from portal.changes.kind import Kind, Line, Payload, participant_named
 from portal.permissions import Right
 
+EXPIRES_SOON = timedelta(days=30)  # from when on its people are warned
 KIND_NAMES = {
     Credential.Kind.CERTIFICATE: gettext_lazy("certificate"),
     Credential.Kind.SIGNING_KEY: gettext_lazy("signing key"),

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import template
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -12,12 +13,11 @@ from django.utils.translation import gettext as _
 
 from fspiop.money import CURRENCIES, SCALE
 from hub.participants.models import Credential, Participant
-from portal.changes.credentials import KIND_NAMES
+from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
 from portal.directions import Direction
 
 register = template.Library()
 
-EXPIRES_SOON = timedelta(days=30)
 _TONES = {
     "COMMITTED": "success",
     "RESERVED": "info",
@@ -168,6 +168,27 @@ def validity(credential: Credential) -> SafeString:
     else:
         tone, text = "success", _("valid")
     return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@register.filter
+def standing(participant: Participant) -> SafeString:
+    """Whether a participant takes part, as one badge."""
+    if participant.closed_at is not None:
+        tone, text = "danger", _("closed")
+    elif participant.leaving_since is not None:
+        tone, text = "warning", _("leaving")
+    elif not participant.is_active:
+        tone, text = "danger", _("inactive")
+    else:
+        tone, text = "success", _("active")
+    return format_html('<span class="state state-{}">{}</span>', tone, text)
+
+
+@register.simple_tag
+def link(url: tuple[str, list[Any]]) -> str:
+    """Where a page's name and arguments lead."""
+    name, arguments = url
+    return reverse(name, args=arguments)
 
 
 @register.simple_tag

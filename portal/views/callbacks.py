@@ -14,13 +14,17 @@ from portal.visitor import visitor_of
 
 
 def index(request: HttpRequest) -> HttpResponse:
+    """A participant's people see what it was, or is still to be, told."""
     found = Message.objects.select_related("destination").defer("body")
+    dfsp_id = visitor_of(request).dfsp_id
+    if dfsp_id is not None:
+        found = found.filter(destination_id=dfsp_id)
     name = request.GET.get("dfsp", "")
     if name and "\0" not in name:
         found = found.filter(destination__name=name)
     if request.GET.get("state") != "all":
         found = found.filter(state=Message.State.DEAD)
-    context = {"queues": queries.queues(), "page": paging.by_id(request, found), "dfsp": name}
+    context = {"queues": queries.queues(dfsp_id), "page": paging.by_id(request, found), "dfsp": name}
     return render(request, "portal/callbacks.html", context)
 
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
@@ -14,11 +15,13 @@ from django.utils.translation import gettext as _
 
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
+from hub.participants import queries
 from hub.participants.endpoints import BASE
-from hub.participants.models import Participant
+from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms
 from portal.changes import KINDS, Line
+from portal.changes.credentials import EXPIRES_SOON
 from portal.directions import Direction
 from portal.queries.positions import standings
 from portal.views.asking import AskForm, asking
@@ -31,7 +34,8 @@ def index(request: HttpRequest) -> HttpResponse:
     found = standings()
     with_accounts = {standing.participant.pk for standing in found}
     bare = Participant.objects.filter(is_hub=False).exclude(pk__in=with_accounts)
-    return render(request, "portal/participants.html", {"standings": found, "bare": bare})
+    ending = queries.ending_credentials(EXPIRES_SOON)[:_LATEST]
+    return render(request, "portal/participants.html", {"standings": found, "bare": bare, "ending": ending})
 
 
 def show(request: HttpRequest, name: str) -> HttpResponse:
@@ -56,6 +60,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "movements": movements.order_by("-created_at")[:_LATEST],
             "endpoints": endpoints,
             "credentials": credentials,
+            "ending": [found for found in credentials if is_ending(found)],
             "networks": participant.networks.all(),
             "contacts": participant.contacts.all(),
             "pending": [(found, KINDS[found.kind].title) for found in pending.select_related("maker")],
@@ -63,6 +68,12 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "steps": _steps(found, endpoints, credentials),
         },
     )
+
+
+def is_ending(credential: Credential) -> bool:
+    """Whether it is time to replace it."""
+    left = credential.valid_until - timezone.now()
+    return credential.revoked_at is None and timedelta(0) < left <= EXPIRES_SOON
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:

@@ -42,6 +42,7 @@ OTHERS = {
     "certificate": {"name": "blue", "credential_id": 1},
     "add_credential": {"name": "blue"},
     "revoke_credential": {"name": "blue", "credential_id": 1},
+    "callbacks": {},
     "approvals": {},
     "approval": {"approval_id": "theirs"},
     "conversions": {},

@@ -44,6 +44,7 @@ def everything(transactional_db: None) -> dict[str, str]:
         "onboarding": "/portal/participants/new/identity/",
         "certificate": "/portal/participants/kilele-sacco/certificates/new/",
         "key": "/portal/participants/kilele-sacco/credentials/new/",
+        "leaving": "/portal/participants/kilele-sacco/off-boarding/",
         "networks": "/portal/participants/kilele-sacco/networks/",
         "directions": "/portal/participants/kilele-sacco/directions/",
         "callbacks": "/portal/callbacks/?state=all",

@@ -7,18 +7,20 @@ from django.core.cache import cache
 
 from hub.participants.models import Credential, Participant
 from portal.permissions import Role
-from tests import signing
+from tests import proofs, signing
 from tests.browser import scheme
 from tests.browser.conftest import Open, Window
 from tests.portal.people import person
+from tests.settlement.test_closing import pay_out
+from tests.world import World
 
 BANK = "kilele-sacco"
 
 
 @pytest.fixture(autouse=True)
-def _scheme(transactional_db: None) -> None:
+def world_of_banks(transactional_db: None) -> World:
     cache.clear()
-    scheme.begin(payments=12)
+    return scheme.begin(payments=12)
 
 
 @pytest.fixture
@@ -34,6 +36,12 @@ def approve(checker: Window, title: str) -> None:
     checker.page.get_by_role("link", name=title).click()
     checker.page.get_by_role("button", name="Approve and do it").click()
     checker.page.get_by_text("Approved, and done.").wait_for()
+
+
+def expect_refusal(window: Window) -> None:
+    """A form that comes back with its faults is a 400, of which Chromium's console speaks once."""
+    assert len(window.complaints) == 1
+    assert "400" in window.complaints.pop()
 
 
 def ask(maker: Window, reason: str) -> None:
@@ -69,6 +77,7 @@ def test_a_technician_has_a_certificate_signed_and_fetches_it(
     technician.page.get_by_label("Reason").fill("first certificate")
     technician.page.get_by_role("button", name="Ask for it").click()
     technician.page.get_by_text("the signing request can not be read").wait_for()
+    expect_refusal(technician)
     technician.page.get_by_label("Signing request").fill(signing.csr(BANK))
     technician.page.get_by_role("button", name="Ask for it").click()
     technician.page.get_by_text("You asked for this; another person decides.").wait_for()
@@ -93,6 +102,7 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     page.get_by_label("Calls from").fill("192.0.2.1/24")
     page.get_by_role("button", name="Next").click()
     page.get_by_text("is neither an address nor a network").wait_for()
+    expect_refusal(maker)
     page.get_by_label("Calls from").fill("192.0.2.0/24")
     page.get_by_role("button", name="Next").click()
     page.get_by_role("heading", name="Certificates and keys").wait_for()
@@ -108,5 +118,34 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     ask(maker, "licensed last week")
     approve(checker, "Onboard a participant")
     maker.go("/portal/participants/ziwa-bank/")
-    page.get_by_text("192.0.2.0/24").wait_for()
+    page.get_by_role("code").filter(has_text="192.0.2.0/24").wait_for()
     assert Participant.objects.get(name="ziwa-bank").contacts.get().name == "Neema"
+
+
+def test_a_participant_is_off_boarded_step_by_step(two: tuple[Window, Window], world_of_banks: World) -> None:
+    maker, checker = two
+    page = maker.page
+    bank = world_of_banks.onboard("ziwa-bank", ndc=0, cover=700)
+    proofs.register_key("ziwa-bank")
+    maker.go("/portal/participants/ziwa-bank/")
+    page.get_by_role("link", name="Off-boarding").click()
+    page.get_by_role("link", name="Drain", exact=True).click()
+    ask(maker, "its licence ends")
+    approve(checker, "Begin to off-board a participant")
+    maker.go("/portal/participants/ziwa-bank/off-boarding/")
+    maker.picture("off-boarding")
+    page.get_by_text("700.00 TZS").wait_for()
+    assert page.get_by_role("link", name="Close", exact=True).count() == 0
+    pay_out(world_of_banks, "ziwa-bank")
+    page.reload()
+    page.get_by_role("link", name="Revoke", exact=True).click()
+    ask(maker, "nothing is left")
+    approve(checker, "Revoke all of a participant's credentials")
+    maker.go("/portal/participants/ziwa-bank/off-boarding/")
+    page.get_by_role("link", name="Close", exact=True).click()
+    ask(maker, "the register says so")
+    approve(checker, "Close a participant for good")
+    maker.go("/portal/participants/ziwa-bank/")
+    page.locator("h1").get_by_text("closed").wait_for()
+    bank.refresh_from_db()
+    assert bank.closed_at is not None

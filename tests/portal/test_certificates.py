@@ -157,3 +157,16 @@ def test_a_technician_asks_for_its_own_endpoints_and_decides_nothing(world: Worl
     assert technician.post("/portal/participants/blue/endpoint/", moved).status_code == 404
     approve(checker)
     assert Participant.objects.get(name="green").endpoints.get().value == "https://moved.example"
+
+
+def test_operators_see_whose_credentials_end_soon(world: World, checker: Client) -> None:
+    soon, later, ended = (proofs.register_key(name) for name in ("green", "blue", "red"))
+    now = timezone.now()
+    for credential, days in ((soon, 12), (later, 31), (ended, -1)):
+        ends = now + timedelta(days=days)
+        Credential.objects.filter(pk=credential.pk).update(valid_from=ends - timedelta(days=90), valid_until=ends)
+    page = checker.get("/portal/participants/")
+    assert [found.participant.name for found in page.context["ending"]] == ["green"]
+    assert "ends in 11 d" in page.content.decode()
+    own = browser_of(person(Role.PARTICIPANT_VIEWER))
+    assert "ends in 11 d" in text_of(own, GREEN)

@@ -83,7 +83,7 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
     [
         ("overview/", 2),  # and five that go past Django
         ("transfers/", 1),
-        ("participants/", 2),
+        ("participants/", 3),
         ("participants/green/", 9),
         ("callbacks/", 2),
         ("directory/", 1),

@@ -4,11 +4,12 @@ from django.test import Client
 
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
+from hub.outbox.models import Message
 from hub.participants import profile
 from hub.participants.models import Participant
 from portal.permissions import Role
-from tests.portal.people import browser
-from tests.world import World
+from tests.portal.people import browser, browser_of, person
+from tests.world import World, prepare, run
 
 GREEN = "/portal/participants/green/"
 
@@ -101,3 +102,18 @@ def test_contacts_come_and_go_by_two_people(world: World) -> None:
     approve(checker)
     assert not Participant.objects.get(name="green").contacts.exists()
     assert operator.get("/portal/participants/blue/contacts/1/remove/").status_code == 404
+
+
+def test_a_participants_people_see_the_callbacks_to_it_and_no_others(world: World) -> None:
+    for payer, payee in (("green", "blue"), ("red", "blue")):
+        run(prepare(world, payer, payee, 5))
+    refused = prepare(world, "green", "nobody", 5)
+    run(refused)
+    Message.objects.update(state="DEAD", last_error="HTTP 503")
+    client = browser_of(person(Role.PARTICIPANT_VIEWER))
+    page = client.get("/portal/callbacks/")
+    assert {found.destination.name for found in page.context["page"].rows} == {"green"}
+    assert [queue.destination for queue in page.context["queues"]] == ["green"]
+    assert "HTTP 503" in page.content.decode()
+    assert "Send now" not in page.content.decode()
+    assert client.get("/portal/callbacks/?dfsp=blue").context["page"].rows == []

@@ -1,0 +1,35 @@
+"""Off-boarding: each step that changes something, in its order; the services refuse one that comes too early."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants import leaving
+from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.permissions import Right
+from settlement.services import closing
+
+AFTER = {
+    "begin_leaving": gettext_lazy("no payment begins with it; what is reserved still ends"),
+    "stay": gettext_lazy("it may send and receive again; what was revoked stays revoked"),
+    "revoke_all": gettext_lazy("every certificate, key and client is revoked for ever; its tokens end"),
+    "close_participant": gettext_lazy("its accounts and itself are closed for good; nothing opens them again"),
+}
+
+
+def _kind(name: str, title: object, perform: object) -> Kind:
+    def describe(payload: Payload) -> list[Line]:
+        return [Line(_("Participant"), payload["participant"]), Line(_("After"), AFTER[name])]
+
+    def do(payload: Payload, actor: str) -> None:
+        perform(participant_named(payload["participant"]), actor=actor)  # type: ignore[operator]
+
+    rights = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
+    return Kind(name, title, *rights, describe, do)  # type: ignore[arg-type]
+
+
+KINDS = [
+    _kind("begin_leaving", gettext_lazy("Begin to off-board a participant"), leaving.begin),
+    _kind("stay", gettext_lazy("Let a participant stay after all"), leaving.stay),
+    _kind("revoke_all", gettext_lazy("Revoke all of a participant's credentials"), closing.revoke_all),
+    _kind("close_participant", gettext_lazy("Close a participant for good"), closing.close),
+]
