@@ -86,5 +86,6 @@ def show_metrics(request: HttpRequest) -> HttpResponse:
     if metrics.is_shared():
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    gauges = metrics.read_gauges()
+    gauges = CollectorRegistry()
+    gauges.register(metrics.Gauges())
     return HttpResponse(generate_latest(registry) + generate_latest(gauges), content_type=CONTENT_TYPE_LATEST)

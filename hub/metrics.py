@@ -1,13 +1,14 @@
 """What is read from the database for each scrape: a count in a process would be one process's view of it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from django.db import DatabaseError, connection
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
-# What other apps show besides; each reads the database and adds its gauges.
-READERS: list[Callable[[CollectorRegistry], None]] = []
+# What other apps show besides, read from the database.
+READERS: list[Callable[[], Iterable[Metric]]] = []
 
 _OUTBOX = """
     SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'DEAD'),
@@ -26,26 +27,35 @@ def is_shared() -> bool:
     return bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 
 
-def read_gauges() -> CollectorRegistry:
-    """The outbox and the reservations as they are now; without them where the database does not answer."""
-    registry = CollectorRegistry()
-    up = Gauge("kitovu_database_up", "1 where the database answered this scrape", registry=registry)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(_OUTBOX)
-            pending, dead, age_s = cursor.fetchone()
-            cursor.execute(_OVERDUE)
-            (overdue,) = cursor.fetchone()
-        for read in READERS:
-            read(registry)
-    except DatabaseError:
-        return registry
-    up.set(1)
-    for name, text, value in (
-        ("kitovu_outbox_pending", "Messages not delivered yet", pending),
-        ("kitovu_outbox_dead", "Messages given up, to be looked at", dead),
-        ("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
-        ("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
-    ):
-        Gauge(name, text, registry=registry).set(value)
-    return registry
+class Gauges:
+    """The outbox and the reservations as they are now; without them where the database does not answer.
+
+    No `Gauge`: where processes count together that one leaves its value in a file of this process, and other processes
+    would show it long after it was true.
+    """
+
+    def collect(self) -> Iterable[Metric]:
+        try:
+            found = _read()
+        except DatabaseError:
+            found = []
+        return [gauge("kitovu_database_up", "1 where the database answered this scrape", 1 if found else 0), *found]
+
+
+def gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _read() -> list[Metric]:
+    with connection.cursor() as cursor:
+        cursor.execute(_OUTBOX)
+        pending, dead, age_s = cursor.fetchone()
+        cursor.execute(_OVERDUE)
+        (overdue,) = cursor.fetchone()
+    return [
+        gauge("kitovu_outbox_pending", "Messages not delivered yet", pending),
+        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", dead),
+        gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
+        gauge("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
+        *(metric for read in READERS for metric in read()),
+    ]

@@ -4,11 +4,13 @@ The limit is what reservations are held against, the lower of net debit cap and 
 remembered in the cache: where that is lost, it is said again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import structlog
 from django.core.cache import cache
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
 
@@ -81,14 +83,15 @@ def watch() -> None:
             log.info("position_well_below_limit", **_facts(use))
 
 
-def show(registry: CollectorRegistry) -> None:
+def show() -> Iterable[Metric]:
     """Each use of a limit for Prometheus, as it is now."""
     whose = ["participant", "currency"]
-    used = Gauge("kitovu_position_used_percent", "How much of its limit a position uses", whose, registry=registry)
-    near = Gauge("kitovu_position_near_limit", "1 where less is free than the alarm asks", whose, registry=registry)
+    used = GaugeMetricFamily("kitovu_position_used_percent", "How much of its limit a position uses", labels=whose)
+    near = GaugeMetricFamily("kitovu_position_near_limit", "1 where less is free than the alarm asks", labels=whose)
     for use in uses():
-        used.labels(use.participant, use.currency).set(use.percent)
-        near.labels(use.participant, use.currency).set(use.is_due)
+        used.add_metric([use.participant, use.currency], use.percent)
+        near.add_metric([use.participant, use.currency], use.is_due)
+    return [used, near]
 
 
 def _key(use: Use) -> str:

@@ -3,6 +3,7 @@
 import io
 import json
 import uuid
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -13,6 +14,7 @@ from hub.audit import trail
 from hub.audit.models import Entry as AuditEntry
 from ledger.models import SettlementWindow
 from tests.api.caller import admin, error_of
+from tests.attacks.web import send, served
 from tests.world import World, amount, fulfil, prepare, run
 
 
@@ -119,6 +121,20 @@ def test_metrics_tell_of_the_outbox_and_overdue_reservations(world: World) -> No
     text = Client().get("/metrics").content.decode()
     for name in ("kitovu_outbox_pending", "kitovu_outbox_dead", "kitovu_transfers_overdue", "kitovu_database_up 1.0"):
         assert name in text
+
+
+def test_where_processes_count_together_a_gauge_is_shown_once_and_as_it_is_now(
+    committed_world: World, tmp_path: Path
+) -> None:
+    shown = []
+    for _process in range(2):
+        with served(PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as port:
+            shown.append(send(port, b"GET /metrics HTTP/1.1\r\nHost: hub\r\nConnection: close\r\n\r\n").rest.decode())
+        run(prepare(committed_world, "green", "blue", 950))  # the second is refused
+    for text, near in zip(shown, ("0.0", "1.0"), strict=True):
+        gauges = [line for line in text.splitlines() if line.startswith(("kitovu_position_near", "kitovu_outbox_p"))]
+        assert f'kitovu_position_near_limit{{currency="TZS",participant="green"}} {near}' in gauges
+        assert len(gauges) == 5  # four participants, and what waits in the outbox
 
 
 def test_the_apis_document_names_every_resource(world: World) -> None:
