@@ -3,8 +3,8 @@
     make fuzz URL=http://127.0.0.1:8000 ARGS="--examples 300"
 
 A good half of the DFSPs' requests are right messages about a small scheme that this makes on the hub, or right but
-for a field or two; the rest is what schemathesis thinks of. With --signed all that has a body is signed, a share of
-it badly. It has an environment of its own, since its pins are not the hub's: requirements-fuzz.txt.
+for a field or two; the rest is what schemathesis thinks of. With --signed all that has a body, and each DELETE, is
+signed, a share of it badly. It has an environment of its own, since its pins are not the hub's: requirements-fuzz.txt.
 """
 
 import argparse
@@ -77,9 +77,9 @@ def make_right(case: Any, sent: Sent) -> None:
 
 def sign(request: requests.PreparedRequest, keys: dict[str, Any]) -> None:
     """Signs what goes out (API Signature v1.1, section 3); now and then something else."""
-    body = request.body.encode() if isinstance(request.body, str) else request.body
+    body = request.body.encode() if isinstance(request.body, str) else request.body or b""
     source = str(request.headers.get("FSPIOP-Source"))
-    if not body or source not in keys:
+    if source not in keys or not (body or request.method == "DELETE"):
         return
     method, uri = str(request.method), request.path_url
     is_bad = random.random() < _BAD_SIGNATURE
