@@ -2,11 +2,13 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+import django
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
-application = get_wsgi_application()
+django.setup(set_prefix=False)
 
-from hub import production  # noqa: E402 (settings must be there first)
+from hub import lean, production  # noqa: E402 (settings must be there first)
 
 production.refuse_if_faulty()
+application = lean.LeanHandler()
+lean.trim()

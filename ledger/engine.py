@@ -49,6 +49,7 @@ T = TypeVar("T")
 log = structlog.get_logger("ledger")
 
 _ATTEMPTS = 5
+_CROWD = 4  # a group of so many shows that waiting for company pays
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
@@ -121,6 +122,7 @@ class Engine:
         self._open = 0  # submitted and not answered
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._last_began, self._last_size = 0.0, 0  # of the group before this
 
     def submit(self, command: Command | FxCommand) -> Outcome | FxOutcome:
         """The command's outcome, after the transaction that decided it is durable.
@@ -163,10 +165,18 @@ class Engine:
                         waiting.outcome.set_exception(error)
 
     def _next_group(self) -> list[_Waiting]:
-        with self._arrived:
-            while not self._waiting:
-                self._arrived.wait()
-            return _take(self._waiting, settings.LEDGER_BATCH)
+        while True:
+            with self._arrived:
+                while not self._waiting:
+                    self._arrived.wait()
+            if self._last_size >= _CROWD:
+                # A commit costs the same for few and for many: where many come, they wait for each other.
+                time.sleep(max(0.0, self._last_began + settings.LEDGER_PACE_MS / 1000 - time.monotonic()))
+            with self._arrived:
+                group = _take(self._waiting, settings.LEDGER_BATCH)
+            if group:  # else whoever waited has given up
+                self._last_began, self._last_size = time.monotonic(), len(group)
+                return group
 
     def _settle(self, group: list[_Waiting]) -> None:
         try:

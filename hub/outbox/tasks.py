@@ -2,6 +2,7 @@
 
 from celery import signals
 
+from hub import lean
 from hub.outbox.courier import Courier
 
 _courier: Courier | None = None
@@ -10,6 +11,7 @@ _courier: Courier | None = None
 @signals.worker_process_init.connect
 def _start_courier(**_: object) -> None:
     global _courier
+    lean.trim()
     _courier = Courier()
     _courier.start()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from django.db import transaction
 from django.test import override_settings
 
 from hub import outbox
@@ -216,8 +217,9 @@ def test_one_message_that_can_not_be_sent_holds_up_no_other(courier: Courier, si
 
 def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, sink: Sink) -> None:
     green = Participant.objects.get(name="green")
-    store.append([message(green, "/transfers/T")])
-    held = store.claim({green.pk: 10}, lease_s=1)
+    with transaction.atomic():  # the courier sees it only when it is held
+        store.append([message(green, "/transfers/T")])
+        held = store.claim({green.pk: 10}, lease_s=1)
     assert len(held) == 1
     send_to("green", sink.url)
     wait_until(lambda: Delivery.objects.count() == 1)

@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -34,7 +35,8 @@ class Echo(BaseHTTPRequestHandler):
             self.send_header("Location", "/elsewhere")
             self.send_header("Retry-After", "7")
         self.end_headers()
-        self.wfile.write(answer)
+        with suppress(BrokenPipeError, ConnectionResetError):  # who asked may have gone
+            self.wfile.write(answer)
 
     do_GET = do_PUT = do_POST = do_PATCH = _answer
 

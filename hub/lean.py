@@ -1,0 +1,48 @@
+"""What Django and Python do around each request for others, and a hub does without.
+
+A message that changes the world in one set-based transaction costs less than what surrounds it; see
+docs/decisions/0014 for the figures. Nothing here changes what a request means.
+"""
+
+import codecs
+import gc
+from contextlib import suppress
+from functools import lru_cache
+
+from django.conf import settings
+from django.core.cache import close_caches
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.core.signals import request_finished, request_started
+from django.db import reset_queries
+from django.utils.http import parse_header_parameters
+
+_YOUNG_OBJECTS = 50_000  # that come into being before Python looks for cycles; a request leaves none
+
+_parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
+
+
+class LeanRequest(WSGIRequest):
+    """DFSPs send the same few content types: each is taken apart once."""
+
+    def _set_content_type_params(self, meta: dict[str, str]) -> None:
+        self.content_type, parameters = _parameters_of(meta.get("CONTENT_TYPE", ""))
+        self.content_params = dict(parameters)
+        charset = parameters.get("charset")
+        if charset is not None:
+            with suppress(LookupError):
+                codecs.lookup(charset)
+                self.encoding = charset
+
+
+class LeanHandler(WSGIHandler):
+    request_class = LeanRequest
+
+
+def trim() -> None:
+    """To be called once, in a process that serves or sends, when it has loaded all that it needs."""
+    if not settings.DEBUG:
+        request_started.disconnect(reset_queries)  # Django keeps a list of queries only when it debugs
+    request_finished.disconnect(close_caches)  # the cache's connections are pooled, and closing them does nothing
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
