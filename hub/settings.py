@@ -95,9 +95,9 @@ CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
 # Between two transactions of a process that has much to do, milliseconds: more of them share one, which is cheaper.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
-# Requests of a process that wait for their commit, above which it answers 503: fewer than its threads, or all of
-# them wait, nobody is left to say so, and what comes waits where it can not be counted.
-LEDGER_QUEUE = env.int("LEDGER_QUEUE", default=192)
+# DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
+# is left to say so, and what comes waits where it can not be counted.
+WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------

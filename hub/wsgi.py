@@ -8,7 +8,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 django.setup(set_prefix=False)
 
 from hub import lean, production  # noqa: E402 (settings must be there first)
+from hub.api.turnstile import Turnstile  # noqa: E402
 
 production.refuse_if_faulty()
-application = lean.LeanHandler()
+application = Turnstile(lean.LeanHandler())
 lean.trim()

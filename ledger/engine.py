@@ -119,7 +119,6 @@ class Engine:
 
     def __init__(self) -> None:
         self._waiting: list[_Waiting] = []
-        self._open = 0  # submitted and not answered
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
         self._last_began, self._last_size = 0.0, 0  # of the group before this
@@ -127,18 +126,14 @@ class Engine:
     def submit(self, command: Command | FxCommand) -> Outcome | FxOutcome:
         """The command's outcome, after the transaction that decided it is durable.
 
-        Raises FspiopError 2005 where too many wait already, and 2003/2004 where the database did not answer: then the
-        outcome is unknown to the hub's caller, who asks again with the same message or by GET.
+        Raises FspiopError 2003 or 2004 where the database did not answer: then the outcome is unknown to the hub's
+        caller, who asks again with the same message or by GET.
         """
         waiting = _Waiting(command, Future())
         with self._arrived:
-            if self._open >= settings.LEDGER_QUEUE:
-                metrics.SHED.inc()
-                raise FspiopError(ErrorCode.SERVER_BUSY, "too many requests wait; try again", http_status=503)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="ledger-engine", daemon=True)
                 self._thread.start()
-            self._open += 1
             self._waiting.append(waiting)
             self._arrived.notify()
         try:
@@ -149,9 +144,6 @@ class Engine:
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
-        finally:
-            with self._arrived:
-                self._open -= 1
 
     def _work(self) -> None:
         while True:

@@ -4,7 +4,6 @@ from prometheus_client import Counter, Histogram
 
 OUTCOMES = Counter("kitovu_ledger_outcomes_total", "Commands decided, by what came of them", ["outcome"])
 RETRIES = Counter("kitovu_ledger_retries_total", "Groups that were decided again, by the reason", ["reason"])
-SHED = Counter("kitovu_ledger_shed_total", "Requests answered 503 because too many waited")
 BATCH_SIZE = Histogram(
     "kitovu_ledger_group_size", "Commands in one transaction", buckets=(1, 2, 5, 10, 25, 50, 100, 200)
 )

@@ -1,15 +1,18 @@
 """Overload: as many as may wait are served, the others are told at once, and nobody is served in vain."""
 
+import json
 import threading
 import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.test import override_settings
 
 from fspiop.errors import FspiopError
+from hub.api.turnstile import Turnstile
 from ledger import engine
-from ledger.messages import Reserved
 from ledger.models import Transfer
 from tests.world import World, prepare
 
@@ -27,26 +30,77 @@ def _stall(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, threading.
     return entered, go_on
 
 
-def test_a_hub_with_too_much_to_do_says_so_and_goes_on(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many as may wait are served; the others are told at once, and nothing of theirs is stored."""
-    entered, go_on = _stall(monkeypatch)
-    own, commands = engine.Engine(), [prepare(committed_world, "green", "blue", 1) for _ in range(12)]
-    with override_settings(LEDGER_QUEUE=10):
-        threads = [threading.Thread(target=own.submit, args=(command,)) for command in commands[:10]]
+class Door:
+    """A turnstile, and behind it requests that wait until they may go on."""
+
+    def __init__(self) -> None:
+        self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work)
+
+    def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.inside += 1
+        self.go_on.wait(30)
+        if environ["PATH_INFO"] == "/transfers/broken":
+            raise ValueError("broken")
+        start_response("202 Accepted", [])
+        return [b""]
+
+    def ask(self, method: str, path: str) -> tuple[str, dict[str, str], bytes]:
+        said: list[Any] = []
+        body = self.turnstile(
+            {"REQUEST_METHOD": method, "PATH_INFO": path}, lambda status, headers: said.extend([status, dict(headers)])
+        )
+        return said[0], said[1], b"".join(body)
+
+    def begin(self, count: int, method: str, path: str = "/transfers") -> list[threading.Thread]:
+        expected = self.inside + count
+        threads = [threading.Thread(target=self._ask_quietly, args=(method, path)) for _ in range(count)]
         for thread in threads:
             thread.start()
-        assert entered.wait(10)
-        while own._open < 10:
+        while self.inside < expected:
             time.sleep(0.01)
-        for command in commands[10:]:
-            with pytest.raises(FspiopError) as refusal:
-                own.submit(command)
-            assert (refusal.value.http_status, refusal.value.code) == (503, "2005")
-        go_on.set()
-        for thread in threads:
-            thread.join(30)
-        assert isinstance(own.submit(commands[10]), Reserved)
-    assert Transfer.objects.count() == 11
+        return threads
+
+    def _ask_quietly(self, method: str, path: str) -> None:
+        with suppress(ValueError):
+            self.ask(method, path)
+
+
+@override_settings(WEB_QUEUE=8)
+def test_a_full_hub_refuses_new_work_first_then_callbacks_and_takes_both_again_when_it_is_done() -> None:
+    door = Door()
+    threads = door.begin(6, "POST")
+    status, headers, body = door.ask("POST", "/transfers")
+    assert (status, headers["Retry-After"]) == ("503 Service Unavailable", "1")
+    assert json.loads(body)["errorInformation"]["errorCode"] == "2005"
+    assert door.ask("GET", "/transfers/T")[0].startswith("503")
+    threads += door.begin(2, "PUT", "/transfers/T")
+    assert door.ask("PUT", "/transfers/T")[0].startswith("503")
+    assert door.inside == 8
+    door.go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert door.ask("POST", "/transfers")[0] == "202 Accepted"
+
+
+@override_settings(WEB_QUEUE=8)
+def test_a_place_is_given_back_also_by_a_request_that_failed() -> None:
+    door = Door()
+    door.go_on.set()
+    for _ in range(20):
+        with pytest.raises(ValueError, match="broken"):
+            door.ask("POST", "/transfers/broken")
+    assert door.ask("POST", "/transfers")[0] == "202 Accepted"
+
+
+@override_settings(WEB_QUEUE=8)
+def test_operators_and_probes_pass_a_hub_that_is_full() -> None:
+    door = Door()
+    threads = door.begin(6, "POST") + door.begin(2, "PUT")
+    threads += door.begin(2, "GET", "/health") + door.begin(1, "POST", "/portal/sign-in")
+    assert door.inside == 11
+    door.go_on.set()
+    for thread in threads:
+        thread.join(30)
 
 
 def test_who_no_longer_waits_is_not_served_later(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
