@@ -170,7 +170,8 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            if future.cancelled():  # otherwise it was answered first, and the handle may be another request's by now
+            # What was answered first is put back already, and the handle may be another request's by now.
+            if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)
                 exchange.handle.close()

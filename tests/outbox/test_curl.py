@@ -82,6 +82,7 @@ def test_each_request_gets_its_own_answer_also_beside_cancelled_and_late_ones(ur
             await asyncio.sleep(chance.random() * 0.02)
             task.cancel()
             await asyncio.wait([task])
+            assert task.cancelled() or task.result()
         else:
             asked.close()
             with pytest.raises(TimeoutError):
