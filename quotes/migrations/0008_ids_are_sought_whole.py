@@ -1,0 +1,14 @@
+"""Ids are sought whole: the index that Django adds to a text for LIKE is written with each quote, and never read."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("quotes", "0007_quotes_by_alias")]
+
+    operations = [
+        migrations.RunSQL(
+            "DROP INDEX IF EXISTS quotes_quote_quote_id_b6bca705_like",
+            "CREATE INDEX quotes_quote_quote_id_b6bca705_like ON quotes_quote (quote_id varchar_pattern_ops)",
+        ),
+    ]
