@@ -10,7 +10,7 @@ def _without(table: str, column: str, index: str) -> migrations.RunSQL:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0009_what_people_look_at")]
+    dependencies = [("ledger", "0011_closing")]
 
     operations = [
         _without("ledger_transfer", "transfer_id", "ledger_transfer_transfer_id_260b661b_like"),
