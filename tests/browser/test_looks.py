@@ -4,7 +4,6 @@ With SCREENSHOTS=folder it leaves a picture of each.
 """
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
@@ -14,11 +13,9 @@ from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
 from tests.browser import scheme
 from tests.browser.conftest import Open
+from tests.browser.looks import SIZES, faults_for_who_can_not_see, faults_of
 from tests.portal.people import person
 from tests.world import amount
-
-SIZES = {"light": (1360, 860, "light"), "dark": (1360, 860, "dark"), "phone": (390, 844, "light")}
-SERIOUS = ("serious", "critical")
 
 
 @pytest.fixture
@@ -70,24 +67,11 @@ def somebody(everything: dict[str, str]) -> User:
 def test_every_page_fits_and_is_accessible(
     open_window: Open, everything: dict[str, str], somebody: User, size: str
 ) -> None:
-    width, height, theme = SIZES[size]
-    window = open_window(somebody, width=width, height=height, theme=theme)
-    faults = []
-    for name, path in everything.items():
-        window.go(path)
-        window.picture(f"{name}-{size}")
-        overflow = window.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if overflow > 0:
-            faults.append(f"{name}: {overflow} pixels wider than the window")
-        for found in Axe().run(window.page).response["violations"]:
-            if found["impact"] in SERIOUS:
-                nodes = "; ".join(node["html"][:120] for node in found["nodes"][:3])
-                faults.append(f"{name}: {found['id']}: {nodes}")
-    assert faults == []
+    assert faults_of(open_window, somebody, everything, size) == []
 
 
 def test_the_sign_in_is_accessible(open_window: Open, transactional_db: None) -> None:
     window = open_window()
     window.go("/portal/sign-in/")
     window.picture("sign-in-light")
-    assert [found["id"] for found in Axe().run(window.page).response["violations"] if found["impact"] in SERIOUS] == []
+    assert faults_for_who_can_not_see(window) == []

@@ -1,0 +1,179 @@
+"""A day's end in the portal: closed, settled step by step, agreed with the bank's statement, each by two people."""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+from directory import builtin
+from directory.aliases import Alias
+from directory.models import PartyIdentifier
+from hub.participants.models import Participant
+from ledger import services as ledger
+from ledger.models import SettlementWindow
+from portal import users
+from portal.permissions import HUB_ROLES, Role
+from settlement import services
+from settlement.models import Settlement
+from settlement.states import State
+from tests import fx_world
+from tests.browser import scheme
+from tests.browser.conftest import Open, Window
+from tests.browser.looks import SIZES, faults_of
+from tests.portal.people import person
+from tests.settlement.steps import add_model
+
+BANK, OTHER = "kilele-sacco", "simba-pesa"
+NUMBER = "255712000101"
+
+
+@pytest.fixture(autouse=True)
+def _scheme(transactional_db: None) -> None:
+    cache.clear()
+    scheme.begin(payments=24)
+    add_model()
+
+
+@pytest.fixture
+def two(open_window: Open) -> tuple[Window, Window]:
+    """Who asks, and who approves."""
+    user = person(Role.SETTLEMENT, name="asha")
+    users.set_roles(user, roles=frozenset({Role.SETTLEMENT, Role.OPERATOR}), actor="test")
+    return open_window(user), open_window(person(Role.RISK, name="juma"))
+
+
+def ask(maker: Window, reason: str) -> None:
+    maker.page.get_by_label("Reason").fill(reason)
+    maker.page.get_by_role("button", name="Ask for it").click()
+    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+
+
+def approve(checker: Window, title: str, *, reads: str = "") -> None:
+    checker.go("/portal/overview/")
+    checker.page.get_by_role("link", name="Approvals").click()
+    checker.page.get_by_role("link", name=title).first.click()
+    if reads:
+        checker.page.get_by_text(reads).first.wait_for()
+    checker.page.get_by_role("button", name="Approve and do it").click()
+    checker.page.get_by_text("Approved, and done.").wait_for()
+
+
+def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Window], tmp_path: Path) -> None:
+    maker, checker = two
+    page = maker.page
+    maker.go("/portal/overview/")
+    page.get_by_role("link", name="Settlement", exact=True).click()
+    page.get_by_placeholder("Reason, such as: end of day").fill("end of day")
+    page.get_by_role("button", name="Close this window").click()
+    page.get_by_text("is closed; window").wait_for()
+    page.get_by_label("Model").select_option("DEFERREDNET")
+    page.get_by_label("Reason").fill("end of day")
+    page.get_by_role("button", name="Make a settlement").click()
+    page.get_by_role("heading", name="What each step posts").wait_for()
+    planned = page.locator(".posting")
+    assert planned.count() > 2
+    assert page.get_by_text("not posted").count() == planned.count()
+    page.get_by_role("link", name="Go on").click()
+    page.get_by_label("Committed: net senders are settled in the hub").check()
+    ask(maker, "the bank was told")
+    approve(checker, "Take a settlement further", reads="PS_TRANSFERS_COMMITTED")
+    settlement = Settlement.objects.get()
+    maker.go(f"/portal/settlement/{settlement.pk}/")
+    assert page.get_by_text("not posted").count() == 0
+
+    with page.expect_download() as fetched:
+        page.get_by_role("link", name="What is to be moved, CSV").click()
+    said = Path(fetched.value.path()).read_text()
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text(said.replace("DEBIT", "CREDIT", 1))
+    right = tmp_path / "right.csv"
+    right.write_text(said)
+    page.get_by_label("The bank's statement").set_input_files(wrong)
+    page.get_by_role("button", name="Take in the statement").click()
+    page.get_by_text("Not every line is what this settlement expects.").wait_for()
+    page.get_by_text("OTHER_DIRECTION").wait_for()
+    maker.picture("statement-wrong-light")
+    maker.go(f"/portal/settlement/{settlement.pk}/")
+    page.get_by_label("The bank's statement").set_input_files(right)
+    page.get_by_role("button", name="Take in the statement").click()
+    page.get_by_text("Every line is what this settlement expects, and none is missing.").wait_for()
+    page.get_by_role("link", name="Go on with the settlement").click()
+    page.get_by_label("Settled: the bank has moved the money").check()
+    ask(maker, "agreed with the bank")
+    approve(checker, "Take a settlement further", reads="which agrees to the last line")
+    settlement.refresh_from_db()
+    assert settlement.state == "SETTLED"
+
+
+def test_an_alias_moves_to_another_participant(two: tuple[Window, Window]) -> None:
+    maker, checker = two
+    builtin.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name=BANK))
+    maker.go("/portal/directory/")
+    maker.page.get_by_label("Alias").fill(f"+{NUMBER}")
+    maker.page.get_by_role("button", name="Search").click()
+    maker.page.get_by_role("link", name="Move", exact=True).click()
+    maker.page.get_by_label("To").select_option(OTHER)
+    ask(maker, "the customer moved")
+    approve(checker, "Move an alias to another participant", reads=NUMBER)
+    assert PartyIdentifier.objects.get().fsp.name == OTHER
+
+
+def _pages_of_the_hub() -> dict[str, str]:
+    services.close_window(reason="end of day", actor="test")
+    window = SettlementWindow.objects.exclude(state="OPEN").get()
+    settlement = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="end of day", actor="test")
+    services.advance(settlement.pk, to=State.PS_TRANSFERS_COMMITTED, reason="end of day", actor="test")
+    rows = [
+        f"{settlement.pk},{account.transfer_id},{account.account.participant.name},TZS,{number},DEBIT,B{number}"
+        for number, account in enumerate(settlement.accounts.select_related("account__participant"), start=1)
+    ]
+    head = "settlement,reference,participant,currency,amount,direction,bankReference"
+    octets = "\n".join([head, *rows[:-1]]).encode()
+    statement = services.take_in(settlement.pk, name="bank-of-the-hub-2026-11-24.csv", octets=octets, actor="asha")
+    builtin.register([Alias("MSISDN", NUMBER, currency="TZS")], Participant.objects.get(name=BANK))
+    builtin.register([Alias("MSISDN", NUMBER, currency="KES")], Participant.objects.get(name=OTHER))
+    return {
+        "settlement-of": f"/portal/settlement/{settlement.pk}/",
+        "statement": f"/portal/settlement/statements/{statement.pk}/",
+        "settlement-step": f"/portal/settlement/{settlement.pk}/advance/",
+        "alias": f"/portal/directory/?identifier={NUMBER}",
+        "shared-aliases": "/portal/directory/shared/",
+        "move-alias": f"/portal/directory/aliases/{PartyIdentifier.objects.first().pk}/move/",
+        "oracle-new": "/portal/directory/oracles/new/",
+    }
+
+
+def _conversion(world: fx_world.World) -> str:
+    for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
+        ledger.open_hub_account(account_type=account_type, currency="KES", actor="test")
+    for currency in ("TZS", "KES"):
+        world.onboard("fxp", ndc=1000, cover=5000, currency=currency)
+    conversion = fx_world.fx_prepare(world, "b51ec534-ee48-4575-b6a9-ead2955b8069", initiator="uhuru-bank")
+    fx_world.run(conversion)
+    return f"/portal/conversions/{conversion.commit_request_id}/"
+
+
+@pytest.fixture
+def everybody() -> User:
+    user = person(Role.OPERATOR, name="neema")
+    users.set_roles(user, roles=HUB_ROLES, actor="test")
+    return user
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_pages_of_settlement_conversions_and_directory_fit_and_are_accessible(
+    open_window: Open, everybody: User, size: str
+) -> None:
+    world = scheme.World()
+    world.ids = dict(Participant.objects.values_list("name", "pk"))
+    pages = _pages_of_the_hub() | {
+        "conversions": "/portal/conversions/",
+        "conversion": _conversion(world),
+        "terms": "/portal/conversions/terms/",
+        "search-none": "/portal/transfers/?least=99999",
+    }
+    faults = faults_of(open_window, everybody, pages, size)
+    own = person(Role.PARTICIPANT_TREASURER, participant=BANK)
+    faults += faults_of(open_window, own, {"own-settlement": "/portal/own-settlement/"}, size)
+    assert faults == []
