@@ -32,7 +32,7 @@ MENU = [
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
     Item(
         _("Conversions"),
-        "transfers",
+        "conversions",
         "conversions",
         Right.SEE_TRANSFERS,
         ("conversion", "terms_of_conversions"),

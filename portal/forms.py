@@ -182,7 +182,7 @@ class OracleTerms(AskForm):
     currency = forms.ChoiceField(
         label=gettext_lazy("Currency"),
         required=False,
-        choices=[("", gettext_lazy("all")), *((code, code) for code in sorted(money.CURRENCIES))],
+        choices=[("", gettext_lazy("all")), *CURRENCIES],
     )
     endpoint = forms.CharField(
         label=gettext_lazy("Address"),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
+from django.conf import settings
 from django.db.models import F, Model, Q, QuerySet
 from django.utils.translation import gettext_lazy
 
@@ -84,6 +85,7 @@ class Story:
     entries: Sequence[Entry]
     terms: FxQuote | None
     transfer: Transfer | None
+    were_signatures_checked: bool = False
 
 
 def story_of(conversion: FxTransfer) -> Story:
@@ -107,7 +109,7 @@ def story_of(conversion: FxTransfer) -> Story:
         .order_by("id")
     )
     transfer = Transfer.objects.filter(pk=conversion.determining_transfer_id).first()
-    return Story(moments, list(entries), terms, transfer)
+    return Story(moments, list(entries), terms, transfer, settings.SIGNATURES != "ignored")
 
 
 def _moved(event: FxTransferEvent, conversion: FxTransfer) -> Moment:

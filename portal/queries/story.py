@@ -3,18 +3,23 @@
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hub.api import passing
 from hub.outbox.models import Delivery, Message
 from ledger import queries as ledger
 from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
 from quotes.models import FxQuote, Quote
+from settlement.models import Inclusion, Settlement
+
+_LOOKUP_BEFORE = timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -29,15 +34,21 @@ class Moment:
     headers: dict[str, str] = field(default_factory=dict)
     message_id: int | None = None
 
+    @property
+    def is_signed(self) -> bool:
+        return "fspiop-signature" in self.headers
+
 
 @dataclass(slots=True)
 class Story:
-    """A payment from its quote to its settlement window."""
+    """A payment from the lookup of its payee to its settlement. `settlements` are those that its windows are in."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]
     quote: Quote | None
     conversions: Sequence[FxTransfer]
+    settlements: Sequence[Settlement]
+    were_signatures_checked: bool = False
 
 
 def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
@@ -53,30 +64,59 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
     subjects = [transfer.transfer_id, *(conversion.commit_request_id for conversion in converted)]
     parties = {transfer.payer_id, transfer.payee_id, *(side for c in converted for side in (c.initiator_id, c.fxp_id))}
     moments = [
+        *_looked_up(quote),
         *quoted(quote),
         *(_moved(event, transfer) for event in _events_of(transfer)),
         *told(subjects, parties),
     ]
     moments.sort(key=lambda moment: moment.at)
-    entries = (
+    entries = list(
         Entry.objects.filter(transfer_id__in=subjects)
         .select_related("debit_account__participant", "credit_account__participant", "window")
         .order_by("id")
     )
-    return Story(moments, list(entries), quote, converted)
+    checked = settings.SIGNATURES != "ignored"
+    return Story(moments, entries, quote, converted, _settlements_of(entries), checked)
+
+
+def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
+    """Those that settle what these entries posted, apart from those that were taken back."""
+    posted = {(entry.window_id, entry.currency) for entry in entries if entry.window_id}
+    if not posted:
+        return []
+    windows, currencies = zip(*posted, strict=True)
+    held = Inclusion.objects.filter(is_released=False, content__window_id__in=windows, content__currency__in=currencies)
+    return list(Settlement.objects.filter(pk__in=held.values("settlement_id")).order_by("id"))
+
+
+def _looked_up(quote: Quote | None) -> Iterator[Moment]:
+    """The question of who the payee is, and its answer, shortly before the quote."""
+    subject = _subject_of_lookup(quote) if quote is not None else None
+    if quote is None or subject is None:
+        return
+    span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
+    for done in Delivery.objects.filter(subject=subject, delivered_at__range=span).select_related("destination"):
+        title = _("%(name)s was asked who the payee is") if done.method == "GET" else _("%(name)s was told who it is")
+        yield Moment(done.delivered_at, title % {"name": done.destination.name}, "", _delivery(done))
+
+
+def _subject_of_lookup(quote: Quote) -> str | None:
+    try:
+        party = json.loads(bytes(quote.request))["payee"]["partyIdInfo"]
+        names = [party["partyIdType"], party["partyIdentifier"], *filter(None, [party.get("partySubIdOrType")])]
+        return passing.subject_of(f"{passing.path_of('parties', *names)} for {quote.payer.name}")
+    except (ValueError, KeyError, TypeError):
+        return None  # of the other form, or without an alias
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
+    """By the packet's word for it, or else the transaction's id, which most DFSPs give to the transfer too."""
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
-    if not isinstance(quote_id, str):
-        return None
-    # The packet is the payer's word: only a quote between the same two is this payment's.
-    return (
-        Quote.objects.filter(pk=quote_id, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
-        .select_related("payer", "payee")
-        .first()
-    )
+    named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)
+    # Both are the payer's word: only a quote between the same two is this payment's.
+    found = Quote.objects.filter(named, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
+    return found.select_related("payer", "payee").order_by("-created_at").first()
 
 
 def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
@@ -116,10 +156,8 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """What these parties were told about these subjects, and what they still have to be."""
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
-        detail = f"{done.method} {done.path}: HTTP {done.status}"
-        if done.attempts > 1:
-            detail = _attempt(detail, done.attempts)
-        yield Moment(done.delivered_at, _("%(name)s was told") % {"name": done.destination.name}, "", detail)
+        title = _("%(name)s was told") % {"name": done.destination.name}
+        yield Moment(done.delivered_at, title, "", _delivery(done))
     # The destinations are named for the index, which begins with them.
     waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
     for waiting in waiting_ones.select_related("destination"):
@@ -134,6 +172,11 @@ def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[M
             waiting.headers or {},
             waiting.pk,
         )
+
+
+def _delivery(done: Delivery) -> str:
+    answered = f"{done.method} {done.path}: HTTP {done.status}"
+    return _attempt(answered, done.attempts) if done.attempts > 1 else answered
 
 
 def _attempt(text: str, number: int) -> str:

@@ -1,0 +1,108 @@
+"""A payment's page tells all of it: who was asked about the payee, terms, postings, signatures, window, settlement."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.test import override_settings
+
+from directory import builtin
+from directory.aliases import Alias
+from hub.outbox import store
+from hub.outbox.models import Message
+from hub.participants.models import Participant
+from ledger.models import SettlementWindow
+from portal.permissions import Role
+from settlement import services
+from settlement.models import Settlement
+from settlement.states import State
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.portal.people import browser, browser_of, person
+from tests.settlement.steps import add_model
+from tests.world import World, fulfil, prepare, run
+
+NUMBER = "255655001001"
+
+
+def deliver() -> None:
+    """All that waits is taken by whom it is for."""
+    store.delivered([(number, 202) for number in Message.objects.order_by("id").values_list("id", flat=True)])
+
+
+@pytest.fixture
+def paid(committed_world: World) -> str:
+    """A payment of green's to blue, from the lookup on."""
+    world = committed_world
+    builtin.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    assert dfsp("GET", f"/parties/MSISDN/{NUMBER}").status_code == 202
+    deliver()
+    who = {"party": messages.party("blue", NUMBER)}
+    assert dfsp("PUT", f"/parties/MSISDN/{NUMBER}", who, source="blue", destination="green").status_code == 200
+    deliver()
+    quote = messages.quote(payee=messages.party("blue", NUMBER))
+    assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
+    answered = dfsp("PUT", f"/quotes/{quote['quoteId']}", messages.terms(), source="blue", destination="green")
+    assert answered.status_code == 200
+    command = prepare(world, "green", "blue", 100, transfer_id=quote["transactionId"])
+    command.wire.headers["fspiop-signature"] = '{"signature":"x"}'
+    run(command)
+    run(fulfil(world, "blue", command.transfer_id))
+    deliver()
+    return command.transfer_id
+
+
+def page_of(client: Any, transfer_id: str) -> str:
+    answer = client.get(f"/portal/transfers/{transfer_id}/")
+    assert answer.status_code == 200
+    found: str = answer.content.decode()
+    return found
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_payments_page_goes_from_the_lookup_to_the_settlement(paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer = browser(Role.VIEWER)
+    page = page_of(viewer, paid)
+    parts = [
+        "blue was asked who the payee is",
+        "green was told who it is",
+        "green asked blue",
+        "Quote answered",
+        "Prepared, and reserved",
+        "Fulfilled, and committed",
+    ]
+    places = [page.find(part) for part in parts]
+    assert -1 not in places, parts
+    assert places == sorted(places)
+    assert "blue was told" in page
+    assert "green POSITION" in page
+    assert "PENDING_SETTLEMENT" not in page
+    add_model()
+    services.close_window(reason="test", actor="test")
+    window = SettlementWindow.objects.exclude(state="OPEN").get()
+    made = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="test", actor="test")
+    services.abort(made.pk, reason="test", actor="test")
+    made = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="test", actor="test")
+    services.advance(made.pk, to=State.SETTLED, reason="test", actor="test")
+    page = page_of(viewer, paid)
+    assert f"/portal/settlement/{made.pk}/" in page
+    taken_back = Settlement.objects.get(state="ABORTED").pk
+    assert f"/portal/settlement/{taken_back}/" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_signature_is_said_to_be_checked_only_where_the_hub_checks(paid: str) -> None:
+    viewer = browser(Role.VIEWER)
+    page = page_of(viewer, paid)
+    assert "signature checked" not in page
+    assert ">signed<" in page
+    with override_settings(SIGNATURES="required"):
+        assert "signature checked" in page_of(viewer, paid)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_another_payments_lookup_is_not_in_the_story(paid: str, committed_world: World) -> None:
+    other = prepare(committed_world, "green", "blue", 5, transfer_id=str(uuid.uuid4()))
+    run(other)
+    page = page_of(browser_of(person(Role.PARTICIPANT_VIEWER, participant="green")), other.transfer_id)
+    assert "was asked who the payee is" not in page
