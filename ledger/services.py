@@ -79,7 +79,7 @@ def _account_types(currency: str) -> list[str]:
 
 def open_missing_accounts(currency: str | None) -> None:
     """Opens what participants in a currency, or in any, should have and have not: a rule came after they did."""
-    positions = Account.objects.filter(type=Account.Type.POSITION).select_related("participant")
+    positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
         has = set(queries.accounts_of(position.participant, position.currency).values_list("type", flat=True))
         for account_type in _account_types(position.currency):

@@ -21,6 +21,8 @@ def read_networks(lines: Sequence[str]) -> list[str]:
             network = ip_network(line.strip())
         except ValueError:
             raise ValueError(f"{line.strip()[:60]} is neither an address nor a network such as 192.0.2.0/24") from None
+        if network.version == 6 and network.network_address.ipv4_mapped is not None:
+            raise ValueError(f"{network} is of IPv4 addresses: write it as such")  # how they are compared
         if network.prefixlen == 0:
             raise ValueError("a network of all addresses allows everything: leave the list empty for that")
         found[str(network)] = None

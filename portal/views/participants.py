@@ -65,8 +65,9 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "contacts": participant.contacts.all(),
             "pending": [(found, KINDS[found.kind].title) for found in pending.select_related("maker")],
             "history": history,
-            "steps": _steps(found, endpoints, credentials),
-        },
+            "steps": [] if participant.leaving_since else _steps(found, endpoints, credentials),
+        }
+        | ({"may": {}} if participant.closed_at else {}),  # of what is closed nothing is asked any more
     )
 
 

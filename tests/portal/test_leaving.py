@@ -67,6 +67,7 @@ def test_a_participant_leaves_step_by_step(world: World, two: tuple[Client, Clie
     page = text_of(operator, GREEN)
     assert "closed" in page
     assert "Resume" not in page
+    assert "Funds in</a>" not in page
 
 
 def test_what_is_settled_to_zero_in_an_open_window_still_waits(world: World, two: tuple[Client, Client]) -> None:
