@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 
-from bench import messages
+from bench import messages, presigned
 from bench.client import Client
 from bench.signing import Signer
 
@@ -77,6 +77,7 @@ class Generator:
             if payer != payee and not load.aliases
         }
         self._customers = {name: cycle(aliases) for name, aliases in load.aliases.items()}
+        self._presigned = iter(presigned.posts(load.keys))
         self._open = 0
         self._all_answered: asyncio.Event | None = None
         self.sent: dict[str, tuple[float, float, int]] = {}
@@ -98,10 +99,7 @@ class Generator:
                 await asyncio.wait_for(self._all_answered.wait(), _ANSWERS_S)
 
     def _send(self, due: float) -> None:
-        payer, payee = next(self._pairs)
-        transfer_id = str(uuid.uuid4())
-        self._clock.tick()
-        request = self._signed(self._request(payer, payee, transfer_id))
+        transfer_id, request = next(self._presigned, None) or self._made()
         self._open += 1
         self.sent[transfer_id] = (due, 0.0, 0)  # no answer yet
 
@@ -112,6 +110,12 @@ class Generator:
                 self._all_answered.set()
 
         self._client.send(request, answered)
+
+    def _made(self) -> tuple[str, bytes]:
+        payer, payee = next(self._pairs)
+        transfer_id = str(uuid.uuid4())
+        self._clock.tick()
+        return transfer_id, self._signed(self._request(payer, payee, transfer_id))
 
     def _request(self, payer: str, payee: str, transfer_id: str) -> bytes:
         if self._customers:

@@ -129,9 +129,19 @@ def prepare(host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id
     return post_transfer(host, payer, payee, body, clock)
 
 
-def fulfil(host: bytes, payee: bytes, payer: bytes, fulfilment: bytes, transfer_id: bytes, clock: Clock) -> bytes:
+def fulfil(
+    host: bytes,
+    payee: bytes,
+    payer: bytes,
+    fulfilment: bytes,
+    transfer_id: bytes,
+    clock: Clock,
+    *,
+    says_when: bool = True,
+) -> bytes:
     """PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
-    body = b'{"completedTimestamp":"%b","fulfilment":"%b","transferState":"COMMITTED"}' % (clock.now, fulfilment)
+    when = b'"completedTimestamp":"%b",' % clock.now if says_when else b""
+    body = b'{%b"fulfilment":"%b","transferState":"COMMITTED"}' % (when, fulfilment)
     return _request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
 
 

@@ -9,20 +9,22 @@ import time
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import books
+from bench import books, presigned
 from bench.database import Database
 from bench.hubs import PROJECT, Hub
-from bench.load import Load
+from bench.load import Load, pairs
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds
 from bench.onboard import Administration
 from bench.signing import make_key
 from bench.sink import Dfsps
 
 _LEAD_S = 1.5  # from the generator's start to its first transfer: Python starts in the meantime
+_READ_EACH_S = 4000  # transfers signed before, by the generator
 _SINKS = 2  # processes that the DFSPs share
 _CUSTOMERS = 200  # of each DFSP
 _KEYS_KNOWN_S = 3  # the hub's processes read credentials anew every two seconds
@@ -89,9 +91,14 @@ class Run:
     def _perform(self, folder: Path) -> Result:
         plan, database = self._plan, self._database
         public_keys = {name: make_key(folder / name) for name in self._ports} if plan.signed else {}
+        lead_s = _LEAD_S
+        if plan.signed and not plan.payments:
+            count = round(plan.rate * (plan.warmup + plan.seconds))
+            lead_s += count / _READ_EACH_S
+            presigned.write(folder, f"{self._host}:{self._port}", islice(pairs(list(self._ports), plan.hot), count))
         self._start_sinks(folder)
         self._onboard(public_keys)
-        starts_at = time.monotonic() + _LEAD_S
+        starts_at = time.monotonic() + lead_s
         load = Load(
             self._host,
             self._port,

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from bench import messages
+from bench import messages, presigned
 from bench.client import NO_ANSWER, Client
 from bench.http import Message, Reader, header
 from bench.signing import Signer
@@ -61,8 +61,17 @@ class Notes:
 
 
 class Dfsp:
-    def __init__(self, name: str, config: Dfsps, hub: Client, clock: messages.Clock, signed: Signer) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: Dfsps,
+        hub: Client,
+        clock: messages.Clock,
+        signed: Signer,
+        presigned_fulfils: dict[str, bytes],
+    ) -> None:
         self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
+        self._presigned = presigned_fulfils
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
         # As a payee: every packet that it may be paid with.
         packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
@@ -116,12 +125,15 @@ class Dfsp:
         self.notes.prepares[key] = (came, 0.0, 0)
         fulfilment = self._fulfilments[messages.text_of(message.body, b"condition")]
         payer = _of(message, b"fspiop-source")
-        request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._tick())
+        request = self._presigned.get(key)
+        if request is None:
+            request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._tick())
+            request = self._signed(request)
 
         def answered(status: int) -> None:
             self.notes.prepares[key] = (came, time.monotonic(), status)
 
-        self._say(request, answered)
+        self._insist(request, answered, _TRIES)
 
     # --- as a payer ------------------------------------------------------------------------------------------------
 
@@ -229,7 +241,8 @@ def main(config: Dfsps) -> None:
     hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
     clock.tick()
     signed = Signer(config.keys, list(config.ours))
-    dfsps = {name: Dfsp(name, config, hub, clock, signed) for name in config.ours}
+    fulfils = presigned.fulfils(config.keys)
+    dfsps = {name: Dfsp(name, config, hub, clock, signed, fulfils) for name in config.ours}
     gc.freeze()
     asyncio.run(_serve(config, dfsps))
     Path(config.results).write_text(json.dumps({name: asdict(dfsp.notes) for name, dfsp in dfsps.items()}))

@@ -1,0 +1,70 @@
+"""Transfers made and signed before the load begins, on all cores: DFSPs have machines of their own to sign on.
+
+Both sides' messages of each transfer go to files, by its id; generator and sinks send them as they are.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle, islice
+from multiprocessing import get_context
+from pathlib import Path
+
+from bench import messages
+from bench.signing import Signer
+
+_CHUNK = 500
+Parties = tuple[str, str]
+Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the payee
+
+
+def write(folder: Path, host: str, parties: Iterable[Parties]) -> None:
+    """Signs a transfer for each payer and payee, with the keys in `folder`, and writes `posts` and `fulfils` there."""
+    posts, fulfils = [], {}
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        for signed in pool.map(_sign, *zip(*((str(folder), host, chunk) for chunk in _chunks(parties)), strict=True)):
+            for transfer_id, post, fulfil in signed:
+                posts.append((transfer_id, post))
+                fulfils[transfer_id] = fulfil
+    (folder / "posts").write_text(json.dumps(posts))
+    (folder / "fulfils").write_text(json.dumps(fulfils))
+
+
+def posts(folder: str) -> list[tuple[str, bytes]]:
+    """Transfer ids and signed prepares in the order of sending; none where nothing was signed before."""
+    path = Path(folder) / "posts"
+    if not folder or not path.exists():
+        return []
+    return [(transfer_id, text.encode()) for transfer_id, text in json.loads(path.read_text())]
+
+
+def fulfils(folder: str) -> dict[str, bytes]:
+    """The signed fulfils by transfer id; none where nothing was signed before."""
+    path = Path(folder) / "fulfils"
+    if not folder or not path.exists():
+        return {}
+    return {transfer_id: text.encode() for transfer_id, text in json.loads(path.read_text()).items()}
+
+
+def _chunks(parties: Iterable[Parties]) -> Iterator[list[Parties]]:
+    left = iter(parties)
+    while chunk := list(islice(left, _CHUNK)):
+        yield chunk
+
+
+def _sign(folder: str, host: str, parties: Sequence[Parties]) -> list[Signed]:
+    signed = Signer(folder, sorted({name for pair in parties for name in pair}))
+    address, clock = host.encode(), messages.Clock()
+    clock.tick()
+    packets = {pair: cycle(messages.pool(*pair)) for pair in set(parties)}
+    found = []
+    for payer, payee in parties:
+        transfer_id, packet = str(uuid.uuid4()), next(packets[payer, payee])
+        a, b, id = payer.encode(), payee.encode(), transfer_id.encode()
+        post = signed(messages.prepare(address, a, b, packet, id, clock))
+        # Without completedTimestamp, which would be too old by the time that it is sent.
+        put = signed(messages.fulfil(address, b, a, packet.fulfilment, id, clock, says_when=False))
+        found.append((transfer_id, post.decode(), put.decode()))
+    return found
