@@ -156,7 +156,7 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
         windows = _windows(cursor)
         fixed: dict[str, Any] = {
             "transfers": crowd.transfers,
-            "seconds": crowd.hours * 3600,
+            "seconds": crowd.hours * 3600.0,
             "busy": BUSY,
             "reserved": _RESERVED,
             "currency": CURRENCY,

@@ -4,7 +4,9 @@ import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
+from django.test.utils import CaptureQueriesContext
 
 from directory import builtin
 from directory.aliases import Alias
@@ -19,6 +21,7 @@ from settlement.states import State
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.portal.people import browser, browser_of, person
+from tests.settlement import steps
 from tests.settlement.steps import add_model
 from tests.world import World, fulfil, prepare, run
 
@@ -106,3 +109,39 @@ def test_another_payments_lookup_is_not_in_the_story(paid: str, committed_world:
     run(other)
     page = page_of(browser_of(person(Role.PARTICIPANT_VIEWER, participant="green")), other.transfer_id)
     assert "was asked who the payee is" not in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_about_one_thing_costs_the_same_however_much_hangs_on_it(committed_world: World) -> None:
+    world = committed_world
+    add_model()
+
+    def a_day(payments: int) -> tuple[str, int]:
+        """A payment and the settlement of its window."""
+        for payer, payee in [("green", "blue"), ("blue", "red"), ("red", "grey")][: 1 + payments // 2]:
+            for _ in range(payments):
+                paid = steps.pay(world, payer, payee, 1)
+        services.close_window(reason="test", actor="test")
+        window = SettlementWindow.objects.exclude(state="OPEN").latest("id")
+        made = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="test", actor="test")
+        services.advance(made.pk, to=State.PS_TRANSFERS_COMMITTED, reason="test", actor="test")
+        return paid, made.pk
+
+    viewer, own = browser(Role.VIEWER), browser_of(person(Role.PARTICIPANT_VIEWER, participant="green"))
+
+    def counts(paid: str, settlement: int) -> list[int]:
+        found = []
+        for client, path in (
+            (viewer, f"transfers/{paid}/"),
+            (viewer, f"settlement/{settlement}/"),
+            (own, "own-settlement/"),
+        ):
+            client.get(f"/portal/{path}")
+            with CaptureQueriesContext(connection) as captured:
+                assert client.get(f"/portal/{path}").status_code == 200
+            found.append(len(captured))
+        return found
+
+    first = counts(*a_day(1))
+    assert counts(*a_day(4)) == first
+    assert max(first) <= 20
