@@ -19,7 +19,7 @@ from tests.attacks.web import Answer, head, send, served
 from tests.proofs import key_of, public_pem
 from tests.world import World
 
-RATE = 20
+RATE = 5  # so low that a slow machine floods well beyond it
 FLOOD = 150
 THREADS = 8  # of the web server
 
@@ -65,8 +65,10 @@ def test_a19_a_flood_of_transfers_is_held_and_others_are_served(port: int) -> No
     assert_held(statuses, took, refused, taken=202)
     assert Transfer.objects.count() == statuses[202]
     # While green may not, red may, and as much as ever.
-    assert post(port).status == 429
-    assert [post(port, "red").status for _ in range(RATE)] == [202] * RATE
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(flood, lambda: post(port))
+        assert [post(port, "red").status for _ in range(RATE)] == [202] * RATE
+        assert 429 in again.result()[0]
 
 
 def test_a19_polling_is_held_alike(port: int) -> None:
@@ -76,8 +78,8 @@ def test_a19_polling_is_held_alike(port: int) -> None:
 
 
 def test_a19_who_is_held_is_told_when_to_come_again_and_then_served(port: int) -> None:
-    flood(lambda: poll(port))
-    assert poll(port).status == 429
+    statuses, _, _ = flood(lambda: poll(port))
+    assert 429 in statuses
     time.sleep(1.1)  # what Retry-After says
     assert [poll(port).status for _ in range(RATE // 2)] == [202] * (RATE // 2)
 
