@@ -78,9 +78,9 @@ PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # The same for a request for terms (quotes of each kind) that has no expiration of its own.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
 # What one DFSP may have of a web process: requests a second (as many at once after a silence), and requests at once;
-# beyond them it is answered 429. Fewer at once than WEB_QUEUE, or one DFSP fills it. 0: no limit.
+# beyond them it is answered 429. Fewer at once than 3/4 of WEB_QUEUE, or one fills it. 0: no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
-DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=160)
+DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
 
 # Whether the hub calls public addresses only, and which others all the same: networks, or address:port.
