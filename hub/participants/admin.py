@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
+from hub.participants.models import AllowedNetwork, Contact, Credential, CurrencyPair, Endpoint, Participant
 
 
 class EndpointInline(admin.TabularInline):
@@ -33,4 +33,16 @@ class CurrencyPairAdmin(ReadOnlyAdmin):
     list_display = ["participant", "source_currency", "target_currency"]
     list_filter = ["source_currency", "target_currency"]
     search_fields = ["participant__name"]
+    list_select_related = ["participant"]
+
+
+@admin.register(AllowedNetwork)
+class AllowedNetworkAdmin(ReadOnlyAdmin):
+    list_display = ["__str__", "participant"]
+    list_select_related = ["participant"]
+
+
+@admin.register(Contact)
+class ContactAdmin(ReadOnlyAdmin):
+    list_display = ["__str__", "participant"]
     list_select_related = ["participant"]
