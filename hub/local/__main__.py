@@ -113,7 +113,9 @@ def _test(asked: argparse.Namespace) -> int:
         with stack:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
-            first = subprocess.run([*pytest, "-m", "not live", "-n", "2", "-q"], env=stack.env, cwd=PROJECT).returncode
+            # In small portions, or one process sits through all browser tests while the other has nothing left to do.
+            shared = ["-m", "not live", "-n", "2", "--maxschedchunk", "10", "-q"]
+            first = subprocess.run([*pytest, *shared], env=stack.env, cwd=PROJECT).returncode
             live = subprocess.run([*pytest, "-m", "live", "-v"], env=stack.env, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # 5: no test is marked so
     finally:
