@@ -31,8 +31,8 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.02  # how long a finished message waits for others, to be settled by the same statement
-_BETWEEN_CLAIMS_S = 0.02
+_COMPANY_S = 0.005  # how long a finished message waits for others, to be settled by the same statement
+_BETWEEN_CLAIMS_S = 0.01
 _BREAKER_AFTER = 5
 _BREAKER_MOST_S = 30.0
 _PAUSE_S = 0.5  # after the database failed
