@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,6 +50,9 @@ class Report:
         payments = history.payments.values()
         recovered = history.recovery_times()
         times = [each for each in recovered if each != float("inf")]
+        by_fault: dict[str, list[float]] = defaultdict(list)
+        for (name, _), seconds in zip(history.faults, recovered, strict=True):
+            by_fault[name].append(seconds)
         recovery = ", ".join(
             f"{name} {percentile(times, percent):.1f} s" for name, percent in (("p50", 50), ("p95", 95), ("max", 100))
         )
@@ -57,8 +61,8 @@ class Report:
         ]
         return [
             f"seed {self.seed}",
-            "faults, and seconds until a request was taken again: "
-            + ", ".join(f"{name} {s:.1f}" for (name, _), s in zip(history.faults, recovered, strict=True)),
+            "faults, how often, and in how many seconds at most a request was taken again: "
+            + ", ".join(f"{name} {len(each)} {max(each):.1f}" for name, each in sorted(by_fault.items())),
             f"{len(payments)} transfers: {sum(p.is_acknowledged for p in payments)} acknowledged,"
             f" {sum(p.was_unknown for p in payments)} without an answer for a time,"
             f" {self.settled_by_asking} settled by asking; {history.windows_closed} windows closed",
@@ -71,9 +75,15 @@ class Report:
 
 
 def run(
-    stack: Stack, *, seed: int, seconds: float, rate: float, tell: Callable[[str], None] = lambda text: None
+    stack: Stack,
+    *,
+    seed: int,
+    seconds: float,
+    rate: float,
+    every: float = 0,
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """On a hub that runs; leaves it running."""
+    """On a hub that runs; leaves it running. A fault begins `every` seconds after the one before, or later."""
     rng = random.Random(seed)
     ports = [net.free_port(20_000 + rng.randrange(20_000)) for _ in NAMES]
     scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed)
@@ -85,11 +95,11 @@ def run(
         administration.add_dfsp(name, f"http://{net.HOST}:{port}", **cap)
 
     over = threading.Event()
-    loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds)))
+    loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds), seconds + _QUIET_S))
     closing = threading.Thread(target=_close_windows, args=(stack, scheme.history, over))
     loading.start()
     closing.start()
-    _inject(Site(stack, scheme, rng), until=time.monotonic() + seconds - 5, tell=tell)
+    _inject(Site(stack, scheme, rng), until=time.monotonic() + seconds - 5, every=every, tell=tell)
     loading.join()
     over.set()
     closing.join()
@@ -102,7 +112,7 @@ def run(
     return report
 
 
-def _inject(site: Site, *, until: float, tell: Callable[[str], None]) -> None:
+def _inject(site: Site, *, until: float, every: float, tell: Callable[[str], None]) -> None:
     """Every fault in a random order, again and again, each some seconds after the hub took a request again."""
     waiting: list[Callable[[Site], None]] = []
     time.sleep(3)
@@ -110,12 +120,13 @@ def _inject(site: Site, *, until: float, tell: Callable[[str], None]) -> None:
         if not waiting:
             waiting = site.rng.sample(FAULTS, len(FAULTS))
         fault = waiting.pop()
+        next_at = time.monotonic() + every
         tell(fault.__name__.replace("_", " "))
         fault(site)
         healed_at = time.monotonic()
         site.scheme.history.faults.append((fault.__name__, healed_at))
         proc.wait_for(lambda healed_at=healed_at: site.scheme.history.was_taken_after(healed_at), _RECOVER_S)  # type: ignore[misc]
-        time.sleep(site.rng.uniform(0.5, 3.0))
+        time.sleep(max(site.rng.uniform(0.5, 3.0), min(next_at, until) - time.monotonic()))
 
 
 def _close_windows(stack: Stack, history: History, over: threading.Event) -> None:
@@ -175,13 +186,19 @@ def _ask_for_the_unknown(scheme: Scheme, connection: psycopg.Connection[Any]) ->
         ]
         if not open_payers and not open_payees:
             break
-        for payment in open_payers:
-            scheme.do(scheme.ask(payment, payment.payer))
-        for payment in open_payees:
-            scheme.do(scheme.ask(payment, payment.payee))
-        time.sleep(3)
+        scheme.do(scheme.ask([(p, p.payer) for p in open_payers] + [(p, p.payee) for p in open_payees]))
+        _wait_for_answers(connection)
         learned += sum(bool(p.payer_ends) for p in open_payers)
     return learned
+
+
+def _wait_for_answers(connection: psycopg.Connection[Any]) -> None:
+    """What was asked is answered by callbacks, which wait in the outbox until they are sent."""
+    time.sleep(1)
+    until = time.monotonic() + _QUIET_S
+    while time.monotonic() < until and _moving(connection):
+        time.sleep(0.5)
+    time.sleep(1)
 
 
 def _joined(one: Findings, other: Findings) -> Findings:
@@ -196,6 +213,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=5, help="how long the load lasts (5)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
     parser.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
+    parser.add_argument(
+        "--every", type=float, default=0, help="seconds from fault to fault at least (as soon as the hub is back)"
+    )
     options = parser.parse_args(arguments)
 
     def tell(text: str) -> None:
@@ -206,7 +226,14 @@ def main(arguments: list[str] | None = None) -> int:
         tempfile.TemporaryDirectory(prefix="kitovu-chaos-") as folder,
         Stack(Path(folder) / "hub", net.free_port(8000), tell=tell) as stack,
     ):
-        report = run(stack, seed=options.seed, seconds=options.minutes * 60, rate=options.rate, tell=tell)
+        report = run(
+            stack,
+            seed=options.seed,
+            seconds=options.minutes * 60,
+            rate=options.rate,
+            every=options.every,
+            tell=tell,
+        )
     print("\n".join(report.lines()))
     return 1 if report.findings else 0
 

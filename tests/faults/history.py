@@ -1,15 +1,17 @@
 """What everybody in a chaos run did and heard: the notes that the checkers compare with the database."""
 
 import time
-from collections import Counter, defaultdict
+from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import islice
 
 COMMITTED, ABORTED = "COMMITTED", "ABORTED"
 # Said about a message that changed nothing, not about the transfer's end.
 _ABOUT_A_MESSAGE = {"3106", "3100"}
 
 
-@dataclass
+@dataclass(slots=True)
 class Payment:
     """One transfer as its payer means it. `plan` says what the payee will do; `twist` what the payer does besides."""
 
@@ -20,7 +22,7 @@ class Payment:
     plan: str
     twist: str
     expires_at: float
-    request: bytes
+    request: bytes  # empty when it is not sent any more: a long run has a hundred thousand of them
     post_answers: list[int] = field(default_factory=list)
     put_answers: list[int] = field(default_factory=list)
     prepares: int = 0  # how often the payee was asked
@@ -62,22 +64,25 @@ class History:
         self.strange: list[str] = []  # answers that a hub must never give
         self.windows_closed = 0
         self.hurt = Counter[str]()  # how often a DFSP misbehaved, by how
-        self._taken_at: list[tuple[float, float]] = []  # accepted requests: when sent, when answered
+        self._taken: list[tuple[float, float]] = []  # accepted requests: when answered, when sent; in that order
+        self._latest_taken = 0.0  # when the latest of them was sent
         self.faults: list[tuple[str, float]] = []  # name, and from when recovery counts
-        self.callbacks: dict[str, int] = defaultdict(int)
 
     def taken(self, sent_at: float) -> None:
         """The hub accepted a request that was sent then."""
-        self._taken_at.append((sent_at, time.monotonic()))
+        self._taken.append((time.monotonic(), sent_at))
+        self._latest_taken = max(self._latest_taken, sent_at)
 
     def was_taken_after(self, moment: float) -> bool:
         """Whether a request that was sent after this moment was accepted."""
-        return any(sent >= moment for sent, _ in reversed(self._taken_at))
+        return self._latest_taken >= moment
 
     def recovery_times(self) -> list[float]:
         """For each fault: from its end to the first answer to a request that was sent after it."""
         times = []
         for _, at in self.faults:
-            after = [answered for sent, answered in self._taken_at if sent >= at]
-            times.append(min(after) - at if after else float("inf"))
+            after = islice(
+                self._taken, bisect_left(self._taken, (at,)), None
+            )  # what was answered before was sent before
+            times.append(next((answered - at for answered, sent in after if sent >= at), float("inf")))
         return times

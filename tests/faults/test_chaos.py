@@ -25,3 +25,4 @@ def test_faults_at_random_moments_lose_double_break_and_stick_nothing(tmp_path: 
     assert not report.findings, "\n".join(report.lines())
     assert len(report.history.faults) >= 3
     assert report.ends["COMMITTED"] > 100
+    assert report.ends["ABORTED NDC"] > 0
