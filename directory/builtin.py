@@ -21,10 +21,7 @@ def serves(alias_type: str) -> bool:
 
 def find(alias: Alias) -> list[Registration]:
     """Who serves this alias; where no currency is asked for, the one that was registered first comes first."""
-    found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_id)
-    if alias.currency:
-        found = found.filter(currency__in=("", alias.currency))
-    return [Registration(*row) for row in found.order_by("id").values_list("fsp__name", "currency", "sub_id")]
+    return store.registrations(alias)
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:

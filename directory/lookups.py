@@ -4,7 +4,6 @@ Only the DFSP that was asked may answer. One that takes the question and stays s
 2004 (FSPIOP API v1.1, section 7.6); one that can not be reached, the outbox reports itself.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from directory import store
 from directory.models import PartyLookup
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
@@ -20,43 +20,21 @@ from hub.outbox import queries as outbox_queries
 from hub.outbox.messages import Outgoing, from_hub
 from hub.outbox.models import Message
 
-Send = Callable[[list[Outgoing]], None]
-
 _SWEEP = 500
 _LATER = timedelta(seconds=5)
 
 
-def ask(question: Outgoing, *, version: str, send: Send) -> None:
+def ask(question: Outgoing, *, version: str) -> None:
     """Passes a question on and remembers it; asked again, it is waited for anew. `version` is that of the answer."""
-    assert question.reply_to_id is not None
-    assert question.error_path is not None
-    lookup = PartyLookup(
-        requester_id=question.reply_to_id,
-        owner_id=question.destination_id,
-        subject=question.subject,
-        error_path=question.error_path,
-        version=version,
-        asked_at=Now(),
-        answer_by=Now() + timedelta(seconds=settings.PARTY_ANSWER_S),
-    )
-    with transaction.atomic(durable=True):
-        PartyLookup.objects.bulk_create(
-            [lookup],
-            update_conflicts=True,
-            unique_fields=["requester", "subject", "owner"],
-            update_fields=["error_path", "version", "asked_at", "answer_by"],
-        )
-        send([question])
+    store.ask(question, version=version, wait_s=settings.PARTY_ANSWER_S)
+    outbox.poke({question.destination_id})
 
 
-def answer(reply: Outgoing, *, answerer_id: int, send: Send) -> None:
+def answer(reply: Outgoing, *, answerer_id: int) -> None:
     """Brings an answer back. One to a question that waits for another DFSP is refused; a late one goes its way."""
-    with transaction.atomic(durable=True):
-        waiting = PartyLookup.objects.filter(requester_id=reply.destination_id, subject=reply.subject)
-        deleted, _ = waiting.filter(owner_id=answerer_id).delete()
-        if not deleted and waiting.exists():
-            raise FspiopError(ErrorCode.CLIENT_ERROR, "this lookup was not asked of the sender")
-        send([reply])
+    if not store.answer(reply, answerer_id=answerer_id):
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "this lookup was not asked of the sender")
+    outbox.poke({reply.destination_id})
 
 
 def report_unanswered() -> int:

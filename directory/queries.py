@@ -2,7 +2,7 @@
 
 from django.db.models import Count, QuerySet
 
-from directory import builtin
+from directory import builtin, store
 from directory.aliases import Alias
 from directory.models import Oracle, PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
@@ -25,7 +25,7 @@ def oracles_for(alias: Alias) -> list[Oracle | None]:
     hub's own. Without a currency each of them may know: the default one first, the hub's own before those of single
     currencies. 3003 where nobody answers for the type.
     """
-    registered = list(Oracle.objects.filter(type=alias.type).order_by("id"))
+    registered = store.oracles(alias.type)
     if alias.currency:
         first = [oracle for oracle in registered if oracle.currency == alias.currency]
         first += [oracle for oracle in registered if not oracle.currency]

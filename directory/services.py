@@ -14,11 +14,12 @@ from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
 from hub.participants import queries as participants
 from hub.participants.models import Participant
+from hub.participants.queries import Party
 
 _HELD = "this alias is registered by another participant"
 
 
-def owner_of(alias: Alias) -> Participant:
+def owner_of(alias: Alias) -> Party:
     """The active participant that serves this alias; 3204 where there is none, 3200 where its sub-id is unknown.
 
     An oracle that gives no answer ends the search (2003): who comes after it might name another DFSP.

@@ -1,9 +1,12 @@
-"""The statements on registrations of the hub's own oracle that take many at once."""
+"""The statements that every lookup runs, and those on registrations that take many at once."""
 
 from collections.abc import Sequence
 
-from directory.aliases import Alias
+from directory.aliases import Alias, Registration
+from directory.models import Oracle
+from hub import outbox
 from hub.database import execute
+from hub.outbox.messages import Outgoing
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
@@ -38,3 +41,70 @@ def _columns(aliases: Sequence[Alias]) -> list[list[str]]:
         [alias.sub_id for alias in aliases],
         [alias.currency for alias in aliases],
     ]
+
+
+_FOUND = """
+    SELECT fsp.name, p.currency, p.sub_id
+    FROM directory_partyidentifier p JOIN participants_participant fsp ON fsp.id = p.fsp_id
+    WHERE p.type = %s AND p.identifier = %s AND p.sub_id = %s AND (%s = '' OR p.currency IN ('', %s))
+    ORDER BY p.id
+"""
+
+
+def registrations(alias: Alias) -> list[Registration]:
+    """Who registered this alias, in its currency or in all, or in any where it names none; the first one first."""
+    parameters = [alias.type, alias.key, alias.sub_id, alias.currency, alias.currency]
+    return [Registration(*row) for row in execute(_FOUND, parameters)]
+
+
+_ORACLE = ("id", "type", "endpoint", "currency", "is_default")
+_ORACLES = f"SELECT {', '.join(_ORACLE)} FROM directory_oracle WHERE type = %s ORDER BY id"  # noqa: S608 (a constant)
+
+
+def oracles(alias_type: str) -> list[Oracle]:
+    """The registered oracles of a type, in the order in which they were added."""
+    return [Oracle.from_db("default", _ORACLE, row) for row in execute(_ORACLES, [alias_type])]
+
+
+# One moment for both: the sweep compares when the question was asked with when its message was written.
+_ASK = """
+    changed AS (
+        INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
+        VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
+        ON CONFLICT ON CONSTRAINT one_lookup_waits_for_an_answer DO UPDATE
+        SET error_path = excluded.error_path, version = excluded.version, asked_at = excluded.asked_at,
+            answer_by = excluded.answer_by
+        RETURNING subject
+    )"""
+
+
+def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
+    """Adds a question and who waits for its answer, or waits anew, by one statement."""
+    parameters = [
+        question.reply_to_id,
+        question.destination_id,
+        question.subject,
+        question.error_path,
+        version,
+        wait_s,
+    ]
+    outbox.append_about(_ASK, parameters, [question])
+
+
+_ANSWER = """
+    ended AS (
+        DELETE FROM directory_partylookup WHERE requester_id = %s AND subject = %s AND owner_id = %s
+        RETURNING subject
+    ), changed AS (
+        SELECT %s::text AS subject
+        WHERE EXISTS (SELECT FROM ended)
+           OR NOT EXISTS (SELECT FROM directory_partylookup
+                          WHERE requester_id = %s AND subject = %s AND owner_id <> %s)
+    )"""
+
+
+def answer(reply: Outgoing, *, answerer_id: int) -> bool:
+    """Adds a reply and ends the lookup that waited for it, by one statement; False where others were asked, not this
+    participant. Where nobody waits (any more) the reply goes its way."""
+    waiting = [reply.destination_id, reply.subject, answerer_id]
+    return bool(outbox.append_about(_ANSWER, [*waiting, reply.subject, *waiting], [reply]))

@@ -18,6 +18,7 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     prepared once per connection.
     Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
     """
+    connection.close_if_health_check_failed()  # as Django's own cursors begin, once for each request
     connection.ensure_connection()
     with connection.wrap_database_errors:
         bound = [arrays.literal(each) if type(each) is list else each for each in parameters]

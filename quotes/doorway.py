@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import passing
 from hub.api.views import accepted, taken
-from hub.participants.models import Participant
+from hub.participants.queries import Party
 from quotes import services
 from quotes.letters import LetterView
 from quotes.models import Agreement
@@ -23,16 +23,16 @@ class AgreementView(LetterView):
         expires_at = columns.pop("expires_at")
         try:
             caller, payee = passing.parties_of(self, to or self.fspiop.destination)
-            if payee.pk == self.caller:
+            if payee.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
             self.check_parties(caller, payee)
             request = Request(agreement_id, payee, expires_at, columns)
-            services.ask(self.kind, request, self.letter(), send=passing.send)
+            services.ask(self.kind, request, self.letter())
         except FspiopError as error:
             self.refuse(error, agreement_id)
         return accepted()
 
-    def check_parties(self, caller: Participant, payee: Participant) -> None:
+    def check_parties(self, caller: Party, payee: Party) -> None:
         """Refuses the terms of a payment that would be refused itself."""
         passing.check_payment(payer=caller, payee=payee)
 
@@ -58,7 +58,7 @@ class AgreementView(LetterView):
         """PUT: the payee's terms, or either side's refusal."""
         self.check_id(agreement_id)
         try:
-            services.answer(self.kind, agreement_id, self.letter(), state=state, columns=columns, send=passing.send)
+            services.answer(self.kind, agreement_id, self.letter(), state=state, columns=columns)
         except FspiopError as error:
             if error.code != ErrorCode.MODIFIED_REQUEST.code:
                 raise  # a stranger learns nothing, and is told so at once

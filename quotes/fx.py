@@ -8,7 +8,7 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
-from hub.participants.models import Participant
+from hub.participants.queries import Party
 from quotes.doorway import AgreementView
 from quotes.models import FxQuote
 
@@ -20,7 +20,7 @@ class _FxQuoteView(AgreementView):
 
 
 class FxQuotesView(_FxQuoteView):
-    def check_parties(self, caller: Participant, payee: Participant) -> None:
+    def check_parties(self, caller: Party, payee: Party) -> None:
         """An FXP is paid and pays. Who asks may be the payer or the payee: the conversion itself says which."""
         if not (payee.may_send and payee.may_receive):
             raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{payee.name} may not both send and receive")

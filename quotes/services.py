@@ -9,27 +9,22 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import QuerySet
 
 from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
 from hub.outbox.messages import Outgoing, from_hub, passed_on
 from hub.participants.models import Participant
+from hub.participants.queries import Party
+from quotes import store
 from quotes.models import Agreement
+from quotes.store import Letter as Letter
+from quotes.store import Standing
 
 A = TypeVar("A", bound=Agreement)
 Send = Callable[[list[Outgoing]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message about an agreement: who sent it, its bytes and headers, and the digest of its parsed content."""
-
-    sender_id: int
-    body: bytes
-    headers: dict[str, str]
-    digest: bytes
+State = Agreement.State
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,74 +32,79 @@ class Request:
     """What is asked for, by which id, of whom; `columns` are those that this kind of agreement has besides."""
 
     id: str
-    payee: Participant
+    payee: Party
     expires_at: datetime | None
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ask(kind: type[A], request: Request, letter: Letter, *, send: Send) -> None:
+def ask(kind: type[Agreement], request: Request, letter: Letter) -> None:
     """Stores a request for terms and passes it on to the payee.
 
     The same again is passed on again, or answered with what the payee answered; other content under the same id is
     refused with 3106 and changes nothing.
     """
-    with transaction.atomic(durable=True):
-        agreement, is_new = kind._default_manager.get_or_create(
-            pk=request.id,
-            defaults={
-                **request.columns,
-                "payer_id": letter.sender_id,
-                "payee": request.payee,
-                "request": letter.body,
-                "request_headers": letter.headers,
-                "request_digest": letter.digest,
-                "expires_at": request.expires_at,
-            },
-        )
-        if not is_new:
-            if agreement.payer_id != letter.sender_id or bytes(agreement.request_digest) != letter.digest:
-                raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
-            if agreement.state != Agreement.State.PENDING:
-                send([answer_again(agreement)])
-                return
-        send([_request(agreement)])
+    message = _request(kind, request.id, letter, to_id=request.payee.id, to=request.payee.name)
+    is_new = store.add(
+        kind,
+        request.id,
+        letter,
+        payee_id=request.payee.id,
+        expires_at=request.expires_at,
+        columns=request.columns,
+        message=message,
+    )
+    if not is_new:
+        message = _asked_again(kind, request.id, letter)
+        outbox.append([message])
+    outbox.poke({message.destination_id})
+
+
+def _asked_again(kind: type[Agreement], agreement_id: str, letter: Letter) -> Outgoing:
+    agreement = kind._default_manager.select_related("payer", "payee").get(pk=agreement_id)
+    if agreement.payer_id != letter.sender_id or bytes(agreement.request_digest) != letter.digest:
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+    if agreement.state != State.PENDING:
+        return answer_again(agreement)
+    first = Letter(agreement.payer_id, bytes(agreement.request), agreement.request_headers, letter.digest)
+    return _request(kind, agreement_id, first, to_id=agreement.payee_id, to=agreement.payee.name)
 
 
 def answer(
-    kind: type[A],
-    agreement_id: str,
-    letter: Letter,
-    *,
-    state: Agreement.State,
-    columns: Mapping[str, Any],
-    send: Send,
+    kind: type[Agreement], agreement_id: str, letter: Letter, *, state: Agreement.State, columns: Mapping[str, Any]
 ) -> None:
     """Stores the payee's terms, or either side's refusal, and passes it on to the other side.
 
     Only the payee may give terms. The same answer again is taken and changes nothing; another one is refused (3106).
     """
-    with transaction.atomic(durable=True):
-        agreement = _locked(kind, agreement_id, letter.sender_id)
-        is_by_payee = letter.sender_id == agreement.payee_id
-        if state is Agreement.State.ACCEPTED and not is_by_payee:
+    # What was seen is asked for once more by the statement that stores the answer. An agreement moves twice at most.
+    for _ in range(len(State)):
+        seen = store.standing(kind, agreement_id)
+        if seen is None or letter.sender_id not in (seen.payer_id, seen.payee_id):
             raise unknown(kind)
-        if agreement.response_digest is not None and bytes(agreement.response_digest) == letter.digest:
+        if not _is_news(kind, seen, letter, state):
             return
-        if agreement.state == Agreement.State.EXPIRED:
-            raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the payer was told that no answer came in time")
-        if agreement.state == Agreement.State.REJECTED or (
-            agreement.state == Agreement.State.ACCEPTED and state is agreement.state
-        ):
-            raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
-        if agreement.state == Agreement.State.ACCEPTED and is_by_payee:
-            raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with terms")
-        agreement.state = state
-        for name, value in columns.items():
-            setattr(agreement, name, value)
-        agreement.response, agreement.response_headers = letter.body, letter.headers
-        agreement.response_digest, agreement.answered_at = letter.digest, datetime.now(UTC)
-        agreement.save()
-        send([_passed_on(agreement, letter, agreement.payer if is_by_payee else agreement.payee)])
+        to = (seen.payer_id, seen.payer) if letter.sender_id == seen.payee_id else (seen.payee_id, seen.payee)
+        message = _passed_on(kind, agreement_id, letter, *to, is_error=state is State.REJECTED)
+        if store.settle(kind, agreement_id, letter, seen=seen, state=state, columns=columns, message=message):
+            outbox.poke({message.destination_id})
+            return
+    raise AssertionError("an agreement went back to a state that it had left")
+
+
+def _is_news(kind: type[Agreement], seen: Standing, letter: Letter, state: Agreement.State) -> bool:
+    """Whether this answer moves the agreement; False where it was given before. FspiopError where it may not."""
+    is_by_payee = letter.sender_id == seen.payee_id
+    if state is State.ACCEPTED and not is_by_payee:
+        raise unknown(kind)
+    if seen.response_digest == letter.digest:
+        return False
+    if seen.state == State.EXPIRED:
+        raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the payer was told that no answer came in time")
+    if seen.state == State.REJECTED or (seen.state == State.ACCEPTED and state is State.ACCEPTED):
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
+    if seen.state == State.ACCEPTED and is_by_payee:
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with terms")
+    return True
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
@@ -116,11 +116,6 @@ def unknown(kind: type[Agreement]) -> FspiopError:
     return FspiopError(kind.not_found)
 
 
-def _locked(kind: type[A], agreement_id: str, sender_id: int) -> A:
-    rows = kind._default_manager.select_for_update(no_key=True, of=("self",))
-    return _of(sender_id, kind, rows.filter(pk=agreement_id))
-
-
 def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
     agreement = rows.select_related("payer", "payee").first()
     if agreement is None or participant_id not in (agreement.payer_id, agreement.payee_id):
@@ -128,19 +123,19 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
     return agreement
 
 
-def _request(agreement: Agreement) -> Outgoing:
-    path = f"/{agreement.resource}"
+def _request(kind: type[Agreement], agreement_id: str, letter: Letter, *, to_id: int, to: str) -> Outgoing:
+    path = f"/{kind.resource}"
     return passed_on(
-        headers=agreement.request_headers,
-        body=bytes(agreement.request),
-        to_id=agreement.payee_id,
-        to=agreement.payee.name,
+        headers=letter.headers,
+        body=letter.body,
+        to_id=to_id,
+        to=to,
         method="POST",
         path=path,
-        subject=agreement.pk,
+        subject=agreement_id,
         kind="quote-request",
-        reply_to_id=agreement.payer_id,
-        error_path=f"{path}/{agreement.pk}/error",
+        reply_to_id=letter.sender_id,
+        error_path=f"{path}/{agreement_id}/error",
     )
 
 
@@ -150,7 +145,10 @@ def answer_again(agreement: Agreement) -> Outgoing:
         return unanswered(agreement)
     assert agreement.response_headers is not None
     letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
-    return _passed_on(agreement, letter, agreement.payer)
+    is_error = agreement.state == State.REJECTED
+    return _passed_on(
+        type(agreement), agreement.pk, letter, agreement.payer_id, agreement.payer.name, is_error=is_error
+    )
 
 
 def unanswered(agreement: Agreement) -> Outgoing:
@@ -178,15 +176,16 @@ def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError) ->
     )
 
 
-def _passed_on(agreement: Agreement, letter: Letter, to: Participant) -> Outgoing:
-    path = f"/{agreement.resource}/{agreement.pk}"
+def _passed_on(
+    kind: type[Agreement], agreement_id: str, letter: Letter, to_id: int, to: str, *, is_error: bool
+) -> Outgoing:
     return passed_on(
         headers=letter.headers,
         body=letter.body,
-        to_id=to.pk,
-        to=to.name,
+        to_id=to_id,
+        to=to,
         method="PUT",
-        path=path + ("/error" if agreement.state == Agreement.State.REJECTED else ""),
-        subject=agreement.pk,
+        path=f"/{kind.resource}/{agreement_id}" + ("/error" if is_error else ""),
+        subject=agreement_id,
         kind="quote-answer",
     )

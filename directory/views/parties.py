@@ -7,13 +7,12 @@ from directory import lookups, services
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
-from fspiop.errors import ErrorCode, FspiopError
+from fspiop.errors import FspiopError
 from hub.api import passing
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import Outgoing
-from hub.participants import queries
-from hub.participants.models import Participant
+from hub.participants.queries import Party
 
 
 class PartyView(AliasView):
@@ -22,7 +21,7 @@ class PartyView(AliasView):
     @fspiop_schema("parties", answer=202, summary="Look a party up")
     def get(self, request: Request, **_: str) -> HttpResponse:
         try:
-            lookups.ask(self._question_to(self._owner()), version=self.accepted_version, send=passing.send)
+            lookups.ask(self._question_to(self._owner()), version=self.accepted_version)
         except FspiopError as error:
             passing.send([passing.refuse_caller(self, error, path=self.path, subject=self.subject)])
         return accepted()
@@ -32,15 +31,15 @@ class PartyView(AliasView):
         self.read(PartyPut)
         return _bring_back(self, self.path)
 
-    def _owner(self) -> Participant:
-        asker = queries.active(self.fspiop.source)
-        if asker is None:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {self.fspiop.source} is not active")
-        owner = passing.destination_of(self) if self.fspiop.destination else services.owner_of(self.alias)
+    def _owner(self) -> Party:
+        if self.fspiop.destination:
+            asker, owner = passing.parties_of(self, self.fspiop.destination)
+        else:
+            asker, owner = passing.caller_of(self), services.owner_of(self.alias)
         _check_some_payment(asker, owner)
         return owner
 
-    def _question_to(self, owner: Participant) -> Outgoing:
+    def _question_to(self, owner: Party) -> Outgoing:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""
         return passing.pass_on(
             self,
@@ -53,7 +52,7 @@ class PartyView(AliasView):
         )
 
 
-def _check_some_payment(asker: Participant, owner: Participant) -> None:
+def _check_some_payment(asker: Party, owner: Party) -> None:
     """A lookup does not say who will pay: it may begin a payment, or a request to be paid."""
     if not (asker.may_receive and owner.may_send):
         passing.check_payment(payer=asker, payee=owner)
@@ -72,5 +71,5 @@ def _bring_back(view: AliasView, path: str) -> HttpResponse:
     to = passing.destination_of(view)
     subject = passing.subject_of(f"{view.path} for {to.name}")
     reply = passing.pass_on(view, to=to, path=path, subject=subject, kind="party-answer")
-    lookups.answer(reply, answerer_id=view.caller, send=passing.send)
+    lookups.answer(reply, answerer_id=view.caller)
     return taken()

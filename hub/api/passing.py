@@ -1,6 +1,6 @@
 """Passing a DFSP's message on to another, and telling a DFSP something in the hub's own name. No payment rules.
 
-Each function makes a message of the view's request; `send` writes messages in one transaction, after which the
+Each function makes a message of the view's request; `send` writes messages by one statement, after which the
 view may answer.
 """
 
@@ -19,6 +19,7 @@ from hub.api.views import FspiopView
 from hub.outbox.messages import Outgoing, from_hub, passed_on
 from hub.participants import queries
 from hub.participants.models import Participant
+from hub.participants.queries import Party
 
 
 def path_of(*segments: str) -> str:
@@ -31,30 +32,42 @@ def subject_of(path: str) -> str:
     return hashlib.sha256(path.encode()).hexdigest()
 
 
-def destination_of(view: FspiopView) -> Participant:
+def destination_of(view: FspiopView) -> Party:
     """The active participant that FSPIOP-Destination names; FspiopError 3201 where there is none."""
     return active_participant(view.fspiop.destination)
 
 
-def active_participant(name: str | None) -> Participant:
+def active_participant(name: str | None) -> Party:
     """The active participant of this name; FspiopError 3201 where there is none."""
-    found = queries.active(name) if name else None
+    found = queries.active_named([name]).get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
     return found
 
 
-def parties_of(view: FspiopView, to: str | None) -> tuple[Participant, Participant]:
+def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
     """The caller and whom its message is for, both active, as they are in the database now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
     if to is None or to not in found:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {to!r}")
     if view.fspiop.source not in found:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")
+        raise _inactive(view)
     return found[view.fspiop.source], found[to]
 
 
-def check_payment(*, payer: Participant, payee: Participant) -> None:
+def caller_of(view: FspiopView) -> Party:
+    """The caller, active as it is in the database now."""
+    found = queries.active_named([view.fspiop.source]).get(view.fspiop.source)
+    if found is None:
+        raise _inactive(view)
+    return found
+
+
+def _inactive(view: FspiopView) -> FspiopError:
+    return FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")
+
+
+def check_payment(*, payer: Party, payee: Party) -> None:
     """FspiopError where this payer may send nothing or this payee receive nothing: who asks need not ask further."""
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
@@ -65,7 +78,7 @@ def check_payment(*, payer: Participant, payee: Participant) -> None:
 def pass_on(
     view: FspiopView,
     *,
-    to: Participant,
+    to: Party | Participant,
     path: str,
     subject: str,
     kind: str,
@@ -75,7 +88,7 @@ def pass_on(
     return passed_on(
         headers=view.forwarded_headers(),
         body=view.raw_body,
-        to_id=to.pk,
+        to_id=to.id,
         to=to.name,
         method=view.request.method or "",
         path=path,
@@ -109,6 +122,5 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 def send(messages: Sequence[Outgoing]) -> None:
     """Writes these messages, and says after the commit that there is something to deliver."""
-    with transaction.atomic():
-        outbox.append(messages)
-        transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
+    outbox.append(messages)  # one statement: where no transaction is open, it is one itself
+    transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))

@@ -3,7 +3,8 @@
 The table is the queue. A poke is a hint through Redis that destinations have work; it may be lost.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from hub.outbox.messages import Outgoing
 
@@ -15,6 +16,13 @@ def append(messages: Iterable[Outgoing]) -> None:
     store.append(list(messages))
 
 
+def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
+    """Changes something and writes the messages about it, as one statement; see `hub.outbox.store.append_about`."""
+    from hub.outbox import store
+
+    return store.append_about(changed, parameters, messages)
+
+
 def poke(destination_ids: Collection[int]) -> None:
     """Says that these destinations have work; see `hub.outbox.bell`."""
     from hub.outbox import bell
@@ -22,4 +30,4 @@ def poke(destination_ids: Collection[int]) -> None:
     bell.ring(destination_ids)
 
 
-__all__ = ["Outgoing", "append", "poke"]
+__all__ = ["Outgoing", "append", "append_about", "poke"]

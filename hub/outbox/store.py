@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import orjson
 
@@ -23,21 +24,35 @@ def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, by one statement."""
     if not messages:
         return
-    execute(
-        _APPEND,
-        [
-            [m.destination_id for m in messages],
-            [m.method for m in messages],
-            [m.path for m in messages],
-            [orjson.dumps(m.headers).decode() for m in messages],
-            [m.body for m in messages],
-            [m.subject for m in messages],
-            [m.kind for m in messages],
-            [m.signed_by_hub for m in messages],
-            [m.reply_to_id for m in messages],
-            [m.error_path for m in messages],
-        ],
-    )
+    execute(_APPEND, _columns(messages))
+
+
+def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
+    """Changes something and adds the messages about it by one statement, so outside a transaction it is one itself.
+
+    `changed` is the text of a WITH whose last table has that name and a column `subject`. A message about what is not
+    among these subjects is not added; returns them.
+    """
+    statement = f"""
+        WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
+        SELECT subject FROM changed
+    """  # noqa: S608 (both are constants)
+    return {row[0] for row in execute(statement, [*parameters, *_columns(messages)])}
+
+
+def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
+    return [
+        [m.destination_id for m in messages],
+        [m.method for m in messages],
+        [m.path for m in messages],
+        [orjson.dumps(m.headers).decode() for m in messages],
+        [m.body for m in messages],
+        [m.subject for m in messages],
+        [m.kind for m in messages],
+        [m.signed_by_hub for m in messages],
+        [m.reply_to_id for m in messages],
+        [m.error_path for m in messages],
+    ]
 
 
 @dataclass(slots=True)

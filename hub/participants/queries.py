@@ -1,11 +1,13 @@
 """Reads about participants."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from hub.database import execute
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 
 # A participant's id never changes and its name is never given away, so a found name may be kept.
@@ -49,10 +51,26 @@ def active(name: str) -> Participant | None:
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
 
 
-def active_named(names: Collection[str]) -> dict[str, Participant]:
-    """The active participants of these names, by name, as they are in the database now."""
-    found = Participant.objects.filter(name__in=names, is_active=True, is_hub=False) if names else ()
-    return {participant.name: participant for participant in found}
+@dataclass(frozen=True, slots=True)
+class Party:
+    """What a message needs to know of an active participant."""
+
+    id: int
+    name: str
+    may_send: bool
+    may_receive: bool
+
+
+_ACTIVE = """
+    SELECT id, name, may_send, may_receive FROM participants_participant
+    WHERE name = ANY(%s::text[]) AND is_active AND NOT is_hub
+"""
+
+
+def active_named(names: Collection[str]) -> dict[str, Party]:
+    """The active participants of these names, by name, as they are in the database now. One statement."""
+    found = (Party(*row) for row in execute(_ACTIVE, [list(names)])) if names else ()
+    return {party.name: party for party in found}
 
 
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:

@@ -19,7 +19,7 @@ from hub.api import passing
 from hub.api.docs import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
-from hub.participants.models import Participant
+from hub.participants.queries import Party
 from quotes.models import Quote, TransactionRequest
 
 _LONGEST_QUERY = 512
@@ -59,7 +59,7 @@ class _RelayView(FspiopView, ABC):
         if not ids.is_correlation_id(subject_id):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")
 
-    def _other_side(self, subject_id: str) -> Participant:
+    def _other_side(self, subject_id: str) -> Party:
         known = self.parties_of(subject_id)
         others = {
             second if first == self.caller else first for first, second in known if self.caller in (first, second)
@@ -68,7 +68,7 @@ class _RelayView(FspiopView, ABC):
             raise FspiopError(self.not_found)  # a stranger learns nothing
         if self.fspiop.destination:
             to = passing.destination_of(self)
-            if others and to.pk not in others:
+            if others and to.id not in others:
                 raise FspiopError(self.not_found)
             return to
         if len(others) != 1:

@@ -10,6 +10,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.outbox.messages import Outgoing, passed_on
 from hub.participants.models import Participant
+from hub.participants.queries import Party
 from quotes.models import TransactionRequest
 from quotes.services import Letter, Send, said_by_hub
 
@@ -21,7 +22,7 @@ _SWEEP = 500
 @dataclass(frozen=True, slots=True)
 class Request:
     transaction_request_id: str
-    payer: Participant
+    payer: Party
     expires_at: datetime | None
 
 
@@ -38,7 +39,7 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
             transaction_request_id=request.transaction_request_id,
             defaults={
                 "payee_id": letter.sender_id,
-                "payer": request.payer,
+                "payer_id": request.payer.id,
                 "request": letter.body,
                 "request_headers": letter.headers,
                 "request_digest": letter.digest,

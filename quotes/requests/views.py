@@ -30,7 +30,7 @@ class TransactionRequestsView(LetterView):
             raise missing_header("fspiop-destination")
         try:
             payee, payer = passing.parties_of(self, destination)
-            if payer.pk == self.caller:
+            if payer.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
             passing.check_payment(payer=payer, payee=payee)
             services.ask(

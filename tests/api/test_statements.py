@@ -1,0 +1,153 @@
+"""What a payment costs the database before its transfer: as few statements as there are things to know and to write."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from hub.outbox.models import Message
+from quotes.models import BulkQuote, FxQuote, Quote
+from tests.api import fx_messages, messages
+from tests.api.caller import dfsp
+from tests.api.test_fx_agreement import fx
+from tests.concurrency.together import together
+from tests.directory.ways import counted_statements, register
+from tests.world import World
+
+PARTY = "/parties/MSISDN/255655001001"
+
+
+@contextmanager
+def statements(count: int) -> Iterator[None]:
+    """So many are sent meanwhile, each a transaction of its own: none is begun by a statement, none has savepoints."""
+    with CaptureQueriesContext(connection) as captured, counted_statements() as sent:
+        yield
+    assert len(sent) == count, sent
+    assert not [query["sql"] for query in captured if query["sql"].startswith(("BEGIN", "SAVEPOINT", "COMMIT"))]
+
+
+def put(path: str, body: dict[str, Any], **more: Any) -> None:
+    assert dfsp("PUT", path, body, source="blue", destination="green", **more).status_code == 200
+
+
+def post(path: str, body: dict[str, Any], **more: Any) -> None:
+    assert dfsp("POST", path, body, destination="blue", **more).status_code == 202
+
+
+def told() -> list[tuple[str, str, str]]:
+    """(to whom, method, path) of all that waits in the outbox."""
+    return list(Message.objects.order_by("id").values_list("destination__name", "method", "path"))
+
+
+@pytest.fixture
+def asked(committed_world: World) -> None:
+    """The hub has begun: an alias is known, and so are the callers' ids."""
+    register("MSISDN/255655001001", "blue")
+    for name in ("green", "blue"):
+        dfsp("GET", PARTY, source=name)
+    Message.objects.all().delete()
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_lookup_and_a_quote_take_eleven_statements() -> None:
+    party = {"party": messages.party("blue", "255655001001")}
+    with statements(5):  # who asks, the oracles of the type, the hub's own, who serves it; the question
+        assert dfsp("GET", PARTY).status_code == 202
+    with statements(2):  # who asked; the answer
+        put(PARTY, party)
+    body = messages.quote()
+    path = f"/quotes/{body['quoteId']}"
+    with statements(2):  # the two parties; the request
+        post("/quotes", body)
+    with statements(2):  # how far it is; the answer
+        put(path, messages.terms())
+    assert told() == [
+        ("blue", "GET", PARTY),
+        ("green", "PUT", PARTY),
+        ("blue", "POST", "/quotes"),
+        ("green", "PUT", path),
+    ]
+
+
+@pytest.mark.usefixtures("asked")
+def test_to_a_named_dfsp_a_lookup_takes_two_and_a_refusal_as_many() -> None:
+    with statements(2):
+        assert dfsp("GET", PARTY, destination="red").status_code == 202
+    with statements(2):
+        assert dfsp("GET", PARTY, destination="nobody").status_code == 202
+    with statements(2):
+        assert dfsp("POST", "/quotes", messages.quote(), destination="nobody").status_code == 202
+    assert [to for to, *_ in told()] == ["red", "green", "green"]
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_request_that_comes_again_takes_two_more_and_an_answer_none_to_write() -> None:
+    body = messages.quote()
+    path, terms = f"/quotes/{body['quoteId']}", messages.terms()
+    post("/quotes", body)
+    with statements(4):  # the two parties; not stored again; as it was stored; passed on again
+        post("/quotes", body)
+    put(path, terms)
+    with statements(1):
+        put(path, terms)
+    with statements(4):
+        post("/quotes", body)
+    asks, answers = ("blue", "POST", "/quotes"), ("green", "PUT", path)
+    assert told() == [asks, asks, answers, answers]
+
+
+@pytest.mark.usefixtures("asked")
+def test_other_agreements_take_as_many() -> None:
+    body = messages.bulk_quote()
+    with statements(2):
+        post("/bulkQuotes", body)
+    with statements(2):
+        put(f"/bulkQuotes/{body['bulkQuoteId']}/error", messages.error())
+    assert BulkQuote.objects.get().state == "REJECTED"
+    body = fx_messages.fx_quote(counterPartyFsp="blue")
+    with statements(2):
+        fx("POST", "/fxQuotes", body)
+    with statements(2):
+        fx("PUT", f"/fxQuotes/{body['conversionRequestId']}", fx_messages.fx_terms(body), source="blue")
+    assert FxQuote.objects.get().state == "ACCEPTED"
+
+
+@pytest.mark.usefixtures("asked")
+def test_equal_requests_at_once_are_stored_once_and_each_is_passed_on() -> None:
+    body = messages.quote()
+    together([partial(post, "/quotes", body)] * 6)
+    assert Quote.objects.count() == 1
+    assert told() == [("blue", "POST", "/quotes")] * 6
+
+
+@pytest.mark.usefixtures("asked")
+def test_of_different_requests_at_once_under_one_id_one_is_stored_and_passed_on() -> None:
+    body = messages.quote()
+    together([partial(post, "/quotes", body | {"note": str(number)}) for number in range(6)])
+    asked, *refusals = sorted(told())
+    assert asked == ("blue", "POST", "/quotes")
+    assert refusals == [("green", "PUT", f"/quotes/{body['quoteId']}/error")] * 5
+    assert bytes(Message.objects.get(method="POST").body) == bytes(Quote.objects.get().request)
+
+
+@pytest.mark.usefixtures("asked")
+def test_of_different_answers_at_once_one_is_stored_and_told() -> None:
+    body = messages.quote()
+    post("/quotes", body)
+    Message.objects.all().delete()
+    path = f"/quotes/{body['quoteId']}"
+    answers = [partial(put, path, messages.terms(expiration=messages.moment(60 + number))) for number in range(5)]
+    together([*answers, partial(put, path + "/error", messages.error())])
+    quote = Quote.objects.get()
+    (message,) = Message.objects.filter(destination__name="green")
+    assert bytes(message.body) == bytes(quote.response or b"")
+    assert message.path == path + ("/error" if quote.state == "REJECTED" else "")
+    codes = [
+        json.loads(m.body)["errorInformation"]["errorCode"] for m in Message.objects.filter(destination__name="blue")
+    ]
+    assert codes == ["3106"] * 5
