@@ -1,5 +1,6 @@
 """The one way by which set-based statements reach PostgreSQL; everything else is Django's ORM."""
 
+import select
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,26 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     prepared once per connection.
     Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
     """
-    connection.close_if_health_check_failed()  # as Django's own cursors begin, once for each request
+    _close_if_ended()
     connection.ensure_connection()
     with connection.wrap_database_errors:
         bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
+
+
+def _close_if_ended() -> None:
+    """Gives up a connection that PostgreSQL has ended, once for each request: the first statement then opens a new one.
+
+    Where Django's own cursors ask by a statement, the socket is looked at: between two statements PostgreSQL says
+    nothing, and what it says when it ends a connection is there to be read.
+    """
+    if connection.connection is None or connection.health_check_done or connection.in_atomic_block:
+        return
+    connection.health_check_done = True
+    socket = select.poll()
+    socket.register(connection.connection.fileno(), select.POLLIN)
+    if socket.poll(0):
+        connection.close()
 
 
 def is_away(error: BaseException) -> bool:
