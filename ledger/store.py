@@ -296,17 +296,18 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         raise LostRace("another process stored one of these transfers first")
 
 
-# The clock is read again here: between the decision and this line time has passed, and late never commits.
+# The clock is read again here: between the decision and this line time has passed, and late never commits. The state
+# before comes as a column: compared with a constant, PostgreSQL may look among all reservations, and not by the ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
         fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest, fulfil_version = c.fulfil_version,
         wants_patch = c.wants_patch, completed_at = c.completed_at
     FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[],
-                %s::boolean[], %s::timestamptz[])
+                %s::boolean[], %s::timestamptz[], %s::text[])
          AS c (transfer_id, state, reason, error_code, error_description, fulfilment, fulfil_digest, fulfil_version,
-               wants_patch, completed_at)
-    WHERE t.transfer_id = c.transfer_id AND t.state = 'RESERVED'
+               wants_patch, completed_at, state_before)
+    WHERE t.transfer_id = c.transfer_id AND t.state = c.state_before
       AND (c.state <> 'COMMITTED' OR t.expires_at > clock_timestamp())
 """
 
@@ -323,6 +324,7 @@ def _end_transfers(transfers: list[TransferState]) -> None:
         [t.fulfil_version for t in transfers],
         [t.wants_patch for t in transfers],
         [t.completed_at for t in transfers],
+        [State.RESERVED.value] * len(transfers),
     ]
     if execute(_END_TRANSFERS, columns).rowcount != len(transfers):
         raise LostRace("a transfer ended, or passed its expiration, while this was decided")

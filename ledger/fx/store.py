@@ -16,6 +16,7 @@ from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
 from ledger.messages import Aborted, Committed, Outcome, Refused, Wire
 from ledger.snapshot import ParticipantState, Snapshot, TransferState
+from ledger.states import State
 
 # --- load -----------------------------------------------------------------------------------------------------------
 
@@ -181,16 +182,20 @@ def _insert_conversions(conversions: list[ConversionState], snapshot: Snapshot) 
 
 _LINK = """
     UPDATE ledger_transfer t SET payee_conversion_id = c.commit_request_id
-    FROM unnest(%s::text[], %s::text[]) AS c (transfer_id, commit_request_id)
-    WHERE t.transfer_id = c.transfer_id AND t.state = 'RESERVED'
+    FROM unnest(%s::text[], %s::text[], %s::text[]) AS c (transfer_id, commit_request_id, state_before)
+    WHERE t.transfer_id = c.transfer_id AND t.state = c.state_before
 """
 
 
 def _link(conversions: list[ConversionState]) -> None:
     if not conversions:
         return
-    transfer_ids = [c.determining_transfer_id for c in conversions]
-    if execute(_LINK, [transfer_ids, [c.commit_request_id for c in conversions]]).rowcount != len(conversions):
+    columns: list[list[Any]] = [
+        [c.determining_transfer_id for c in conversions],
+        [c.commit_request_id for c in conversions],
+        [State.RESERVED.value] * len(conversions),
+    ]
+    if execute(_LINK, columns).rowcount != len(conversions):
         raise LostRace("a transfer ended before its payee's conversion came")
 
 

@@ -1,0 +1,57 @@
+"""Statements of the money path find rows by their keys, also where PostgreSQL believes that the tables are empty.
+
+It often does: a table that is a queue is counted when nothing waits, and the plan is kept for a day of thousands.
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from hub.outbox import store as outbox
+from ledger import store as ledger
+
+pytestmark = pytest.mark.django_db
+
+
+def plan_of(statement: str, parameters: list[Any]) -> list[dict[str, Any]]:
+    """Every step of the statement's plan; of a table that has no rows yet the whole would be read else."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
+        found = cursor.fetchone()[0]
+    return list(steps_of((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]))
+
+
+def steps_of(step: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield step
+    for below in step.get("Plans", []):
+        yield from steps_of(below)
+
+
+def indexes_for(alias: str, plan: list[dict[str, Any]]) -> set[str]:
+    """Those by which rows of a table are found; a read of all of it is "everything"."""
+    found = set()
+    for step in plan:
+        if step.get("Alias") == alias and step["Node Type"].endswith("Scan"):
+            inner = [below["Index Name"] for below in step.get("Plans", []) if "Index Name" in below]
+            found |= {step["Index Name"]} if "Index Name" in step else set(inner) or {"everything"}
+    return found
+
+
+def test_a_messages_predecessor_is_looked_for_among_those_of_its_subject_only() -> None:
+    plan = plan_of(outbox._CLAIM, [[1, 2], [32, 32], 10])
+    assert indexes_for("earlier", plan) == {"message_order"}
+
+
+def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservations() -> None:
+    ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(40)]
+    nothing: list[Any] = [None] * 40
+    now = [datetime.now(UTC)] * 40
+    states = ["COMMITTED"] * 40
+    columns = [ids, states, nothing, nothing, nothing, nothing, nothing, nothing, [False] * 40, now, ["RESERVED"] * 40]
+    plan = plan_of(ledger._END_TRANSFERS, columns)
+    assert indexes_for("t", plan) == {"ledger_transfer_pkey"}
