@@ -19,14 +19,14 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     prepared once per connection.
     Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
     """
-    _close_if_ended()
+    _close_if_ended(connection)
     connection.ensure_connection()
     with connection.wrap_database_errors:
         bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
 
 
-def _close_if_ended() -> None:
+def _close_if_ended(connection: Any) -> None:
     """Gives up a connection that PostgreSQL has ended, once for each request: the first statement then opens a new one.
 
     Where Django's own cursors ask by a statement, the socket is looked at: between two statements PostgreSQL says
