@@ -35,9 +35,12 @@ def main(crowd: Crowd) -> None:
 
     django.setup()
     from ledger.models import Transfer
+    from portal.queries import marks
 
     if not Transfer.objects.exists():
         fill(crowd, tell=lambda text: print(text, file=sys.stderr))
+    while marks.mark():  # what a hub at work does every ten seconds
+        pass
     print(json.dumps([_measure(*page) for page in _pages()]))
 
 
@@ -51,7 +54,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     from django.test import Client
 
     from hub.participants.models import Participant
-    from ledger.models import SettlementWindow, Transfer
+    from ledger.models import Account, Entry, SettlementWindow, Transfer
     from portal.permissions import HUB_ROLES, Role
     from settlement.models import Settlement
 
@@ -71,6 +74,9 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     hub = browser("bench-hub", HUB_ROLES)
     deep = f"before={old.received_at.isoformat().replace('+', '%2B')}+{old.transfer_id}"
     day = latest.received_at.date().isoformat()
+    accounts = {name: Account.objects.get(participant__name=name, type="POSITION").pk for name in ("busy-03", QUIET)}
+    busy, quiet = (f"participants/{name}/accounts/{number}/" for name, number in accounts.items())
+    midst = Entry.objects.filter(pk__gte=Entry.objects.latest("id").pk // 2).earliest("id").pk
     for name, path in {
         "overview": "overview/",
         "overview, refreshing itself": "overview/live/",
@@ -100,6 +106,10 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "directory": "directory/",
         "participants": "participants/",
         "a participant": "participants/busy-03/",
+        "statement of a busy DFSP": busy,
+        "statement of a busy DFSP, from its midst": f"{busy}?since=2020-01-01&before={midst}",
+        "statement of a busy DFSP, a day": f"{busy}?since={day}&until={day}",
+        "statement of a DFSP that paid long ago": f"{quiet}?since=2020-01-01",
         "settlement": "settlement/",
         "a closed window": f"settlement/windows/{windows[0]}/",
         "the open window": f"settlement/windows/{windows[-1]}/",

@@ -315,6 +315,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": env.float("LEDGER_CHECK_EVERY_S", default=300.0),
         "options": {"expires": 60},
     },
+    "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
 }
 

@@ -13,4 +13,8 @@ class PortalConfig(AppConfig):
     verbose_name = "Operators' portal"
 
     def ready(self) -> None:
+        from ledger import checks
         from portal import system_checks  # noqa: F401 (registers them)
+        from portal.checks import INVARIANTS
+
+        checks.register(INVARIANTS)

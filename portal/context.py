@@ -50,7 +50,7 @@ MENU = [
         "participants",
         "participants",
         Right.SEE_PARTICIPANTS,
-        ("participant", "onboard"),
+        ("participant", "onboard", "account_statement"),
     ),
     Item(
         _("Settlement"),
@@ -60,7 +60,7 @@ MENU = [
         ("window", "settlement_of", "advance_settlement", "statement"),
     ),
     # Where its people land: their own page.
-    Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant",)),
+    Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
     Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),

@@ -25,12 +25,17 @@ class Page:
 
 def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE) -> Page:
     """Newest first, by a numeric id; `?before=` says where the page begins."""
-    before = request.GET.get("before", "")
-    is_later = before.isascii() and before.isdecimal() and len(before) < 19
-    chosen = rows.filter(pk__lt=int(before)) if is_later else rows
+    before = number_before(request)
+    chosen = rows if before is None else rows.filter(pk__lt=before)
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])
     last = found[size - 1].pk if len(found) > size else None
-    return page_of(request, found[:size], last, is_first=not is_later)
+    return page_of(request, found[:size], last, is_first=before is None)
+
+
+def number_before(request: HttpRequest) -> int | None:
+    """Of `?before=` where it is an id."""
+    text = request.GET.get("before", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]) -> tuple[Page, Found[T]]:

@@ -34,6 +34,7 @@ class Right(StrEnum):
     SEE_TRANSFERS = "see transfers"
     SEE_PARTICIPANT = "see a participant"
     SEE_PARTICIPANTS = "see all participants"
+    SEE_STATEMENTS = "see statements of accounts"
     SEE_CALLBACKS = "see callbacks"
     RESEND_CALLBACKS = "resend callbacks"
     SEE_DIRECTORY = "see directory"
@@ -71,6 +72,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_TRANSFERS: _EVERYONE,
     Right.SEE_PARTICIPANT: _EVERYONE,
     Right.SEE_PARTICIPANTS: HUB_ROLES,
+    Right.SEE_STATEMENTS: HUB_ROLES | {Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER},
     Right.SEE_CALLBACKS: _EVERYONE,
     Right.RESEND_CALLBACKS: frozenset({Role.OPERATOR}),
     Right.SEE_DIRECTORY: HUB_ROLES,

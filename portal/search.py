@@ -6,6 +6,10 @@ from typing import Any
 from django import forms
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext as _
+
+# Beyond them a zone, or the day after, is no date any more.
+_FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
@@ -19,6 +23,8 @@ class DayField(forms.DateField):
         day: date | None = super().clean(value)
         if day is None:
             return None
+        if not _FIRST <= day <= _LAST:
+            raise forms.ValidationError(_("This day is too far away."))
         if self.is_end:
             day += timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())

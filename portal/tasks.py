@@ -1,4 +1,4 @@
-"""Looks at the books at regular times, so that the overview can say when they were last found sound."""
+"""What the portal has done at regular times: a look at the books, and marks for the statements of accounts."""
 
 import time
 
@@ -6,6 +6,7 @@ from celery import shared_task
 
 from ledger import checks
 from portal.models import LedgerCheck
+from portal.queries import marks
 
 _KEPT = 1000
 
@@ -17,3 +18,9 @@ def check_ledger() -> None:
     breaks = [found.invariant.name for found in checks.find_breaks()]
     done = LedgerCheck.objects.create(seconds=time.monotonic() - began, breaks=breaks)
     LedgerCheck.objects.filter(pk__lte=done.pk - _KEPT).delete()
+
+
+@shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
+def mark_entries() -> None:
+    """Adds up what was posted since the last time, for the statements of accounts; see `portal.queries.marks`."""
+    marks.mark()

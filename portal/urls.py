@@ -11,6 +11,7 @@ from portal.access import form_page, page
 from portal.permissions import Right
 from portal.views import account as own_account
 from portal.views import (
+    accounts,
     approvals,
     audit,
     callbacks,
@@ -114,6 +115,18 @@ urlpatterns: list[URLPattern] = [
     page("participants/new/", onboarding.begin, name="begin_onboarding", get=Right.ASK_PARTICIPANTS),
     form_page("participants/new/<slug:step>/", onboarding.step, name="onboard", right=Right.ASK_PARTICIPANTS),
     page("participants/<str:name>/", participants.show, name="participant", get=Right.SEE_PARTICIPANT),
+    page(
+        "participants/<str:name>/accounts/<int:account_id>/",
+        accounts.show,
+        name="account_statement",
+        get=Right.SEE_STATEMENTS,
+    ),
+    page(
+        "participants/<str:name>/accounts/<int:account_id>/entries.csv",
+        accounts.export,
+        name="account_statement_csv",
+        get=Right.SEE_STATEMENTS,
+    ),
     form_page(
         "participants/<str:name>/<str:currency>/cap/",
         participants.change_cap,

@@ -23,6 +23,7 @@ from portal import connection_test, forms
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
 from portal.directions import Direction
+from portal.permissions import Right
 from portal.queries.positions import standings
 from portal.views.asking import AskForm, asking
 from portal.visitor import participant_of, visitor_of
@@ -57,6 +58,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
         {
             "participant": participant,
             "standings": found,
+            "accounts": participant.accounts.order_by("currency", "id") if visitor.may(Right.SEE_STATEMENTS) else [],
             "movements": movements.order_by("-created_at")[:_LATEST],
             "endpoints": endpoints,
             "credentials": credentials,

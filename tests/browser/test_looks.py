@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
-from ledger.models import SettlementWindow, Transfer
+from ledger.models import Account, SettlementWindow, Transfer
 from portal import changes, users
 from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
@@ -31,6 +31,7 @@ def everything(transactional_db: None) -> dict[str, str]:
     )
     paid = Transfer.objects.filter(state="COMMITTED").order_by("-received_at")[7].pk
     window = SettlementWindow.objects.get(state="OPEN").pk
+    account = Account.objects.get(participant__name="kilele-sacco", type="POSITION").pk
     scheme.spread()
     return {
         "overview": "/portal/overview/",
@@ -38,6 +39,7 @@ def everything(transactional_db: None) -> dict[str, str]:
         "payment": f"/portal/transfers/{paid}/",
         "participants": "/portal/participants/",
         "participant": "/portal/participants/kilele-sacco/",
+        "account-statement": f"/portal/participants/kilele-sacco/accounts/{account}/",
         "onboarding": "/portal/participants/new/identity/",
         "certificate": "/portal/participants/kilele-sacco/certificates/new/",
         "key": "/portal/participants/kilele-sacco/credentials/new/",

@@ -84,7 +84,7 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
         ("overview/", 2),  # and five that go past Django
         ("transfers/", 1),
         ("participants/", 3),
-        ("participants/green/", 9),
+        ("participants/green/", 10),
         ("participants/green/off-boarding/", 7),
         ("callbacks/", 2),
         ("directory/", 1),

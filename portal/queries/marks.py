@@ -1,0 +1,193 @@
+# ruff: noqa: S608 (statements are put together from constants)
+"""What was posted to an account up to an entry, at the cost of one block of entries, however long its history.
+
+The ledger's entries are cut by their ids into blocks. Once nothing can appear in a block any more it is added up, for
+each account that has something in it, on top of what was there before (`portal.tasks.mark_entries`). A sum up to an
+entry is then a mark and the rest of one block; a page of an account's entries looks only into blocks that have some.
+The path that posts writes nothing for it, and no index. What is not marked yet, the last minute or so, is read as it
+is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from settlement import store
+
+SIZE = 2000
+_AT_ONCE = 50  # blocks by one statement
+LAST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Of an account's entries before an id. `before` is that id; where all were asked for, one after the last."""
+
+    debits: int
+    credits: int
+    entries: int
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """One entry, as one account has it. `other_id` is the account of the other leg."""
+
+    id: int
+    kind: str
+    transfer_id: str
+    at: datetime
+    other_id: int
+    debit: int
+    credit: int
+
+
+# "+ 0" keeps the index by account out of it: among the ids of one block the primary key is the shortest way, and a
+# plan that is made without knowing which block must not find another.
+_LEGS = "(e.debit_account_id + 0 = %(account)s OR e.credit_account_id + 0 = %(account)s)"
+_MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id that is in no block
+
+_SUMS = f"""
+    SELECT coalesce(m.debits, 0) + r.debits, coalesce(m.credits, 0) + r.credits, coalesce(m.entries, 0) + r.entries,
+           coalesce(r.last_id + 1, {_MARKED})
+    FROM (SELECT coalesce(sum(amount) FILTER (WHERE debit_account_id = %(account)s), 0) AS debits,
+                 coalesce(sum(amount) FILTER (WHERE credit_account_id = %(account)s), 0) AS credits,
+                 count(*) AS entries, max(id) AS last_id
+          FROM ledger_entry e
+          WHERE id >= least(%(before)s::bigint / {SIZE} * {SIZE}, {_MARKED}) AND id < %(before)s AND {_LEGS}) r
+    LEFT JOIN (SELECT debits, credits, entries FROM portal_accountmark
+               WHERE account_id = %(account)s AND block < %(before)s::bigint / {SIZE}
+               ORDER BY block DESC LIMIT 1) m ON true
+"""
+# Entries of one account are in the order of time; of several they may be off by as long as a transaction takes.
+_FIRST = f"""
+    SELECT min(id) FROM (
+        (SELECT found.id
+         FROM portal_accountmark m
+         CROSS JOIN LATERAL (SELECT e.id FROM ledger_entry e
+                             WHERE e.id >= m.block * {SIZE} AND e.id < (m.block + 1) * {SIZE} AND {_LEGS}
+                               AND e.created_at >= %(since)s
+                             ORDER BY e.id LIMIT 1) found
+         WHERE m.account_id = %(account)s
+           AND m.block >= (SELECT number FROM portal_ledgerblock WHERE through_at >= %(since)s
+                           ORDER BY through_at, number LIMIT 1)
+         ORDER BY m.block LIMIT 1)
+        UNION ALL
+        (SELECT e.id FROM ledger_entry e WHERE e.id >= {_MARKED} AND {_LEGS} AND e.created_at >= %(since)s
+         ORDER BY e.id LIMIT 1)) found
+"""
+
+
+def _page(*, order: str, blocks: str) -> str:
+    """A statement for entries between two ids; each block has at least one, so as many blocks as rows are enough.
+
+    One more: of the first, the entries may lie on the other side of where the page begins.
+    """
+    row = f"""
+        SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount
+        FROM ledger_entry e WHERE {_LEGS} AND e.id >= %(first)s AND e.id < %(before)s"""
+    return f"""
+        (SELECT found.*
+         FROM (SELECT block FROM portal_accountmark WHERE account_id = %(account)s AND {blocks}
+               ORDER BY block {order} LIMIT %(size)s + 1) m
+         CROSS JOIN LATERAL ({row} AND e.id >= m.block * {SIZE} AND e.id < (m.block + 1) * {SIZE}
+                             ORDER BY e.id {order} LIMIT %(size)s) found
+         ORDER BY m.block {order}, found.id {order} LIMIT %(size)s)
+        UNION ALL
+        ({row} AND e.id >= {_MARKED} ORDER BY e.id {order} LIMIT %(size)s)
+        ORDER BY 1 {order} LIMIT %(size)s
+    """
+
+
+_LATEST = _page(order="DESC", blocks=f"block <= (%(before)s::bigint - 1) / {SIZE}")
+_EARLIEST = _page(order="ASC", blocks=f"block >= %(first)s::bigint / {SIZE}")
+
+
+def sums_before(account_id: int, before: int = LAST) -> Sums:
+    """What was posted to this account by entries with lower ids."""
+    row = _one(_SUMS, account=account_id, before=before)
+    return Sums(int(row[0]), int(row[1]), row[2], row[3] if before == LAST else before)
+
+
+def first_since(account_id: int, since: datetime) -> int | None:
+    """The account's first entry from this moment on."""
+    found: int | None = _one(_FIRST, account=account_id, since=since)[0]
+    return found
+
+
+def latest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
+    """The last of the account's entries with ids from `first` on and below `before`, the latest first."""
+    return _posted(_LATEST, account_id, first, before, size)
+
+
+def earliest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
+    """The first of them, in the order in which they were posted."""
+    return _posted(_EARLIEST, account_id, first, before, size)
+
+
+def _posted(statement: str, account_id: int, first: int, before: int, size: int) -> list[Posted]:
+    rows = _rows(statement, account=account_id, first=first, before=before, size=size)
+    return [
+        Posted(entry_id, kind, transfer_id, at, credit_id, amount, 0)
+        if debit_id == account_id
+        else Posted(entry_id, kind, transfer_id, at, debit_id, 0, amount)
+        for entry_id, kind, transfer_id, at, debit_id, credit_id, amount in rows
+    ]
+
+
+def _rows(statement: str, **parameters: Any) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()
+
+
+def _one(statement: str, **parameters: Any) -> Any:
+    return _rows(statement, **parameters)[0]
+
+
+_MARK = f"""
+    INSERT INTO portal_accountmark (account_id, block, debits, credits, entries)
+    SELECT legs.account_id, legs.block,
+           coalesce(m.debits, 0) + sum(legs.debits) OVER upto, coalesce(m.credits, 0) + sum(legs.credits) OVER upto,
+           coalesce(m.entries, 0) + sum(legs.entries) OVER upto
+    FROM (SELECT account_id, block, sum(debits) AS debits, sum(credits) AS credits, count(*) AS entries
+          FROM (SELECT id / {SIZE} AS block, debit_account_id AS account_id, amount AS debits, 0 AS credits
+                FROM ledger_entry WHERE id >= %(first)s * {SIZE} AND id < %(end)s * {SIZE}
+                UNION ALL
+                SELECT id / {SIZE}, credit_account_id, 0, amount
+                FROM ledger_entry WHERE id >= %(first)s * {SIZE} AND id < %(end)s * {SIZE}) leg
+          GROUP BY 1, 2) legs
+    LEFT JOIN LATERAL (SELECT debits, credits, entries FROM portal_accountmark m
+                       WHERE m.account_id = legs.account_id AND m.block < %(first)s
+                       ORDER BY block DESC LIMIT 1) m ON true
+    WINDOW upto AS (PARTITION BY legs.account_id ORDER BY legs.block)
+    ON CONFLICT DO NOTHING
+"""
+_CLOSE = f"""
+    INSERT INTO portal_ledgerblock (number, through_at)
+    SELECT number, greatest(max(latest) OVER (ORDER BY number),
+                            (SELECT through_at FROM portal_ledgerblock WHERE number = %(first)s - 1),
+                            to_timestamp(0))
+    FROM (SELECT n.number, max(e.created_at) AS latest
+          FROM generate_series(%(first)s::bigint, %(end)s::bigint - 1) AS n (number)
+          LEFT JOIN ledger_entry e ON e.id >= n.number * {SIZE} AND e.id < (n.number + 1) * {SIZE}
+          GROUP BY 1) blocks
+    ON CONFLICT DO NOTHING
+"""
+
+
+def mark(*, most: int = 500) -> int:
+    """Adds up the blocks in which nothing can appear any more, at most so many; returns how many it did.
+
+    Two that run at once write the same, and the second writes nothing.
+    """
+    first: int = _one(f"SELECT {_MARKED}")[0] // SIZE
+    end = min((store.surely_seen() + 1) // SIZE, first + most)
+    for begin in range(first, end, _AT_ONCE):
+        span = {"first": begin, "end": min(begin + _AT_ONCE, end)}
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_MARK, span)
+            cursor.execute(_CLOSE, span)
+    return max(0, end - first)
