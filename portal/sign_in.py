@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
 from hub.audit import record
+from portal import users
 from portal.visitor import has_second_factor
 
 # What allauth says on these pages, for languages that it does not speak.
@@ -39,6 +40,10 @@ class Backend(AuthenticationBackend):
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
+
+    def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
+        """Nobody of a participant that was closed, whoever closed it, and whatever became of its users then."""
+        return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
 
 class AccountAdapter(DefaultAccountAdapter):

@@ -39,6 +39,8 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
     # One address, one person, one account: nobody checks with a second account what they asked for with the first.
     if User.objects.filter(email__iexact=email).exists():
         raise Refused(_("Somebody has this email address already."))
+    if participant is not None and participant.closed_at is not None:
+        raise Refused(_("This participant was closed for good: its people have no access any more."))
     check_roles(roles=roles, participant=participant)
 
 
@@ -81,12 +83,28 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """Lets a user in, or no longer: its sessions end with it."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    if is_active and is_of_closed(user):
+        raise Refused(_("This participant was closed for good: its people have no access any more."))
     before, user.is_active = user.is_active, is_active
     user.save(update_fields=["is_active"])
     if not is_active:
         end_sessions(user)
     action = "user_enabled" if is_active else "user_disabled"
     record(action, subject=user.username, actor=actor, before={"isActive": before}, after={"isActive": is_active})
+
+
+@transaction.atomic
+def end_all_of(participant: Participant, *, actor: str) -> None:
+    """Ends the access of a participant's people: sessions, and the way to new ones. Each has its entry in the trail."""
+    for user in User.objects.filter(profile__participant=participant, is_active=True).order_by("pk"):
+        set_active(user, is_active=False, actor=actor)
+
+
+def is_of_closed(user: User) -> bool:
+    """Whether the participant that this user is bound to was closed for good."""
+    profile = getattr(user, "profile", None)
+    participant = profile.participant if profile else None
+    return participant is not None and participant.closed_at is not None
 
 
 @transaction.atomic

@@ -4,6 +4,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.participants import leaving
+from hub.participants.models import Participant
+from portal import users
 from portal.changes.kind import Kind, Line, Payload, participant_named
 from portal.permissions import Right
 from settlement.services import closing
@@ -12,7 +14,7 @@ AFTER = {
     "begin_leaving": gettext_lazy("no payment begins with it; what is reserved still ends"),
     "stay": gettext_lazy("it may send and receive again; what was revoked stays revoked"),
     "revoke_all": gettext_lazy("every certificate, key and client is revoked for ever; its tokens end"),
-    "close_participant": gettext_lazy("its accounts and itself are closed for good; nothing opens them again"),
+    "close_participant": gettext_lazy("its accounts and itself are closed for good, and its people sign in no more"),
 }
 
 
@@ -27,9 +29,14 @@ def _kind(name: str, title: object, perform: object) -> Kind:
     return Kind(name, title, *rights, describe, do)  # type: ignore[arg-type]
 
 
+def _close(participant: Participant, *, actor: str) -> None:
+    closing.close(participant, actor=actor)
+    users.end_all_of(participant, actor=actor)
+
+
 KINDS = [
     _kind("begin_leaving", gettext_lazy("Begin to off-board a participant"), leaving.begin),
     _kind("stay", gettext_lazy("Let a participant stay after all"), leaving.stay),
     _kind("revoke_all", gettext_lazy("Revoke all of a participant's credentials"), closing.revoke_all),
-    _kind("close_participant", gettext_lazy("Close a participant for good"), closing.close),
+    _kind("close_participant", gettext_lazy("Close a participant for good"), _close),
 ]

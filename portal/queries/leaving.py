@@ -67,7 +67,9 @@ def steps_of(participant: Participant) -> list[Step]:
         ),
         Step(
             gettext_lazy("Close"),
-            gettext_lazy("Accounts and participant are closed for good. Transfers, entries and the audit trail stay."),
+            gettext_lazy(
+                "Closed for good, and its people sign in no more. Transfers, entries and the audit trail stay."
+            ),
             "" if is_closed else "close_participant",
             is_closed,
             [],

@@ -4,10 +4,12 @@ import pytest
 from django.test import Client
 
 from hub.audit.models import Approval
+from hub.audit.models import Entry as AuditEntry
 from hub.participants.models import Credential, Participant
+from portal import users
 from portal.permissions import Role
 from tests import proofs
-from tests.portal.people import browser
+from tests.portal.people import PASSWORD, browser, browser_of, person
 from tests.portal.test_participants import GREEN, approve, text_of
 from tests.settlement.test_closing import pay_out
 from tests.world import World, fulfil, prepare, reject, run
@@ -68,6 +70,36 @@ def test_a_participant_leaves_step_by_step(world: World, two: tuple[Client, Clie
     assert "closed" in page
     assert "Resume" not in page
     assert "Funds in</a>" not in page
+
+
+def test_who_works_at_a_closed_participant_is_out_at_once_and_for_good(
+    world: World, two: tuple[Client, Client]
+) -> None:
+    operator, checker = two
+    own, others = person(Role.PARTICIPANT_TREASURER), person(Role.PARTICIPANT_VIEWER, participant="blue")
+    inside, elsewhere = browser_of(own), browser_of(others)
+    pay_out(world)
+    operator.post(f"{PAGE}begin_leaving/", {"reason": "r"})
+    approve(checker)
+    assert inside.get(GREEN).status_code == 200
+    operator.post(f"{PAGE}close_participant/", {"reason": "r"})
+    assert inside.get(GREEN).status_code == 200
+    approve(checker)
+    answer = inside.get(GREEN)
+    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, "/portal/sign-in/")
+    assert elsewhere.get("/portal/participants/blue/").status_code == 200
+    entry = AuditEntry.objects.get(action="user_disabled")
+    assert (entry.subject, entry.after) == (own.username, {"isActive": False})
+    assert "approved by" in entry.actor
+    # Neither a password nor an administrator lets it in again, nor a row that was changed by hand.
+    assert Client().login(username=own.username, password=PASSWORD) is False
+    with pytest.raises(users.Refused):
+        users.set_active(own, is_active=True, actor="test")
+    with pytest.raises(users.Refused):
+        users.create(username="late", email="late@x.example", roles=frozenset(Role), participant=green(), actor="test")
+    type(own).objects.filter(pk=own.pk).update(is_active=True)
+    assert browser_of(own).get(GREEN).status_code == 302
+    assert Client().login(username=own.username, password=PASSWORD) is False
 
 
 def test_what_is_settled_to_zero_in_an_open_window_still_waits(world: World, two: tuple[Client, Client]) -> None:
