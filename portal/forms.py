@@ -19,6 +19,7 @@ from portal.fields import CSR_HELP, PHONE, AmountField, NetworksField, PemField,
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.asking import AskForm
 from settlement.models import SettlementModel
+from settlement.states import State
 
 CURRENCIES = [(code, code) for code in sorted(money.CURRENCIES)]
 
@@ -161,7 +162,7 @@ class NewUser(AskForm):
     )
     participant = forms.ModelChoiceField(
         label=gettext_lazy("Participant"),
-        queryset=Participant.objects.filter(is_hub=False).order_by("name"),
+        queryset=Participant.objects.filter(is_hub=False, closed_at=None).order_by("name"),
         required=False,
         empty_label=gettext_lazy("none: one of the hub's own people"),
     )
@@ -211,10 +212,34 @@ class Porting(AskForm):
 
 class SettlementStep(AskForm):
     to = forms.ChoiceField(label=gettext_lazy("As far as"), widget=forms.RadioSelect)
+    without_statement = forms.BooleanField(
+        label=gettext_lazy("Settled without a bank statement, because"), required=False
+    )
+    because = forms.CharField(
+        label=gettext_lazy("Why there is no statement, and how else it is known that the money moved"),
+        required=False,
+        max_length=512,
+    )
 
-    def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, steps: Sequence[tuple[str, Any]], has_statement: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["to"].choices = steps  # type: ignore[attr-defined]
+        self.has_statement = has_statement
+        if has_statement:
+            del self.fields["without_statement"], self.fields["because"]
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        if said.get("to") != State.SETTLED or self.has_statement:
+            said["because"] = ""
+        elif not said.get("without_statement"):
+            self.add_error(
+                "without_statement",
+                _("No statement of the settlement bank was taken in. Take one in first, or tick this and say why not."),
+            )
+        elif not said.get("because", "").strip():
+            self.add_error("because", _("Say why there is none."))
+        return said
 
 
 class Reason(forms.Form):

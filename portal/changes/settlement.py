@@ -31,7 +31,10 @@ def _evidence(payload: Payload) -> list[Line]:
         return []
     found = payload.get("statement")
     if found is None:
-        return [Line(_("Bank's statement"), _("none was taken in"))]
+        return [
+            Line(_("Bank's statement"), _("none was taken in")),
+            Line(_("Settled without one, because"), payload.get("without_statement") or "–"),
+        ]
     told = (
         _("number %(number)s, which agrees to the last line")
         if found["is_exact"]
@@ -60,7 +63,7 @@ def _terms(payload: Payload) -> list[Line]:
 def _references(statement: dict[str, Any] | None) -> dict[int, str]:
     """The bank's word for each account; a statement that does not agree is a reason not to go on."""
     if statement is None:
-        return {}
+        return {}  # two people said that there is none, and why
     if not statement["is_exact"]:
         raise CanNotBeDone(_("The bank's last statement does not agree with this settlement."))
     lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)
@@ -75,6 +78,8 @@ def _advance(payload: Payload, actor: str) -> None:
     references: dict[int, str] = {}
     if payload["to"] == State.SETTLED:
         must_still_be(evidence_of(settlement), payload.get("statement"))
+        if payload.get("statement") is None and not payload.get("without_statement"):
+            raise CanNotBeDone(_("There is no bank's statement, and nobody said why. Refuse it, and ask again."))
         references = _references(payload.get("statement"))
     refused = services.advance(
         settlement.pk, to=State(payload["to"]), reason=payload["reason"], actor=actor, references=references

@@ -140,7 +140,7 @@ def _owed(settlement: Settlement) -> list[tuple[str, int]]:
     return sorted(owed.items())
 
 
-def _terms(settlement: Settlement, to: str, reason: str) -> dict[str, Any]:
+def _terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
     windows = sorted({content.window_id for content in settlement.contents.all()})
     return {
         "settlement": settlement.pk,
@@ -150,6 +150,7 @@ def _terms(settlement: Settlement, to: str, reason: str) -> dict[str, Any]:
         "owed": [list(pair) for pair in _owed(settlement)],
         "reason": reason,
         "statement": evidence_of(settlement) if to == State.SETTLED else None,
+        "without_statement": because,
     }
 
 
@@ -157,14 +158,23 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     now = STEPS.index(State(found.state)) if found.state in STEPS else -1
     left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
+    has_statement = evidence_of(found) is not None
+    form = forms.SettlementStep(
+        request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
+    )
+    none_yet = Line(_("Bank's statement"), _("none was taken in"))
     return asking(
         request,
         "advance_settlement",
-        form=forms.SettlementStep(request.POST or None, steps=left, initial={"to": State.SETTLED.value}),
+        form=form,
         subject=f"settlement {found.pk}",
-        payload=lambda said: _terms(found, said["to"], said["reason"]),
+        payload=lambda said: _terms(found, said["to"], said["reason"], said["because"]),
         back=reverse("settlement_of", args=[found.pk]),
-        facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
+        facts=[
+            Line(_("Settlement"), found.pk),
+            Line(_("Now"), found.state),
+            *([] if has_statement else [none_yet]),
+        ],
     )
 
 

@@ -247,7 +247,8 @@ def test_a_window_is_closed_settled_and_its_settlement_finalised_by_two_people(c
     settlement = Settlement.objects.get()
     path = f"/portal/settlement/{settlement.pk}/"
     assert "green" in text_of(officer, path)
-    officer.post(f"{path}advance/", {"to": "SETTLED", "reason": "bank says so"})
+    without = {"without_statement": "on", "because": "its line is down; it said so by telephone"}
+    officer.post(f"{path}advance/", {"to": "SETTLED", "reason": "bank says so"} | without)
     approval = Approval.objects.get()
     assert Settlement.objects.get().state == "PENDING_SETTLEMENT"
     officer.post(f"/portal/approvals/{approval.pk}/approve/")
