@@ -9,6 +9,7 @@ from fspiop import keys
 from hub.participants import authority, credentials
 from hub.participants.models import Credential
 from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.faults import translated
 from portal.permissions import Right
 
 EXPIRES_SOON = timedelta(days=30)  # from when on its people are warned
@@ -24,7 +25,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     try:
         request = authority.read_request(csr, name=name)
     except ValueError as error:  # what was taken once may be too weak by now
-        return [Line(_("Signing request"), str(error))]
+        return [Line(_("Signing request"), translated(str(error)))]
     return [
         Line(_("Subject"), request.subject),
         Line(_("Key"), request.key),
@@ -52,7 +53,7 @@ def described_key(kind: str, text: str) -> list[Line]:
     try:
         part = read(kind, text)
     except ValueError as error:
-        return [Line(_("Public key or certificate"), str(error))]
+        return [Line(_("Public key or certificate"), translated(str(error)))]
     return [
         Line(_("Kind"), KIND_NAMES[Credential.Kind(kind)]),
         Line(_("Label"), part.label),
