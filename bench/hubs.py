@@ -113,6 +113,6 @@ def own_hub(state: str, port: int | None, *, signed: bool = False) -> Iterator[H
         key.parent.mkdir(parents=True, exist_ok=True)
         make_key(key)
         environ["HUB_SIGNING_KEY_FILE"] = str(key)
-    port = port or net.free_port(8000)
+    port = port or net.free_port()
     with Stack(state, port, postgres_settings=COUNTED, environ=environ, tell=tell) as stack:
         yield OwnHub(stack, stack.base_url, stack.env["DATABASE_URL"])

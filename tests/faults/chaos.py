@@ -224,7 +224,7 @@ def main(arguments: list[str] | None = None) -> int:
     tell(f"seed {options.seed}")
     with (
         tempfile.TemporaryDirectory(prefix="kitovu-chaos-") as folder,
-        Stack(Path(folder) / "hub", net.free_port(8000), tell=tell) as stack,
+        Stack(Path(folder) / "hub", net.free_port(), tell=tell) as stack,
     ):
         report = run(
             stack,
