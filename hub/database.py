@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import InterfaceError, InternalError, OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
@@ -39,6 +39,18 @@ def _close_if_ended(connection: Any) -> None:
     socket.register(connection.connection.fileno(), select.POLLIN)
     if socket.poll(0):
         connection.close()
+
+
+def leave_the_pool() -> None:
+    """Gives this thread a connection of its own, beside the pool if there is one.
+
+    For a thread that others wait for while they have a connection: if it waited for one of theirs, nobody would go on.
+    """
+    ours = connections[DEFAULT_DB_ALIAS]
+    options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
+    alone = connections.create_connection(DEFAULT_DB_ALIAS)
+    alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None}
+    connections[DEFAULT_DB_ALIAS] = alone
 
 
 def is_away(error: BaseException) -> bool:

@@ -8,12 +8,14 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import override_settings
 
 from fspiop.errors import FspiopError
 from hub.api.turnstile import Turnstile
 from ledger import engine
 from ledger.models import Transfer
+from tests.concurrency.together import together
 from tests.world import World, prepare
 
 
@@ -115,3 +117,23 @@ def test_who_no_longer_waits_is_not_served_later(committed_world: World, monkeyp
     go_on.set()
     thread.join(30)
     assert list(Transfer.objects.values_list("transfer_id", flat=True)) == [first.transfer_id]
+
+
+def test_an_engine_that_begins_does_not_wait_for_those_who_wait_for_it(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A web process that has just started under load: its requests have all of the pool's connections."""
+    options = connection.settings_dict["OPTIONS"] | {"pool": {"min_size": 1, "max_size": 1, "timeout": 3}}
+
+    def request() -> Any:
+        connection.close()  # what is open is of before the pool
+        assert Transfer.objects.count() == 0
+        return engine.Engine().submit(prepare(committed_world, "green", "blue", 1))
+
+    connection.close()
+    with monkeypatch.context() as pooled:
+        pooled.setitem(connection.settings_dict, "OPTIONS", options)
+        pooled.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+        outcomes = together([request])
+        connection.close_pool()
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Reserved"]
