@@ -223,6 +223,8 @@ CONTENT_SECURITY_POLICY = {
 _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
+# What the URL's query says to libpq, such as sslmode or target_session_attrs, comes before what is said here.
+_TOLD = DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"] |= {
     "CONN_MAX_AGE": 0 if _POOL else None,
     "CONN_HEALTH_CHECKS": True,
@@ -231,10 +233,13 @@ DATABASES["default"] |= {
         "connect_timeout": 3,
         "tcp_user_timeout": 5000,
         "keepalives_idle": 10,
+    }
+    | _TOLD
+    | {
         "options": (
             f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c lock_timeout={min(_STATEMENT_TIMEOUT_MS, 2000)}"
-            " -c idle_in_transaction_session_timeout=10000"
-        ),
+            f" -c idle_in_transaction_session_timeout=10000 {_TOLD.get('options', '')}"
+        ).rstrip(),
     }
     | ({"pool": {"min_size": 1, "max_size": _POOL, "timeout": 5}} if _POOL else {}),
 }

@@ -1,5 +1,6 @@
 """Production refuses to start on what is only fit for development; development runs with nothing set."""
 
+import json
 import os
 import subprocess
 import sys
@@ -64,3 +65,27 @@ def test_production_refuses_what_is_fit_for_development_only(name: str, value: s
     said = start(FIT | {name: value})
     assert "This hub does not start" in said
     assert name in said
+
+
+def test_what_the_database_url_says_to_libpq_reaches_it() -> None:
+    url = "postgres://hub@a:5433,b:5434/hub?target_session_attrs=read-write&sslmode=require&options=-c%20work_mem=8MB"
+    shown = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import json, django; django.setup(); from django.db import connection;"
+            " print(json.dumps(connection.get_connection_params(), default=str))",
+        ],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "hub.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    told = json.loads(shown.stdout)
+    assert (told["host"], told["port"]) == ("a,b", "5433,5434")
+    assert (told["target_session_attrs"], told["sslmode"]) == ("read-write", "require")
+    assert told["options"].startswith("-c statement_timeout=5000 ")  # ours are kept
+    assert told["options"].endswith(" -c work_mem=8MB")
+    assert told["connect_timeout"] == 3

@@ -1,4 +1,4 @@
-"""A chaos run: seeded load, faults at random moments, healing, a last reading of everything, and the checkers.
+"""A chaos run: faults at random moments while payments flow.
 
 `python -m tests.faults.chaos --minutes 3 --seed 7`; what fails exits with 1 and says the seed.
 """
@@ -7,71 +7,17 @@ import argparse
 import random
 import sys
 import tempfile
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import psycopg
-
-from bench.measure import percentile
-from bench.onboard import Administration
 from hub.local import net, proc
-from hub.local.errors import LocalError
 from hub.local.stack import Stack
-from tests.faults import checkers
-from tests.faults.checkers import Findings
-from tests.faults.dfsps import Scheme
-from tests.faults.history import History
+from tests.faults import runs
 from tests.faults.injections import FAULTS, Site
-from tests.faults.windows import close_window
 
-NAMES = ["hot", "blue", "red", "tight"]
-_TIGHT_CAP = 40  # its limit is met, again and again
-_WINDOW_S = 5.0
-_QUIET_S = 150.0
 _RECOVER_S = 60.0
-
-
-@dataclass
-class Report:
-    seed: int
-    history: History
-    findings: Findings
-    ends: dict[str, int] = field(default_factory=dict)
-    settled_by_asking: int = 0
-
-    def lines(self) -> list[str]:
-        """For people; the last line for scripts."""
-        history, found = self.history, self.findings
-        payments = history.payments.values()
-        recovered = history.recovery_times()
-        times = [each for each in recovered if each != float("inf")]
-        by_fault: dict[str, list[float]] = defaultdict(list)
-        for (name, _), seconds in zip(history.faults, recovered, strict=True):
-            by_fault[name].append(seconds)
-        recovery = ", ".join(
-            f"{name} {percentile(times, percent):.1f} s" for name, percent in (("p50", 50), ("p95", 95), ("max", 100))
-        )
-        wrong = [
-            f"{kind}: {text}" for kind in ("lost", "doubled", "broken", "stuck") for text in getattr(found, kind)[:10]
-        ]
-        return [
-            f"seed {self.seed}",
-            "faults, how often, and in how many seconds at most a request was taken again: "
-            + ", ".join(f"{name} {len(each)} {max(each):.1f}" for name, each in sorted(by_fault.items())),
-            f"{len(payments)} transfers: {sum(p.is_acknowledged for p in payments)} acknowledged,"
-            f" {sum(p.was_unknown for p in payments)} without an answer for a time,"
-            f" {self.settled_by_asking} settled by asking; {history.windows_closed} windows closed",
-            f"ends: {self.ends}",
-            f"recovery: {recovery}",
-            *wrong,
-            f"chaos: {len(payments)} transfers, {len(history.faults)} faults, lost {len(found.lost)},"
-            f" doubled {len(found.doubled)}, broken {len(found.broken)}, stuck {len(found.stuck)}",
-        ]
 
 
 def run(
@@ -82,37 +28,13 @@ def run(
     rate: float,
     every: float = 0,
     tell: Callable[[str], None] = lambda text: None,
-) -> Report:
+) -> runs.Report:
     """On a hub that runs; leaves it running. A fault begins `every` seconds after the one before, or later."""
-    rng = random.Random(seed)
-    ports = [net.free_port(20_000 + rng.randrange(20_000)) for _ in NAMES]
-    scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed)
-    scheme.open()
-    administration = Administration(stack.base_url)
-    administration.open_hub_accounts()
-    for name, port in zip(NAMES, ports, strict=True):
-        cap = {"net_debit_cap": _TIGHT_CAP} if name == "tight" else {}
-        administration.add_dfsp(name, f"http://{net.HOST}:{port}", **cap)
-
-    over = threading.Event()
-    loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds), seconds + _QUIET_S))
-    closing = threading.Thread(target=_close_windows, args=(stack, scheme.history, over))
-    loading.start()
-    closing.start()
-    _inject(Site(stack, scheme, rng), until=time.monotonic() + seconds - 5, every=every, tell=tell)
-    loading.join()
-    over.set()
-    closing.join()
-    tell("healed; waiting for quiet")
-    report = Report(seed, scheme.history, Findings())
-    _heal(stack)
-    if not scheme.do(scheme.settle_down(_QUIET_S)):
-        report.findings.stuck.append("some DFSPs are not through with what they meant to do")
-    _finish(stack, scheme, report)
-    return report
+    harm = partial(_inject, until=time.monotonic() + seconds, every=every)
+    return runs.run(stack, harm, seed=seed, seconds=seconds, rate=rate, tell=tell)
 
 
-def _inject(site: Site, *, until: float, every: float, tell: Callable[[str], None]) -> None:
+def _inject(site: Site, *, until: float, every: float) -> None:
     """Every fault in a random order, again and again, each some seconds after the hub took a request again."""
     waiting: list[Callable[[Site], None]] = []
     time.sleep(3)
@@ -121,90 +43,12 @@ def _inject(site: Site, *, until: float, every: float, tell: Callable[[str], Non
             waiting = site.rng.sample(FAULTS, len(FAULTS))
         fault = waiting.pop()
         next_at = time.monotonic() + every
-        tell(fault.__name__.replace("_", " "))
+        site.tell(fault.__name__.replace("_", " "))
         fault(site)
         healed_at = time.monotonic()
         site.scheme.history.faults.append((fault.__name__, healed_at))
         proc.wait_for(lambda healed_at=healed_at: site.scheme.history.was_taken_after(healed_at), _RECOVER_S)  # type: ignore[misc]
         time.sleep(max(site.rng.uniform(0.5, 3.0), min(next_at, until) - time.monotonic()))
-
-
-def _close_windows(stack: Stack, history: History, over: threading.Event) -> None:
-    while not over.wait(_WINDOW_S):
-        try:
-            history.windows_closed += close_window(stack.base_url)
-        except (OSError, ValueError):
-            continue  # the hub is away for the moment
-
-
-def _heal(stack: Stack) -> None:
-    stack.check()
-    stack.wait_ready()
-
-
-def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
-    """Waits until nothing moves, asks for what is not known, and checks everything."""
-    until = time.monotonic() + _QUIET_S
-    with psycopg.connect(stack.env["DATABASE_URL"], autocommit=True) as connection:
-        while time.monotonic() < until and _moving(connection):
-            time.sleep(0.5)
-        report.settled_by_asking = _ask_for_the_unknown(scheme, connection)
-        report.findings = _joined(report.findings, checkers.check(scheme.history, connection))
-        report.ends = dict(checkers.outcomes(connection))
-    try:
-        stack.manage("check_ledger")
-    except LocalError as error:
-        report.findings.broken.append(str(error))
-    # It lives: a new transfer goes through.
-    before = set(scheme.history.payments)
-    scheme.do(scheme.load(5, 2))
-    scheme.do(scheme.settle_down(30))
-    for payment in scheme.history.payments.values():
-        if payment.id not in before and not payment.is_acknowledged:
-            report.findings.stuck.append(f"{payment.id} was begun after the healing and was not taken")
-
-
-def _moving(connection: psycopg.Connection[Any]) -> bool:
-    row = connection.execute(
-        """SELECT (SELECT count(*) FROM outbox_message WHERE state = 'PENDING' AND subject <> 'poison')
-                  + (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED')"""
-    ).fetchone()
-    return row is not None and row[0] > 0
-
-
-def _ask_for_the_unknown(scheme: Scheme, connection: psycopg.Connection[Any]) -> int:
-    """Who does not know an end asks for it, as a DFSP would; how many learned it so."""
-    learned = 0
-    for _ in range(3):
-        at_hub = checkers.rows(connection)
-        # A payee that answered in two ways, or was not answered, does not know which of them counted.
-        open_payers = [p for p in scheme.history.payments.values() if p.id in at_hub and not p.payer_ends]
-        open_payees = [
-            p
-            for p in scheme.history.payments.values()
-            if p.id in at_hub and not p.payee_ends and p.prepares and (p.plan == "both" or 200 not in p.put_answers)
-        ]
-        if not open_payers and not open_payees:
-            break
-        scheme.do(scheme.ask([(p, p.payer) for p in open_payers] + [(p, p.payee) for p in open_payees]))
-        _wait_for_answers(connection)
-        learned += sum(bool(p.payer_ends) for p in open_payers)
-    return learned
-
-
-def _wait_for_answers(connection: psycopg.Connection[Any]) -> None:
-    """What was asked is answered by callbacks, which wait in the outbox until they are sent."""
-    time.sleep(1)
-    until = time.monotonic() + _QUIET_S
-    while time.monotonic() < until and _moving(connection):
-        time.sleep(0.5)
-    time.sleep(1)
-
-
-def _joined(one: Findings, other: Findings) -> Findings:
-    return Findings(
-        one.lost + other.lost, one.doubled + other.doubled, one.broken + other.broken, one.stuck + other.stuck
-    )
 
 
 def main(arguments: list[str] | None = None) -> int:

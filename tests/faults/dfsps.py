@@ -5,7 +5,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from itertools import count
 from typing import Any
 
@@ -108,6 +108,10 @@ class Scheme:
         self._hub = Client(host, hub_port, most=400)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    def address(self, name: str) -> str:
+        """Where a DFSP takes callbacks."""
+        return f"http://127.0.0.1:{self.dfsps[name].port}"
+
     # --- from other threads ------------------------------------------------------------------------------------------
 
     def open(self) -> None:
@@ -198,6 +202,7 @@ class Scheme:
             sent_at = time.monotonic()
             status = await self._ask_hub(request)
             answers.append(status)
+            self.history.answers[status] += 1
             if status in (200, 202):
                 self.history.taken(sent_at)
                 return
@@ -216,11 +221,14 @@ class Scheme:
             if not answer.done():
                 answer.set_result(status)
 
-        self._hub.send(request, answered)
+        self._send(request, answered)
         try:
             return await asyncio.wait_for(answer, 20)
         except TimeoutError:
             return 0
+
+    def _send(self, request: bytes, answered: Callable[[int], None]) -> None:
+        self._hub.send(request, answered)
 
     def _post(self, payer: str, payee: str, key: str, amount: int, packet: messages.Packet, expires_at: float) -> bytes:
         self._clock.tick()

@@ -63,19 +63,20 @@ class History:
         self.payments: dict[str, Payment] = {}
         self.strange: list[str] = []  # answers that a hub must never give
         self.windows_closed = 0
+        self.answers = Counter[int]()  # of the hub, by HTTP status; 0 where there was none
         self.hurt = Counter[str]()  # how often a DFSP misbehaved, by how
         self._taken: list[tuple[float, float]] = []  # accepted requests: when answered, when sent; in that order
-        self._latest_taken = 0.0  # when the latest of them was sent
+        self.latest_taken = 0.0  # when the latest of them was sent
         self.faults: list[tuple[str, float]] = []  # name, and from when recovery counts
 
     def taken(self, sent_at: float) -> None:
         """The hub accepted a request that was sent then."""
         self._taken.append((time.monotonic(), sent_at))
-        self._latest_taken = max(self._latest_taken, sent_at)
+        self.latest_taken = max(self.latest_taken, sent_at)
 
     def was_taken_after(self, moment: float) -> bool:
         """Whether a request that was sent after this moment was accepted."""
-        return self._latest_taken >= moment
+        return self.latest_taken >= moment
 
     def recovery_times(self) -> list[float]:
         """For each fault: from its end to the first answer to a request that was sent after it."""

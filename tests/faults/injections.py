@@ -24,6 +24,7 @@ class Site:
     stack: Stack
     scheme: Scheme
     rng: random.Random
+    tell: Callable[[str], None] = lambda text: None
 
     def kill(self, name: str, number: int, *, group: bool = False) -> None:
         with suppress(LocalError):  # it is being started again just now
