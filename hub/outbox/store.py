@@ -77,8 +77,8 @@ class Claimed:
 
 
 # A message whose predecessor (same subject, same destination) is still to be delivered waits for it. That one is asked
-# for by "not dead", which leaves PostgreSQL only the index by subject: by the index of what is pending it would read all
-# of a destination's messages for each of them, and what it knows of a table that is empty at night does not warn it.
+# for by "not dead", which leaves PostgreSQL only the index by subject: by the index of what is pending it would read
+# all of a destination's messages for each of them; what it knows of a table that is empty at night does not warn it.
 _CLAIM = """
     WITH claim AS MATERIALIZED (
         SELECT due.id
