@@ -146,8 +146,9 @@ class Scheme:
 
     async def settle_down(self, timeout_s: float) -> bool:
         """Waits for every DFSP to have done what it meant to; False if some are not through."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
+        until = self._loop.time() + timeout_s
+        while self._tasks and (left := until - self._loop.time()) > 0:
+            await asyncio.wait(self._tasks, timeout=left)  # callbacks that come meanwhile begin others
         return not self._tasks
 
     def _next_payment(self) -> Payment:
