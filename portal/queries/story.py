@@ -16,6 +16,8 @@ from hub.outbox.models import Delivery, Message
 from ledger import queries as ledger
 from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
+from portal.queries import applied
+from portal.queries.applied import Applied
 from quotes.models import FxQuote, Quote
 from settlement.models import Inclusion, Settlement
 
@@ -33,6 +35,7 @@ class Moment:
     raw: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     message_id: int | None = None
+    checks: Sequence[Applied] = ()
 
     @property
     def is_signed(self) -> bool:
@@ -66,7 +69,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
     moments = [
         *_looked_up(quote),
         *quoted(quote),
-        *(_moved(event, transfer) for event in _events_of(transfer)),
+        *_history_of(transfer),
         *told(subjects, parties),
     ]
     moments.sort(key=lambda moment: moment.at)
@@ -129,6 +132,16 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
         is_refused = quote.state == Quote.State.REJECTED
         tone, title = ("bad", _("Quote refused")) if is_refused else ("", _("Quote answered"))
         yield Moment(quote.answered_at, title, tone, "", text(quote.response), quote.response_headers or {})
+
+
+def _history_of(transfer: Transfer) -> Iterator[Moment]:
+    """Its moves; beside the first of them what the prepare was checked for."""
+    events = list(_events_of(transfer))
+    for event in events:
+        moment = _moved(event, transfer)
+        if event is events[0]:
+            moment.checks = applied.to_prepare(transfer, was_reserved=event.state == State.RESERVED)
+        yield moment
 
 
 def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":

@@ -1,5 +1,7 @@
 """A payment's page tells all of it: who was asked about the payee, terms, postings, signatures, window, settlement."""
 
+import inspect
+import re
 import uuid
 from typing import Any
 
@@ -13,8 +15,12 @@ from directory.aliases import Alias
 from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
+from ledger import decide, moves
+from ledger.fx import decide as fx
+from ledger.messages import Refusal
 from ledger.models import SettlementWindow
 from portal.permissions import Role
+from portal.queries import applied
 from settlement import services
 from settlement.models import Settlement
 from settlement.states import State
@@ -101,6 +107,40 @@ def test_a_signature_is_said_to_be_checked_only_where_the_hub_checks(paid: str) 
     assert ">signed<" in page
     with override_settings(SIGNATURES="required"):
         assert "signature checked" in page_of(viewer, paid)
+
+
+def test_the_checks_are_those_that_a_prepare_is_decided_by_in_their_order() -> None:
+    source = inspect.getsource(decide.decide_prepare)
+    named = re.findall(r"Refusal\.([A-Z_]+)", source.partition("return Repeated")[2])
+    named = [name for name in named if name != "ID_WAS_USED_WITH_OTHER_CONTENT"]
+    listed = [rule.value for _text, rules, _when in applied.CHECKS for rule in rules]
+    assert [name for name in listed if name in named] == sorted(set(named), key=listed.index)
+    order = [next(i for i, (_t, rules, _w) in enumerate(applied.CHECKS) if Refusal(name) in rules) for name in named]
+    assert order == sorted(order)
+    others = {*re.findall(r"Refusal\.([A-Z_]+)", inspect.getsource(fx.why_not) + inspect.getsource(moves.hold))}
+    assert set(listed) == set(named) | others
+    assert listed.index("LIQUIDITY") < listed.index("NDC")
+
+
+def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: World) -> None:
+    paid, refused = prepare(world, "green", "blue", 10), prepare(world, "green", "red", 2000)
+    run(paid)
+    run(refused)
+    client = browser(Role.VIEWER)
+    page = page_of(client, paid.transfer_id)
+    assert "What the hub checked" in page
+    assert "its net debit cap is enough" in page
+    assert "its conversion is agreed" not in page  # it has none
+    assert "those of the quote" not in page  # it is not recorded whether that was checked
+    page = page_of(client, refused.transfer_id)
+    assert "its net debit cap is enough: <code>NDC</code>" in page
+    assert "its cover is enough" in page
+    early = prepare(world, "green", "blue", 1, expires_in=-5)
+    run(early)
+    page = page_of(client, early.transfer_id)
+    assert "<code>EXPIRED_ON_ARRIVAL</code>" in page
+    assert "payer and payee are two" in page
+    assert "its cover is enough" not in page  # it was not come to
 
 
 @pytest.mark.django_db(transaction=True)
