@@ -102,8 +102,6 @@ def run(
     tell("healed; waiting for quiet")
     report = Report(seed, scheme.history, Findings())
     _heal(stack)
-    if not scheme.do(scheme.settle_down(_QUIET_S)):
-        report.findings.stuck.append("some DFSPs are not through with what they meant to do")
     _finish(stack, scheme, report)
     return report
 
@@ -123,10 +121,14 @@ def _heal(stack: Stack) -> None:
 
 def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
     """Waits until nothing moves, asks for what is not known, and checks everything."""
+    scheme.do(scheme.settle_down(_QUIET_S))
     until = time.monotonic() + _QUIET_S
     with psycopg.connect(stack.env["DATABASE_URL"], autocommit=True) as connection:
         while time.monotonic() < until and _moving(connection):
             time.sleep(0.5)
+        # Payees that were asked late have an answer under way.
+        if not scheme.do(scheme.settle_down(_QUIET_S)):
+            report.findings.stuck.append("some DFSPs are not through with what they meant to do")
         report.settled_by_asking = _ask_for_the_unknown(scheme, connection)
         report.findings = _joined(report.findings, checkers.check(scheme.history, connection))
         report.ends = dict(checkers.outcomes(connection))

@@ -1,11 +1,13 @@
 """The checkers of a chaos run find what they are there for. One that never fails would prove nothing."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from tests.faults.checkers import Findings, Row, _check_payment
-from tests.faults.history import Payment
+from tests.faults.dfsps import Scheme
+from tests.faults.history import History, Payment
 from tests.faults.model import Account, Event, Model
 
 GOOD = Payment(
@@ -94,3 +96,30 @@ def test_a_history_that_breaks_a_rule_is_found(events: list[Event]) -> None:
 def test_within_one_transaction_a_release_makes_room() -> None:
     events = [event(1, "RESERVED"), event(2, "RESERVED", "U"), event(2, "ABORTED")]
     assert replayed(*events).faults == []
+
+
+def test_dfsps_are_through_only_when_what_they_began_meanwhile_is_done_too() -> None:
+    scheme, done = Scheme(["green", "blue"], [1, 2], "127.0.0.1", 1, seed=1), []
+
+    async def be_asked(times: int) -> None:
+        await asyncio.sleep(0.05)
+        done.append(times)
+        if times > 1:
+            scheme.start(be_asked(times - 1))
+
+    async def begin() -> None:
+        scheme.start(be_asked(3))
+
+    scheme._thread.start()
+    scheme.do(begin())
+    assert scheme.do(scheme.settle_down(5))
+    assert done == [3, 2, 1]
+    scheme.do(begin())
+    assert not scheme.do(scheme.settle_down(0.02))
+
+
+def test_a_fault_is_over_when_a_request_is_taken_that_was_sent_after_it() -> None:
+    history = History()
+    history._taken = [(2.0, 1.0), (5.0, 0.5), (6.0, 5.5)]
+    history.faults = [("early", 0.7), ("late", 4.0), ("last", 7.0)]
+    assert history.recovery_times() == [pytest.approx(1.3), pytest.approx(2.0), float("inf")]
