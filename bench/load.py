@@ -21,6 +21,7 @@ from bench.client import Client
 from bench.signing import Signer
 
 _ANSWERS_S = 30  # how long the last answers may take
+_MOST_OPEN = 2000  # requests under way: more than a hub lets in, or they would wait here for each other
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
 class Generator:
     def __init__(self, load: Load) -> None:
         self._load = load
-        self._client = Client(load.host, load.port)
+        self._client = Client(load.host, load.port, most=_MOST_OPEN)
         self._host = f"{load.host}:{load.port}".encode()
         self._clock = messages.Clock()
         self._signed = Signer(load.keys, load.dfsps)
