@@ -1,6 +1,8 @@
 """The main ways through the portal, walked as people walk them."""
 
+import csv
 import re
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,7 +16,7 @@ from portal.permissions import Role
 from tests.browser import scheme
 from tests.browser.conftest import Open
 from tests.portal.people import PASSWORD, code, person, set_up_app
-from tests.world import amount
+from tests.world import CURRENCY, amount
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +101,28 @@ def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window:
     page.get_by_role("link", name=transfer.transfer_id).click()
     page.get_by_text("Fulfilled, and committed").wait_for()
     page.get_by_text("The message").first.click()
+
+
+def test_a_treasurer_reads_what_an_account_stands_at_and_takes_it_home(open_window: Open) -> None:
+    window = open_window(person(Role.PARTICIPANT_TREASURER, participant="simba-pesa"))
+    page = window.page
+    window.go("/portal/participants/simba-pesa/")
+    page.get_by_role("link", name=f"POSITION {CURRENCY}").click()
+    page.get_by_role("heading", name="Statement: simba-pesa POSITION").wait_for()
+    window.picture("account-light")
+    account = Account.objects.get(participant__name="simba-pesa", type="POSITION")
+    closing = page.locator("tbody tr").first.locator("td.num").inner_text()
+    balance = account.posted_debits - account.posted_credits
+    assert re.sub("[^0-9-]", "", closing.replace("\u2212", "-")) == str(balance // 100)
+    with page.expect_download() as fetched:
+        page.get_by_role("link", name="CSV").click()
+    opening, *entries, last = list(csv.DictReader(Path(fetched.value.path()).read_text().splitlines()))
+    assert len(entries) == account.debits.count() + account.credits.count()
+    assert (amount(opening["balance"]), last["kind"]) == (0, "CLOSING")
+    assert entries[-1]["balance"] == last["balance"]
+    page.locator("tbody a").first.click()
+    page.get_by_role("heading", name="What happened").wait_for()
+    window.picture("own-payment-light")
 
 
 def test_the_overview_refreshes_itself(open_window: Open) -> None:
