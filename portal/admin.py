@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from portal.models import LedgerCheck, Profile
+from portal.models import AccountMark, LedgerBlock, LedgerCheck, Profile
 
 
 @admin.register(Profile)
@@ -13,3 +13,15 @@ class ProfileAdmin(ReadOnlyAdmin):
 @admin.register(LedgerCheck)
 class LedgerCheckAdmin(ReadOnlyAdmin):
     list_display = ["at", "seconds", "breaks"]
+
+
+@admin.register(LedgerBlock)
+class LedgerBlockAdmin(ReadOnlyAdmin):
+    list_display = ["number", "through_at"]
+
+
+@admin.register(AccountMark)
+class AccountMarkAdmin(ReadOnlyAdmin):
+    list_display = ["account", "block", "debits", "credits", "entries"]
+    list_select_related = ["account__participant"]
+    list_filter = ["account__currency"]
