@@ -1,6 +1,7 @@
-"""Statements of the money path find rows by their keys, also where PostgreSQL believes that the tables are empty.
+"""Statements of the money path find rows by their keys, and write no index without need.
 
-It often does: a table that is a queue is counted when nothing waits, and the plan is kept for a day of thousands.
+The first holds, too, where PostgreSQL believes that the tables are empty. It often does: a table that is a queue is
+counted when nothing waits, and the plan is kept for a day of thousands.
 """
 
 import json
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from hub.database import execute
 from hub.outbox import store as outbox
+from hub.outbox.messages import Outgoing
 from ledger import store as ledger
+from tests.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -55,3 +59,28 @@ def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservation
     columns = [ids, states, nothing, nothing, nothing, nothing, nothing, nothing, [False] * 40, now, ["RESERVED"] * 40]
     plan = plan_of(ledger._END_TRANSFERS, columns)
     assert indexes_for("t", plan) == {"ledger_transfer_pkey"}
+
+
+def test_a_claim_of_messages_changes_no_index(world: World) -> None:
+    """Each claimed row's new version is on the page of the old one, or its three indexes would be written anew."""
+    destination = world.ids["green"]
+    messages = [
+        Outgoing(
+            destination_id=destination,
+            method="PUT",
+            path=f"/transfers/{number}",
+            headers={"date": "now"},
+            body=b"{" + b" " * 700 + b"}",
+            subject=str(number),
+            kind="state",
+            signed_by_hub=False,
+        )
+        for number in range(100)
+    ]
+    outbox.append(messages)
+    assert len(outbox.claim({destination: 100}, lease_s=10)) == 100
+    updated, within_the_page = execute(
+        """SELECT pg_stat_get_xact_tuples_updated('outbox_message'::regclass),
+                  pg_stat_get_xact_tuples_hot_updated('outbox_message'::regclass)"""
+    ).fetchone()
+    assert (updated, within_the_page) == (100, 100)
