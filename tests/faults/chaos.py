@@ -3,8 +3,6 @@
 `python -m tests.faults.chaos --minutes 3 --seed 7`; what fails exits with 1 and says the seed.
 """
 
-import argparse
-import random
 import sys
 import tempfile
 import time
@@ -53,22 +51,16 @@ def _inject(site: Site, *, until: float, every: float) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs once on servers of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.chaos", description=__doc__)
+    parser = runs.parser("chaos", __doc__)
     parser.add_argument("--minutes", type=float, default=5, help="how long the load lasts (5)")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
-    parser.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
     parser.add_argument(
         "--every", type=float, default=0, help="seconds from fault to fault at least (as soon as the hub is back)"
     )
     options = parser.parse_args(arguments)
-
-    def tell(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-    tell(f"seed {options.seed}")
+    runs.tell(f"seed {options.seed}")
     with (
         tempfile.TemporaryDirectory(prefix="kitovu-chaos-") as folder,
-        Stack(Path(folder) / "hub", net.free_port(), tell=tell) as stack,
+        Stack(Path(folder) / "hub", net.free_port(), tell=runs.tell) as stack,
     ):
         report = run(
             stack,
@@ -76,10 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.minutes * 60,
             rate=options.rate,
             every=options.every,
-            tell=tell,
+            tell=runs.tell,
         )
-    print("\n".join(report.lines()))
-    return 1 if report.findings else 0
+    return runs.end(report)
 
 
 if __name__ == "__main__":

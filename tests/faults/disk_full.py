@@ -3,8 +3,6 @@
 `python -m tests.faults.disk_full --seed 7`; mounts a small tmpfs, which takes root. What fails exits with 1.
 """
 
-import argparse
-import random
 import subprocess
 import sys
 import tempfile
@@ -94,36 +92,29 @@ def _start_what_was_given_up(site: Site) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs once on servers of its own; 0 also where it is not allowed, which it says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.disk_full", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
-    parser.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
+    parser = runs.parser("disk_full", __doc__)
     parser.add_argument("--full", type=float, default=10, help="seconds without space after the last was taken (10)")
     options = parser.parse_args(arguments)
-
-    def tell(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-    tell(f"seed {options.seed}")
+    runs.tell(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="kitovu-full-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        stack = Stack(folder / "hub", net.free_port(), postgres_settings=_SETTINGS, tell=tell)
+        stack = Stack(folder / "hub", net.free_port(), postgres_settings=_SETTINGS, tell=runs.tell)
         stack.state.open()
         stack.state.server_folder("postgres")
         try:
             with small_disk(folder) as disk, stack:
                 harm = partial(fill, disk=disk, full_s=options.full)
                 report = runs.run(
-                    stack, harm, seed=options.seed, seconds=60 + options.full, rate=options.rate, tell=tell
+                    stack, harm, seed=options.seed, seconds=60 + options.full, rate=options.rate, tell=runs.tell
                 )
                 log = stack.log("postgres").read_text(errors="replace")
         except NotAllowedError as why:
-            tell(f"skipped: {why}")
+            runs.tell(f"skipped: {why}")
             return 0
     no_space, panics = log.count("No space left on device"), log.count("PANIC")
     print(f"PostgreSQL said {no_space} times that no space is left on the device, and {panics} times PANIC")
-    print("\n".join(report.lines()))
-    return 1 if report.findings else 0
+    return runs.end(report)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 `python -m tests.faults.failover --seed 7`; with `--asynchronous` it counts what a standby loses that is not waited for.
 """
 
-import argparse
 import os
-import random
 import signal
 import sys
 import tempfile
@@ -85,17 +83,11 @@ def asynchronous(site: Site, pair: Pair) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs once on servers of its own."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.failover", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
-    parser.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
+    parser = runs.parser("failover", __doc__)
     parser.add_argument("--asynchronous", action="store_true", help="nobody waits for the standby: how much is lost?")
     options = parser.parse_args(arguments)
     seconds, harm = (30, asynchronous) if options.asynchronous else (90, synchronous)
-
-    def tell(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-    tell(f"seed {options.seed}")
+    runs.tell(f"seed {options.seed}")
     with tempfile.TemporaryDirectory(prefix="kitovu-pair-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -103,14 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             pair.start()
             environ = os.environ | {"DATABASE_URL": pair.url}
-            with Stack(folder / "hub", net.free_port(), environ=environ, tell=tell) as stack:
+            with Stack(folder / "hub", net.free_port(), environ=environ, tell=runs.tell) as stack:
                 report = runs.run(
                     stack,
                     lambda site: harm(site, pair),
                     seed=options.seed,
                     seconds=seconds,
                     rate=options.rate,
-                    tell=tell,
+                    tell=runs.tell,
                 )
         finally:
             pair.stop()

@@ -4,10 +4,8 @@
 a host of its own (network namespaces, which takes root). What fails exits with 1.
 """
 
-import argparse
 import asyncio
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -212,27 +210,21 @@ def load_only(site: Site, *, seconds: float) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs once on hosts of its own; 0 also where it is not allowed, which it says."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.hosts", description=__doc__)
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
+    parser = runs.parser("hosts", __doc__)
     parser.add_argument("--hubs", type=int, default=2, help="hosts that each have a web and a worker (2)")
-    parser.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
     parser.add_argument("--seconds", type=float, default=0, help="so long and without faults, to see what it carries")
     options = parser.parse_args(arguments)
-
-    def tell(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-    tell(f"seed {options.seed}")
+    runs.tell(f"seed {options.seed}")
     try:
         network = Network()
         dfsps = {name: network.add(name) for name in runs.NAMES}
     except NotAllowedError as why:
-        tell(f"skipped: {why}")
+        runs.tell(f"skipped: {why}")
         return 0
     with tempfile.TemporaryDirectory(prefix="kitovu-hosts-", dir="/var/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with Hosts(folder / "hub", network, options.hubs, tell) as stack:
+        with Hosts(folder / "hub", network, options.hubs, runs.tell) as stack:
             scheme = ScatteredScheme(dfsps, stack.hubs, options.seed)
             harm = (
                 partial(load_only, seconds=options.seconds)
@@ -245,11 +237,10 @@ def main(arguments: list[str] | None = None) -> int:
                 seed=options.seed,
                 seconds=options.seconds or 185,
                 rate=options.rate,
-                tell=tell,
+                tell=runs.tell,
                 scheme=scheme,
             )
-    print("\n".join(report.lines()))
-    return 1 if report.findings else 0
+    return runs.end(report)
 
 
 if __name__ == "__main__":

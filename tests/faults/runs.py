@@ -1,5 +1,6 @@
 """What every run with faults has: seeded load, healing, a last reading of everything, and the checkers."""
 
+import argparse
 import random
 import threading
 import time
@@ -186,3 +187,22 @@ def _joined(one: Findings, other: Findings) -> Findings:
     return Findings(
         one.lost + other.lost, one.doubled + other.doubled, one.broken + other.broken, one.stuck + other.stuck
     )
+
+
+def parser(module: str, about: str | None) -> argparse.ArgumentParser:
+    """The command line that every run has."""
+    made = argparse.ArgumentParser(prog=f"python -m tests.faults.{module}", description=about)
+    made.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="a random one")
+    made.add_argument("--rate", type=float, default=20, help="transfers begun each second (20)")
+    return made
+
+
+def tell(text: str) -> None:
+    """A line for who watches, with the time."""
+    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def end(report: Report) -> int:
+    """Says what came of it; what fails exits with 1."""
+    print("\n".join(report.lines()))
+    return 1 if report.findings else 0
