@@ -301,8 +301,13 @@ def prepare_funds_out(
 
 
 @transaction.atomic
-def end_funds_out(account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str) -> None:
-    """The second step of a withdrawal: the money left the settlement bank, or stays after all."""
+def end_funds_out(
+    account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
+) -> None:
+    """The second step of a withdrawal: the money left the settlement bank, or stays after all.
+
+    `external_reference` is the bank's word for it, which is often known only now; empty keeps what was given before.
+    """
     settlement, reconciliation = _settlement_pair(account)
     movement = (
         FundsMovement.objects.select_for_update(no_key=True)
@@ -317,7 +322,8 @@ def end_funds_out(account: Account, *, transfer_id: str, commits: bool, reason: 
     if movement.state != "RESERVED":
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the withdrawal is {movement.state} already")
     movement.state, movement.completed_at = wanted, datetime.now(UTC)
-    movement.save(update_fields=["state", "completed_at"])
+    movement.external_reference = external_reference or movement.external_reference
+    movement.save(update_fields=["state", "completed_at", "external_reference"])
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") - movement.amount, changed_at=datetime.now(UTC)
     )
@@ -327,7 +333,12 @@ def end_funds_out(account: Account, *, transfer_id: str, commits: bool, reason: 
         "funds_out_" + wanted.lower(),
         subject=account.participant.name,
         actor=actor,
-        after={"transferId": transfer_id, "amount": movement.amount, "reason": reason},
+        after={
+            "transferId": transfer_id,
+            "amount": movement.amount,
+            "reason": reason,
+            "externalReference": movement.external_reference,
+        },
     )
 
 

@@ -66,6 +66,7 @@ def _end_out(payload: Payload, actor: str) -> None:
         transfer_id=payload["transfer_id"],
         commits=payload["commits"],
         reason=payload["reason"],
+        external_reference=payload["reference"],
         actor=actor,
     )
 

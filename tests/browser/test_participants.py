@@ -6,13 +6,15 @@ import pytest
 from django.core.cache import cache
 
 from hub.participants.models import Credential, Participant
+from ledger.models import Account, FundsMovement
 from portal.permissions import Role
 from tests import proofs, signing
 from tests.browser import scheme
 from tests.browser.conftest import Open, Window
+from tests.outbox.test_courier import Sink, send_to
 from tests.portal.people import person
 from tests.settlement.test_closing import pay_out
-from tests.world import World
+from tests.world import World, amount
 
 BANK = "kilele-sacco"
 
@@ -149,3 +151,38 @@ def test_a_participant_is_off_boarded_step_by_step(two: tuple[Window, Window], w
     page.locator("h1").get_by_text("closed").wait_for()
     bank.refresh_from_db()
     assert bank.closed_at is not None
+
+
+def test_a_treasurer_asks_for_money_back_and_the_hub_pays_it_out(open_window: Open) -> None:
+    treasurer = open_window(person(Role.PARTICIPANT_TREASURER, name="neema", participant=BANK))
+    officer, checker = open_window(person(Role.SETTLEMENT, name="asha")), open_window(person(Role.RISK, name="juma"))
+    treasurer.go("/portal/")
+    treasurer.page.get_by_role("link", name="Funds out").click()
+    treasurer.page.get_by_label("Amount").fill("1000")
+    ask(treasurer, "less is paid from here than was thought")
+    approve(checker, "Funds out")
+    movement = FundsMovement.objects.get(kind="FUNDS_OUT")
+    assert (movement.state, movement.amount) == ("RESERVED", amount(1000))
+
+    officer.go(f"/portal/participants/{BANK}/")
+    officer.page.get_by_role("link", name="Paid out, or not").click()
+    officer.page.get_by_label("The bank paid it out").check()
+    officer.page.get_by_label("Bank's reference").fill("FT26331")
+    ask(officer, "on the bank's list")
+    approve(checker, "End funds out")
+    movement.refresh_from_db()
+    assert (movement.state, movement.external_reference) == ("COMMITTED", "FT26331")
+    account = Account.objects.get(participant__name=BANK, type="SETTLEMENT")
+    treasurer.go(f"/portal/participants/{BANK}/accounts/{account.pk}/")
+    treasurer.page.get_by_role("row").filter(has_text=movement.transfer_id).get_by_text("8,000.00").wait_for()
+
+
+def test_an_operator_sees_what_a_participants_endpoint_answers(open_window: Open) -> None:
+    sink = Sink()
+    send_to(BANK, sink.url)
+    window = open_window(person(Role.OPERATOR))
+    window.go(f"/portal/participants/{BANK}/")
+    window.page.get_by_role("button", name="Test connection").first.click()
+    window.page.get_by_text("answered with HTTP").wait_for()
+    assert sink.got
+    sink.server.shutdown()
