@@ -106,6 +106,24 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     assert settlement.state == "SETTLED"
 
 
+def test_a_day_is_settled_without_the_banks_statement_for_a_reason_that_the_second_person_reads(
+    two: tuple[Window, Window],
+) -> None:
+    maker, checker = two
+    page, why = maker.page, "its line is down; it said so by telephone"
+    closed = services.close_window(reason="end of day", actor="test").closed
+    made = services.create(model_name="DEFERREDNET", window_ids=[closed.pk], reason="end of day", actor="test")
+    maker.go(f"/portal/settlement/{made.pk}/")
+    page.get_by_role("link", name="Go on").click()
+    page.get_by_label("Settled: the bank has moved the money").check()
+    page.get_by_label("Settled without a bank statement, because").check()
+    page.get_by_label("Why there is no statement").fill(why)
+    ask(maker, "the day is over")
+    approve(checker, "Take a settlement further", reads=why)
+    made.refresh_from_db()
+    assert made.state == "SETTLED"
+
+
 def test_an_alias_moves_to_another_participant(two: tuple[Window, Window]) -> None:
     maker, checker = two
     builtin.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name=BANK))

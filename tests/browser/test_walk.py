@@ -125,6 +125,34 @@ def test_a_treasurer_reads_what_an_account_stands_at_and_takes_it_home(open_wind
     window.picture("own-payment-light")
 
 
+def test_two_administrators_give_somebody_a_role_and_an_auditor_finds_it(open_window: Open) -> None:
+    joins = person(Role.VIEWER, name="neema")
+    maker = open_window(person(Role.ADMINISTRATOR, name="asha"))
+    checker = open_window(person(Role.ADMINISTRATOR, name="juma"))
+    maker.go("/portal/users/")
+    maker.page.get_by_role("link", name="neema").click()
+    maker.page.get_by_role("link", name="Change roles").click()
+    maker.page.get_by_label("Settlement officer").check()
+    maker.page.get_by_label("Reason").fill("joins the settlement team")
+    maker.page.get_by_role("button", name="Ask for it").click()
+    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name=re.compile("roles")).click()
+    checker.page.get_by_role("button", name="Approve and do it").click()
+    checker.page.get_by_text("Approved, and done.").wait_for()
+    assert joins.groups.filter(name=Role.SETTLEMENT.value).exists()
+
+    auditor = open_window(person(Role.AUDITOR))
+    auditor.go("/portal/overview/")
+    auditor.page.get_by_role("link", name="Audit trail").click()
+    auditor.page.get_by_label("About").fill("neema")
+    auditor.page.get_by_role("button", name="Search").click()
+    auditor.page.get_by_role("row").filter(has_text="juma").first.wait_for()
+    with auditor.page.expect_download() as fetched:
+        auditor.page.get_by_role("link", name="CSV").click()
+    assert "neema" in Path(fetched.value.path()).read_text()
+
+
 def test_the_overview_refreshes_itself(open_window: Open) -> None:
     window = open_window(person(Role.VIEWER))
     window.go("/portal/overview/")
