@@ -46,7 +46,28 @@ def indexes_for(alias: str, plan: list[dict[str, Any]]) -> set[str]:
     return found
 
 
-def test_a_messages_predecessor_is_looked_for_among_those_of_its_subject_only() -> None:
+def messages_to(destination_id: int, count: int, *, subjects: int = 10**6) -> list[Outgoing]:
+    return [
+        Outgoing(
+            destination_id=destination_id,
+            method="PUT",
+            path=f"/transfers/{number}",
+            headers={"date": "now"},
+            body=b"{" + b" " * 700 + b"}",
+            subject=str(number % subjects),
+            kind="state",
+            signed_by_hub=False,
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(("waiting", "subjects"), [(0, 1), (1, 1), (300, 300), (300, 1)])
+def test_a_messages_predecessor_is_looked_for_among_those_of_its_subject_only(
+    world: World, waiting: int, subjects: int
+) -> None:
+    outbox.append(messages_to(world.ids["green"], waiting, subjects=subjects))
+    execute("ANALYZE outbox_message")
     plan = plan_of(outbox._CLAIM, [[1, 2], [32, 32], 10])
     assert indexes_for("earlier", plan) == {"message_order"}
 
@@ -64,20 +85,7 @@ def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservation
 def test_a_claim_of_messages_changes_no_index(world: World) -> None:
     """Each claimed row's new version is on the page of the old one, or its three indexes would be written anew."""
     destination = world.ids["green"]
-    messages = [
-        Outgoing(
-            destination_id=destination,
-            method="PUT",
-            path=f"/transfers/{number}",
-            headers={"date": "now"},
-            body=b"{" + b" " * 700 + b"}",
-            subject=str(number),
-            kind="state",
-            signed_by_hub=False,
-        )
-        for number in range(100)
-    ]
-    outbox.append(messages)
+    outbox.append(messages_to(destination, 100))
     assert len(outbox.claim({destination: 100}, lease_s=10)) == 100
     updated, within_the_page = execute(
         """SELECT pg_stat_get_xact_tuples_updated('outbox_message'::regclass),

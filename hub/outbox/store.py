@@ -77,8 +77,9 @@ class Claimed:
 
 
 # A message whose predecessor (same subject, same destination) is still to be delivered waits for it. That one is asked
-# for by "not dead", which leaves PostgreSQL only the index by subject: by the index of what is pending it would read
-# all of a destination's messages for each of them; what it knows of a table that is empty at night does not warn it.
+# for by "not dead" and "+ 0", which leave PostgreSQL only the index by subject. By the index of what is pending, or by
+# the primary key, it would read all of a destination's messages, or all before this one, for each of them; and what it
+# knows of a table that is empty at night does not warn it.
 _CLAIM = """
     WITH claim AS MATERIALIZED (
         SELECT due.id
@@ -89,7 +90,7 @@ _CLAIM = """
               AND (m.leased_until IS NULL OR m.leased_until < clock_timestamp())
               AND NOT EXISTS (SELECT FROM outbox_message earlier
                               WHERE earlier.destination_id = m.destination_id AND earlier.subject = m.subject
-                                AND earlier.id < m.id AND earlier.state <> 'DEAD')
+                                AND earlier.id + 0 < m.id AND earlier.state <> 'DEAD')
             ORDER BY m.due_at LIMIT wanted.room FOR NO KEY UPDATE SKIP LOCKED
         ) due
     )
