@@ -14,6 +14,7 @@ from rich.console import Console
 from bench import alone, chart, pages, report
 from bench.crowd import Crowd
 from bench.hubs import GivenHub, Hub, own_hub
+from bench.load import CALM_S
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
 
@@ -34,6 +35,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--payments", action="store_true", help="whole payments: lookup, quote and transfer")
     parser.add_argument(
         "--signed", action="store_true", help="signatures by every DFSP, checked; the hub signs as well"
+    )
+    parser.add_argument(
+        "--calm",
+        type=float,
+        default=0.0,
+        metavar="RATE",
+        help=f"after that so many a second for {CALM_S} s: how long the hub takes to serve as ever",
     )
     parser.add_argument("--suite", action="store_true", help="2, 8 and 32 DFSPs, and payments, one after the other")
     parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: how p99 grows, up to collapse")
@@ -67,6 +75,7 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
         options.hot,
         options.payments,
         options.signed,
+        options.calm,
     )
     if options.suite:
         for payments in (False, True):

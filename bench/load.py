@@ -20,6 +20,7 @@ from bench import messages, presigned
 from bench.client import Client
 from bench.signing import Signer
 
+CALM_S = 15  # after the load proper, at the lower rate that was asked for
 _ANSWERS_S = 30  # how long the last answers may take
 _MOST_OPEN = 2000  # requests under way: more than a hub lets in, or they would wait here for each other
 
@@ -33,6 +34,7 @@ class Load:
     rate: float
     seconds: float
     starts_at: float
+    calm: float  # begun each second for CALM_S after that; 0 for none
     dfsps: list[str]
     hot: float
     aliases: dict[str, list[str]]  # each DFSP's customers; without any, a transfer is begun and not a whole payment
@@ -47,6 +49,12 @@ class Load:
     def as_text(self) -> str:
         """For a command line."""
         return json.dumps(asdict(self))
+
+    def moments(self) -> Iterator[float]:
+        """When each transfer is due."""
+        yield from (self.starts_at + number / self.rate for number in range(round(self.rate * self.seconds)))
+        then = self.starts_at + self.seconds
+        yield from (then + number / self.calm for number in range(round(self.calm * CALM_S)))
 
 
 def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
@@ -85,9 +93,7 @@ class Generator:
 
     async def run(self) -> None:
         """Sends for the whole time, then waits for the answers."""
-        load = self._load
-        for number in range(round(load.rate * load.seconds)):
-            due = load.starts_at + number / load.rate
+        for number, due in enumerate(self._load.moments()):
             wait_s = due - time.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)

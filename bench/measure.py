@@ -11,6 +11,7 @@ import psutil
 TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
 PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
 WHOLE = "whole"
+GOAL_S, GOAL_SHARE = 1.0, 0.99  # so long a payer waits at most, and how often that must be so
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -68,6 +69,24 @@ def join(
                 taken = taken or ended  # its answer was still under way when the DFSP was stopped
                 _add(outcome.hops, TRANSFER_HOPS, (due, answered, came, taken), (answered, came, taken, ended))
     return outcome
+
+
+def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float:
+    """Whole seconds from a moment until the hub serves as ever: of what is due in any second from then on, nearly all
+    is committed within `GOAL_S`. Infinite where that is not so in the last one."""
+    ends = _all(notes, "ends")
+    due_in: Counter[int] = Counter()
+    served_in: Counter[int] = Counter()
+    for key, (due, *_) in sent.items():
+        if due >= since:
+            ended, said = ends.get(key, (0.0, ""))
+            second = int(due - since)
+            due_in[second] += 1
+            served_in[second] += said == "COMMITTED" and ended - due <= GOAL_S
+    unserved = [second for second, count in due_in.items() if served_in[second] < count * GOAL_SHARE]
+    if not unserved:
+        return 0.0
+    return max(unserved) + 1.0 if max(unserved) < max(due_in) else math.inf
 
 
 def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:

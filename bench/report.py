@@ -1,6 +1,7 @@
 """A run in words: tables for the reader, JSON for the next comparison, and one last line for both."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -55,6 +56,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         else {},
         "dearest_statements": result.dearest,
         "book_faults": result.book_faults,
+        "recovered_s": None if result.recovered_s is None else round(result.recovered_s, 2),
         "ledger_ok": ledger_ok,
     }
 
@@ -77,6 +79,8 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
         faults.append("the ledger check failed")
     if not figures["completed"]:
         faults.append("no transfer completed")
+    if figures["recovered_s"] == math.inf:
+        faults.append("the hub did not recover from the load while it was lower")
     return faults
 
 
@@ -120,6 +124,9 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         told = ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in per_transfer.items())
         console.print(f"database, per transfer: {told}", highlight=False)
     console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
+    if (recovered_s := figures["recovered_s"]) is not None:
+        rate = figures["plan"]["calm"]
+        console.print(f"at {rate:g}/s after that, all was served as ever from {recovered_s:g} s on", highlight=False)
     if figures["book_faults"] is not None:
         console.print(f"payer, hub and payee disagree on: {len(figures['book_faults'])} transfers", highlight=False)
     for name in (

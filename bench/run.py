@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from bench import books, presigned
 from bench.database import Database
 from bench.hubs import PROJECT, Hub
-from bench.load import Load, pairs
-from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds
+from bench.load import CALM_S, Load, pairs
+from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.onboard import Administration
 from bench.signing import make_key
 from bench.sink import Dfsps
@@ -42,6 +42,7 @@ class Plan:
     hot: float
     payments: bool = False  # whole payments: lookup, terms and transfer, instead of transfers alone
     signed: bool = False  # by the DFSPs, and checked by the hub
+    calm: float = 0.0  # the rate after the time that is measured, for seeing a hub recover; 0: none
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Result:
     dearest: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     book_faults: list[str] | None = None  # None: the hub's books could not be read
+    recovered_s: float | None = None  # None: the load was not lowered at its end
 
 
 class Run:
@@ -93,7 +95,7 @@ class Run:
         public_keys = {name: make_key(folder / name) for name in self._ports} if plan.signed else {}
         lead_s = _LEAD_S
         if plan.signed and not plan.payments:
-            count = round(plan.rate * (plan.warmup + plan.seconds))
+            count = round(plan.rate * (plan.warmup + plan.seconds)) + round(plan.calm * CALM_S)
             lead_s += count / _READ_EACH_S
             presigned.write(folder, f"{self._host}:{self._port}", islice(pairs(list(self._ports), plan.hot), count))
         self._start_sinks(folder)
@@ -105,6 +107,7 @@ class Run:
             plan.rate,
             plan.warmup + plan.seconds,
             starts_at,
+            plan.calm,
             list(self._ports),
             plan.hot,
             self._aliases,
@@ -126,13 +129,14 @@ class Run:
         used = database.counters().since(counted) if database and counted else {}
         dearest = database.dearest() if database else []
 
-        self._await_generator()
+        self._await_generator(CALM_S * bool(plan.calm))
         sent: dict[str, list[Any]] = json.loads((folder / "load").read_text())
         self._drain(len(sent))
         notes = self._stop_sinks(folder)
         at_hub = self._hub.committed()
         return Result(
             outcome=join(sent, notes.values(), since=since, until=until),
+            recovered_s=recovery(sent, notes.values(), until) if plan.calm else None,
             cpu={name: after[name] - before[name] for name in pids},
             machine_cpu_s=machine_after - machine_before,
             repeats=sum(note["repeats"] for note in notes.values()),
@@ -168,8 +172,8 @@ class Run:
     def _start(self, name: str, module: str, config: str) -> None:
         self._processes[name] = subprocess.Popen([sys.executable, "-m", module, config], cwd=PROJECT)
 
-    def _await_generator(self) -> None:
-        code = self._processes["generator"].wait(timeout=60 + self._plan.drain)
+    def _await_generator(self, more_s: float) -> None:
+        code = self._processes["generator"].wait(timeout=more_s + 60 + self._plan.drain)
         if code != 0:
             raise RuntimeError(f"the generator ended with status {code}")
 

@@ -1,12 +1,13 @@
 """What a run says: percentiles, what counts as lost, and which transfers are measured."""
 
+import math
 import os
 from typing import Any
 
 import pytest
 
 from bench import measure
-from bench.measure import Outcome, join, percentile
+from bench.measure import Outcome, join, percentile, recovery
 
 
 def note(**seen: dict[str, Any]) -> dict[str, Any]:
@@ -64,6 +65,31 @@ def test_only_the_measured_time_counts_for_speed_but_all_of_it_for_losses() -> N
     assert outcome.completed_while_measured == 2  # one of them was due before, one was completed after
     assert len(outcome.hops["whole"]) == 2
     assert outcome.lost == 1
+
+
+def recovered(unserved: dict[int, int]) -> float:
+    """With a hundred transfers due in each of three seconds after the moment 10, and what became of some of them."""
+    keys = {second: [f"{second}-{number}" for number in range(100)] for second in range(3)}
+    sent = {key: (10.0 + second, 0.0, 202) for second in keys for key in keys[second]} | {"before": (9.0, 9.1, 503)}
+    ends = {key: (due + 0.9, "COMMITTED") for key, (due, *_) in sent.items() if key != "before"}
+    for second, number in unserved.items():
+        for key in keys[second][:number]:
+            del ends[key]
+    return recovery(sent, [note(ends=ends)], 10.0)
+
+
+def test_a_hub_has_recovered_when_it_serves_nearly_all_of_each_second_within_one() -> None:
+    assert recovered({}) == 0.0
+    assert recovered({0: 1, 1: 1, 2: 1}) == 0.0
+    assert recovered({0: 2}) == 1.0
+    assert recovered({1: 100}) == 2.0
+    assert recovered({0: 50, 2: 2}) == math.inf
+
+
+@pytest.mark.parametrize("end", [(11.5, "COMMITTED"), (10.5, "error 3303")])
+def test_a_slow_transfer_and_an_aborted_one_are_not_served(end: tuple[float, str]) -> None:
+    sent = {"a": (10.0, 10.1, 202), "b": (11.0, 11.1, 202)}
+    assert recovery(sent, [note(ends={"a": end, "b": (11.5, "COMMITTED")})], 10.0) == 1.0
 
 
 def test_lost_is_what_the_hub_may_have_taken_and_never_ended() -> None:

@@ -5,7 +5,7 @@ from itertools import islice
 
 from bench import messages
 from bench.http import Reader, header
-from bench.load import Load, pairs
+from bench.load import CALM_S, Load, pairs
 from bench.sink import Dfsps
 from fspiop import bodies, ids, ilp, strictjson, time
 from fspiop.bodies.parties import PartyPut
@@ -71,8 +71,17 @@ def test_every_pair_pays_in_turn_and_a_hot_dfsp_more() -> None:
     assert all(payer != payee for payer, payee in hot)
 
 
+def test_after_the_load_proper_comes_the_calm_for_its_time() -> None:
+    load = Load("127.0.0.1", 80, 50.0, 2.0, 10.0, 4.0, ["a", "b"], 0.0, {}, "x")
+    moments = list(load.moments())
+    assert moments == sorted(moments)
+    assert moments[:2] == [10.0, 10.02]
+    assert len([moment for moment in moments if moment < 12.0]) == 100
+    assert [moment for moment in moments if moment >= 12.0] == [12.0 + number / 4 for number in range(4 * CALM_S)]
+
+
 def test_what_a_process_is_told_survives_its_command_line() -> None:
-    load = Load("127.0.0.1", 80, 50.0, 3.5, 12.25, ["a", "b"], 0.5, {"a": ["1"]}, "x")
+    load = Load("127.0.0.1", 80, 50.0, 3.5, 12.25, 10.0, ["a", "b"], 0.5, {"a": ["1"]}, "x")
     assert Load.from_text(load.as_text()) == load
     dfsps = Dfsps({"a": 1}, ["a", "b"], "127.0.0.1", 80, "x")
     assert Dfsps.from_text(dfsps.as_text()) == dfsps

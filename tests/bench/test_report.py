@@ -45,6 +45,11 @@ def test_a_busy_hub_is_no_fault_unless_it_did_nothing() -> None:
     assert report.verdict(figures(nothing)) == ["no transfer completed"]
 
 
+def test_a_hub_that_stays_slow_after_the_load_fails_a_run() -> None:
+    assert report.verdict(figures(whole()) | {"recovered_s": 0.4}) == []
+    assert len(report.verdict(figures(whole()) | {"recovered_s": float("inf")})) == 1
+
+
 def test_books_that_do_not_agree_fail_a_run() -> None:
     found = figures(whole()) | {"book_faults": ["t: only in the books of a"]}
     assert len(report.verdict(found)) == 1
