@@ -41,13 +41,23 @@ def _close_if_ended(connection: Any) -> None:
         connection.close()
 
 
-def leave_the_pool() -> None:
-    """Gives this thread a connection of its own, beside the pool if there is one.
+# The plan of a prepared statement is kept, and may come from a moment when its table was empty: by it all of the table
+# is read, joined or sorted, however large that is by now. Without these ways a plan goes by indexes from the start.
+_BY_KEYS = "".join(
+    f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
+)
 
-    For a thread that others wait for while they have a connection: if it waited for one of theirs, nobody would go on.
+
+def work_by_keys() -> None:
+    """Gives this thread a connection of its own, whose statements find rows by indexes and in their order.
+
+    For the threads of the money path, in which each statement has an index to go by. The connection is beside the pool,
+    if there is one: others wait for such a thread while they have a connection, and if it waited for one of theirs,
+    nobody would go on.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
+    options["options"] = options.get("options", "") + _BY_KEYS
     alone = connections.create_connection(DEFAULT_DB_ALIAS)
     alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None}
     connections[DEFAULT_DB_ALIAS] = alone

@@ -26,7 +26,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.database import is_away, leave_the_pool
+from hub.database import is_away, work_by_keys
 from ledger import metrics, store
 from ledger.decide import decide
 from ledger.fx.messages import (
@@ -146,7 +146,7 @@ class Engine:
             ) from None
 
     def _work(self) -> None:
-        leave_the_pool()
+        work_by_keys()
         while True:
             group = self._next_group()
             try:

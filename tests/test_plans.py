@@ -1,32 +1,41 @@
 """Statements of the money path find rows by their keys, and write no index without need.
 
-The first holds, too, where PostgreSQL believes that the tables are empty. It often does: a table that is a queue is
+That holds, too, where PostgreSQL believes that the tables are empty. It often does: a table that is a queue is
 counted when nothing waits, and the plan is kept for a day of thousands.
 """
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from hub.database import execute
+from hub.database import execute, work_by_keys
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from ledger import store as ledger
 from tests.world import World
 
-pytestmark = pytest.mark.django_db
+ORDERED_STEPS = {"Nested Loop", "Index Scan", "Index Only Scan", "Function Scan", "CTE Scan"}
+AROUND_THEM = {"ModifyTable", "Subquery Scan", "Limit", "LockRows", "Result", "Memoize"}
 
 
 def plan_of(statement: str, parameters: list[Any]) -> list[dict[str, Any]]:
-    """Every step of the statement's plan; of a table that has no rows yet the whole would be read else."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
-        found = cursor.fetchone()[0]
+    """Every step of the statement's plan in a thread of the money path."""
+
+    def explained() -> Any:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
+                return cursor.fetchone()[0]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1, initializer=work_by_keys) as thread:
+        found = thread.submit(explained).result()
     return list(steps_of((json.loads(found) if isinstance(found, str) else found)[0]["Plan"]))
 
 
@@ -62,23 +71,28 @@ def messages_to(destination_id: int, count: int, *, subjects: int = 10**6) -> li
     ]
 
 
-@pytest.mark.parametrize(("waiting", "subjects"), [(0, 1), (1, 1), (300, 300), (300, 1)])
-def test_a_messages_predecessor_is_looked_for_among_those_of_its_subject_only(
-    world: World, waiting: int, subjects: int
+@pytest.mark.parametrize(("waiting", "subjects"), [(0, 1), (1, 1), (3, 3), (20, 20), (300, 300), (300, 1)])
+def test_a_claim_reads_what_it_takes_and_of_each_message_its_subject_whatever_waited_when_it_was_planned(
+    committed_world: World, waiting: int, subjects: int
 ) -> None:
-    outbox.append(messages_to(world.ids["green"], waiting, subjects=subjects))
+    destinations = [committed_world.ids["green"], committed_world.ids["blue"]]
+    for destination in destinations:
+        outbox.append(messages_to(destination, waiting, subjects=subjects))
     execute("ANALYZE outbox_message")
-    plan = plan_of(outbox._CLAIM, [[1, 2], [32, 32], 10])
+    plan = plan_of(outbox._CLAIM, [destinations, [32, 32], 10])
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
+    assert indexes_for("m_1", plan) == {"message_due"}
     assert indexes_for("earlier", plan) == {"message_order"}
 
 
-def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservations() -> None:
+def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservations(committed_world: World) -> None:
     ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(40)]
     nothing: list[Any] = [None] * 40
     now = [datetime.now(UTC)] * 40
     states = ["COMMITTED"] * 40
     columns = [ids, states, nothing, nothing, nothing, nothing, nothing, nothing, [False] * 40, now, ["RESERVED"] * 40]
     plan = plan_of(ledger._END_TRANSFERS, columns)
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
     assert indexes_for("t", plan) == {"ledger_transfer_pkey"}
 
 

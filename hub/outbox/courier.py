@@ -21,6 +21,7 @@ from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
 
 from hub.curl import Curl
+from hub.database import work_by_keys
 from hub.outbox import bell, client, failures, metrics, store
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
@@ -59,7 +60,9 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._has_finished = asyncio.Event()
-        self._database = ThreadPoolExecutor(max_workers=3, thread_name_prefix="courier-database")
+        self._database = ThreadPoolExecutor(
+            max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
+        )
         self._signing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="courier-signing")
         self._key = client.HubKey()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
