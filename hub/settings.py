@@ -222,6 +222,14 @@ CONTENT_SECURITY_POLICY = {
 # Every serving process gives up on a statement, a lock or an idle transaction in seconds; see docs/architecture.md.
 _STATEMENT_TIMEOUT_MS = env.int("DATABASE_STATEMENT_TIMEOUT_MS", default=5000)
 _POOL = env.int("DATABASE_POOL", default=0)
+DATABASE_POOL_OPTIONS = {
+    "min_size": 1,
+    "max_size": _POOL,
+    "timeout": 5,
+    # A database that was away for seconds is asked anew by the next request, and not ever more seldom: the pool's own
+    # pauses grow to 8 s and beyond, in which no request gets a connection.
+    "reconnect_timeout": 1,
+}
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
 # What the URL's query says to libpq, such as sslmode or target_session_attrs, comes before what is said here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})
@@ -241,7 +249,7 @@ DATABASES["default"] |= {
             f" -c idle_in_transaction_session_timeout=10000 {_TOLD.get('options', '')}"
         ).rstrip(),
     }
-    | ({"pool": {"min_size": 1, "max_size": _POOL, "timeout": 5}} if _POOL else {}),
+    | ({"pool": DATABASE_POOL_OPTIONS} if _POOL else {}),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
