@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.hubs import PROJECT
-from bench.measure import WHOLE, grouped, percentile
+from bench.measure import GOAL_S, GOAL_SHARE, WHOLE, grouped, percentile
 from bench.run import Plan, Result
 
 RESULTS = PROJECT / "bench" / "results"
@@ -56,7 +56,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         else {},
         "dearest_statements": result.dearest,
         "book_faults": result.book_faults,
-        "recovered_s": None if result.recovered_s is None else round(result.recovered_s, 2),
+        "recovered_s": result.recovered_s,
         "ledger_ok": ledger_ok,
     }
 
@@ -124,9 +124,12 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         told = ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in per_transfer.items())
         console.print(f"database, per transfer: {told}", highlight=False)
     console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
-    if (recovered_s := figures["recovered_s"]) is not None:
-        rate = figures["plan"]["calm"]
-        console.print(f"at {rate:g}/s after that, all was served as ever from {recovered_s:g} s on", highlight=False)
+    if figures["recovered_s"] not in (None, math.inf):  # the verdict says it where it did not recover
+        console.print(
+            f"at {figures['plan']['calm']:g}/s after that, {GOAL_SHARE:.0%} was served within {GOAL_S:g} s in each"
+            f" second from {figures['recovered_s']:g} s on",
+            highlight=False,
+        )
     if figures["book_faults"] is not None:
         console.print(f"payer, hub and payee disagree on: {len(figures['book_faults'])} transfers", highlight=False)
     for name in (

@@ -62,7 +62,8 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else float("inf")
     if number in (float("inf"), float("-inf")):
         _refuse("the body has a number that is too large")
-    # What is read here says all that was written: two amounts, or two messages, never become one by rounding.
+    # A float, as a signature's canonical form writes it; the FSPIOP API has its amounts as text. What is read says all
+    # that was written: two amounts, or two messages, never become one by rounding.
     if Decimal(repr(number)) != Decimal(text):
         _refuse("the body has a number of more digits than can be kept; write it as text")
     return number
