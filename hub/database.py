@@ -1,6 +1,5 @@
 """The one way by which set-based statements reach PostgreSQL; everything else is Django's ORM."""
 
-import select
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,26 +18,11 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     prepared once per connection.
     Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
     """
-    _close_if_ended(connection)
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     with connection.wrap_database_errors:
         bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
-
-
-def _close_if_ended(connection: Any) -> None:
-    """Gives up a connection that PostgreSQL has ended, once for each request: the first statement then opens a new one.
-
-    Where Django's own cursors ask by a statement, the socket is looked at: between two statements PostgreSQL says
-    nothing, and what it says when it ends a connection is there to be read.
-    """
-    if connection.connection is None or connection.health_check_done or connection.in_atomic_block:
-        return
-    connection.health_check_done = True
-    socket = select.poll()
-    socket.register(connection.connection.fileno(), select.POLLIN)
-    if socket.poll(0):
-        connection.close()
 
 
 # The plan of a prepared statement is kept, and may come from a moment when its table was empty: by it all of the table
@@ -59,7 +43,7 @@ def work_by_keys() -> None:
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
     options["options"] = options.get("options", "") + _BY_KEYS
     alone = connections.create_connection(DEFAULT_DB_ALIAS)
-    alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None}
+    alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
     connections[DEFAULT_DB_ALIAS] = alone
 
 

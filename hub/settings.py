@@ -225,17 +225,19 @@ _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 5,
+    "timeout": 1,  # and asked again until its patience ends: hub.postgresql
     # A database that was away for seconds is asked anew by the next request, and not ever more seldom: the pool's own
     # pauses grow to 8 s and beyond, in which no request gets a connection.
     "reconnect_timeout": 1,
 }
+DATABASE_POOL_PATIENCE_S = 5
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
 # What the URL's query says to libpq, such as sslmode or target_session_attrs, comes before what is said here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"] |= {
+    "ENGINE": "hub.postgresql",
     "CONN_MAX_AGE": 0 if _POOL else None,
-    "CONN_HEALTH_CHECKS": True,
+    "CONN_HEALTH_CHECKS": not _POOL,  # hub.postgresql looks at each that the pool lends
     "DISABLE_SERVER_SIDE_CURSORS": True,
     "OPTIONS": {
         "connect_timeout": 3,

@@ -3,16 +3,18 @@
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-import psycopg
 import pytest
-from django.conf import settings
-from django.db import connection
-from psycopg_pool import ConnectionPool, PoolTimeout
+from django.conf import LazySettings
+from django.db import OperationalError, connection
 
 from hub.database import execute
+from hub.postgresql.base import DatabaseWrapper
 from tests.directory.ways import counted_statements
+
+Pooled = Callable[..., DatabaseWrapper]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -35,32 +37,87 @@ def test_a_connection_that_lives_is_kept_without_a_statement() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pool_has_a_connection_soon_after_a_database_that_was_away_is_back() -> None:
+def test_a_pool_whose_connections_all_ended_lends_a_new_one_at_once(pooled: Pooled) -> None:
+    borrowers = [pooled() for _ in range(12)]
+    for each in borrowers:
+        each.ensure_connection()
+    ended = [each.connection.info.backend_pid for each in borrowers]
+    for each in borrowers:
+        each.close()
+    execute("SELECT count(pg_terminate_backend(pid, 5000)) FROM unnest(%s::int[]) AS pid", [ended])
+    asked_at = time.monotonic()
+    borrower = pooled()
+    borrower.ensure_connection()
+    assert borrower.connection.info.backend_pid not in ended
+    assert time.monotonic() - asked_at < 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_lends_what_lives_without_a_statement(pooled: Pooled) -> None:
+    borrower = pooled(size=1)
+    borrower.ensure_connection()
+    pid = borrower.connection.info.backend_pid
+    borrower.close()
+    said = "SELECT query_start, state_change FROM pg_stat_activity WHERE pid = %s"
+    before = execute(said, [pid]).fetchone()
+    borrower.ensure_connection()
+    assert borrower.connection.info.backend_pid == pid
+    assert execute(said, [pid]).fetchone() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_pool_lends_soon_after_a_database_that_was_away_is_back(pooled: Pooled, door: socket.socket) -> None:
+    away_until = time.monotonic() + 7.5  # a pool left to itself tries after 1, 3 and 7 s, then after 15
+    while time.monotonic() < away_until:
+        with pytest.raises(OperationalError):
+            pooled(through=door, patience=0.5).ensure_connection()
+    back_at = _open(door)
+    pooled(through=door).ensure_connection()
+    assert time.monotonic() - back_at < 2.5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_waits_alone_is_lent_one_soon_after_a_database_is_back(pooled: Pooled, door: socket.socket) -> None:
+    back_at: list[float] = []
+    opening = threading.Timer(2.7, lambda: back_at.append(_open(door)))
+    opening.start()
+    pooled(through=door).ensure_connection()
+    assert time.monotonic() - back_at[0] < 2
+
+
+@pytest.fixture
+def door() -> Iterator[socket.socket]:
+    """Where PostgreSQL would be, and is not until `_open`."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))  # bound and not listening: refused, as where no PostgreSQL runs
-        port = door.getsockname()[1]
-        to = psycopg.conninfo.make_conninfo(
-            host="127.0.0.1",
-            port=port,
-            user=connection.settings_dict["USER"],
-            dbname=connection.settings_dict["NAME"],
-            password=connection.settings_dict["PASSWORD"],
-        )
-        with ConnectionPool(to, **settings.DATABASE_POOL_OPTIONS | {"max_size": 4}, open=True) as pool:
-            _ask(pool, until=time.monotonic() + 7.5)  # a pool left to itself tries after 1, 3 and 7 s, then after 15
-            door.listen()
-            threading.Thread(target=_forward, args=(door,), daemon=True).start()
-            back_at = time.monotonic()
-            assert _ask(pool, until=back_at + 5)
-            assert time.monotonic() - back_at < 2.5
+        yield door
 
 
-def _ask(pool: "ConnectionPool[psycopg.Connection[tuple[object, ...]]]", until: float) -> bool:
-    """As requests do: again and again; whether one got a connection."""
-    while time.monotonic() < until:
-        with suppress(PoolTimeout), pool.connection(timeout=0.5) as found:
-            return found.execute("SELECT 1").fetchone() == (1,)
-    return False
+@pytest.fixture
+def pooled(settings: LazySettings) -> Iterator[Pooled]:
+    """Makes what each thread of a web process has: Django's connection that borrows from the process's pool."""
+    made: list[DatabaseWrapper] = []
+
+    def make(through: socket.socket | None = None, patience: float = 5, size: int = 16) -> DatabaseWrapper:
+        settings.DATABASE_POOL_PATIENCE_S = patience
+        ours = connection.settings_dict
+        pool = settings.DATABASE_POOL_OPTIONS | {"max_size": size, "timeout": min(patience, 1)}
+        host, port = through.getsockname() if through else (ours["HOST"], ours["PORT"])
+        told = {"HOST": host, "PORT": port, "CONN_MAX_AGE": 0, "CONN_HEALTH_CHECKS": False}
+        made.append(DatabaseWrapper(ours | told | {"OPTIONS": ours["OPTIONS"] | {"pool": pool}}, "pooled"))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+    made[-1].close_pool()
+
+
+def _open(door: socket.socket) -> float:
+    """Begins to lead to PostgreSQL; since when."""
+    door.listen()
+    threading.Thread(target=_forward, args=(door,), daemon=True).start()
+    return time.monotonic()
 
 
 def _forward(door: socket.socket) -> None:
