@@ -71,9 +71,9 @@ def join(
     return outcome
 
 
-def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float:
+def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
     """Whole seconds from a moment until the hub serves as ever: of what is due in any second from then on, nearly all
-    is committed within `GOAL_S`. Infinite where that is not so in the last one."""
+    is committed within `GOAL_S`. None where that is not so in the last one."""
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
     served_in: Counter[int] = Counter()
@@ -86,7 +86,7 @@ def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, A
     unserved = [second for second, count in due_in.items() if served_in[second] < count * GOAL_SHARE]
     if not unserved:
         return 0.0
-    return max(unserved) + 1.0 if max(unserved) < max(due_in) else math.inf
+    return max(unserved) + 1.0 if max(unserved) < max(due_in) else None
 
 
 def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A run in words: tables for the reader, JSON for the next comparison, and one last line for both."""
 
 import json
-import math
 import os
 import platform
 import subprocess
@@ -79,7 +78,7 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
         faults.append("the ledger check failed")
     if not figures["completed"]:
         faults.append("no transfer completed")
-    if figures["recovered_s"] == math.inf:
+    if figures["plan"]["calm"] and figures["recovered_s"] is None:
         faults.append("the hub did not recover from the load while it was lower")
     return faults
 
@@ -101,7 +100,7 @@ def write(figures: Mapping[str, Any], name: str) -> Path:
     """Keeps the figures in bench/results."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{figures['at'].replace(':', '').replace('+0000', 'Z')}-{name}.json"
-    path.write_text(json.dumps(figures, indent=1) + "\n")
+    path.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
     return path
 
 
@@ -124,7 +123,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         told = ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in per_transfer.items())
         console.print(f"database, per transfer: {told}", highlight=False)
     console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
-    if figures["recovered_s"] not in (None, math.inf):  # the verdict says it where it did not recover
+    if figures["recovered_s"] is not None:
         console.print(
             f"at {figures['plan']['calm']:g}/s after that, {GOAL_SHARE:.0%} was served within {GOAL_S:g} s in each"
             f" second from {figures['recovered_s']:g} s on",

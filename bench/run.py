@@ -59,7 +59,7 @@ class Result:
     dearest: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     book_faults: list[str] | None = None  # None: the hub's books could not be read
-    recovered_s: float | None = None  # None: the load was not lowered at its end
+    recovered_s: float | None = None  # None: it did not recover, or the load was not lowered at its end
 
 
 class Run:
