@@ -6,13 +6,14 @@
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from hub.local import net, proc
 from hub.local.stack import Stack
 from tests.faults import runs
+from tests.faults.history import Fault
 from tests.faults.injections import FAULTS, Site
 
 _RECOVER_S = 60.0
@@ -25,28 +26,29 @@ def run(
     seconds: float,
     rate: float,
     every: float = 0,
+    only: Sequence[Callable[[Site], None]] = FAULTS,
     tell: Callable[[str], None] = lambda text: None,
 ) -> runs.Report:
     """On a hub that runs; leaves it running. A fault begins `every` seconds after the one before, or later."""
-    harm = partial(_inject, until=time.monotonic() + seconds, every=every)
+    harm = partial(_inject, faults=only, until=time.monotonic() + seconds, every=every)
     return runs.run(stack, harm, seed=seed, seconds=seconds, rate=rate, tell=tell)
 
 
-def _inject(site: Site, *, until: float, every: float) -> None:
-    """Every fault in a random order, again and again, each some seconds after the hub took a request again."""
+def _inject(site: Site, *, faults: Sequence[Callable[[Site], None]], until: float, every: float) -> None:
+    """Every one of these in a random order, again and again, each some seconds after the hub took a request again."""
     waiting: list[Callable[[Site], None]] = []
     time.sleep(3)
     while time.monotonic() < until:
         if not waiting:
-            waiting = site.rng.sample(FAULTS, len(FAULTS))
+            waiting = site.rng.sample(faults, len(faults))
         fault = waiting.pop()
-        next_at = time.monotonic() + every
+        began_at = time.monotonic()
         site.tell(fault.__name__.replace("_", " "))
         fault(site)
         healed_at = time.monotonic()
-        site.scheme.history.faults.append((fault.__name__, healed_at))
+        site.scheme.history.faults.append(Fault(fault.__name__, began_at, healed_at))
         proc.wait_for(lambda healed_at=healed_at: site.scheme.history.was_taken_after(healed_at), _RECOVER_S)  # type: ignore[misc]
-        time.sleep(max(site.rng.uniform(0.5, 3.0), min(next_at, until) - time.monotonic()))
+        time.sleep(max(site.rng.uniform(0.5, 3.0), min(began_at + every, until) - time.monotonic()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--every", type=float, default=0, help="seconds from fault to fault at least (as soon as the hub is back)"
     )
+    by_name = {fault.__name__: fault for fault in FAULTS}
+    parser.add_argument("--only", nargs="+", choices=by_name, metavar="FAULT", help="these and no others: %(choices)s")
     options = parser.parse_args(arguments)
     runs.tell(f"seed {options.seed}")
     with (
@@ -68,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
             seconds=options.minutes * 60,
             rate=options.rate,
             every=options.every,
+            only=[by_name[name] for name in options.only or by_name],
             tell=runs.tell,
         )
     return runs.end(report)

@@ -51,6 +51,7 @@ class Dfsp:
         elif method == "POST":
             payment.prepares += 1
             if payment.prepares == 1:
+                payment.asked_at = time.time()
                 self._scheme.start(self._act(payment, message))
         else:
             self._hear(payment, path, message)
@@ -60,7 +61,11 @@ class Dfsp:
         said = messages.text_of(message.body, b"transferState").decode()
         if path.endswith("/error"):
             said = "error " + messages.text_of(message.body, b"errorCode").decode()
-        (payment.payer_heard if self.name == payment.payer else payment.payee_heard).append(said)
+        if self.name == payment.payer:
+            payment.told_at = payment.told_at or time.time()
+            payment.payer_heard.append(said)
+        else:
+            payment.payee_heard.append(said)
 
     async def _act(self, payment: Payment, message: Message) -> None:
         scheme = self._scheme
@@ -169,7 +174,7 @@ class Scheme:
 
     async def _pay(self, payment: Payment) -> None:
         times = 20 if payment.twist == "storm" else 1
-        await asyncio.gather(*(self.insist(payment.request, payment.post_answers) for _ in range(times)))
+        await asyncio.gather(*(self._begin(payment) for _ in range(times)))
         if payment.twist == "equal":
             await asyncio.sleep(self._rng.random())
             await self.insist(payment.request, payment.post_answers)
@@ -180,6 +185,11 @@ class Scheme:
             )
             await self.insist(changed, [])
         payment.request = b""
+
+    async def _begin(self, payment: Payment) -> None:
+        await self.insist(payment.request, payment.post_answers)
+        if payment.is_acknowledged:
+            payment.acknowledged_at = payment.acknowledged_at or time.time()
 
     async def ask(self, questions: Collection[tuple[Payment, str]]) -> None:
         """GET /transfers/{ID} for each payment by one of its sides: how did it end?"""

@@ -17,6 +17,7 @@ import psycopg
 from hub.local import net, proc
 from hub.local.stack import Stack
 from tests.faults import runs
+from tests.faults.history import Fault
 from tests.faults.injections import Site
 
 _SIZE_MB = 400
@@ -68,7 +69,7 @@ def fill(site: Site, disk: Path, *, full_s: float) -> None:
     site.tell("there is space again")
     _start_what_was_given_up(site)
     healed_at = time.monotonic()
-    history.faults.append(("disk_full", healed_at))
+    history.faults.append(Fault("disk_full", filled_at, healed_at))
     if not proc.wait_for(lambda: history.was_taken_after(healed_at), _RECOVER_S):
         history.strange.append(f"nothing was taken within {_RECOVER_S:.0f} s after there was space again")
     time.sleep(5)

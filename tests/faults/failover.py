@@ -13,6 +13,7 @@ from pathlib import Path
 from hub.local import net, proc
 from hub.local.stack import Stack
 from tests.faults import runs
+from tests.faults.history import Fault
 from tests.faults.injections import Site
 from tests.faults.pair import Pair
 
@@ -27,7 +28,7 @@ def _lose_the_primary(site: Site, pair: Pair, how: int) -> None:
     pair.primary.signal_all(how)
     lost_at = time.monotonic()
     noticed_s = pair.watch_and_fail_over()
-    history.faults.append((f"primary_gets_{signal.Signals(how).name}", lost_at))
+    history.faults.append(Fault(f"primary_gets_{signal.Signals(how).name}", lost_at, lost_at))
     if proc.wait_for(lambda: history.was_taken_after(lost_at), 60):
         took_s = history.recovery_times()[-1]
         site.tell(f"noticed after {noticed_s:.1f} s, the first request was taken after {took_s:.1f} s")
@@ -51,7 +52,7 @@ def _lose_the_standby(site: Site, pair: Pair) -> None:
     site.tell(f"{_WITHOUT_STANDBY_S:.0f} s without a standby: nothing taken, {refused} times 503")
     pair.primary.set("synchronous_standby_names", "")
     healed_at = time.monotonic()
-    history.faults.append(("standby_gets_SIGKILL", healed_at))
+    history.faults.append(Fault("standby_gets_SIGKILL", lost_at, healed_at))
     proc.wait_for(lambda: history.was_taken_after(healed_at), 60)
     time.sleep(4)
 

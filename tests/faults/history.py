@@ -1,14 +1,16 @@
 """What everybody in a chaos run did and heard: the notes that the checkers compare with the database."""
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
 COMMITTED, ABORTED = "COMMITTED", "ABORTED"
 # Said about a message that changed nothing, not about the transfer's end.
 _ABOUT_A_MESSAGE = {"3106", "3100"}
+_UNDER_WAY_S = 0.5  # what had been committed shortly before a fault is hit by it as well
 
 
 @dataclass(slots=True)
@@ -26,6 +28,9 @@ class Payment:
     post_answers: list[int] = field(default_factory=list)
     put_answers: list[int] = field(default_factory=list)
     prepares: int = 0  # how often the payee was asked
+    acknowledged_at: float = 0.0  # these three by `time.time()`, 0.0 for never
+    asked_at: float = 0.0  # the payee, for the first time
+    told_at: float = 0.0  # the payer, for the first time
     payer_heard: list[str] = field(default_factory=list)
     payee_heard: list[str] = field(default_factory=list)
 
@@ -58,6 +63,15 @@ def ends_in(heard: list[str]) -> list[str]:
     return ends
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Harm that was done, by `time.monotonic()`."""
+
+    name: str
+    began_at: float
+    healed_at: float  # from when recovery counts
+
+
 class History:
     def __init__(self) -> None:
         self.payments: dict[str, Payment] = {}
@@ -67,7 +81,7 @@ class History:
         self.hurt = Counter[str]()  # how often a DFSP misbehaved, by how
         self._taken: list[tuple[float, float]] = []  # accepted requests: when answered, when sent; in that order
         self.latest_taken = 0.0  # when the latest of them was sent
-        self.faults: list[tuple[str, float]] = []  # name, and from when recovery counts
+        self.faults: list[Fault] = []
 
     def taken(self, sent_at: float) -> None:
         """The hub accepted a request that was sent then."""
@@ -81,9 +95,31 @@ class History:
     def recovery_times(self) -> list[float]:
         """For each fault: from its end to the first answer to a request that was sent after it."""
         times = []
-        for _, at in self.faults:
+        for fault in self.faults:
+            at = fault.healed_at
             after = islice(
                 self._taken, bisect_left(self._taken, (at,)), None
             )  # what was answered before was sent before
             times.append(next((answered - at for answered, sent in after if sent >= at), float("inf")))
         return times
+
+    def prepare_lags(self) -> list[float]:
+        """For each fault, until the next one began: how long at most after a payer's 202 the payee was asked."""
+        payments = self.payments.values()
+        return self._longest((p.acknowledged_at, p.asked_at) for p in payments if p.acknowledged_at and p.asked_at)
+
+    def expiry_lags(self) -> list[float]:
+        """For each fault, until the next one began: how long at most after an expiration the payer was told of it."""
+        silent = (p for p in self.payments.values() if p.plan == "silent")
+        return self._longest((p.expires_at, p.told_at) for p in silent if p.told_at > p.expires_at)
+
+    def _longest(self, spans: Iterable[tuple[float, float]]) -> list[float]:
+        """Of the spans that began from just before a fault on until the next one, or 0; spans by `time.time()`."""
+        wall = time.time() - time.monotonic()
+        starts = [wall + fault.began_at - _UNDER_WAY_S for fault in self.faults]
+        longest = [0.0] * len(starts)
+        for begin, end in spans:
+            number = bisect_right(starts, begin) - 1
+            if number >= 0:
+                longest[number] = max(longest[number], end - begin)
+        return longest

@@ -26,6 +26,7 @@ from hub.local.state import State
 from hub.local.valkey import Valkey
 from tests.faults import runs
 from tests.faults.dfsps import Scheme, _Server
+from tests.faults.history import Fault
 from tests.faults.injections import Site
 from tests.faults.network import NETWORK, Host, Network, NotAllowedError
 
@@ -187,7 +188,7 @@ def partitions(site: Site, *, network: Network, hubs: list[Host]) -> None:
         answers = dict(sorted((history.answers - before).items()))
         heal()
         healed_at = time.monotonic()
-        history.faults.append((name.replace(" ", "_"), healed_at))
+        history.faults.append(Fault(name.replace(" ", "_"), began, healed_at))
         if not proc.wait_for(lambda at=healed_at: history.was_taken_after(at), 60):  # type: ignore[misc]
             history.strange.append(f"nothing was taken within a minute after {name} were joined again")
         took_s = history.recovery_times()[-1]

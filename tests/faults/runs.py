@@ -43,9 +43,10 @@ class Report:
         payments = history.payments.values()
         recovered = history.recovery_times()
         times = [each for each in recovered if each != float("inf")]
-        by_fault: dict[str, list[float]] = defaultdict(list)
-        for (name, _), seconds in zip(history.faults, recovered, strict=True):
-            by_fault[name].append(seconds)
+        seconds = zip(recovered, history.prepare_lags(), history.expiry_lags(), strict=True)
+        by_fault: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+        for fault, each in zip(history.faults, seconds, strict=True):
+            by_fault[fault.name].append(each)
         recovery = ", ".join(
             f"{name} {percentile(times, percent):.1f} s" for name, percent in (("p50", 50), ("p95", 95), ("max", 100))
         )
@@ -54,8 +55,11 @@ class Report:
         ]
         return [
             f"seed {self.seed}",
-            "faults, how often, and in how many seconds at most a request was taken again: "
-            + ", ".join(f"{name} {len(each)} {max(each):.1f}" for name, each in sorted(by_fault.items())),
+            "faults: how often; in how many seconds at most a request was taken again, a payee asked, an expiry told:",
+            *(
+                f"  {name}: {len(spans)}; {', '.join(f'{max(each):.1f}' for each in zip(*spans, strict=True))}"
+                for name, spans in sorted(by_fault.items())
+            ),
             f"{len(payments)} transfers: {sum(p.is_acknowledged for p in payments)} acknowledged,"
             f" {sum(p.was_unknown for p in payments)} without an answer for a time,"
             f" {self.settled_by_asking} settled by asking; {history.windows_closed} windows closed",

@@ -1,13 +1,14 @@
 """The checkers of a chaos run find what they are there for. One that never fails would prove nothing."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from tests.faults.checkers import Findings, Row, _check_payment
 from tests.faults.dfsps import Scheme
-from tests.faults.history import History, Payment
+from tests.faults.history import Fault, History, Payment
 from tests.faults.model import Account, Event, Model
 
 GOOD = Payment(
@@ -121,5 +122,21 @@ def test_dfsps_are_through_only_when_what_they_began_meanwhile_is_done_too() -> 
 def test_a_fault_is_over_when_a_request_is_taken_that_was_sent_after_it() -> None:
     history = History()
     history._taken = [(2.0, 1.0), (5.0, 0.5), (6.0, 5.5)]
-    history.faults = [("early", 0.7), ("late", 4.0), ("last", 7.0)]
+    history.faults = [Fault("early", 0.5, 0.7), Fault("late", 3.0, 4.0), Fault("last", 7.0, 7.0)]
     assert history.recovery_times() == [pytest.approx(1.3), pytest.approx(2.0), float("inf")]
+
+
+def test_a_lag_belongs_to_the_latest_fault_that_had_begun_or_was_about_to() -> None:
+    history = History()
+    history.faults = [Fault("early", 10.0, 11.0), Fault("late", 20.0, 21.0), Fault("last", 30.0, 30.0)]
+    wall = time.time() - time.monotonic()
+    asked = {9.0: 9.0, 9.8: 3.0, 12.0: 0.5, 19.7: 2.0, 25.0: 1.0}  # when there was a 202, and how much later
+    for number, (at, lag) in enumerate(asked.items()):
+        history.payments[str(number)] = replace(GOOD, acknowledged_at=wall + at, asked_at=wall + at + lag)
+    assert history.prepare_lags() == [pytest.approx(3.0), pytest.approx(2.0), 0.0]
+    history.payments = {
+        "told": replace(GOOD, plan="silent", expires_at=wall + 22, told_at=wall + 22.7),
+        "refused before": replace(GOOD, plan="silent", expires_at=wall + 32, told_at=wall + 31),
+        "paid": replace(GOOD, expires_at=wall + 12, told_at=wall + 13),
+    }
+    assert history.expiry_lags() == [0.0, pytest.approx(0.7), 0.0]
