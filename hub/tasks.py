@@ -1,13 +1,46 @@
-"""Ticks that belong to no app."""
+"""Ticks that belong to no app, and what makes ticks where Celery gives none."""
 
-from celery import shared_task
+from collections.abc import Callable
+
+from celery import Celery, current_app, shared_task, signals
+from django.conf import settings
 from django.core.cache import cache
+
+from hub.standby import Standby
 
 HEARTBEAT = "worker-heartbeat"
 HEARTBEAT_LIFETIME_S = 15
+
+_standby: Standby | None = None
 
 
 @shared_task(name="hub.tasks.heartbeat", ignore_result=True)
 def heartbeat() -> None:
     """Says that beat ticks and a worker works; /health looks for it."""
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
+
+
+def of_each_second() -> list[Callable[[], object]]:
+    """What beat has done each second, because DFSPs wait for it."""
+    app: Celery = current_app
+    names = [entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["schedule"] == 1.0]
+    return [app.tasks[name].run for name in names]
+
+
+@signals.worker_process_init.connect
+def _start_standby(**_: object) -> None:
+    global _standby
+    _standby = Standby(of_each_second())
+    _standby.start()
+
+
+@signals.task_prerun.connect
+def _note_a_task(**_: object) -> None:
+    if _standby is not None:
+        _standby.given()
+
+
+@signals.worker_process_shutdown.connect
+def _stop_standby(**_: object) -> None:
+    if _standby is not None:
+        _standby.stop()

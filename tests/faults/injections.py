@@ -94,7 +94,7 @@ def kill_beat(site: Site) -> None:
 def let_beat_sleep(site: Site) -> None:
     """F06: it wakes and acts on old knowledge."""
     site.kill("beat", signal.SIGSTOP)
-    time.sleep(6)
+    time.sleep(12)
     site.kill("beat", signal.SIGCONT)
 
 
