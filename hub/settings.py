@@ -311,9 +311,9 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": 60,
-    "unacked_restore_interval": 1,
-    "unacked_restore_throttle": 1,
+    # A tick that is lost comes again. What kombu keeps of it until it is acknowledged makes a worker end with an
+    # AttributeError where Redis goes away under it.
+    "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
     "health_check_interval": 5,

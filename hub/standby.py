@@ -14,8 +14,8 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 
 log = structlog.get_logger("standby")
 
-_EVERY_S = 1.0
-_PATIENCE_S = 3.0  # beat ticks several times a second; of many worker processes each hears some of it
+_EVERY_S = 0.5
+_PATIENCE_S = 2.0  # beat ticks several times a second; of many worker processes each hears some of it
 
 
 class Standby:
