@@ -5,6 +5,7 @@ Python's own reader keeps the last of two equal keys, takes NaN, and lets throug
 
 import hashlib
 import json
+import math
 from decimal import Decimal
 from typing import Any, NoReturn
 
@@ -59,8 +60,8 @@ def _integer(text: str) -> int:
 
 
 def _fraction(text: str) -> float:
-    number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else float("inf")
-    if number in (float("inf"), float("-inf")):
+    number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
+    if math.isinf(number):
         _refuse("the body has a number that is too large")
     # A float, as a signature's canonical form writes it; the FSPIOP API has its amounts as text. What is read says all
     # that was written: two amounts, or two messages, never become one by rounding.
