@@ -46,10 +46,9 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
+                connection.close()  # idle from now on, or not used for long
             if is_needed:
                 self._tick()
-            else:
-                connection.close()
 
     def _tick(self) -> None:
         for tick in self._ticks:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from celery import signals
 
 from hub import standby, tasks
 from hub.celery import app
@@ -22,9 +23,9 @@ def _tasks_are_loaded() -> None:
 
 @pytest.fixture
 def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Starts one that looks every 0.05 s once nothing was given for 0.3 s."""
+    """Starts one that looks every 0.05 s once nothing was given for a second."""
     monkeypatch.setattr(standby, "_EVERY_S", 0.05)
-    monkeypatch.setattr(standby, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(standby, "_PATIENCE_S", 1.0)
     begun: list[Standby] = []
 
     def begin(*ticks: Callable[[], object]) -> Standby:
@@ -55,7 +56,7 @@ def test_what_beat_has_done_each_second_is_what_dfsps_wait_for() -> None:
 def test_nothing_is_done_while_celery_gives_ticks(begin: Begin) -> None:
     done = threading.Event()
     waiting = begin(done.set)
-    for _ in range(20):
+    for _ in range(40):
         time.sleep(0.05)
         waiting.given()
     assert not done.is_set()
@@ -64,6 +65,14 @@ def test_nothing_is_done_while_celery_gives_ticks(begin: Begin) -> None:
     time.sleep(0.1)
     done.clear()
     assert not done.wait(0.1)
+
+
+def test_a_task_of_celery_s_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = Standby([])
+    monkeypatch.setattr(tasks, "_standby", waiting)
+    before = waiting._given_at
+    signals.task_prerun.send(sender=None)
+    assert waiting._given_at > before
 
 
 def test_a_tick_that_fails_keeps_neither_the_others_nor_the_next_from_coming(begin: Begin) -> None:
