@@ -17,7 +17,7 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub import outbox
 from hub.outbox import queries as outbox_queries
-from hub.outbox.messages import Outgoing, from_hub
+from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.models import Message
 
 _SWEEP = 500
@@ -69,7 +69,7 @@ def report_unanswered() -> int:
 
 def _timed_out(lookup: PartyLookup) -> Outgoing:
     error = ErrorCode.SERVER_TIMED_OUT
-    return from_hub(
+    notice = from_hub(
         hub_name=settings.HUB_NAME,
         date=time.http_date(datetime.now(UTC)),
         to_id=lookup.requester_id,
@@ -81,3 +81,4 @@ def _timed_out(lookup: PartyLookup) -> Outgoing:
         subject=lookup.subject,
         kind="unanswered",
     )
+    return caused_by(lookup.requester_id, notice, IfPending.RENEW)

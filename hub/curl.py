@@ -21,6 +21,10 @@ _KEEP_S = 30  # an idle connection
 _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # what libcurl would say by itself
 
 
+class NotPermitted(OSError):
+    """This hub does not connect to the address that the URL leads to."""
+
+
 @dataclass(slots=True)
 class Reply:
     """An answer: its body as far as it was read."""
@@ -91,7 +95,9 @@ class _Exchange:
         """Why nothing came back."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             return TimeoutError(text)
-        return OSError(self._refusal or text or pycurl.Curl().errstr())
+        if self._refusal:
+            return NotPermitted(self._refusal)
+        return OSError(text or pycurl.Curl().errstr())
 
     @property
     def is_cut(self) -> bool:
@@ -156,8 +162,11 @@ class Curl:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float, most: int
     ) -> Reply:
-        """One exchange, its answer's body cut at `most` bytes. OSError (TimeoutError too) if there was no answer,
-        ValueError if the request can not be written."""
+        """One exchange, its answer's body cut at `most` bytes.
+
+        OSError if there was no answer (TimeoutError: not in time; NotPermitted: nothing was sent), ValueError if the
+        request cannot be written.
+        """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:
             exchange.prepare(method, url, headers, body, timeout_s, most)

@@ -2,19 +2,17 @@
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from django.db import DatabaseError, connection
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from hub.outbox import queries as outbox
+
 # What other apps show besides, read from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-_OUTBOX = """
-    SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'DEAD'),
-           coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE state = 'PENDING')), 0)::float8
-    FROM outbox_message
-"""
 # An agreed conversion past its time may wait for its transfer: that one is counted, if it is overdue.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
@@ -48,14 +46,16 @@ def gauge(name: str, text: str, value: float) -> Metric:
 
 def _read() -> list[Metric]:
     with connection.cursor() as cursor:
-        cursor.execute(_OUTBOX)
-        pending, dead, age_s = cursor.fetchone()
+        queues = outbox.queues()
         cursor.execute(_OVERDUE)
         (overdue,) = cursor.fetchone()
+    oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
+    age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     return [
-        gauge("kitovu_outbox_pending", "Messages not delivered yet", pending),
-        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", dead),
+        gauge("kitovu_outbox_pending", "Messages not delivered yet", sum(queue.pending for queue in queues)),
+        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", sum(queue.dead for queue in queues)),
         gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
+        gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(outbox.crowds())),
         gauge("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
         *(metric for read in READERS for metric in read()),
     ]

@@ -102,7 +102,13 @@ REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once
-OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=32)  # open requests per destination and worker process
+OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
+# Of these, so many may be caused by the requests of one participant: the others always find some.
+OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
+# And no more are begun once the bodies of those under way are so large together.
+OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
+# How many messages that one participant causes may wait at one destination, before its next requests get 429.
+OUTBOX_PENDING_PER_SOURCE = env.int("OUTBOX_PENDING_PER_SOURCE", default=5000)
 OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the whole of one delivery, not only a silence in it
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=10)
 OUTBOX_GIVE_UP_S = env.int("OUTBOX_GIVE_UP_S", default=24 * 3600)

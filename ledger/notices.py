@@ -9,7 +9,7 @@ from datetime import datetime
 
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import IfPending, Outgoing, caused_by
 from ledger.fx import notices as fx
 from ledger.fx.messages import FxOutcome
 from ledger.messages import (
@@ -28,7 +28,7 @@ from ledger.messages import (
 )
 from ledger.snapshot import TransferState
 from ledger.states import TERMINAL, State
-from ledger.voice import Voice, cause, forward
+from ledger.voice import Voice, cause, forward, repeated
 
 
 def notices_for(outcomes: Iterable[Outcome | FxOutcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
@@ -46,25 +46,28 @@ def _notices(outcome: Outcome | FxOutcome, hub: "HubVoice") -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             assert t.payee_id is not None
-            return [_forward(command.wire, t, t.payee_id, t.payee, "POST", "/transfers", "prepare")]
+            prepare = _forward(command.wire, t, t.payee_id, t.payee, "POST", "/transfers", "prepare")
+            return [caused_by(command.source_id, prepare)]
         case Refused(_, t):
             return [hub.error_to_payer(t)]
         case Committed(command, t):
             return _committed(command, t, hub)
         case Aborted(command, t):
             return _aborted(command, t, hub)
-        case Repeated(Prepare(), t):
-            return [hub.state_to_payer(t)]
-        case Repeated(_, t):
-            return [hub.end_to_payee(t)]
+        case Repeated(Prepare(source_id=payer_id), t):
+            return [repeated(payer_id, hub.state_to_payer(t))]
+        case Repeated(Fulfil(source_id=payee_id) | Reject(source_id=payee_id), t):
+            return [repeated(payee_id, hub.end_to_payee(t))]
         case NotObeyed(command, t, refusal):
             code, description = words_of(refusal)
             if isinstance(command, Prepare):
-                return [hub.error(t, command.source_id, command.payer, command.wire.version, code, description)]
-            notices = [hub.error(t, command.source_id, t.payee, command.wire.version, code, description)]
+                error = hub.error(t, command.source_id, command.payer, command.wire.version, code, description)
+                return [caused_by(command.source_id, error, IfPending.RENEW)]
+            error = hub.error(t, command.source_id, t.payee, command.wire.version, code, description)
+            notices = [caused_by(command.source_id, error, IfPending.RENEW)]
             # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
             if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
-                notices.append(hub.patch(t, command.wire.version))
+                notices.append(repeated(command.source_id, hub.patch(t, command.wire.version)))
             return notices
         case _:
             return []
@@ -155,9 +158,8 @@ def state_answer(
 ) -> Outgoing:
     """The answer to GET /transfers/{ID} by its payer or payee. The payee wrote the fulfilment and may see it."""
     hub = HubVoice(hub_name, time.http_date(now))
-    return hub.say(
-        t.transfer_id, asker_id, asker, "PUT", f"/transfers/{t.transfer_id}", version, state_body(t), "state"
-    )
+    path = f"/transfers/{t.transfer_id}"
+    return repeated(asker_id, hub.say(t.transfer_id, asker_id, asker, "PUT", path, version, state_body(t), "state"))
 
 
 def funds_answer(
@@ -176,4 +178,5 @@ def funds_answer(
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)
     hub = HubVoice(hub_name, time.http_date(now))
-    return hub.say(transfer_id, asker_id, asker, "PUT", f"/transfers/{transfer_id}", version, body, "state")
+    path = f"/transfers/{transfer_id}"
+    return repeated(asker_id, hub.say(transfer_id, asker_id, asker, "PUT", path, version, body, "state"))

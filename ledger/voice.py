@@ -5,7 +5,7 @@ from datetime import datetime
 
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing, caused_by, from_hub, passed_on
 from ledger.messages import Wire
 
 
@@ -76,4 +76,14 @@ def unknown_answer(
     description = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     body = error_body(error.code, description)
     voice = Voice(hub_name, time.http_date(now))
-    return voice.say(subject, asker_id, asker, "PUT", f"/{resource}/{subject}/error", version, body, "state")
+    path = f"/{resource}/{subject}/error"
+    return repeated(asker_id, voice.say(subject, asker_id, asker, "PUT", path, version, body, "state"))
+
+
+def repeated(asker_id: int, message: Outgoing) -> Outgoing:
+    """An answer that its asker can ask for again and again: one of them waits, with the newest state.
+
+    An end that waits already says the same in the words of the DFSP that brought it about; it stays.
+    """
+    is_end = message.kind in END_KINDS
+    return caused_by(HUB if is_end else asker_id, message, IfPending.SKIP if is_end else IfPending.RENEW)

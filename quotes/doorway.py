@@ -26,6 +26,7 @@ class AgreementView(LetterView):
             if payee.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
             self.check_parties(caller, payee)
+            self.check_room_at(payee.name)
             request = Request(agreement_id, payee, expires_at, columns)
             services.ask(self.kind, request, self.letter())
         except FspiopError as error:

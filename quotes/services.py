@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
 from quotes import store
@@ -54,7 +54,7 @@ def ask(kind: type[Agreement], request: Request, letter: Letter) -> None:
         message=message,
     )
     if not is_new:
-        message = _asked_again(kind, request.id, letter)
+        message = caused_by(letter.sender_id, _asked_again(kind, request.id, letter), IfPending.SKIP)
         outbox.append([message])
     outbox.poke({message.destination_id})
 
@@ -85,6 +85,7 @@ def answer(
             return
         to = (seen.payer_id, seen.payer) if letter.sender_id == seen.payee_id else (seen.payee_id, seen.payee)
         message = _passed_on(kind, agreement_id, letter, *to, is_error=state is State.REJECTED)
+        caused_by(seen.payer_id, message)
         if store.settle(kind, agreement_id, letter, seen=seen, state=state, columns=columns, message=message):
             outbox.poke({message.destination_id})
             return
@@ -125,7 +126,7 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
 
 def _request(kind: type[Agreement], agreement_id: str, letter: Letter, *, to_id: int, to: str) -> Outgoing:
     path = f"/{kind.resource}"
-    return passed_on(
+    message = passed_on(
         headers=letter.headers,
         body=letter.body,
         to_id=to_id,
@@ -137,6 +138,7 @@ def _request(kind: type[Agreement], agreement_id: str, letter: Letter, *, to_id:
         reply_to_id=letter.sender_id,
         error_path=f"{path}/{agreement_id}/error",
     )
+    return caused_by(letter.sender_id, message)
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
@@ -146,9 +148,10 @@ def answer_again(agreement: Agreement) -> Outgoing:
     assert agreement.response_headers is not None
     letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
     is_error = agreement.state == State.REJECTED
-    return _passed_on(
+    message = _passed_on(
         type(agreement), agreement.pk, letter, agreement.payer_id, agreement.payer.name, is_error=is_error
     )
+    return caused_by(agreement.payer_id, message, IfPending.SKIP)
 
 
 def unanswered(agreement: Agreement) -> Outgoing:
@@ -162,7 +165,7 @@ def unanswered(agreement: Agreement) -> Outgoing:
 def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError) -> Outgoing:
     """The hub's own word to one side that nothing came of an agreement, in the version of the request."""
     content_type = agreement.request_headers["content-type"]
-    return from_hub(
+    message = from_hub(
         hub_name=settings.HUB_NAME,
         date=time.http_date(datetime.now(UTC)),
         to_id=to.pk,
@@ -174,6 +177,7 @@ def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError) ->
         subject=agreement.pk,
         kind="refusal",
     )
+    return caused_by(to.pk, message, IfPending.RENEW)
 
 
 def _passed_on(

@@ -7,6 +7,7 @@ from django.core.cache import caches
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
+from hub.outbox import backlog
 from hub.participants import queries, registry
 from tests.world import World
 
@@ -17,6 +18,7 @@ def _forget_participants() -> None:
     queries.forget()
     caches["process"].clear()
     registry.forget()
+    backlog.forget()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -30,6 +31,11 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
         if len(values) > 1:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: is there more than once")
     return convert(kind, {name: values[0] for name, values in parameters.items() if values}, strict=False)
+
+
+def write_query(message: Any) -> str:
+    """A typed message as a query string; only what was read stands in it, however its sender had written it."""
+    return urlencode(msgspec.to_builtins(message))
 
 
 def write(message: Any) -> bytes:

@@ -2,6 +2,10 @@
 (`DFSP_OPEN_REQUESTS`). What is beyond is answered 429, before its signature is looked at or a statement sent.
 
 Counted in the process and nowhere else, by who has proven to be calling (docs/decisions/0034).
+
+What a DFSP's requests leave waiting in the outbox is bounded too (`OUTBOX_PENDING_PER_SOURCE`), per destination: of one
+that does not take its own callbacks no more requests are taken, and none is taken for a destination that has too many
+of them waiting. Callbacks (PUT, PATCH) are never refused for that.
 """
 
 import threading
@@ -13,6 +17,7 @@ from django.conf import settings
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
+from hub.outbox import backlog
 
 log = structlog.get_logger("api")
 
@@ -41,6 +46,16 @@ class Limits:
         with self._lock:
             self._open[caller] -= 1
 
+    def check_backlog(self, caller: int, source: str, destination: str) -> None:
+        """FspiopError 2005 (429) where as many messages caused by the caller wait at the destination as may."""
+        if backlog.is_crowded(source, destination):
+            self._say(caller, source, "messages waiting")
+            raise FspiopError(
+                ErrorCode.SERVER_BUSY,
+                f"more than {settings.OUTBOX_PENDING_PER_SOURCE} messages caused by {source} wait for {destination}",
+                http_status=429,
+            )
+
     def _exceeded(self, caller: int, rate: float, most_open: int) -> str | None:
         with self._lock:
             count = self._open.get(caller, 0)
@@ -66,3 +81,4 @@ class Limits:
 _limits = Limits()
 enter = _limits.enter
 leave = _limits.leave
+check_backlog = _limits.check_backlog

@@ -16,7 +16,7 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.api.views import FspiopView
-from hub.outbox.messages import Outgoing, from_hub, passed_on
+from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants import queries
 from hub.participants.models import Participant
 from hub.participants.queries import Party
@@ -84,8 +84,13 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """The view's message for `to`. With `error_path` it is a request: its sender is told there if it can not arrive."""
-    return passed_on(
+    """The view's message for `to`. With `error_path` it is a request: its sender is told there if it can not arrive.
+
+    A request is caused by its sender, an answer by the participant that asked. FspiopError 2005 (429) where too many
+    that the caller caused wait for `to` already.
+    """
+    view.check_room_at(to.name)
+    message = passed_on(
         headers=view.forwarded_headers(),
         body=view.raw_body,
         to_id=to.id,
@@ -97,11 +102,17 @@ def pass_on(
         reply_to_id=view.caller if error_path else None,
         error_path=error_path,
     )
+    return caused_by(view.caller if error_path else to.id, message, _if_pending(view))
+
+
+def _if_pending(view: FspiopView) -> IfPending:
+    # The same GET again wants one answer; what it gets is the newest.
+    return IfPending.RENEW if view.request.method == "GET" else IfPending.ADD
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
     """A callback of the hub's own to the caller of this view, in the version that the caller asked for."""
-    return from_hub(
+    message = from_hub(
         hub_name=settings.HUB_NAME,
         date=time.http_date(datetime.now(UTC)),
         to_id=view.caller,
@@ -113,11 +124,15 @@ def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subj
         subject=subject,
         kind=kind,
     )
+    return caused_by(view.caller, message, _if_pending(view))
 
 
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
-    """The error callback to the caller of this view."""
-    return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind="refusal")
+    """The error callback to the caller of this view; of several that wait for it, the last."""
+    if error.http_status == 429:
+        raise error  # there is no room for what would report it
+    message = tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind="refusal")
+    return caused_by(view.caller, message, IfPending.RENEW)
 
 
 def send(messages: Sequence[Outgoing]) -> None:

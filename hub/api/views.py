@@ -25,6 +25,10 @@ METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """Those that the API knows; DRF would answer OPTIONS by itself, and Django HEAD by GET."""
 
 
+CALLBACKS = frozenset({"PUT", "PATCH"})
+"""What answers something: never refused because others do not take their messages."""
+
+
 class NoNegotiation(BaseContentNegotiation):
     """Answers are JSON whatever Accept names: FSPIOP negotiates versions, not renderers; `fspiop.versions` does it."""
 
@@ -81,8 +85,15 @@ class FspiopView(APIView):
         self.caller = authentication.participant_of(http, self.fspiop.source)
         limits.enter(self.caller, self.fspiop.source)
         self._is_counted = True
+        if method not in CALLBACKS:
+            limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
         signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header
+
+    def check_room_at(self, destination: str) -> None:
+        """FspiopError 2005 (429) where too many messages that the caller caused wait for the destination already."""
+        if self.request.method not in CALLBACKS:
+            limits.check_backlog(self.caller, self.fspiop.source, destination)
 
     def get_exception_handler(self) -> Any:
         return errors.exception_handler

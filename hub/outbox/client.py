@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 
 from fspiop import jws
-from hub.curl import Curl
+from hub.curl import Curl, NotPermitted
 from hub.outbox.store import Claimed
 
 _MOST_OF_AN_ANSWER = 64 * 1024
 _LONGEST_RETRY_AFTER_S = 300.0
+NOT_IMPLEMENTED = 501
 
 
 @dataclass(slots=True)
@@ -24,6 +25,8 @@ class Answer:
     status: int
     error: str = ""
     retry_after_s: float | None = None
+    is_unsent: bool = False  # the hub itself could not send it: that says nothing about the participant
+    is_hopeless: bool = False  # and never will
 
     @property
     def is_taken(self) -> bool:
@@ -32,7 +35,12 @@ class Answer:
     @property
     def is_refusal(self) -> bool:
         """The participant read it and does not want it: sending it again soon will not help."""
-        return 300 <= self.status < 500 and self.status not in (408, 425, 429)
+        return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
+
+    @property
+    def is_silence(self) -> bool:
+        """Nothing came back, though it was sent."""
+        return self.status == 0 and not self.is_unsent
 
 
 class HubKey:
@@ -69,14 +77,23 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         )
     except TimeoutError:
         return Answer(0, f"no answer within {timeout_s} s")
-    except (OSError, ValueError) as error:
+    except NotPermitted as error:
+        return Answer(0, str(error), is_unsent=True)
+    except OSError as error:
         return Answer(0, f"{type(error).__name__}: {error}")
+    except ValueError as error:
+        return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
     # No text in PostgreSQL holds a NUL; one would keep what else was delivered with it from being settled.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
+
+
+def cannot_be_sent(error: Exception) -> Answer:
+    """For a message that no request can be made of."""
+    return Answer(0, f"cannot be sent: {type(error).__name__}: {error}", is_unsent=True, is_hopeless=True)
 
 
 def _retry_after(seconds: float | None) -> float | None:

@@ -2,8 +2,9 @@
 
 Each worker process has one courier, an event loop in a thread of its own. It looks when it hears the bell
 (`hub.outbox.bell`) and once a second in any case, so that a lost ring, or a lost Redis, costs a second and never a
-message. One statement claims for all destinations, another settles for all; each destination has a limit of open
-requests and a circuit breaker of its own, so one that hangs keeps nobody else waiting.
+message. One transaction claims for all destinations, another settles for all; each destination has a limit of open
+requests and octets, of which no source has all, and is left alone by itself (`hub.outbox.destinations`), so one that
+hangs keeps nobody else waiting.
 """
 
 import asyncio
@@ -12,20 +13,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections, connection
+from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
-from hub.database import work_by_keys
+from hub.database import is_away, work_by_keys
 from hub.outbox import bell, client, failures, metrics, store
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
-from hub.outbox.store import Claimed
+from hub.outbox.destinations import Destination, open_by_source
+from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
 
 log = structlog.get_logger("outbox")
@@ -34,31 +36,21 @@ T = TypeVar("T")
 _LOOK_EVERY_S = 1.0
 _COMPANY_S = 0.005  # how long a finished message waits for others, to be settled by the same statement
 _BETWEEN_CLAIMS_S = 0.01
-_BREAKER_AFTER = 5
-_BREAKER_MOST_S = 30.0
 _PAUSE_S = 0.5  # after the database failed
-
-
-@dataclass
-class _Destination:
-    """What this courier knows of one participant. Only a hint: another courier knows something else."""
-
-    id: int
-    has_news: bool = False
-    open_requests: int = 0
-    failures_in_a_row: int = 0
-    closed_until: float = 0.0
+_SPOILT_S = 60.0  # a message that the database does not give is passed over for so long
 
 
 class Courier:
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._destinations: dict[int, _Destination] = {}
+        self._destinations: dict[int, Destination] = {}
         self._addresses = Addresses()
         self._is_stopping = False
         self._news = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
+        self._left_alone: list[tuple[Claimed, float]] = []
+        self._spoilt: dict[int, float] = {}  # ids, and until when they are passed over
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -102,88 +94,130 @@ class Courier:
         while True:
             try:
                 self._look_at(await self._in_database(store.destinations_with_work))
+                self._look_at(await self._in_database(failures.give_up_overdue))
             except DatabaseError as error:
                 log.warning("outbox_can_not_be_read", error=str(error)[:200])
+            except Exception:  # the courier must live
+                log.exception("looking_failed")
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
     def _look_at(self, destination_ids: Iterable[int]) -> None:
         for destination_id in destination_ids:
-            self._destinations.setdefault(destination_id, _Destination(destination_id)).has_news = True
+            self._destinations.setdefault(destination_id, Destination(destination_id)).has_news = True
         self._news.set()
 
     async def _claim(self) -> None:
-        room = {d.id: room for d in self._destinations.values() if d.has_news and (room := self._room(d)) > 0}
+        room = self._room()
         if not room or self._is_stopping:
             return
         for destination_id in room:
             self._destinations[destination_id].has_news = False
         try:
-            claimed = await self._in_database(self._claim_in_database, room)
+            await self._claim_for(room)
         except DatabaseError as error:
-            log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
-            await asyncio.sleep(_PAUSE_S)
-            return
+            if is_away(error) and not isinstance(error.__cause__, QueryCanceled):
+                log.warning("outbox_can_not_be_claimed", error=str(error)[:200])
+                await asyncio.sleep(_PAUSE_S)
+                self._look_at(room)
+                return
+            await asyncio.gather(*(self._claim_alone(destination_id, each) for destination_id, each in room.items()))
         except Exception:  # the courier must live; what was claimed comes back when its lease ends
             log.exception("claim_failed")
             await asyncio.sleep(_PAUSE_S)
-            return
+
+    async def _claim_alone(self, destination_id: int, room: Room) -> None:
+        """What stands in the way of one destination's messages must not stop those of the others, nor one message
+        the others of its destination."""
+        try:
+            await self._claim_for({destination_id: room}, each_alone=True)
+        except DatabaseError as error:
+            pause = self._destinations[destination_id].could_not_be_claimed(time.monotonic())
+            name = queries.known_name(destination_id)
+            log.error("destination_can_not_be_claimed", destination=name, seconds=pause, error=str(error)[:200])
+
+    async def _claim_for(self, room: Mapping[int, Room], *, each_alone: bool = False) -> None:
+        open_requests = open_by_source({id: self._destinations[id] for id in room})
+        now = time.monotonic()
+        self._spoilt = {id: until for id, until in self._spoilt.items() if until > now}
+        claimed, claim = await self._in_database(
+            self._claim_in_database, room, open_requests, tuple(self._spoilt), each_alone
+        )
+        now = time.monotonic()
+        for message_id in claim.spoilt:
+            log.error("message_can_not_be_claimed", message=message_id)
+            self._spoilt[message_id] = now + _SPOILT_S
         for message, url in claimed:
             destination = self._destinations[message.destination_id]
-            destination.open_requests += 1
+            pause = destination.pause_before(message, now, probe_s=settings.OUTBOX_TIMEOUT_S)
+            if pause is not None:
+                self._left_alone.append((message, pause))
+                self._has_finished.set()
+                continue
+            destination.begins(message)
             task = self._loop.create_task(self._deliver(destination, message, url))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        # After a full claim there may be more now; what waits for a predecessor is looked at when that is settled.
-        taken = [message.destination_id for message, _ in claimed]
-        full = [destination_id for destination_id, most in room.items() if taken.count(destination_id) == most]
-        if full:
-            self._look_at(full)
+        # What waits for a predecessor is looked at when that is settled.
+        self._look_at(claim.has_more)
 
-    def _claim_in_database(self, room: Mapping[int, int]) -> list[tuple[Claimed, str | None]]:
-        claimed = store.claim(room, lease_s=settings.OUTBOX_LEASE_S)
-        return list(zip(claimed, self._addresses.urls_for(claimed), strict=True))
+    def _claim_in_database(
+        self,
+        room: Mapping[int, Room],
+        open_requests: Mapping[tuple[int, int], int],
+        except_for: Sequence[int],
+        each_alone: bool,
+    ) -> tuple[list[tuple[Claimed, str | None]], Claim]:
+        claim = store.claim(
+            room,
+            lease_s=settings.OUTBOX_LEASE_S,
+            most_of_one_source=settings.OUTBOX_CONCURRENCY_PER_SOURCE,
+            open_requests=open_requests,
+            except_for=except_for,
+            each_alone=each_alone,
+        )
+        return list(zip(claim.messages, self._addresses.urls_for(claim.messages), strict=True)), claim
 
-    def _room(self, destination: _Destination) -> int:
-        if time.monotonic() < destination.closed_until:
-            return 0
-        if destination.failures_in_a_row >= _BREAKER_AFTER:
-            return 0 if destination.open_requests else 1  # one message finds out whether it is back
-        room: int = settings.OUTBOX_CONCURRENCY - destination.open_requests
-        batch: int = settings.OUTBOX_BATCH
-        return min(batch, room)
+    def _room(self) -> dict[int, Room]:
+        now = time.monotonic()
+        found: dict[int, Room] = {}
+        for destination in self._destinations.values():
+            if not destination.has_news:
+                continue
+            room = destination.room(
+                now,
+                most=settings.OUTBOX_CONCURRENCY,
+                most_at_once=settings.OUTBOX_BATCH,
+                most_octets=settings.OUTBOX_OPEN_BYTES,
+            )
+            if room is not None:
+                found[destination.id] = room
+        return found
 
-    async def _deliver(self, destination: _Destination, message: Claimed, url: str | None) -> None:
+    async def _deliver(self, destination: Destination, message: Claimed, url: str | None) -> None:
         answer = await self._send(message, url)
-        destination.open_requests -= 1
-        self._learn(destination, answer)
+        destination.ends(message)
+        if answer.is_silence:
+            pause = destination.was_silent(message, time.monotonic())
+            if pause:
+                log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
+        elif not answer.is_unsent:
+            destination.answered(message)
+        message.body = b""  # it may be large, and settling does not need it
         self._finished.append((message, answer))
         self._has_finished.set()
 
     async def _send(self, message: Claimed, url: str | None) -> Answer:
         if url is None:
-            return Answer(0, "the participant has no endpoint for this; register one by POST .../endpoints")
+            no_endpoint = "the participant has no endpoint for this; register one by POST .../endpoints"
+            return Answer(0, no_endpoint, is_unsent=True)
         try:
             headers = message.headers
             if message.signed_by_hub:
                 headers = await self._loop.run_in_executor(self._signing, self._key.headers_for, message)
             return await client.send(self._curl, message, url, headers)
-        except Exception as error:  # one message that can not be sent must not hold up the others
+        except Exception as error:  # one message that cannot be sent must not hold up the others
             log.exception("message_can_not_be_sent", message=message.id)
-            return Answer(0, f"can not be sent: {type(error).__name__}: {error}")
-
-    def _learn(self, destination: _Destination, answer: Answer) -> None:
-        # Only silence and server errors speak against the destination; a refusal is an answer.
-        if not (answer.status == 0 or answer.status >= 500):
-            destination.failures_in_a_row = 0
-            return
-        if time.monotonic() < destination.closed_until:
-            return  # it was sent before the pause, and failed for the same reason
-        destination.failures_in_a_row += 1
-        over = destination.failures_in_a_row - _BREAKER_AFTER
-        if over >= 0:
-            pause = min(_BREAKER_MOST_S, 0.5 * 2 ** min(over, 6))
-            destination.closed_until = time.monotonic() + pause
-            log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
+            return client.cannot_be_sent(error)
 
     async def _settle_what_finished(self) -> None:
         while not (self._is_stopping and not self._sending and not self._finished):
@@ -191,10 +225,11 @@ class Courier:
             self._has_finished.clear()
             await asyncio.sleep(_COMPANY_S)
             results, self._finished = self._finished, []
-            if not results:
+            left_alone, self._left_alone = self._left_alone, []
+            if not results and not left_alone:
                 continue
             try:
-                self._look_at(await self._in_database(_settle, results))
+                self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
                 # What was sent and could not be settled is sent again when its lease ends: at least once.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
@@ -215,10 +250,33 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         raise
 
 
-def _settle(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Writes what came of these messages; returns the participants that must be told that theirs failed."""
-    store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
-    failed = [failures.judge(message, answer) for message, answer in results if not answer.is_taken]
+def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
+    """Writes what came of these messages; returns the participants that must be notified that theirs failed."""
+    try:
+        notified = _settle_together(results, left_alone)
+    except DatabaseError as error:
+        if is_away(error) or len(results) < 2:
+            raise
+        notified = _settle_alone(results)
     for message, answer in results:
         metrics.count(message, answer)
-    return failures.settle(failed)
+    return notified
+
+
+def _settle_together(
+    results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]
+) -> set[int]:
+    store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
+    failed = [failures.judge(message, answer) for message, answer in results if not answer.is_taken]
+    return failures.settle([*failed, *(failures.left_alone(message, seconds) for message, seconds in left_alone)])
+
+
+def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
+    """Each by itself: one that the database refuses must not have the others sent again."""
+    notified: set[int] = set()
+    for message, answer in results:
+        try:
+            notified |= _settle_together([(message, answer)], ())
+        except DatabaseError as error:
+            log.error("message_not_settled", message=message.id, error=str(error)[:200])
+    return notified

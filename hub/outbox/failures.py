@@ -1,4 +1,4 @@
-"""What to do with a message that was not taken: when to try again, when to give up, and whom to tell."""
+"""What to do with a message that was not taken: when to try again, when to give up, and whom to notify."""
 
 import random
 from collections.abc import Sequence
@@ -11,33 +11,47 @@ from django.db import transaction
 from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.outbox import store
-from hub.outbox.client import Answer
-from hub.outbox.messages import Outgoing, from_hub
-from hub.outbox.store import Claimed, Failure
+from hub.outbox.client import NOT_IMPLEMENTED, Answer
+from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
+from hub.outbox.store import Claimed, Failure, GivenUp
 from hub.participants import queries
 
 log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
+# The end of a payment is tried often while a gateway may just be restarting, and then until it is given up by its age.
+_ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
+_MOST_OVERDUE_OF_ONE = 100
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
     """Exponential backoff with jitter; an end after a day, for a request that somebody waits for after seconds."""
-    wait = min(_LONGEST_WAIT_S, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
-    delay = answer.retry_after_s if answer.retry_after_s is not None else wait
+    longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
+    wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+    delay = min(answer.retry_after_s, longest) if answer.retry_after_s is not None else wait
     limit = settings.OUTBOX_REQUEST_GIVE_UP_S if message.reply_to_id is not None else settings.OUTBOX_GIVE_UP_S
-    is_dead = message.age_s + delay > limit or (answer.is_refusal and _is_final(message))
+    is_dead = message.age_s + delay > limit or _is_final(message, answer)
     return Failure(message=message, delay_s=delay, error=answer.error, is_dead=is_dead)
 
 
-def _is_final(message: Claimed) -> bool:
-    # Whoever waits for a request is better served by the refusal now.
-    return message.reply_to_id is not None or message.attempts >= _MOST_REFUSALS
+def _is_final(message: Claimed, answer: Answer) -> bool:
+    if message.is_end:
+        return answer.is_hopeless  # whatever its gateway answers: a DFSP must learn the end
+    if message.reply_to_id is not None:
+        return answer.is_refusal or answer.is_unsent  # the requester is better served by the refusal now
+    if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
+        return True
+    return answer.is_refusal and message.attempts >= _MOST_REFUSALS
+
+
+def left_alone(message: Claimed, seconds: float) -> Failure:
+    """Puts a message back that was not sent, since its destination gives no answer to such messages."""
+    return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Puts failures back or among the dead, and tells who waited; returns whom. One transaction."""
+    """Puts failures back or among the dead, and notifies their requesters; returns those. One transaction."""
     if not failures:
         return set()
     with transaction.atomic():
@@ -50,12 +64,29 @@ def settle(failures: Sequence[Failure]) -> set[int]:
     return {notice.destination_id for notice in notices}
 
 
-def _undeliverable(message: Claimed) -> Outgoing:
-    """FSPIOP API v1.1, section 7.6: the destination could not be reached, said by the hub to who asked."""
+def give_up_overdue() -> set[int]:
+    """Ends requests that nobody could deliver in time, attempted or not; returns the requesters that must be notified.
+
+    A destination that is left alone, or that has thousands of messages waiting, would otherwise keep requesters without
+    any answer. Of each requester up to a hundred at a time.
+    """
+    with transaction.atomic():
+        given_up = store.give_up_overdue(
+            older_than_s=settings.OUTBOX_REQUEST_GIVE_UP_S, most_of_one=_MOST_OVERDUE_OF_ONE
+        )
+        notices = [_undeliverable(request) for request in given_up]
+        store.append(notices)
+    if given_up:
+        log.error("requests_not_delivered_in_time", count=len(given_up))
+    return {notice.destination_id for notice in notices}
+
+
+def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
+    """FSPIOP API v1.1, section 7.6: the destination could not be reached, reported by the hub to the requester."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error = ErrorCode.DESTINATION_COMMUNICATION_ERROR
-    return from_hub(
+    notice = from_hub(
         hub_name=settings.HUB_NAME,
         date=time.http_date(datetime.now(UTC)),
         to_id=message.reply_to_id,
@@ -67,9 +98,10 @@ def _undeliverable(message: Claimed) -> Outgoing:
         subject=message.subject,
         kind="undeliverable",
     )
+    return caused_by(message.reply_to_id, notice, IfPending.RENEW)
 
 
-def _version_of(message: Claimed) -> str:
+def _version_of(message: Claimed | GivenUp) -> str:
     # A request says by Accept in which version it wants its answer; the hub answers in the request's own. A GET has no
     # body, and its Content-Type says nothing.
     resource = message.path.split("/", 2)[1].partition("?")[0]

@@ -2,9 +2,33 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from fspiop import iso20022, strictjson, versions
 from fspiop.time import parse_http_date
+
+HUB = 0
+"""The `source_id` of a message that no participant's request is charged for."""
+
+END_KINDS = frozenset(
+    {
+        "end-to-payer",
+        "end-to-payee",
+        "bulk-end-to-payer",
+        "bulk-end-to-payee",
+        "fx-end-to-initiator",
+        "fx-end-to-fxp",
+    }
+)
+"""The kinds of messages that report the end of a payment: sent whatever is answered, never refused for lack of room."""
+
+
+class IfPending(StrEnum):
+    """What becomes of a message where one of its path, subject and kind to its destination waits already."""
+
+    ADD = "add"  # both are delivered, in order
+    RENEW = "renew"  # the new one takes the place of the one that waits: an answer about a state that may have changed
+    SKIP = "skip"  # the one that waits reports the same
 
 
 @dataclass(slots=True)
@@ -12,9 +36,10 @@ class Outgoing:
     """A callback or forwarded request.
 
     `path` begins at the resource ("/transfers/..."), `subject` is the id it is about: messages of one subject to one
-    destination are delivered in order. `kind` says what it tells ("prepare", "end-to-payer", ...). A message with
-    `reply_to_id` is a request that somebody waits for: where it can not be delivered, that participant is told by
-    PUT `error_path` with code 1001.
+    destination are delivered in order. `kind` says what it reports ("prepare", "end-to-payer", ...). A message with
+    `reply_to_id` is a request whose answer that participant waits for: if it cannot be delivered, the participant gets
+    PUT `error_path` with code 1001. `source_id` is the participant whose request caused the message: how many of its
+    messages may wait is bounded, and its messages share a destination's connections fairly with those of others.
     """
 
     destination_id: int
@@ -27,6 +52,14 @@ class Outgoing:
     signed_by_hub: bool
     reply_to_id: int | None = None
     error_path: str | None = None
+    source_id: int = HUB
+    if_pending: IfPending = IfPending.ADD
+
+
+def caused_by(source_id: int, message: Outgoing, if_pending: IfPending = IfPending.ADD) -> Outgoing:
+    """The message, charged to the participant whose request caused it."""
+    message.source_id, message.if_pending = source_id, if_pending
+    return message
 
 
 def passed_on(

@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from hub.outbox.messages import HUB
 from hub.participants.models import Participant
 
 
@@ -23,6 +24,8 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
+    # No foreign key: 0 is the hub, and a participant is never deleted.
+    source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)
     state = models.CharField(max_length=7, choices=State, db_default=State.PENDING)
@@ -35,10 +38,22 @@ class Message(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the claim: a destination's due messages, oldest first
-            models.Index(fields=["destination", "due_at"], condition=Q(state="PENDING"), name="message_due"),
+            # the claim: a destination's due messages, of each source the oldest first; and how many of a source wait
+            models.Index(
+                fields=["destination", "source_id", "due_at"], condition=Q(state="PENDING"), name="message_by_source"
+            ),
             # a message waits for its predecessor of the same subject to the same destination
-            models.Index(fields=["destination", "subject", "id"], name="message_order"),
+            models.Index(
+                fields=["destination", "subject", "id"], condition=~Q(state="DEAD"), name="message_by_subject"
+            ),
+            # what was given up for a destination
+            models.Index(fields=["destination", "id"], condition=Q(state="DEAD"), name="message_dead"),
+            # requests that are too old to be delivered, of each requester the oldest first
+            models.Index(
+                fields=["reply_to", "created_at"],
+                condition=Q(state="PENDING", reply_to__isnull=False),
+                name="message_awaited",
+            ),
         ]
         constraints = [
             models.CheckConstraint(

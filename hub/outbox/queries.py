@@ -4,8 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Count, Max, Min, Q
+from django.conf import settings
+from django.db.models import Max
 
+from hub.database import execute
+from hub.outbox import store
 from hub.outbox.models import Message
 
 
@@ -16,31 +19,53 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
     return {(destination_id, subject, state): since for destination_id, subject, state, since in found}
 
 
+COUNTED = 10_000
+"""Messages of one destination that are counted at most: a page must not read a million rows to say that many wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What one participant has still to be told."""
+    """What one participant has still to be sent; numbers up to `COUNTED`."""
 
     destination_id: int
     destination: str
     pending: int
     dead: int
-    oldest: datetime | None  # of the pending
+    oldest: datetime | None  # of the pending that were counted
     most_attempts: int
+
+
+_QUEUES = """
+    SELECT p.id, p.name, waiting.pending, given_up.dead, waiting.oldest, coalesce(waiting.attempts, 0)
+    FROM participants_participant p
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS pending, min(created_at) AS oldest, max(attempts) AS attempts
+        FROM (SELECT created_at, attempts FROM outbox_message
+              WHERE destination_id = p.id AND state = 'PENDING' LIMIT %s) counted
+    ) waiting
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS dead
+        FROM (SELECT FROM outbox_message WHERE destination_id = p.id AND state = 'DEAD' LIMIT %s) counted
+    ) given_up
+    WHERE (%s::bigint IS NULL OR p.id = %s::bigint) AND (waiting.pending > 0 OR given_up.dead > 0)
+    ORDER BY p.name
+"""
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
     """Of each participant that something waits for, or was given up, by name; or of one."""
-    is_pending, is_dead = Q(state=Message.State.PENDING), Q(state=Message.State.DEAD)
-    messages = Message.objects.order_by("destination__name")
-    if destination_id is not None:
-        messages = messages.filter(destination_id=destination_id)
-    rows = messages.values_list("destination_id", "destination__name").annotate(
-        pending=Count("id", filter=is_pending),
-        dead=Count("id", filter=is_dead),
-        oldest=Min("created_at", filter=is_pending),
-        most_attempts=Max("attempts", filter=is_pending),
-    )
-    return [
-        Queue(destination_id, name, pending, dead, oldest, most_attempts or 0)
-        for destination_id, name, pending, dead, oldest, most_attempts in rows
-    ]
+    rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
+    return [Queue(*row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """So many messages caused by one participant wait at another that its requests are refused (429)."""
+
+    source: str
+    destination: str
+
+
+def crowds() -> list[Crowd]:
+    """By names."""
+    return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -1,37 +1,77 @@
 """All statements on the outbox's tables that run often."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import orjson
+from django.db import Error as DatabaseError
+from django.db import transaction
+from psycopg.rows import TupleRow
 
-from hub.database import execute
-from hub.outbox.messages import Outgoing
+from hub.database import execute, is_away
+from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
 
-_APPEND = """
+_INSERT = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
-                                error_path)
-    SELECT destination, method, path, headers::jsonb, body, subject, kind, signed_by_hub, reply_to, error_path
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::boolean[],
-                %s::bigint[], %s::text[])
-         AS m (destination, method, path, headers, body, subject, kind, signed_by_hub, reply_to, error_path)
+                                error_path, source_id)
+    SELECT destination, method, path, headers::jsonb, body, subject, kind, signed_by_hub, reply_to, error_path, source
 """
+_MESSAGES = """
+    unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::boolean[],
+           %s::bigint[], %s::text[], %s::bigint[], %s::text[])
+"""
+_COLUMNS = """
+    (destination, method, path, headers, body, subject, kind, signed_by_hub, reply_to, error_path, source, if_pending)
+"""
+_APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
+
+# One that a courier holds at this moment is passed over: what it says is on its way already.
+_APPEND_OR_RENEW = f"""
+    WITH new AS MATERIALIZED (
+        SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
+    ), pending AS MATERIALIZED (
+        SELECT new.number, waiting.id
+        FROM new CROSS JOIN LATERAL (
+            SELECT w.id FROM outbox_message w
+            WHERE w.destination_id = new.destination AND w.subject = new.subject AND w.state <> 'DEAD'
+              AND w.kind = new.kind AND w.path = new.path
+              AND (w.leased_until IS NULL OR w.leased_until < statement_timestamp())
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        ) waiting
+        WHERE new.if_pending <> 'add'
+    ), renewed AS (
+        UPDATE outbox_message w
+        SET headers = new.headers::jsonb, body = new.body, signed_by_hub = new.signed_by_hub, attempts = 0,
+            reply_to_id = new.reply_to, error_path = new.error_path, source_id = new.source,
+            created_at = statement_timestamp(), due_at = statement_timestamp()
+        FROM new JOIN pending USING (number)
+        WHERE w.id = pending.id AND new.if_pending = 'renew'
+    )
+    {_INSERT} FROM new AS m WHERE NOT EXISTS (SELECT FROM pending WHERE pending.number = m.number)
+    ORDER BY m.number
+"""  # noqa: S608 (put together from constants)
 
 
 def append(messages: Sequence[Outgoing]) -> None:
-    """Adds these messages in the caller's transaction, by one statement."""
+    """Adds these messages in the caller's transaction, by one statement.
+
+    A message that another makes needless is not added, or takes its place; see `IfPending`.
+    """
     if not messages:
         return
-    execute(_APPEND, _columns(messages))
+    is_plain = all(message.if_pending is IfPending.ADD for message in messages)
+    execute(_APPEND if is_plain else _APPEND_OR_RENEW, _columns(messages))
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
     """Changes something and adds the messages about it by one statement, so outside a transaction it is one itself.
 
     `changed` is the text of a WITH whose last table has that name and a column `subject`. A message about what is not
-    among these subjects is not added; returns them.
+    among these subjects is not added; returns them. Every message is added as `IfPending.ADD` says.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -52,6 +92,8 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
         [m.signed_by_hub for m in messages],
         [m.reply_to_id for m in messages],
         [m.error_path for m in messages],
+        [m.source_id for m in messages],
+        [m.if_pending.value for m in messages],
     ]
 
 
@@ -74,58 +116,209 @@ class Claimed:
     age_s: float
     lease: datetime
     endpoints_version: int = 0  # of the destination, when the message was claimed
+    source_id: int = HUB
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it reports the end of a payment."""
+        return self.kind in END_KINDS
+
+
+def _sources_at(destination: str) -> str:
+    """The sources that have messages pending at a destination, found by going from one to the next in the index."""
+    return f"""
+        WITH RECURSIVE source (id) AS (
+            (SELECT s.source_id FROM outbox_message s
+             WHERE s.destination_id = {destination} AND s.state = 'PENDING' ORDER BY s.source_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT s.source_id FROM outbox_message s
+                    WHERE s.destination_id = {destination} AND s.state = 'PENDING' AND s.source_id > source.id
+                    ORDER BY s.source_id LIMIT 1)
+            FROM source WHERE source.id IS NOT NULL
+        )"""  # noqa: S608 (a column's name)
+
+
+# Which due messages: a destination's room is shared by the sources that have any there, and of each the oldest come
+# first, so that none of them waits behind the thousands of another. `statement_timestamp()` bounds the read of an index
+# where `clock_timestamp()` would only filter what was read.
+_DUE = f"""
+    SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
+    FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
+    CROSS JOIN LATERAL (
+        {_sources_at("wanted.destination_id")}
+        SELECT source.id,
+               least(ceil(wanted.room::float8 / count(*) OVER ()), %s - coalesce(busy.open_requests, 0))::int AS most
+        FROM source LEFT JOIN unnest(%s::bigint[], %s::bigint[], %s::int[])
+                              AS busy (destination_id, source_id, open_requests)
+             ON busy.destination_id = wanted.destination_id AND busy.source_id = source.id
+        WHERE source.id IS NOT NULL
+    ) sender
+    CROSS JOIN LATERAL (
+        SELECT m.id, m.destination_id, m.source_id, octet_length(m.body) AS octets FROM outbox_message m
+        WHERE m.destination_id = wanted.destination_id AND m.source_id = sender.id AND m.state = 'PENDING'
+          AND m.due_at <= statement_timestamp()
+          AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp()) AND m.id <> ALL (%s::bigint[])
+        ORDER BY m.due_at LIMIT greatest(sender.most, 0) FOR NO KEY UPDATE SKIP LOCKED
+    ) due
+"""  # noqa: S608 (put together from constants)
 
 # A message whose predecessor (same subject, same destination) is still to be delivered waits for it. That one is asked
-# for by "not dead" and "+ 0", which leave PostgreSQL only the index by subject. By the index of what is pending, or by
-# the primary key, it would read all of a destination's messages, or all before this one, for each of them; and what it
+# for by "not dead" and "+ 0", which leave PostgreSQL only the index by subject, of which the first row decides. By
+# another index it would read all of a destination's messages, or all before this one, for each of them; and what it
 # knows of a table that is empty at night does not warn it.
-_CLAIM = """
-    WITH claim AS MATERIALIZED (
-        SELECT due.id
-        FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
-        CROSS JOIN LATERAL (
-            SELECT m.id FROM outbox_message m
-            WHERE m.destination_id = wanted.destination_id AND m.state = 'PENDING' AND m.due_at <= clock_timestamp()
-              AND (m.leased_until IS NULL OR m.leased_until < clock_timestamp())
-              AND NOT EXISTS (SELECT FROM outbox_message earlier
-                              WHERE earlier.destination_id = m.destination_id AND earlier.subject = m.subject
-                                AND earlier.id + 0 < m.id AND earlier.state <> 'DEAD')
-            ORDER BY m.due_at LIMIT wanted.room FOR NO KEY UPDATE SKIP LOCKED
-        ) due
-    )
+#
+# A statement of its own, after the one that took the locks: whoever delivers the predecessor looks for its successor
+# under that lock, so either this sees the predecessor gone, or that one sees what was put off and lets it go.
+_LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
-    FROM claim WHERE m.id = claim.id
+    FROM unnest(%s::bigint[]) AS due (id)
+    WHERE m.id = due.id
+      AND NOT EXISTS (SELECT FROM outbox_message earlier
+                      WHERE earlier.destination_id = m.destination_id AND earlier.subject = m.subject
+                        AND earlier.id + 0 < m.id AND earlier.state <> 'DEAD')
     RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub,
               m.reply_to_id, m.error_path, m.attempts,
               extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until,
-              (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id)
+              (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
+# What waits for a predecessor is not looked at again for a while, the longer the longer it has waited: a claim reads
+# what can be sent. The delivery of the predecessor ends that; the time is for the case that the two miss each other.
+_PUT_OFF = """
+    UPDATE outbox_message m
+    SET due_at = clock_timestamp()
+                 + greatest(make_interval(secs => %s), least(clock_timestamp() - m.created_at, interval '1 day'))
+    FROM unnest(%s::bigint[]) AS behind (id) WHERE m.id = behind.id
+"""
+_BEHIND_S = 10.0
 
-def claim(room: Mapping[int, int], *, lease_s: int) -> list[Claimed]:
-    """Takes due messages for `lease_s` seconds, oldest first, of each destination as many as it has room for.
 
-    Other workers pass over what is taken.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a destination may be sent now: so many messages, and bodies until they have so many octets together."""
+
+    messages: int
+    octets: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Messages to be sent, and the destinations for which there may be more at once.
+
+    `spoilt` are the ids of those that the database does not give, where each was tried alone.
     """
-    rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
+
+    messages: Sequence[Claimed]
+    has_more: set[int]
+    spoilt: Sequence[int] = ()
+
+
+def claim(
+    room: Mapping[int, Room],
+    *,
+    lease_s: int,
+    most_of_one_source: int = 1_000_000,
+    open_requests: Mapping[tuple[int, int], int] = MappingProxyType({}),
+    except_for: Collection[int] = (),
+    each_alone: bool = False,
+) -> Claim:
+    """Takes due messages for `lease_s` seconds, of each destination as many as it has room for, fairly by source.
+
+    `open_requests` says, by (destination, source), how many of `most_of_one_source` are under way already. Messages
+    with these ids are passed over. Other workers pass over what is taken. One transaction; `each_alone` takes each by a
+    statement of its own, for a destination of which one message makes the statement fail.
+    """
+    with transaction.atomic():
+        due = execute(
+            _DUE,
+            [
+                list(room),
+                [each.messages for each in room.values()],
+                most_of_one_source,
+                [destination_id for destination_id, _ in open_requests],
+                [source_id for _, source_id in open_requests],
+                list(open_requests.values()),
+                list(except_for),
+            ],
+        ).fetchall()
+        if not due:
+            return Claim((), set())
+        taken, has_more = _within(room, due)
+        if each_alone:
+            rows, spoilt = _lease_each(taken, lease_s)
+        else:
+            rows, spoilt = execute(_LEASE, [lease_s, taken]).fetchall(), []
+        behind = set(taken).difference((row[0] for row in rows), spoilt)
+        if behind:
+            execute(_PUT_OFF, [_BEHIND_S, sorted(behind)])
+            has_more |= {destination_id for id, destination_id, *_ in due if id in behind}
     # Django's connections leave JSON as text.
     claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
-    return sorted(claimed, key=lambda message: message.id)
+    return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt)
 
 
-_DELIVERED = """
+def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[int]]:
+    rows: list[TupleRow] = []
+    spoilt: list[int] = []
+    for message_id in ids:
+        try:
+            with transaction.atomic():
+                rows += execute(_LEASE, [lease_s, [message_id]]).fetchall()
+        except DatabaseError as error:
+            if is_away(error):
+                raise
+            spoilt.append(message_id)
+    return rows, spoilt
+
+
+def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
+    """The ids of those that fit into each destination's octets, and the destinations that may have more."""
+    ranked: list[tuple[int, int, int, int]] = []
+    has_more: set[int] = set()
+    counts: Counter[tuple[int, int]] = Counter()
+    for message_id, destination_id, source_id, size, most in due:
+        counts[destination_id, source_id] += 1
+        ranked.append((counts[destination_id, source_id], message_id, destination_id, size))
+        if counts[destination_id, source_id] >= most:
+            has_more.add(destination_id)
+    taken: list[int] = []
+    octets: Counter[int] = Counter()
+    for _, message_id, destination_id, size in sorted(ranked):  # one of each source, then the second of each
+        if octets[destination_id] >= room[destination_id].octets:
+            has_more.add(destination_id)
+            continue
+        octets[destination_id] += size
+        taken.append(message_id)
+    return taken, has_more
+
+
+# The next message of the same subject to the same destination may have been put off until now; see `_LEASE`.
+_NEXT = """
+    next AS MATERIALIZED (
+        SELECT successor.id
+        FROM gone CROSS JOIN LATERAL (
+            SELECT n.id FROM outbox_message n
+            WHERE n.destination_id = gone.destination_id AND n.subject = gone.subject AND n.state <> 'DEAD'
+              AND n.id + 0 > gone.id
+            ORDER BY n.id LIMIT 1 FOR NO KEY UPDATE
+        ) successor
+    ), let_go AS (
+        UPDATE outbox_message m SET due_at = statement_timestamp() FROM next
+        WHERE m.id = next.id AND m.due_at > statement_timestamp()
+    )
+"""
+_DELIVERED = f"""
     WITH gone AS (
         DELETE FROM outbox_message m USING unnest(%s::bigint[], %s::int[]) AS d (id, status)
         WHERE m.id = d.id
         RETURNING m.id, m.destination_id, m.method, m.path, m.subject, m.kind, m.created_at, m.attempts, d.status
-    )
+    ), {_NEXT}
     INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, attempts, status,
                                  delivered_at)
     SELECT gone.*, clock_timestamp() FROM gone
     ON CONFLICT (message_id) DO NOTHING
-"""
+"""  # noqa: S608 (put together from constants)
 
 
 def delivered(outcomes: Collection[tuple[int, int]]) -> None:
@@ -135,25 +328,36 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
 
 
 # Only the holder of the lease settles: a worker that slept past it must not undo what its successor did.
-_POSTPONE = """
-    UPDATE outbox_message m
-    SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => f.delay_s), last_error = f.error,
-        state = CASE WHEN f.is_dead THEN 'DEAD' ELSE m.state END
-    FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[], %s::boolean[])
-         AS f (id, lease, delay_s, error, is_dead)
-    WHERE m.id = f.id AND m.leased_until = f.lease
-    RETURNING m.id
-"""
+_POSTPONE = f"""
+    WITH postponed AS (
+        UPDATE outbox_message m
+        SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => f.delay_s),
+            last_error = CASE WHEN f.is_attempt THEN f.error ELSE m.last_error END,
+            attempts = m.attempts - CASE WHEN f.is_attempt THEN 0 ELSE 1 END,
+            state = CASE WHEN f.is_dead THEN 'DEAD' ELSE m.state END
+        FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[], %s::boolean[], %s::boolean[])
+             AS f (id, lease, delay_s, error, is_dead, is_attempt)
+        WHERE m.id = f.id AND m.leased_until = f.lease
+        RETURNING m.id, m.destination_id, m.subject, f.is_dead
+    ), gone AS (
+        SELECT id, destination_id, subject FROM postponed WHERE is_dead
+    ), {_NEXT}
+    SELECT id FROM postponed
+"""  # noqa: S608 (put together from constants)
 
 
 @dataclass(slots=True)
 class Failure:
-    """An attempt that came to nothing: when to try again, or that there will be no other."""
+    """A message that was not taken: when to try again, or that there will be no other attempt.
+
+    Without `is_attempt` nothing was sent: the courier leaves such messages alone for a while.
+    """
 
     message: Claimed
     delay_s: float
     error: str
     is_dead: bool
+    is_attempt: bool = True
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
@@ -168,18 +372,89 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
             [failure.delay_s for failure in failures],
             [failure.error[:512] for failure in failures],
             [failure.is_dead for failure in failures],
+            [failure.is_attempt for failure in failures],
         ],
     ).fetchall()
     return {row[0] for row in rows}
 
 
-_DUE = """
-    SELECT DISTINCT destination_id FROM outbox_message
-    WHERE state = 'PENDING' AND due_at <= clock_timestamp()
-      AND (leased_until IS NULL OR leased_until < clock_timestamp())
-"""
+# Of each requester a share, so that the thousands of one do not keep the others from hearing. What a courier holds is
+# left to it: its attempt may still arrive.
+_OVERDUE = f"""
+    WITH overdue AS MATERIALIZED (
+        SELECT late.id
+        FROM participants_participant requester
+        CROSS JOIN LATERAL (
+            SELECT m.id FROM outbox_message m
+            WHERE m.reply_to_id = requester.id AND m.state = 'PENDING'
+              AND m.created_at < statement_timestamp() - make_interval(secs => %s)
+              AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
+            ORDER BY m.created_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+        ) late
+    ), gone AS (
+        UPDATE outbox_message m
+        SET state = 'DEAD', leased_until = NULL,
+            last_error = CASE WHEN m.attempts = 0 THEN 'not delivered in time' ELSE m.last_error END
+        FROM overdue WHERE m.id = overdue.id
+        RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.subject, m.reply_to_id, m.error_path
+    ), {_NEXT}
+    SELECT method, path, headers, subject, reply_to_id, error_path FROM gone
+"""  # noqa: S608 (put together from constants)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A request that will not be delivered any more, without its body: what its requester is told by."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    subject: str
+    reply_to_id: int
+    error_path: str
+
+
+def give_up_overdue(*, older_than_s: float, most_of_one: int) -> list[GivenUp]:
+    """Marks requests as dead that have waited too long, whether or not they were tried; returns them."""
+    rows = execute(_OVERDUE, [older_than_s, most_of_one]).fetchall()
+    return [GivenUp(row[0], row[1], orjson.loads(row[2]), *row[3:]) for row in rows]
+
+
+_WITH_WORK = f"""
+    SELECT p.id FROM participants_participant p
+    WHERE EXISTS (
+        {_sources_at("p.id")}
+        SELECT FROM source CROSS JOIN LATERAL (
+            SELECT FROM outbox_message m
+            WHERE m.destination_id = p.id AND m.source_id = source.id AND m.state = 'PENDING'
+              AND m.due_at <= statement_timestamp()
+              AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
+            LIMIT 1
+        ) due
+    )
+"""  # noqa: S608 (put together from constants)
 
 
 def destinations_with_work() -> list[int]:
     """The destinations that have a message due now."""
-    return [row[0] for row in execute(_DUE, [])]
+    return [row[0] for row in execute(_WITH_WORK, [])]
+
+
+_CROWDED = f"""
+    SELECT sender.name, destination.name
+    FROM participants_participant destination
+    CROSS JOIN LATERAL (
+        {_sources_at("destination.id")}
+        SELECT source.id FROM source
+        WHERE source.id > {HUB}
+          AND EXISTS (SELECT FROM outbox_message m
+                      WHERE m.destination_id = destination.id AND m.source_id = source.id AND m.state = 'PENDING'
+                      OFFSET %s LIMIT 1)
+    ) source
+    JOIN participants_participant sender ON sender.id = source.id
+"""  # noqa: S608 (put together from constants)
+
+
+def crowded(most: int) -> frozenset[tuple[str, str]]:
+    """Which participants have `most` messages or more waiting at which: (source's name, destination's name)."""
+    return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

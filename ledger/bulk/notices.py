@@ -12,7 +12,7 @@ from typing import Any
 
 from fspiop import strictjson, time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing, passed_on
+from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from ledger.bulk.messages import (
     Bulk,
     BulkAccepted,
@@ -30,6 +30,7 @@ from ledger.messages import Refusal, Wire, words_of
 from ledger.notices import HubVoice
 from ledger.snapshot import TransferState
 from ledger.states import State
+from ledger.voice import repeated
 
 _TOLD_BY_RESULTS = (None, Refusal.REJECTED_BY_PAYEE.value)
 
@@ -39,7 +40,7 @@ def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_na
     hub = _Voice(hub_name, now, says_all=in_hub_name)
     match outcome:
         case BulkAccepted(command, bulk, items, _):
-            return [_question(command, bulk, items, hub)]
+            return [caused_by(command.source_id, _question(command, bulk, items, hub))]
         case BulkRefused(_, bulk, items, _, refusal):
             if refusal is not None:
                 return [hub.error_to_payer(bulk, *words_of(refusal), kind="bulk-end-to-payer")]
@@ -47,13 +48,16 @@ def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_na
         case BulkEnded():
             return _ended(outcome, hub)
         case BulkRepeated(BulkPrepare(), bulk, items):
-            return [hub.result_to_payer(bulk, items)]
+            return [repeated(bulk.payer_id, hub.result_to_payer(bulk, items))]
         case BulkRepeated(_, bulk, items):
-            return [hub.result_to_payee(bulk, items)]
+            assert bulk.payee_id is not None
+            return [repeated(bulk.payee_id, hub.result_to_payee(bulk, items))]
         case BulkNotObeyed(command, bulk, refusal):
             sender = command.payer if isinstance(command, BulkPrepare) else bulk.payee
             code, description = words_of(refusal)
-            return [hub.error(bulk, command.source_id, sender, command.wire.version, code, description, "bulk-refusal")]
+            version = command.wire.version
+            error = hub.error(bulk, command.source_id, sender, version, code, description, "bulk-refusal")
+            return [caused_by(command.source_id, error, IfPending.RENEW)]
         case _:
             return []
 
@@ -191,7 +195,7 @@ def state_answer(
 ) -> Outgoing:
     """The answer to GET /bulkTransfers/{ID} by its payer or payee."""
     body = result_body(bulk, items) if asker_id == bulk.payer_id else payees_result_body(bulk, items)
-    return _Voice(hub_name, now).result(bulk, asker_id, asker, version, body, "bulk-state")
+    return repeated(asker_id, _Voice(hub_name, now).result(bulk, asker_id, asker, version, body, "bulk-state"))
 
 
 def unknown_answer(bulk_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime) -> Outgoing:
@@ -199,6 +203,5 @@ def unknown_answer(bulk_id: str, *, asker_id: int, asker: str, version: str, hub
     error = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND
     body: dict[str, object] = dict(error_body(error.code, error.text))
     path = f"/bulkTransfers/{bulk_id}/error"
-    return HubVoice(hub_name, time.http_date(now)).say(
-        bulk_id, asker_id, asker, "PUT", path, version, body, "bulk-state"
-    )
+    hub = HubVoice(hub_name, time.http_date(now))
+    return repeated(asker_id, hub.say(bulk_id, asker_id, asker, "PUT", path, version, body, "bulk-state"))

@@ -6,7 +6,7 @@ callback where the conversion ended without one.
 
 from fspiop import time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import IfPending, Outgoing, caused_by
 from ledger.fx.messages import (
     FxAborted,
     FxAgreed,
@@ -23,14 +23,15 @@ from ledger.fx.messages import (
 from ledger.fx.snapshot import ConversionState
 from ledger.fx.states import API_STATE, FX_TERMINAL, FxState
 from ledger.messages import Aborted, Committed, Outcome, Refused, Wire, words_of
-from ledger.voice import Voice, cause, forward
+from ledger.voice import Voice, cause, forward, repeated
 
 
 def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
     match outcome:
         case FxReserved(command, c):
             assert c.fxp_id is not None
-            return [forward(command.wire, c.commit_request_id, c.fxp_id, c.fxp, "POST", "/fxTransfers", "fx-prepare")]
+            prepare = forward(command.wire, c.commit_request_id, c.fxp_id, c.fxp, "POST", "/fxTransfers", "fx-prepare")
+            return [caused_by(command.source_id, prepare)]
         case FxRefused(_, c):
             return [hub.error_to_initiator(c)]
         case FxAgreed(command, c):
@@ -44,17 +45,18 @@ def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
             return [hub.error_to_initiator(c), hub.patch(c)]
         case FxAborted(FxExpire(), c):
             return [hub.error_to_initiator(c), hub.end_to_fxp(c)]
-        case FxRepeated(FxPrepare(), c):
-            return [hub.state_to_initiator(c)]
-        case FxRepeated(_, c):
-            return [hub.end_to_fxp(c)] if c.state in FX_TERMINAL else []
+        case FxRepeated(FxPrepare(source_id=initiator_id), c):
+            return [repeated(initiator_id, hub.state_to_initiator(c))]
+        case FxRepeated(FxFulfil(source_id=fxp_id) | FxReject(source_id=fxp_id), c):
+            return [repeated(fxp_id, hub.end_to_fxp(c))] if c.state in FX_TERMINAL else []
         case FxNotObeyed(command, c, refusal):
             code, description = words_of(refusal)
             version = command.wire.version
             to = command.initiator if isinstance(command, FxPrepare) else c.fxp
-            told = [hub.error(c, command.source_id, to, version, code, description)]
+            error = hub.error(c, command.source_id, to, version, code, description)
+            told = [caused_by(command.source_id, error, IfPending.RENEW)]
             if isinstance(command, FxFulfil) and c.state in FX_TERMINAL:
-                told.append(hub.patch(c))
+                told.append(repeated(command.source_id, hub.patch(c)))
             return told
         case Committed(conversions=conversions) | Aborted(conversions=conversions) | Refused(conversions=conversions):
             return [hub.end_to_fxp(c) for c in conversions]

@@ -9,7 +9,7 @@ from fspiop import time
 from hub import outbox
 from ledger.fx import store
 from ledger.fx.notices import FxVoice
-from ledger.voice import unknown_answer
+from ledger.voice import repeated, unknown_answer
 
 
 def tell_state(*, commit_request_id: str, asker_id: int, asker: str, version: str) -> None:
@@ -28,6 +28,7 @@ def tell_state(*, commit_request_id: str, asker_id: int, asker: str, version: st
             is_known=conversion is not None,
         )
     else:
-        answer = FxVoice(settings.HUB_NAME, time.http_date(now)).state(conversion, asker_id, asker, version)
+        state = FxVoice(settings.HUB_NAME, time.http_date(now)).state(conversion, asker_id, asker, version)
+        answer = repeated(asker_id, state)
     outbox.append([answer])
     transaction.on_commit(lambda: outbox.poke({asker_id}))

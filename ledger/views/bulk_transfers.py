@@ -31,6 +31,7 @@ class BulkTransfersView(_BulkTransferView):
         if body.payer_fsp != self.fspiop.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp: must be the FSPIOP-Source")
         _check_once("individualTransfers", [item.transfer_id for item in body.individual_transfers])
+        self.check_room_at(body.payee_fsp)
         engine.submit(self._prepare(body))
         return accepted()  # submit returns after the commit
 

@@ -36,6 +36,7 @@ class FxTransfersView(_FxTransferView):
             raise FspiopError(ErrorCode.MISSING_ELEMENT, "expiration is required")
         if body.source_amount.currency == body.target_amount.currency:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetAmount.currency: is the source currency")
+        self.check_room_at(body.counter_party_fsp)
         engine.submit(
             FxPrepare(
                 commit_request_id=body.commit_request_id,

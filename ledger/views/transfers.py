@@ -28,6 +28,7 @@ class TransfersView(_TransferView):
         if body.payer_fsp != self.fspiop.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp: must be the FSPIOP-Source")
         amount, currency = positive("amount", body.amount.amount), body.amount.currency
+        self.check_room_at(body.payee_fsp)
         engine.submit(
             Prepare(
                 transfer_id=body.transfer_id,

@@ -24,7 +24,8 @@ def index(request: HttpRequest) -> HttpResponse:
         found = found.filter(destination__name=name)
     if request.GET.get("state") != "all":
         found = found.filter(state=Message.State.DEAD)
-    context = {"queues": queries.queues(dfsp_id), "page": paging.by_id(request, found), "dfsp": name}
+    crowds = [crowd for crowd in queries.crowds() if dfsp_id is None or visitor_of(request).dfsp_name == crowd.source]
+    context = {"queues": queries.queues(dfsp_id), "crowds": crowds, "page": paging.by_id(request, found), "dfsp": name}
     return render(request, "portal/callbacks.html", context)
 
 

@@ -89,11 +89,10 @@ class AuthorizationView(_RelayView):
     )
     def get(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
-        bodies.read_query(AuthorizationQuery, dict(request._request.GET.lists()))
-        query = request._request.META["QUERY_STRING"]
-        if len(query) > _LONGEST_QUERY:
+        query = bodies.read_query(AuthorizationQuery, dict(request._request.GET.lists()))
+        if len(request._request.META["QUERY_STRING"]) > _LONGEST_QUERY:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the query has more than {_LONGEST_QUERY} characters")
-        return self.ask(subject_id, "?" + query)
+        return self.ask(subject_id, "?" + bodies.write_query(query))
 
     @fspiop_schema("authorizations", request=AuthorizationPut, answer=200, summary="Answer with what the payer entered")
     def put(self, request: Request, subject_id: str) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.outbox.messages import Outgoing, passed_on
+from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
 from quotes.models import TransactionRequest
@@ -49,9 +49,9 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
         if not is_new and (found.payee_id != letter.sender_id or bytes(found.request_digest) != letter.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if found.state in ENDS:
-            send([ending(found)])
+            send([caused_by(found.payee_id, ending(found), IfPending.SKIP)])
         else:
-            send([_request(found)])
+            send([caused_by(found.payee_id, _request(found), IfPending.ADD if is_new else IfPending.SKIP)])
 
 
 def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
@@ -71,7 +71,7 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
             found.answered_at = datetime.now(UTC)
             found.save()
         to = found.payee if letter.sender_id == found.payer_id else found.payer
-        send([_answer(found, letter, to, is_error=state is State.FAILED)])
+        send([caused_by(found.payee_id, _answer(found, letter, to, is_error=state is State.FAILED))])
 
 
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:

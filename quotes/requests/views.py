@@ -11,6 +11,7 @@ from fspiop.versions import missing_header
 from hub.api import passing
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
+from hub.outbox.messages import IfPending, caused_by
 from quotes.letters import LetterView
 from quotes.requests import services
 from quotes.requests.services import State
@@ -33,6 +34,7 @@ class TransactionRequestsView(LetterView):
             if payer.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
             passing.check_payment(payer=payer, payee=payee)
+            self.check_room_at(payer.name)
             services.ask(
                 services.Request(
                     transaction_request_id=body.transaction_request_id,
@@ -58,7 +60,7 @@ class TransactionRequestView(LetterView):
         try:
             found = services.find(transaction_request_id, asker_id=self.caller)
             if found.state in services.ENDS and self.caller == found.payee_id:
-                message = services.ending(found)
+                message = caused_by(self.caller, services.ending(found), IfPending.SKIP)
             else:
                 to = found.payer if self.caller == found.payee_id else found.payee
                 message = passing.pass_on(

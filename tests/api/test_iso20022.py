@@ -235,7 +235,8 @@ def test_a_quote_s_refusals_are_told_in_this_form(committed_world: World) -> Non
 
 def undeliverable(path: str) -> Message:
     """What is told to who asked, where this request can not be delivered."""
-    (found,) = [m for m in store.claim({last_message().destination_id: 9}, lease_s=60) if m.path == path]
+    room = {last_message().destination_id: store.Room(9, 10**9)}
+    (found,) = [m for m in store.claim(room, lease_s=60).messages if m.path == path]
     failures.settle([Failure(message=found, delay_s=1, error="refused", is_dead=True)])
     return last_message()
 

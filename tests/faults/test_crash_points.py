@@ -157,7 +157,9 @@ class Payments(RuleBasedStateMachine):
 
     def _deliver(self) -> int:
         mortal.reach(POINTS[5])
-        claimed = outbox_store.claim(dict.fromkeys(self.world.ids.values(), 10), lease_s=60)
+        claimed = outbox_store.claim(
+            dict.fromkeys(self.world.ids.values(), outbox_store.Room(10, 10**9)), lease_s=60
+        ).messages
         mortal.reach(POINTS[6])
         for message in claimed:
             self._arrive(message)

@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import override_settings
 
 from hub import outbox
-from hub.outbox import bell, failures, store
+from hub.outbox import bell, destinations, failures, store
 from hub.outbox import courier as couriers
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
+from hub.outbox.store import Room
 from hub.participants import services as participants
 from hub.participants.models import Endpoint, Participant
 from tests.world import World
+
+MANY = 10**9  # octets
 
 
 class Sink:
@@ -68,7 +71,7 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture
 def courier(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Courier]:
     monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(couriers, "_BREAKER_AFTER", 1000)
+    monkeypatch.setattr(destinations, "SILENT_AFTER", 1000)
     with override_settings(OUTBOX_TIMEOUT_S=1, OUTBOX_LEASE_S=2):
         started = Courier()
         started.start()
@@ -152,13 +155,14 @@ def test_a_changed_endpoint_takes_effect_at_once_however_it_was_changed(courier:
 def test_each_destination_is_claimed_as_far_as_it_has_room(committed_world: World) -> None:
     green, blue = (Participant.objects.get(name=name) for name in ("green", "blue"))
     store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
-    claimed = store.claim({green.pk: 2, blue.pk: 4}, lease_s=10)
-    assert [(m.destination_id, m.subject) for m in claimed] == [
+    claimed = store.claim({green.pk: Room(2, MANY), blue.pk: Room(4, MANY)}, lease_s=10)
+    assert [(m.destination_id, m.subject) for m in claimed.messages] == [
         *((green.pk, str(n)) for n in range(2)),
         *((blue.pk, str(n)) for n in range(4)),
     ]
-    assert len(store.claim({green.pk: 9, blue.pk: 9}, lease_s=10)) == 4
-    assert store.claim({green.pk: 9, blue.pk: 9}, lease_s=10) == []
+    rest = {green.pk: Room(9, MANY), blue.pk: Room(9, MANY)}
+    assert len(store.claim(rest, lease_s=10).messages) == 4
+    assert not store.claim(rest, lease_s=10).messages
 
 
 def test_messages_about_one_thing_keep_their_order_though_the_first_fails(courier: Courier, sink: Sink) -> None:
@@ -219,7 +223,7 @@ def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, s
     green = Participant.objects.get(name="green")
     with transaction.atomic():  # the courier sees it only when it is held
         store.append([message(green, "/transfers/T")])
-        held = store.claim({green.pk: 10}, lease_s=1)
+        held = store.claim({green.pk: Room(10, MANY)}, lease_s=1).messages
     assert len(held) == 1
     send_to("green", sink.url)
     wait_until(lambda: Delivery.objects.count() == 1)
@@ -237,3 +241,101 @@ def test_a_destination_without_an_endpoint_waits_until_it_has_one(courier: Couri
     wait_until(lambda: Message.objects.filter(last_error__contains="no endpoint").exists())
     send_to("green", sink.url)
     wait_until(lambda: Delivery.objects.count() == 1)
+
+
+def test_what_the_hub_itself_cannot_send_does_not_count_against_its_destination(courier: Courier, sink: Sink) -> None:
+    green = send_to("green", sink.url)
+    courier._destinations.clear()
+    for n in range(30):
+        poison = message(green, f"/transfers/{n}", subject=f"poison {n}")
+        poison.headers["x-poison"] = "a\r\nb"
+        store.append([poison])
+    wait_until(lambda: Message.objects.filter(state="DEAD").count() == 30)
+    began = time.monotonic()
+    store.append([message(green, "/transfers/good", subject="good")])
+    wait_until(lambda: Delivery.objects.count() == 1)
+    assert time.monotonic() - began < 2
+    assert not courier._destinations[green.pk]._streams
+
+
+def test_a_request_that_cannot_be_sent_is_reported_to_its_sender_at_once(courier: Courier, sink: Sink) -> None:
+    green, blue = send_to("green", sink.url), Participant.objects.get(name="blue")
+    blue.endpoints.all().delete()
+    store.append([message(blue, "/quotes", subject="Q", reply_to=green)])
+    wait_until(lambda: sink.paths() == ["/quotes/Q/error"], seconds=3)
+
+
+def test_a_dfsp_that_answers_501_to_one_kind_of_message_gets_all_others(courier: Courier, sink: Sink) -> None:
+    green = send_to("green", sink.url)
+    sink.answer = lambda path, count: (501 if path.startswith("/participants") else 200, {})
+    store.append([message(green, f"/participants/MSISDN/{n}", subject=f"p{n}") for n in range(40)])
+    store.append([message(green, f"/transfers/{n}", subject=f"t{n}") for n in range(20)])
+    wait_until(lambda: Delivery.objects.count() == 20)
+    wait_until(lambda: Message.objects.filter(state="DEAD", last_error__startswith="HTTP 501").count() == 40)
+    assert not courier._destinations[green.pk]._streams
+
+
+def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
+    committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as long as it takes: the hopeless messages stay pending, and are the oldest."""
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.1)
+    green, blue, red = (Participant.objects.get(name=name) for name in ("green", "blue", "red"))
+    send_to("green", sink.url)
+
+    def answer(path: str, count: int) -> tuple[int, dict[str, str]]:
+        time.sleep(0 if "good" in path else 3)
+        return 200, {}
+
+    sink.answer = answer
+    for n in range(60):
+        hopeless = message(green, f"/authorizations/{n}", subject=f"hopeless {n}")
+        hopeless.source_id = blue.pk
+        store.append([hopeless])
+    with override_settings(OUTBOX_TIMEOUT_S=1, OUTBOX_LEASE_S=2, OUTBOX_CONCURRENCY=8, OUTBOX_CONCURRENCY_PER_SOURCE=6):
+        courier = Courier()
+        courier.start()
+        try:
+            time.sleep(3)
+            for n in range(5):
+                good = message(green, f"/transfers/good{n}", subject=f"good {n}")
+                good.source_id = red.pk
+                store.append([good])
+                began = time.monotonic()
+                wait_until(lambda n=n: f"/transfers/good{n}" in sink.paths())  # type: ignore[misc]
+                assert time.monotonic() - began < 1
+                time.sleep(0.5)
+        finally:
+            courier.stop(timeout_s=8)
+    assert Message.objects.filter(subject__startswith="hopeless").count() == 60
+
+
+def test_a_message_that_the_database_does_not_give_stops_no_other(courier: Courier, sink: Sink) -> None:
+    """As where a part of its body cannot be read any more."""
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """CREATE FUNCTION pg_temp_refuse() RETURNS trigger LANGUAGE plpgsql
+               AS $$ BEGIN RAISE EXCEPTION 'missing chunk'; END $$;
+               CREATE TRIGGER refuse BEFORE UPDATE ON outbox_message FOR EACH ROW WHEN (old.subject = 'spoilt')
+               EXECUTE FUNCTION pg_temp_refuse()"""
+        )
+    try:
+        store.append([message(green, "/transfers/spoilt", subject="spoilt")])
+        store.append([message(to, f"/transfers/{n}", subject=f"{n}") for to in (green, blue) for n in range(5)])
+        began = time.monotonic()
+        wait_until(lambda: Delivery.objects.count() == 10)
+        assert time.monotonic() - began < 3
+        assert Message.objects.get().subject == "spoilt"
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP FUNCTION pg_temp_refuse CASCADE")
+
+
+def test_a_result_that_the_database_refuses_has_no_other_message_sent_again(committed_world: World) -> None:
+    green = Participant.objects.get(name="green")
+    store.append([message(green, f"/transfers/{n}", subject=f"{n}") for n in range(3)])
+    claimed = store.claim({green.pk: Room(3, MANY)}, lease_s=10).messages
+    odd = (claimed[1], couriers.Answer(99_999_999))  # no status fits into its column
+    couriers._settle([(claimed[0], couriers.Answer(200)), odd, (claimed[2], couriers.Answer(200))], [])
+    assert set(Delivery.objects.values_list("message_id", flat=True)) == {claimed[0].id, claimed[2].id}

@@ -1,0 +1,77 @@
+"""When a message is tried again, and when it is given up: by what it reports, and by what came back."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.test import override_settings
+
+from hub.outbox.client import Answer, cannot_be_sent
+from hub.outbox.failures import judge
+from hub.outbox.messages import END_KINDS
+from hub.outbox.store import Claimed
+
+UNSENT = Answer(0, "no endpoint", is_unsent=True)
+HOPELESS = cannot_be_sent(ValueError("odd"))
+SILENCE = Answer(0, "no answer within 5 s")
+
+
+def message(kind: str, *, attempts: int = 1, age_s: float = 1.0, reply_to: int | None = None) -> Claimed:
+    return Claimed(
+        id=1,
+        destination_id=9,
+        method="PUT",
+        path="/transfers/T",
+        headers={},
+        body=b"",
+        subject="s",
+        kind=kind,
+        signed_by_hub=False,
+        reply_to_id=reply_to,
+        error_path="/quotes/Q/error" if reply_to else None,
+        attempts=attempts,
+        age_s=age_s,
+        lease=datetime.now(UTC),
+    )
+
+
+@pytest.mark.parametrize("kind", sorted(END_KINDS))
+@pytest.mark.parametrize("status", [0, 302, 400, 401, 404, 409, 429, 500, 501, 503])
+def test_an_end_is_tried_for_a_day_whatever_is_answered(kind: str, status: int) -> None:
+    age_s, attempts, gaps = 0.0, 0, []
+    while True:
+        attempts += 1
+        failure = judge(message(kind, attempts=attempts, age_s=age_s), Answer(status, "no", 3600.0))
+        if failure.is_dead:
+            break
+        gaps.append((age_s, failure.delay_s))
+        age_s += failure.delay_s
+    assert age_s > 86400 - 300
+    assert max(gap for age, gap in gaps if age < 600) <= 45
+    assert max(gap for _, gap in gaps) <= 300
+
+
+@pytest.mark.parametrize("answer", [Answer(400, "no"), Answer(404, "no"), Answer(501, "no"), UNSENT, HOPELESS])
+def test_a_request_that_somebody_waits_for_ends_with_the_first_refusal(answer: Answer) -> None:
+    assert judge(message("quote-request", reply_to=5), answer).is_dead
+
+
+@pytest.mark.parametrize("answer", [SILENCE, Answer(500, "no"), Answer(503, "no"), Answer(429, "no")])
+def test_a_request_is_tried_again_until_its_time_is_over(answer: Answer) -> None:
+    assert not judge(message("quote-request", reply_to=5), answer).is_dead
+    assert judge(message("quote-request", reply_to=5, age_s=19.9, attempts=6), answer).is_dead
+
+
+@pytest.mark.parametrize("answer", [Answer(501, "no"), HOPELESS])
+def test_what_will_never_be_taken_is_not_tried_again(answer: Answer) -> None:
+    assert judge(message("participants"), answer).is_dead
+    assert not judge(message("participants"), UNSENT).is_dead  # an endpoint may be registered
+
+
+def test_what_is_refused_again_and_again_is_given_up() -> None:
+    assert not judge(message("participants", attempts=4), Answer(400, "no")).is_dead
+    assert judge(message("participants", attempts=5), Answer(400, "no")).is_dead
+
+
+@override_settings(OUTBOX_GIVE_UP_S=100)
+def test_an_end_is_given_up_by_its_age() -> None:
+    assert judge(message("end-to-payer", age_s=99.9, attempts=9), SILENCE).is_dead
