@@ -34,13 +34,15 @@ class AliasView(FspiopView):
             raise FspiopError(
                 ErrorCode.VALIDATION_ERROR, f"the path has more than {_LONGEST_PATH} characters on the wire"
             )
-        self.subject = passing.subject_of(self.path)
+        asked = f"{self.path} in {self.alias.currency}" if request.method == "GET" else self.path
+        self.subject = passing.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
         """202, or 200 to a PUT; what `work` gives or refuses goes to the caller as a callback."""
         try:
             body = work()
-            message = passing.tell_caller(self, path=self.path, body=body, subject=self.subject, kind="participants")
+            kind = "participants-state" if self.request.method == "GET" else "participants"
+            message = passing.tell_caller(self, path=self.path, body=body, subject=self.subject, kind=kind)
         except FspiopError as error:
             message = passing.refuse_caller(self, error, path=self.path, subject=self.subject)
         passing.send([message])

@@ -15,7 +15,7 @@ from django.db import transaction
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.api.views import FspiopView
+from hub.api.views import CALLBACKS, FspiopView
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants import queries
 from hub.participants.models import Participant
@@ -102,12 +102,14 @@ def pass_on(
         reply_to_id=view.caller if error_path else None,
         error_path=error_path,
     )
-    return caused_by(view.caller if error_path else to.id, message, _if_pending(view))
+    is_question = view.request.method == "GET"
+    return caused_by(view.caller if error_path else to.id, message, IfPending.RENEW if is_question else IfPending.ADD)
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # The same GET again wants one answer; what it gets is the newest.
-    return IfPending.RENEW if view.request.method == "GET" else IfPending.ADD
+    # The same GET again wants one answer, with the newest state. Callbacks are never refused for what waits, so what is
+    # wrong with the same one again is said once.
+    return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
@@ -128,11 +130,11 @@ def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subj
 
 
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
-    """The error callback to the caller of this view; of several that wait for it, the last."""
+    """The error callback to the caller of this view."""
     if error.http_status == 429:
         raise error  # there is no room for what would report it
-    message = tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind="refusal")
-    return caused_by(view.caller, message, IfPending.RENEW)
+    kind = "state-refusal" if view.request.method == "GET" else "refusal"
+    return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind=kind)
 
 
 def send(messages: Sequence[Outgoing]) -> None:

@@ -18,6 +18,8 @@ AT_ONCE_S = 3.0  # a child that ends sooner and was never ready has not really s
 TRIES = 5  # so many of those in a row are not an accident any more
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 LOG_BYTES = 20_000_000  # at a start, a longer log is put aside
+_UNTIL_READY_S = 0.05  # between two looks at a child that is not ready yet
+_WATCH_S = 1.0  # and at one that is: its end is reported by the kernel
 
 
 @dataclass(frozen=True)
@@ -141,25 +143,24 @@ class Child:
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
         """Until it ends, or is to be ended; says how."""
         self.watchdog.add(process.pid, self.program.stop_signals)
-        began = counted = time.monotonic()
-        while process.poll() is None and not self.stopping.is_set():
-            if not self.is_ready:
-                self.is_ready = self.program.ready() if self.program.ready else time.monotonic() - began > 1
-            if time.monotonic() - counted > 1:
-                counted = time.monotonic()
-                self._check_crowd(process.pid)
-            time.sleep(0.05)
+        began = time.monotonic()
+        crowd = proc.Crowd(process.pid)
+        with proc.Death(process.pid) as death:
+            while process.poll() is None and not self.stopping.is_set():
+                if not self.is_ready:
+                    self.is_ready = self.program.ready() if self.program.ready else time.monotonic() - began > 1
+                self._check_crowd(process.pid, crowd.count())
+                death.wait(self.stopping, _WATCH_S if self.is_ready else _UNTIL_READY_S)
         if process.poll() is None:
             self._end(process)
         self._clear(process)
         code = process.poll() or 0
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
 
-    def _check_crowd(self, pid: int) -> None:
-        members = proc.group_members(pid)
-        if len(members) > self.program.most_processes:
+    def _check_crowd(self, pid: int, members: int) -> None:
+        if members > self.program.most_processes:
             self.failure = (
-                f"{self.program.name} had started {len(members)} processes, of {self.program.most_processes} allowed, "
+                f"{self.program.name} had started {members} processes, of {self.program.most_processes} allowed, "
                 "and was killed."
             )
             proc.send(pid, signal.SIGKILL, group=True)

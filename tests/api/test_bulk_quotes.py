@@ -22,7 +22,7 @@ def sent() -> list[tuple[str, str, str]]:
 
 
 def last() -> Message:
-    return Message.objects.select_related("destination").latest("id")
+    return Message.objects.select_related("destination").latest("created_at", "id")
 
 
 def last_error() -> tuple[str, str, str]:

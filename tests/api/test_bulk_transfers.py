@@ -14,6 +14,7 @@ from ledger.models import Entry, Transfer
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
 from tests.keys import FULFILMENT, OTHER_FULFILMENT
+from tests.outbox.messages import deliver_all
 from tests.world import World, amount
 
 
@@ -24,7 +25,7 @@ def about(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def last(destination: str) -> Message:
-    return Message.objects.filter(destination__name=destination).latest("id")
+    return Message.objects.filter(destination__name=destination).latest("created_at", "id")
 
 
 def told(destination: str) -> dict[str, Any]:
@@ -104,6 +105,7 @@ def test_get_tells_payer_and_payee_state_and_results(committed_world: World) -> 
         assert told(source)["bulkTransferState"] == "ACCEPTED"
         assert results(source) == dict.fromkeys(ids(body), "")
     answer(body, messages.bulk_results(body))
+    deliver_all()
     for source in ("green", "blue"):
         dfsp("GET", path_of(body), source=source, destination="Hub")
         assert last(source).headers["fspiop-source"] == "Hub"
@@ -259,7 +261,9 @@ def test_what_expires_is_told_to_both_sides_and_a_late_answer_commits_nothing(co
             ("blue", "PUT", error_path, "bulk-end-to-payee"),
         ]
         for side in ("green", "blue"):
-            found = Message.objects.filter(destination__name=side, subject=body["bulkTransferId"]).latest("id")
+            found = Message.objects.filter(destination__name=side, subject=body["bulkTransferId"]).latest(
+                "created_at", "id"
+            )
             assert json.loads(found.body)["errorInformation"]["errorCode"] == "3303"
         assert set(states(body)) == {"ABORTED"}
         assert BulkTransfer.objects.get(pk=body["bulkTransferId"]).state == "REJECTED"
@@ -276,12 +280,17 @@ def test_an_equal_resend_has_no_effect_and_is_told_the_end_once_there_is_one(com
     assert Message.objects.count() == count  # the payee was asked, and both wait for it
     sent = json.dumps(messages.bulk_results(body)).encode()
     answer(body, sent)
+    waiting = Message.objects.count()
+    post(body)
+    answer(body, sent)
+    assert Message.objects.count() == waiting  # the ends still wait to be delivered
+    assert [kind for _, _, _, kind in about(body)].count("bulk-prepare") == 1
+    deliver_all()
     post(body)
     assert (last("green").headers["fspiop-source"], told("green")["bulkTransferState"]) == ("Hub", "COMPLETED")
     assert results("green") == dict.fromkeys(ids(body), FULFILMENT)
     answer(body, sent)
     assert results("blue") == dict.fromkeys(ids(body), FULFILMENT)
-    assert [kind for _, _, _, kind in about(body)].count("bulk-prepare") == 1
     assert committed_world.position("green") == amount(2)
 
 

@@ -27,7 +27,7 @@ def let(name: str, may: tuple[bool, bool]) -> None:
 
 def said(source: str) -> str:
     """What the last message was: the request on its way, or the code of the callback that refuses it."""
-    message = Message.objects.select_related("destination").latest("id")
+    message = Message.objects.select_related("destination").latest("created_at", "id")
     if message.destination.name != source:
         return PASSED_ON
     return str(json.loads(message.body)["errorInformation"]["errorCode"])
@@ -103,7 +103,7 @@ def test_an_fxp_is_asked_and_named_where_it_may_be_paid_and_pay(
     assert fx("POST", "/fxQuotes", fx_messages.fx_quote(), destination="fxp").status_code == 202
     assert said("green") == answer
     fx("GET", "/services/FXP/TZS/KES")
-    providers = json.loads(Message.objects.latest("id").body)["providers"]
+    providers = json.loads(Message.objects.latest("created_at", "id").body)["providers"]
     assert providers == (["fxp"] if may == BOTH else [])
 
 

@@ -15,11 +15,12 @@ from quotes.models import FxQuote
 from tests.api import messages
 from tests.api.caller import admin, dfsp, error_of
 from tests.api.fx_messages import fx_quote, fx_terms
+from tests.outbox.messages import deliver_all
 from tests.world import World
 
 
 def last_message() -> Message:
-    return Message.objects.select_related("destination").latest("id")
+    return Message.objects.select_related("destination").latest("created_at", "id")
 
 
 def fx(method: str, path: str, body: Any = None, **more: Any) -> Any:
@@ -144,6 +145,7 @@ def test_a_changed_fx_quote_or_answer_is_refused_with_3106_and_changes_nothing(s
     fx("PUT", path, fx_terms(body, charges=[{"chargeType": "more"}]), source="fxp", destination="green")
     assert (last_message().destination.name, last_message().path) == ("fxp", path + "/error")
     assert json.loads(last_message().body)["errorInformation"]["errorCode"] == "3106"
+    deliver_all()
     fx("GET", path)
     assert json.loads(last_message().body) == told
 

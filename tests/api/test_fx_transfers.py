@@ -14,6 +14,7 @@ from tests.api.caller import admin, description_of, dfsp, error_of
 from tests.api.fx_messages import fx_fulfilment, fx_quote, fx_terms, fx_transfer, money
 from tests.api.test_fx_agreement import fx, last_message
 from tests.fx_world import open_scheme, positions
+from tests.outbox.messages import deliver_all
 from tests.world import World
 
 
@@ -95,6 +96,7 @@ def test_a_payment_in_another_currency(scheme: World) -> None:
     assert set(body_of(to_fxp)) == {"conversionState", "completedTimestamp"}
     assert (body_of(to_fxp)["conversionState"], to_fxp.signed_by_hub) == ("COMMITTED", True)
 
+    deliver_all()
     fx("GET", path)
     assert body_of(last_message())["conversionState"] == "COMMITTED"
     assert "fulfilment" in body_of(last_message())

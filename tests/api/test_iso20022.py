@@ -26,7 +26,7 @@ from tests.world import World, amount
 
 
 def last_message() -> Message:
-    return Message.objects.select_related("destination").latest("id")
+    return Message.objects.select_related("destination").latest("created_at", "id")
 
 
 def body_of(message: Message) -> Any:

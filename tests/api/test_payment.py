@@ -12,7 +12,7 @@ from tests.world import World, amount
 
 
 def last_message() -> Message:
-    return Message.objects.select_related("destination").latest("id")
+    return Message.objects.select_related("destination").latest("created_at", "id")
 
 
 def test_an_alias_is_registered_looked_up_and_withdrawn(world: World) -> None:

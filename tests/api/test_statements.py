@@ -98,7 +98,10 @@ def test_a_request_that_comes_again_takes_two_more_and_an_answer_none_to_write()
     with statements(4):
         post("/quotes", body)
     asks, answers = ("blue", "POST", "/quotes"), ("green", "PUT", path)
-    assert told() == [asks, asks, answers, answers]
+    assert told() == [asks, answers]  # what waits is not added a second time
+    Message.objects.all().delete()
+    post("/quotes", body)
+    assert told() == [answers]
 
 
 @pytest.mark.usefixtures("asked")
@@ -118,11 +121,14 @@ def test_other_agreements_take_as_many() -> None:
 
 
 @pytest.mark.usefixtures("asked")
-def test_equal_requests_at_once_are_stored_once_and_each_is_passed_on() -> None:
+def test_equal_requests_at_once_are_stored_once_and_passed_on_while_none_waits() -> None:
     body = messages.quote()
     together([partial(post, "/quotes", body)] * 6)
     assert Quote.objects.count() == 1
-    assert told() == [("blue", "POST", "/quotes")] * 6
+    assert set(told()) == {("blue", "POST", "/quotes")}
+    Message.objects.all().delete()
+    post("/quotes", body)
+    assert told() == [("blue", "POST", "/quotes")]
 
 
 @pytest.mark.usefixtures("asked")
@@ -150,4 +156,4 @@ def test_of_different_answers_at_once_one_is_stored_and_told() -> None:
     codes = [
         json.loads(m.body)["errorInformation"]["errorCode"] for m in Message.objects.filter(destination__name="blue")
     ]
-    assert codes == ["3106"] * 5
+    assert set(codes) == {"3106"}  # one that still waits says it for the others

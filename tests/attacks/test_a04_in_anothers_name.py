@@ -39,9 +39,9 @@ def test_a04_a_quote_in_anothers_name_is_refused(committed_world: World) -> None
 @pytest.mark.parametrize(("method", "status"), [("POST", 202), ("PUT", 200)])
 def test_a04_an_alias_in_anothers_name_is_not_registered(committed_world: World, method: str, status: int) -> None:
     assert dfsp(method, "/participants/MSISDN/7", {"fspId": "blue"}, source="red").status_code == status
-    assert json.loads(bytes(Message.objects.latest("id").body))["errorInformation"]["errorCode"] == "3003"
+    assert json.loads(bytes(Message.objects.latest("created_at", "id").body))["errorInformation"]["errorCode"] == "3003"
     assert dfsp("GET", "/parties/MSISDN/7").status_code == 202
-    assert json.loads(bytes(Message.objects.latest("id").body))["errorInformation"]["errorCode"] == "3204"
+    assert json.loads(bytes(Message.objects.latest("created_at", "id").body))["errorInformation"]["errorCode"] == "3204"
 
 
 ALIAS = "/participants/MSISDN/255655001001"

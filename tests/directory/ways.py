@@ -14,7 +14,7 @@ from tests.api.caller import dfsp
 
 def last_callback() -> tuple[str, str, dict[str, Any]]:
     """(to whom, path, body) of what the hub said last."""
-    message = Message.objects.select_related("destination").order_by("-id")[0]
+    message = Message.objects.select_related("destination").latest("created_at", "id")
     return message.destination.name, message.path, json.loads(bytes(message.body) or b"{}")
 
 

@@ -38,6 +38,7 @@ from tests.fx_world import (
     told,
 )
 from tests.keys import OTHER_FULFILMENT
+from tests.outbox.messages import deliver_all
 from tests.world import World, fulfil, prepare, reject, state_of
 
 NOTHING: dict[str, int] = {}
@@ -152,7 +153,7 @@ def test_a_transfer_that_is_aborted_reverts_its_conversion(scheme: World, end: C
     assert (state_of(t.transfer_id), fx_state_of(c.commit_request_id)) == ("ABORTED", "ABORTED")
     assert positions(scheme) == NOTHING
     assert told(c.commit_request_id)[-1] == ("fxp", "PATCH", "fx-end-to-fxp")
-    last = Message.objects.filter(subject=c.commit_request_id).latest("id")
+    last = Message.objects.filter(subject=c.commit_request_id).latest("created_at", "id")
     assert b'"conversionState":"ABORTED"' in bytes(last.body)
     assert scheme.breaks() == []
 
@@ -357,8 +358,11 @@ def test_a_repeated_fulfilment_is_taken_and_told_the_end_once_there_is_one(schem
     t = dependent(scheme, c)
     run(t)
     run(fulfil(scheme, "blue", t.transfer_id))
-    assert isinstance(run(fx_fulfil(scheme, c.commit_request_id)), FxRepeated)
-    assert told(c.commit_request_id)[-2:] == [("fxp", "PATCH", "fx-end-to-fxp")] * 2
+    for _ in range(2):  # the end that waits is enough; after it was delivered, it is sent again
+        assert isinstance(run(fx_fulfil(scheme, c.commit_request_id)), FxRepeated)
+        ends = [sent for sent in told(c.commit_request_id) if sent[0] == "fxp"]
+        assert ends.count(("fxp", "PATCH", "fx-end-to-fxp")) == 1
+        deliver_all()
 
 
 @pytest.mark.parametrize("wrong", [{"fulfilment": OTHER_FULFILMENT}, {"fulfilment": None}, {"destination": "blue"}])

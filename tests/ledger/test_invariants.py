@@ -145,7 +145,9 @@ def test_a_late_payee_that_answered_reserved_is_told_aborted_by_patch(world: Wor
     transfer_id = expired(world)
     run(fulfil(world, "blue", transfer_id, wants_patch=True))
     assert messages_about(transfer_id)[-1] == ("blue", "PATCH", "end-to-payee")
-    assert b'"transferState":"ABORTED"' in bytes(Message.objects.filter(subject=transfer_id).latest("id").body)
+    assert b'"transferState":"ABORTED"' in bytes(
+        Message.objects.filter(subject=transfer_id).latest("created_at", "id").body
+    )
     assert world.position("green") == 0
 
 
