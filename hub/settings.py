@@ -136,6 +136,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "hub",
     "hub.participants",
+    "hub.sweeps",
     "hub.audit",
     "hub.outbox",
     "directory",

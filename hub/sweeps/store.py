@@ -1,0 +1,60 @@
+"""The statements on skipped rows. Each takes lists, and stands in a transaction of its own."""
+
+from collections.abc import Collection
+
+from hub.database import execute
+
+ALL = "*"  # the row that stands for the batch itself: its rows could not be found
+
+# 5, 10, 20 ... seconds, ten minutes at most: a row that was mended ends by itself, and one that stays bad costs little.
+_PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
+
+_REMEMBER = f"""
+    INSERT INTO sweeps_skippedrow AS s (batch, row, error, attempts, first_at, last_at, due_at)
+    SELECT %s::text, k.row, %s::text, %s::int, clock_timestamp(), clock_timestamp(),
+           clock_timestamp() + {_PAUSE.format(attempts="%s::int")}
+    FROM unnest(%s::text[]) AS k (row) ORDER BY k.row
+    ON CONFLICT ON CONSTRAINT a_batch_skips_a_row_once DO UPDATE
+    SET error = excluded.error, attempts = s.attempts + excluded.attempts, last_at = excluded.last_at,
+        due_at = clock_timestamp() + {_PAUSE.format(attempts="s.attempts + excluded.attempts")}
+"""  # noqa: S608 (the statement is put together from constants)
+
+
+def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
+    """Has the batch pass these rows by for a while, longer each time; `attempts` are added to those before."""
+    execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
+
+
+# A claimed row is postponed before it is tried: other processes leave it alone, and so it is if this one dies of it.
+_CLAIM = f"""
+    WITH due AS (
+        SELECT id FROM sweeps_skippedrow
+        WHERE batch = %s AND row <> '*' AND due_at <= clock_timestamp()
+        ORDER BY attempts, due_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE sweeps_skippedrow s SET due_at = clock_timestamp() + {_PAUSE.format(attempts="s.attempts + 1")}
+    FROM due WHERE s.id = due.id
+    RETURNING s.row
+"""  # noqa: S608
+
+
+def claim(batch: str, most: int) -> list[str]:
+    """Takes rows that are due to be tried again, those tried least first."""
+    return [row[0] for row in execute(_CLAIM, [batch, most])]
+
+
+def forget(batch: str, rows: Collection[str]) -> None:
+    """The batch has worked on these rows; many of them were never skipped."""
+    execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
+
+
+def standing(batch: str) -> dict[str, bool]:
+    """The rows that the batch skips, and whether each is due to be tried again."""
+    found = execute("SELECT row, due_at <= clock_timestamp() FROM sweeps_skippedrow WHERE batch = %s", [batch])
+    return dict(found.fetchall())
+
+
+def skips_any(batch: str) -> bool:
+    """Whether this batch skips anything: nearly always not, which this says at little cost."""
+    row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
+    return bool(row and row[0])
