@@ -24,11 +24,10 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-_MOST_GROUPS = 20  # of one tick
 # Seconds of a tick, for what is new and for what is tried again; a group that was begun is not interrupted. The batches
 # of one task together must stay well below CELERY_TASK_TIME_LIMIT.
-_FOR_S = 3.0
-_AGAIN_FOR_S = 1.0
+_FOR_S = 5.0
+_AGAIN_FOR_S = 2.0
 _LONGEST = 300
 # These name a row, or a few: what it takes too long to do, or what somebody else holds.
 _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
@@ -66,7 +65,7 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
         try:
             done += work(rows)
         except Exception as error:
-            if _is_about_all(error):
+            if is_about_all(error):
                 raise
             if len(rows) == 1:
                 _skip(batch, rows, error)
@@ -81,17 +80,20 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
     return done
 
 
-def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object]) -> None:
-    """Works on each of these few rows, given by their keys; passes by those that failed a short while ago."""
+def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
+    """Works on each of these few rows, given by their keys; passes by those that failed a short while ago.
+
+    Where these are all rows that there are, others that were skipped are forgotten.
+    """
     skipped = store.standing(batch)
-    well = [row for row in skipped if row not in rows]  # gone, so they harm nobody
+    well = [row for row in skipped if row not in rows] if are_all else []
     for key, row in rows.items():
         if not skipped.get(key, True):
             continue
         try:
             work(row)
         except Exception as error:
-            if _is_about_all(error):
+            if is_about_all(error):
                 raise
             _skip(batch, [key], error)
         else:
@@ -109,7 +111,7 @@ def each(*ticks: Callable[[], int]) -> int:
             done += tick()
         except Exception as error:
             first = first or error
-            log.warning("tick_failed", tick=getattr(tick, "__qualname__", repr(tick)), why=_why(error))
+            log.warning("tick_failed", tick=getattr(tick, "__qualname__", repr(tick)), why=why(error))
             close_old_connections()
     if first is not None:
         raise first
@@ -119,20 +121,22 @@ def each(*ticks: Callable[[], int]) -> int:
 def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
     """What came of the rows that are not skipped, and whether they could be found."""
     until = time.monotonic() + _FOR_S
-    done, tried = 0, set[str]()
-    for _ in range(_MOST_GROUPS):
+    done, tried, held = 0, set[str](), 0
+    while True:
+        asked_for = most + held
         try:
-            found = find(most)
+            found = find(asked_for)
         except Exception as error:
-            if _is_about_all(error):
+            if is_about_all(error):
                 raise
             _skip(batch, [store.ALL], error)
             return done, False
-        rows = [row for row in found if row not in tried]  # what another process holds is found again
+        rows = [row for row in found if row not in tried][:most]
+        held = sum(row in tried for row in found)  # by another process: they are found again, before the others
         if rows:
             done += _work_apart(batch, rows, work, until)[0]
         tried.update(rows)
-        if not rows or len(found) < most or time.monotonic() > until:
+        if len(found) < asked_for or time.monotonic() > until:
             break
     return done, True
 
@@ -158,10 +162,8 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
         group = groups.popleft()
         try:
             done += work(group)
-        except Busy:
-            raise
         except Exception as error:
-            if _is_about_all(error):
+            if is_about_all(error):
                 raise
             failure = error
             if len(group) == 1:
@@ -176,18 +178,19 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
 
 
 def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool = True) -> None:
-    why = _why(error)
+    reason = why(error)
     # What PostgreSQL says besides may hold a customer's number.
     trace = None if isinstance(error, DatabaseError) else error
     if is_alone:
         for row in rows:
-            log.error("row_skipped", batch=batch, row=row, why=why, exc_info=trace)
+            log.error("row_skipped", batch=batch, row=row, why=reason, exc_info=trace)
     else:
-        log.warning("rows_not_told_apart_in_time", batch=batch, rows=len(rows), why=why)
-    store.remember(batch, rows, why, attempts=int(is_alone))
+        log.warning("rows_not_told_apart_in_time", batch=batch, rows=len(rows), why=reason)
+    store.remember(batch, rows, reason, attempts=int(is_alone))
 
 
-def _why(error: BaseException) -> str:
+def why(error: BaseException) -> str:
+    """What operators are told of an error: without what PostgreSQL says of the row, any text can be kept."""
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
         text = f"{type(cause).__name__}: {cause.diag.message_primary or cause}"
@@ -196,8 +199,8 @@ def _why(error: BaseException) -> str:
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()[:_LONGEST]
 
 
-def _is_about_all(error: BaseException) -> bool:
-    """Whether this would have happened to any row: a server is away."""
-    if isinstance(error, RedisError):
+def is_about_all(error: BaseException) -> bool:
+    """Whether this would have happened to any row: a server is away, or another process is at it."""
+    if isinstance(error, RedisError | Busy):
         return True
     return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)

@@ -9,23 +9,24 @@ from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
 from hub.sweeps.models import SkippedRow
+from hub.sweeps.store import ALL as ALL
 
 _COUNTS = "SELECT batch, count(*) FROM sweeps_skippedrow GROUP BY batch ORDER BY batch"
 
 
-def not_skipped(batch: str, key: str) -> str:
-    """The SQL condition that this batch does not skip the row of this key; `key` is a column. Both are constants."""
-    return f"NOT EXISTS (SELECT FROM sweeps_skippedrow s WHERE s.batch = '{batch}' AND s.row = {key}::text)"
-
-
 def is_skipped(batch: str) -> Exists:
-    """The same for Django's queries, the other way round: that this batch skips the row, by its primary key."""
+    """The condition that this batch skips a row, by its primary key; for SQL see `hub.sweeps.store.not_skipped`."""
     return Exists(SkippedRow.objects.filter(batch=batch, row=Cast(OuterRef("pk"), CharField())))
 
 
+def counts() -> list[tuple[str, int]]:
+    """How many rows each batch skips, of those that skip any."""
+    return [(batch, count) for batch, count in execute(_COUNTS)]
+
+
 def show() -> Iterable[Metric]:
-    """How many rows each batch skips, for Prometheus."""
+    """The same for Prometheus."""
     skipped = GaugeMetricFamily("kitovu_rows_skipped", "Rows that a periodic batch could not work on", labels=["batch"])
-    for batch, count in execute(_COUNTS):
+    for batch, count in counts():
         skipped.add_metric([batch], count)
     return [skipped]

@@ -48,6 +48,11 @@ def forget(batch: str, rows: Collection[str]) -> None:
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
+def forget_all(batch: str) -> None:
+    """Nothing of this batch is to be tried again."""
+    execute("DELETE FROM sweeps_skippedrow WHERE batch = %s", [batch])
+
+
 def standing(batch: str) -> dict[str, bool]:
     """The rows that the batch skips, and whether each is due to be tried again."""
     found = execute("SELECT row, due_at <= clock_timestamp() FROM sweeps_skippedrow WHERE batch = %s", [batch])
@@ -58,3 +63,10 @@ def skips_any(batch: str) -> bool:
     """Whether this batch skips anything: nearly always not, which this says at little cost."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
+
+
+def not_skipped(batch: str | None, key: str) -> str:
+    """The SQL condition that a batch does not skip the row whose key is in this column. Both are constants; where the
+    batch is None, it is a parameter."""
+    name = "%s" if batch is None else f"'{batch}'"
+    return f"NOT EXISTS (SELECT FROM sweeps_skippedrow s WHERE s.batch = {name} AND s.row = {key}::text)"
