@@ -19,6 +19,8 @@ from hub import outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.models import Message
+from hub.sweeps import batches
+from hub.sweeps.queries import is_skipped
 
 _SWEEP = 500
 _LATER = timedelta(seconds=5)
@@ -39,12 +41,22 @@ def answer(reply: Outgoing, *, answerer_id: int) -> None:
 
 def report_unanswered() -> int:
     """Tells who asked that no answer came in time; returns how many. Sweeps at once take different rows."""
+    return batches.in_groups("lookups", find=_find_late, work=_end, most=_SWEEP)
+
+
+def _find_late(most: int) -> list[str]:
+    late = PartyLookup.objects.filter(answer_by__lte=Now()).exclude(is_skipped("lookups")).order_by("answer_by")
+    return [str(pk) for pk in late.values_list("pk", flat=True)[:most]]
+
+
+def _end(ids: list[str]) -> int:
     with transaction.atomic(durable=True):
         late = list(
             PartyLookup.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("requester")
-            .filter(answer_by__lte=Now())
-            .order_by("answer_by")[:_SWEEP]
+            .only("owner_id", "subject", "error_path", "version", "asked_at", "requester__name")
+            .filter(pk__in=ids, answer_by__lte=Now())
+            .order_by("answer_by")
         )
         if not late:
             return 0

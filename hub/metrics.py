@@ -4,11 +4,15 @@ import os
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
+import structlog
 from django.db import DatabaseError, connection
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from hub.database import is_away
 from hub.outbox import queries as outbox
+
+log = structlog.get_logger("metrics")
 
 # What other apps show besides, read from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
@@ -57,5 +61,16 @@ def _read() -> list[Metric]:
         gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
         gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(outbox.crowds())),
         gauge("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
-        *(metric for read in READERS for metric in read()),
+        *(metric for read in READERS for metric in _alone(read)),
     ]
+
+
+def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
+    """What one app shows; where that cannot be read, the others are shown all the same."""
+    try:
+        return list(read())
+    except DatabaseError as error:
+        if is_away(error):
+            raise
+        log.warning("metric_not_read", reader=f"{read.__module__}.{read.__qualname__}", error=str(error)[:200])
+        return []

@@ -13,14 +13,15 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
+from hub.sweeps import batches
 
 log = structlog.get_logger("ledger")
 
 _CALM = 5  # per cent of the limit: an alarm ends when so much more than it takes is free
 
 _USES = """
-    SELECT a.id, p.name, a.currency, (a.posted_debits - a.posted_credits + a.pending_debits)::bigint,
-           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits)::bigint, a.alarm_percentage
+    SELECT a.id, p.name, a.currency, a.posted_debits - a.posted_credits + a.pending_debits,
+           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits), a.alarm_percentage
     FROM ledger_account a
     JOIN participants_participant p ON p.id = a.participant_id AND p.is_active AND NOT p.is_hub
     JOIN ledger_account s
@@ -68,19 +69,26 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 def uses() -> list[Use]:
     """Of every participant that may pay, by name and currency. One statement."""
-    return [Use(*row) for row in execute(_USES)]
+    # Sums are numeric, whatever their size: one account beyond 64 bits hides no other.
+    return [
+        Use(account_id, participant, currency, int(used), int(limit), alarm_percentage)
+        for account_id, participant, currency, used, limit, alarm_percentage in execute(_USES)
+    ]
 
 
 def watch() -> None:
     """Says which positions have come near their limits since the last look, and which are well below again."""
     now = uses()
     said = cache.get_many([_key(use) for use in now])
-    for use in now:
+
+    def look(use: Use) -> None:
         # Two that look at once: the cache lets one of them say it.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):
             log.info("position_well_below_limit", **_facts(use))
+
+    batches.one_by_one("position-alarms", {str(use.account_id): use for use in now}, look)
 
 
 def show() -> Iterable[Metric]:

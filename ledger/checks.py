@@ -7,20 +7,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from hub.sweeps import batches
 from ledger.fx import checks as fx
 from ledger.invariants import Invariant as Invariant
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that does not hold, and the first of the rows that show it."""
+    """An invariant that does not hold, and the first of the rows that show it; or why it could not be checked."""
 
     invariant: Invariant
     columns: list[str]
     rows: list[tuple[Any, ...]]
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.invariant.name} (not checked)" if self.error else self.invariant.name
 
 
 MOST_ROWS = 20
@@ -214,7 +219,7 @@ def register(invariants: Iterable[Invariant]) -> None:
 
 
 def find_breaks() -> list[Break]:
-    """Every invariant that does not hold now; an empty list is a sound ledger."""
+    """Every invariant that does not hold now, or could not be checked; an empty list is a sound ledger."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
@@ -225,8 +230,15 @@ def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
     """The same as this cursor's transaction sees it."""
     breaks = []
     for invariant in INVARIANTS:
-        cursor.execute(invariant.broken_rows)
-        rows = cursor.fetchmany(MOST_ROWS)
+        try:
+            with transaction.atomic():  # a savepoint: what fails must not keep the others from being checked
+                cursor.execute(invariant.broken_rows)
+                rows = cursor.fetchmany(MOST_ROWS)
+        except DatabaseError as error:
+            if batches.is_about_all(error):
+                raise
+            breaks.append(Break(invariant, [], [], batches.why(error)))
+            continue
         if rows:
             breaks.append(Break(invariant, [column.name for column in cursor.description], rows))
     return breaks

@@ -48,24 +48,24 @@ T = TypeVar("T")
 
 log = structlog.get_logger("ledger")
 
-_ATTEMPTS = 5
+ATTEMPTS = 5
 _CROWD = 4  # a group of so many shows that waiting for company pays
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
-def run(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:
+def run(batch: Sequence[Command | FxCommand], *, attempts: int = ATTEMPTS) -> list[Outcome | FxOutcome]:
     """Decides and commits these commands as one transaction; an outcome each, in order. Retries what lost a race."""
-    return retried(lambda: _run_once(batch))
+    return retried(lambda: _run_once(batch), attempts=attempts)
 
 
-def retried(transact: Callable[[], T]) -> T:
+def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
     """What this whole transaction returns; it is run again where it lost a race, a bounded number of times."""
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         try:
             return transact()
         except (store.LostRace, DatabaseError) as error:
             reason = error if isinstance(error, store.LostRace) else error.__cause__
-            if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == _ATTEMPTS:
+            if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == attempts:
                 raise
             metrics.RETRIES.labels(type(reason).__name__).inc()
             time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)

@@ -67,7 +67,7 @@ class NetPosition:
 
 
 _NETS = """
-    SELECT p.name, a.currency, sum(legs.sent)::bigint, sum(legs.received)::bigint
+    SELECT p.name, a.currency, sum(legs.sent), sum(legs.received)
     FROM (SELECT debit_account_id AS account_id, amount AS sent, 0 AS received FROM ledger_entry
           WHERE window_id = %(window)s
           UNION ALL
@@ -82,7 +82,7 @@ def net_positions(window_id: int) -> list[NetPosition]:
     """Each participant's net of a window, by currency; they sum to zero in each currency."""
     with connection.cursor() as cursor:
         cursor.execute(_NETS, {"window": window_id})
-        return [NetPosition(*row) for row in cursor.fetchall()]
+        return [NetPosition(name, currency, int(sent), int(got)) for name, currency, sent, got in cursor.fetchall()]
 
 
 def committed_transfers() -> Iterator[dict[str, Any]]:

@@ -17,6 +17,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub.database import execute
+from hub.sweeps.store import not_skipped
 from ledger import quoted
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
@@ -409,12 +410,16 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-_PAST_EXPIRY = """
+EXPIRY = "transfers"  # the batch
+
+_PAST_EXPIRY = f"""
     SELECT transfer_id FROM ledger_transfer
-    WHERE state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
-"""
+    WHERE state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= clock_timestamp()
+      AND {not_skipped(EXPIRY, "transfer_id")}
+    ORDER BY expires_at LIMIT %s
+"""  # noqa: S608 (the statement is put together from constants)
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over, the longest past first; items of a bulk end with it."""
+    """Reservations whose time is over and that are not skipped, the longest past first; items of a bulk end with it."""
     return [row[0] for row in execute(_PAST_EXPIRY, [limit])]

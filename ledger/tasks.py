@@ -1,9 +1,8 @@
 """Ticks of the ledger. They carry nothing: what is due stands in the database."""
 
-from collections.abc import Callable
-
 from celery import shared_task
 
+from hub.sweeps import batches
 from ledger import alarms, engine, store
 from ledger.bulk import services as bulk
 from ledger.fx import store as fx_store
@@ -11,7 +10,8 @@ from ledger.fx.messages import FxAborted, FxExpire
 from ledger.messages import Aborted, Expire
 
 _SWEEP = 500
-_MOST_SWEEPS = 20
+# A row that somebody else holds must not take a sweep the time of many: its turn comes again.
+_ATTEMPTS = 2
 
 
 @shared_task(name="ledger.tasks.expire_transfers", ignore_result=True)
@@ -20,8 +20,7 @@ def expire_transfers() -> int:
 
     Transfers first: a conversion ends with its transfer.
     """
-    expired = _sweep(store.past_expiry, Expire) + bulk.expire()
-    return expired + _sweep(fx_store.past_end, FxExpire)
+    return batches.each(_expire_transfers, bulk.expire, _expire_conversions)
 
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
@@ -30,13 +29,17 @@ def watch_positions() -> None:
     alarms.watch()
 
 
-def _sweep(find: Callable[[int], list[str]], command: type[Expire] | type[FxExpire]) -> int:
-    expired = 0
-    for _ in range(_MOST_SWEEPS):
-        ids = find(_SWEEP)
-        if ids:
-            outcomes = engine.run([command(id) for id in ids])
-            expired += sum(isinstance(outcome, Aborted | FxAborted) for outcome in outcomes)
-        if len(ids) < _SWEEP:
-            break
-    return expired
+def _expire_transfers() -> int:
+    return batches.in_groups(store.EXPIRY, find=store.past_expiry, work=_expire(Expire), most=_SWEEP)
+
+
+def _expire_conversions() -> int:
+    return batches.in_groups(fx_store.EXPIRY, find=fx_store.past_end, work=_expire(FxExpire), most=_SWEEP)
+
+
+def _expire(command: type[Expire] | type[FxExpire]) -> batches.Work:
+    def expire(ids: list[str]) -> int:
+        outcomes = engine.run([command(id) for id in ids], attempts=_ATTEMPTS)
+        return sum(isinstance(outcome, Aborted | FxAborted) for outcome in outcomes)
+
+    return expire

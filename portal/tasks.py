@@ -4,19 +4,25 @@ import time
 
 from celery import shared_task
 
+from hub.sweeps import store as skipped
 from ledger import checks
 from portal.models import LedgerCheck
 from portal.queries import marks
 
 _KEPT = 1000
+_UNCHECKED = "invariants"
 
 
 @shared_task(name="portal.tasks.check_ledger", ignore_result=True, time_limit=1800)
 def check_ledger() -> None:
     """Runs every invariant and keeps what it found."""
     began = time.monotonic()
-    breaks = [found.invariant.name for found in checks.find_breaks()]
-    done = LedgerCheck.objects.create(seconds=time.monotonic() - began, breaks=breaks)
+    breaks = checks.find_breaks()
+    done = LedgerCheck.objects.create(seconds=time.monotonic() - began, breaks=[str(found) for found in breaks])
+    skipped.forget_all(_UNCHECKED)
+    for found in breaks:
+        if found.error:
+            skipped.remember(_UNCHECKED, [found.invariant.name], found.error, attempts=1)
     LedgerCheck.objects.filter(pk__lte=done.pk - _KEPT).delete()
 
 

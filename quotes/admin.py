@@ -7,6 +7,7 @@ from quotes.models import BulkQuote, FxQuote, Quote, TransactionRequest
 class _AgreementAdmin(ReadOnlyAdmin):
     list_filter = ["state"]
     list_select_related = ["payer", "payee"]
+    not_listed = ["request_headers", "response_headers"]
     exclude = ["request", "response", "request_digest", "response_digest", "packet_sha256", "terms"]
 
 

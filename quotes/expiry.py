@@ -1,19 +1,23 @@
 """Requests for terms that nobody answered in time: ended, and told to who asked. Each kind of agreement alike."""
 
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
+from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from hub import outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.models import Message
+from hub.sweeps import batches
+from hub.sweeps.queries import is_skipped
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 from quotes.services import unanswered
 
-KINDS: tuple[type[Agreement], ...] = (Quote, BulkQuote, FxQuote)
+KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
 # Some senders write an expiration that has long passed; the payee is given a moment all the same.
@@ -21,22 +25,36 @@ _AT_LEAST = timedelta(seconds=5)
 
 
 def expire_unanswered() -> int:
-    """Ends what is late, up to 500 of each kind; returns how many. Sweeps at once take different rows."""
-    return sum(_expire(kind) for kind in KINDS)
+    """Ends what is late of each kind; returns how many. Sweeps at once take different rows."""
+    return batches.each(*(partial(_expire, kind) for kind in KINDS))
 
 
 def _expire(kind: type[Agreement]) -> int:
+    return batches.in_groups(KINDS[kind], find=partial(_find, kind), work=partial(_end, kind), most=_SWEEP)
+
+
+def _late(kind: type[Agreement]) -> "QuerySet[Agreement]":
     patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
     is_late = Q(expires_at__lte=Now(), created_at__lte=Now() - _AT_LEAST) | Q(
         expires_at__isnull=True, created_at__lte=Now() - patience
     )
+    return kind._default_manager.filter(is_late, state=Agreement.State.PENDING)
+
+
+def _find(kind: type[Agreement], most: int) -> list[str]:
+    found = _late(kind).exclude(is_skipped(KINDS[kind])).order_by("created_at")
+    return list(found.values_list("pk", flat=True)[:most])
+
+
+def _end(kind: type[Agreement], ids: list[str]) -> int:
     with transaction.atomic(durable=True):
-        rows = kind._default_manager.select_for_update(skip_locked=True, no_key=True, of=("self",))
         late = list(
-            rows.filter(is_late, state=Agreement.State.PENDING)
+            _late(kind)
+            .filter(pk__in=ids)
+            .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payer")
-            .defer("request")
-            .order_by("created_at")[:_SWEEP]
+            .annotate(content_type=KT("request_headers__content-type"))
+            .only("payee_id", "expires_at", "payer__name")  # never the messages, which may be megabytes each
         )
         if not late:
             return 0
@@ -48,6 +66,6 @@ def _expire(kind: type[Agreement]) -> int:
         silent = [
             agreement for agreement in late if (agreement.payee_id, agreement.pk, Message.State.DEAD) not in not_taken
         ]
-        outbox.append([unanswered(agreement) for agreement in silent])
+        outbox.append([unanswered(agreement, content_type=agreement.content_type) for agreement in silent])
     outbox.poke({agreement.payer_id for agreement in silent})
     return len(late)

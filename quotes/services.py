@@ -144,7 +144,7 @@ def _request(kind: type[Agreement], agreement_id: str, letter: Letter, *, to_id:
 def answer_again(agreement: Agreement) -> Outgoing:
     """The answer that the agreement has, for its payer: as the payee wrote it, or that none came."""
     if agreement.response is None:
-        return unanswered(agreement)
+        return unanswered(agreement, content_type=agreement.request_headers["content-type"])
     assert agreement.response_headers is not None
     letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
     is_error = agreement.state == State.REJECTED
@@ -154,17 +154,16 @@ def answer_again(agreement: Agreement) -> Outgoing:
     return caused_by(agreement.payer_id, message, IfPending.SKIP)
 
 
-def unanswered(agreement: Agreement) -> Outgoing:
+def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
     """Tells the payer that no answer came: until its expiration (3302), or in the time that the hub gives (2004)."""
-    if agreement.expires_at is not None:
-        return said_by_hub(agreement, to=agreement.payer, error=FspiopError(ErrorCode.QUOTE_EXPIRED))
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
-    return said_by_hub(agreement, to=agreement.payer, error=error)
+    if agreement.expires_at is not None:
+        error = FspiopError(ErrorCode.QUOTE_EXPIRED)
+    return said_by_hub(agreement, to=agreement.payer, error=error, content_type=content_type)
 
 
-def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError) -> Outgoing:
+def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError, content_type: str | None) -> Outgoing:
     """The hub's own word to one side that nothing came of an agreement, in the version of the request."""
-    content_type = agreement.request_headers["content-type"]
     message = from_hub(
         hub_name=settings.HUB_NAME,
         date=time.http_date(datetime.now(UTC)),

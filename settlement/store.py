@@ -1,9 +1,14 @@
 """Set-based SQL of settlement: adding up a closed window, and settling commits at once. Locks: `ledger.store`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from psycopg.rows import TupleRow
+
+from fspiop.errors import ErrorCode, FspiopError
 from hub.database import execute
+from hub.sweeps.store import not_skipped
+from ledger.models import Account
 from settlement.netting import Total
 
 # A window is added up by whoever closed it, in one statement over all its entries, however many.
@@ -46,22 +51,59 @@ class Commit:
     payee_settlement: int
 
 
-_UNSETTLED = """
+class CanNotSettle(FspiopError):
+    """Why a commit can not be settled at once."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(ErrorCode.VALIDATION_ERROR, why)
+
+
+# Both sides' accounts, whether they are there or not: a commit without one is not passed by in silence.
+_ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e
     JOIN ledger_account d ON d.id = e.debit_account_id
-    JOIN ledger_account ds ON ds.participant_id = d.participant_id AND ds.currency = d.currency AND ds.type = %s
+    LEFT JOIN ledger_account ds ON ds.participant_id = d.participant_id AND ds.currency = d.currency AND ds.type = %s
     JOIN ledger_account c ON c.id = e.credit_account_id
-    JOIN ledger_account cs ON cs.participant_id = c.participant_id AND cs.currency = c.currency AND cs.type = %s
-    WHERE e.window_id = %s AND e.currency = %s AND e.id > %s AND d.type = 'POSITION' AND c.type = 'POSITION'
-      AND NOT EXISTS (SELECT FROM ledger_entry g WHERE g.transfer_id = e.transfer_id AND g.kind = 'GROSS_PAYER')
-    ORDER BY e.id LIMIT %s
+    LEFT JOIN ledger_account cs ON cs.participant_id = c.participant_id AND cs.currency = c.currency AND cs.type = %s
 """
+_IS_UNSETTLED = """
+    e.currency = %s AND d.type = 'POSITION' AND c.type = 'POSITION'
+    AND NOT EXISTS (SELECT FROM ledger_entry g WHERE g.transfer_id = e.transfer_id AND g.kind = 'GROSS_PAYER')
+"""
+_UNSETTLED = f"""
+    SELECT e.id FROM ledger_entry e
+    JOIN ledger_account d ON d.id = e.debit_account_id JOIN ledger_account c ON c.id = e.credit_account_id
+    WHERE e.window_id = %s AND e.id > %s AND {_IS_UNSETTLED} AND {not_skipped(None, "e.id")}
+    ORDER BY e.id LIMIT %s
+"""  # noqa: S608 (here and below, statements are put together from constants)
+_BY_ID = f"{_ACCOUNTS} WHERE e.id = ANY(%s::bigint[]) AND {_IS_UNSETTLED} ORDER BY e.id"
+_OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e.id LIMIT %s"
 
 
-def unsettled(window_id: int, currency: str, *, into: str, after: int, limit: int) -> Sequence[Commit]:
+def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
+    """The entries of a window's commits in a currency that are neither settled nor skipped, the oldest first."""
+    return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
+
+
+def commits(entry_ids: Sequence[int], currency: str, *, into: str) -> Sequence[Commit]:
+    """Those of these entries that are not settled yet, the oldest first."""
+    return _commits(execute(_BY_ID, [into, into, list(entry_ids), currency]), currency, into)
+
+
+def unsettled_of_window(window_id: int, currency: str, *, into: str, limit: int) -> Sequence[Commit]:
     """Commits of a window in a currency that are not settled yet, the oldest first."""
-    return [Commit(*row) for row in execute(_UNSETTLED, [into, into, window_id, currency, after, limit])]
+    return _commits(execute(_OF_WINDOW, [into, into, window_id, currency, limit]), currency, into)
+
+
+def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Commit]:
+    found = [Commit(*row) for row in rows]
+    lacking = {c.payer_position for c in found if c.payer_settlement is None}
+    lacking |= {c.payee_position for c in found if c.payee_settlement is None}
+    if lacking:
+        names = Account.objects.filter(pk__in=lacking).values_list("participant__name", flat=True)
+        raise CanNotSettle(f"{', '.join(sorted(names))} has no {into} account in {currency}")
+    return found
 
 
 # An entry's id is drawn before its transaction commits, and no transaction lives for a minute: every entry before one

@@ -78,7 +78,7 @@ async def listen(heard: Callable[[Iterable[int]], None]) -> None:
                 continue
             others = await client.lpop(key, _MOST_WAITING) or []
             heard({int(text) for text in (first[1], *others)})
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, ValueError) as error:  # ValueError: what somebody else wrote there
             log.warning("bell_not_heard", error=str(error)[:200])
             await asyncio.sleep(_PAUSE_S)
 

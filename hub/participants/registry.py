@@ -67,7 +67,7 @@ class Snapshot:
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
         """Whether this participant calls from there; one without a list calls from anywhere."""
         listed = self.networks.get(participant_id)
-        if not listed:
+        if listed is None:
             return True
         return address is not None and any(address in network for network in listed)
 
@@ -129,10 +129,21 @@ def _load() -> Snapshot:
             key = _key(sha256, pem)
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
-    for participant_id, network in AllowedNetwork.objects.values_list("participant_id", "network"):
-        snapshot.networks[participant_id].append(ip_network(network))
+    for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
+        listed = snapshot.networks[participant_id]  # whoever has a list calls from nowhere else, also where it is bad
+        network = _network(text)
+        if network is not None:
+            listed.append(network)
     snapshot.compat = frozenset(Participant.objects.filter(jws_compat=True).values_list("id", flat=True))
     return snapshot
+
+
+def _network(text: str) -> Network | None:
+    try:
+        return ip_network(text)
+    except ValueError:  # one participant's bad row must not shut the door for all
+        log.error("network_can_not_be_read", network=text)
+        return None
 
 
 def _key(sha256: str, pem: str) -> RSAPublicKey | None:

@@ -27,7 +27,7 @@ from ledger.bulk.messages import (
     BulkRefused,
 )
 from ledger.bulk.notices import notices_for
-from ledger.engine import retried
+from ledger.engine import ATTEMPTS, retried
 from ledger.messages import Command, Expire
 from ledger.snapshot import Snapshot
 
@@ -42,9 +42,9 @@ def submit(command: BulkCommand) -> BulkOutcome:
         raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger is busy with this bulk; send it again") from None
 
 
-def run(command: BulkCommand) -> BulkOutcome:
+def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
     """Decides and commits; retries what lost a race."""
-    return retried(lambda: _run_once(command))
+    return retried(lambda: _run_once(command), attempts=attempts)
 
 
 def _run_once(command: BulkCommand) -> BulkOutcome:

@@ -2,21 +2,18 @@
 
 from datetime import UTC, datetime
 
-import structlog
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import transaction
 
 from hub import outbox
+from hub.sweeps import batches
 from ledger import store
 from ledger.bulk import engine
 from ledger.bulk import store as bulks
 from ledger.bulk.messages import BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-log = structlog.get_logger("ledger")
-
-_SWEEP = 20
-_MOST_SWEEPS = 20
+_ATTEMPTS = 2  # of a sweep: a bulk that somebody else holds has its turn again
 
 
 def tell_state(*, bulk_id: str, asker_id: int, asker: str, version: str) -> None:
@@ -40,19 +37,10 @@ def tell_state(*, bulk_id: str, asker_id: int, asker: str, version: str) -> None
 
 def expire() -> int:
     """Ends bulks past their expiration; returns how many transfers that aborted. Two at once do no harm."""
-    aborted = 0
-    for _ in range(_MOST_SWEEPS):
-        bulk_ids = bulks.past_expiry(_SWEEP)
-        aborted += sum(_expire(bulk_id) for bulk_id in bulk_ids)
-        if len(bulk_ids) < _SWEEP:
-            break
-    return aborted
+    # A bulk is a group of its own, so nothing is gained by many.
+    return batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 
-def _expire(bulk_id: str) -> int:
-    try:
-        outcome = engine.run(BulkExpire(bulk_id))
-    except (DatabaseError, store.LostRace):
-        log.exception("bulk_did_not_expire", bulk=bulk_id)  # the others must; this one has its turn next second
-        return 0
-    return len(outcome.outcomes) if isinstance(outcome, BulkEnded) else 0
+def _expire(bulk_ids: list[str]) -> int:
+    outcomes = [engine.run(BulkExpire(bulk_id), attempts=_ATTEMPTS) for bulk_id in bulk_ids]
+    return sum(len(outcome.outcomes) for outcome in outcomes if isinstance(outcome, BulkEnded))

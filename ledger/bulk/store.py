@@ -6,6 +6,7 @@ A bulk's row is locked before anything else that its end needs (the lock order s
 import orjson
 
 from hub.database import execute
+from hub.sweeps.store import not_skipped
 from ledger.bulk.messages import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
 from ledger.messages import Wire
@@ -85,12 +86,15 @@ def end(bulk: Bulk, answer: Wire | None) -> None:
         raise LostRace("the bulk ended while this was decided")
 
 
-_PAST_EXPIRY = """
+EXPIRY = "bulks"  # the batch
+
+_PAST_EXPIRY = f"""
     SELECT bulk_transfer_id FROM ledger_bulktransfer
-    WHERE state = 'ACCEPTED' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
-"""
+    WHERE state = 'ACCEPTED' AND expires_at <= clock_timestamp() AND {not_skipped(EXPIRY, "bulk_transfer_id")}
+    ORDER BY expires_at LIMIT %s
+"""  # noqa: S608 (the statement is put together from constants)
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Bulks whose time is over, the longest past first."""
+    """Bulks whose time is over and that are not skipped, the longest past first."""
     return [row[0] for row in execute(_PAST_EXPIRY, [limit])]

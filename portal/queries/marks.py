@@ -10,14 +10,17 @@ is.
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.db import connection, transaction
 
+from hub.sweeps import batches
 from settlement import store
 
 SIZE = 2000
 _AT_ONCE = 50  # blocks by one statement
+_MOST_S = 60.0  # of one tick
 LAST = 2**63 - 1
 
 
@@ -181,13 +184,27 @@ _CLOSE = f"""
 def mark(*, most: int = 500) -> int:
     """Adds up the blocks in which nothing can appear any more, at most so many; returns how many it did.
 
-    Two that run at once write the same, and the second writes nothing.
+    Each block stands on the one before, so nothing is done past one that can not be added up: what comes after it is
+    read as it is. Two that run at once write the same, and the second writes nothing.
     """
-    first: int = _one(f"SELECT {_MARKED}")[0] // SIZE
-    end = min((store.surely_seen() + 1) // SIZE, first + most)
-    for begin in range(first, end, _AT_ONCE):
-        span = {"first": begin, "end": min(begin + _AT_ONCE, end)}
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(_MARK, span)
-            cursor.execute(_CLOSE, span)
-    return max(0, end - first)
+    end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
+    find = partial(_unmarked, end)
+    return batches.in_order("account-marks", find=find, work=_mark, most=_AT_ONCE, for_s=_MOST_S)
+
+
+def _first_unmarked() -> int:
+    first: int = _one(f"SELECT {_MARKED}")[0]
+    return first // SIZE
+
+
+def _unmarked(end: int, most: int) -> list[str]:
+    first = _first_unmarked()
+    return [str(number) for number in range(first, min(end, first + most))]
+
+
+def _mark(blocks: list[str]) -> int:
+    span = {"first": int(blocks[0]), "end": int(blocks[-1]) + 1}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_MARK, span)
+        cursor.execute(_CLOSE, span)
+    return len(blocks)

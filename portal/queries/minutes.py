@@ -18,7 +18,7 @@ _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigi
 _ROWS = """
     SELECT m.at, t.currency, count(*), count(*) FILTER (WHERE t.state = 'COMMITTED'),
            count(*) FILTER (WHERE t.state = 'ABORTED'),
-           coalesce(sum(t.amount) FILTER (WHERE t.state = 'COMMITTED'), 0)::bigint
+           coalesce(sum(t.amount) FILTER (WHERE t.state = 'COMMITTED'), 0)
     FROM unnest(%s::bigint[]) AS m (at)
     JOIN ledger_transfer t ON t.received_at >= to_timestamp(m.at) AND t.received_at < to_timestamp(m.at + 60)
     GROUP BY 1, 2
@@ -81,6 +81,6 @@ def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]
 
 def _read(due: Sequence[int], now: int) -> dict[int, Minute]:
     rows: dict[int, list[Row]] = {at: [] for at in due}
-    for at, *columns in execute(_ROWS, [list(due)]):
-        rows[at].append(Row(*columns))
+    for at, currency, arrived, committed, aborted, amount in execute(_ROWS, [list(due)]):
+        rows[at].append(Row(currency, arrived, committed, aborted, int(amount)))
     return {at: Minute(at, now, found) for at, found in rows.items()}

@@ -20,7 +20,7 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 # Between two ids the primary key is walked; the window's index where all of it is asked for.
 _BETWEEN = """
-    SELECT p.name, a.currency, sum(legs.sent)::bigint, sum(legs.received)::bigint
+    SELECT p.name, a.currency, sum(legs.sent), sum(legs.received)
     FROM (SELECT account_id, sum(sent) AS sent, sum(received) AS received
           FROM (SELECT debit_account_id, credit_account_id, sum(amount) AS amount FROM ledger_entry
                 WHERE window_id = %s AND id > %s AND id <= %s GROUP BY 1, 2) pairs
@@ -64,7 +64,8 @@ def _so_far(window_id: int) -> _Sums:
 
 
 def _between(window_id: int, after: int, up_to: int) -> Iterable[tuple[str, str, int, int]]:
-    return execute(_BETWEEN, [window_id, after, up_to])
+    rows = execute(_BETWEEN, [window_id, after, up_to])
+    return [(name, currency, int(sent), int(received)) for name, currency, sent, received in rows]
 
 
 def _plus(sums: _Sums, rows: Iterable[tuple[str, str, int, int]]) -> _Sums:

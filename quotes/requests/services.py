@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
@@ -11,6 +13,8 @@ from hub import outbox
 from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
+from hub.sweeps import batches
+from hub.sweeps.queries import is_skipped
 from quotes.models import TransactionRequest
 from quotes.services import Letter, Send, said_by_hub
 
@@ -82,7 +86,7 @@ def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
 def ending(found: TransactionRequest) -> Outgoing:
     """How a transaction request ended, for who made it: in the words of the payer's side, or the hub's own."""
     if found.response is None:
-        return _expired(found)
+        return _expired(found, content_type=found.request_headers["content-type"])
     assert found.response_headers is not None
     letter = Letter(found.payer_id, bytes(found.response), found.response_headers, b"")
     return _answer(found, letter, found.payee, is_error=found.state == State.FAILED)
@@ -93,17 +97,31 @@ def fail_unanswered() -> int:
 
     Two sweeps at once do no harm: each takes rows that the other has not.
     """
+    return batches.in_groups("requests-to-pay", find=_find_late, work=_fail, most=_SWEEP)
+
+
+def _late() -> "QuerySet[TransactionRequest]":
+    return TransactionRequest.objects.filter(state=State.SENT, expires_at__lte=Now())
+
+
+def _find_late(most: int) -> list[str]:
+    found = _late().exclude(is_skipped("requests-to-pay")).order_by("expires_at")
+    return list(found.values_list("pk", flat=True)[:most])
+
+
+def _fail(ids: list[str]) -> int:
     with transaction.atomic(durable=True):
         late = list(
-            TransactionRequest.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
+            _late()
+            .filter(pk__in=ids)
+            .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
-            .filter(state=State.SENT, expires_at__lte=Now())
-            .order_by("expires_at")[:_SWEEP]
+            .annotate(content_type=KT("request_headers__content-type"))
+            .only("expires_at", "payee__name")  # never the messages, which may be megabytes each
         )
-        for found in late:
-            found.state, found.answered_at = State.FAILED, datetime.now(UTC)
-        TransactionRequest.objects.bulk_update(late, ["state", "answered_at"])
-        outbox.append([_expired(found) for found in late])
+        ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
+        ended.update(state=State.FAILED, answered_at=datetime.now(UTC))
+        outbox.append([_expired(found, content_type=found.content_type) for found in late])
     outbox.poke({found.payee_id for found in late})
     return len(late)
 
@@ -150,5 +168,6 @@ def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_er
     )
 
 
-def _expired(found: TransactionRequest) -> Outgoing:
-    return said_by_hub(found, to=found.payee, error=FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED))
+def _expired(found: TransactionRequest, *, content_type: str | None) -> Outgoing:
+    error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
+    return said_by_hub(found, to=found.payee, error=error, content_type=content_type)

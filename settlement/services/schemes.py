@@ -7,9 +7,11 @@ from django.db import IntegrityError, connection, transaction
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
+from hub.sweeps.store import forget_all
 from ledger import services as ledger
 from ledger.models import Entry, SettlementWindow
 from ledger.windows import WINDOW_LOCK
+from settlement import gross
 from settlement.models import LedgerAccountType, SettlementModel, WindowContent
 from settlement.states import WindowState
 
@@ -90,6 +92,8 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
         raise _refused("another active model settles the same accounts") from None
     if is_active:
         ledger.open_missing_accounts(model.currency)
+    else:
+        forget_all(gross.batch_of(model))  # all of it is settled
     record("settlement_model_changed", subject=name, actor=actor, before=before, after=_shown(model))
     return model
 

@@ -9,12 +9,16 @@ from django.db.models import Max
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
+from hub.sweeps import batches
+from hub.sweeps.queries import is_skipped
 from ledger.models import Entry, SettlementWindow
 from ledger.windows import WINDOW_LOCK
 from settlement import gross, store
 from settlement.models import ContentTotal, WindowContent
 from settlement.netting import obligations
 from settlement.states import WindowState, window_state
+
+_BATCH = "windows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,9 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
     Raises FspiopError 3100 where the window named is not the open one, or nothing was committed in it.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    return Closed(total_up(done.closed.pk), done.opened)
+    # It is closed in any case; what can not be added up now is tried again by the tick, and shown to operators.
+    batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
+    return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
 
 @transaction.atomic(durable=True)
@@ -63,7 +69,11 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 def total_up(window_id: int) -> SettlementWindow:
     """Adds up a closed window, once; whoever comes later finds it done. A closed window takes no more entries."""
     store.allow_time_for_totals()
-    window = SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id)
+    return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
+
+
+def _total_up(window: SettlementWindow) -> SettlementWindow:
+    window_id = window.pk
     if window.state == SettlementWindow.State.OPEN or window.totalled_at is not None:
         return window
     immediate = {(model.currency, model.ledger_account_type): model for model in gross.immediate_models()}
@@ -95,5 +105,18 @@ def total_up(window_id: int) -> SettlementWindow:
 
 def total_up_what_is_left() -> int:
     """Adds up the windows whose closer died in between; returns how many."""
+    return batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
+
+
+def _find_left(most: int) -> list[str]:
     left = SettlementWindow.objects.filter(totalled_at=None).exclude(state=SettlementWindow.State.OPEN)
-    return len([total_up(number) for number in left.values_list("pk", flat=True)])
+    found = left.exclude(is_skipped(_BATCH)).order_by("pk")
+    return [str(number) for number in found.values_list("pk", flat=True)[:most]]
+
+
+@transaction.atomic(durable=True)
+def _total_up_some(window_ids: list[str]) -> int:
+    store.allow_time_for_totals()
+    # Whoever closed one may be at it: all of the workers would wait for that one, and do nothing else.
+    free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
+    return len([_total_up(window) for window in free])

@@ -6,6 +6,7 @@ from django.test import override_settings
 from fspiop.errors import FspiopError
 from hub.audit.models import Entry
 from hub.participants import profile
+from hub.participants.models import AllowedNetwork
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
 from tests.proofs import by_proxy
@@ -137,3 +138,11 @@ def test_what_is_no_network_is_refused(world: World, text: str) -> None:
 def test_a_list_has_an_end(world: World) -> None:
     with pytest.raises(FspiopError, match="at most 50"):
         listed("green", *(f"192.0.2.{number}" for number in range(51)))
+
+
+@override_settings(**FRONT)
+@pytest.mark.usefixtures("certificates")
+def test_a01_a_network_that_can_not_be_read_shuts_out_its_own_participant_and_nobody_else() -> None:
+    AllowedNetwork.objects.create(participant=proofs.participant("green"), network="no network")
+    assert call("192.0.2.7") == 403
+    assert call("192.0.2.7", source="blue") == 202

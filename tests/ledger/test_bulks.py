@@ -40,6 +40,7 @@ from tests.fx_world import agreed, fx_prepare, fx_state_of, open_scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 from tests.ledger.test_model import START, WIRE, snapshot
 from tests.statements import statements_of
+from tests.sweeps.poison import pause_is_over
 from tests.world import World, amount, fulfil, messages_about, run
 
 # --- the law, without a database ------------------------------------------------------------------------------------
@@ -253,6 +254,8 @@ def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatc
         patched.setattr(bulks, "lock", lock)
         assert services.expire() == 1
     assert Transfer.objects.get(state="RESERVED").bulk_id == first.bulk_id
+    assert services.expire() == 0  # not at once
+    pause_is_over()
     assert services.expire() == 1
     assert world.breaks() == []
 

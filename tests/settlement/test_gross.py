@@ -66,8 +66,9 @@ def test_a_long_queue_is_settled_in_its_order_and_looked_through_once(
     for _ in range(5):
         pay(shillings, "green", "blue", 10, "KES")
     assert gross.settle_new_commits() == 5
+    assert gross.settle_new_commits() == 0
     last = Entry.objects.filter(kind="TRANSFER").latest("id").pk
-    assert SettlementModel.objects.get(name="CGS").settled_to == last
+    assert SettlementModel.objects.get(name="CGS").settled_to >= last
     pay(shillings, "blue", "green", 3, "KES")
     assert gross.settle_new_commits() == 1
     assert held(shillings, "blue") == amount(5047)

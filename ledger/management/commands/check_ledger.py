@@ -22,6 +22,9 @@ class Command(BaseCommand):
             mark = "[red]BROKEN[/red]" if invariant.name in broken else "[green]ok[/green]    "
             console.print(f"  {mark} {invariant.name}", highlight=False)
         for found in breaks:
+            if found.error:
+                console.print(f"{found.invariant.name} could not be checked: {found.error}", style="red")
+                continue
             table = Table(*found.columns, title=f"{found.invariant.name}: {found.invariant.sentence}")
             for row in found.rows:
                 table.add_row(*(str(value) for value in row))
