@@ -1,4 +1,7 @@
+from typing import Any
+
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
@@ -28,6 +31,9 @@ class _EventInline(admin.TabularInline):
     fields = ("at", "state", "reason")
     readonly_fields = ("at", "state", "reason")
 
+    def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
+        return super().get_queryset(request).defer("body", "headers")
+
     def has_add_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
         return False
 
@@ -56,6 +62,7 @@ class BulkTransferAdmin(ReadOnlyAdmin):
     search_fields = ["=bulk_transfer_id"]
     list_select_related = ["payer"]
     exclude = ["request", "answer", "digest", "answer_digest"]
+    not_listed = ["request_headers", "answer_headers"]
 
 
 @admin.register(FxTransfer)

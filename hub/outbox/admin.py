@@ -11,6 +11,7 @@ class MessageAdmin(ReadOnlyAdmin):
     list_filter = ["state", "destination", "kind"]
     search_fields = ["=subject"]
     exclude = ["body"]
+    not_listed = ["headers"]
 
 
 @admin.register(Delivery)

@@ -23,6 +23,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
         .select_related("destination")
+        .defer("body", "headers")
         .filter(pk=message_id)
         .first()
     )

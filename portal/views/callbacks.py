@@ -15,7 +15,7 @@ from portal.visitor import visitor_of
 
 def index(request: HttpRequest) -> HttpResponse:
     """A participant's people see what it was, or is still to be, told."""
-    found = Message.objects.select_related("destination").defer("body")
+    found = Message.objects.select_related("destination").defer("body", "headers")
     dfsp_id = visitor_of(request).dfsp_id
     if dfsp_id is not None:
         found = found.filter(destination_id=dfsp_id)
