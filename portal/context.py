@@ -28,7 +28,7 @@ class Item:
 
 
 MENU = [
-    Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW),
+    Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
     Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
     Item(
         _("Conversions"),

@@ -37,6 +37,7 @@ class Right(StrEnum):
     SEE_STATEMENTS = "see statements of accounts"
     SEE_CALLBACKS = "see callbacks"
     RESEND_CALLBACKS = "resend callbacks"
+    TRY_AGAIN = "try skipped rows again"
     SEE_DIRECTORY = "see directory"
     SEE_SETTLEMENT = "see settlement"
     CLOSE_WINDOWS = "close windows"
@@ -75,6 +76,7 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_STATEMENTS: HUB_ROLES | {Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER},
     Right.SEE_CALLBACKS: _EVERYONE,
     Right.RESEND_CALLBACKS: frozenset({Role.OPERATOR}),
+    Right.TRY_AGAIN: frozenset({Role.OPERATOR}),
     Right.SEE_DIRECTORY: HUB_ROLES,
     Right.SEE_SETTLEMENT: HUB_ROLES,
     Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),

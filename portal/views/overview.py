@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from hub.outbox import queries as outbox
+from hub.sweeps import queries as sweeps
 from portal import remember
 from portal.queries import overview, positions
 
@@ -43,6 +44,7 @@ def _make() -> dict[str, Any]:
         "queues": queues,
         "pending": sum(queue.pending for queue in queues),
         "dead": sum(queue.dead for queue in queues),
+        "skipped": sum(count for _, count in sweeps.counts()),
         "oldest_s": oldest_s,
         "is_late": oldest_s > _OLD_CALLBACK_S,
         "made_at": now,

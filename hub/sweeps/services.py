@@ -1,0 +1,29 @@
+"""What people do about skipped rows: have them tried again once the cause was mended."""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from hub.audit import record
+from hub.sweeps.models import SkippedRow
+
+
+def try_again(row_id: int, *, actor: str) -> int:
+    """Has the next tick try this row again; returns 0 where it is no longer skipped."""
+    return _try_again(SkippedRow.objects.filter(pk=row_id), actor)
+
+
+def try_all_again(batch: str, *, actor: str) -> int:
+    """The same for all rows that a batch skips; returns how many."""
+    return _try_again(SkippedRow.objects.filter(batch=batch), actor)
+
+
+@transaction.atomic
+def _try_again(rows: "QuerySet[SkippedRow]", actor: str) -> int:
+    batches: dict[str, list[str]] = {}
+    for row in rows.select_for_update(no_key=True).order_by("id"):
+        batches.setdefault(row.batch, []).append(row.row)
+    for batch, names in batches.items():
+        said = {"row": names[0]} if len(names) == 1 else {"rows": len(names)}
+        record("skipped_rows_tried_again", subject=batch, actor=actor, after=said)
+    return rows.update(due_at=Now())
