@@ -2,7 +2,7 @@
 
 Per commit two entries: the payer's SETTLEMENT pays its POSITION, the payee's POSITION pays its SETTLEMENT.
 Many commits are moved by one transaction, in the order in which they were made, so no cover is ever overdrawn. One that
-can not be moved is skipped, and so is what was paid on from it, until it can: the database holds each cover.
+cannot be moved is skipped, and so is what was paid on from it, until it can: the database holds each cover.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def immediate_models() -> list[SettlementModel]:
 
 
 def batch_of(model: SettlementModel) -> str:
-    """The name under which commits that this model can not settle are skipped."""
+    """The name under which commits that this model cannot settle are skipped."""
     return f"gross-settlement {model.currency}"
 
 

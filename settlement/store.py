@@ -52,7 +52,7 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """Why a commit can not be settled at once."""
+    """Why a commit cannot be settled at once."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)

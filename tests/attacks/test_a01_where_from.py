@@ -142,7 +142,7 @@ def test_a_list_has_an_end(world: World) -> None:
 
 @override_settings(**FRONT)
 @pytest.mark.usefixtures("certificates")
-def test_a01_a_network_that_can_not_be_read_shuts_out_its_own_participant_and_nobody_else() -> None:
+def test_a01_a_network_that_cannot_be_read_shuts_out_its_own_participant_and_nobody_else() -> None:
     AllowedNetwork.objects.create(participant=proofs.participant("green"), network="no network")
     assert call("192.0.2.7") == 403
     assert call("192.0.2.7", source="blue") == 202

@@ -1,4 +1,4 @@
-"""Rows that can not be worked on: PostgreSQL refuses what is done to them."""
+"""Rows that cannot be worked on: PostgreSQL refuses what is done to them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -185,7 +185,7 @@ def test_any_text_of_an_error_can_be_kept() -> None:
     assert SkippedRow.objects.get().error.startswith("DataError: a \ufffd and a ? xxx")
 
 
-def test_a_batch_whose_rows_can_not_be_found_says_so_and_stops_saying_so() -> None:
+def test_a_batch_whose_rows_cannot_be_found_says_so_and_stops_saying_so() -> None:
     rows = Rows(["r"])
 
     def fail(most: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""One row that can not be worked on, the first in order, in each periodic batch: the others end, it is reported, and
+"""One row that cannot be worked on, the first in order, in each periodic batch: the others end, it is reported, and
 once its cause was mended it ends too. With real commits, as of a worker."""
 
 import asyncio
@@ -65,7 +65,7 @@ def reserve(world: World, count: int, **more: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("at_commit", [False, True])
-def test_a_transfer_that_can_not_expire(committed_world: World, at_commit: bool) -> None:
+def test_a_transfer_that_cannot_expire(committed_world: World, at_commit: bool) -> None:
     bad, *others = reserve(committed_world, 4)
     time.sleep(1.1)
     when = "AFTER UPDATE" if at_commit else "BEFORE UPDATE"
@@ -82,7 +82,7 @@ def test_a_transfer_that_can_not_expire(committed_world: World, at_commit: bool)
     assert checks.find_breaks() == []
 
 
-def test_a_conversion_that_can_not_expire(committed_world: World) -> None:
+def test_a_conversion_that_cannot_expire(committed_world: World) -> None:
     world = open_scheme(committed_world)
     ids = []
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_a_conversion_that_can_not_expire(committed_world: World) -> None:
     assert (fx_state_of(bad), skipped()) == ("ABORTED", [])
 
 
-def test_bulks_that_can_not_expire_even_where_they_fill_a_group(
+def test_bulks_that_cannot_expire_even_where_they_fill_a_group(
     committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bulks = []
@@ -208,7 +208,7 @@ def test_one_kind_of_request_that_fails_keeps_the_others_from_nothing(
     assert Quote.objects.get().state == "EXPIRED"
 
 
-def test_a_lookup_that_can_not_be_ended(committed_world: World) -> None:
+def test_a_lookup_that_cannot_be_ended(committed_world: World) -> None:
     numbers = [f"25565500100{number}" for number in range(3)]
     for number in numbers:
         register(f"MSISDN/{number}", "blue")
@@ -233,7 +233,7 @@ def close_without_adding_up() -> int:
     return windows._close(reason="test", actor="test", window_id=None).closed.pk
 
 
-def test_a_window_that_can_not_be_added_up(committed_world: World) -> None:
+def test_a_window_that_cannot_be_added_up(committed_world: World) -> None:
     add_model()
     numbers = []
     for _ in range(3):
@@ -261,7 +261,7 @@ def without_account(account: Account) -> None:
         account.delete()
 
 
-def test_a_commit_that_can_not_be_settled_at_once(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_that_cannot_be_settled_at_once(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world = committed_world
     for currency in ("KES", "UGX"):
         onboard_in(world, currency)
@@ -296,7 +296,7 @@ def test_a_commit_that_can_not_be_settled_at_once(committed_world: World, monkey
     assert checks.find_breaks() == []
 
 
-def test_settling_at_once_goes_on_where_a_window_can_not_be_added_up_and_the_other_way_round(
+def test_settling_at_once_goes_on_where_a_window_cannot_be_added_up_and_the_other_way_round(
     committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_model()
@@ -331,7 +331,7 @@ def test_an_account_with_sums_beyond_64_bits_is_watched_like_the_others(committe
     cache.clear()
 
 
-def test_a_block_of_entries_that_can_not_be_added_up(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_of_entries_that_cannot_be_added_up(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     begin_block()
     for _ in range(3):
         pay(committed_world, "green", "blue", 1)
@@ -353,7 +353,7 @@ def test_a_block_of_entries_that_can_not_be_added_up(committed_world: World, mon
     assert skipped() == []
 
 
-def test_an_invariant_that_can_not_be_checked(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invariant_that_cannot_be_checked(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Invariant("always_fails", "It divides by nothing.", "SELECT 1/0")
     broken = Invariant("always_broken", "It never holds.", "SELECT 1")
     monkeypatch.setattr(checks, "INVARIANTS", [bad, *checks.INVARIANTS, broken])
@@ -366,7 +366,7 @@ def test_an_invariant_that_can_not_be_checked(committed_world: World, monkeypatc
     assert skipped() == []
 
 
-def test_an_entry_of_the_audit_trail_that_can_not_be_read_is_broken_and_the_others_are_checked(
+def test_an_entry_of_the_audit_trail_that_cannot_be_read_is_broken_and_the_others_are_checked(
     committed_world: World,
 ) -> None:
     record("a", subject="x", actor="test", after={"n": 1})
@@ -410,7 +410,7 @@ def test_a_window_that_another_process_adds_up_holds_up_no_worker(committed_worl
     assert skipped() == []
 
 
-def test_a_window_that_can_not_be_added_up_is_closed_all_the_same_and_settled_once_it_can(
+def test_a_window_that_cannot_be_added_up_is_closed_all_the_same_and_settled_once_it_can(
     committed_world: World,
 ) -> None:
     onboard_in(committed_world, "KES")
