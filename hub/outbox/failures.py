@@ -15,6 +15,7 @@ from hub.outbox.client import NOT_IMPLEMENTED, Answer
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.store import Claimed, Failure, GivenUp
 from hub.participants import queries
+from hub.sweeps import batches
 
 log = structlog.get_logger("outbox")
 
@@ -22,7 +23,7 @@ _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
 # The end of a payment is tried often while a gateway may just be restarting, and then until it is given up by its age.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
-_MOST_OVERDUE_OF_ONE = 100
+_MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
@@ -70,15 +71,24 @@ def give_up_overdue() -> set[int]:
     A destination that is left alone, or that has thousands of messages waiting, would otherwise keep requesters without
     any answer. Of each requester up to a hundred at a time.
     """
-    with transaction.atomic():
-        given_up = store.give_up_overdue(
-            older_than_s=settings.OUTBOX_REQUEST_GIVE_UP_S, most_of_one=_MOST_OVERDUE_OF_ONE
-        )
-        notices = [_undeliverable(request) for request in given_up]
-        store.append(notices)
-    if given_up:
-        log.error("requests_not_delivered_in_time", count=len(given_up))
-    return {notice.destination_id for notice in notices}
+    older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
+    requesters: set[int] = set()
+
+    def find(most: int) -> list[str]:
+        return store.overdue(older_than_s=older_than_s, most_of_one=_MOST_OVERDUE_OF_ONE, most=most)
+
+    def give_up(ids: list[str]) -> int:
+        with transaction.atomic():
+            given_up = store.give_up(ids, older_than_s=older_than_s)
+            notices = [_undeliverable(request) for request in given_up]
+            store.append(notices)
+        requesters.update(notice.destination_id for notice in notices)
+        return len(given_up)
+
+    count = batches.in_groups(store.OVERDUE, find=find, work=give_up, most=_MOST_OVERDUE)
+    if count:
+        log.error("requests_not_delivered_in_time", count=count)
+    return requesters
 
 
 def _undeliverable(message: Claimed | GivenUp) -> Outgoing:

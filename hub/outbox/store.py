@@ -14,6 +14,9 @@ from psycopg.rows import TupleRow
 
 from hub.database import execute, is_away
 from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
+from hub.sweeps.store import not_skipped
+
+OVERDUE = "undeliverable"  # the batch that gives up requests which nobody delivered in time
 
 _INSERT = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
@@ -378,33 +381,45 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     return {row[0] for row in rows}
 
 
-# Of each requester a share, so that the thousands of one do not keep the others from hearing. What a courier holds is
-# left to it: its attempt may still arrive.
+# What a courier holds is left to it: its attempt may still arrive.
+_IS_OVERDUE = """
+    m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
+    AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
+"""
+# Of each requester a share, so that the thousands of one do not keep the others from hearing.
 _OVERDUE = f"""
+    SELECT late.id
+    FROM participants_participant requester
+    CROSS JOIN LATERAL (
+        SELECT m.id FROM outbox_message m
+        WHERE m.reply_to_id = requester.id AND {_IS_OVERDUE} AND {not_skipped(OVERDUE, "m.id")}
+        ORDER BY m.created_at LIMIT %s
+    ) late
+    LIMIT %s
+"""  # noqa: S608 (put together from constants)
+_GIVE_UP = f"""
     WITH overdue AS MATERIALIZED (
-        SELECT late.id
-        FROM participants_participant requester
-        CROSS JOIN LATERAL (
-            SELECT m.id FROM outbox_message m
-            WHERE m.reply_to_id = requester.id AND m.state = 'PENDING'
-              AND m.created_at < statement_timestamp() - make_interval(secs => %s)
-              AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
-            ORDER BY m.created_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
-        ) late
+        SELECT m.id FROM outbox_message m
+        WHERE m.id = ANY(%s::bigint[]) AND {_IS_OVERDUE}
+        FOR NO KEY UPDATE SKIP LOCKED
     ), gone AS (
         UPDATE outbox_message m
         SET state = 'DEAD', leased_until = NULL,
             last_error = CASE WHEN m.attempts = 0 THEN 'not delivered in time' ELSE m.last_error END
         FROM overdue WHERE m.id = overdue.id
-        RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.subject, m.reply_to_id, m.error_path
+        RETURNING m.id, m.destination_id, m.method, m.path, m.headers ->> 'accept' AS accept,
+                  m.headers ->> 'content-type' AS content_type, m.subject, m.reply_to_id, m.error_path
     ), {_NEXT}
-    SELECT method, path, headers, subject, reply_to_id, error_path FROM gone
+    SELECT method, path, accept, content_type, subject, reply_to_id, error_path FROM gone
 """  # noqa: S608 (put together from constants)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that will not be delivered any more, without its body: what its requester is told by."""
+    """A request that will not be delivered any more, without its body: what its requester is told by.
+
+    Of its headers those that say in which version.
+    """
 
     method: str
     path: str
@@ -414,10 +429,23 @@ class GivenUp:
     error_path: str
 
 
-def give_up_overdue(*, older_than_s: float, most_of_one: int) -> list[GivenUp]:
-    """Marks requests as dead that have waited too long, whether or not they were tried; returns them."""
-    rows = execute(_OVERDUE, [older_than_s, most_of_one]).fetchall()
-    return [GivenUp(row[0], row[1], orjson.loads(row[2]), *row[3:]) for row in rows]
+def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
+    """The requests that have waited too long, whether or not they were tried, but for the skipped."""
+    return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
+
+
+def give_up(message_ids: Sequence[str], *, older_than_s: float) -> list[GivenUp]:
+    """Marks those of these requests as dead that have waited too long; returns them."""
+    ids = [int(message_id) for message_id in message_ids]
+    rows = execute(_GIVE_UP, [ids, older_than_s]).fetchall()
+    return [
+        GivenUp(method, path, _named(accept=accept, content_type=content_type), *others)
+        for method, path, accept, content_type, *others in rows
+    ]
+
+
+def _named(**headers: str | None) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items() if value is not None}
 
 
 _WITH_WORK = f"""

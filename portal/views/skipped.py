@@ -20,6 +20,7 @@ _NAMES = {
     "fx-quotes": gettext_lazy("Expiry of FX quotes"),
     "requests-to-pay": gettext_lazy("Expiry of requests to pay"),
     "lookups": gettext_lazy("Lookups without an answer"),
+    "undeliverable": gettext_lazy("Requests not delivered in time"),
     "windows": gettext_lazy("Totals of closed windows"),
     "gross-settlement": gettext_lazy("Gross settlement"),
     "position-alarms": gettext_lazy("Alarms of positions"),

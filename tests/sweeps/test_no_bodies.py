@@ -11,12 +11,15 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db.models import F
+from django.db.models.functions import Now
 from django.test import Client
 
 from directory import tasks as directory
 from directory.models import PartyLookup
 from hub.audit import trail
+from hub.outbox import failures
 from hub.outbox.models import Message
+from hub.outbox.store import append
 from ledger import alarms
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer
@@ -34,6 +37,7 @@ from tests.api.test_transaction_requests import asked
 from tests.bulks import bulk_prepare, run_bulk
 from tests.directory.ways import register
 from tests.fx_world import fx_prepare, open_scheme
+from tests.outbox.messages import message
 from tests.portal.people import browser, browser_of
 from tests.settlement.steps import add_model, close, pay, settle
 from tests.settlement.test_gross import GROSS
@@ -73,10 +77,14 @@ def late(committed_world: World) -> World:
 
 
 def test_no_sweep_reads_a_message_s_body(late: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    green = late.ids["green"]
+    append([message(late.ids["blue"], "/quotes", subject="q", source=green, reply_to=green)])
+    Message.objects.filter(subject="q").update(created_at=Now() - timedelta(seconds=60))
     with all_statements(monkeypatch) as sent:
         assert ledger.expire_transfers() == 4
         assert quotes.fail_unanswered() == 4
         assert directory.report_unanswered() == 1
+        assert failures.give_up_overdue() == {green}
         settlement.catch_up()
         ledger.watch_positions()
         list(alarms.show())

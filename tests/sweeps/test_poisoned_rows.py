@@ -16,6 +16,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 from django.test import Client
 from prometheus_client import Metric
 from structlog.testing import capture_logs
@@ -25,7 +26,7 @@ from directory.models import PartyLookup
 from hub import metrics
 from hub.audit import record, trail
 from hub.database import execute
-from hub.outbox import bell
+from hub.outbox import bell, failures
 from hub.outbox import store as outbox
 from hub.outbox.models import Message
 from ledger import checks, queries
@@ -47,6 +48,7 @@ from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
 from tests.directory.ways import register
 from tests.fx_world import fx_prepare, fx_state_of, open_scheme
+from tests.outbox.messages import message
 from tests.portal.test_account_statements import begin_block, everything_is_old
 from tests.settlement.steps import add_model, close, onboard_in, pay, settlement_api
 from tests.settlement.test_gross import GROSS
@@ -377,6 +379,22 @@ def test_an_entry_of_the_audit_trail_that_cannot_be_read_is_broken_and_the_other
         cursor.execute("""UPDATE audit_entry SET after = '{"n": 1e5000}' WHERE id = %s""", [bad.pk])
         cursor.execute("UPDATE audit_entry SET actor = 'another' WHERE id = %s", [last.pk])
     assert [entry.pk for entry in trail.broken_links()] == [bad.pk, last.pk]
+
+
+def test_a_request_that_cannot_be_given_up(committed_world: World) -> None:
+    green, blue = committed_world.ids["green"], committed_world.ids["blue"]
+    outbox.append([message(blue, "/quotes", subject=f"q{n}", source=green, reply_to=green) for n in range(3)])
+    Message.objects.update(created_at=Now() - timedelta(seconds=60))
+    bad = Message.objects.earliest("id").pk
+    with poisoned("outbox_message", "id", bad):
+        assert failures.give_up_overdue() == {green}
+        assert Message.objects.filter(kind="undeliverable").count() == 2
+        assert Message.objects.get(pk=bad).state == "PENDING"
+        assert skipped() == [("undeliverable", str(bad), f"RaiseException: row {bad} is poisoned")]
+    pause_is_over()
+    assert failures.give_up_overdue() == {green}
+    assert Message.objects.filter(kind="undeliverable").count() == 3
+    assert skipped() == []
 
 
 def test_a_window_that_another_process_adds_up_holds_up_no_worker(committed_world: World) -> None:
