@@ -7,9 +7,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from hub import outbox
+from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.models import Message
+from quotes import store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 from quotes.services import unanswered
 
@@ -18,14 +19,31 @@ KINDS: tuple[type[Agreement], ...] = (Quote, BulkQuote, FxQuote)
 _SWEEP = 500
 # Some senders write an expiration that has long passed; the payee is given a moment all the same.
 _AT_LEAST = timedelta(seconds=5)
+_ORDER = "expires_at, created_at"
+_OVERDUE = [
+    fair_share.Way(
+        "state = 'PENDING' AND expires_at <= statement_timestamp() AND created_at <= statement_timestamp() - %s",
+        "expires_at",
+        _ORDER,
+    ),
+    fair_share.Way(
+        "state = 'PENDING' AND expires_at IS NULL AND created_at <= statement_timestamp() - %s", "created_at", _ORDER
+    ),
+]
 
 
 def expire_unanswered() -> int:
-    """Ends what is late, up to 500 of each kind; returns how many. Sweeps at once take different rows."""
+    """Ends what is late, up to 500 of each kind and of each payer as many; returns how many.
+
+    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    """
     return sum(_expire(kind) for kind in KINDS)
 
 
 def _expire(kind: type[Agreement]) -> int:
+    ids = _find(kind, _SWEEP)
+    if not ids:
+        return 0
     patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
     is_late = Q(expires_at__lte=Now(), created_at__lte=Now() - _AT_LEAST) | Q(
         expires_at__isnull=True, created_at__lte=Now() - patience
@@ -33,10 +51,7 @@ def _expire(kind: type[Agreement]) -> int:
     with transaction.atomic(durable=True):
         rows = kind._default_manager.select_for_update(skip_locked=True, no_key=True, of=("self",))
         late = list(
-            rows.filter(is_late, state=Agreement.State.PENDING)
-            .select_related("payer")
-            .defer("request")
-            .order_by("created_at")[:_SWEEP]
+            rows.filter(is_late, pk__in=ids, state=Agreement.State.PENDING).select_related("payer").defer("request")
         )
         if not late:
             return 0
@@ -51,3 +66,9 @@ def _expire(kind: type[Agreement]) -> int:
         outbox.append([unanswered(agreement) for agreement in silent])
     outbox.poke({agreement.payer_id for agreement in silent})
     return len(late)
+
+
+def _find(kind: type[Agreement], most: int) -> list[str]:
+    patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
+    table, key = store.table_and_key(kind)
+    return fair_share.overdue(table, key, of="payer_id", ways=_OVERDUE, parameters=[_AT_LEAST, patience], most=most)

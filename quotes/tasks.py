@@ -3,10 +3,12 @@
 from celery import shared_task
 
 from quotes import expiry
-from quotes.requests import services
+from quotes.requests import questions, services
 
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
     """Ends what nobody answered in time, and tells who asked; returns how many."""
-    return services.fail_unanswered() + expiry.expire_unanswered()
+    ended = services.fail_unanswered() + expiry.expire_unanswered() + questions.report_unanswered()
+    questions.forget_ended()
+    return ended
