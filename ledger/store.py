@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
+from hub import fair_share
 from hub.database import execute
 from ledger import quoted
 from ledger.errors import LostRace as LostRace
@@ -409,12 +410,11 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-_PAST_EXPIRY = """
-    SELECT transfer_id FROM ledger_transfer
-    WHERE state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
-"""
+_PAST_EXPIRY = fair_share.Way(
+    "state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= statement_timestamp()", "expires_at", "expires_at"
+)
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over, the longest past first; items of a bulk end with it."""
-    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]
+    """Reservations whose time is over, each payer's in turn, the longest past first; items of a bulk end with it."""
+    return fair_share.overdue("ledger_transfer", "transfer_id", of="payer_id", ways=[_PAST_EXPIRY], most=limit)

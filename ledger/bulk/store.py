@@ -5,6 +5,7 @@ A bulk's row is locked before anything else that its end needs (the lock order s
 
 import orjson
 
+from hub import fair_share
 from hub.database import execute
 from ledger.bulk.messages import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
@@ -85,12 +86,10 @@ def end(bulk: Bulk, answer: Wire | None) -> None:
         raise LostRace("the bulk ended while this was decided")
 
 
-_PAST_EXPIRY = """
-    SELECT bulk_transfer_id FROM ledger_bulktransfer
-    WHERE state = 'ACCEPTED' AND expires_at <= clock_timestamp() ORDER BY expires_at LIMIT %s
-"""
+_PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Bulks whose time is over, the longest past first."""
-    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]
+    """Bulks whose time is over, each payer's in turn, the longest past first."""
+    table, key = "ledger_bulktransfer", "bulk_transfer_id"
+    return fair_share.overdue(table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
+from hub import fair_share
 from hub.database import execute
 from ledger.errors import LostRace
 from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxExpire, FxOutcome, FxPrepare, FxRefused, FxReserved
@@ -271,16 +272,19 @@ def _insert_events(moves: Sequence[tuple[ConversionState, FxState, Wire | None]]
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-_PAST_END = """
-    SELECT f.commit_request_id FROM ledger_fxtransfer f
-    WHERE f.state IN ('RESERVED', 'AGREED') AND f.held_until <= clock_timestamp()
-      AND NOT EXISTS (SELECT FROM ledger_transfer t
-                      WHERE f.state = 'AGREED' AND t.transfer_id = f.determining_transfer_id AND t.state = 'RESERVED'
-                        AND f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))
-    ORDER BY f.held_until LIMIT %s
-"""
+_PAST_END = fair_share.Way(
+    """
+    f.state IN ('RESERVED', 'AGREED') AND f.held_until <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM ledger_transfer t
+                    WHERE f.state = 'AGREED' AND t.transfer_id = f.determining_transfer_id AND t.state = 'RESERVED'
+                      AND f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))""",
+    "held_until",
+    "held_until",
+)
 
 
 def past_end(limit: int) -> list[str]:
-    """Conversions held for too long, the longest first; those whose transfer is under way end with it."""
-    return [row[0] for row in execute(_PAST_END, [limit])]
+    """Conversions held for too long, each initiator's in turn, the longest first; those whose transfer is under way end
+    with it."""
+    table, key = "ledger_fxtransfer f", "commit_request_id"
+    return fair_share.overdue(table, key, of="initiator_id", ways=[_PAST_END], most=limit)
