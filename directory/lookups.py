@@ -42,7 +42,7 @@ def answer(reply: Outgoing, *, answerer_id: int) -> None:
 
 
 def report_unanswered() -> int:
-    """Tells who asked that no answer came in time, of each requester's lookups as many; returns how many.
+    """Tells who asked that no answer came in time, each requester's lookups in turn; returns how many.
 
     Sweeps at once do no harm: a row that one has locked the others leave alone.
     """

@@ -33,7 +33,7 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends what is late, up to 500 of each kind and of each payer as many; returns how many.
+    """Ends what is late, up to 500 of each kind, each payer's in turn; returns how many.
 
     Sweeps at once do no harm: a row that one has locked the others leave alone.
     """

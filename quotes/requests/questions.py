@@ -58,7 +58,7 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Tells who asked that no answer came in time, of each asker's questions as many; returns how many.
+    """Tells who asked that no answer came in time, each asker's questions in turn; returns how many.
 
     Sweeps at once do no harm: a row that one has locked the others leave alone.
     """

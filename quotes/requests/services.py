@@ -108,7 +108,7 @@ def ending(found: TransactionRequest) -> Outgoing:
 
 
 def fail_unanswered() -> int:
-    """Tells who asked and was not answered before the request's expiration, of each payee as many; returns how many.
+    """Tells who asked and was not answered before the request's expiration, each payee in turn; returns how many.
 
     Two sweeps at once do no harm: each takes rows that the other has not.
     """
