@@ -20,6 +20,6 @@ class OracleAdmin(ReadOnlyAdmin):
 
 @admin.register(PartyLookup)
 class PartyLookupAdmin(ReadOnlyAdmin):
-    list_display = ["requester", "owner", "asked_at", "answer_by"]
+    list_display = ["requester", "owner", "asked_at", "answer_by", "ended_at"]
     list_select_related = ["requester", "owner"]
     exclude = ["error_path"]

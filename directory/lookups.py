@@ -1,7 +1,7 @@
 """GET /parties on its way: who waits for whose answer, and until when.
 
-Only the DFSP that was asked may answer. One that takes the question and stays silent is reported to who asked with
-2004 (FSPIOP API v1.1, section 7.6); one that can not be reached, the outbox reports itself.
+Only the DFSP that was asked may answer, and only the requester gets the answer. If it takes the question and stays
+silent, the requester gets 2004 (FSPIOP API v1.1, section 7.6); if it cannot be reached, the outbox reports that itself.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,14 +15,15 @@ from directory import store
 from directory.models import PartyLookup
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
-from hub import outbox
+from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.models import Message
 from hub.sweeps import batches
-from hub.sweeps.queries import is_skipped
 
+_BATCH = "lookups"
 _SWEEP = 500
+_FORGET, _MOST_FORGOTTEN = 1000, 10_000
 _LATER = timedelta(seconds=5)
 
 
@@ -33,20 +34,21 @@ def ask(question: Outgoing, *, version: str) -> None:
 
 
 def answer(reply: Outgoing, *, answerer_id: int) -> None:
-    """Brings an answer back. One to a question that waits for another DFSP is refused; a late one goes its way."""
-    if not store.answer(reply, answerer_id=answerer_id):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "this lookup was not asked of the sender")
+    """Brings an answer back to the requester that asked the sender for it; any other is refused.
+
+    A lookup that has ended is answered for PARTY_ANSWER_S longer: the answer may be repeated, or late.
+    """
+    if not store.answer(reply, answerer_id=answerer_id, keep_s=settings.PARTY_ANSWER_S):
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "FSPIOP-Destination has not asked the sender for this party")
     outbox.poke({reply.destination_id})
 
 
 def report_unanswered() -> int:
-    """Tells who asked that no answer came in time; returns how many. Sweeps at once take different rows."""
-    return batches.in_groups("lookups", find=_find_late, work=_end, most=_SWEEP)
+    """Tells who asked that no answer came in time, each requester's lookups in turn; returns how many.
 
-
-def _find_late(most: int) -> list[str]:
-    late = PartyLookup.objects.filter(answer_by__lte=Now()).exclude(is_skipped("lookups")).order_by("answer_by")
-    return [str(pk) for pk in late.values_list("pk", flat=True)[:most]]
+    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    """
+    return batches.in_groups(_BATCH, find=_find_late, work=_end, most=_SWEEP)
 
 
 def _end(ids: list[str]) -> int:
@@ -55,8 +57,7 @@ def _end(ids: list[str]) -> int:
             PartyLookup.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("requester")
             .only("owner_id", "subject", "error_path", "version", "asked_at", "requester__name")
-            .filter(pk__in=ids, answer_by__lte=Now())
-            .order_by("answer_by")
+            .filter(pk__in=ids, ended_at=None, answer_by__lte=Now())
         )
         if not late:
             return 0
@@ -72,11 +73,28 @@ def _end(ids: list[str]) -> int:
         on_its_way = {lookup.pk for lookup in late if rests_with_the_outbox(lookup, Message.State.PENDING)}
         PartyLookup.objects.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
         over = [lookup for lookup in late if lookup.pk not in on_its_way]
-        PartyLookup.objects.filter(pk__in=[lookup.pk for lookup in over]).delete()
+        PartyLookup.objects.filter(pk__in=[lookup.pk for lookup in over]).update(ended_at=Now())
         silent = [lookup for lookup in over if not rests_with_the_outbox(lookup, Message.State.DEAD)]
         outbox.append([_timed_out(lookup) for lookup in silent])
     outbox.poke({lookup.requester_id for lookup in silent})
     return len(silent)
+
+
+def _find_late(most: int) -> list[str]:
+    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
+    table, key = "directory_partylookup", "id"
+    return fair_share.overdue(table, key, of="requester_id", ways=[late], batch=_BATCH, most=most)
+
+
+def forget_ended() -> int:
+    """Removes the lookups that ended PARTY_ANSWER_S ago, by the thousand; returns how many."""
+    forgotten = 0
+    while forgotten < _MOST_FORGOTTEN:
+        removed = store.forget(keep_s=settings.PARTY_ANSWER_S, most=_FORGET)
+        forgotten += removed
+        if removed < _FORGET:
+            break
+    return forgotten
 
 
 def _timed_out(lookup: PartyLookup) -> Outgoing:

@@ -1,6 +1,7 @@
 """Which DFSP an alias belongs to: the table behind the hub's own oracle, and the oracles that others run."""
 
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from hub.participants.models import Participant
@@ -56,7 +57,8 @@ class Oracle(models.Model):
 
 
 class PartyLookup(models.Model):
-    """A GET /parties that was passed on and waits for its answer. Deleted when that comes, or when it is too late."""
+    """A GET /parties that was passed on. It waits until its answer comes or is too late, and is kept for as long again:
+    the DFSP that was asked may repeat its answer, or give it late."""
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     owner = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -65,6 +67,7 @@ class PartyLookup(models.Model):
     version = models.CharField(max_length=8)
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
 
     class Meta:
         ordering = ["id"]
@@ -72,7 +75,16 @@ class PartyLookup(models.Model):
             # the answer finds its lookup by this
             models.UniqueConstraint(fields=["requester", "subject", "owner"], name="one_lookup_waits_for_an_answer")
         ]
-        indexes = [models.Index(fields=["answer_by"], name="lookup_by_deadline")]  # the sweep
+        indexes = [
+            # the sweep for what nobody answered in time, of each requester
+            models.Index(
+                fields=["requester", "answer_by"],
+                condition=Q(ended_at__isnull=True),
+                name="lookup_waiting_by_requester",
+            ),
+            # the sweep for what is kept no longer
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="lookup_ended"),
+        ]
 
     def __str__(self) -> str:
         return f"lookup by {self.requester_id} at {self.owner_id}"

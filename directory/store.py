@@ -73,7 +73,7 @@ _ASK = """
         VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
         ON CONFLICT ON CONSTRAINT one_lookup_waits_for_an_answer DO UPDATE
         SET error_path = excluded.error_path, version = excluded.version, asked_at = excluded.asked_at,
-            answer_by = excluded.answer_by
+            answer_by = excluded.answer_by, ended_at = NULL
         RETURNING subject
     )"""
 
@@ -91,20 +91,35 @@ def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
     outbox.append_about(_ASK, parameters, [question])
 
 
+# After its end a lookup is answered again, or late, by the same DFSP, unless another was asked about the alias since.
 _ANSWER = """
-    ended AS (
-        DELETE FROM directory_partylookup WHERE requester_id = %s AND subject = %s AND owner_id = %s
-        RETURNING subject
-    ), changed AS (
-        SELECT %s::text AS subject
-        WHERE EXISTS (SELECT FROM ended)
-           OR NOT EXISTS (SELECT FROM directory_partylookup
-                          WHERE requester_id = %s AND subject = %s AND owner_id <> %s)
+    changed AS (
+        UPDATE directory_partylookup l SET ended_at = coalesce(l.ended_at, statement_timestamp())
+        WHERE l.requester_id = %s AND l.subject = %s AND l.owner_id = %s
+          AND (l.ended_at IS NULL
+               OR (l.ended_at > statement_timestamp() - make_interval(secs => %s)
+                   AND NOT EXISTS (SELECT FROM directory_partylookup later
+                                   WHERE later.requester_id = l.requester_id AND later.subject = l.subject
+                                     AND later.owner_id <> l.owner_id AND later.asked_at > l.asked_at)))
+        RETURNING l.subject
     )"""
 
 
-def answer(reply: Outgoing, *, answerer_id: int) -> bool:
-    """Adds a reply and ends the lookup that waited for it, by one statement; False where others were asked, not this
-    participant. Where nobody waits (any more) the reply goes its way."""
-    waiting = [reply.destination_id, reply.subject, answerer_id]
-    return bool(outbox.append_about(_ANSWER, [*waiting, reply.subject, *waiting], [reply]))
+def answer(reply: Outgoing, *, answerer_id: int, keep_s: int) -> bool:
+    """Adds a reply and ends the lookup that waited for it, by one statement; False where its destination has asked
+    this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
+    parameters = [reply.destination_id, reply.subject, answerer_id, keep_s]
+    return bool(outbox.append_about(_ANSWER, parameters, [reply]))
+
+
+_FORGET = """
+    DELETE FROM directory_partylookup
+    WHERE id IN (SELECT id FROM directory_partylookup
+                 WHERE ended_at <= statement_timestamp() - make_interval(secs => %s)
+                 ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+def forget(*, keep_s: int, most: int) -> int:
+    """Removes up to `most` lookups that ended more than `keep_s` seconds ago; returns how many."""
+    return execute(_FORGET, [keep_s, most]).rowcount

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, InternalError, OperationalError, connection, connections
+from django.db import (
+    DEFAULT_DB_ALIAS,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
@@ -27,8 +35,10 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
 
 # The plan of a prepared statement is kept, and may come from a moment when its table was empty: by it all of the table
 # is read, joined or sorted, however large that is by now. Without these ways a plan goes by indexes from the start.
-_BY_KEYS = "".join(
-    f" -c enable_{way}=off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
+_OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
+_BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
+_BY_KEYS_NOW = "SELECT " + ", ".join(
+    f"set_config('{name}', 'off', true)" for name in ("jit", *(f"enable_{way}" for way in _OTHER_WAYS))
 )
 
 
@@ -45,6 +55,14 @@ def work_by_keys() -> None:
     alone = connections.create_connection(DEFAULT_DB_ALIAS)
     alone.settings_dict = ours.settings_dict | {"OPTIONS": options, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
     connections[DEFAULT_DB_ALIAS] = alone
+
+
+def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """The rows of one statement, found by indexes and in their order; for a thread that does not always work so."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_BY_KEYS_NOW)
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
 
 
 def is_away(error: BaseException) -> bool:

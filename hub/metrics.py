@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 
 import structlog
 from django.db import DatabaseError, connection
@@ -10,7 +9,6 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import is_away
-from hub.outbox import queries as outbox
 
 log = structlog.get_logger("metrics")
 
@@ -50,16 +48,9 @@ def gauge(name: str, text: str, value: float) -> Metric:
 
 def _read() -> list[Metric]:
     with connection.cursor() as cursor:
-        queues = outbox.queues()
         cursor.execute(_OVERDUE)
         (overdue,) = cursor.fetchone()
-    oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
-    age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     return [
-        gauge("kitovu_outbox_pending", "Messages not delivered yet", sum(queue.pending for queue in queues)),
-        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", sum(queue.dead for queue in queues)),
-        gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
-        gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(outbox.crowds())),
         gauge("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
         *(metric for read in READERS for metric in _alone(read)),
     ]

@@ -74,9 +74,12 @@ ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
 # How long a DFSP may take to answer GET /parties before who asked is told 2004; longer than a request is delivered.
+# For as long after its end a question of any kind may be answered once more, or late.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # The same for a request for terms (quotes of each kind) that has no expiration of its own.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
+# The same for GET /authorizations, /transactions and /transactionRequests, which a customer may have to answer.
+CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # What one DFSP may have of a web process: requests a second (as many at once after a silence), and requests at once;
 # beyond them it is answered 429. Fewer at once than 3/4 of WEB_QUEUE, or one fills it. 0: no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)

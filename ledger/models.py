@@ -178,8 +178,10 @@ class Transfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # the sweep for what is past its time
-            models.Index(fields=["expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_expiry"),
+            # the sweep for what is past its time, of each payer
+            models.Index(
+                fields=["payer", "expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_payer"
+            ),
             # what people look at: the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
             # one participant's, the latest first; a few are not found among a million of others otherwise

@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
+from hub import fair_share
 from hub.database import execute
-from hub.sweeps.store import not_skipped
 from ledger import quoted
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
@@ -412,14 +412,15 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 EXPIRY = "transfers"  # the batch
 
-_PAST_EXPIRY = f"""
-    SELECT transfer_id FROM ledger_transfer
-    WHERE state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= clock_timestamp()
-      AND {not_skipped(EXPIRY, "transfer_id")}
-    ORDER BY expires_at LIMIT %s
-"""  # noqa: S608 (the statement is put together from constants)
+_PAST_EXPIRY = fair_share.Way(
+    "state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= statement_timestamp()", "expires_at", "expires_at"
+)
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over and that are not skipped, the longest past first; items of a bulk end with it."""
-    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]
+    """Reservations whose time is over and that are not skipped, each payer's in turn, the longest past first.
+
+    Items of a bulk end with it.
+    """
+    table, key = "ledger_transfer", "transfer_id"
+    return fair_share.overdue(table, key, of="payer_id", ways=[_PAST_EXPIRY], batch=EXPIRY, most=limit)

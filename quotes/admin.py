@@ -1,7 +1,7 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from quotes.models import BulkQuote, FxQuote, Quote, TransactionRequest
+from quotes.models import BulkQuote, FxQuote, Question, Quote, TransactionRequest
 
 
 class _AgreementAdmin(ReadOnlyAdmin):
@@ -33,3 +33,11 @@ class FxQuoteAdmin(_AgreementAdmin):
 class TransactionRequestAdmin(_AgreementAdmin):
     list_display = ["transaction_request_id", "payee", "payer", "state", "expires_at", "created_at"]
     search_fields = ["=transaction_request_id"]
+
+
+@admin.register(Question)
+class QuestionAdmin(ReadOnlyAdmin):
+    list_display = ["resource", "subject", "asker", "asked", "asked_at", "answer_by", "ended_at"]
+    list_filter = ["resource"]
+    list_select_related = ["asker", "asked"]
+    search_fields = ["=subject"]

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 
 from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
 from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
@@ -23,6 +24,8 @@ class BulkQuotesView(_BulkQuoteView):
     @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Ask for the terms of many payments")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(BulkQuotePost)
+        if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         return self.ask(body.bulk_quote_id, expires_at=parse_datetime(body.expiration) if body.expiration else None)
 
 

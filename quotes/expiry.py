@@ -9,11 +9,11 @@ from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
-from hub import outbox
+from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.models import Message
 from hub.sweeps import batches
-from hub.sweeps.queries import is_skipped
+from quotes import store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 from quotes.services import unanswered
 
@@ -22,10 +22,24 @@ KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", 
 _SWEEP = 500
 # Some senders write an expiration that has long passed; the payee is given a moment all the same.
 _AT_LEAST = timedelta(seconds=5)
+_ORDER = "expires_at, created_at"
+_OVERDUE = [
+    fair_share.Way(
+        "state = 'PENDING' AND expires_at <= statement_timestamp() AND created_at <= statement_timestamp() - %s",
+        "expires_at",
+        _ORDER,
+    ),
+    fair_share.Way(
+        "state = 'PENDING' AND expires_at IS NULL AND created_at <= statement_timestamp() - %s", "created_at", _ORDER
+    ),
+]
 
 
 def expire_unanswered() -> int:
-    """Ends what is late of each kind; returns how many. Sweeps at once take different rows."""
+    """Ends what is late of each kind, each payer's in turn; returns how many.
+
+    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    """
     return batches.each(*(partial(_expire, kind) for kind in KINDS))
 
 
@@ -39,11 +53,6 @@ def _late(kind: type[Agreement]) -> "QuerySet[Agreement]":
         expires_at__isnull=True, created_at__lte=Now() - patience
     )
     return kind._default_manager.filter(is_late, state=Agreement.State.PENDING)
-
-
-def _find(kind: type[Agreement], most: int) -> list[str]:
-    found = _late(kind).exclude(is_skipped(KINDS[kind])).order_by("created_at")
-    return list(found.values_list("pk", flat=True)[:most])
 
 
 def _end(kind: type[Agreement], ids: list[str]) -> int:
@@ -69,3 +78,11 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
         outbox.append([unanswered(agreement, content_type=agreement.content_type) for agreement in silent])
     outbox.poke({agreement.payer_id for agreement in silent})
     return len(late)
+
+
+def _find(kind: type[Agreement], most: int) -> list[str]:
+    patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
+    table, key = store.table_and_key(kind)
+    return fair_share.overdue(
+        table, key, of="payer_id", ways=_OVERDUE, parameters=[_AT_LEAST, patience], batch=KINDS[kind], most=most
+    )

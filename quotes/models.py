@@ -62,8 +62,9 @@ def alias_of(side: str) -> models.Func:
 
 
 def _sweep(what: str) -> models.Index:
-    """The sweep for what nobody answered in time; few are pending at once."""
-    return models.Index(fields=["expires_at", "created_at"], condition=Q(state="PENDING"), name=f"{what}_unanswered")
+    """The sweep for what nobody answered in time, of each payer; few are pending at once."""
+    fields = ["payer", "expires_at", "created_at"]
+    return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
 
 _HAS_TERMS = Q(packet_sha256__isnull=False)
@@ -153,8 +154,8 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # the sweep for what nobody answered in time
-            models.Index(fields=["expires_at"], condition=Q(state="SENT"), name="request_unanswered_by_expiry"),
+            # the sweep for what nobody answered in time, of each payee
+            models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
             models.CheckConstraint(
@@ -165,3 +166,35 @@ class TransactionRequest(Agreement):
             ),
             models.CheckConstraint(condition=~Q(payer=F("payee")), name="a_request_is_between_two_participants"),
         ]
+
+
+class Question(models.Model):
+    """A GET that one DFSP asked another through the hub. It waits until its answer comes or is too late, and is kept a
+    while longer: the DFSP that was asked may repeat its answer, or give it late."""
+
+    resource = models.CharField(max_length=24)  # its name on the wire
+    subject = models.CharField(max_length=36)  # the id that it is about
+    asker = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    asked = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    version = models.CharField(max_length=8)  # of the answer
+    asked_at = models.DateTimeField(db_default=Now())
+    answer_by = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # the answer finds its question by this
+            models.UniqueConstraint(
+                fields=["subject", "resource", "asked", "asker"], name="one_question_waits_for_an_answer"
+            )
+        ]
+        indexes = [
+            # the sweep for what nobody answered in time, of each asker
+            models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
+            # the sweep for what is kept no longer
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),
+        ]
+
+    def __str__(self) -> str:
+        return f"GET /{self.resource} of {self.asker_id} to {self.asked_id}"

@@ -93,7 +93,7 @@ def settle(
 # --- the texts: names of tables and columns are the models' ----------------------------------------------------------
 
 
-def _table_and_key(kind: type[Agreement]) -> tuple[str, str]:
+def table_and_key(kind: type[Agreement]) -> tuple[str, str]:
     key = kind._meta.pk
     assert key is not None
     assert key.column is not None
@@ -102,7 +102,7 @@ def _table_and_key(kind: type[Agreement]) -> tuple[str, str]:
 
 @cache
 def _insert(kind: type[Agreement], *besides: str) -> str:
-    table, key = _table_and_key(kind)
+    table, key = table_and_key(kind)
     columns = [key, "payer_id", "payee_id", "request", "request_headers", "request_digest", "expires_at", *besides]
     return f"""
         changed AS (
@@ -113,7 +113,7 @@ def _insert(kind: type[Agreement], *besides: str) -> str:
 
 @cache
 def _select(kind: type[Agreement]) -> str:
-    table, key = _table_and_key(kind)
+    table, key = table_and_key(kind)
     return f"""
         SELECT a.state, a.payer_id, payer.name, a.payee_id, payee.name, a.response_digest
         FROM {table} a
@@ -125,7 +125,7 @@ def _select(kind: type[Agreement]) -> str:
 
 @cache
 def _update(kind: type[Agreement], *besides: str) -> str:
-    table, key = _table_and_key(kind)
+    table, key = table_and_key(kind)
     columns = ["state", "response", "response_headers", "response_digest", *besides]
     return f"""
         changed AS (

@@ -4,10 +4,12 @@ from celery import shared_task
 
 from hub.sweeps import batches
 from quotes import expiry
-from quotes.requests import services
+from quotes.requests import questions, services
 
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
     """Ends what nobody answered in time, and tells who asked; returns how many."""
-    return batches.each(services.fail_unanswered, expiry.expire_unanswered)
+    return batches.each(
+        services.fail_unanswered, expiry.expire_unanswered, questions.report_unanswered, questions.forget_ended
+    )

@@ -1,7 +1,12 @@
 """What the outbox counts for Prometheus."""
 
-from prometheus_client import Counter, Histogram
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
+from prometheus_client import Counter, Histogram, Metric
+
+from hub.metrics import gauge
+from hub.outbox import queries
 from hub.outbox.client import Answer
 from hub.outbox.store import Claimed
 
@@ -19,3 +24,16 @@ def count(message: Claimed, answer: Answer) -> None:
     ATTEMPTS.labels(message.kind, result).inc()
     if answer.is_taken:
         AGE.observe(message.age_s)
+
+
+def show() -> Iterable[Metric]:
+    """The queue as the database has it now."""
+    queues = queries.queues()
+    oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
+    age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
+    return [
+        gauge("kitovu_outbox_pending", "Messages not delivered yet", sum(queue.pending for queue in queues)),
+        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", sum(queue.dead for queue in queues)),
+        gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
+        gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(queries.crowds())),
+    ]

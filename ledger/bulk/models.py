@@ -41,8 +41,8 @@ class BulkTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # the sweep for what is past its time
-            models.Index(fields=["expires_at"], condition=Q(state="ACCEPTED"), name="bulk_accepted_by_expiry"),
+            # the sweep for what is past its time, of each payer
+            models.Index(fields=["payer", "expires_at"], condition=Q(state="ACCEPTED"), name="bulk_accepted_by_payer"),
         ]
         constraints = [
             models.CheckConstraint(

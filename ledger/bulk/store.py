@@ -5,8 +5,8 @@ A bulk's row is locked before anything else that its end needs (the lock order s
 
 import orjson
 
+from hub import fair_share
 from hub.database import execute
-from hub.sweeps.store import not_skipped
 from ledger.bulk.messages import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
 from ledger.messages import Wire
@@ -88,13 +88,10 @@ def end(bulk: Bulk, answer: Wire | None) -> None:
 
 EXPIRY = "bulks"  # the batch
 
-_PAST_EXPIRY = f"""
-    SELECT bulk_transfer_id FROM ledger_bulktransfer
-    WHERE state = 'ACCEPTED' AND expires_at <= clock_timestamp() AND {not_skipped(EXPIRY, "bulk_transfer_id")}
-    ORDER BY expires_at LIMIT %s
-"""  # noqa: S608 (the statement is put together from constants)
+_PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Bulks whose time is over and that are not skipped, the longest past first."""
-    return [row[0] for row in execute(_PAST_EXPIRY, [limit])]
+    """Bulks whose time is over and that are not skipped, each payer's in turn, the longest past first."""
+    table, key = "ledger_bulktransfer", "bulk_transfer_id"
+    return fair_share.overdue(table, key, of="payer_id", ways=[_PAST_EXPIRY], batch=EXPIRY, most=limit)

@@ -63,8 +63,10 @@ class FxTransfer(models.Model):
             models.Index(fields=["received_at"], name="fx_transfer_by_arrival"),
             models.Index(fields=["initiator", "received_at"], name="fx_transfer_by_initiator"),
             models.Index(fields=["fxp", "received_at"], name="fx_transfer_by_fxp"),
-            # the sweep for what is past its time
-            models.Index(fields=["held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_end"),
+            # the sweep for what is past its time, of each initiator
+            models.Index(
+                fields=["initiator", "held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_initiator"
+            ),
         ]
         constraints = [
             models.UniqueConstraint(

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
+from hub import fair_share
 from hub.database import execute
-from hub.sweeps.store import not_skipped
 from ledger.errors import LostRace
 from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxExpire, FxOutcome, FxPrepare, FxRefused, FxReserved
 from ledger.fx.snapshot import ConversionState, Side
@@ -274,17 +274,21 @@ def _insert_events(moves: Sequence[tuple[ConversionState, FxState, Wire | None]]
 
 EXPIRY = "conversions"  # the batch
 
-_PAST_END = f"""
-    SELECT f.commit_request_id FROM ledger_fxtransfer f
-    WHERE f.state IN ('RESERVED', 'AGREED') AND f.held_until <= clock_timestamp()
-      AND NOT EXISTS (SELECT FROM ledger_transfer t
-                      WHERE f.state = 'AGREED' AND t.transfer_id = f.determining_transfer_id AND t.state = 'RESERVED'
-                        AND f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))
-      AND {not_skipped(EXPIRY, "f.commit_request_id")}
-    ORDER BY f.held_until LIMIT %s
-"""  # noqa: S608 (the statement is put together from constants)
+_PAST_END = fair_share.Way(
+    """
+    f.state IN ('RESERVED', 'AGREED') AND f.held_until <= statement_timestamp()
+    AND NOT EXISTS (SELECT FROM ledger_transfer t
+                    WHERE f.state = 'AGREED' AND t.transfer_id = f.determining_transfer_id AND t.state = 'RESERVED'
+                      AND f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))""",
+    "held_until",
+    "held_until",
+)
 
 
 def past_end(limit: int) -> list[str]:
-    """Conversions held for too long and not skipped, the longest first; those with a transfer under way end with it."""
-    return [row[0] for row in execute(_PAST_END, [limit])]
+    """Conversions held for too long and not skipped, each initiator's in turn, the longest first.
+
+    Those whose transfer is under way end with it.
+    """
+    table, key = "ledger_fxtransfer f", "f.commit_request_id"
+    return fair_share.overdue(table, key, of="initiator_id", ways=[_PAST_END], batch=EXPIRY, most=limit)

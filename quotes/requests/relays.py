@@ -1,7 +1,7 @@
-"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): passed on between two DFSPs, not stored.
+"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): passed on between two DFSPs.
 
-Where the hub knows what they are about (the transaction request, or a quote of the transaction), only its two parties
-are heard, and a message that names no destination goes to the other one.
+A GET goes to the other party of what it is about, where the hub knows that (the transaction request, or a quote of the
+transaction), or else to FSPIOP-Destination. A PUT goes to the DFSP that asked its sender, and to nobody else.
 """
 
 from abc import ABC, abstractmethod
@@ -21,6 +21,7 @@ from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
 from hub.participants.queries import Party
 from quotes.models import Quote, TransactionRequest
+from quotes.requests import questions
 
 _LONGEST_QUERY = 512
 
@@ -40,19 +41,20 @@ class _RelayView(FspiopView, ABC):
         path = passing.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
-            message = passing.pass_on(
+            question = passing.pass_on(
                 self, to=to, path=path + query, subject=subject_id, kind="request", error_path=path + "/error"
             )
+            questions.ask(question, resource=self.resource, version=self.accepted_version)
         except FspiopError as error:
-            message = passing.refuse_caller(self, error, path=path, subject=subject_id)
-        passing.send([message])
+            passing.send([passing.refuse_caller(self, error, path=path, subject=subject_id)])
         return accepted()
 
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Passes a callback on; there is no callback about a callback, so who it can not reach is told at once."""
         path = passing.path_of(self.resource, subject_id) + ending
-        to = self._other_side(subject_id)
-        passing.send([passing.pass_on(self, to=to, path=path, subject=subject_id, kind="answer")])
+        reply = passing.pass_on(self, to=self._asker(subject_id), path=path, subject=subject_id, kind="answer")
+        if not questions.answer(reply, resource=self.resource, answerer_id=self.caller):
+            raise self._unasked()
         return taken()
 
     def check_id(self, subject_id: str) -> None:
@@ -74,6 +76,18 @@ class _RelayView(FspiopView, ABC):
         if len(others) != 1:
             raise FspiopError(self.not_found)
         return passing.active_participant(queries.name_of(others.pop()))
+
+    def _asker(self, subject_id: str) -> Party:
+        """FSPIOP-Destination, or where there is none, the one DFSP that asked the sender about this id."""
+        if self.fspiop.destination:
+            return passing.destination_of(self)
+        askers = questions.askers_of(self.resource, subject_id, asked_id=self.caller)
+        if len(askers) != 1:
+            raise self._unasked()
+        return passing.active_participant(queries.name_of(askers[0]))
+
+    def _unasked(self) -> FspiopError:
+        return FspiopError(self.not_found, "FSPIOP-Destination has not asked the sender about it")
 
 
 class AuthorizationView(_RelayView):

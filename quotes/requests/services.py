@@ -9,17 +9,18 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import outbox
+from hub import fair_share, outbox
 from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
 from hub.sweeps import batches
-from hub.sweeps.queries import is_skipped
 from quotes.models import TransactionRequest
+from quotes.requests import questions
 from quotes.services import Letter, Send, said_by_hub
 
 State = TransactionRequest.State
 ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
+_BATCH = "requests-to-pay"
 _SWEEP = 500
 
 
@@ -61,21 +62,39 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
 def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
     """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
 
-    The same answer again is taken and changes nothing; another one after the end is refused with 3106.
+    The payer's side was asked by the request itself, the payee's only where a GET asked it. The same answer again
+    changes nothing, and is passed on where a GET asked for it; another one after the end is refused with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
-        if letter.sender_id == found.payer_id:
-            if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
+        is_payers = letter.sender_id == found.payer_id
+        to = found.payee if is_payers else found.payer
+        was_asked = questions.end(
+            found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=letter.sender_id
+        )
+        if is_payers and not _is_repeated(found, letter):
+            _keep(found, letter, state)
+        elif not was_asked:
+            if is_payers:
                 return
-            if found.state in ENDS:
-                raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
-            found.state = state
-            found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
-            found.answered_at = datetime.now(UTC)
-            found.save()
-        to = found.payee if letter.sender_id == found.payer_id else found.payer
-        send([caused_by(found.payee_id, _answer(found, letter, to, is_error=state is State.FAILED))])
+            raise FspiopError(
+                ErrorCode.CLIENT_ERROR, "the payer has not asked the payee about this transaction request"
+            )
+        # Charged to the DFSP that waits for it.
+        send([caused_by(to.pk, _answer(found, letter, to, is_error=state is State.FAILED))])
+
+
+def _is_repeated(found: TransactionRequest, letter: Letter) -> bool:
+    return found.response_digest is not None and bytes(found.response_digest) == letter.digest
+
+
+def _keep(found: TransactionRequest, letter: Letter, state: State) -> None:
+    if found.state in ENDS:
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
+    found.state = state
+    found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
+    found.answered_at = datetime.now(UTC)
+    found.save()
 
 
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
@@ -93,20 +112,15 @@ def ending(found: TransactionRequest) -> Outgoing:
 
 
 def fail_unanswered() -> int:
-    """Tells who asked and was not answered before the request's expiration; returns how many.
+    """Tells who asked and was not answered before the request's expiration, each payee in turn; returns how many.
 
     Two sweeps at once do no harm: each takes rows that the other has not.
     """
-    return batches.in_groups("requests-to-pay", find=_find_late, work=_fail, most=_SWEEP)
+    return batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
 
 def _late() -> "QuerySet[TransactionRequest]":
     return TransactionRequest.objects.filter(state=State.SENT, expires_at__lte=Now())
-
-
-def _find_late(most: int) -> list[str]:
-    found = _late().exclude(is_skipped("requests-to-pay")).order_by("expires_at")
-    return list(found.values_list("pk", flat=True)[:most])
 
 
 def _fail(ids: list[str]) -> int:
@@ -124,6 +138,12 @@ def _fail(ids: list[str]) -> int:
         outbox.append([_expired(found, content_type=found.content_type) for found in late])
     outbox.poke({found.payee_id for found in late})
     return len(late)
+
+
+def _find_late(most: int) -> list[str]:
+    table, key = "quotes_transactionrequest", "transaction_request_id"
+    late = fair_share.Way("state = 'SENT' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
+    return fair_share.overdue(table, key, of="payee_id", ways=[late], batch=_BATCH, most=most)
 
 
 def _find(transaction_request_id: str, party_id: int, *, is_to_change: bool = False) -> TransactionRequest:

@@ -13,7 +13,7 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import IfPending, caused_by
 from quotes.letters import LetterView
-from quotes.requests import services
+from quotes.requests import questions, services
 from quotes.requests.services import State
 
 
@@ -60,10 +60,10 @@ class TransactionRequestView(LetterView):
         try:
             found = services.find(transaction_request_id, asker_id=self.caller)
             if found.state in services.ENDS and self.caller == found.payee_id:
-                message = caused_by(self.caller, services.ending(found), IfPending.SKIP)
+                passing.send([caused_by(self.caller, services.ending(found), IfPending.SKIP)])
             else:
                 to = found.payer if self.caller == found.payee_id else found.payee
-                message = passing.pass_on(
+                question = passing.pass_on(
                     self,
                     to=to,
                     path=path,
@@ -71,9 +71,9 @@ class TransactionRequestView(LetterView):
                     kind="request-to-pay-state",
                     error_path=path + "/error",
                 )
+                questions.ask(question, resource=self.resource, version=self.accepted_version)
         except FspiopError as error:
-            message = passing.refuse_caller(self, error, path=path, subject=transaction_request_id)
-        passing.send([message])
+            passing.send([passing.refuse_caller(self, error, path=path, subject=transaction_request_id)])
         return accepted()
 
     @fspiop_schema(

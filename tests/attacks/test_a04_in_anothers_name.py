@@ -36,6 +36,13 @@ def test_a04_a_quote_in_anothers_name_is_refused(committed_world: World) -> None
     assert told() == []
 
 
+def test_a04_a_bulk_quote_in_anothers_name_is_refused(committed_world: World) -> None:
+    for source in ("red", "grey", "blue"):
+        body = messages.bulk_quote()
+        assert error_of(dfsp("POST", "/bulkQuotes", body, source=source, destination="blue")) == (400, "3100")
+    assert told() == []
+
+
 @pytest.mark.parametrize(("method", "status"), [("POST", 202), ("PUT", 200)])
 def test_a04_an_alias_in_anothers_name_is_not_registered(committed_world: World, method: str, status: int) -> None:
     assert dfsp(method, "/participants/MSISDN/7", {"fspId": "blue"}, source="red").status_code == status

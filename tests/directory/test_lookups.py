@@ -1,14 +1,14 @@
 """GET /parties and its answer: who may give it, and what becomes of a question that nobody answers."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
 from django.db.models import F
-from django.test import override_settings
 
-from directory import lookups
-from directory.models import PartyLookup
+from directory import builtin, lookups
+from directory.models import PartyIdentifier, PartyLookup
 from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
@@ -37,8 +37,16 @@ def ask(source: str = "green", path: str = PATH, version: str = "1.1") -> None:
     assert dfsp("GET", path, source=source, version=version).status_code == 202
 
 
-def time_passes() -> None:
-    PartyLookup.objects.update(answer_by=F("answer_by") - timedelta(seconds=60))
+def time_passes(seconds: float = 60) -> None:
+    back = timedelta(seconds=seconds)
+    PartyLookup.objects.update(
+        asked_at=F("asked_at") - back, answer_by=F("answer_by") - back, ended_at=F("ended_at") - back
+    )
+
+
+def waiting() -> int:
+    """How many lookups wait for their answer."""
+    return PartyLookup.objects.filter(ended_at=None).count()
 
 
 def party() -> dict[str, object]:
@@ -51,10 +59,10 @@ def test_the_answer_is_brought_back_and_nothing_is_waited_for_any_more(end: str,
     ask()
     question = Message.objects.get()
     assert (question.destination.name, question.method, question.path) == ("blue", "GET", PATH)
-    assert PartyLookup.objects.count() == 1
+    assert waiting() == 1
     assert dfsp("PUT", PATH + end, body, source="blue", destination="green").status_code == 200
     assert last_callback() == ("green", PATH + end, body)
-    assert not PartyLookup.objects.exists()
+    assert waiting() == 0
     time_passes()
     assert lookups.report_unanswered() == 0
 
@@ -73,10 +81,15 @@ def test_who_asked_a_silent_dfsp_is_told_once() -> None:
     assert message.signed_by_hub
     to, path, body = last_callback()
     assert (to, path, body["errorInformation"]["errorCode"]) == ("green", PATH + "/error", "2004")
-    assert not PartyLookup.objects.exists()
-    # An answer after that still goes its way.
+    assert waiting() == 0
+    # Its answer is passed on for as long again, and no longer.
+    time_passes(24)
     assert dfsp("PUT", PATH, party(), source="blue", destination="green").status_code == 200
     assert last_callback() == ("green", PATH, party())
+    time_passes(1)
+    count = Message.objects.count()
+    assert error_of(dfsp("PUT", PATH, party(), source="blue", destination="green")) == (400, "3000")
+    assert Message.objects.count() == count
 
 
 @blue_serves_it
@@ -94,11 +107,11 @@ def test_a_question_still_on_its_way_rests_with_the_outbox() -> None:
     ask()
     time_passes()
     assert lookups.report_unanswered() == 0
-    assert PartyLookup.objects.count() == 1
+    assert waiting() == 1
     Message.objects.update(state=Message.State.DEAD)  # and who asked was told 1001
     time_passes()
     assert lookups.report_unanswered() == 0
-    assert not PartyLookup.objects.exists()
+    assert waiting() == 0
     assert Message.objects.count() == 1
 
 
@@ -118,7 +131,7 @@ def test_asking_again_is_one_question_that_is_waited_for_anew() -> None:
     time_passes()
     ask()
     deliver()
-    assert PartyLookup.objects.count() == 1
+    assert waiting() == 1
     assert lookups.report_unanswered() == 0
 
 
@@ -141,8 +154,68 @@ def test_only_the_dfsp_that_was_asked_answers(stranger: str) -> None:
     for path, body in ((PATH, party()), (PATH + "/error", messages.error())):
         assert error_of(dfsp("PUT", path, body, source=stranger, destination="green")) == (400, "3000")
     assert not Message.objects.exists()
-    assert PartyLookup.objects.count() == 1
+    assert waiting() == 1
     assert dfsp("PUT", PATH, party(), source="blue", destination="green").status_code == 200
+
+
+@blue_serves_it
+def test_an_answer_may_be_repeated_for_a_while_and_the_while_does_not_grow_with_it() -> None:
+    ask()
+    deliver()
+    repeated = partial(dfsp, "PUT", PATH, party(), source="blue", destination="green")
+    assert repeated().status_code == 200
+    for seconds in (10, 10):
+        time_passes(seconds)
+        assert repeated().status_code == 200
+    assert list(Message.objects.values_list("destination__name", "path")) == [("green", PATH)] * 3
+    time_passes(6)
+    assert error_of(repeated()) == (400, "3000")
+    # Asked again, it is answered again.
+    ask()
+    assert repeated().status_code == 200
+
+
+@blue_serves_it
+def test_a_dfsp_that_has_answered_does_not_answer_once_another_is_asked() -> None:
+    ask()
+    deliver()
+    assert dfsp("PUT", PATH, party(), source="blue", destination="green").status_code == 200
+    builtin.port(PartyIdentifier.objects.get().pk, to=Participant.objects.get(name="red"), actor="test")
+    ask()
+    deliver()
+    for end, body in (("", party()), ("/error", messages.error("3204"))):
+        assert error_of(dfsp("PUT", PATH + end, body, source="blue", destination="green")) == (400, "3000")
+    assert not Message.objects.exists()
+    assert dfsp("PUT", PATH, party(), source="red", destination="green").status_code == 200
+    assert error_of(dfsp("PUT", PATH, party(), source="blue", destination="green")) == (400, "3000")
+    assert Message.objects.count() == 1
+
+
+def test_two_dfsps_that_serve_one_alias_in_two_currencies_both_answer(world: World) -> None:
+    register("MSISDN/255655001001", "blue", currency="TZS")
+    register("MSISDN/255655001001", "red", currency="KES")
+    deliver()
+    for currency in ("TZS", "KES"):
+        ask(path=f"{PATH}?currency={currency}")
+    deliver()
+    assert waiting() == 2
+    for source in ("blue", "red"):
+        assert dfsp("PUT", PATH, party(), source=source, destination="green").status_code == 200
+    assert waiting() == 0
+    assert list(Message.objects.values_list("path", flat=True)) == [PATH] * 2
+
+
+@blue_serves_it
+def test_an_alias_and_its_sub_ids_are_asked_and_answered_each_for_itself() -> None:
+    register("MSISDN/255655001001/home", "blue")
+    register("MSISDN/255655001001/shop", "blue")
+    deliver()
+    ask(path=PATH + "/home")
+    deliver()
+    for path in (PATH, PATH + "/shop"):
+        assert error_of(dfsp("PUT", path, party(), source="blue", destination="green")) == (400, "3000")
+    assert dfsp("PUT", PATH + "/home", party(), source="blue", destination="green").status_code == 200
+    assert list(Message.objects.values_list("path", flat=True)) == [PATH + "/home"]
 
 
 @blue_serves_it
@@ -150,49 +223,94 @@ def test_a_question_to_a_named_dfsp_is_waited_for_too() -> None:
     assert dfsp("GET", PATH, destination="red").status_code == 202
     assert PartyLookup.objects.get().owner.name == "red"
     assert dfsp("PUT", PATH, party(), source="red", destination="green").status_code == 200
-    assert not PartyLookup.objects.exists()
+    assert waiting() == 0
 
 
 @blue_serves_it
 def test_what_is_refused_is_not_waited_for() -> None:
     ask(path="/parties/MSISDN/404")
     ask(path="/parties/ACCOUNT_ID/1")
-    assert not PartyLookup.objects.exists()
+    assert waiting() == 0
 
 
 @blue_serves_it
 def test_a_sweep_takes_as_many_statements_for_many() -> None:
-    green, blue = Participant.objects.get(name="green"), Participant.objects.get(name="blue")
     with counted_statements() as sent:
         assert lookups.report_unanswered() == 0
-    assert len(sent) == 2  # what is late, what is skipped
+    assert len(sent) == 3  # how to look, what is overdue, and whether any is skipped
     for count in (1, 200):
-        for number in range(count):
-            PartyLookup.objects.create(
-                requester=green,
-                owner=blue,
-                subject=f"{number}",
-                error_path="/parties/MSISDN/1/error",
-                version="1.1",
-                answer_by=datetime.now(UTC) - timedelta(seconds=1),
-            )
+        overdue(count)
         with counted_statements() as sent:
             assert lookups.report_unanswered() == count
-        assert len(sent) == 6  # find, lock, ask the outbox, delete, tell; and whether any is skipped
+        assert len(sent) == 7  # and lock, ask the outbox, end, tell
 
 
-@override_settings(PARTY_ANSWER_S=-1)
+def overdue(count: int) -> None:
+    green, blue = Participant.objects.get(name="green"), Participant.objects.get(name="blue")
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    PartyLookup.objects.filter(requester=green).delete()
+    PartyLookup.objects.bulk_create(
+        PartyLookup(
+            requester=green,
+            owner=blue,
+            subject=f"{number}",
+            error_path="/parties/MSISDN/1/error",
+            version="1.1",
+            answer_by=past,
+        )
+        for number in range(count)
+    )
+
+
+def test_lookups_that_ended_are_removed_by_the_thousand_and_those_that_wait_are_not(world: World) -> None:
+    overdue(2500)
+    PartyLookup.objects.exclude(subject="7").update(ended_at=datetime.now(UTC) - timedelta(seconds=26))
+    PartyLookup.objects.filter(subject="8").update(ended_at=datetime.now(UTC) - timedelta(seconds=24))
+    with counted_statements() as sent:
+        assert lookups.forget_ended() == 2498
+    assert len(sent) == 3
+    assert set(PartyLookup.objects.values_list("subject", flat=True)) == {"7", "8"}
+    with counted_statements() as sent:
+        assert lookups.forget_ended() == 0
+    assert len(sent) == 1
+
+
 def test_an_answer_and_sweeps_at_once_end_a_lookup_once(committed_world: World) -> None:
     register("MSISDN/255655001001", "blue")
     deliver()
     for _ in range(5):
         ask()
         deliver()
+        time_passes(26)
         answer = partial(dfsp, "PUT", PATH, party(), source="blue", destination="green")
-        results = together([lookups.report_unanswered, lookups.report_unanswered, answer])
+        sweeps: list[Callable[[], object]] = [
+            lookups.report_unanswered,
+            lookups.report_unanswered,
+            lookups.forget_ended,
+        ]
+        results = together([*sweeps, answer])
         told = sum(result for result in results if isinstance(result, int))
         paths = list(Message.objects.filter(destination__name="green").values_list("path", flat=True))
         assert told == paths.count(PATH + "/error") <= 1
         assert paths.count(PATH) == 1
-        assert not PartyLookup.objects.exists()
+        assert waiting() == 0
+        deliver()
+
+
+def test_an_answer_is_passed_on_or_refused_where_its_lookup_is_asked_again_and_removed_meanwhile(
+    committed_world: World,
+) -> None:
+    register("MSISDN/255655001001", "blue")
+    deliver()
+    for _ in range(5):
+        ask()
+        deliver()
+        PartyLookup.objects.update(ended_at=datetime.now(UTC) - timedelta(seconds=60))
+        answer = partial(dfsp, "PUT", PATH, party(), source="blue", destination="green")
+        results = together([lookups.forget_ended, ask, answer])
+        assert not [result for result in results if isinstance(result, BaseException)]
+        # The new question is there whatever was removed, and is answered.
+        assert PartyLookup.objects.count() == 1
+        assert answer().status_code == 200
+        assert waiting() == 0
         deliver()

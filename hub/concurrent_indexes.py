@@ -1,0 +1,41 @@
+"""Indexes that a migration adds to a hub at work: nobody waits for them, however large the table is.
+
+For migrations with `atomic = False`. One that was interrupted can be run again: an index that it left half-made is made
+anew.
+"""
+
+from typing import Any
+
+from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.state import ProjectState
+
+
+def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    # It reads all of the table, and waits for every transaction that is older; what serves requests may do neither.
+    schema_editor.execute("SET statement_timeout = 0")
+    schema_editor.execute("SET lock_timeout = 0")
+
+
+def _be_quick(schema_editor: BaseDatabaseSchemaEditor) -> None:
+    schema_editor.execute("RESET statement_timeout")
+    schema_editor.execute("RESET lock_timeout")
+
+
+class AddIndex(AddIndexConcurrently):
+    def database_forwards(
+        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
+    ) -> None:
+        self._ensure_not_in_transaction(schema_editor)
+        _take_time(schema_editor)
+        schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.index.name}")
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+        _be_quick(schema_editor)
+
+
+class RemoveIndex(RemoveIndexConcurrently):
+    def database_forwards(self, *arguments: Any) -> None:
+        schema_editor = arguments[1]
+        _take_time(schema_editor)
+        super().database_forwards(*arguments)
+        _be_quick(schema_editor)

@@ -1,0 +1,54 @@
+"""The statements on questions that wait for their answers."""
+
+from hub import outbox
+from hub.database import execute
+from hub.outbox.messages import Outgoing
+
+_REMEMBER = """
+    INSERT INTO quotes_question (resource, subject, asker_id, asked_id, version, asked_at, answer_by)
+    VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
+    ON CONFLICT ON CONSTRAINT one_question_waits_for_an_answer DO UPDATE
+    SET version = excluded.version, asked_at = excluded.asked_at, answer_by = excluded.answer_by, ended_at = NULL
+"""
+
+
+def remember(question: Outgoing, *, resource: str, version: str, wait_s: int) -> None:
+    """Stores who waits for the answer to a question, or waits anew, in the caller's transaction.
+
+    The question is written after it: the sweep takes an older message for one about an earlier question.
+    """
+    parameters = [resource, question.subject, question.reply_to_id, question.destination_id, version, wait_s]
+    execute(_REMEMBER, parameters)
+
+
+_END = """
+    UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp())
+    WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s
+      AND (ended_at IS NULL OR ended_at > statement_timestamp() - make_interval(secs => %s))
+    RETURNING subject
+"""
+
+
+def answer(reply: Outgoing, *, resource: str, asked_id: int, keep_s: int) -> bool:
+    """Adds a reply and ends the question that waited for it, by one statement; False where its destination has asked
+    this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
+    parameters = [reply.subject, resource, asked_id, reply.destination_id, keep_s]
+    return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))
+
+
+def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
+    """Ends such a question in the caller's transaction; False where there is none."""
+    return execute(_END, [subject, resource, asked_id, asker_id, keep_s]).rowcount > 0
+
+
+_FORGET = """
+    DELETE FROM quotes_question
+    WHERE id IN (SELECT id FROM quotes_question
+                 WHERE ended_at <= statement_timestamp() - make_interval(secs => %s)
+                 ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+def forget(*, keep_s: int, most: int) -> int:
+    """Removes up to `most` questions that ended more than `keep_s` seconds ago; returns how many."""
+    return execute(_FORGET, [keep_s, most]).rowcount
