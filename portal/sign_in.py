@@ -12,7 +12,7 @@ from django.utils.translation import gettext_noop
 
 from hub.audit import record
 from hub.encryption import fernet
-from portal import users
+from portal import confirmation, users
 from portal.visitor import has_second_factor
 
 # What allauth says on these pages, for languages that it does not speak.
@@ -59,6 +59,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **kwargs)
         record("signed_in", subject=user.get_username(), actor=user.get_username())
+        if isinstance(user, User) and has_second_factor(request):
+            confirmation.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
         return response
 
     def logout(self, request: HttpRequest) -> None:

@@ -42,6 +42,17 @@ def notify(
     )
 
 
+def is_recipient(text: str) -> bool:
+    """Whether `notify` takes this: an e-mail address or an http(s) URL."""
+    from hub.notifications import services
+
+    try:
+        services.channel_of(text)
+    except ValueError:
+        return False
+    return True
+
+
 def withdraw(notification_ids: Iterable[int]) -> None:
     """Takes back what was not sent, in the caller's transaction: it is not true any more."""
     from hub.notifications import services
@@ -49,4 +60,4 @@ def withdraw(notification_ids: Iterable[int]) -> None:
     services.withdraw(notification_ids)
 
 
-__all__ = ["notify", "withdraw"]
+__all__ = ["is_recipient", "notify", "withdraw"]

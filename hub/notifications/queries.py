@@ -29,6 +29,13 @@ def found(*, is_given_up: bool) -> "QuerySet[Notification]":
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 
 
+def one(notification_id: int | None) -> Notification | None:
+    """This notification, without its text; None where there is none, or it was deleted long after it ended."""
+    if notification_id is None:
+        return None
+    return Notification.objects.defer("text", "sealed").filter(pk=notification_id).first()
+
+
 def show() -> Iterable[Metric]:
     """The same for Prometheus."""
     pending, given_up, age_s = counts()
