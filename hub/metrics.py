@@ -8,6 +8,7 @@ from django.db import DatabaseError, connection
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
+from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 
 # What other apps show besides, read from the database.
@@ -57,5 +58,6 @@ def _read() -> list[Metric]:
         gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
         gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(outbox.crowds())),
         gauge("kitovu_transfers_overdue", "Reservations past their expiration", overdue),
+        *notifications.show(),
         *(metric for read in READERS for metric in read()),
     ]

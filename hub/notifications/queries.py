@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from django.db.models import QuerySet
 from prometheus_client import Metric
+from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
-from hub.metrics import gauge
 from hub.notifications.models import Notification
 
 _COUNTS = """
@@ -40,7 +40,11 @@ def show() -> Iterable[Metric]:
     """The same for Prometheus."""
     pending, given_up, age_s = counts()
     return [
-        gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),
-        gauge("kitovu_notifications_given_up", "E-mails and webhooks given up, to be looked at", given_up),
-        gauge("kitovu_notifications_oldest_seconds", "Age of the oldest e-mail or webhook not sent yet", age_s),
+        _gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),
+        _gauge("kitovu_notifications_given_up", "E-mails and webhooks given up, to be looked at", given_up),
+        _gauge("kitovu_notifications_oldest_seconds", "Age of the oldest e-mail or webhook not sent yet", age_s),
     ]
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)

@@ -91,7 +91,7 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
         ("settlement/", 3),
         ("approvals/", 2),
         ("users/", 3),
-        ("users/nobody/", 7),
+        ("users/nobody/", 4),
         ("notifications/", 1),
         ("audit/", 1),
     ],
