@@ -51,7 +51,7 @@ def note_sign_in(user: User, *, browser: str) -> None:
     with transaction.atomic():
         unconfirmed = Profile.objects.filter(user=user, confirmed_at=None, signed_in_at=None)
         noted = unconfirmed.update(
-            signed_in_at=Now(), signed_in_from=audit.address() or None, signed_in_with=browser[:200].replace("\0", "")
+            signed_in_at=Now(), signed_in_from=audit.address() or None, signed_in_with=browser[:200]
         )
         if not noted:
             return

@@ -366,3 +366,21 @@ def test_who_administers_is_known_by_a_webhook_too(world: World, asha: Client, j
     said = json.loads(told.text)
     assert said["data"]["user"] == "neema"
     assert (said["data"]["signedInFrom"], said["data"]["signedInWith"]) == ("192.0.2.7", BROWSER)
+
+
+@override_settings(SENDS_EMAIL=True)
+def test_an_account_without_an_address_is_invited_in_two_halves_and_holds_up_nobody(
+    world: World, asha: Client, juma: Client, zuri: Client
+) -> None:
+    """An account that somebody made from the shell may have any address, or none."""
+    person(Role.RISK, name="neema")
+    User.objects.filter(username="neema").update(email="")
+    User.objects.filter(username="zuri").update(email="not an address")
+    asha.post("/portal/users/neema/second-factor/", {"reason": "x"})
+    juma.post(f"/portal/approvals/{latest().pk}/approve/")
+    set_password(asha, juma)
+    sign_in_first("neema", headers={"user-agent": "x" * 5000})
+    assert Profile.objects.get(user__username="neema").signed_in_with == "x" * 200
+    judge(zuri)
+    assert may_act()
+    assert not Notification.objects.exists()
