@@ -8,6 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from hub import egress
 
+_OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
+
 
 def faults() -> list[str]:
     """One sentence for each setting with which a production hub must not start; empty in development."""
@@ -39,6 +41,36 @@ def faults() -> list[str]:
         found.append("ADMINISTRATION_AUTH is none: set it to staff.")
     if not settings.HUB_SIGNING_KEY_FILE:
         found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
+    return found + _faults_of_email() + _faults_of_webhooks()
+
+
+def _faults_of_email() -> list[str]:
+    if not settings.EMAIL_IS_DECIDED:
+        return [
+            "EMAIL_URL is not set: name the mail server (smtp+tls://user:password@host:587), or set it to none, and two"
+            " people hand over each invitation."
+        ]
+    if not settings.SENDS_EMAIL:
+        return []
+    found = []
+    is_sent = settings.EMAIL_BACKEND == "django.core.mail.backends.smtp.EmailBackend" and settings.EMAIL_HOST
+    if not is_sent:
+        found.append("EMAIL_URL names no mail server, so nobody would receive an invitation: use smtp+tls://.")
+    elif not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or settings.EMAIL_HOST in _OWN_MACHINE):
+        found.append("EMAIL_URL or EMAIL_HOST sends without TLS: an invitation's link must not be read on its way.")
+    if settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
+        found.append("DEFAULT_FROM_EMAIL is not set: name the address that this hub's e-mails come from.")
+    if not settings.PORTAL_URL.startswith("https://"):
+        found.append("PORTAL_URL is not an https:// address: links in e-mails lead there.")
+    return found
+
+
+def _faults_of_webhooks() -> list[str]:
+    found = []
+    if settings.NOTIFICATION_WEBHOOKS and len(settings.WEBHOOK_SECRET) < 32:
+        found.append("WEBHOOK_SECRET is shorter than 32 characters: receivers of webhooks know the hub by it.")
+    if not all(url.startswith("https://") for url in settings.NOTIFICATION_WEBHOOKS):
+        found.append("NOTIFICATION_WEBHOOKS must be https:// addresses.")
     return found
 
 

@@ -94,6 +94,31 @@ CALLBACK_CA_FILE = env.str("CALLBACK_CA_FILE", default="")
 CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
 CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
 
+# --- e-mail and webhooks --------------------------------------------------------------------------------------------
+# EMAIL_URL (smtp+tls://user:password@host:587) or Django's own names; "none" says that this hub sends no e-mail.
+_EMAIL_URL = env.str("EMAIL_URL", default="")
+_EMAIL = env.email_url("EMAIL_URL") if _EMAIL_URL not in ("", "none") else {}
+EMAIL_IS_DECIDED = bool(_EMAIL_URL or env.str("EMAIL_HOST", default=""))
+EMAIL_BACKEND = _EMAIL.get("EMAIL_BACKEND", "django.core.mail.backends.smtp.EmailBackend")
+EMAIL_HOST = "" if _EMAIL_URL == "none" else _EMAIL.get("EMAIL_HOST") or env.str("EMAIL_HOST", default="")
+EMAIL_PORT = _EMAIL.get("EMAIL_PORT") or env.int("EMAIL_PORT", default=25)
+EMAIL_HOST_USER = _EMAIL.get("EMAIL_HOST_USER") or env.str("EMAIL_HOST_USER", default="")
+EMAIL_HOST_PASSWORD = _EMAIL.get("EMAIL_HOST_PASSWORD") or env.str("EMAIL_HOST_PASSWORD", default="")
+EMAIL_USE_TLS = bool(_EMAIL.get("EMAIL_USE_TLS", env.bool("EMAIL_USE_TLS", default=False)))
+EMAIL_USE_SSL = bool(_EMAIL.get("EMAIL_USE_SSL", env.bool("EMAIL_USE_SSL", default=False)))
+EMAIL_FILE_PATH = _EMAIL.get("EMAIL_FILE_PATH") or None
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # of each step of the exchange with the mail server
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
+# Whether people get e-mail at all. Where they do not, two people hand over an invitation's link and its code.
+SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
+# Where people reach the portal: links in e-mails begin with it.
+PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
+# URLs that are told what operators should know, each request signed with a key made from the secret.
+NOTIFICATION_WEBHOOKS = env.list("NOTIFICATION_WEBHOOKS", default=[])
+WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
+WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
+NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)  # given up after this
+
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
 # Between two transactions of a process that has much to do, milliseconds: more of them share one, which is cheaper.
@@ -141,6 +166,7 @@ INSTALLED_APPS = [
     "hub.participants",
     "hub.sweeps",
     "hub.audit",
+    "hub.notifications",
     "hub.outbox",
     "directory",
     "quotes",
@@ -203,7 +229,7 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,20/15m/ip"}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address here names a person; nothing is sent to it
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # an invitation that was opened has verified it, where e-mail is sent at all
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
 # How many of one's own proxies stand before the hub, each adding an address to X-Forwarded-For.
 TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
@@ -212,7 +238,7 @@ SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this lo
 SESSION_COOKIE_NAME = "kitovu_session"
 # How long what one person asks for waits for another's approval.
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
-PASSWORD_RESET_TIMEOUT = 24 * 3600  # how long an invitation is good
+INVITATION_EXPIRES_S = env.int("INVITATION_EXPIRES_S", default=24 * 3600)  # how long an invitation is good
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 CSRF_FAILURE_VIEW = "portal.views.errors.csrf_failed"
 CONTENT_SECURITY_POLICY = {
@@ -342,6 +368,11 @@ CELERY_BEAT_SCHEDULE = {
     },
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
+    "tidy-notifications": {
+        "task": "hub.notifications.tasks.tidy",
+        "schedule": 3600.0,
+        "options": {"expires": 600},
+    },
 }
 
 REST_FRAMEWORK = {

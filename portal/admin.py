@@ -1,13 +1,26 @@
 from django.contrib import admin
 
 from hub.admin_base import ReadOnlyAdmin
-from portal.models import AccountMark, LedgerBlock, LedgerCheck, Profile
+from portal.models import AccountMark, Confirmation, Invitation, LedgerBlock, LedgerCheck, Profile
 
 
 @admin.register(Profile)
 class ProfileAdmin(ReadOnlyAdmin):
-    list_display = ["user", "participant", "time_zone", "language"]
+    list_display = ["user", "participant", "confirmed_at", "signed_in_at", "time_zone", "language"]
     list_select_related = ["user", "participant"]
+
+
+@admin.register(Confirmation)
+class ConfirmationAdmin(ReadOnlyAdmin):
+    list_display = ["user", "signed_in_at", "confirmed_by", "confirmed_at"]
+    list_select_related = ["user", "confirmed_by"]
+
+
+@admin.register(Invitation)
+class InvitationAdmin(ReadOnlyAdmin):
+    list_display = ["user", "link_holder", "code_holder", "made_at", "expires_at", "ended_at", "is_used"]
+    list_select_related = ["user", "link_holder", "code_holder"]
+    exclude = ["link_hash", "code_hash"]
 
 
 @admin.register(LedgerCheck)

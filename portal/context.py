@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Count, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -11,7 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from hub.audit.models import Approval
-from portal import changes
+from portal import changes, confirmation
 from portal.permissions import Right
 from portal.visitor import Visitor, visitor_of
 
@@ -63,7 +65,14 @@ MENU = [
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
-    Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),
+    Item(
+        _("Users"),
+        "users",
+        "users",
+        Right.SEE_USERS,
+        ("user", "create_user", "change_roles", "change_user_activity", "reset_second_factor", "change_email"),
+    ),
+    Item(_("Notifications"), "notifications", "notifications", Right.SEE_NOTIFICATIONS),
     Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
 ]
 
@@ -77,7 +86,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     here = match.url_name if match else ""
     if not visitor.has_second_factor:
         return {"visitor": visitor, "menu": [], "may": {}, "hub_name": settings.HUB_NAME}
-    counts = {"approvals": _waiting_for(visitor)}
+    counts = _counts(visitor)
     menu = [
         {
             "text": item.text,
@@ -93,10 +102,18 @@ def portal(request: HttpRequest) -> dict[str, Any]:
     return {"visitor": visitor, "menu": menu, "may": may, "hub_name": settings.HUB_NAME}
 
 
-def _waiting_for(visitor: Visitor) -> int:
-    """How many requests this visitor could decide now."""
+def _counts(visitor: Visitor) -> dict[str, int]:
+    """What waits for this visitor, by item of the menu: requests to decide, and sign-ins to confirm. One statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
-    if not kinds:
-        return 0
+    if not kinds or visitor.user is None:
+        return {}
     waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
-    return waiting.exclude(maker=visitor.user).count()
+    counted = {"approvals": _count(waiting.exclude(maker=visitor.user))}
+    if visitor.may(Right.CONFIRM_USERS):
+        counted["users"] = _count(confirmation.waiting())
+    found = User.objects.filter(pk=visitor.user.pk).values_list(*counted.values()).get()
+    return {name: count or 0 for name, count in zip(counted, found, strict=True)}
+
+
+def _count(rows: "QuerySet[Any]") -> Subquery:
+    return Subquery(rows.order_by().annotate(one=Value(1)).values("one").annotate(rows=Count("*")).values("rows"))

@@ -168,6 +168,12 @@ class NewUser(AskForm):
     )
 
 
+class NewEmail(AskForm):
+    email = forms.EmailField(
+        label=gettext_lazy("New email address"), help_text=gettext_lazy("One person, one address.")
+    )
+
+
 class Roles(AskForm):
     roles = forms.MultipleChoiceField(label=gettext_lazy("Roles"), widget=forms.CheckboxSelectMultiple)
 

@@ -2,10 +2,13 @@
 
 from zoneinfo import available_timezones
 
+import pgtrigger
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from hub.participants.models import Participant
@@ -20,15 +23,149 @@ def check_time_zone(name: str) -> None:
 
 
 class Profile(models.Model):
-    """A user of the portal: bound to one DFSP, or, without one, of the hub's own people."""
+    """A user of the portal: bound to one DFSP, or, without one, of the hub's own people.
+
+    A new account, and one whose password and second factor were reset, changes nothing until other administrators have
+    confirmed its first sign-in: `portal.confirmation`.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
     language = models.CharField(max_length=8, blank=True)  # empty: the browser's
+    confirmed_at = models.DateTimeField(null=True)
+    unconfirmed_since = models.DateTimeField(null=True, db_default=Now())
+    # The first sign-in with both factors since then, which the administrators confirm.
+    signed_in_at = models.DateTimeField(null=True)
+    signed_in_from = models.GenericIPAddressField(null=True)
+    signed_in_with = models.CharField(max_length=200, blank=True, db_default="")  # what the browser says it is
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(confirmed_at__isnull=False, unconfirmed_since__isnull=True)
+                | Q(confirmed_at__isnull=True, unconfirmed_since__isnull=False),
+                name="an_account_is_confirmed_or_waits_since_some_time",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="an_account_is_confirmed_by_another_person",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF OLD.confirmed_at IS NULL AND NEW.confirmed_at IS NOT NULL AND NOT EXISTS (
+                        SELECT FROM portal_confirmation c
+                        WHERE c.user_id = NEW.user_id AND c.signed_in_at = OLD.signed_in_at) THEN
+                        RAISE EXCEPTION 'the sign-in of account % was not confirmed', OLD.user_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.user)
+
+
+class Confirmation(models.Model):
+    """An administrator knows that the first sign-in of an account was that person's."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    signed_in_at = models.DateTimeField()
+    confirmed_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    confirmed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "signed_in_at", "confirmed_by"], name="an_administrator_confirms_a_sign_in_once"
+            ),
+            models.CheckConstraint(condition=~Q(user=F("confirmed_by")), name="nobody_confirms_their_own_sign_in"),
+        ]
+        triggers = [
+            pgtrigger.Protect(name="confirmations_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} by {self.confirmed_by_id}"
+
+
+class Invitation(models.Model):
+    """Lets the owner of an account set its password, once: `portal.invitations`.
+
+    The link goes by e-mail to the owner. Without e-mail two people hand over link and code: each sees one half, once.
+    Both are kept as keyed hashes.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    link_holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    code_holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    link_hash = models.CharField(max_length=64, null=True)
+    code_hash = models.CharField(max_length=64, null=True)
+    wrong_codes = models.PositiveSmallIntegerField(default=0)
+    notification_id = models.BigIntegerField(null=True)  # the e-mail with the link
+    made_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    is_used = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user"], condition=Q(ended_at__isnull=True), name="an_account_has_one_open_invitation"
+            ),
+            models.UniqueConstraint(fields=["link_hash"], name="a_link_opens_one_invitation"),
+            models.CheckConstraint(
+                condition=Q(link_holder__isnull=True, code_holder__isnull=True, code_hash__isnull=True)
+                | (
+                    Q(link_holder__isnull=False, code_holder__isnull=False, notification_id__isnull=True)
+                    & ~Q(link_holder=F("code_holder"))
+                    & ~Q(link_holder=F("user"))
+                    & ~Q(code_holder=F("user"))
+                ),
+                name="link_and_code_go_to_two_others",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_used=False) | Q(ended_at__isnull=False, link_hash__isnull=False),
+                name="a_used_invitation_has_ended",
+            ),
+            models.CheckConstraint(
+                condition=Q(is_used=False) | Q(code_holder__isnull=True) | Q(code_hash__isnull=False),
+                name="an_invitation_in_two_halves_is_used_with_both",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="an_invitation_is_shown_once_and_ends_once",
+                operation=pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF OLD.ended_at IS NOT NULL THEN
+                        RAISE EXCEPTION 'invitation % has ended', OLD.id USING ERRCODE = 'check_violation';
+                    ELSIF (OLD.link_hash IS NOT NULL AND NEW.link_hash IS DISTINCT FROM OLD.link_hash)
+                       OR (OLD.code_hash IS NOT NULL AND NEW.code_hash IS DISTINCT FROM OLD.code_hash)
+                       OR (NEW.user_id, NEW.link_holder_id, NEW.code_holder_id, NEW.expires_at) IS DISTINCT FROM
+                          (OLD.user_id, OLD.link_holder_id, OLD.code_holder_id, OLD.expires_at)
+                       OR NEW.wrong_codes < OLD.wrong_codes THEN
+                        RAISE EXCEPTION 'the halves of invitation % do not change', OLD.id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="an_invitation_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"invitation of {self.user_id}"
+
+    @property
+    def is_late(self) -> bool:
+        return self.expires_at <= timezone.now()
 
 
 class LedgerCheck(models.Model):

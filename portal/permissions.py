@@ -47,7 +47,10 @@ class Right(StrEnum):
     CHECK = "check what others ask for"
     SEE_AUDIT = "see audit trail"
     SEE_USERS = "see users"
-    INVITE_USERS = "invite users"
+    INVITE_USERS = "hand over invitations"
+    CONFIRM_USERS = "confirm first sign-ins"
+    SEE_NOTIFICATIONS = "see e-mails and webhooks that were not sent"
+    RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
     # What needs two people: who may ask for it, and who may check it. One person never does both to one request.
     # ASK and CHECK open the pages; these say for which kind of change.
@@ -96,6 +99,9 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_AUDIT: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     Right.SEE_USERS: frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     Right.INVITE_USERS: frozenset({Role.ADMINISTRATOR}),
+    Right.CONFIRM_USERS: frozenset({Role.ADMINISTRATOR}),
+    Right.SEE_NOTIFICATIONS: frozenset({Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR}),
+    Right.RESEND_NOTIFICATIONS: frozenset({Role.OPERATOR, Role.ADMINISTRATOR}),
     Right.TEST_CONNECTIONS: frozenset({Role.OPERATOR}),
     Right.ASK_LIMITS: frozenset({Role.RISK}),
     Right.CHECK_LIMITS: frozenset({Role.RISK}),
@@ -114,6 +120,11 @@ RIGHTS: dict[Right, frozenset[Role]] = {
 }
 
 
-def rights_of(roles: frozenset[Role]) -> frozenset[Right]:
+# All that an account may do before its first sign-in was confirmed: it reads, and neither asks nor decides nor acts.
+READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
+
+
+def rights_of(roles: frozenset[Role], *, is_confirmed: bool) -> frozenset[Right]:
     """All that these roles allow together."""
-    return frozenset(right for right, holders in RIGHTS.items() if roles & holders)
+    found = frozenset(right for right, holders in RIGHTS.items() if roles & holders)
+    return found if is_confirmed else found & READING

@@ -1,21 +1,18 @@
 """How people sign in: what allauth does, with this hub's rules, and each step in the audit trail."""
 
-import base64
-import hashlib
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
-from cryptography.fernet import Fernet
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
 from hub.audit import record
-from portal import users
+from hub.encryption import fernet
+from portal import confirmation, users
 from portal.visitor import has_second_factor
 
 # What allauth says on these pages, for languages that it does not speak.
@@ -62,6 +59,8 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: AbstractBaseUser, **kwargs: Any) -> HttpResponse:
         response: HttpResponse = super().post_login(request, user, **kwargs)
         record("signed_in", subject=user.get_username(), actor=user.get_username())
+        if isinstance(user, User) and has_second_factor(request):
+            confirmation.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
         return response
 
     def logout(self, request: HttpRequest) -> None:
@@ -92,16 +91,10 @@ class SecondFactorAdapter(DefaultMFAAdapter):
     """Secrets of authenticator apps are encrypted at rest; a second factor is not given up, only replaced."""
 
     def encrypt(self, text: str) -> str:
-        return _fernet().encrypt(text.encode()).decode()
+        return fernet("second factor").encrypt(text.encode()).decode()
 
     def decrypt(self, encrypted_text: str) -> str:
-        return _fernet().decrypt(encrypted_text.encode()).decode()
+        return fernet("second factor").decrypt(encrypted_text.encode()).decode()
 
     def can_delete_authenticator(self, authenticator: Authenticator) -> bool:
         return False
-
-
-def _fernet() -> Fernet:
-    # A key of its own, derived from the one secret that a deployment keeps anyway.
-    digest = hashlib.sha256(b"kitovu second factor\0" + settings.SECRET_KEY.encode()).digest()
-    return Fernet(base64.urlsafe_b64encode(digest))

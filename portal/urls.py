@@ -4,7 +4,7 @@ from allauth.account import views as account
 from allauth.mfa.base import views as second_factor
 from allauth.mfa.recovery_codes import views as recovery_codes
 from allauth.usersessions import views as sessions
-from django.urls import URLPattern, path, re_path
+from django.urls import URLPattern, path
 from django.views.generic import RedirectView
 
 from portal.access import form_page, page
@@ -19,7 +19,9 @@ from portal.views import (
     credentials,
     directory,
     home,
+    invitation,
     leaving,
+    notifications,
     onboarding,
     overview,
     own_settlement,
@@ -40,8 +42,7 @@ SIGN_IN_PAGES = frozenset(
         "account_login",
         "account_logout",
         "account_inactive",
-        "account_reset_password_from_key",
-        "account_reset_password_from_key_done",
+        "invitation",
         "mfa_authenticate",
     }
 )
@@ -51,12 +52,7 @@ urlpatterns: list[URLPattern] = [
     path("sign-in/code/", second_factor.authenticate, name="mfa_authenticate"),
     path("sign-out/", account.logout, name="account_logout"),
     path("sign-in/inactive/", account.account_inactive, name="account_inactive"),
-    re_path(
-        r"^invitation/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)/$",
-        account.password_reset_from_key,
-        name="account_reset_password_from_key",
-    ),
-    path("invitation/done/", account.password_reset_from_key_done, name="account_reset_password_from_key_done"),
+    path("invitation/", invitation.accept, name="invitation"),
     form_page("account/", own_account.index, name="account", right=_OWN),
     form_page("account/password/", account.password_change, name="account_change_password", right=_OWN),
     form_page(
@@ -279,7 +275,10 @@ urlpatterns: list[URLPattern] = [
     page("users/", users.index, name="users", get=Right.SEE_USERS),
     form_page("users/new/", users.create, name="create_user", right=Right.ASK_ROLES),
     page("users/<str:username>/", users.show, name="user", get=Right.SEE_USERS),
-    page("users/<str:username>/invitation/", users.invite, name="invite_user", post=Right.INVITE_USERS),
+    page("users/<str:username>/invitation/", users.hand_over, name="hand_over", post=Right.INVITE_USERS),
+    page("users/<str:username>/confirm/", users.confirm, name="confirm_user", post=Right.CONFIRM_USERS),
+    page("users/<str:username>/reject/", users.reject, name="reject_user", post=Right.CONFIRM_USERS),
+    form_page("users/<str:username>/email/", users.change_email, name="change_email", right=Right.ASK_ROLES),
     form_page("users/<str:username>/roles/", users.change_roles, name="change_roles", right=Right.ASK_ROLES),
     form_page(
         "users/<str:username>/activity/", users.change_activity, name="change_user_activity", right=Right.ASK_ROLES
@@ -289,6 +288,19 @@ urlpatterns: list[URLPattern] = [
         users.reset_second_factor,
         name="reset_second_factor",
         right=Right.ASK_ROLES,
+    ),
+    page("notifications/", notifications.index, name="notifications", get=Right.SEE_NOTIFICATIONS),
+    page(
+        "notifications/<int:notification_id>/resend/",
+        notifications.resend,
+        name="resend_notification",
+        post=Right.RESEND_NOTIFICATIONS,
+    ),
+    page(
+        "notifications/<int:notification_id>/put-aside/",
+        notifications.put_aside,
+        name="put_aside_notification",
+        post=Right.RESEND_NOTIFICATIONS,
     ),
     page("audit/", audit.index, name="audit", get=Right.SEE_AUDIT),
     page("audit/entries.csv", audit.export, name="audit_csv", get=Right.SEE_AUDIT),

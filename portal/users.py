@@ -1,21 +1,25 @@
-"""The portal's users: made, given roles, invited, ended. Roles change by `set_roles` only, and it says who did it."""
+"""The portal's users: made, given roles, ended. Roles change by `set_roles` only, and it says who did it.
+
+How they set a password is in `portal.invitations`, and when they may do more than read in `portal.confirmation`.
+"""
 
 import re
+from datetime import datetime
 from typing import Any
 
-from allauth.account.forms import default_token_generator
-from allauth.account.utils import user_pk_to_url_str
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from hub.audit import record
+from hub.audit.approvals import is_one_person, mailbox
 from hub.participants.models import Participant
+from portal import confirmation, invitations
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Role
 
@@ -32,16 +36,21 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
         raise Refused(_("A user name has 2 to 40 small letters, digits, dots, hyphens or underscores."))
     if User.objects.filter(username__iexact=username).exists():
         raise Refused(_("This user name is taken."))
+    check_email(email)
+    if participant is not None and participant.closed_at is not None:
+        raise Refused(_("This participant was closed for good: its people have no access any more."))
+    check_roles(roles=roles, participant=participant)
+
+
+def check_email(email: str) -> None:
+    """One mailbox, one person, one account: nobody checks with a second account what they asked for with the first."""
     try:
         validate_email(email)
     except ValidationError:
         raise Refused(_("This is not an email address.")) from None
-    # One address, one person, one account: nobody checks with a second account what they asked for with the first.
-    if User.objects.filter(email__iexact=email).exists():
+    known = User.objects.exclude(email="").values_list("email", flat=True)
+    if mailbox(email) in {mailbox(each) for each in known}:
         raise Refused(_("Somebody has this email address already."))
-    if participant is not None and participant.closed_at is not None:
-        raise Refused(_("This participant was closed for good: its people have no access any more."))
-    check_roles(roles=roles, participant=participant)
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
@@ -55,13 +64,22 @@ def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> N
 
 
 @transaction.atomic
-def create(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None, actor: str) -> User:
-    """A new user without a password: its invitation lets the person set one."""
+def create(
+    *,
+    username: str,
+    email: str,
+    roles: frozenset[Role],
+    participant: Participant | None,
+    actor: str,
+    is_confirmed: bool = False,
+) -> User:
+    """A new user without a password: its invitation lets the person set one. `is_confirmed`: made from the shell."""
     check(username=username, email=email, roles=roles, participant=participant)
     user = User(username=username, email=email)
     user.set_unusable_password()
     user.save()
-    Profile.objects.create(user=user, participant=participant)
+    confirmed = {"confirmed_at": timezone.now(), "unconfirmed_since": None} if is_confirmed else {}
+    Profile.objects.create(user=user, participant=participant, **confirmed)
     user.groups.set(_groups(roles))
     after = {"email": email, "roles": sorted(roles), "participant": participant.name if participant else None}
     record("user_created", subject=username, actor=actor, after=after)
@@ -81,7 +99,10 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 
 @transaction.atomic
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
-    """Lets a user in, or no longer: its sessions end with it."""
+    """Lets a user in, or no longer: its sessions and its invitation end with it.
+
+    One who is let in again is confirmed again: somebody else may know the password by now.
+    """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):
         raise Refused(_("This participant was closed for good: its people have no access any more."))
@@ -89,6 +110,8 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
     user.save(update_fields=["is_active"])
     if not is_active:
         end_sessions(user)
+        invitations.end_open(user)
+        confirmation.unconfirm(user)
     action = "user_enabled" if is_active else "user_disabled"
     record(action, subject=user.username, actor=actor, before={"isActive": before}, after={"isActive": is_active})
 
@@ -109,24 +132,46 @@ def is_of_closed(user: User) -> bool:
 
 @transaction.atomic
 def reset_second_factor(user: User, *, actor: str) -> None:
-    """For who lost the phone: the next sign-in sets up another. Password and sessions end too."""
-    user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
-    Authenticator.objects.filter(user=user).delete()
-    user.set_unusable_password()
-    user.save(update_fields=["password"])
-    end_sessions(user)
+    """For who lost the phone or the password: a new invitation sets both anew, and the sign-in is confirmed again."""
+    end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
+
+
+@transaction.atomic
+def change_email(user: User, *, email: str, actor: str) -> None:
+    """Another address is proven as the first one was: the way in by the old one ends."""
+    check_email(email)
+    end_access(user)
+    before = user.email
+    User.objects.filter(pk=user.pk).update(email=email)
+    record("email_changed", subject=user.username, actor=actor, before={"email": before}, after={"email": email})
+
+
+@transaction.atomic
+def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
+    """The first sign-in was somebody else's: what opened the account opens it no more. One administrator is enough."""
+    profile = confirmation.lock_unconfirmed(user, signed_in_at)
+    if is_one_person(user, rejected_by):
+        raise confirmation.NotConfirmed(_("Nobody rejects their own sign-in."))
+    before = confirmation.sign_in_of(profile)
+    end_access(user)
+    record("sign_in_rejected", subject=user.username, actor=rejected_by.username, before=before)
+
+
+def end_access(user: User) -> None:
+    """Ends all that opens this account: password, second factor, sessions, an open invitation; and its confirmation."""
+    locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    Authenticator.objects.filter(user=locked).delete()
+    locked.set_unusable_password()
+    locked.save(update_fields=["password"])
+    end_sessions(locked)
+    invitations.end_open(locked)
+    confirmation.unconfirm(locked)
 
 
 def end_sessions(user: User) -> None:
     for session in UserSession.objects.filter(user=user):
         session.end()
-
-
-def invitation_path(user: User) -> str:
-    """Where this user sets its password: good once, and for a day. It opens no door to who has a second factor."""
-    key = {"uidb36": user_pk_to_url_str(user), "key": default_token_generator.make_token(user)}
-    return reverse("account_reset_password_from_key", kwargs=key)
 
 
 def _groups(roles: frozenset[Role]) -> list[Any]:

@@ -21,6 +21,7 @@ class Visitor:
     dfsp_id: int | None = None  # of a participant's user: nothing of another DFSP is shown or taken
     dfsp_name: str = ""
     has_second_factor: bool = False
+    is_confirmed: bool = False  # whether the first sign-in of the account was confirmed
     time_zone: str = "UTC"
     language: str = ""
 
@@ -61,7 +62,8 @@ def visitor_for(user: User) -> Visitor:
     return Visitor(
         user=user,
         roles=roles,
-        rights=rights_of(roles),
+        rights=rights_of(roles, is_confirmed=profile.confirmed_at is not None),
+        is_confirmed=profile.confirmed_at is not None,
         dfsp_id=profile.participant_id,
         dfsp_name=profile.participant.name if profile.participant else "",
         time_zone=profile.time_zone,

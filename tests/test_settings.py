@@ -18,6 +18,12 @@ FIT = {
     "PROXY_SECRET": "p" * 32,
     "ADMINISTRATION_AUTH": "staff",
     "HUB_SIGNING_KEY_FILE": "hub.pem",
+    "EMAIL_URL": "none",
+}
+SENDS = {
+    "EMAIL_URL": "smtp+tls://hub:word@mail.example:587",
+    "DEFAULT_FROM_EMAIL": "hub@hub.example",
+    "PORTAL_URL": "https://hub.example",
 }
 
 
@@ -63,6 +69,39 @@ def test_production_starts_with_everything_set() -> None:
 )
 def test_production_refuses_what_is_fit_for_development_only(name: str, value: str) -> None:
     said = start(FIT | {name: value})
+    assert "This hub does not start" in said
+    assert name in said
+
+
+@pytest.mark.parametrize(
+    "email",
+    [
+        SENDS,
+        {**SENDS, "EMAIL_URL": "", "EMAIL_HOST": "mail.example", "EMAIL_USE_SSL": "true"},
+        {**SENDS, "EMAIL_URL": "smtp://127.0.0.1:25"},  # a relay on this machine
+        {**SENDS, "NOTIFICATION_WEBHOOKS": "https://alarms.example/hub", "WEBHOOK_SECRET": "w" * 32},
+    ],
+)
+def test_production_starts_with_email_that_is_fit_for_it(email: dict[str, str]) -> None:
+    assert start(FIT | email) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "email"),
+    [
+        ("EMAIL_URL is not set", {"EMAIL_URL": ""}),
+        ("EMAIL_URL names no mail server", {**SENDS, "EMAIL_URL": "consolemail://"}),
+        ("EMAIL_URL names no mail server", {**SENDS, "EMAIL_URL": "dummymail://"}),
+        ("sends without TLS", {**SENDS, "EMAIL_URL": "smtp://mail.example:25"}),
+        ("sends without TLS", {**SENDS, "EMAIL_URL": "", "EMAIL_HOST": "mail.example"}),
+        ("DEFAULT_FROM_EMAIL is not set", {**SENDS, "DEFAULT_FROM_EMAIL": "kitovu@localhost"}),
+        ("PORTAL_URL", {**SENDS, "PORTAL_URL": "http://hub.example"}),
+        ("WEBHOOK_SECRET", {"NOTIFICATION_WEBHOOKS": "https://alarms.example/hub"}),
+        ("NOTIFICATION_WEBHOOKS", {"NOTIFICATION_WEBHOOKS": "http://alarms.example", "WEBHOOK_SECRET": "w" * 32}),
+    ],
+)
+def test_production_refuses_email_and_webhooks_that_are_not_fit_for_it(name: str, email: dict[str, str]) -> None:
+    said = start(FIT | email)
     assert "This hub does not start" in said
     assert name in said
 

@@ -18,6 +18,11 @@ def coming_from(address: str) -> Iterator[None]:
         _address.reset(token)
 
 
+def address() -> str:
+    """The network address that the present request came from; empty where there is none that can be trusted."""
+    return _address.get()
+
+
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None) -> None:
     """Adds one entry to the audit trail; see `hub.audit.trail.record`."""
     from hub.audit import trail  # models can not be imported before the apps are ready

@@ -26,6 +26,17 @@ class NotApproved(Exception):
     """Why nothing was decided; the request is as it was."""
 
 
+def mailbox(email: str) -> str:
+    """The mailbox behind an e-mail address: small letters, and without a tag such as the +2 of asha+2@example.org."""
+    local, _at, domain = email.strip().lower().rpartition("@")
+    return f"{local.split('+', 1)[0]}@{domain}" if local else ""
+
+
+def is_one_person(first: User, second: User) -> bool:
+    """Whether these accounts belong to one person: one account, or one mailbox."""
+    return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
+
+
 def _hash(approval: Approval) -> bytes:
     content = {
         "kind": approval.kind,
@@ -67,7 +78,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
     maker = approval.maker
     if maker.pk == checker.pk:
         raise NotApproved(_("Who asked for a change can not approve it."))
-    if maker.email and maker.email.lower() == checker.email.lower():
+    if is_one_person(maker, checker):
         raise NotApproved(_("Two accounts of one person are one person."))
     if not maker.is_active:
         raise NotApproved(_("Who asked for this is no longer a user of this hub. Refuse it, and ask again."))

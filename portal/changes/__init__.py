@@ -39,6 +39,8 @@ KINDS = by_name(
 
 def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: str) -> Approval:
     """Asks for a change. Raises NotApproved where this visitor may not, or the same is asked for already."""
+    if visitor.user is not None and not visitor.is_confirmed:
+        raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].ask) or visitor.user is None:
         raise NotApproved(_("Your roles do not allow you to ask for this."))
     return approvals.ask(kind=kind, subject=subject, payload=payload, reason=reason, maker=visitor.user)
@@ -50,9 +52,14 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
     def perform(approval: Approval) -> None:
         kind = KINDS[approval.kind]
-        if not visitor_for(User.objects.get(pk=approval.maker_id)).may(kind.ask):
+        maker = User.objects.get(pk=approval.maker_id)
+        if not visitor_for(maker).is_confirmed:
+            raise NotApproved(_("The first sign-in of the person who asked for this is not confirmed."))
+        if not visitor_for(maker).may(kind.ask):
             raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
-        kind.perform(approval.payload, f"{approval.maker.get_username()}, approved by {checker.get_username()}")
+        kind.perform(approval.payload, f"{maker.get_username()}, approved by {checker.get_username()}")
+        if kind.then is not None:
+            kind.then(approval.payload, maker, checker)
 
     try:
         return approvals.approve(approval_id, checker=checker, perform=perform)
@@ -70,9 +77,15 @@ def _checker(visitor: Visitor, approval_id: int) -> User:
     kind = Approval.objects.filter(pk=approval_id).values_list("kind", flat=True).first()
     if kind is None or visitor.user is None:
         raise NotApproved(_("There is no such request."))
+    if not visitor.is_confirmed:
+        raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].check):
         raise NotApproved(_("Your roles do not allow you to decide this."))
     return visitor.user
+
+
+def _not_confirmed() -> str:
+    return _("Your first sign-in is not confirmed yet. Until an administrator has confirmed it, you can only read.")
 
 
 __all__ = ["KINDS", "Kind", "Line", "NotApproved", "Payload", "approve", "ask", "refuse"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.auth.models import User
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
@@ -34,6 +35,7 @@ class Kind:
     check: Right
     describe: Callable[[Payload], list[Line]]
     perform: Callable[[Payload, str], None]  # the payload, and who did it, in the transaction of the approval
+    then: Callable[[Payload, User, User], None] | None = None  # after it: the payload, who asked, who approved
 
 
 def by_name(*kinds: Kind) -> Mapping[str, Kind]:

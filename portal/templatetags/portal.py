@@ -26,6 +26,8 @@ _TONES = {
     "REJECTED": "danger",
     "PENDING": "info",
     "DEAD": "danger",
+    "SENT": "success",
+    "GIVEN_UP": "danger",
     "DELIVERED": "success",
     "AGREED": "info",
     "OPEN": "info",

@@ -7,12 +7,14 @@ from allauth.usersessions.models import UserSession
 from django import forms
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from portal import confirmation
 from portal.models import TIME_ZONES, Profile
 from portal.visitor import visitor_of
 
@@ -40,6 +42,8 @@ class ActivateTotp(ActivateTOTPView):
             if session.session_key != self.request.session.session_key:
                 session.end()
         record_authentication(self.request, user, "mfa", type=Authenticator.Type.TOTP, reauthenticated=True)
+        if isinstance(user, User):
+            confirmation.note_sign_in(user, browser=self.request.headers.get("User-Agent", ""))
         return response
 
 
@@ -52,7 +56,8 @@ def index(request: HttpRequest) -> HttpResponse:
     profile = Profile.objects.filter(user=user).first() or Profile(user=user)
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        form.save()
+        # These fields and no other: what became of the account since it was read must stay.
+        Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")
         # Before the next sign-in this browser already speaks the language.

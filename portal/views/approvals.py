@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from hub.audit import approvals
 from hub.audit.models import Approval
 from portal import changes, paging
+from portal.confirmation import ACCOUNT_KINDS
 from portal.visitor import Visitor, visitor_of
 
 
@@ -43,11 +44,13 @@ def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
     assert visitor.user is not None
     is_own = approval.maker_id == visitor.user.pk
     is_open = approval.state == Approval.State.PENDING
+    is_account = approval.kind in ACCOUNT_KINDS and (approval.kind != "create_user" or approval.state == "APPROVED")
     is_late = is_open and approval.expires_at <= timezone.now()
     return {
         "approval": approval,
         "title": kind.title,
         "lines": kind.describe(approval.payload),
+        "account": approval.subject if is_account else "",
         "state": "EXPIRED" if is_late else approval.state,
         "may_approve": is_open and not is_late and not is_own and visitor.may(kind.check),
         "may_refuse": is_open and not is_own and visitor.may(kind.check),

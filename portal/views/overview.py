@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 from hub.sweeps import queries as sweeps
 from portal import remember
@@ -37,8 +38,10 @@ def _make() -> dict[str, Any]:
     oldest = min((queue.oldest for queue in queues if queue.oldest), default=None)
     oldest_s = (now - oldest).total_seconds() if oldest else 0.0
     busiest = sorted(standings, key=lambda standing: -standing.used_percent)[:_MOST_LINES]
+    _waiting, unsent, _oldest_s = notifications.counts()
     return {
         "figures": figures,
+        "unsent": unsent,
         "standings": standings,
         "near_limit": [standing for standing in standings if standing.is_near_limit],
         "queues": queues,

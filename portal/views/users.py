@@ -1,19 +1,25 @@
-"""The portal's users: who they are, and what administrators ask for about them."""
+"""The portal's users: who they are, what administrators ask for about them, and whether a first sign-in was theirs."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from django import forms as django_forms
+from django.contrib import messages
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.audit import record
+from hub.notifications import queries as notifications
 from hub.participants.models import Participant
-from portal import forms, users
+from portal import confirmation, forms, invitations, users
 from portal.changes import Line
-from portal.permissions import Role
+from portal.permissions import Right, Role
 from portal.views.asking import AskForm, asking
-from portal.visitor import visitor_of
+from portal.visitor import Visitor, visitor_of
 
 _ROLES = set(Role.values)
 
@@ -36,21 +42,66 @@ def _user(username: str) -> User:
 
 
 def show(request: HttpRequest, username: str) -> HttpResponse:
-    user = _user(username)
-    has_app = user.authenticator_set.filter(type="totp").exists()  # type: ignore[attr-defined]
-    context = {"shown": user, "roles": _roles_of(user), "has_app": has_app}
-    return render(request, "portal/user.html", context)
+    return render(request, "portal/user.html", _shown(visitor_of(request), _user(username)))
 
 
-def invite(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows, once, where the person sets a password; the administrator hands it over."""
-    user = _user(username)
-    if not user.is_active or user.authenticator_set.filter(type="totp").exists():  # type: ignore[attr-defined]
-        raise Http404  # it has its own way in; another is reset by two people
-    link = request.build_absolute_uri(users.invitation_path(user))
-    record("user_invited", subject=username, actor=visitor_of(request).name)
-    context = {"shown": user, "roles": _roles_of(user), "link": link, "has_app": False}
-    return render(request, "portal/user.html", context)
+def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
+    profile = user.profile  # type: ignore[attr-defined]
+    invitation = invitations.latest(user)
+    return {
+        "shown": user,
+        "roles": _roles_of(user),
+        "has_app": user.authenticator_set.filter(type="totp").exists(),  # type: ignore[attr-defined]
+        "is_own": visitor.user is not None and visitor.user.pk == user.pk,
+        "invitation": invitation,
+        "mail": notifications.one(invitation.notification_id) if invitation else None,
+        "half": invitations.half_of(invitation, visitor.user) if visitor.may(Right.INVITE_USERS) else None,
+        "standing": confirmation.standing(user) if user.is_active and not profile.confirmed_at else None,
+    }
+
+
+def hand_over(request: HttpRequest, username: str) -> HttpResponse:
+    """Shows the visitor's half of the account's invitation: in this answer, and never again."""
+    visitor, user = visitor_of(request), _user(username)
+    assert visitor.user is not None
+    try:
+        half = invitations.show_half(user, holder=visitor.user)
+    except invitations.NotShown as reason:
+        messages.error(request, str(reason))
+        return redirect("user", username)
+    is_link = half.half is invitations.Half.LINK
+    shown = request.build_absolute_uri(half.text) if is_link else half.text
+    return render(request, "portal/user.html", _shown(visitor, user) | {"shown_half": half.half, "secret": shown})
+
+
+def confirm(request: HttpRequest, username: str) -> HttpResponse:
+    def do(user: User, administrator: User, signed_in_at: datetime) -> str:
+        if confirmation.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
+            return _("The sign-in is confirmed. The account now has all that its roles allow.")
+        return _("The sign-in is confirmed by you. Another administrator has to confirm it too.")
+
+    return _judge(request, username, do)
+
+
+def reject(request: HttpRequest, username: str) -> HttpResponse:
+    def do(user: User, administrator: User, signed_in_at: datetime) -> str:
+        users.reject_sign_in(user, signed_in_at=signed_in_at, rejected_by=administrator)
+        return _("The sign-in is rejected. Its password and second factor no longer open the account.")
+
+    return _judge(request, username, do)
+
+
+def _judge(request: HttpRequest, username: str, do: Callable[[User, User, datetime], str]) -> HttpResponse:
+    """Confirms or rejects the first sign-in that the visitor looked at, and no other."""
+    user, administrator = _user(username), visitor_of(request).user
+    assert administrator is not None
+    try:
+        signed_in_at = datetime.fromisoformat(request.POST.get("signed_in_at", ""))
+        messages.success(request, do(user, administrator, signed_in_at))
+    except (ValueError, confirmation.NotConfirmed) as reason:
+        is_ours = isinstance(reason, confirmation.NotConfirmed)
+        messages.error(request, str(reason) if is_ours else _("This is not a sign-in of this account."))
+    return redirect("user", username)
 
 
 def _roles_of(user: User) -> list[str]:
@@ -72,6 +123,16 @@ class _NewUser(forms.NewUser):
             except users.Refused as refused:
                 raise django_forms.ValidationError(str(refused)) from None
         return said
+
+
+class _NewEmail(forms.NewEmail):
+    def clean_email(self) -> str:
+        email: str = self.cleaned_data["email"]
+        try:
+            users.check_email(email)
+        except users.Refused as refused:
+            raise django_forms.ValidationError(str(refused)) from None
+        return email
 
 
 def create(request: HttpRequest) -> HttpResponse:
@@ -122,7 +183,7 @@ def change_activity(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def reset_second_factor(request: HttpRequest, username: str) -> HttpResponse:
-    _user(username)
+    user = _another(request, username)
     return asking(
         request,
         "reset_second_factor",
@@ -130,5 +191,27 @@ def reset_second_factor(request: HttpRequest, username: str) -> HttpResponse:
         subject=username,
         payload=lambda _said: {"username": username},
         back=reverse("user", args=[username]),
-        facts=[Line(_("User"), username)],
+        facts=[Line(_("User"), username), Line(_("Email"), user.email)],
     )
+
+
+def change_email(request: HttpRequest, username: str) -> HttpResponse:
+    user = _another(request, username)
+    return asking(
+        request,
+        "change_email",
+        form=_NewEmail(request.POST or None),
+        subject=username,
+        payload=lambda said: {"username": username, "before": user.email, "email": said["email"]},
+        back=reverse("user", args=[username]),
+        facts=[Line(_("User"), username), Line(_("Email before"), user.email)],
+    )
+
+
+def _another(request: HttpRequest, username: str) -> User:
+    """The user of this name, who is not the visitor: its sessions would end, and with them its half."""
+    user = _user(username)
+    visitor = visitor_of(request).user
+    if visitor is not None and visitor.pk == user.pk:
+        raise PermissionDenied
+    return user

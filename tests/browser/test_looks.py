@@ -3,12 +3,18 @@
 With SCREENSHOTS=folder it leaves a picture of each.
 """
 
+from datetime import UTC, datetime
+
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.test import override_settings
 
+from hub.notifications import notify
+from hub.notifications.models import Notification
 from ledger.models import Account, SettlementWindow, Transfer
-from portal import changes, users
+from portal import changes, invitations, users
+from portal.models import Profile
 from portal.permissions import HUB_ROLES, Role
 from portal.visitor import visitor_for
 from tests.browser import scheme
@@ -32,6 +38,7 @@ def everything(transactional_db: None) -> dict[str, str]:
     paid = Transfer.objects.filter(state="COMMITTED").order_by("-received_at")[7].pk
     window = SettlementWindow.objects.get(state="OPEN").pk
     account = Account.objects.get(participant__name="kilele-sacco", type="POSITION").pk
+    _somebody_new()
     scheme.spread()
     return {
         "overview": "/portal/overview/",
@@ -53,9 +60,32 @@ def everything(transactional_db: None) -> dict[str, str]:
         "approvals": "/portal/approvals/",
         "approval": f"/portal/approvals/{approval.pk}/",
         "users": "/portal/users/",
+        "user": "/portal/users/neema/",
+        "new-address": "/portal/users/neema/email/",
+        "notifications": "/portal/notifications/",
         "audit": "/portal/audit/",
         "account": "/portal/account/",
     }
+
+
+def _somebody_new() -> None:
+    """Invited by two, signed in, not confirmed; and e-mails that were not sent."""
+    amani, baraka = person(Role.ADMINISTRATOR, name="amani"), person(Role.ADMINISTRATOR, name="baraka")
+    neema = person(Role.SETTLEMENT, name="neema", is_confirmed=False)
+    invitations.make(neema, asked_by=amani, approved_by=baraka)
+    Profile.objects.filter(user=neema).update(
+        signed_in_at=datetime.now(UTC), signed_in_from="196.41.7.20", signed_in_with="Mozilla/5.0 (X11; Linux x86_64)"
+    )
+    with override_settings(SENDS_EMAIL=True):
+        notify(kind="first_sign_in", recipients=["baraka@example.org"], subject="neema signed in", text="x")
+        notify(kind="invitation", recipients=["zuri@example.org"], subject="Your account", text="x", is_secret=True)
+    Notification.objects.update(
+        state="GIVEN_UP",
+        sealed=None,
+        ended_at=datetime.now(UTC),
+        attempts=5,
+        last_error="SMTPRecipientsRefused 550: no such mailbox",
+    )
 
 
 @pytest.fixture
@@ -70,6 +100,14 @@ def test_every_page_fits_and_is_accessible(
     open_window: Open, everything: dict[str, str], somebody: User, size: str
 ) -> None:
     assert faults_of(open_window, somebody, everything, size) == []
+
+
+def test_the_page_of_an_invitation_is_accessible(open_window: Open, transactional_db: None) -> None:
+    for name, (width, height, theme) in SIZES.items():
+        window = open_window(width=width, height=height, theme=theme)
+        window.go("/portal/invitation/#a-token")
+        window.picture(f"invitation-empty-{name}")
+        assert faults_for_who_can_not_see(window) == []
 
 
 def test_the_sign_in_is_accessible(open_window: Open, transactional_db: None) -> None:

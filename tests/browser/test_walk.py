@@ -11,7 +11,6 @@ from django.core.cache import cache
 from hub.audit.models import Approval
 from hub.outbox.models import Message
 from ledger.models import Account, Transfer
-from portal import users
 from portal.permissions import Role
 from tests.browser import scheme
 from tests.browser.conftest import Open
@@ -26,12 +25,30 @@ def _scheme(transactional_db: None) -> None:
 
 
 def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open_window: Open) -> None:
-    user = users.create(
-        username="neema", email="neema@example.org", roles=frozenset({Role.VIEWER}), participant=None, actor="test"
-    )
+    asha, juma = person(Role.ADMINISTRATOR, name="asha"), person(Role.ADMINISTRATOR, name="juma")
+    maker, checker = open_window(asha), open_window(juma)
+    maker.go("/portal/users/new/")
+    maker.page.get_by_label("User name").fill("neema")
+    maker.page.get_by_label("Email").fill("neema@example.org")
+    maker.page.get_by_label("Viewer", exact=True).check()
+    maker.page.get_by_label("Reason").fill("joins the team")
+    maker.page.get_by_role("button", name="Ask for it").click()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name="Create a user").click()
+    checker.page.get_by_role("button", name="Approve and do it").click()
+    checker.page.get_by_role("link", name="To the account neema").click()
+    checker.page.get_by_role("button", name="Show the code, once").click()
+    typed_code = checker.page.locator("code.secret").inner_text()
+    checker.picture("code-light")
+    maker.go("/portal/users/neema/")
+    maker.page.get_by_role("button", name="Show the link, once").click()
+    link = maker.page.locator("code.secret").inner_text()
     window = open_window()
     page = window.page
-    window.go(users.invitation_path(user))
+    page.goto(link)
+    page.wait_for_url(re.compile("/portal/invitation/$"))  # the secret is in the form, and no more in the address
+    assert not page.get_by_label("Invitation").is_visible()
+    page.get_by_label("Code, if you have one").fill(typed_code)
     page.locator("#id_password1").fill(PASSWORD)
     page.locator("#id_password2").fill(PASSWORD)
     page.get_by_role("button", name="Set password").click()
@@ -48,6 +65,16 @@ def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open
     assert page.locator(".codes li").count() == 10
     page.get_by_role("link", name="Overview").click()
     page.get_by_role("heading", name="Overview").wait_for()
+    page.get_by_text("Until then you can only read").wait_for()
+    window.picture("unconfirmed-light")
+    zuri = open_window(person(Role.ADMINISTRATOR, name="zuri"))
+    zuri.go("/portal/users/")
+    zuri.page.get_by_role("link", name="neema").click()
+    zuri.picture("first-sign-in-light")
+    zuri.page.get_by_role("button", name="It was this person").click()
+    zuri.page.get_by_text("The sign-in is confirmed").wait_for()
+    page.reload()
+    assert not page.get_by_text("Until then you can only read").is_visible()
 
 
 def test_signing_in_takes_a_password_and_a_code(open_window: Open) -> None:

@@ -1,9 +1,11 @@
 """The portal's people in the tests' world: one of each role, and the browsers they sit at."""
 
+import functools
 import time
 
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, generate_totp_secret, hotp_value
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -15,17 +17,30 @@ _USUAL_S = 8  # what a test may take between reading a code and sending it
 PASSWORD = "a long enough password 7"
 
 
-def person(role: Role | None, *, name: str = "", participant: str = "green") -> User:
+def person(role: Role | None, *, name: str = "", participant: str = "green", is_confirmed: bool = True) -> User:
     """Somebody with this role; a participant's people are of `participant`. None: signed in, but without any role."""
     name = name or (role.value if role else "nobody")
     roles = frozenset({role}) if role else frozenset({Role.VIEWER})
     bound = Participant.objects.get(name=participant) if role in PARTICIPANT_ROLES else None
-    user = users.create(username=name, email=f"{name}@example.org", roles=roles, participant=bound, actor="test")
+    user = users.create(
+        username=name,
+        email=f"{name}@example.org",
+        roles=roles,
+        participant=bound,
+        actor="test",
+        is_confirmed=is_confirmed,
+    )
     if role is None:
         user.groups.clear()
-    user.set_password(PASSWORD)
+    user.password = _hashed_password()
     user.save()
     return user
+
+
+@functools.cache
+def _hashed_password() -> str:
+    """Slow to make on purpose, so made once."""
+    return make_password(PASSWORD)
 
 
 def browser_of(user: User, *, has_second_factor: bool = True, **kwargs: object) -> Client:
@@ -59,4 +74,29 @@ def code(secret: str, *, steps: int = 0) -> str:
     return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + steps))
 
 
-__all__ = ["PASSWORD", "Authenticator", "browser", "browser_of", "code", "person", "set_up_app"]
+def use_invitation(link: str, *, typed_code: str = "", password: str = PASSWORD) -> int:
+    """Sets a password as the page of an invitation does, whose script takes what stands behind the #."""
+    sent = {"token": link.partition("#")[2], "code": typed_code, "password1": password, "password2": password}
+    return Client().post("/portal/invitation/", sent).status_code
+
+
+def sign_in_first(name: str, *, password: str = PASSWORD, **kwargs: object) -> Client:
+    """A browser in which the owner of a new account has signed in, and has set up an authenticator app."""
+    client = Client(**kwargs)
+    client.post("/portal/sign-in/", {"login": name, "password": password})
+    secret = client.get("/portal/account/code/set-up/").context["form"].secret
+    client.post("/portal/account/code/set-up/", {"code": code(secret)})
+    return client
+
+
+__all__ = [
+    "PASSWORD",
+    "Authenticator",
+    "browser",
+    "browser_of",
+    "code",
+    "person",
+    "set_up_app",
+    "sign_in_first",
+    "use_invitation",
+]

@@ -12,7 +12,18 @@ from tests.portal.people import browser_of, person
 from tests.settlement.steps import pay
 from tests.world import World
 
-OURS = ("sweeps", "participants", "audit", "outbox", "directory", "quotes", "ledger", "settlement", "portal")
+OURS = (
+    "sweeps",
+    "participants",
+    "audit",
+    "notifications",
+    "outbox",
+    "directory",
+    "quotes",
+    "ledger",
+    "settlement",
+    "portal",
+)
 MODELS = [model for app in OURS for model in apps.get_app_config(app).get_models()]
 # Looked at on the page of what they belong to; or a line between two tables.
 WITHIN = {"Endpoint", "TransferEvent", "FxTransferEvent", "SettlementAccount", "SettlementEvent", "StatementLine"} | {

@@ -25,8 +25,9 @@ def texts(code: str) -> list[tuple[str, list[str]]]:
     """(English, its translations) of a catalog."""
     found = []
     for block in (FOLDER / code / "LC_MESSAGES" / "django.po").read_text().split("\n\n")[1:]:
-        parts = re.findall(r'^(msgid|msgstr(?:\[\d\])?) "(.*)"$', block, re.MULTILINE)
-        found.append((parts[0][1], [text for name, text in parts if name.startswith("msgstr")]))
+        parts = re.findall(r'^(msgid|msgstr(?:\[\d\])?) ((?:".*"(?:\n|$))+)', block, re.MULTILINE)
+        texts_of = [(name, "".join(re.findall(r'^"(.*)"$', lines, re.MULTILINE))) for name, lines in parts]
+        found.append((texts_of[0][1], [text for name, text in texts_of if name.startswith("msgstr")]))
     return found
 
 
@@ -47,7 +48,8 @@ def test_the_compiled_catalog_is_that_of_the_source(code: str) -> None:
     with (FOLDER / code / "LC_MESSAGES" / "django.mo").open("rb") as compiled:
         catalog = gettext.GNUTranslations(compiled)
     for english, translations in texts(code):
-        assert catalog.gettext(english) == translations[0].replace('\\"', '"') or len(translations) > 1
+        asked, expected = (text.replace('\\"', '"').replace("\\n", "\n") for text in (english, translations[0]))
+        assert catalog.gettext(asked) == expected or len(translations) > 1
 
 
 def test_every_text_of_the_pages_is_in_the_catalogs() -> None:

@@ -91,6 +91,8 @@ def test_the_task_keeps_what_the_invariants_found(committed_world: World) -> Non
         ("settlement/", 3),
         ("approvals/", 2),
         ("users/", 3),
+        ("users/nobody/", 4),
+        ("notifications/", 1),
         ("audit/", 1),
     ],
 )
@@ -99,6 +101,7 @@ def test_a_page_costs_the_same_whatever_there_is(
 ) -> None:
     user = person(Role.ADMINISTRATOR)
     users.set_roles(user, roles=HUB_ROLES, actor="test")
+    person(None)
     client = browser_of(user)
     client.get(f"/portal/{path}")  # writes down when the visitor was seen
     counts = []

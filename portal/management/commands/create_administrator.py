@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
-from portal import users
+from portal import invitations, users
 from portal.permissions import Role
 
 
@@ -18,15 +20,21 @@ class Command(BaseCommand):
         parser.add_argument("username")
         parser.add_argument("--email", required=True, help="one person, one address")
         parser.add_argument("--role", action="append", choices=Role.values, help="instead of administrator; repeatable")
-        parser.add_argument("--url", default="http://127.0.0.1:8000", help="where the hub is reached")
+        parser.add_argument("--url", default=settings.PORTAL_URL, help="where the hub is reached")
 
     def handle(self, *args: Any, **options: Any) -> None:
         roles = frozenset(Role(name) for name in options["role"] or [Role.ADMINISTRATOR])
         try:
-            user = users.create(
-                username=options["username"], email=options["email"], roles=roles, participant=None, actor="manage.py"
-            )
+            with transaction.atomic():
+                user = users.create(
+                    username=options["username"],
+                    email=options["email"],
+                    roles=roles,
+                    participant=None,
+                    actor="manage.py",
+                    is_confirmed=True,
+                )
+                link = options["url"].rstrip("/") + invitations.make_for_console(user)
         except users.Refused as refused:
             raise CommandError(str(refused)) from None
-        link = options["url"].rstrip("/") + users.invitation_path(user)
-        self.stdout.write(f"{user.username} exists. Within a day, set its password at\n{link}")
+        self.stdout.write(f"{user.username} exists. Within a day, that person sets the password at\n{link}")

@@ -9,6 +9,14 @@
     document.dispatchEvent(new CustomEvent("theme"));
   });
 
+  // An invitation's link carries its secret behind the #, which no server and no log sees: into the form with it.
+  const token = document.querySelector("[data-from-fragment]");
+  if (token) {
+    if (location.hash.length > 1) token.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+    if (token.value) document.getElementById("div_id_token").hidden = true;
+  }
+
   document.addEventListener("htmx:configRequest", (event) => {
     if (event.detail.elt.hasAttribute("data-polls")) event.detail.headers["HX-Polling"] = "true";
   });

@@ -1,0 +1,13 @@
+"""What the sender counts for Prometheus."""
+
+from prometheus_client import Counter
+
+from hub.notifications.outcomes import Outcome
+from hub.notifications.store import Claimed
+
+ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks sent", ["channel", "result"])
+
+
+def count(message: Claimed, outcome: Outcome) -> None:
+    """Counts one attempt by what came of it."""
+    ATTEMPTS.labels(message.channel.lower(), outcome.result).inc()

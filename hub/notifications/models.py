@@ -1,0 +1,71 @@
+"""What the hub tells people and other systems, one row for each recipient. The table is the queue."""
+
+from urllib.parse import urlsplit
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Notification(models.Model):
+    """An e-mail or a webhook. Its text is kept until it is sent, a secret one encrypted and no longer than it waits."""
+
+    class Channel(models.TextChoices):
+        EMAIL = "EMAIL"
+        WEBHOOK = "WEBHOOK"
+
+    class State(models.TextChoices):
+        PENDING = "PENDING"
+        SENT = "SENT"
+        GIVEN_UP = "GIVEN_UP"  # an operator may send it again, unless it was a secret
+        WITHDRAWN = "WITHDRAWN"  # not true any more before it was sent
+
+    kind = models.CharField(max_length=32)
+    channel = models.CharField(max_length=7, choices=Channel)
+    recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may itself hold a secret
+    subject = models.CharField(max_length=200)
+    text = models.TextField(blank=True)  # of a webhook: its body, JSON
+    is_secret = models.BooleanField()
+    sealed = models.BinaryField(null=True)  # the text of a secret one, encrypted
+    state = models.CharField(max_length=9, choices=State, db_default=State.PENDING)
+    created_at = models.DateTimeField(db_default=Now())
+    due_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+    attempts = models.PositiveIntegerField(db_default=0)
+    leased_until = models.DateTimeField(null=True)
+    last_error = models.CharField(max_length=300, db_default="")
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        indexes = [
+            # the claim: what is due, oldest first, and whether its recipient has one under way
+            models.Index(fields=["channel", "recipient", "due_at"], condition=Q(state="PENDING"), name="notify_due"),
+            # what was given up, for the portal
+            models.Index(fields=["id"], condition=Q(state="GIVEN_UP"), name="notify_given_up"),
+            # what ended long ago is deleted
+            models.Index(fields=["ended_at"], condition=~Q(state="PENDING"), name="notify_ended"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="PENDING") | Q(sealed__isnull=True), name="only_what_waits_keeps_a_secret"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_secret=False, sealed__isnull=True) | Q(is_secret=True, text="", channel="EMAIL"),
+                name="a_secret_is_sealed_and_goes_by_email",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="PENDING", ended_at__isnull=True) | (~Q(state="PENDING") & Q(ended_at__isnull=False)),
+                name="what_ended_has_its_time",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.shown_recipient}"
+
+    @property
+    def shown_recipient(self) -> str:
+        """Who gets it; of a URL only the host, since its path may be the secret that opens it."""
+        if self.channel == self.Channel.EMAIL:
+            return self.recipient
+        return f"{urlsplit(self.recipient).hostname}/…"

@@ -1,0 +1,46 @@
+"""Reads of the notifications, for who watches them."""
+
+from collections.abc import Iterable
+
+from django.db.models import QuerySet
+from prometheus_client import Metric
+
+from hub.database import execute
+from hub.metrics import gauge
+from hub.notifications.models import Notification
+
+_COUNTS = """
+    SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'GIVEN_UP'),
+           coalesce(extract(epoch FROM clock_timestamp() - min(created_at) FILTER (WHERE state = 'PENDING')), 0)::float8
+    FROM notifications_notification WHERE state IN ('PENDING', 'GIVEN_UP')
+"""
+
+
+def counts() -> tuple[int, int, float]:
+    """How many wait, how many were given up, and for how many seconds the oldest waits."""
+    row = execute(_COUNTS).fetchone()
+    assert row is not None
+    return row[0], row[1], row[2]
+
+
+def found(*, is_given_up: bool) -> "QuerySet[Notification]":
+    """Those that were given up, or all; without their texts."""
+    rows = Notification.objects.defer("text", "sealed")
+    return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
+
+
+def one(notification_id: int | None) -> Notification | None:
+    """This notification, without its text; None where there is none, or it was deleted long after it ended."""
+    if notification_id is None:
+        return None
+    return Notification.objects.defer("text", "sealed").filter(pk=notification_id).first()
+
+
+def show() -> Iterable[Metric]:
+    """The same for Prometheus."""
+    pending, given_up, age_s = counts()
+    return [
+        gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),
+        gauge("kitovu_notifications_given_up", "E-mails and webhooks given up, to be looked at", given_up),
+        gauge("kitovu_notifications_oldest_seconds", "Age of the oldest e-mail or webhook not sent yet", age_s),
+    ]

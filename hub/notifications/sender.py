@@ -1,0 +1,136 @@
+"""Sends notifications: looks once a second for what is due, sends it, writes what came of it.
+
+Each worker process has one sender, an event loop in a thread of its own, so that a mail server or a receiver that hangs
+takes no place of a task. E-mails and webhooks have places of their own, and a recipient has one at a time.
+"""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+from cryptography.fernet import InvalidToken
+from django.db import Error as DatabaseError
+from django.db import close_old_connections, connection
+
+from hub.curl import Curl
+from hub.encryption import fernet
+from hub.notifications import email, metrics, outcomes, store, webhooks
+from hub.notifications.models import Notification
+from hub.notifications.outcomes import Outcome
+from hub.notifications.services import SEAL
+from hub.notifications.store import Claimed
+
+log = structlog.get_logger("notifications")
+T = TypeVar("T")
+
+EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
+PLACES = {EMAIL: 4, WEBHOOK: 16}
+LEASE_S = 180  # longer than a mail server can take, each step of which may last EMAIL_TIMEOUT
+_LOOK_EVERY_S = 1.0
+_EXPIRE_EVERY_S = 10.0
+
+
+class Sender:
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._is_stopping = threading.Event()
+        self._at_work: dict[str, set[asyncio.Task[None]]] = {channel: set() for channel in PLACES}
+        self._database = ThreadPoolExecutor(max_workers=1, thread_name_prefix="notifications-database")
+        self._mail = ThreadPoolExecutor(max_workers=PLACES[EMAIL], thread_name_prefix="notifications-mail")
+        self._expired_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="notifications", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Takes no more, and waits for what is being sent."""
+        self._is_stopping.set()
+        self._thread.join(timeout_s)
+
+    # --- in the loop ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._live())
+
+    async def _live(self) -> None:
+        async with Curl() as curl:
+            while not self._is_stopping.is_set():
+                try:
+                    found = await self._look(curl)
+                except DatabaseError as error:
+                    log.warning("notifications_can_not_be_read", error=str(error)[:200])
+                    found = 0
+                except Exception:  # the sender must live; what was claimed comes back when its lease ends
+                    log.exception("notifications_failed")
+                    found = 0
+                if not found:
+                    await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
+            await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
+
+    async def _look(self, curl: Curl) -> int:
+        """Begins to send what is due and has a place; returns how many."""
+        room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
+        if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
+            self._expired_at = time.monotonic()
+            await self._in_database(store.expire)
+        if not any(room.values()):
+            return 0
+        claimed = await self._in_database(store.claim, room, lease_s=LEASE_S)
+        for message in claimed:
+            task = self._loop.create_task(self._send(curl, message))
+            self._at_work[message.channel].add(task)
+            task.add_done_callback(self._at_work[message.channel].discard)
+        return len(claimed)
+
+    async def _send(self, curl: Curl, message: Claimed) -> None:
+        try:
+            outcome = await self._attempt(curl, message)
+            metrics.count(message, outcome)
+            await self._in_database(_settle, message, outcome)
+        except DatabaseError as error:
+            # What was sent and could not be settled is sent again when its lease ends: at least once.
+            log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
+        except Exception:  # one that can not be sent must not hold up the others
+            log.exception("notification_failed", notification=message.id)
+
+    async def _attempt(self, curl: Curl, message: Claimed) -> Outcome:
+        if message.channel == WEBHOOK:
+            return await webhooks.send(curl, message)
+        try:
+            text = fernet(SEAL).decrypt(bytes(message.sealed)).decode() if message.sealed else message.text
+        except InvalidToken:
+            return Outcome(is_sent=False, error="SECRET_KEY was changed: it can not be read any more", is_refusal=True)
+        return await self._loop.run_in_executor(self._mail, email.send, message, text)
+
+    async def _in_database(self, work: Callable[..., T], *arguments: object, **options: object) -> T:
+        return await self._loop.run_in_executor(
+            self._database, lambda: _with_fresh_connection(lambda: work(*arguments, **options))
+        )
+
+
+def _with_fresh_connection(work: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return work()
+    except DatabaseError:
+        connection.close()
+        raise
+
+
+def _settle(message: Claimed, outcome: Outcome) -> None:
+    if outcome.is_sent:
+        store.sent(message.id)
+        return
+    delay_s = outcomes.delay_s(outcome, attempts=message.attempts, left_s=message.left_s)
+    if delay_s is None:
+        store.given_up(message, error=outcome.error)
+        log.error("notification_given_up", notification=message.id, kind=message.kind)
+    else:
+        store.failed(message, error=outcome.error, delay_s=delay_s)

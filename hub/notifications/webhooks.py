@@ -1,0 +1,71 @@
+"""One webhook: signed by the Standard Webhooks specification, sent by libcurl to addresses `hub.egress` permits."""
+
+import base64
+import hashlib
+import hmac
+import time
+
+from django.conf import settings
+
+from hub.curl import Curl
+from hub.notifications.outcomes import SENT, Outcome
+from hub.notifications.store import Claimed
+
+_MOST_OF_AN_ANSWER = 4096
+
+
+class NoSecret(Exception):
+    """WEBHOOK_SECRET is not set, so nothing can be signed."""
+
+
+def key_of(url: str) -> bytes:
+    """The key that signs what goes to this URL: one of its own, so that no receiver can sign for another."""
+    if not settings.WEBHOOK_SECRET:
+        raise NoSecret
+    return hmac.digest(settings.WEBHOOK_SECRET.encode(), f"webhook\0{url}".encode(), hashlib.sha256)
+
+
+def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
+    """HMAC-SHA256 over id, timestamp and body."""
+    signed = f"{identity}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
+    """The id stays the same however often it is sent; a receiver knows by it what it has already."""
+    identity = f"notification-{message.id}"
+    signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": identity,
+        "webhook-timestamp": str(at),
+        "webhook-signature": signed,
+    }
+
+
+async def send(curl: Curl, message: Claimed) -> Outcome:
+    """Sends it; never raises for what the network or the receiver does."""
+    timeout_s = settings.WEBHOOK_TIMEOUT_S
+    try:
+        headers = headers_for(message, at=int(time.time()))
+        reply = await curl.request(
+            "POST",
+            message.recipient,
+            headers,
+            message.text.encode(),
+            timeout_s=timeout_s,
+            most=_MOST_OF_AN_ANSWER,
+        )
+    except NoSecret:
+        return Outcome(is_sent=False, error="WEBHOOK_SECRET is not set: it can not be signed")
+    except TimeoutError:
+        return Outcome(is_sent=False, error=f"no answer within {timeout_s} s")
+    except (OSError, ValueError) as error:
+        return Outcome(is_sent=False, error=f"{type(error).__name__}: {error}")
+    if 200 <= reply.status < 300:
+        return SENT
+    said = reply.body[:200].decode(errors="replace").replace("\0", "\ufffd")
+    is_refusal = 300 <= reply.status < 500 and reply.status not in (408, 425, 429)
+    return Outcome(
+        is_sent=False, error=f"HTTP {reply.status}: {said}", is_refusal=is_refusal, retry_after_s=reply.retry_after_s
+    )

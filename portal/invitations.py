@@ -1,0 +1,233 @@
+"""Invitations: how the owner of an account, and nobody else, sets its password.
+
+With e-mail the link goes to the account's address, and no page shows it. Without e-mail the person who asked for the
+account hands over the link, and the person who approved it the code; each sees their own half, once. The password needs
+both. A half that was lost, seen by another or is too old needs a new invitation, and that needs two people again.
+"""
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.db import models, transaction
+from django.db.models.functions import Now
+from django.urls import reverse
+from django.utils import timezone, translation
+from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
+
+from hub.audit import record
+from hub.notifications import is_recipient, notify, withdraw
+from portal.models import Invitation, Profile
+
+_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # none that is taken for another when it is read out
+_CODE_LENGTH = 12
+MOST_WRONG_CODES = 5
+
+
+class Half(StrEnum):
+    LINK = "link"
+    CODE = "code"
+
+
+class NotShown(Exception):
+    """Why a half is not shown."""
+
+
+class NotOpened(Exception):
+    """Why an invitation opens nothing, in words for the person who holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A half as its holder sees it, this once."""
+
+    half: Half
+    text: str
+
+
+def make(user: User, *, asked_by: User, approved_by: User) -> Invitation:
+    """A new invitation in the transaction of its approval; an earlier one ends."""
+    end_open(user)
+    expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
+    if not (settings.SENDS_EMAIL and is_recipient(user.email)):
+        return Invitation.objects.create(
+            user=user, link_holder=asked_by, code_holder=approved_by, expires_at=expires_at
+        )
+    token = secrets.token_urlsafe(32)
+    invitation = Invitation.objects.create(user=user, link_hash=_hash(Half.LINK, token), expires_at=expires_at)
+    subject, text = _letter(user, token, asked_by, approved_by)
+    (invitation.notification_id,) = notify(
+        kind="invitation",
+        recipients=[user.email],
+        subject=subject,
+        text=text,
+        is_secret=True,
+        expires_at=expires_at,
+    )
+    invitation.save(update_fields=["notification_id"])
+    return invitation
+
+
+def make_for_console(user: User) -> str:
+    """An invitation by its link alone, for `manage.py`; returns its path. Who has this shell has the database."""
+    end_open(user)
+    token = secrets.token_urlsafe(32)
+    expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
+    Invitation.objects.create(user=user, link_hash=_hash(Half.LINK, token), expires_at=expires_at)
+    return path_of(token)
+
+
+def path_of(token: str) -> str:
+    """Behind the #, so that no server's or proxy's log, and no Referer, ever holds the token."""
+    return f"{reverse('invitation')}#{token}"
+
+
+@transaction.atomic
+def end_open(user: User) -> None:
+    """Ends the open invitation of this account, and the e-mail that carries it."""
+    invitation = _open(user)
+    if invitation is not None:
+        _end(invitation)
+
+
+def latest(user: User) -> Invitation | None:
+    """The account's last invitation, open or not."""
+    return Invitation.objects.filter(user=user).select_related("link_holder", "code_holder").first()
+
+
+def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
+    """Which half this person may see now: never both, and none twice."""
+    if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
+        return None
+    if invitation.link_holder_id == holder.pk and invitation.link_hash is None:
+        return Half.LINK
+    if invitation.code_holder_id == holder.pk and invitation.code_hash is None:
+        return Half.CODE
+    return None
+
+
+@transaction.atomic
+def show_half(user: User, *, holder: User) -> Shown:
+    """Makes this person's half of the open invitation and returns it; only its hash stays."""
+    invitation = _open(user)
+    half = half_of(invitation, holder)
+    if invitation is None or half is None:
+        raise NotShown(_("There is nothing to show you: your half was shown already, is too old, or is not yours."))
+    token = secrets.token_urlsafe(32) if half is Half.LINK else _code()
+    column = "link_hash" if half is Half.LINK else "code_hash"
+    setattr(invitation, column, _hash(half, _spelt(token) if half is Half.CODE else token))
+    invitation.save(update_fields=[column])
+    record(f"invitation_{half}_shown", subject=user.username, actor=holder.username)
+    return Shown(half, path_of(token) if half is Half.LINK else token)
+
+
+def find(token: str) -> Invitation:
+    """The open invitation with this link; NotOpened where there is none."""
+    invitation = _usable().filter(link_hash=_hash(Half.LINK, token)).select_related("user").first()
+    if invitation is None or not invitation.user.is_active:
+        raise NotOpened(_too_old())
+    return invitation
+
+
+def set_password(invitation: Invitation, *, code: str, password: str) -> User:
+    """Uses an invitation: the account has this password, and nothing else opens it. A wrong code is counted."""
+    hashed = make_password(password)  # slow on purpose, so not under the locks
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)
+        locked = _usable().select_for_update(no_key=True).filter(pk=invitation.pk).first()
+        if locked is None or not user.is_active:
+            raise NotOpened(_too_old())
+        if _is_right(locked, code):
+            user.password = hashed
+            user.save(update_fields=["password"])
+            locked.is_used = True
+            _end(locked)
+            record("password_set", subject=user.username, actor=user.username)
+            return user
+        is_last = _count_wrong_code(locked)
+    # Raised after the count is durable.
+    raise NotOpened(_too_old() if is_last else _("This is not the code. The person who approved your account has it."))
+
+
+def _count_wrong_code(invitation: Invitation) -> bool:
+    invitation.wrong_codes += 1
+    invitation.save(update_fields=["wrong_codes"])
+    record("invitation_code_wrong", subject=invitation.user.username, actor="not signed in")
+    is_last = invitation.wrong_codes >= MOST_WRONG_CODES
+    if is_last:
+        _end(invitation)
+    return is_last
+
+
+def _end(invitation: Invitation) -> None:
+    invitation.ended_at = timezone.now()
+    invitation.save(update_fields=["ended_at", "is_used"])
+    if invitation.notification_id is not None:
+        withdraw([invitation.notification_id])
+
+
+def _open(user: User) -> Invitation | None:
+    found = Invitation.objects.select_for_update(no_key=True).filter(user=user, ended_at=None)
+    return found.first()
+
+
+def _usable() -> "models.QuerySet[Invitation]":
+    return Invitation.objects.filter(ended_at=None, expires_at__gt=Now())
+
+
+def _is_right(invitation: Invitation, code: str) -> bool:
+    if invitation.code_holder_id is None:
+        return True  # the link went to the person's own mailbox
+    given = _hash(Half.CODE, _spelt(code))
+    return invitation.code_hash is not None and hmac.compare_digest(invitation.code_hash, given)
+
+
+def _hash(half: Half, text: str) -> str:
+    # Keyed, so that no copy of the database alone allows a search through all codes.
+    return salted_hmac(f"portal.invitations.{half}", text, algorithm="sha256").hexdigest()
+
+
+def _code() -> str:
+    letters = "".join(secrets.choice(_LETTERS) for _place in range(_CODE_LENGTH))
+    return "-".join(letters[start : start + 4] for start in range(0, _CODE_LENGTH, 4))
+
+
+def _spelt(code: str) -> str:
+    """A code in the one spelling that is hashed, however it was typed."""
+    return "".join(letter for letter in code.upper() if letter.isalnum())
+
+
+def _too_old() -> str:
+    return _("This invitation was used already, is too old, or was replaced. Ask an administrator for another.")
+
+
+def _letter(user: User, token: str, asked_by: User, approved_by: User) -> tuple[str, str]:
+    """Subject and text of the e-mail with the link."""
+    profile = Profile.objects.get(user=user)
+    with translation.override(profile.language or settings.LANGUAGE_CODE):
+        facts = {
+            "hub": settings.HUB_NAME,
+            "user": user.username,
+            "maker": asked_by.username,
+            "checker": approved_by.username,
+            "hours": settings.INVITATION_EXPIRES_S // 3600,
+            "link": settings.PORTAL_URL.rstrip("/") + path_of(token),
+        }
+        subject = _("Your account at %(hub)s") % facts
+        text = (
+            _(
+                "%(maker)s asked for this, and %(checker)s approved it: you set a new password for your account"
+                " %(user)s at %(hub)s.\n\n"
+                "Open this link within %(hours)s hours. It works once:\n\n%(link)s\n\n"
+                "Then sign in and set up one-time codes. An administrator will ask you whether that was you.\n\n"
+                "If you do not expect this e-mail, do not open the link, and tell an administrator of the hub."
+            )
+            % facts
+        )
+    return subject, text
