@@ -189,9 +189,10 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True  # to the audit trail, see the adapter
 ACCOUNT_SESSION_REMEMBER = True  # the cookie's age is the session's; an idle one ends before
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Failures: five per name, whoever tries; more per address, behind which a whole office may sit.
-ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,20/15m/ip"}
+# Failures are counted by hub.api.attempts: allauth counts them so that a stranger can keep a person out.
+ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
+MFA_FORMS = {"authenticate": "portal.code_forms.Code", "reauthenticate": "portal.code_forms.CodeAgain"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # an address here names a person; nothing is sent to it
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
