@@ -9,7 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 
 from hub import logs
-from hub.choices import one, one_or_more
+from hub.choices import one, one_or_more, yes_or_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -36,10 +36,18 @@ TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
 TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")
 TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
 CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
-# Who may use the administration API: "none" (demo, development) or "staff" (Django staff users).
-ADMINISTRATION_AUTH = env.str("ADMINISTRATION_AUTH", default="none")
-# Whether the administration APIs only show: every change then needs two people in the portal.
-ADMINISTRATION_API_READ_ONLY = env.bool("ADMINISTRATION_API_READ_ONLY", default=False)
+# Who may use the administration APIs: "none" (demo, development), "staff" (Django staff users; development), or
+# "oauth2" (administration clients, which are made in the portal).
+ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
+# Whether API clients and commands do alone what needs two people in the portal ("portal"), or ask for it
+# ("everywhere"). Production says which: it does not start with "unsaid".
+TWO_PEOPLE = one(
+    env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
+)
+# Whether the administration APIs only show. Production says whether: it does not start with None.
+ADMINISTRATION_API_READ_ONLY = yes_or_no(
+    env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
+)
 # The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may hand over certificates.
@@ -130,6 +138,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "hub",
     "hub.participants",
+    "hub.administration",
     "hub.audit",
     "hub.outbox",
     "directory",

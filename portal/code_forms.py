@@ -8,7 +8,7 @@ from hub.api.attempts import attempt_of
 from portal import known_browsers
 
 # A code has six digits: of those who know the password, strangers may try fewer than they may try passwords.
-_MOST_ELSEWHERE = 10
+_MOST_ELSEWHERE = 5
 
 
 class _Counted(BaseAuthenticateForm):

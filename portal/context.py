@@ -64,6 +64,7 @@ MENU = [
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
     Item(_("Users"), "users", "users", Right.SEE_USERS, ("user", "create_user")),
+    Item(_("API clients"), "account", "clients", Right.SEE_USERS, ("create_client", "client_secret", "revoke_client")),
     Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
 ]
 
@@ -99,4 +100,4 @@ def _waiting_for(visitor: Visitor) -> int:
     if not kinds:
         return 0
     waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
-    return waiting.exclude(maker=visitor.user).count()
+    return waiting.exclude(maker=visitor.user).exclude(holder=visitor.user).count()

@@ -15,6 +15,7 @@ from portal.views import (
     approvals,
     audit,
     callbacks,
+    clients,
     conversions,
     credentials,
     directory,
@@ -286,6 +287,10 @@ urlpatterns: list[URLPattern] = [
         name="reset_second_factor",
         right=Right.ASK_ROLES,
     ),
+    page("clients/", clients.index, name="clients", get=Right.SEE_USERS),
+    form_page("clients/new/", clients.create, name="create_client", right=Right.ASK_ROLES),
+    page("clients/<int:client_id>/secret/", clients.give_secret, name="client_secret", post=Right.ASK_ROLES),
+    form_page("clients/<int:client_id>/revoke/", clients.revoke, name="revoke_client", right=Right.ASK_ROLES),
     page("audit/", audit.index, name="audit", get=Right.SEE_AUDIT),
     page("audit/entries.csv", audit.export, name="audit_csv", get=Right.SEE_AUDIT),
 ]

@@ -8,6 +8,9 @@ from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
 from portal.changes import (
+    accounts,
+    clients,
+    conversions,
     credentials,
     directory,
     funds,
@@ -16,7 +19,9 @@ from portal.changes import (
     onboarding,
     participants,
     profile,
+    programs,
     roles,
+    schemes,
     settlement,
 )
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, by_name
@@ -34,6 +39,10 @@ KINDS = by_name(
     *roles.KINDS,
     *settlement.KINDS,
     *directory.KINDS,
+    *accounts.KINDS,
+    *conversions.KINDS,
+    *schemes.KINDS,
+    *clients.KINDS,
 )
 
 
@@ -50,9 +59,9 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
     def perform(approval: Approval) -> None:
         kind = KINDS[approval.kind]
-        if not visitor_for(User.objects.get(pk=approval.maker_id)).may(kind.ask):
+        if not _may_still_ask(approval, kind):
             raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
-        kind.perform(approval.payload, f"{approval.maker.get_username()}, approved by {checker.get_username()}")
+        kind.perform(approval.payload, f"{approval.asked_by}, approved by {checker.get_username()}")
 
     try:
         return approvals.approve(approval_id, checker=checker, perform=perform)
@@ -60,6 +69,12 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
         raise NotApproved(str(reason)) from None
     except FspiopError as error:
         raise NotApproved(error.description) from None
+
+
+def _may_still_ask(approval: Approval, kind: Kind) -> bool:
+    if approval.maker_id is None:
+        return programs.may_still_ask(approval)
+    return visitor_for(User.objects.get(pk=approval.maker_id)).may(kind.ask)
 
 
 def refuse(visitor: Visitor, approval_id: int, *, reason: str) -> Approval:
