@@ -14,7 +14,8 @@ RUN_STAMP := $(VENV)/.run-$(call HASH,requirements.txt)
 DEV_STAMP := $(VENV)/.dev-$(call HASH,requirements.txt requirements-dev.txt)
 LOCAL := $(RUN) -m hub.local
 PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
-	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=staff HUB_SIGNING_KEY_FILE=unused EMAIL_URL=none \
+	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=oauth2 \
+	ADMINISTRATION_API_READ_ONLY=false TWO_PEOPLE=everywhere HUB_SIGNING_KEY_FILE=unused EMAIL_URL=none \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
 .PHONY: help setup demo run test check lint bench chaos fuzz stop clean env

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from directory.models import Oracle
@@ -24,7 +25,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
     with transaction.atomic():
         oracle = _locked(oracle_id)
         if oracle is None:
-            raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "Oracle not found")
+            raise not_found()
         check_endpoint(endpoint)
         before = _shown(oracle)
         oracle.type, oracle.endpoint, oracle.currency, oracle.is_default = alias_type, endpoint, currency, is_default
@@ -40,10 +41,33 @@ def remove(oracle_id: str, *, actor: str) -> None:
         oracle.delete()
 
 
+def found(oracle_id: str) -> Oracle | None:
+    """The oracle that a path names."""
+    return _found(oracle_id, Oracle.objects.all())
+
+
+def not_found() -> FspiopError:
+    return FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "Oracle not found")
+
+
 def _locked(oracle_id: str) -> Oracle | None:
+    return _found(oracle_id, Oracle.objects.select_for_update())
+
+
+def _found(oracle_id: str, rows: "QuerySet[Oracle]") -> Oracle | None:
     if not (oracle_id.isascii() and oracle_id.isdecimal() and len(oracle_id) < 19):
         return None
-    return Oracle.objects.select_for_update().filter(pk=int(oracle_id)).first()
+    return rows.filter(pk=int(oracle_id)).first()
+
+
+def terms_of(oracle: Oracle) -> dict[str, Any]:
+    """An oracle as a request for a change names it."""
+    return {
+        "type": oracle.type,
+        "endpoint": oracle.endpoint,
+        "currency": oracle.currency,
+        "is_default": oracle.is_default,
+    }
 
 
 def check_endpoint(endpoint: str) -> None:

@@ -6,3 +6,4 @@ class HubConfig(AppConfig):
 
     def ready(self) -> None:
         from hub import celery, production  # noqa: F401 (the Celery application must exist in every process)
+        from hub.api import system_checks  # noqa: F401 (registers them)

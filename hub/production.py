@@ -37,8 +37,15 @@ def faults() -> list[str]:
         egress.allowed(tuple(settings.CALLBACK_ALLOW))
     except ImproperlyConfigured as error:
         found.append(str(error))
-    if settings.ADMINISTRATION_AUTH == "none":
-        found.append("ADMINISTRATION_AUTH is none: set it to staff.")
+    if settings.ADMINISTRATION_AUTH != "oauth2":
+        found.append("ADMINISTRATION_AUTH is not oauth2: a password alone, or none, must not move money.")
+    if settings.TWO_PEOPLE == "unsaid":
+        found.append(
+            "TWO_PEOPLE is not said: everywhere, or portal where API clients and commands may do alone what needs two"
+            " people in the portal."
+        )
+    if settings.ADMINISTRATION_API_READ_ONLY is None:
+        found.append("ADMINISTRATION_API_READ_ONLY is not said: true, or false where API clients may change things.")
     if not settings.HUB_SIGNING_KEY_FILE:
         found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
     return found + _faults_of_email() + _faults_of_webhooks()

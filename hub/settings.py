@@ -9,7 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 
 from hub import logs
-from hub.choices import one, one_or_more
+from hub.choices import one, one_or_more, yes_or_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -36,10 +36,18 @@ TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
 TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")
 TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
 CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
-# Who may use the administration API: "none" (demo, development) or "staff" (Django staff users).
-ADMINISTRATION_AUTH = env.str("ADMINISTRATION_AUTH", default="none")
-# Whether the administration APIs only show: every change then needs two people in the portal.
-ADMINISTRATION_API_READ_ONLY = env.bool("ADMINISTRATION_API_READ_ONLY", default=False)
+# Who may use the administration APIs: "none" (demo, development), "staff" (Django staff users; development), or
+# "oauth2" (administration clients, which are made in the portal).
+ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
+# Whether API clients and commands do alone what needs two people in the portal ("portal"), or ask for it
+# ("everywhere"). Production says which: it does not start with "unsaid".
+TWO_PEOPLE = one(
+    env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
+)
+# Whether the administration APIs only show. Production says whether: it does not start with None.
+ADMINISTRATION_API_READ_ONLY = yes_or_no(
+    env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
+)
 # The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may hand over certificates.
@@ -165,6 +173,7 @@ INSTALLED_APPS = [
     "hub",
     "hub.participants",
     "hub.sweeps",
+    "hub.administration",
     "hub.audit",
     "hub.notifications",
     "hub.outbox",
@@ -225,9 +234,10 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True  # to the audit trail, see the adapter
 ACCOUNT_SESSION_REMEMBER = True  # the cookie's age is the session's; an idle one ends before
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Failures: five per name, whoever tries; more per address, behind which a whole office may sit.
-ACCOUNT_RATE_LIMITS = {"login_failed": "5/15m/key,20/15m/ip"}
+# Failures are counted by hub.api.attempts: allauth counts them so that a stranger can keep a person out.
+ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
+MFA_FORMS = {"authenticate": "portal.code_forms.Code", "reauthenticate": "portal.code_forms.CodeAgain"}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # an invitation that was opened has verified it, where e-mail is sent at all
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"

@@ -138,6 +138,20 @@ def set_initial_limit(participant: Participant, *, currency: str, ndc: int, acto
     record("ndc_set", subject=participant.name, actor=actor, after={"currency": currency, "ndc": ndc})
 
 
+def position_with_cap(participant: Participant, currency: str) -> Account:
+    """The POSITION account of a participant whose first cap was set."""
+    position = Account.objects.filter(
+        participant=participant, currency=currency, type=Account.Type.POSITION, net_debit_cap__isnull=False
+    ).first()
+    if position is None:
+        raise _no_limit(participant, currency)
+    return position
+
+
+def _no_limit(participant: Participant, currency: str) -> FspiopError:
+    return FspiopError(ErrorCode.ID_NOT_FOUND, f"{participant.name} has no limit in {currency} yet")
+
+
 @transaction.atomic
 def change_ndc(
     participant: Participant, *, currency: str, ndc: int, alarm_percentage: int | None, actor: str
@@ -145,7 +159,7 @@ def change_ndc(
     """A new net debit cap. Below the present position it only blocks new reservations."""
     position, _ = _lock_pair(participant, currency)
     if position.net_debit_cap is None:
-        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{participant.name} has no limit in {currency} yet")
+        raise _no_limit(participant, currency)
     before = {"ndc": position.net_debit_cap, "alarmPercentage": position.alarm_percentage}
     position.net_debit_cap = ndc
     if alarm_percentage is not None:
@@ -176,9 +190,13 @@ def set_account_active(account: Account, *, is_active: bool, actor: str) -> Acco
     return account
 
 
-def _settlement_pair(account: Account) -> tuple[Account, Account]:
+def check_takes_funds(account: Account) -> None:
     if account.type != Account.Type.SETTLEMENT:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Account is not a SETTLEMENT account")
+
+
+def _settlement_pair(account: Account) -> tuple[Account, Account]:
+    check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     if not settlement.is_active:
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Account is currently set inactive")
@@ -300,6 +318,15 @@ def prepare_funds_out(
     )
 
 
+def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) -> FundsMovement:
+    """The withdrawal of this id from a SETTLEMENT account."""
+    rows = FundsMovement.objects.select_for_update(no_key=True) if locks else FundsMovement.objects.all()
+    movement = rows.filter(pk=transfer_id, account=account, kind=FundsMovement.Kind.FUNDS_OUT).first()
+    if movement is None:
+        raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "transferId: no such withdrawal of this account")
+    return movement
+
+
 @transaction.atomic
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
@@ -309,13 +336,7 @@ def end_funds_out(
     `external_reference` is the bank's word for it, which is often known only now; empty keeps what was given before.
     """
     settlement, reconciliation = _settlement_pair(account)
-    movement = (
-        FundsMovement.objects.select_for_update(no_key=True)
-        .filter(pk=transfer_id, account=settlement, kind=FundsMovement.Kind.FUNDS_OUT)
-        .first()
-    )
-    if movement is None:
-        raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "transferId: no such withdrawal of this account")
+    movement = withdrawal_of(settlement, transfer_id, locks=True)
     wanted = "COMMITTED" if commits else "ABORTED"
     if movement.state == wanted:
         return

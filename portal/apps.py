@@ -15,6 +15,8 @@ class PortalConfig(AppConfig):
     def ready(self) -> None:
         from ledger import checks
         from portal import system_checks  # noqa: F401 (registers them)
+        from portal.changes import KINDS, programs
         from portal.checks import INVARIANTS
 
         checks.register(INVARIANTS)
+        programs.register(KINDS.values())

@@ -146,7 +146,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
         subject=user.username,
         kind__in=ACCOUNT_KINDS,
         decided_at__gte=profile.unconfirmed_since,
-    ).values_list("maker_id", "checker_id")
+    ).values_list("maker_id", "holder_id", "checker_id")
     return {person_id for row in rows for person_id in row if person_id is not None}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db.models import Count, QuerySet, Subquery, Value
+from django.db.models import Count, Q, QuerySet, Subquery, Value
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -72,6 +72,7 @@ MENU = [
         Right.SEE_USERS,
         ("user", "create_user", "change_roles", "change_user_activity", "reset_second_factor", "change_email"),
     ),
+    Item(_("API clients"), "account", "clients", Right.SEE_USERS, ("create_client", "client_secret", "revoke_client")),
     Item(_("Notifications"), "notifications", "notifications", Right.SEE_NOTIFICATIONS),
     Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
 ]
@@ -108,7 +109,8 @@ def _counts(visitor: Visitor) -> dict[str, int]:
     if not kinds or visitor.user is None:
         return {}
     waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
-    counted = {"approvals": _count(waiting.exclude(maker=visitor.user))}
+    mine = Q(maker=visitor.user) | Q(holder=visitor.user)
+    counted = {"approvals": _count(waiting.exclude(mine))}
     if visitor.may(Right.CONFIRM_USERS):
         counted["users"] = _count(confirmation.waiting())
     found = User.objects.filter(pk=visitor.user.pk).values_list(*counted.values()).get()

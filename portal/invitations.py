@@ -51,11 +51,20 @@ class Shown:
     text: str
 
 
-def make(user: User, *, asked_by: User, approved_by: User) -> Invitation:
-    """A new invitation in the transaction of its approval; an earlier one ends."""
+def goes_by_email(user: User) -> bool:
+    """Whether the link of this account's invitation is sent to its address, and no page shows it."""
+    return settings.SENDS_EMAIL and is_recipient(user.email)
+
+
+def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
+    """A new invitation in the transaction of its approval; an earlier one ends.
+
+    `asked_by` may be None only where the link goes by e-mail.
+    """
     end_open(user)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
-    if not (settings.SENDS_EMAIL and is_recipient(user.email)):
+    if not goes_by_email(user):
+        assert asked_by is not None
         return Invitation.objects.create(
             user=user, link_holder=asked_by, code_holder=approved_by, expires_at=expires_at
         )
@@ -207,14 +216,14 @@ def _too_old() -> str:
     return _("This invitation was used already, is too old, or was replaced. Ask an administrator for another.")
 
 
-def _letter(user: User, token: str, asked_by: User, approved_by: User) -> tuple[str, str]:
+def _letter(user: User, token: str, asked_by: User | None, approved_by: User) -> tuple[str, str]:
     """Subject and text of the e-mail with the link."""
     profile = Profile.objects.get(user=user)
     with translation.override(profile.language or settings.LANGUAGE_CODE):
         facts = {
             "hub": settings.HUB_NAME,
             "user": user.username,
-            "maker": asked_by.username,
+            "maker": asked_by.username if asked_by is not None else _("a program"),
             "checker": approved_by.username,
             "hours": settings.INVITATION_EXPIRES_S // 3600,
             "link": settings.PORTAL_URL.rstrip("/") + path_of(token),

@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable
-from ipaddress import ip_address
 from zoneinfo import ZoneInfo
 
-from allauth.account.adapter import get_adapter
 from django.conf import settings
 from django.contrib.auth import logout
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone, translation
 
+from hub.api.attempts import address_of
 from hub.audit import coming_from
+from portal import known_browsers
 from portal.visitor import visitor_of
 from settlement.statements.reading import MOST_OCTETS
 
@@ -29,7 +28,7 @@ class Visit:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        with coming_from(_address_of(request)):
+        with coming_from(address_of(request)):
             if _is_too_large(request):
                 return render(request, "portal/error.html", {"status": 413}, status=413)
             if not request.path_info.startswith("/portal/"):
@@ -39,7 +38,9 @@ class Visit:
             # Only here: what an API says does not depend on the language that its caller asks for.
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
-                return self.get_response(request)
+                response = self.get_response(request)
+            known_browsers.remember(request, response, visitor)
+            return response
 
 
 def _is_too_large(request: HttpRequest) -> bool:
@@ -47,13 +48,6 @@ def _is_too_large(request: HttpRequest) -> bool:
     length = request.META.get("CONTENT_LENGTH") or "0"
     is_form = request.path_info.startswith(("/portal/", "/admin/"))
     return is_form and not (length.isdecimal() and int(length) <= MOST_OCTETS + _ROOM_FOR_THE_FORM)
-
-
-def _address_of(request: HttpRequest) -> str:
-    try:
-        return str(ip_address(get_adapter().get_client_ip(request)))
-    except (PermissionDenied, ValueError):  # none that can be trusted, or none that is one
-        return ""
 
 
 def _end_if_idle(request: HttpRequest) -> None:

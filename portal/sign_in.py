@@ -10,10 +10,11 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
+from hub.api.attempts import attempt_of
+from hub.api.staff import has_second_factor
 from hub.audit import record
 from hub.encryption import fernet
-from portal import confirmation, users
-from portal.visitor import has_second_factor
+from portal import confirmation, known_browsers, users
 
 # What allauth says on these pages, for languages that it does not speak.
 _SAID_BY_ALLAUTH = (
@@ -48,6 +49,20 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """`authenticate` counts, not allauth, which would let a stranger keep a person out."""
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Looks at the password, unless too many were tried; see `hub.api.attempts`."""
+        name = str(credentials.get("username", ""))
+        attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
+        if not attempt.begin():
+            raise self.validation_error("too_many_login_attempts")
+        user: AbstractBaseUser | None = super().authenticate(request, **credentials)
+        if user is not None:
+            attempt.succeed()
+        return user
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)

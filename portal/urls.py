@@ -15,6 +15,7 @@ from portal.views import (
     approvals,
     audit,
     callbacks,
+    clients,
     conversions,
     credentials,
     directory,
@@ -302,6 +303,10 @@ urlpatterns: list[URLPattern] = [
         name="put_aside_notification",
         post=Right.RESEND_NOTIFICATIONS,
     ),
+    page("clients/", clients.index, name="clients", get=Right.SEE_USERS),
+    form_page("clients/new/", clients.create, name="create_client", right=Right.ASK_ROLES),
+    page("clients/<int:client_id>/secret/", clients.give_secret, name="client_secret", post=Right.ASK_ROLES),
+    form_page("clients/<int:client_id>/revoke/", clients.revoke, name="revoke_client", right=Right.ASK_ROLES),
     page("audit/", audit.index, name="audit", get=Right.SEE_AUDIT),
     page("audit/entries.csv", audit.export, name="audit_csv", get=Right.SEE_AUDIT),
 ]

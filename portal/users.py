@@ -86,6 +86,11 @@ def create(
     return user
 
 
+def administrators() -> int:
+    """How many people may ask for roles and approve them."""
+    return User.objects.filter(is_active=True, profile__participant=None, groups__name=Role.ADMINISTRATOR).count()
+
+
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
     """Gives a user these roles and no other; the next request already has them."""

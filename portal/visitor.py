@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from allauth.account.internal.flows.login import get_authentication_records
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.http import Http404, HttpRequest
 
+from hub.api.staff import has_second_factor
 from hub.participants.models import Participant
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Right, Role, rights_of
@@ -85,13 +85,6 @@ def _read(request: HttpRequest) -> Visitor:
     if not isinstance(user, User) or not user.is_authenticated:
         return NOBODY
     return replace(visitor_for(user), has_second_factor=has_second_factor(request))
-
-
-def has_second_factor(request: HttpRequest) -> bool:
-    """Whether this session was opened with a one-time code, not with a password alone."""
-    user = request.user
-    records = get_authentication_records(request, user if isinstance(user, User) else None)
-    return any(record.get("method") == "mfa" for record in records)
 
 
 def participant_of(request: HttpRequest, name: str) -> Participant:

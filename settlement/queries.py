@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
+from fspiop.errors import ErrorCode, FspiopError
 from ledger.models import Entry, SettlementWindow
 from settlement.models import Inclusion, Settlement, SettlementAccount, SettlementModel, WindowContent
 from settlement.states import WindowState
@@ -116,3 +117,11 @@ def with_parts() -> QuerySet[Settlement]:
             SettlementAccount.objects.select_related("account__participant").order_by("account__participant_id", "id"),
         ),
     )
+
+
+def settlement(number: int) -> Settlement:
+    """One settlement with its parts; FspiopError 3100 where there is none."""
+    found = with_parts().filter(pk=number).first()
+    if found is None:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")
+    return found

@@ -16,7 +16,9 @@ FIT = {
     "PARTICIPANT_AUTH": "certificate,token",
     "SIGNATURES": "required",
     "PROXY_SECRET": "p" * 32,
-    "ADMINISTRATION_AUTH": "staff",
+    "ADMINISTRATION_AUTH": "oauth2",
+    "ADMINISTRATION_API_READ_ONLY": "false",
+    "TWO_PEOPLE": "everywhere",
     "HUB_SIGNING_KEY_FILE": "hub.pem",
     "EMAIL_URL": "none",
 }
@@ -64,6 +66,11 @@ def test_production_starts_with_everything_set() -> None:
         ("CALLBACK_PUBLIC_ONLY", "false"),
         ("CALLBACK_ALLOW", "10.0.0.1:https"),
         ("ADMINISTRATION_AUTH", "none"),
+        ("ADMINISTRATION_AUTH", "staff"),
+        ("ADMINISTRATION_AUTH", ""),
+        ("ADMINISTRATION_API_READ_ONLY", ""),
+        ("TWO_PEOPLE", ""),
+        ("TWO_PEOPLE", "unsaid"),
         ("HUB_SIGNING_KEY_FILE", ""),
     ],
 )
@@ -104,6 +111,32 @@ def test_production_refuses_email_and_webhooks_that_are_not_fit_for_it(name: str
     said = start(FIT | email)
     assert "This hub does not start" in said
     assert name in said
+
+
+@pytest.mark.parametrize("name", ["ADMINISTRATION_AUTH", "ADMINISTRATION_API_READ_ONLY", "TWO_PEOPLE"])
+def test_production_is_told_who_administrates_it_and_how(name: str) -> None:
+    said = start({setting: value for setting, value in FIT.items() if setting != name})
+    assert "This hub does not start" in said
+    assert name in said
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"TWO_PEOPLE": "portal"}, {"ADMINISTRATION_API_READ_ONLY": "true"}, {"ADMINISTRATION_API_READ_ONLY": "0"}],
+)
+def test_production_may_choose_either(chosen: dict[str, str]) -> None:
+    assert start(FIT | chosen) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("ADMINISTRATION_AUTH", "stafff"), ("ADMINISTRATION_API_READ_ONLY", "ture"), ("TWO_PEOPLE", "nowhere")],
+)
+@pytest.mark.parametrize("production", [True, False])
+def test_a_misspelt_word_starts_nothing(name: str, value: str, production: bool) -> None:
+    said = start((FIT if production else {}) | {name: value})
+    assert "ImproperlyConfigured" in said
+    assert value in said
 
 
 def test_what_the_database_url_says_to_libpq_reaches_it() -> None:

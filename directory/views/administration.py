@@ -47,20 +47,44 @@ class OraclesView(_OracleView):
             return Response([])
         return Response([_show(oracle) for oracle in queries.oracles(alias_type=alias_type, currency=currency)])
 
-    @administration_schema(TAG, summary="Register an oracle", request=OracleInfo, answer=201)
+    @administration_schema(
+        TAG, summary="Register an oracle", request=OracleInfo, answer=201, two_people=("add_oracle",)
+    )
     def post(self, request: Request) -> HttpResponse:
-        registry.add(**_said(self.read(OracleInfo)), actor=self.actor)
+        said = _said(self.read(OracleInfo))
+        self.needs_two(
+            "add_oracle", subject=f"oracle for {said['alias_type']}", payload=lambda: {"after": _asked(said)}
+        )
+        registry.add(**said, actor=self.actor)
         return empty(201)
 
 
 class OracleView(_OracleView):
-    @administration_schema(TAG, summary="Replace an oracle", request=OracleInfo, answer=204)
+    @administration_schema(
+        TAG, summary="Replace an oracle", request=OracleInfo, answer=204, two_people=("change_oracle",)
+    )
     def put(self, request: Request, oracle_id: str) -> HttpResponse:
-        registry.change(oracle_id, **_said(self.read(OracleInfo)), actor=self.actor)
+        said, oracle = _said(self.read(OracleInfo)), registry.found(oracle_id)
+        if oracle is None:
+            raise registry.not_found()
+        self.needs_two(
+            "change_oracle",
+            subject=str(oracle),
+            payload=lambda: {"oracle": oracle.pk, "before": registry.terms_of(oracle), "after": _asked(said)},
+        )
+        registry.change(oracle_id, **said, actor=self.actor)
         return empty(204)
 
-    @administration_schema(TAG, summary="Remove an oracle", answer=204)
+    @administration_schema(TAG, summary="Remove an oracle", answer=204, two_people=("remove_oracle",))
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
+        oracle = registry.found(oracle_id)
+        if oracle is None:
+            return empty(204)  # as good as removed
+        self.needs_two(
+            "remove_oracle",
+            subject=str(oracle),
+            payload=lambda: {"oracle": oracle.pk, "before": registry.terms_of(oracle)},
+        )
         registry.remove(oracle_id, actor=self.actor)
         return empty(204)
 
@@ -72,6 +96,11 @@ def _said(body: OracleInfo) -> dict[str, Any]:
         "currency": body.currency or "",
         "is_default": body.is_default,
     }
+
+
+def _asked(said: dict[str, Any]) -> dict[str, Any]:
+    """The same as a request for a change names an oracle's terms."""
+    return {"type": said["alias_type"], **{name: said[name] for name in ("endpoint", "currency", "is_default")}}
 
 
 def _show(oracle: Oracle) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from rest_framework.request import Request
 from fspiop import time
 from fspiop.bodies.common import DateTime
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.administration import AdministrationView, Response
+from hub import client_secrets
+from hub.api.administration import AdministrationView, Response, waits_response
 from hub.api.docs import administration_schema
+from hub.audit import two_people
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant
 
@@ -62,6 +64,12 @@ def _show(credential: Credential) -> dict[str, Any]:
     return shown | {"subject": credential.label, "sha256": credential.sha256, "pem": credential.pem}
 
 
+def _not_kept(response: HttpResponse) -> HttpResponse:
+    """No cache on the way keeps a secret."""
+    response["Cache-Control"] = "no-store"
+    return response
+
+
 class CredentialsView(AdministrationView):
     @administration_schema(TAG, summary="A participant's certificates, clients and signing keys, also the revoked")
     def get(self, request: Request, name: str) -> Response:
@@ -69,19 +77,48 @@ class CredentialsView(AdministrationView):
 
 
 class CertificatesView(AdministrationView):
-    @administration_schema(TAG, summary="Register a TLS client certificate", request=NewCertificate, answer=201)
+    @administration_schema(
+        TAG,
+        summary="Register a TLS client certificate",
+        request=NewCertificate,
+        answer=201,
+        two_people=("add_credential",),
+    )
     def post(self, request: Request, name: str) -> Response:
-        body = self.read(NewCertificate)
-        return Response(_show(credentials.add_certificate(_dfsp(name), pem=body.pem, actor=self.actor)), status=201)
+        body, dfsp = self.read(NewCertificate), _dfsp(name)
+        self.needs_two(
+            "add_credential",
+            subject=name,
+            payload=lambda: {"participant": name, "kind": Credential.Kind.CERTIFICATE.value, "text": body.pem},
+        )
+        return Response(_show(credentials.add_certificate(dfsp, pem=body.pem, actor=self.actor)), status=201)
 
 
 class SigningKeysView(AdministrationView):
-    @administration_schema(TAG, summary="Register a public key for signatures", request=NewSigningKey, answer=201)
+    @administration_schema(
+        TAG,
+        summary="Register a public key for signatures",
+        request=NewSigningKey,
+        answer=201,
+        two_people=("add_credential",),
+    )
     def post(self, request: Request, name: str) -> Response:
-        body = self.read(NewSigningKey)
+        body, dfsp = self.read(NewSigningKey), _dfsp(name)
+        key = body.key if isinstance(body.key, str) else json.dumps(body.key)
+        self.needs_two(
+            "add_credential",
+            subject=name,
+            payload=lambda: {
+                "participant": name,
+                "kind": Credential.Kind.SIGNING_KEY.value,
+                "text": key,
+                "valid_from": body.valid_from,
+                "valid_until": body.valid_until,
+            },
+        )
         credential = credentials.add_signing_key(
-            _dfsp(name),
-            key=body.key if isinstance(body.key, str) else json.dumps(body.key),
+            dfsp,
+            key=key,
             valid_from=time.parse_datetime(body.valid_from) if body.valid_from else None,
             valid_until=time.parse_datetime(body.valid_until) if body.valid_until else None,
             actor=self.actor,
@@ -90,28 +127,65 @@ class SigningKeysView(AdministrationView):
 
 
 class ClientsView(AdministrationView):
-    @administration_schema(TAG, summary="A new OAuth2 client; its secret is told once", request=NewClient, answer=201)
-    def post(self, request: Request, name: str) -> Response:
-        body = self.read(NewClient)
-        client = credentials.add_client(
-            _dfsp(name),
+    @administration_schema(
+        TAG,
+        summary="A new OAuth2 client; its secret is told once",
+        request=NewClient,
+        answer=201,
+        two_people=("add_client",),
+    )
+    def post(self, request: Request, name: str) -> HttpResponse:
+        """Where it waits for a second person the secret is told all the same: now or never, and good from then on."""
+        body, dfsp = self.read(NewClient), _dfsp(name)
+        client_key, secret = credentials.new_client_key(dfsp), client_secrets.make()
+        try:
+            self.needs_two(
+                "add_client",
+                subject=name,
+                payload=lambda: {
+                    "participant": name,
+                    "label": client_key,
+                    "secret_sha256": client_secrets.hash_of(secret),
+                    "valid_until": body.valid_until,
+                },
+            )
+        except two_people.Waits as waits:
+            return _not_kept(waits_response(waits.approval, clientKey=client_key, clientSecret=secret))
+        credential = credentials.register_client(
+            dfsp,
+            client_key=client_key,
+            sha256=client_secrets.hash_of(secret),
             valid_until=time.parse_datetime(body.valid_until) if body.valid_until else None,
             actor=self.actor,
         )
-        response = Response(_show(client.credential) | {"clientSecret": client.secret}, status=201)
-        response["Cache-Control"] = "no-store"
-        return response
+        return _not_kept(Response(_show(credential) | {"clientSecret": secret}, status=201))
 
 
 class CredentialView(AdministrationView):
-    @administration_schema(TAG, summary="Revoke a certificate, client or signing key for ever")
+    @administration_schema(
+        TAG, summary="Revoke a certificate, client or signing key for ever", two_people=("revoke_credential",)
+    )
     def delete(self, request: Request, name: str, credential_id: int) -> Response:
-        return Response(_show(credentials.revoke(_dfsp(name), credential_id=credential_id, actor=self.actor)))
+        dfsp = _dfsp(name)
+        credential = credentials.of_participant(dfsp, credential_id)
+        if credential.revoked_at is None:
+            self.needs_two("revoke_credential", subject=name, payload=lambda: credentials.named(credential))
+        return Response(_show(credentials.revoke(dfsp, credential_id=credential.pk, actor=self.actor)))
 
 
 class CompatView(AdministrationView):
-    @administration_schema(TAG, summary="Whether signatures may be over the JSON written anew", request=Compat)
+    @administration_schema(
+        TAG,
+        summary="Whether signatures may be over the JSON written anew",
+        request=Compat,
+        two_people=("set_jws_compat",),
+    )
     def put(self, request: Request, name: str) -> HttpResponse:
-        body = self.read(Compat)
-        credentials.set_jws_compat(_dfsp(name), jws_compat=body.jws_compat, actor=self.actor)
+        body, dfsp = self.read(Compat), _dfsp(name)
+        self.needs_two(
+            "set_jws_compat",
+            subject=name,
+            payload=lambda: {"participant": name, "before": dfsp.jws_compat, "jws_compat": body.jws_compat},
+        )
+        credentials.set_jws_compat(dfsp, jws_compat=body.jws_compat, actor=self.actor)
         return HttpResponse(status=200, content_type="application/json")

@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from fspiop import iso20022, versions
+from hub.administration.models import READ, WRITE
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -20,8 +22,29 @@ APIS = {
 """Each has a document of its own at /docs/schema/."""
 
 
+class ClientScheme(OpenApiAuthenticationExtension):
+    """How `hub.api.clients` is written down."""
+
+    target_class = "hub.api.clients.ClientToken"
+    name = "administrationClient"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
+        scopes = {READ: "GET", WRITE: "all other methods"}
+        return {"type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "/token", "scopes": scopes}}}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):
+    """How `hub.api.staff` is written down: a session of the portal's."""
+
+    target_class = "hub.api.staff.StaffSession"
+    name = "cookieAuth"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
+
+
 class StaffScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.staff` is written down."""
+    """How `hub.api.staff` is written down: a password."""
 
     target_class = "hub.api.staff.StaffPassword"
     name = "basicAuth"
@@ -59,6 +82,16 @@ ERROR_SCHEMA: dict[str, Any] = {
                 "errorDescription": {"type": "string", "minLength": 1, "maxLength": 128},
             },
         }
+    },
+}
+
+
+APPROVAL_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["approvalId", "state"],
+    "properties": {
+        "approvalId": {"type": "integer"},
+        "state": {"enum": ["PENDING", "APPROVED", "REFUSED", "WITHDRAWN", "EXPIRED"]},
     },
 }
 
@@ -138,15 +171,29 @@ def administration_schema(
     request: type[Any] | None = None,
     query: Sequence[str] = (),
     answer: int = 200,
+    two_people: Sequence[str] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one method of an administration API; `query` names the filters that it takes."""
-    return extend_schema(
+    """Describes one method of an administration API; `query` names the filters that it takes.
+
+    `two_people`: the kinds of change of which it is one, where a second person may have to approve (TWO_PEOPLE); none
+    where one person does it alone in the portal too. A method that changes something says so (`hub.api.system_checks`).
+    """
+    waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
+    describe = extend_schema(
         tags=[tag],
         summary=summary,
         request={"application/json": schema_of(request)} if request else None,
         parameters=[OpenApiParameter(name, str, OpenApiParameter.QUERY) for name in query],
         responses={
+            **waits,
             answer: OpenApiResponse({}, description="Done"),
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
         },
     )
+
+    def decorate(method: F) -> F:
+        described = describe(method)
+        described.two_people = two_people  # type: ignore[attr-defined]
+        return described
+
+    return decorate

@@ -1,10 +1,12 @@
 """POST /token: OAuth2 client credentials (RFC 6749, section 4.4), answered and refused in OAuth's own form.
 
-Where the caller presents a client certificate, it must be one of the same participant, and the token is bound to it.
+Where a DFSP presents a client certificate, it must be one of the same participant, and the token is bound to it.
+The hub's operators have clients of their own (`hub.administration`), whose tokens say what they may do (`scope`). A
+process gives tokens for the doors that it has. No wrong secret counts against a client: there is nothing to guess, and
+a stranger must not keep a client out.
 """
 
 import base64
-import hmac
 from typing import NoReturn
 from urllib.parse import parse_qs, unquote_plus
 
@@ -15,10 +17,12 @@ from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from hub import client_secrets
+from hub.administration import services as administration
+from hub.administration.models import SCOPES
 from hub.api import authentication, errors, tokens
 from hub.api.views import NoNegotiation
 from hub.participants import queries, registry
-from hub.participants.credentials import hash_of
 
 log = structlog.get_logger("security")
 
@@ -41,9 +45,12 @@ class TokenView(APIView):
 
     @extend_schema(
         tags=["OAuth2"],
-        summary="An access token for a DFSP's client",
-        description="HTTP Basic with client key and client secret; the form says grant_type=client_credentials.",
-        request={_FORM: {"type": "object", "properties": {"grant_type": {"type": "string"}}}},
+        summary="An access token for a client of a DFSP's, or of the hub's operators",
+        description="HTTP Basic with client key and client secret; the form says grant_type=client_credentials, and"
+        " for an administration client may say which scopes it wants of those that it has.",
+        request={
+            _FORM: {"type": "object", "properties": {"grant_type": {"type": "string"}, "scope": {"type": "string"}}}
+        },
         responses={
             200: OpenApiResponse({"type": "object"}, description="access_token, token_type and expires_in"),
             401: OpenApiResponse({"type": "object"}, description="invalid_client"),
@@ -51,10 +58,13 @@ class TokenView(APIView):
     )
     def post(self, request: Request) -> HttpResponse:
         http = request._request
-        _check_form(http)
+        scopes = _scopes_asked_for(http)
         client_key, secret = _basic(http)
-        token = _token_for(http, client_key, secret)
-        return _answer({"access_token": token, "token_type": "Bearer", "expires_in": settings.TOKEN_LIFETIME_S}, 200)
+        if client_key.startswith(administration.KEY_PREFIX):
+            given = _operators_token(client_key, secret, scopes)
+        else:
+            given = {"access_token": _token_for(http, client_key, secret, scopes)}
+        return _answer({"token_type": "Bearer", "expires_in": settings.TOKEN_LIFETIME_S} | given, 200)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
         if not isinstance(exc, OAuthError):
@@ -72,7 +82,8 @@ def _answer(body: dict[str, object], status: int) -> HttpResponse:
     return response
 
 
-def _check_form(request: HttpRequest) -> None:
+def _scopes_asked_for(request: HttpRequest) -> list[str]:
+    """Checks the form; the scopes that it names, if any."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not (length.isascii() and length.isdecimal()) or int(length) > _MOST_BYTES:
         raise OAuthError("invalid_request", "the form is too long", status=413)
@@ -87,6 +98,7 @@ def _check_form(request: HttpRequest) -> None:
         raise OAuthError("invalid_request", "grant_type must be given once")
     if grants != ["client_credentials"]:
         raise OAuthError("unsupported_grant_type", "only client_credentials")
+    return " ".join(form.get("scope", [])).split()
 
 
 def _basic(request: HttpRequest) -> tuple[str, str]:
@@ -102,12 +114,32 @@ def _basic(request: HttpRequest) -> tuple[str, str]:
     return unquote_plus(client_key), unquote_plus(secret)  # RFC 6749, section 2.3.1
 
 
-def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
+def _operators_token(client_key: str, secret: str, scopes: list[str]) -> dict[str, object]:
+    if "administration" not in settings.SERVES:
+        _refuse(client_key, "this process has no door for administration clients")
+    client = administration.valid(client_key)
+    if client is None or client.sha256 is None:
+        _refuse(client_key, "no such client, or it is revoked or has expired")
+    if not client_secrets.is_it(secret, client.sha256):
+        _refuse(client_key, "wrong secret")
+    if not set(scopes) <= set(client.scopes):
+        raise OAuthError("invalid_scope", f"this client has {' '.join(client.scopes)}")
+    granted = [scope for scope in client.scopes if scope in scopes] or client.scopes
+    administration.note_use(client)
+    token = tokens.issue_to_operators(client_key=client_key, scopes=granted)
+    return {"access_token": token, "scope": " ".join(granted)}
+
+
+def _token_for(request: HttpRequest, client_key: str, secret: str, scopes: list[str]) -> str:
+    if "fspiop" not in settings.SERVES:
+        _refuse(client_key, "this process has no door for DFSPs")
     known = registry.current().by_client(client_key)
     if known is None:
         _refuse(client_key, "no such client, or it is revoked or has expired")
-    if not hmac.compare_digest(hash_of(secret), known.sha256):
+    if not client_secrets.is_it(secret, known.sha256):
         _refuse(client_key, "wrong secret")
+    if set(scopes) & set(SCOPES):
+        raise OAuthError("invalid_scope", "a DFSP's client does not administrate the hub")
     certificate = authentication.presented_certificate(request)
     if authentication.CERTIFICATE in settings.PARTICIPANT_AUTH or certificate is not None:
         holder = registry.current().by_certificate(certificate) if certificate is not None else None

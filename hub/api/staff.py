@@ -1,41 +1,50 @@
-"""Who may try passwords at the administration APIs, and how often: what the portal's sign-in allows, they allow."""
+"""Django's staff at the administration APIs, for development: a session with both factors, or a password.
+
+Production takes administration clients instead (`hub.api.clients`): a password alone moves no money there.
+"""
 
 from typing import Any
 
-from django.core.cache import cache
-from redis.exceptions import RedisError
+from allauth.account.internal.flows.login import get_authentication_records
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest
 from rest_framework import exceptions
-from rest_framework.authentication import BasicAuthentication
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.request import Request
 
-MOST_FAILURES = 5
-FORGOTTEN_AFTER_S = 15 * 60
+from hub.api.attempts import attempt_of
+
+
+class StaffSession(SessionAuthentication):
+    """Whoever signed in at the portal, with the second factor that the portal requires."""
+
+    def authenticate(self, request: Request) -> tuple[Any, None] | None:
+        found: tuple[Any, None] | None = super().authenticate(request)
+        if found is not None and settings.ADMINISTRATION_AUTH == "staff" and not has_second_factor(request._request):
+            raise exceptions.AuthenticationFailed
+        return found
 
 
 class StaffPassword(BasicAuthentication):
-    """A user name and its password. After five wrong ones the name is closed for a quarter of an hour."""
+    """A user name and its password, tried no more often than at the portal's sign-in."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[Any, Any]:
-        key = f"staff-password-failed:{userid[:150].lower()}"
-        if _failures(key) >= MOST_FAILURES:
+        assert request is not None
+        attempt = attempt_of(request._request, userid[:150])
+        if not attempt.is_open():
             raise exceptions.AuthenticationFailed
         try:
-            return super().authenticate_credentials(userid, password, request)
+            found = super().authenticate_credentials(userid, password, request)
         except exceptions.AuthenticationFailed:
-            _count(key)
+            attempt.end(is_right=False)
             raise
+        attempt.end(is_right=True)
+        return found
 
 
-def _failures(key: str) -> int:
-    try:
-        return int(cache.get(key, 0))
-    except (RedisError, OSError):
-        return 0  # without its cache the hub still has to be administrated
-
-
-def _count(key: str) -> None:
-    try:
-        cache.add(key, 0, timeout=FORGOTTEN_AFTER_S)
-        cache.incr(key)
-    except (RedisError, OSError, ValueError):
-        return
+def has_second_factor(request: HttpRequest) -> bool:
+    """Whether this session was opened with a one-time code, not with a password alone."""
+    user = request.user
+    records = get_authentication_records(request, user if isinstance(user, User) else None)
+    return any(record.get("method") == "mfa" for record in records)

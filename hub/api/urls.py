@@ -1,12 +1,15 @@
-"""The part of the administration API that is about who participants are, at /api/ledger/v1 beside the ledger's own."""
+"""The part of the administration API about who participants are and what waits for a second person: /api/ledger/v1."""
 
 from django.urls import path
 
+from hub.api import approvals
 from hub.api import credentials as views
 
 _OF = "participants/<str:name>/credentials"
 
 urlpatterns = [
+    path("approvals", approvals.ApprovalsView.as_view()),
+    path("approvals/<int:approval_id>", approvals.ApprovalView.as_view()),
     path(_OF, views.CredentialsView.as_view()),
     path(f"{_OF}/certificates", views.CertificatesView.as_view()),
     path(f"{_OF}/signingKeys", views.SigningKeysView.as_view()),

@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -162,15 +161,3 @@ def empty(status: int) -> HttpResponse:
     del response["Content-Type"]
     response["Content-Length"] = "0"
     return response
-
-
-class MayAdministrate(BasePermission):
-    """Django staff, or anybody where this deployment says so (the demo).
-
-    With ADMINISTRATION_API_READ_ONLY nobody changes anything here: changes then go through two people in the portal.
-    """
-
-    def has_permission(self, request: Request, view: Any) -> bool:
-        if settings.ADMINISTRATION_API_READ_ONLY and request.method not in ("GET", "HEAD"):
-            raise exceptions.PermissionDenied
-        return settings.ADMINISTRATION_AUTH == "none" or bool(request.user and request.user.is_staff)

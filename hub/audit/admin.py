@@ -13,6 +13,6 @@ class EntryAdmin(ReadOnlyAdmin):
 
 @admin.register(Approval)
 class ApprovalAdmin(ReadOnlyAdmin):
-    list_display = ["kind", "subject", "maker", "asked_at", "state", "checker", "decided_at"]
+    list_display = ["kind", "subject", "asked_by", "asked_at", "state", "checker", "decided_at"]
     list_filter = ["state", "kind"]
     list_select_related = ["maker", "checker"]

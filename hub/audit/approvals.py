@@ -20,6 +20,8 @@ from hub.audit.models import Approval
 from hub.database import execute
 
 _TIME = "SELECT clock_timestamp()"
+# The hash of a secret is no secret that can be used, and still has no place in a trail that many read.
+_NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
@@ -44,30 +46,38 @@ def _hash(approval: Approval) -> bytes:
         "payload": approval.payload,
         "maker": approval.maker_id,
     }
+    if approval.client:  # requests from before programs asked keep their hash
+        content |= {"client": approval.client, "holder": approval.holder_id}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
 
-@transaction.atomic
 def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
     """Asks for a change; it waits for another person until it expires."""
-    now = _now()
-    approval = Approval(
-        kind=kind,
-        subject=subject,
-        payload=payload,
-        reason=reason,
-        maker=maker,
-        asked_at=now,
-        expires_at=now + timedelta(seconds=settings.APPROVAL_EXPIRES_S),
+    return _ask(Approval(kind=kind, subject=subject, payload=payload, reason=reason, maker=maker))
+
+
+def ask_for_program(
+    *, kind: str, subject: str, payload: dict[str, Any], reason: str, client: str, holder_id: int | None
+) -> Approval:
+    """The same, asked for by an API client or a command. Whoever has the client's secret can not approve it."""
+    return _ask(
+        Approval(kind=kind, subject=subject, payload=payload, reason=reason, client=client, holder_id=holder_id)
     )
+
+
+@transaction.atomic
+def _ask(approval: Approval) -> Approval:
+    approval.asked_at = _now()
+    approval.expires_at = approval.asked_at + timedelta(seconds=settings.APPROVAL_EXPIRES_S)
     approval.payload_hash = _hash(approval)
     approval.save(force_insert=True)
-    record(
-        "approval_asked",
-        subject=subject,
-        actor=maker.get_username(),
-        after={"approval": approval.pk, "kind": kind, "payload": payload, "reason": reason},
-    )
+    after = {
+        "approval": approval.pk,
+        "kind": approval.kind,
+        "payload": {name: said for name, said in approval.payload.items() if name not in _NOT_TOLD},
+        "reason": approval.reason,
+    }
+    record("approval_asked", subject=approval.subject, actor=approval.asked_by, after=after)
     return approval
 
 
@@ -75,36 +85,37 @@ def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker:
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
     """Approves and, in the same transaction, does it. Whatever `perform` raises leaves the request waiting."""
     approval = _lock_open(approval_id)
-    maker = approval.maker
-    if maker.pk == checker.pk:
-        raise NotApproved(_("Who asked for a change can not approve it."))
-    if is_one_person(maker, checker):
-        raise NotApproved(_("Two accounts of one person are one person."))
-    if not maker.is_active:
+    asker = approval.maker or approval.holder
+    if asker is not None:
+        if asker.pk == checker.pk:
+            raise NotApproved(_("Who asked for a change can not approve it."))
+        if is_one_person(asker, checker):
+            raise NotApproved(_("Two accounts of one person are one person."))
+    if approval.maker is not None and not approval.maker.is_active:
         raise NotApproved(_("Who asked for this is no longer a user of this hub. Refuse it, and ask again."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
         raise NotApproved(_("This request is not what was asked for."))
     # Done before it is written down: writing holds the trail's lock, and `perform` may ask the network for an address.
     perform(approval)
-    return _end(approval, Approval.State.APPROVED, checker=checker)
+    return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
 
 
 @transaction.atomic
 def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
     """Says no, and why. Nothing else happens."""
     approval = _lock_open(approval_id, may_be_late=True)
-    if approval.maker_id == checker.pk:
+    if checker.pk in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Who asked for a change withdraws it."))
-    return _end(approval, Approval.State.REFUSED, checker=checker, decision=reason)
+    return _end(approval, Approval.State.REFUSED, actor=checker, checker=checker, decision=reason)
 
 
 @transaction.atomic
 def withdraw(approval_id: int, *, maker: User) -> Approval:
-    """Who asked takes it back."""
+    """Who asked takes it back; or, where a client did, the person who has its secret."""
     approval = _lock_open(approval_id, may_be_late=True)
-    if approval.maker_id != maker.pk:
+    if maker.pk not in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Only who asked for a change can withdraw it."))
-    return _end(approval, Approval.State.WITHDRAWN, checker=None)
+    return _end(approval, Approval.State.WITHDRAWN, actor=maker)
 
 
 def _now() -> datetime:
@@ -117,7 +128,7 @@ def _now() -> datetime:
 def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
     approval = (
         Approval.objects.select_for_update(no_key=True, of=("self",))
-        .select_related("maker")
+        .select_related("maker", "holder")
         .filter(pk=approval_id)
         .first()
     )
@@ -130,17 +141,18 @@ def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
     return approval
 
 
-def _end(approval: Approval, state: Approval.State, *, checker: User | None, decision: str = "") -> Approval:
+def _end(
+    approval: Approval, state: Approval.State, *, actor: User, checker: User | None = None, decision: str = ""
+) -> Approval:
     approval.state = state
     approval.checker = checker
     approval.decided_at = _now()
     approval.decision = decision
     approval.save(update_fields=["state", "checker", "decided_at", "decision"])
-    who = checker or approval.maker
     record(
         f"approval_{state.value.lower()}",
         subject=approval.subject,
-        actor=who.get_username(),
-        after={"approval": approval.pk, "kind": approval.kind, "maker": approval.maker.get_username()},
+        actor=actor.get_username(),
+        after={"approval": approval.pk, "kind": approval.kind, "maker": approval.asked_by},
     )
     return approval

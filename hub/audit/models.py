@@ -39,7 +39,7 @@ class Entry(models.Model):
 
 
 class Approval(models.Model):
-    """A change that one person asks for and another lets happen, or not."""
+    """A change that a person, or a program, asks for and another person lets happen, or not."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
@@ -52,7 +52,10 @@ class Approval(models.Model):
     payload = models.JSONField()
     payload_hash = models.BinaryField(max_length=32)
     reason = models.CharField(max_length=512)
-    maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
+    # The API client or the command that asked, where no person did; and the person who has that client's secret.
+    client = models.CharField(max_length=128, default="", db_default="")
+    holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     asked_at = models.DateTimeField(db_default=Now())
     expires_at = models.DateTimeField()
     state = models.CharField(max_length=9, choices=State, default=State.PENDING)
@@ -68,6 +71,12 @@ class Approval(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=~Q(maker=F("checker")), name="nobody_checks_what_they_asked_for"),
+            models.CheckConstraint(condition=~Q(holder=F("checker")), name="nobody_checks_what_their_client_asked_for"),
+            models.CheckConstraint(
+                condition=Q(maker__isnull=False, client="", holder__isnull=True)
+                | (Q(maker__isnull=True) & ~Q(client="")),
+                name="a_request_is_a_persons_or_a_clients",
+            ),
             models.CheckConstraint(
                 condition=Q(state="PENDING", checker__isnull=True, decided_at__isnull=True)
                 | Q(state="WITHDRAWN", checker__isnull=True, decided_at__isnull=False)
@@ -87,10 +96,10 @@ class Approval(models.Model):
                     IF OLD.state <> 'PENDING' THEN
                         RAISE EXCEPTION 'approval % was decided', OLD.id USING ERRCODE = 'check_violation';
                     ELSIF (NEW.id, NEW.kind, NEW.subject, NEW.payload, NEW.payload_hash, NEW.reason, NEW.maker_id,
-                           NEW.asked_at, NEW.expires_at)
+                           NEW.client, NEW.holder_id, NEW.asked_at, NEW.expires_at)
                         IS DISTINCT FROM
                           (OLD.id, OLD.kind, OLD.subject, OLD.payload, OLD.payload_hash, OLD.reason, OLD.maker_id,
-                           OLD.asked_at, OLD.expires_at) THEN
+                           OLD.client, OLD.holder_id, OLD.asked_at, OLD.expires_at) THEN
                         RAISE EXCEPTION 'the terms of approval % do not change', OLD.id
                             USING ERRCODE = 'check_violation';
                     END IF;
@@ -102,3 +111,8 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"
+
+    @property
+    def asked_by(self) -> str:
+        """The name of the person or the program."""
+        return self.maker.get_username() if self.maker else self.client

@@ -1,6 +1,5 @@
 """Registering and revoking what participants prove themselves with. Each change is in the audit trail."""
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from django.utils import timezone
 from fspiop import keys
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.keys import PublicPart
+from hub import client_secrets
 from hub.audit import record
 from hub.participants import authority, registry
 from hub.participants.models import Credential, Participant
@@ -71,9 +71,28 @@ def add_signing_key(
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 
 
-@transaction.atomic
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
     """A new client key and secret; at most two are valid at once, so that one can replace the other."""
+    secret = client_secrets.make()
+    credential = register_client(
+        participant,
+        client_key=new_client_key(participant),
+        sha256=client_secrets.hash_of(secret),
+        valid_until=valid_until,
+        actor=actor,
+    )
+    return NewClient(credential, secret)
+
+
+def new_client_key(participant: Participant) -> str:
+    return f"{participant.name}.{secrets.token_hex(8)}"
+
+
+@transaction.atomic
+def register_client(
+    participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
+) -> Credential:
+    """Registers a client whose secret was made before: its holder has it, and it is good from now on."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)
@@ -82,26 +101,29 @@ def add_client(participant: Participant, *, valid_until: datetime | None = None,
     )
     if live.count() >= MOST_CLIENTS:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant} has {MOST_CLIENTS} valid clients; revoke one first")
-    secret = secrets.token_urlsafe(32)
     credential = Credential(
         participant=participant,
         kind=Credential.Kind.CLIENT,
-        sha256=hash_of(secret),
-        label=f"{participant.name}.{secrets.token_hex(8)}",
+        sha256=sha256,
+        label=client_key,
         valid_from=now,
         valid_until=valid_until or now + _VALID_FOR,
     )
-    return NewClient(_save(credential, actor), secret)
+    return _save(credential, actor)
+
+
+def of_participant(participant: Participant, credential_id: int, *, locks: bool = False) -> Credential:
+    rows = Credential.objects.select_for_update(no_key=True) if locks else Credential.objects.all()
+    credential = rows.filter(participant=participant, pk=credential_id).first()
+    if credential is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "this participant has no such credential", http_status=404)
+    return credential
 
 
 @transaction.atomic
 def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
     """Ends a credential for ever, in every process within seconds. To revoke a revoked one changes nothing."""
-    credential = (
-        Credential.objects.select_for_update(no_key=True).filter(participant=participant, pk=credential_id).first()
-    )
-    if credential is None:
-        raise FspiopError(ErrorCode.ID_NOT_FOUND, "this participant has no such credential", http_status=404)
+    credential = of_participant(participant, credential_id, locks=True)
     if credential.revoked_at is None:
         credential.revoked_at = timezone.now()
         credential.save(update_fields=["revoked_at"])
@@ -125,9 +147,16 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
     _changed()
 
 
-def hash_of(secret: str) -> str:
-    """What is stored of a secret. It has 256 random bits: there is nothing to guess that a slow hash would protect."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+def named(credential: Credential) -> dict[str, str | int]:
+    """A credential as a request to revoke it names it."""
+    return {
+        "participant": credential.participant.name,
+        "id": credential.pk,
+        "kind": credential.kind,
+        "label": credential.label,
+        # A secret's hash is no secret that can be used, and still has no place where many read.
+        "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
+    }
 
 
 def _read(reader: Callable[[str], PublicPart], text: str) -> PublicPart:

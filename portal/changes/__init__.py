@@ -8,6 +8,9 @@ from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
 from portal.changes import (
+    accounts,
+    clients,
+    conversions,
     credentials,
     directory,
     funds,
@@ -16,7 +19,9 @@ from portal.changes import (
     onboarding,
     participants,
     profile,
+    programs,
     roles,
+    schemes,
     settlement,
 )
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, by_name
@@ -34,6 +39,10 @@ KINDS = by_name(
     *roles.KINDS,
     *settlement.KINDS,
     *directory.KINDS,
+    *accounts.KINDS,
+    *conversions.KINDS,
+    *schemes.KINDS,
+    *clients.KINDS,
 )
 
 
@@ -52,14 +61,10 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
     def perform(approval: Approval) -> None:
         kind = KINDS[approval.kind]
-        maker = User.objects.get(pk=approval.maker_id)
-        if not visitor_for(maker).is_confirmed:
-            raise NotApproved(_("The first sign-in of the person who asked for this is not confirmed."))
-        if not visitor_for(maker).may(kind.ask):
-            raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
-        kind.perform(approval.payload, f"{maker.get_username()}, approved by {checker.get_username()}")
+        _check_asker(approval, kind)
+        kind.perform(approval.payload, f"{approval.asked_by}, approved by {checker.get_username()}")
         if kind.then is not None:
-            kind.then(approval.payload, maker, checker)
+            kind.then(approval.payload, approval.maker or approval.holder, checker)
 
     try:
         return approvals.approve(approval_id, checker=checker, perform=perform)
@@ -67,6 +72,16 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
         raise NotApproved(str(reason)) from None
     except FspiopError as error:
         raise NotApproved(error.description) from None
+
+
+def _check_asker(approval: Approval, kind: Kind) -> None:
+    """NotApproved where whoever asked could not ask now."""
+    asker = approval.maker or approval.holder
+    if asker is not None and not visitor_for(asker).is_confirmed:
+        raise NotApproved(_("The first sign-in of the person who asked for this is not confirmed."))
+    may_ask = programs.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
+    if not may_ask:
+        raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
 
 
 def refuse(visitor: Visitor, approval_id: int, *, reason: str) -> Approval:

@@ -1,14 +1,14 @@
 """What participants prove themselves with: certificates signed here, certificates and keys from elsewhere, an end."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from fspiop import keys
+from fspiop import keys, time
 from hub.participants import authority, credentials
 from hub.participants.models import Credential
-from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.changes.kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.faults import translated
 from portal.permissions import Right
 
@@ -61,8 +61,20 @@ def described_key(kind: str, text: str) -> list[Line]:
     ]
 
 
+def _moment(payload: Payload, name: str) -> datetime | None:
+    """A time that a program gave; a form asks for none."""
+    text = payload.get(name)
+    return time.parse_datetime(text) if text else None
+
+
+def _times(payload: Payload) -> list[Line]:
+    given = ((_("Good from"), payload.get("valid_from")), (_("Good until"), payload.get("valid_until")))
+    return [Line(label, moment) for label, moment in given if moment]
+
+
 def _describe_new(payload: Payload) -> list[Line]:
-    return [Line(_("Participant"), payload["participant"]), *described_key(payload["kind"], payload["text"])]
+    key = described_key(payload["kind"], payload["text"])
+    return [Line(_("Participant"), payload["participant"]), *key, *_times(payload)]
 
 
 def _add(payload: Payload, actor: str) -> None:
@@ -70,7 +82,43 @@ def _add(payload: Payload, actor: str) -> None:
     if payload["kind"] == Credential.Kind.CERTIFICATE:
         credentials.add_certificate(participant, pem=payload["text"], actor=actor)
     else:
-        credentials.add_signing_key(participant, key=payload["text"], actor=actor)
+        credentials.add_signing_key(
+            participant,
+            key=payload["text"],
+            valid_from=_moment(payload, "valid_from"),
+            valid_until=_moment(payload, "valid_until"),
+            actor=actor,
+        )
+
+
+def _describe_client(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Kind"), KIND_NAMES[Credential.Kind.CLIENT]),
+        Line(_("Label"), payload["label"]),
+        *_times(payload),
+    ]
+
+
+def _add_client(payload: Payload, actor: str) -> None:
+    credentials.register_client(
+        participant_named(payload["participant"]),
+        client_key=payload["label"],
+        sha256=payload["secret_sha256"],
+        valid_until=_moment(payload, "valid_until"),
+        actor=actor,
+    )
+
+
+def _describe_compat(payload: Payload) -> list[Line]:
+    after = _("also over the JSON written anew") if payload["jws_compat"] else _("over the octets as they came")
+    return [Line(_("Participant"), payload["participant"]), Line(_("Signatures are taken"), after)]
+
+
+def _set_compat(payload: Payload, actor: str) -> None:
+    participant = participant_named(payload["participant"])
+    must_still_be(participant.jws_compat, payload["before"])
+    credentials.set_jws_compat(participant, jws_compat=payload["jws_compat"], actor=actor)
 
 
 def _describe_end(payload: Payload) -> list[Line]:
@@ -92,5 +140,7 @@ _RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)
 KINDS = [
     Kind("sign_certificate", gettext_lazy("Sign a certificate"), *_RIGHTS, _describe_request, _sign),
     Kind("add_credential", gettext_lazy("Register a certificate or a key"), *_RIGHTS, _describe_new, _add),
+    Kind("add_client", gettext_lazy("Register an OAuth2 client"), *_RIGHTS, _describe_client, _add_client),
+    Kind("set_jws_compat", gettext_lazy("Change how signatures are taken"), *_RIGHTS, _describe_compat, _set_compat),
     Kind("revoke_credential", gettext_lazy("Revoke a certificate, key or client"), *_RIGHTS, _describe_end, _revoke),
 ]

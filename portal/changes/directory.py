@@ -11,16 +11,6 @@ from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 
 
-def shown(oracle: Oracle) -> dict[str, Any]:
-    """An oracle as a request for a change names it."""
-    return {
-        "type": oracle.type,
-        "endpoint": oracle.endpoint,
-        "currency": oracle.currency,
-        "is_default": oracle.is_default,
-    }
-
-
 def _lines(said: dict[str, Any]) -> list[Line]:
     return [
         Line(_("Type"), said["type"]),
@@ -41,7 +31,7 @@ def _oracle(payload: Payload) -> Oracle:
     found = Oracle.objects.select_for_update().filter(pk=payload["oracle"]).first()
     if found is None:
         raise CanNotBeDone(_("There is no such oracle."))
-    must_still_be(shown(found), payload["before"])
+    must_still_be(registry.terms_of(found), payload["before"])
     return found
 
 

@@ -30,6 +30,7 @@ def _describe(payload: Payload) -> list[Line]:
         Line(_("Amount"), payload["amount"], payload["currency"]),
         Line(_("Bank's reference"), payload["reference"]),
         Line(_("Movement"), payload["transfer_id"]),
+        *(Line(key, value) for key, value in _extensions(payload)),
     ]
 
 
@@ -46,7 +47,13 @@ def _record_in(payload: Payload, actor: str) -> None:
         reason=payload["reason"],
         external_reference=payload["reference"],
         actor=actor,
+        extensions=_extensions(payload),
     )
+
+
+def _extensions(payload: Payload) -> list[tuple[str, str]]:
+    """What a program said beside; a form has none."""
+    return [(key, value) for key, value in payload.get("extensions", [])]
 
 
 def _reserve_out(payload: Payload, actor: str) -> None:
@@ -57,6 +64,7 @@ def _reserve_out(payload: Payload, actor: str) -> None:
         reason=payload["reason"],
         external_reference=payload["reference"],
         actor=actor,
+        extensions=_extensions(payload),
     )
 
 

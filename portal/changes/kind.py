@@ -35,7 +35,8 @@ class Kind:
     check: Right
     describe: Callable[[Payload], list[Line]]
     perform: Callable[[Payload, str], None]  # the payload, and who did it, in the transaction of the approval
-    then: Callable[[Payload, User, User], None] | None = None  # after it: the payload, who asked, who approved
+    # After it: the payload, who asked (None for a command or a program that belongs to nobody), who approved.
+    then: Callable[[Payload, User | None, User], None] | None = None
 
 
 def by_name(*kinds: Kind) -> Mapping[str, Kind]:

@@ -1,5 +1,6 @@
 """Who takes part, and how: pausing, sending and receiving, endpoints."""
 
+from django.conf import settings
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -17,7 +18,7 @@ def _describe_activity(payload: Payload) -> list[Line]:
 
 def _set_active(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
-    must_still_be(participant.is_active, not payload["is_active"])
+    must_still_be(participant.is_active, payload.get("before", not payload["is_active"]))
     participants.set_active(participant, is_active=payload["is_active"], actor=actor)
 
 
@@ -46,7 +47,9 @@ def _describe_endpoint(payload: Payload) -> list[Line]:
 
 
 def _set_endpoint(payload: Payload, actor: str) -> None:
-    participant = participant_named(payload["participant"])
+    # Programs may set the hub's own too: its addresses for mail.
+    is_hubs = payload["participant"] == settings.HUB_NAME
+    participant = participants.hub() if is_hubs else participant_named(payload["participant"])
     now = Endpoint.objects.filter(participant=participant, type=payload["type"]).values_list("value", flat=True).first()
     must_still_be(now or "", payload["before"])
     participants.set_endpoint(participant, endpoint_type=payload["type"], value=payload["value"], actor=actor)

@@ -117,9 +117,13 @@ def _one_who_may_sign_in(payload: Payload) -> User:
     return user
 
 
-def _invite(payload: Payload, asked_by: User, approved_by: User) -> None:
+def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
     user = _user(payload)
-    if user.pk in (asked_by.pk, approved_by.pk):
+    if asked_by is None and not invitations.goes_by_email(user):
+        raise CanNotBeDone(
+            _("Without e-mail one of the two who asked and approved hands over the link: a person has to ask for this.")
+        )
+    if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
         # Its sessions have just ended, and with them the way to its half.
         raise CanNotBeDone(_("Two others ask for this and approve it: nobody does so for their own account."))
     invitations.make(user, asked_by=asked_by, approved_by=approved_by)

@@ -5,10 +5,13 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ledger.models import Account
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be
 from portal.permissions import Right
 from settlement import services
+from settlement.decide import Answer
 from settlement.models import Settlement, StatementLine
+from settlement.requests import evidence_of, wishes_of
 from settlement.states import State
 
 
@@ -18,12 +21,6 @@ def _locked(payload: Payload) -> Settlement:
         raise CanNotBeDone(_("There is no such settlement."))
     must_still_be(found.state, payload["before"])
     return found
-
-
-def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """The settlement bank's latest statement: what marking a settlement as settled is based on."""
-    found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
-    return dict(found) if found else None
 
 
 def _evidence(payload: Payload) -> list[Line]:
@@ -73,20 +70,48 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
     }
 
 
+def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
+    """What the bank calls each payment, where this settles; raises where its statement is a reason not to."""
+    if payload["to"] != State.SETTLED:
+        return {}
+    must_still_be(evidence_of(settlement), payload.get("statement"))
+    if payload.get("statement") is None and not payload.get("without_statement"):
+        raise CanNotBeDone(_("There is no bank's statement, and nobody said why. Refuse it, and ask again."))
+    return _references(payload.get("statement"))
+
+
 def _advance(payload: Payload, actor: str) -> None:
     settlement = _locked(payload)
-    references: dict[int, str] = {}
-    if payload["to"] == State.SETTLED:
-        must_still_be(evidence_of(settlement), payload.get("statement"))
-        if payload.get("statement") is None and not payload.get("without_statement"):
-            raise CanNotBeDone(_("There is no bank's statement, and nobody said why. Refuse it, and ask again."))
-        references = _references(payload.get("statement"))
-    refused = services.advance(
-        settlement.pk, to=State(payload["to"]), reason=payload["reason"], actor=actor, references=references
+    references = _checked_references(payload, settlement)
+    _all_or_none(
+        services.advance(
+            settlement.pk, to=State(payload["to"]), reason=payload["reason"], actor=actor, references=references
+        )
     )
-    if refused:
-        assert refused[0].refusal is not None
-        raise CanNotBeDone(refused[0].refusal.value[1])
+
+
+def _all_or_none(answers: list[Answer]) -> None:
+    """What one person read as a whole happens as a whole."""
+    for answer in answers:
+        if answer.refusal:
+            raise CanNotBeDone(answer.refusal.value[1])
+
+
+def _describe_steps(payload: Payload) -> list[Line]:
+    numbers = [account for _participant, account, *_rest in payload["steps"]]
+    accounts = Account.objects.select_related("participant").in_bulk(numbers)
+    steps = []
+    for _participant, number, state, reason, reference in payload["steps"]:
+        found = accounts.get(number)
+        who = f"{found.participant.name} {found.currency}" if found else str(number)
+        steps.append(Line(who, ", ".join(said for said in (state, reason, reference) if said)))
+    return [*_describe(payload), *steps]
+
+
+def _move(payload: Payload, actor: str) -> None:
+    settlement = _locked(payload)
+    _checked_references(payload, settlement)
+    _all_or_none(services.move(settlement.pk, wishes_of(payload), actor=actor))
 
 
 def _abort(payload: Payload, actor: str) -> None:
@@ -96,5 +121,6 @@ def _abort(payload: Payload, actor: str) -> None:
 _RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
 KINDS = [
     Kind("advance_settlement", gettext_lazy("Take a settlement further"), *_RIGHTS, _describe, _advance),
+    Kind("move_settlement", gettext_lazy("Move accounts of a settlement"), *_RIGHTS, _describe_steps, _move),
     Kind("abort_settlement", gettext_lazy("Take a settlement back"), *_RIGHTS, _describe, _abort),
 ]

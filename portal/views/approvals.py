@@ -20,7 +20,7 @@ from portal.visitor import Visitor, visitor_of
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
     """A participant's people see what their own people asked for."""
-    found = Approval.objects.select_related("maker", "checker")
+    found = Approval.objects.select_related("maker", "holder", "checker")
     return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
 
 
@@ -42,7 +42,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def _shown(visitor: Visitor, approval: Approval) -> dict[str, Any]:
     kind = changes.KINDS[approval.kind]
     assert visitor.user is not None
-    is_own = approval.maker_id == visitor.user.pk
+    is_own = visitor.user.pk in (approval.maker_id, approval.holder_id)
     is_open = approval.state == Approval.State.PENDING
     is_account = approval.kind in ACCOUNT_KINDS and (approval.kind != "create_user" or approval.state == "APPROVED")
     is_late = is_open and approval.expires_at <= timezone.now()

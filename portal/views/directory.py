@@ -10,12 +10,11 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from directory import queries, remote
+from directory import queries, registry, remote
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
 from portal import forms, remember
 from portal.changes import Line
-from portal.changes.directory import shown
 from portal.search import Search
 from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
@@ -86,9 +85,9 @@ def change_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
     return asking(
         request,
         "change_oracle",
-        form=forms.OracleTerms(request.POST or None, initial=shown(oracle)),
+        form=forms.OracleTerms(request.POST or None, initial=registry.terms_of(oracle)),
         subject=str(oracle),
-        payload=lambda said: {"oracle": oracle.pk, "before": shown(oracle), "after": _said(said)},
+        payload=lambda said: {"oracle": oracle.pk, "before": registry.terms_of(oracle), "after": _said(said)},
         back=reverse("directory"),
     )
 
@@ -100,7 +99,7 @@ def remove_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
         "remove_oracle",
         form=AskForm(request.POST or None),
         subject=str(oracle),
-        payload=lambda _said: {"oracle": oracle.pk, "before": shown(oracle)},
+        payload=lambda _said: {"oracle": oracle.pk, "before": registry.terms_of(oracle)},
         back=reverse("directory"),
         facts=[Line(_("Type"), oracle.type), Line(_("Address"), oracle.endpoint)],
     )

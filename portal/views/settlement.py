@@ -1,8 +1,5 @@
 """Settlement: windows that close, and settlements as the steps that they are."""
 
-from collections import defaultdict
-from typing import Any
-
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,11 +11,10 @@ from fspiop.errors import FspiopError
 from ledger.models import SettlementWindow
 from portal import forms, paging
 from portal.changes import Line
-from portal.changes.settlement import evidence_of
 from portal.queries import nets, steps
 from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
-from settlement import queries, services
+from settlement import queries, requests, services
 from settlement.models import Settlement
 from settlement.states import MAY_ABORT, STEPS, State
 
@@ -124,7 +120,7 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "plan": steps.planned(found, _NAMES),
             "statements": found.statements.defer("body").order_by("-id"),
             "form": forms.StatementFile(),
-            "owed": _owed(found),
+            "owed": requests.owed_of(found),
             "events": found.events.select_related("account__account__participant").order_by("-id")[:100],
             "may_go_on": found.state not in (State.SETTLED, State.ABORTED),
             "may_abort": State(found.state) in MAY_ABORT,
@@ -132,33 +128,11 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
     )
 
 
-def _owed(settlement: Settlement) -> list[tuple[str, int]]:
-    """What net senders owe together, by currency."""
-    owed: dict[str, int] = defaultdict(int)
-    for account in settlement.accounts.all():
-        owed[account.account.currency] += max(0, int(account.net))
-    return sorted(owed.items())
-
-
-def _terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
-    windows = sorted({content.window_id for content in settlement.contents.all()})
-    return {
-        "settlement": settlement.pk,
-        "windows": windows,
-        "before": settlement.state,
-        "to": to,
-        "owed": [list(pair) for pair in _owed(settlement)],
-        "reason": reason,
-        "statement": evidence_of(settlement) if to == State.SETTLED else None,
-        "without_statement": because,
-    }
-
-
 def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     now = STEPS.index(State(found.state)) if found.state in STEPS else -1
     left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
-    has_statement = evidence_of(found) is not None
+    has_statement = requests.evidence_of(found) is not None
     form = forms.SettlementStep(
         request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
     )
@@ -168,7 +142,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "advance_settlement",
         form=form,
         subject=f"settlement {found.pk}",
-        payload=lambda said: _terms(found, said["to"], said["reason"], said["because"]),
+        payload=lambda said: requests.terms(found, said["to"], said["reason"], said["because"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
@@ -185,7 +159,7 @@ def abort(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "abort_settlement",
         form=AskForm(request.POST or None),
         subject=f"settlement {found.pk}",
-        payload=lambda said: _terms(found, State.ABORTED.value, said["reason"]),
+        payload=lambda said: requests.terms(found, State.ABORTED.value, said["reason"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
     )

@@ -71,21 +71,24 @@ class ModelsView(AdministrationView):
     def get(self, request: Request) -> Response:
         return Response([_show(model) for model in SettlementModel.objects.all()])
 
-    @administration_schema(TAG, summary="Create a settlement model", request=NewModel, answer=201)
+    @administration_schema(
+        TAG, summary="Create a settlement model", request=NewModel, answer=201, two_people=("create_settlement_model",)
+    )
     def post(self, request: Request) -> HttpResponse:
         body = self.read(NewModel)
-        schemes.create_model(
-            name=body.name,
-            granularity=body.settlement_granularity,
-            interchange=body.settlement_interchange,
-            delay=body.settlement_delay,
-            currency=body.currency,
-            require_liquidity_check=body.require_liquidity_check,
-            auto_position_reset=body.auto_position_reset,
-            ledger_account_type=body.ledger_account_type,
-            settlement_account_type=body.settlement_account_type,
-            actor=self.actor,
-        )
+        terms: dict[str, Any] = {
+            "name": body.name,
+            "granularity": body.settlement_granularity,
+            "interchange": body.settlement_interchange,
+            "delay": body.settlement_delay,
+            "currency": body.currency,
+            "require_liquidity_check": body.require_liquidity_check,
+            "auto_position_reset": body.auto_position_reset,
+            "ledger_account_type": body.ledger_account_type,
+            "settlement_account_type": body.settlement_account_type,
+        }
+        self.needs_two("create_settlement_model", subject=body.name, payload=lambda: terms)
+        schemes.create_model(**terms, actor=self.actor)
         return HttpResponse(status=201, content_type="application/json")
 
 
@@ -97,9 +100,19 @@ class ModelView(AdministrationView):
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
         return Response(_show(found))
 
-    @administration_schema(TAG, summary="Enable or disable a settlement model", request=ModelActivity)
+    @administration_schema(
+        TAG,
+        summary="Enable or disable a settlement model",
+        request=ModelActivity,
+        two_people=("set_settlement_model_active",),
+    )
     def put(self, request: Request, name: str) -> Response:
         body = self.read(ModelActivity)
+        self.needs_two(
+            "set_settlement_model_active",
+            subject=name[:128],
+            payload=lambda: {"name": name, "is_active": body.is_active},
+        )
         return Response(_show(schemes.set_model_active(name, is_active=body.is_active, actor=self.actor)))
 
 
@@ -108,9 +121,16 @@ class AccountTypesView(AdministrationView):
     def get(self, request: Request) -> Response:
         return Response([_show_type(found) for found in LedgerAccountType.objects.all()])
 
-    @administration_schema(TAG, summary="Create a ledger account type", request=NewAccountType, answer=201)
+    @administration_schema(
+        TAG,
+        summary="Create a ledger account type",
+        request=NewAccountType,
+        answer=201,
+        two_people=("create_account_type",),
+    )
     def post(self, request: Request) -> Response:
         body = self.read(NewAccountType)
+        self.needs_two("create_account_type", subject=body.name, payload=lambda: msgspec.structs.asdict(body))
         made = schemes.create_account_type(
             name=body.name,
             description=body.description,

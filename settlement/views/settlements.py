@@ -13,7 +13,7 @@ from hub.api.administration import AdministrationView, Response
 from hub.api.docs import administration_schema
 from ledger.models import SettlementWindow
 from ledger.views.administration.common import as_number
-from settlement import queries, services
+from settlement import queries, requests, services
 from settlement.decide import Answer, Wish
 from settlement.models import Settlement, SettlementAccount
 from settlement.states import State
@@ -141,15 +141,8 @@ def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[st
     ]
 
 
-def _found(number: int) -> Settlement:
-    settlement = queries.with_parts().filter(pk=number).first()
-    if settlement is None:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")
-    return settlement
-
-
 def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda account: True) -> dict[str, Any]:
-    settlement = _found(number)
+    settlement = queries.settlement(number)
     accounts = [account for account in settlement.accounts.all() if keeps(account)]
     if not accounts:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement has no such participant or account")
@@ -162,7 +155,7 @@ class SettlementsView(AdministrationView):
         found = queries.settlements(**reading.filters(request.query_params, _FILTERS))
         return Response([_show(settlement, _show_participants(settlement.accounts.all())) for settlement in found])
 
-    @administration_schema(TAG, summary="Settle closed windows under a model", request=NewSettlement)
+    @administration_schema(TAG, summary="Settle closed windows under a model", request=NewSettlement, two_people=())
     def post(self, request: Request) -> Response:
         body = self.read(NewSettlement)
         made = services.create(
@@ -176,8 +169,13 @@ class SettlementsView(AdministrationView):
 
 class _Moving(AdministrationView):
     def move(self, number: int, wishes: list[Wish]) -> Response:
+        self.needs_two(
+            "move_settlement",
+            subject=f"settlement {number}",
+            payload=lambda: requests.terms_of_steps(queries.settlement(number), wishes),
+        )
         answers = services.move(number, wishes, actor=self.actor)
-        settlement = _found(number)
+        settlement = queries.settlement(number)
         return Response(_show(settlement, _show_answers(settlement, answers)))
 
 
@@ -190,13 +188,25 @@ class SettlementView(_Moving):
     def get(self, request: Request, sid: str) -> Response:
         return Response(_show_whole(reading.number(sid, "id")))
 
-    @administration_schema(TAG, summary="Move accounts one step each, or abort the whole", request=Change)
+    @administration_schema(
+        TAG,
+        summary="Move accounts one step each, or abort the whole",
+        request=Change,
+        two_people=("move_settlement", "abort_settlement"),
+    )
     def put(self, request: Request, sid: str) -> Response:
         number, body = reading.number(sid, "id"), self.read(Change)
         if body.state is not None and body.participants is None:
             if not body.reason:
                 raise FspiopError(ErrorCode.MISSING_ELEMENT, "reason is required")
-            services.abort(number, reason=body.reason, actor=self.actor)
+            reason = body.reason
+            self.needs_two(
+                "abort_settlement",
+                subject=f"settlement {number}",
+                reason=reason,
+                payload=lambda: requests.terms(queries.settlement(number), State.ABORTED.value, reason),
+            )
+            services.abort(number, reason=reason, actor=self.actor)
             return Response(_show_whole(number))
         if body.participants is None or body.state is not None:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "either participants, or state ABORTED and a reason")
@@ -218,7 +228,12 @@ class ParticipantView(_Moving):
             _show_whole(reading.number(sid, "sid"), lambda account: account.account.participant_id == participant)
         )
 
-    @administration_schema(TAG, summary="Move one participant's accounts one step", request=ParticipantSteps)
+    @administration_schema(
+        TAG,
+        summary="Move one participant's accounts one step",
+        request=ParticipantSteps,
+        two_people=("move_settlement",),
+    )
     def put(self, request: Request, sid: str, pid: str) -> Response:
         participant, body = reading.number(pid, "pid"), self.read(ParticipantSteps)
         return self.move(reading.number(sid, "sid"), [_wish(participant, step.id, step) for step in body.accounts])
@@ -235,7 +250,9 @@ class AccountView(_Moving):
             )
         )
 
-    @administration_schema(TAG, summary="Move one account one step", request=OneAccountStep)
+    @administration_schema(
+        TAG, summary="Move one account one step", request=OneAccountStep, two_people=("move_settlement",)
+    )
     def put(self, request: Request, sid: str, pid: str, aid: str) -> Response:
         body = self.read(OneAccountStep)
         wish = _wish(reading.number(pid, "pid"), reading.number(aid, "aid"), body)

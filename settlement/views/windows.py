@@ -61,7 +61,7 @@ class WindowsView(AdministrationView):
 
 
 class NoWindowView(AdministrationView):
-    @administration_schema(TAG, summary="Refused: names no window")
+    @administration_schema(TAG, summary="Refused: names no window", two_people=())
     def post(self, request: Request) -> Response:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "settlementWindowId: is required")
 
@@ -71,7 +71,7 @@ class WindowView(AdministrationView):
     def get(self, request: Request, window_id: str) -> Response:
         return Response(_shown(reading.number(window_id, "id")))
 
-    @administration_schema(TAG, summary="Close the open window and open the next", request=WindowEnd)
+    @administration_schema(TAG, summary="Close the open window and open the next", request=WindowEnd, two_people=())
     def post(self, request: Request, window_id: str) -> Response:
         number = reading.number(window_id, "id")
         body = self.read(WindowEnd)

@@ -30,7 +30,8 @@ def test_a09_a_token_of_another_make_is_refused(world: World) -> None:
     good = proofs.token_of(client)
     header, payload, signature = good.split(".")
     claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-    ours = tokens._key(settings.SECRET_KEY)
+    ours = tokens._key(settings.SECRET_KEY, tokens._DFSPS)
+    operators = tokens._key(settings.SECRET_KEY, tokens._OPERATORS)
     theirs = OctKey.import_key(b"k" * 32)
     rsa = RSAKey.import_key(proofs.private_pem(proofs.key_of("green")))
     forged = [
@@ -43,6 +44,7 @@ def test_a09_a_token_of_another_make_is_refused(world: World) -> None:
         f"{header}.{payload}",
         jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, theirs),
         jwt.encode({"alg": "RS256", "typ": "at+jwt"}, claims, rsa),
+        jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims, operators),
         jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims | {"aud": "elsewhere"}, ours),
         jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims | {"iss": "somebody"}, ours),
         jwt.encode({"alg": "HS256", "typ": "at+jwt"}, claims | {"exp": int(time.time()) - 1}, ours),

@@ -76,7 +76,9 @@ class AccountsView(LedgerAdministrationView):
         accounts = queries.accounts_of(participant_of(name), currency_asked_for(request))
         return Response([_show_account(account) for account in accounts])
 
-    @administration_schema(TAG, summary="Open an account of the hub", request=NewAccount, answer=201)
+    @administration_schema(
+        TAG, summary="Open an account of the hub", request=NewAccount, answer=201, two_people=("open_hub_account",)
+    )
     def post(self, request: Request, name: str) -> Response:
         body = self.read(NewAccount)
         if name != settings.HUB_NAME:
@@ -84,18 +86,44 @@ class AccountsView(LedgerAdministrationView):
             raise FspiopError(
                 ErrorCode.VALIDATION_ERROR, "Endpoint is reserved for creation of Hub account types only."
             )
+        self.needs_two(
+            "open_hub_account",
+            subject=name,
+            payload=lambda: {"type": body.type, "currency": body.currency},
+        )
         services.open_hub_account(account_type=body.type, currency=body.currency, actor=self.actor)
         return Response(show_participant(participants.hub()), status=201)
 
 
 class AccountView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="Enable or disable a POSITION account", request=Activity)
+    @administration_schema(
+        TAG, summary="Enable or disable a POSITION account", request=Activity, two_people=("set_account_active",)
+    )
     def put(self, request: Request, name: str, account_id: int) -> HttpResponse:
         body = self.read(Activity)
-        services.set_account_active(account_of(dfsp_of(name), account_id), is_active=body.is_active, actor=self.actor)
+        account = account_of(dfsp_of(name), account_id)
+        self.needs_two(
+            "set_account_active",
+            subject=name,
+            payload=lambda: {
+                "participant": name,
+                "account": account.pk,
+                "type": account.type,
+                "currency": account.currency,
+                "before": account.is_active,
+                "is_active": body.is_active,
+            },
+        )
+        services.set_account_active(account, is_active=body.is_active, actor=self.actor)
         return HttpResponse(status=200, content_type="application/json")
 
-    @administration_schema(TAG, summary="Record funds in, or reserve funds out", request=Funds, answer=202)
+    @administration_schema(
+        TAG,
+        summary="Record funds in, or reserve funds out",
+        request=Funds,
+        answer=202,
+        two_people=("funds_in", "funds_out"),
+    )
     def post(self, request: Request, name: str, account_id: int) -> HttpResponse:
         body = self.read(Funds)
         account = account_of(dfsp_of(name), account_id)
@@ -104,7 +132,25 @@ class AccountView(LedgerAdministrationView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.amount: must be above 0")
         if body.amount.currency != account.currency:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.currency: is not the account's")
-        record = services.record_funds_in if body.action == "recordFundsIn" else services.prepare_funds_out
+        is_in = body.action == "recordFundsIn"
+        extensions = [(each.key, each.value) for each in body.extension_list.extension] if body.extension_list else []
+        services.check_takes_funds(account)
+        self.needs_two(
+            "funds_in" if is_in else "funds_out",
+            subject=name,
+            reason=body.reason,
+            payload=lambda: {
+                "participant": name,
+                "currency": account.currency,
+                "amount": amount,
+                "reference": body.external_reference,
+                "reason": body.reason,
+                "transfer_id": body.transfer_id,
+                "extensions": [list(pair) for pair in extensions],
+            },
+            has_own_id=True,
+        )
+        record = services.record_funds_in if is_in else services.prepare_funds_out
         record(
             account,
             transfer_id=body.transfer_id,
@@ -112,23 +158,40 @@ class AccountView(LedgerAdministrationView):
             reason=body.reason,
             external_reference=body.external_reference,
             actor=self.actor,
-            extensions=[(each.key, each.value) for each in body.extension_list.extension]
-            if body.extension_list
-            else (),
+            extensions=extensions,
         )
         return HttpResponse(status=202, content_type="application/json")
 
 
 class FundsOutView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="Commit or abort funds out", request=FundsEnd, answer=202)
+    @administration_schema(
+        TAG, summary="Commit or abort funds out", request=FundsEnd, answer=202, two_people=("end_funds_out",)
+    )
     def put(self, request: Request, name: str, account_id: int, transfer_id: str) -> HttpResponse:
         body = self.read(FundsEnd)
         if re.match(_ID, transfer_id) is None:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "transferId: must be a UUID or a ULID")
+        account, commits = account_of(dfsp_of(name), account_id), body.action == "recordFundsOutCommit"
+        services.check_takes_funds(account)
+        self.needs_two(
+            "end_funds_out",
+            subject=name,
+            reason=body.reason,
+            payload=lambda: {
+                "participant": name,
+                "currency": account.currency,
+                "amount": services.withdrawal_of(account, transfer_id).amount,
+                "reference": "",
+                "reason": body.reason,
+                "transfer_id": transfer_id,
+                "commits": commits,
+            },
+            has_own_id=True,
+        )
         services.end_funds_out(
-            account_of(dfsp_of(name), account_id),
+            account,
             transfer_id=transfer_id,
-            commits=body.action == "recordFundsOutCommit",
+            commits=commits,
             reason=body.reason,
             actor=self.actor,
         )

@@ -27,11 +27,22 @@ class CurrencyPairsView(LedgerAdministrationView):
     def get(self, request: Request, name: str) -> Response:
         return Response([_show(pair) for pair in dfsp_of(name).currency_pairs.all()])
 
-    @administration_schema(TAG, summary="Register a participant as an FXP for a conversion", request=Pair, answer=201)
+    @administration_schema(
+        TAG,
+        summary="Register a participant as an FXP for a conversion",
+        request=Pair,
+        answer=201,
+        two_people=("offer_pair",),
+    )
     def post(self, request: Request, name: str) -> Response:
-        body = self.read(Pair)
+        body, dfsp = self.read(Pair), dfsp_of(name)
+        self.needs_two(
+            "offer_pair",
+            subject=name,
+            payload=lambda: {"participant": name, "source": body.source_currency, "target": body.target_currency},
+        )
         pair = participants.offer_pair(
-            dfsp_of(name),
+            dfsp,
             source_currency=body.source_currency,
             target_currency=body.target_currency,
             actor=self.actor,
@@ -40,9 +51,17 @@ class CurrencyPairsView(LedgerAdministrationView):
 
 
 class CurrencyPairView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="A participant no longer offers a conversion", answer=204)
+    @administration_schema(
+        TAG, summary="A participant no longer offers a conversion", answer=204, two_people=("withdraw_pair",)
+    )
     def delete(self, request: Request, name: str, source_currency: str, target_currency: str) -> HttpResponse:
+        dfsp = dfsp_of(name)
+        self.needs_two(
+            "withdraw_pair",
+            subject=name,
+            payload=lambda: {"participant": name, "source": source_currency, "target": target_currency},
+        )
         participants.withdraw_pair(
-            dfsp_of(name), source_currency=source_currency, target_currency=target_currency, actor=self.actor
+            dfsp, source_currency=source_currency, target_currency=target_currency, actor=self.actor
         )
         return HttpResponse(status=204)

@@ -64,16 +64,26 @@ def _is_about_caps(request: Request) -> bool:
 
 
 class InitialLimitView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="Set the first limit and activate", request=InitialLimit, answer=201)
+    @administration_schema(
+        TAG,
+        summary="Set the first limit and activate",
+        request=InitialLimit,
+        answer=201,
+        two_people=("set_initial_limit",),
+    )
     def post(self, request: Request, name: str) -> HttpResponse:
         body = self.read(InitialLimit)
         if amount_of(body.initial_position, "initialPosition") != 0:
             raise FspiopError(
                 ErrorCode.VALIDATION_ERROR, "initialPosition: must be 0; a position comes from transfers alone"
             )
-        services.set_initial_limit(
-            dfsp_of(name), currency=body.currency, ndc=amount_of(body.limit.value, "limit.value"), actor=self.actor
+        dfsp, ndc = dfsp_of(name), amount_of(body.limit.value, "limit.value")
+        self.needs_two(
+            "set_initial_limit",
+            subject=name,
+            payload=lambda: {"participant": name, "currency": body.currency, "ndc": ndc},
         )
+        services.set_initial_limit(dfsp, currency=body.currency, ndc=ndc, actor=self.actor)
         return HttpResponse(status=201, content_type="application/json")
 
 
@@ -84,13 +94,25 @@ class LimitsView(LedgerAdministrationView):
         shown = [_show_limit(account) for account in positions if account.net_debit_cap is not None]
         return Response(shown if _is_about_caps(request) else [])
 
-    @administration_schema(TAG, summary="Change a net debit cap", request=ChangedLimit)
+    @administration_schema(TAG, summary="Change a net debit cap", request=ChangedLimit, two_people=("change_cap",))
     def put(self, request: Request, name: str) -> Response:
         body = self.read(ChangedLimit)
+        dfsp, ndc = dfsp_of(name), amount_of(body.limit.value, "limit.value")
+        self.needs_two(
+            "change_cap",
+            subject=name,
+            payload=lambda: {
+                "participant": name,
+                "currency": body.currency,
+                "ndc_before": services.position_with_cap(dfsp, body.currency).net_debit_cap,
+                "ndc": ndc,
+                "alarm_percentage": body.limit.alarm_percentage,
+            },
+        )
         account = services.change_ndc(
-            dfsp_of(name),
+            dfsp,
             currency=body.currency,
-            ndc=amount_of(body.limit.value, "limit.value"),
+            ndc=ndc,
             alarm_percentage=body.limit.alarm_percentage,
             actor=self.actor,
         )

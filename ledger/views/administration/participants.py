@@ -73,10 +73,19 @@ class ParticipantsView(LedgerAdministrationView):
         return Response([show_participant(participant) for participant in found])
 
     @administration_schema(
-        TAG, summary="Register a participant, or another currency of one", request=NewParticipant, answer=201
+        TAG,
+        summary="Register a participant, or another currency of one",
+        request=NewParticipant,
+        answer=201,
+        two_people=("register_participant",),
     )
     def post(self, request: Request) -> Response:
         body = self.read(NewParticipant)
+        self.needs_two(
+            "register_participant",
+            subject=body.name,
+            payload=lambda: {"participant": body.name, "currency": body.currency, "is_proxy": body.is_proxy},
+        )
         participant = services.register_participant(
             name=body.name, currency=body.currency, is_proxy=body.is_proxy, actor=self.actor
         )
@@ -88,10 +97,15 @@ class ParticipantView(LedgerAdministrationView):
     def get(self, request: Request, name: str) -> Response:
         return Response(show_participant(participant_of(name)))
 
-    @administration_schema(TAG, summary="Enable or disable a participant", request=Activity)
+    @administration_schema(TAG, summary="Enable or disable a participant", request=Activity, two_people=("set_active",))
     def put(self, request: Request, name: str) -> Response:
-        body = self.read(Activity)
-        participant = participants.set_active(dfsp_of(name), is_active=body.is_active, actor=self.actor)
+        body, dfsp = self.read(Activity), dfsp_of(name)
+        self.needs_two(
+            "set_active",
+            subject=name,
+            payload=lambda: {"participant": name, "before": dfsp.is_active, "is_active": body.is_active},
+        )
+        participant = participants.set_active(dfsp, is_active=body.is_active, actor=self.actor)
         return Response(show_participant(participant))
 
 
@@ -104,8 +118,20 @@ class EndpointsView(LedgerAdministrationView):
             return Response(next((endpoint for endpoint in found if endpoint["type"] == wanted), {}))
         return Response(found)
 
-    @administration_schema(TAG, summary="Add or replace an endpoint", request=NewEndpoint, answer=201)
+    @administration_schema(
+        TAG, summary="Add or replace an endpoint", request=NewEndpoint, answer=201, two_people=("set_endpoint",)
+    )
     def post(self, request: Request, name: str) -> HttpResponse:
-        body = self.read(NewEndpoint)
-        participants.set_endpoint(participant_of(name), endpoint_type=body.type, value=body.value, actor=self.actor)
+        body, participant = self.read(NewEndpoint), participant_of(name)
+        self.needs_two(
+            "set_endpoint",
+            subject=name,
+            payload=lambda: {
+                "participant": name,
+                "type": body.type,
+                "before": dict(participant.endpoints.values_list("type", "value")).get(body.type, ""),
+                "value": body.value,
+            },
+        )
+        participants.set_endpoint(participant, endpoint_type=body.type, value=body.value, actor=self.actor)
         return HttpResponse(status=201, content_type="application/json")

@@ -6,8 +6,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from fspiop.errors import FspiopError
+from hub.audit import two_people
+from hub.terminal import told, who
 from portal import invitations, users
 from portal.permissions import Role
+
+_FEWEST = 2  # so that one asks and another approves
 
 
 class Command(BaseCommand):
@@ -22,9 +27,23 @@ class Command(BaseCommand):
         parser.add_argument("--role", action="append", choices=Role.values, help="instead of administrator; repeatable")
         parser.add_argument("--url", default=settings.PORTAL_URL, help="where the hub is reached")
 
+    def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
+        """A hub's first two administrators have nobody who could approve them; all others have."""
+        if settings.TWO_PEOPLE == two_people.EVERYWHERE and users.administrators() < _FEWEST:
+            if roles != {Role.ADMINISTRATOR}:
+                raise CommandError("nobody could approve this yet: make two administrators first")
+            return
+        two_people.ask_where_needed(
+            "create_user",
+            program=two_people.Program(who()),
+            subject=username[:128],
+            payload=lambda: {"username": username, "email": email, "roles": sorted(roles), "participant": ""},
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
         roles = frozenset(Role(name) for name in options["role"] or [Role.ADMINISTRATOR])
         try:
+            self._needs_two(options["username"], options["email"], roles)
             with transaction.atomic():
                 user = users.create(
                     username=options["username"],
@@ -35,6 +54,11 @@ class Command(BaseCommand):
                     is_confirmed=True,
                 )
                 link = options["url"].rstrip("/") + invitations.make_for_console(user)
+        except two_people.Waits as waits:
+            self.stdout.write(told(waits))
+            return
         except users.Refused as refused:
             raise CommandError(str(refused)) from None
+        except FspiopError as error:
+            raise CommandError(error.description) from None
         self.stdout.write(f"{user.username} exists. Within a day, that person sets the password at\n{link}")

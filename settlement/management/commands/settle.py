@@ -7,9 +7,10 @@ from rich.table import Table
 
 from fspiop.errors import FspiopError
 from fspiop.money import format_amount
-from hub.terminal import console_of
+from hub.audit import two_people
+from hub.terminal import console_of, told, who
 from ledger.queries import value_of
-from settlement import queries, services
+from settlement import queries, requests, services
 from settlement.decide import Answer
 from settlement.models import Settlement
 from settlement.states import STEPS, State
@@ -34,11 +35,21 @@ class Command(BaseCommand):
             help="the state to reach (default: %(default)s, positions are reset; SETTLED when the bank has paid)",
         )
         parser.add_argument("--reason", default="end of settlement period", help="kept with each step")
+        parser.add_argument(
+            "--without-statement",
+            default="",
+            metavar="WHY",
+            help="of --to SETTLED where a second person has to approve it: why there is no statement of the bank's",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             number = options["id"] or self._create(options["model"], options["window"], options["reason"])
+            self._needs_two(number, State(options["to"]), options["reason"], options["without_statement"])
             refused = self._take_on(number, State(options["to"]), options["reason"])
+        except two_people.Waits as waits:
+            self.stdout.write(told(waits))
+            return
         except FspiopError as error:
             raise CommandError(error.description) from None
         self._show(Settlement.objects.get(pk=number), refused)
@@ -54,6 +65,20 @@ class Command(BaseCommand):
         made = services.create(model_name=model, window_ids=chosen, reason=reason, actor=ACTOR)
         number: int = made.pk
         return number
+
+    def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
+        """What takes a settlement on, or back, waits for a second person where commands may not do it alone."""
+        kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
+        try:
+            two_people.ask_where_needed(
+                kind,
+                program=two_people.Program(who()),
+                subject=f"settlement {number}",
+                payload=lambda: requests.terms(queries.settlement(number), to.value, reason, because),
+                reason=reason,
+            )
+        except FspiopError as error:
+            raise CommandError(f"{error.description}; go on with --id {number}") from None
 
     def _take_on(self, number: int, to: State, reason: str) -> list[Answer]:
         if to == State.ABORTED:

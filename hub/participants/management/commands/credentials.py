@@ -1,6 +1,5 @@
 """manage.py credentials: lists, adds and revokes what participants prove themselves with."""
 
-import getpass
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ from rich.table import Table
 
 from fspiop import jws, keys
 from fspiop.errors import FspiopError
+from hub import client_secrets
+from hub.audit import two_people
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant
-from hub.terminal import console_of
+from hub.terminal import console_of, told, who
 
 _ACTIONS = {
     "list": "all of a participant's credentials",
@@ -36,6 +37,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             self._do(options["action"], options["participant"], options["what"] or "")
+        except two_people.Waits as waits:
+            self.stdout.write(told(waits))
         except (FspiopError, OSError, ValueError) as error:
             raise CommandError(getattr(error, "description", str(error))) from None
 
@@ -46,22 +49,47 @@ class Command(BaseCommand):
         participant = Participant.objects.filter(name=name, is_hub=False).first()
         if participant is None:
             raise CommandError(f"{name} is no DFSP of this hub")
-        actor = f"manage.py ({getpass.getuser()})"
+        actor = who()
         match action:
             case "list":
                 self._list(participant)
             case "certificate":
                 pem = Path(what).read_text("utf-8")
+                self._needs_two("add_credential", participant, kind=Credential.Kind.CERTIFICATE.value, text=pem)
                 self._say(credentials.add_certificate(participant, pem=pem, actor=actor))
             case "key":
                 key = Path(what).read_text("utf-8")
+                self._needs_two("add_credential", participant, kind=Credential.Kind.SIGNING_KEY.value, text=key)
                 self._say(credentials.add_signing_key(participant, key=key, actor=actor))
             case "client":
-                client = credentials.add_client(participant, actor=actor)
-                self._say(client.credential)
-                self.stdout.write(f"client key     {client.credential.label}\nclient secret  {client.secret}")
+                self._client(participant, actor)
             case "revoke":
-                self._say(credentials.revoke(participant, credential_id=int(what), actor=actor))
+                found = credentials.of_participant(participant, int(what))
+                if found.revoked_at is None:
+                    self._needs_two("revoke_credential", participant, **credentials.named(found))
+                self._say(credentials.revoke(participant, credential_id=found.pk, actor=actor))
+
+    def _needs_two(self, change: str, participant: Participant, /, **payload: Any) -> None:
+        two_people.ask_where_needed(
+            change,
+            program=two_people.Program(who()),
+            subject=participant.name,
+            payload=lambda: payload | {"participant": participant.name},
+        )
+
+    def _client(self, participant: Participant, actor: str) -> None:
+        """Its secret is printed now or never, also where it is good only once a second person approves."""
+        client_key, secret = credentials.new_client_key(participant), client_secrets.make()
+        sha256 = client_secrets.hash_of(secret)
+        told = f"client key     {client_key}\nclient secret  {secret}"
+        try:
+            self._needs_two("add_client", participant, label=client_key, secret_sha256=sha256, valid_until=None)
+        except two_people.Waits:
+            self.stdout.write(told)
+            raise
+        credential = credentials.register_client(participant, client_key=client_key, sha256=sha256, actor=actor)
+        self._say(credential)
+        self.stdout.write(told)
 
     def _list(self, participant: Participant) -> None:
         now = timezone.now()

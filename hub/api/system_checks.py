@@ -1,0 +1,52 @@
+"""What `manage.py check` says of the administration APIs: a view without a rule does not start."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error, register
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from hub.api.administration import READING, AdministrationView
+from hub.api.views import METHODS
+from hub.audit import two_people
+
+# Open to everybody: whether the process works.
+HEALTH = frozenset({"api/ledger/v1/health", "api/directory/v1/health", "api/settlement/v2/health"})
+
+
+def urls(resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Every URL below /api/, with its whole route."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        whole = route + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from urls(pattern, whole)
+        elif whole.startswith("api/"):
+            yield whole, pattern
+
+
+def view_of(pattern: URLPattern) -> type[Any] | None:
+    """The class behind a URL; None where it is a function."""
+    return getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
+
+
+def methods_of(view: type[Any]) -> list[str]:
+    return sorted(method for method in METHODS if hasattr(view, method.lower()))
+
+
+@register()
+def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Who may use it, and which of its methods one person does not do alone."""
+    found: list[CheckMessage] = []
+    for route, pattern in urls():
+        view = view_of(pattern)
+        if route in HEALTH:
+            continue
+        if view is None or not issubclass(view, AdministrationView):
+            found.append(Error(f"/{route} has no rule: make it of AdministrationView", id="api.E001"))
+            continue
+        for method in set(methods_of(view)) - READING:
+            kinds = getattr(getattr(view, method.lower()), "two_people", None)
+            if kinds is None or not set(kinds) <= two_people.kinds():
+                text = f"{method} /{route} does not say whether it needs two people (administration_schema)"
+                found.append(Error(text, id="api.E002"))
+    return found

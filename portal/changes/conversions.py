@@ -1,0 +1,40 @@
+"""Which conversions a participant offers."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants import services as participants
+from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.permissions import Right
+
+
+def _describe(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Participant"), payload["participant"]),
+        Line(_("Conversion"), f"{payload['source']} → {payload['target']}"),
+    ]
+
+
+def _offer(payload: Payload, actor: str) -> None:
+    participants.offer_pair(
+        participant_named(payload["participant"]),
+        source_currency=payload["source"],
+        target_currency=payload["target"],
+        actor=actor,
+    )
+
+
+def _withdraw(payload: Payload, actor: str) -> None:
+    participants.withdraw_pair(
+        participant_named(payload["participant"]),
+        source_currency=payload["source"],
+        target_currency=payload["target"],
+        actor=actor,
+    )
+
+
+_RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
+KINDS = [
+    Kind("offer_pair", gettext_lazy("Let a participant convert"), *_RIGHTS, _describe, _offer),
+    Kind("withdraw_pair", gettext_lazy("End a participant's conversions"), *_RIGHTS, _describe, _withdraw),
+]

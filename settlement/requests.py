@@ -1,0 +1,59 @@
+"""What a request to take a settlement further, or back, names: all that the person who approves it has to see."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from settlement.decide import Wish
+from settlement.models import Settlement
+from settlement.states import State
+
+
+def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
+    """The settlement bank's latest statement: what marking a settlement as settled is based on."""
+    found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
+    return dict(found) if found else None
+
+
+def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
+    """What net senders owe together, by currency."""
+    owed: dict[str, int] = defaultdict(int)
+    for account in settlement.accounts.all():
+        owed[account.account.currency] += max(0, int(account.net))
+    return sorted(owed.items())
+
+
+def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
+    """A settlement, with its parts, as it is, and where to it shall go. `because`: why there is no statement."""
+    windows = sorted({content.window_id for content in settlement.contents.all()})
+    return {
+        "settlement": settlement.pk,
+        "windows": windows,
+        "before": settlement.state,
+        "to": to,
+        "owed": [list(pair) for pair in owed_of(settlement)],
+        "reason": reason,
+        "statement": evidence_of(settlement) if to == State.SETTLED else None,
+        "without_statement": because,
+    }
+
+
+def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
+    """The same for steps that are named account by account. To be settled without a statement takes their reasons."""
+    states = {wish.state for wish in wishes}
+    to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
+    reason = "; ".join(dict.fromkeys(wish.reason for wish in wishes if wish.reason))
+    because = reason if to == State.SETTLED and evidence_of(settlement) is None else ""
+    steps = [
+        [wish.participant_id, wish.account_id, wish.state.value, wish.reason, wish.external_reference]
+        for wish in wishes
+    ]
+    return terms(settlement, str(to), reason, because) | {"steps": steps}
+
+
+def wishes_of(payload: dict[str, Any]) -> list[Wish]:
+    """What `terms_of_steps` names."""
+    return [
+        Wish(participant, account, State(state), reason, reference)
+        for participant, account, state, reason, reference in payload["steps"]
+    ]
