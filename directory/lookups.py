@@ -21,9 +21,8 @@ from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.models import Message
 from hub.sweeps import batches
 
-_BATCH = "lookups"
-_SWEEP = 500
-_FORGET, _MOST_FORGOTTEN = 1000, 10_000
+_BATCH, _SWEEP = "lookups", 500
+_FORGET = 1000
 _LATER = timedelta(seconds=5)
 
 
@@ -49,6 +48,11 @@ def report_unanswered() -> int:
     Sweeps at once do no harm: a row that one has locked the others leave alone.
     """
     return batches.in_groups(_BATCH, find=_find_late, work=_end, most=_SWEEP)
+
+
+def _find_late(most: int) -> list[str]:
+    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
+    return fair_share.overdue(_BATCH, "directory_partylookup", "id", of="requester_id", ways=[late], most=most)
 
 
 def _end(ids: list[str]) -> int:
@@ -80,21 +84,15 @@ def _end(ids: list[str]) -> int:
     return len(silent)
 
 
-def _find_late(most: int) -> list[str]:
-    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
-    table, key = "directory_partylookup", "id"
-    return fair_share.overdue(table, key, of="requester_id", ways=[late], batch=_BATCH, most=most)
-
-
 def forget_ended() -> int:
     """Removes the lookups that ended PARTY_ANSWER_S ago, by the thousand; returns how many."""
-    forgotten = 0
-    while forgotten < _MOST_FORGOTTEN:
-        removed = store.forget(keep_s=settings.PARTY_ANSWER_S, most=_FORGET)
-        forgotten += removed
-        if removed < _FORGET:
-            break
-    return forgotten
+    keep_s = settings.PARTY_ANSWER_S
+    return batches.in_groups(
+        store.ENDED,
+        find=lambda most: store.find_ended(keep_s=keep_s, most=most),
+        work=lambda ids: store.forget(ids, keep_s=keep_s),
+        most=_FORGET,
+    )
 
 
 def _timed_out(lookup: PartyLookup) -> Outgoing:

@@ -7,6 +7,7 @@ from directory.models import Oracle
 from hub import outbox
 from hub.database import execute
 from hub.outbox.messages import Outgoing
+from hub.sweeps.store import not_skipped
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
@@ -73,7 +74,7 @@ _ASK = """
         VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
         ON CONFLICT ON CONSTRAINT one_lookup_waits_for_an_answer DO UPDATE
         SET error_path = excluded.error_path, version = excluded.version, asked_at = excluded.asked_at,
-            answer_by = excluded.answer_by, ended_at = NULL
+            answer_by = excluded.answer_by, ended_at = NULL, answers = 0
         RETURNING subject
     )"""
 
@@ -92,10 +93,12 @@ def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
 
 
 # After its end a lookup is answered again, or late, by the same DFSP, unless another was asked about the alias since.
+# Ten answers are more than a sender's retries make, and few enough for the requester's queue.
 _ANSWER = """
     changed AS (
-        UPDATE directory_partylookup l SET ended_at = coalesce(l.ended_at, statement_timestamp())
-        WHERE l.requester_id = %s AND l.subject = %s AND l.owner_id = %s
+        UPDATE directory_partylookup l
+        SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1
+        WHERE l.requester_id = %s AND l.subject = %s AND l.owner_id = %s AND l.answers < 10
           AND (l.ended_at IS NULL
                OR (l.ended_at > statement_timestamp() - make_interval(secs => %s)
                    AND NOT EXISTS (SELECT FROM directory_partylookup later
@@ -112,14 +115,29 @@ def answer(reply: Outgoing, *, answerer_id: int, keep_s: int) -> bool:
     return bool(outbox.append_about(_ANSWER, parameters, [reply]))
 
 
+ENDED = "ended-lookups"  # the batch
+
+_FIND_ENDED = f"""
+    SELECT l.id::text FROM directory_partylookup l
+    WHERE l.ended_at <= statement_timestamp() - make_interval(secs => %s) AND {not_skipped(ENDED, "l.id")}
+    ORDER BY l.ended_at LIMIT %s
+"""  # noqa: S608 (put together from constants)
+
+
+def find_ended(*, keep_s: int, most: int) -> list[str]:
+    """Up to `most` lookups that ended more than `keep_s` seconds ago, the longest first."""
+    return [row[0] for row in execute(_FIND_ENDED, [keep_s, most])]
+
+
+# One that is asked again meanwhile is locked, or has not ended any more.
 _FORGET = """
     DELETE FROM directory_partylookup
     WHERE id IN (SELECT id FROM directory_partylookup
-                 WHERE ended_at <= statement_timestamp() - make_interval(secs => %s)
-                 ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED)
+                 WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
+                 FOR UPDATE SKIP LOCKED)
 """
 
 
-def forget(*, keep_s: int, most: int) -> int:
-    """Removes up to `most` lookups that ended more than `keep_s` seconds ago; returns how many."""
-    return execute(_FORGET, [keep_s, most]).rowcount
+def forget(ids: list[str], *, keep_s: int) -> int:
+    """Removes those of these lookups that still ended so long ago; returns how many."""
+    return execute(_FORGET, [ids, keep_s]).rowcount

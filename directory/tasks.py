@@ -8,6 +8,7 @@ from directory import lookups
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
     """Tells those whose GET /parties nobody answered in time, and forgets lookups that ended; returns how many told."""
-    told = lookups.report_unanswered()
-    lookups.forget_ended()
-    return told
+    try:
+        return lookups.report_unanswered()
+    finally:
+        lookups.forget_ended()

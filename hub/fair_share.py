@@ -22,23 +22,17 @@ class Way:
 
 
 def overdue(
-    table: str,
-    key: str,
-    *,
-    of: str,
-    ways: Sequence[Way],
-    parameters: Sequence[Any] = (),
-    batch: str,
-    most: int,
+    batch: str, table: str, key: str, *, of: str, ways: Sequence[Way], parameters: Sequence[Any] = (), most: int
 ) -> list[str]:
-    """The keys of up to `most` overdue rows, of the participants in turn, the oldest of each first. Locks nothing.
+    """The keys of up to `most` overdue rows that the batch does not skip, of the participants in turn, the oldest of
+    each first. Locks nothing.
 
-    `of` is the column that says whose a row is. `parameters` are those of the conditions, in their order. What `batch`
-    skips is left out.
+    `of` is the column that says whose a row is. `parameters` are those of the conditions, in their order.
     """
+    is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(
         f"""(SELECT {key} AS key, {way.since} AS since FROM {table}
-             WHERE {of} = p.id AND {way.condition} AND {not_skipped(batch, key)} ORDER BY {way.order} LIMIT {most})"""  # noqa: S608
+             WHERE {of} = p.id AND {way.condition} AND {is_tried} ORDER BY {way.order} LIMIT {most})"""  # noqa: S608
         for way in ways
     )
     statement = f"""

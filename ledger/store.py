@@ -418,9 +418,7 @@ _PAST_EXPIRY = fair_share.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over and that are not skipped, each payer's in turn, the longest past first.
-
-    Items of a bulk end with it.
-    """
+    """Reservations whose time is over and that are not skipped, each payer's in turn, the longest past first; items of
+    a bulk end with it."""
     table, key = "ledger_transfer", "transfer_id"
-    return fair_share.overdue(table, key, of="payer_id", ways=[_PAST_EXPIRY], batch=EXPIRY, most=limit)
+    return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -55,6 +55,14 @@ def _late(kind: type[Agreement]) -> "QuerySet[Agreement]":
     return kind._default_manager.filter(is_late, state=Agreement.State.PENDING)
 
 
+def _find(kind: type[Agreement], most: int) -> list[str]:
+    patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
+    table, key = store.table_and_key(kind)
+    return fair_share.overdue(
+        KINDS[kind], table, key, of="payer_id", ways=_OVERDUE, parameters=[_AT_LEAST, patience], most=most
+    )
+
+
 def _end(kind: type[Agreement], ids: list[str]) -> int:
     with transaction.atomic(durable=True):
         late = list(
@@ -78,11 +86,3 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
         outbox.append([unanswered(agreement, content_type=agreement.content_type) for agreement in silent])
     outbox.poke({agreement.payer_id for agreement in silent})
     return len(late)
-
-
-def _find(kind: type[Agreement], most: int) -> list[str]:
-    patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
-    table, key = store.table_and_key(kind)
-    return fair_share.overdue(
-        table, key, of="payer_id", ways=_OVERDUE, parameters=[_AT_LEAST, patience], batch=KINDS[kind], most=most
-    )

@@ -180,6 +180,7 @@ class Question(models.Model):
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
+    answers = models.PositiveSmallIntegerField(db_default=0)  # so many were passed on
 
     class Meta:
         ordering = ["id"]

@@ -10,6 +10,7 @@ from quotes.requests import questions, services
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
     """Ends what nobody answered in time, and tells who asked; returns how many."""
-    return batches.each(
-        services.fail_unanswered, expiry.expire_unanswered, questions.report_unanswered, questions.forget_ended
-    )
+    try:
+        return batches.each(services.fail_unanswered, expiry.expire_unanswered, questions.report_unanswered)
+    finally:
+        questions.forget_ended()

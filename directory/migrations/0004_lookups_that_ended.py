@@ -12,9 +12,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            "ALTER TABLE directory_partylookup ADD COLUMN IF NOT EXISTS ended_at timestamptz",
-            "ALTER TABLE directory_partylookup DROP COLUMN ended_at",
-            state_operations=[migrations.AddField("partylookup", "ended_at", models.DateTimeField(null=True))],
+            """ALTER TABLE directory_partylookup
+                   ADD COLUMN IF NOT EXISTS ended_at timestamptz,
+                   ADD COLUMN IF NOT EXISTS answers smallint NOT NULL DEFAULT 0 CHECK (answers >= 0)""",
+            "ALTER TABLE directory_partylookup DROP COLUMN ended_at, DROP COLUMN answers",
+            state_operations=[
+                migrations.AddField("partylookup", "ended_at", models.DateTimeField(null=True)),
+                migrations.AddField("partylookup", "answers", models.PositiveSmallIntegerField(db_default=0)),
+            ],
         ),
         AddIndex(
             "partylookup",

@@ -94,4 +94,4 @@ _PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_ti
 def past_expiry(limit: int) -> list[str]:
     """Bulks whose time is over and that are not skipped, each payer's in turn, the longest past first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
-    return fair_share.overdue(table, key, of="payer_id", ways=[_PAST_EXPIRY], batch=EXPIRY, most=limit)
+    return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

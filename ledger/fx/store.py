@@ -276,19 +276,18 @@ EXPIRY = "conversions"  # the batch
 
 _PAST_END = fair_share.Way(
     """
-    f.state IN ('RESERVED', 'AGREED') AND f.held_until <= statement_timestamp()
+    state IN ('RESERVED', 'AGREED') AND held_until <= statement_timestamp()
     AND NOT EXISTS (SELECT FROM ledger_transfer t
-                    WHERE f.state = 'AGREED' AND t.transfer_id = f.determining_transfer_id AND t.state = 'RESERVED'
-                      AND f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))""",
+                    WHERE ledger_fxtransfer.state = 'AGREED' AND t.transfer_id = determining_transfer_id
+                      AND t.state = 'RESERVED' AND commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id))
+    """,
     "held_until",
     "held_until",
 )
 
 
 def past_end(limit: int) -> list[str]:
-    """Conversions held for too long and not skipped, each initiator's in turn, the longest first.
-
-    Those whose transfer is under way end with it.
-    """
-    table, key = "ledger_fxtransfer f", "f.commit_request_id"
-    return fair_share.overdue(table, key, of="initiator_id", ways=[_PAST_END], batch=EXPIRY, most=limit)
+    """Conversions held for too long and not skipped, each initiator's in turn, the longest first; those with a transfer
+    under way end with it."""
+    table, key = "ledger_fxtransfer", "commit_request_id"
+    return fair_share.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

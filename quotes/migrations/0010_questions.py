@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("asked_at", models.DateTimeField(db_default=Now())),
                 ("answer_by", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(null=True)),
+                ("answers", models.PositiveSmallIntegerField(db_default=0)),
             ],
             options={
                 "ordering": ["id"],

@@ -21,8 +21,7 @@ from hub.sweeps import batches
 from quotes.models import Question
 from quotes.requests import store
 
-_BATCH = "questions"
-_SWEEP = 500
+_BATCH, _SWEEP = "questions", 500
 _LATER = timedelta(seconds=5)
 _FORGET = 1000
 
@@ -64,16 +63,23 @@ def report_unanswered() -> int:
 
     Sweeps at once do no harm: a row that one has locked the others leave alone.
     """
-    return batches.in_groups(_BATCH, find=_find_late, work=_end_late, most=_SWEEP)
+    return batches.in_groups(_BATCH, find=_find_late, work=_end_silent, most=_SWEEP)
 
 
-def _end_late(ids: list[str]) -> int:
+def _find_late(most: int) -> list[str]:
+    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
+    return fair_share.overdue(_BATCH, "quotes_question", "id", of="asker_id", ways=[late], most=most)
+
+
+def _end_silent(ids: list[str]) -> int:
     with transaction.atomic(durable=True):
         late = list(
             Question.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("asker")
             .filter(pk__in=ids, ended_at=None, answer_by__lte=Now())
         )
+        if not late:
+            return 0
         outstanding = outbox_queries.not_taken(
             to={question.asked_id for question in late}, about={question.subject for question in late}
         )
@@ -93,15 +99,15 @@ def _end_late(ids: list[str]) -> int:
     return len(silent)
 
 
-def _find_late(most: int) -> list[str]:
-    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
-    return fair_share.overdue("quotes_question", "id", of="asker_id", ways=[late], batch=_BATCH, most=most)
-
-
 def forget_ended() -> int:
-    """Removes questions that ended PARTY_ANSWER_S ago, up to a thousand; returns 0, as nobody waits for that."""
-    store.forget(keep_s=settings.PARTY_ANSWER_S, most=_FORGET)
-    return 0
+    """Removes the questions that ended PARTY_ANSWER_S ago, by the thousand; returns how many."""
+    keep_s = settings.PARTY_ANSWER_S
+    return batches.in_groups(
+        store.ENDED,
+        find=lambda most: store.find_ended(keep_s=keep_s, most=most),
+        work=lambda ids: store.forget(ids, keep_s=keep_s),
+        most=_FORGET,
+    )
 
 
 def _timed_out(question: Question) -> Outgoing:

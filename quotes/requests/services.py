@@ -20,8 +20,8 @@ from quotes.services import Letter, Send, said_by_hub
 
 State = TransactionRequest.State
 ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
-_BATCH = "requests-to-pay"
-_SWEEP = 500
+_STEP = {State.SENT: 0, State.RECEIVED: 1, State.PENDING: 2} | dict.fromkeys(ENDS, 3)
+_BATCH, _SWEEP = "requests-to-pay", 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,9 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
 def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
     """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
 
-    The payer's side was asked by the request itself, the payee's only where a GET asked it. The same answer again
-    changes nothing, and is passed on where a GET asked for it; another one after the end is refused with 3106.
+    The payer's side was asked by the request itself, and brings it on step by step; the payee's is asked by a GET only.
+    What is no further step is passed on where a GET asked for it; else the same again changes nothing, and another
+    answer is refused with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
@@ -72,11 +73,11 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
         was_asked = questions.end(
             found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=letter.sender_id
         )
-        if is_payers and not _is_repeated(found, letter):
+        if is_payers and _brings_on(found, letter, state, was_asked=was_asked):
             _keep(found, letter, state)
+        elif is_payers and not was_asked:
+            return
         elif not was_asked:
-            if is_payers:
-                return
             raise FspiopError(
                 ErrorCode.CLIENT_ERROR, "the payer has not asked the payee about this transaction request"
             )
@@ -84,13 +85,16 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
         send([caused_by(to.pk, _answer(found, letter, to, is_error=state is State.FAILED))])
 
 
-def _is_repeated(found: TransactionRequest, letter: Letter) -> bool:
-    return found.response_digest is not None and bytes(found.response_digest) == letter.digest
+def _brings_on(found: TransactionRequest, letter: Letter, state: State, *, was_asked: bool) -> bool:
+    """Whether what the payer's side says is a further step; False where it was said before, or a GET asked for it."""
+    if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
+        return False
+    if found.state in ENDS or not (was_asked or _STEP[state] > _STEP[State(found.state)]):
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
+    return _STEP[state] > _STEP[State(found.state)]
 
 
 def _keep(found: TransactionRequest, letter: Letter, state: State) -> None:
-    if found.state in ENDS:
-        raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
     found.state = state
     found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
     found.answered_at = datetime.now(UTC)
@@ -143,7 +147,7 @@ def _fail(ids: list[str]) -> int:
 def _find_late(most: int) -> list[str]:
     table, key = "quotes_transactionrequest", "transaction_request_id"
     late = fair_share.Way("state = 'SENT' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
-    return fair_share.overdue(table, key, of="payee_id", ways=[late], batch=_BATCH, most=most)
+    return fair_share.overdue(_BATCH, table, key, of="payee_id", ways=[late], most=most)
 
 
 def _find(transaction_request_id: str, party_id: int, *, is_to_change: bool = False) -> TransactionRequest:

@@ -3,12 +3,14 @@
 from hub import outbox
 from hub.database import execute
 from hub.outbox.messages import Outgoing
+from hub.sweeps.store import not_skipped
 
 _REMEMBER = """
     INSERT INTO quotes_question (resource, subject, asker_id, asked_id, version, asked_at, answer_by)
     VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
     ON CONFLICT ON CONSTRAINT one_question_waits_for_an_answer DO UPDATE
-    SET version = excluded.version, asked_at = excluded.asked_at, answer_by = excluded.answer_by, ended_at = NULL
+    SET version = excluded.version, asked_at = excluded.asked_at, answer_by = excluded.answer_by, ended_at = NULL,
+        answers = 0
 """
 
 
@@ -21,9 +23,10 @@ def remember(question: Outgoing, *, resource: str, version: str, wait_s: int) ->
     execute(_REMEMBER, parameters)
 
 
+# Ten answers are more than a sender's retries make, and few enough for the asker's queue.
 _END = """
-    UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp())
-    WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s
+    UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
+    WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10
       AND (ended_at IS NULL OR ended_at > statement_timestamp() - make_interval(secs => %s))
     RETURNING subject
 """
@@ -41,14 +44,29 @@ def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: in
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s]).rowcount > 0
 
 
+ENDED = "ended-questions"  # the batch
+
+_FIND_ENDED = f"""
+    SELECT q.id::text FROM quotes_question q
+    WHERE q.ended_at <= statement_timestamp() - make_interval(secs => %s) AND {not_skipped(ENDED, "q.id")}
+    ORDER BY q.ended_at LIMIT %s
+"""  # noqa: S608 (put together from constants)
+
+
+def find_ended(*, keep_s: int, most: int) -> list[str]:
+    """Up to `most` questions that ended more than `keep_s` seconds ago, the longest first."""
+    return [row[0] for row in execute(_FIND_ENDED, [keep_s, most])]
+
+
+# One that is asked again meanwhile is locked, or has not ended any more.
 _FORGET = """
     DELETE FROM quotes_question
     WHERE id IN (SELECT id FROM quotes_question
-                 WHERE ended_at <= statement_timestamp() - make_interval(secs => %s)
-                 ORDER BY ended_at LIMIT %s FOR UPDATE SKIP LOCKED)
+                 WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
+                 FOR UPDATE SKIP LOCKED)
 """
 
 
-def forget(*, keep_s: int, most: int) -> int:
-    """Removes up to `most` questions that ended more than `keep_s` seconds ago; returns how many."""
-    return execute(_FORGET, [keep_s, most]).rowcount
+def forget(ids: list[str], *, keep_s: int) -> int:
+    """Removes those of these questions that still ended so long ago; returns how many."""
+    return execute(_FORGET, [ids, keep_s]).rowcount

@@ -13,7 +13,7 @@ from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
 from quotes import tasks
-from quotes.models import Question
+from quotes.models import Question, TransactionRequest
 from quotes.requests import questions
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
@@ -105,7 +105,9 @@ def test_asked_again_a_question_is_waited_for_anew(world: World) -> None:
     path = authorization()
     assert answer(path, {"responseType": "RESEND"}).status_code == 200
     time_passes(200)
-    assert dfsp("GET", f"{path}?{QUERY}", destination="blue").status_code == 202
+    for _ in range(3):
+        assert dfsp("GET", f"{path}?{QUERY}", destination="blue").status_code == 202
+    assert told("blue") == [f"{path}?{QUERY}"]
     deliver()
     time_passes(200)
     assert tasks.fail_unanswered() == 0
@@ -167,6 +169,37 @@ def test_a_payer_that_says_the_same_again_is_passed_on_where_the_payee_asks(worl
     assert tasks.fail_unanswered() == 0
 
 
+def test_a_request_to_pay_is_answered_step_by_step_and_a_payer_that_goes_back_reaches_nobody(world: World) -> None:
+    path = asked()
+    deliver()
+    say = partial(answer, path, source="green", destination="blue")
+    for state in ("RECEIVED", "PENDING"):
+        assert say({"transactionRequestState": state}).status_code == 200
+    deliver()
+    for state in ("RECEIVED", "PENDING") * 10:
+        assert say({"transactionRequestState": state, "transactionId": str(uuid.uuid4())}).status_code == 200
+    assert told("blue") == []
+    to, where, body = last_callback()
+    assert (to, where, body["errorInformation"]["errorCode"]) == ("green", path + "/error", "3106")
+    assert TransactionRequest.objects.get().state == "PENDING"
+    deliver()
+    # Where the payee asks, what the payer says is passed on, whatever it said before.
+    assert dfsp("GET", path, source="blue").status_code == 202
+    assert say({"transactionRequestState": "RECEIVED"}).status_code == 200
+    assert told("blue") == [path]
+    assert TransactionRequest.objects.get().state == "PENDING"
+
+
+def test_of_one_question_ten_answers_are_passed_on(world: World) -> None:
+    path = authorization()
+    for number in range(150):
+        refused = answer(path, ENTERED | {"extensionList": {"extension": [{"key": "n", "value": str(number)}]}})
+        assert refused.status_code == (200 if number < 10 else 400)
+    assert told("green") == [path] * 10
+    assert dfsp("GET", f"{path}?{QUERY}", destination="blue").status_code == 202
+    assert answer(path).status_code == 200
+
+
 def test_a_silent_payer_is_reported_to_the_payee_that_asked_how_its_request_stands(world: World) -> None:
     path = asked()
     dfsp("GET", path, source="blue")
@@ -189,12 +222,12 @@ def test_an_answer_and_sweeps_at_once_end_a_question_once(committed_world: World
         deliver()
 
 
-def test_a_question_takes_three_statements_and_its_answer_two(committed_world: World) -> None:
+def test_a_question_takes_four_statements_and_its_answer_two(committed_world: World) -> None:
     path = authorization()
     answer(path)  # the hub knows the callers' ids
     with counted_statements() as sent:
         dfsp("GET", f"{path}?{QUERY}", destination="blue")
-    assert len(sent) == 3, sent  # what it is about, its destination; the question
+    assert len(sent) == 4, sent  # what it is about, its destination; who waits, the question
     with counted_statements() as sent:
         answer(path)
     assert len(sent) == 2, sent  # its destination; the answer
@@ -210,5 +243,5 @@ def test_a_sweep_takes_as_many_statements_for_many(world: World, count: int) -> 
     )
     with counted_statements() as sent:
         assert questions.report_unanswered() == count
-    assert len(sent) == 6  # how to look, what is overdue, lock, ask the outbox, end, tell
+    assert len(sent) == 7  # how to look, what is overdue, lock, ask the outbox, end, tell; whether any is skipped
     assert {json.loads(m.body)["errorInformation"]["errorCode"] for m in Message.objects.all()} == {"2004"}

@@ -37,7 +37,7 @@ from ledger.models import Account, Entry, SettlementWindow
 from portal import tasks as portal
 from portal.models import AccountMark, LedgerBlock, LedgerCheck
 from quotes import tasks as quotes
-from quotes.models import Agreement, BulkQuote, FxQuote, Quote, TransactionRequest
+from quotes.models import Agreement, BulkQuote, FxQuote, Question, Quote, TransactionRequest
 from settlement import tasks as settlement
 from settlement.models import ContentTotal
 from tests.api import messages
@@ -218,14 +218,44 @@ def test_a_lookup_that_cannot_be_ended(committed_world: World) -> None:
     deliver()
     PartyLookup.objects.update(answer_by=F("answer_by") - timedelta(seconds=60))
     bad = PartyLookup.objects.earliest("answer_by")
-    with poisoned("directory_partylookup", "id", bad.pk, when="BEFORE DELETE"):
+    with poisoned("directory_partylookup", "id", bad.pk):
         assert directory.report_unanswered() == 2
         assert sorted(told()) == sorted(f"/parties/MSISDN/{number}/error" for number in numbers[1:])
         assert skipped() == [("lookups", str(bad.pk), f"RaiseException: row {bad.pk} is poisoned")]
     pause_is_over()
     assert directory.report_unanswered() == 1
     assert told()[-1] == f"/parties/MSISDN/{numbers[0]}/error"
+    assert (PartyLookup.objects.filter(ended_at=None).count(), skipped()) == (0, [])
+    PartyLookup.objects.update(ended_at=F("ended_at") - timedelta(seconds=60))
+    with poisoned("directory_partylookup", "id", bad.pk, when="BEFORE DELETE"):
+        assert directory.report_unanswered() == 0
+        assert list(PartyLookup.objects.values_list("pk", flat=True)) == [bad.pk]
+        assert [(batch, row) for batch, row, _ in skipped()] == [("ended-lookups", str(bad.pk))]
+    pause_is_over()
+    directory.report_unanswered()
     assert (PartyLookup.objects.count(), skipped()) == (0, [])
+
+
+def test_a_question_that_cannot_be_ended_or_removed(committed_world: World) -> None:
+    paths = [f"/transactions/{uuid.uuid4()}" for _ in range(3)]
+    for path in paths:
+        assert dfsp("GET", path, destination="blue").status_code == 202
+    deliver()
+    Question.objects.update(answer_by=F("answer_by") - timedelta(seconds=600))
+    bad = Question.objects.earliest("id")
+    with poisoned("quotes_question", "id", bad.pk):
+        assert quotes.fail_unanswered() == 2
+        assert sorted(told()) == sorted(f"{path}/error" for path in paths[1:])
+        assert [(batch, row) for batch, row, _ in skipped()] == [("questions", str(bad.pk))]
+    pause_is_over()
+    assert quotes.fail_unanswered() == 1
+    Question.objects.update(ended_at=F("ended_at") - timedelta(seconds=60))
+    with poisoned("quotes_question", "id", bad.pk, when="BEFORE DELETE"):
+        assert quotes.fail_unanswered() == 0
+        assert [(batch, row) for batch, row, _ in skipped()] == [("ended-questions", str(bad.pk))]
+    pause_is_over()
+    quotes.fail_unanswered()
+    assert (Question.objects.count(), skipped()) == (0, [])
 
 
 def close_without_adding_up() -> int:
