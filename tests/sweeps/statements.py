@@ -1,42 +1,52 @@
-"""Every statement that reaches PostgreSQL in a test, whichever way it goes."""
+"""What PostgreSQL returns to this process in a test, whichever way it was asked."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import pytest
 
 # The columns that hold what a participant wrote, as many megabytes as it may send, and its headers.
-_BODIES = "request|response|answer|body|request_headers|response_headers|answer_headers|headers"
-# One header of them may be read.
-_READS_A_BODY = re.compile(rf"\b({_BODIES})\b(?!\"?\s*->>)", re.IGNORECASE)
+_BODIES = frozenset(
+    {
+        *("request", "response", "answer", "body"),
+        *("request_headers", "response_headers", "answer_headers", "headers"),
+    }
+)
+_BYTEA = 17
+_SHORT = ("digest", "hash", "sha256")  # octets that are no message's
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A statement, and the columns that came back: name and type."""
+
+    statement: str
+    columns: list[tuple[str, int]]
+
+    @property
+    def reads_a_body(self) -> bool:
+        return any(name in _BODIES or (kind == _BYTEA and not name.endswith(_SHORT)) for name, kind in self.columns)
 
 
 @contextmanager
-def all_statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def all_statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Sent]]:
     """What is sent while this is open."""
-    sent: list[str] = []
+    sent: list[Sent] = []
     original = psycopg.Cursor.execute
 
     def execute(self: Any, query: Any, *arguments: Any, **named: Any) -> Any:
-        sent.append(str(query))
-        return original(self, query, *arguments, **named)
+        result = original(self, query, *arguments, **named)
+        sent.append(Sent(str(query), [(column.name, column.type_code) for column in self.description or ()]))
+        return result
 
     with monkeypatch.context() as patched:
         patched.setattr(psycopg.Cursor, "execute", execute)
         yield sent
 
 
-def reading_bodies(statements: list[str]) -> list[str]:
+def reading_bodies(sent: list[Sent]) -> list[str]:
     """Those of these statements that bring the text of messages into this process."""
-    return [statement for statement in statements if _READS_A_BODY.search(_answer_of(statement))]
-
-
-def _answer_of(statement: str) -> str:
-    """The part of a statement that says what comes back, without the texts in it."""
-    statement = re.sub("'[^']*'", "''", statement)
-    if re.match(r"\s*(INSERT|UPDATE|DELETE)\b", statement, re.IGNORECASE):
-        return statement[statement.upper().rfind("RETURNING") :] if "RETURNING" in statement.upper() else ""
-    return statement
+    return [each.statement for each in sent if each.reads_a_body]
