@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
+from hub.api.passing import check_destination
 from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
@@ -65,6 +66,8 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
+        to = found.payee if letter.sender_id == found.payer_id else found.payer
+        check_destination(letter.headers.get("fspiop-destination"), to.name)
         if letter.sender_id == found.payer_id:
             if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
                 return
@@ -74,7 +77,6 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
             found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
             found.answered_at = datetime.now(UTC)
             found.save()
-        to = found.payee if letter.sender_id == found.payer_id else found.payer
         send([caused_by(found.payee_id, _answer(found, letter, to, is_error=state is State.FAILED))])
 
 
