@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -77,10 +77,13 @@ def _last_json(text: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def own_hub(state: str, port: int | None, *, signed: bool = False) -> Iterator[Hub]:
+def own_hub(
+    state: str, port: int | None, *, signed: bool = False, settings: Mapping[str, str] | None = None
+) -> Iterator[Hub]:
     """A hub with its own database and broker in a folder, for the length of the run.
 
-    With `signed` it checks every signature and signs what it says itself; without, it does neither.
+    With `signed` it checks every signature and signs what it says itself; without, it does neither. `settings` are laid
+    over the environment.
     """
     from hub.local import net
     from hub.local.errors import LocalError
@@ -107,7 +110,7 @@ def own_hub(state: str, port: int | None, *, signed: bool = False) -> Iterator[H
                 return False, str(error)
 
     tell = partial(print, "  ", sep="", flush=True)
-    environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"}
+    environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"} | dict(settings or {})
     if signed:
         key = Path(f"{state}-key.pem")  # beside the state, which holds the stack's own files only
         key.parent.mkdir(parents=True, exist_ok=True)

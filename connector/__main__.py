@@ -25,8 +25,9 @@ def main() -> int:
         config = load(flags.pop("config"), os.environ, flags)
         if not config.backend_url:
             raise ConfigError("backend_url must be given: the base URL of the core")
+        config.check_callers_are_proven()
     except (ConfigError, OSError, ValueError) as error:
-        print(f"The connector can not start: {error}", file=sys.stderr)
+        print(f"The connector cannot start: {error}", file=sys.stderr)
         return 2
     asyncio.run(_serve(config))
     return 0

@@ -29,11 +29,13 @@ class Aliases:
         """Returns when the hub has forgotten it."""
         await self._ask("DELETE", alias, b"")
 
-    def told(self, alias: Alias, error: ErrorInformation | None) -> None:
-        """The hub's callback about an alias."""
+    def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
+        """The hub's own callback about an alias of ours; whether anybody waited for it."""
         future = self._waiting.get(alias)
-        if future is not None and not future.done():
-            future.set_result(error)
+        if future is None or future.done():
+            return False
+        future.set_result(error)
+        return True
 
     async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
         future = self._waiting.get(alias)

@@ -14,7 +14,10 @@ import msgspec
 from yarl import URL
 
 from connector.client import read_at_most
+from connector.order import Extensions, PartyRef, extensions_of
 from fspiop import money
+from fspiop.bodies.common import Extension, GeoCode, TransactionType
+from fspiop.bodies.quotes import QuotePost
 
 ANSWER_AT_MOST = 256 * 1024
 
@@ -25,28 +28,53 @@ class PartyDetails:
 
     name: str
     first_name: str | None = None
+    middle_name: str | None = None
     last_name: str | None = None
     date_of_birth: str | None = None
+    kyc_information: str | None = None
+    merchant_classification_code: str | None = None
     currencies: tuple[str, ...] = ()
+    extensions: Extensions = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TermsWanted:
-    """Somebody wants to pay our customer and asks on which terms."""
+    """A request for terms of a payment to our customer, with everything that the payer DFSP sent."""
 
-    quote_id: str
-    transaction_id: str
-    payer_fsp: str
-    payer_type: str
-    payer_id: str
-    payee_type: str
-    payee_id: str
-    payee_sub_id: str | None
-    amount_type: str  # SEND: the payer spends `amount`; RECEIVE: the payee gets it
+    payer: PartyRef  # as its DFSP describes it, with fsp_id
+    payee: PartyRef
     amount: int
-    currency: str
-    scenario: str
-    note: str | None
+    asked: QuotePost  # as received
+
+    @property
+    def quote_id(self) -> str:
+        """The payer's DFSP gave it."""
+        return self.asked.quote_id
+
+    @property
+    def transaction_id(self) -> str:
+        """Of the whole payment."""
+        return self.asked.transaction_id
+
+    @property
+    def amount_type(self) -> str:
+        """SEND: the payer spends `amount`; RECEIVE: the payee gets it."""
+        return self.asked.amount_type
+
+    @property
+    def currency(self) -> str:
+        """Of `amount`."""
+        return self.asked.amount.currency
+
+    @property
+    def transaction_type(self) -> TransactionType:
+        """What kind of payment it is, and who began it."""
+        return self.asked.transaction_type
+
+    @property
+    def note(self) -> str | None:
+        """For the payee."""
+        return self.asked.note
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +90,12 @@ class IncomingMoney:
     """A transfer to our customer, checked by the connector against the terms that the core gave."""
 
     transfer_id: str
-    quote_id: str
-    payer_fsp: str
-    payer_type: str
-    payer_id: str
-    payee_type: str
-    payee_id: str
-    payee_sub_id: str | None
+    terms: TermsWanted  # what was asked, and is paid for now
     amount: int  # what the hub settles with us
     receive_amount: int  # what the customer gets
     fee: int
     currency: str
-    note: str | None
+    extensions: Extensions = ()  # of the transfer itself
 
 
 class Refused(Exception):
@@ -100,8 +122,8 @@ class Backend(Protocol):
     async def reserve(self, incoming: IncomingMoney) -> None:
         """Makes sure, durably, that the money can be credited later; or Refused, which is final for this id."""
 
-    async def commit(self, transfer_id: str) -> None:
-        """The hub has committed: credit the customer."""
+    async def commit(self, incoming: IncomingMoney) -> None:
+        """The hub has committed: credit the customer, with what was reserved under this id."""
 
     async def release(self, transfer_id: str) -> None:
         """The hub has aborted: forget the reservation, and never make one under this id any more."""
@@ -115,9 +137,13 @@ class _Answer(msgspec.Struct, rename="camel", kw_only=True):
 class _PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
     display_name: str
     first_name: str | None = None
+    middle_name: str | None = None
     last_name: str | None = None
     date_of_birth: str | None = None
+    kyc_information: str | None = None
+    merchant_classification_code: str | None = None
     supported_currencies: tuple[str, ...] = ()
+    extension_list: tuple[Extension, ...] = ()
 
 
 class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
@@ -159,9 +185,13 @@ class HttpBackend:
         return PartyDetails(
             name=party.display_name,
             first_name=party.first_name,
+            middle_name=party.middle_name,
             last_name=party.last_name,
             date_of_birth=party.date_of_birth,
+            kyc_information=party.kyc_information,
+            merchant_classification_code=party.merchant_classification_code,
             currencies=party.supported_currencies,
+            extensions=tuple((extension.key, extension.value) for extension in party.extension_list),
         )
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
@@ -169,16 +199,20 @@ class HttpBackend:
         status, raw = await self._call(
             "POST",
             "/quoterequests",
-            {
-                "quoteId": wanted.quote_id,
-                "transactionId": wanted.transaction_id,
-                "from": {"fspId": wanted.payer_fsp, "idType": wanted.payer_type, "idValue": wanted.payer_id},
-                "to": _alias(wanted.payee_type, wanted.payee_id, wanted.payee_sub_id),
-                "amountType": wanted.amount_type,
+            _wanted(wanted)
+            | {
                 "amount": money.format_amount(wanted.amount),
                 "currency": wanted.currency,
-                "transactionType": wanted.scenario,
-                "note": wanted.note,
+                **_present(
+                    feesAmount=wanted.asked.fees and wanted.asked.fees.amount,
+                    feesCurrency=wanted.asked.fees and wanted.asked.fees.currency,
+                    geoCode=_geo_code(wanted.asked.geo_code),
+                    expiration=wanted.asked.expiration,
+                    transactionRequestId=wanted.asked.transaction_request_id,
+                    converter=wanted.asked.converter,
+                    currencyConversion=msgspec.to_builtins(wanted.asked.currency_conversion),
+                    extensionList=_extensions(extensions_of(wanted.asked.extension_list)),
+                ),
             },
         )
         answer = _read(_TermsAnswer, status, raw)
@@ -188,37 +222,36 @@ class HttpBackend:
                 fee=money.parse_amount(answer.payee_fsp_fee_amount),
             )
         except ValueError as error:
-            raise Unavailable(f"the core's amounts can not be read: {error}") from error
+            raise Unavailable(f"the core's amounts cannot be read: {error}") from error
 
     async def reserve(self, incoming: IncomingMoney) -> None:
         """POST /transfers."""
         status, raw = await self._call(
             "POST",
             "/transfers",
-            {
+            _wanted(incoming.terms)
+            | {
                 "transferId": incoming.transfer_id,
-                "quoteId": incoming.quote_id,
-                "from": {"fspId": incoming.payer_fsp, "idType": incoming.payer_type, "idValue": incoming.payer_id},
-                "to": _alias(incoming.payee_type, incoming.payee_id, incoming.payee_sub_id),
-                "amount": money.format_amount(incoming.amount),
-                "payeeReceiveAmount": money.format_amount(incoming.receive_amount),
-                "payeeFspFeeAmount": money.format_amount(incoming.fee),
-                "currency": incoming.currency,
-                "note": incoming.note,
+                **_amounts(incoming),
+                **_present(
+                    quoteRequestExtensions=_extensions(extensions_of(incoming.terms.asked.extension_list)),
+                    transferRequestExtensions=_extensions(incoming.extensions),
+                ),
             },
         )
         _check(status, raw)
 
-    async def commit(self, transfer_id: str) -> None:
-        """PUT /transfers/{id} with COMMITTED."""
-        await self._end(transfer_id, "COMMITTED")
+    async def commit(self, incoming: IncomingMoney) -> None:
+        """PUT /transfers/{id} with COMMITTED, the payee and the amounts."""
+        payee = {"to": _party(incoming.terms.payee)}
+        await self._end(incoming.transfer_id, {"transferState": "COMMITTED"} | payee | _amounts(incoming))
 
     async def release(self, transfer_id: str) -> None:
         """PUT /transfers/{id} with ABORTED."""
-        await self._end(transfer_id, "ABORTED")
+        await self._end(transfer_id, {"transferState": "ABORTED"})
 
-    async def _end(self, transfer_id: str, state: str) -> None:
-        status, raw = await self._call("PUT", f"/transfers/{transfer_id}", {"transferState": state})
+    async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
+        status, raw = await self._call("PUT", f"/transfers/{transfer_id}", body)
         if not 200 <= status < 300:  # the hub has decided: a core has no say any more, so a no is a fault
             raise Unavailable(f"HTTP {status}: {raw[:200]!r}")
 
@@ -237,8 +270,66 @@ class HttpBackend:
             raise Unavailable(type(error).__name__) from error
 
 
-def _alias(id_type: str, id_value: str, sub_id: str | None) -> dict[str, str]:
-    return {"idType": id_type, "idValue": id_value, **({"idSubValue": sub_id} if sub_id else {})}
+def _wanted(wanted: TermsWanted) -> dict[str, Any]:
+    """The fields common to terms and transfer, named as in Mojaloop's SDK, which does not have the last two."""
+    kind = wanted.transaction_type
+    return {
+        "quoteId": wanted.quote_id,
+        "transactionId": wanted.transaction_id,
+        "from": _party(wanted.payer),
+        "to": _party(wanted.payee),
+        "amountType": wanted.amount_type,
+        "transactionType": kind.scenario,
+        "initiator": kind.initiator,
+        "initiatorType": kind.initiator_type,
+        "note": wanted.note,
+        **_present(
+            subScenario=kind.sub_scenario,
+            refundInfo=msgspec.to_builtins(kind.refund_info),
+            balanceOfPayments=kind.balance_of_payments,
+        ),
+    }
+
+
+def _amounts(incoming: IncomingMoney) -> dict[str, str]:
+    return {
+        "amount": money.format_amount(incoming.amount),
+        "payeeReceiveAmount": money.format_amount(incoming.receive_amount),
+        "payeeFspFeeAmount": money.format_amount(incoming.fee),
+        "currency": incoming.currency,
+    }
+
+
+def _party(party: PartyRef) -> dict[str, Any]:
+    return {
+        "idType": party.id_type,
+        "idValue": party.id_value,
+        **_present(
+            idSubValue=party.sub_id,
+            fspId=party.fsp_id,
+            displayName=party.name,
+            firstName=party.first_name,
+            middleName=party.middle_name,
+            lastName=party.last_name,
+            dateOfBirth=party.date_of_birth,
+            kycInformation=party.kyc_information,
+            merchantClassificationCode=party.merchant_classification_code,
+            supportedCurrencies=list(party.currencies),
+            extensionList=_extensions(party.extensions),
+        ),
+    }
+
+
+def _extensions(extensions: Extensions) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in extensions]
+
+
+def _geo_code(place: GeoCode | None) -> dict[str, str] | None:
+    return None if place is None else {"latitude": place.latitude, "longitude": place.longitude}
+
+
+def _present(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value not in (None, [])}
 
 
 def _check(status: int, raw: bytes) -> None:
@@ -259,4 +350,4 @@ def _read(kind: type[Any], status: int, raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
-        raise Unavailable(f"the core's answer can not be read: {error}") from error
+        raise Unavailable(f"the core's answer cannot be read: {error}") from error

@@ -25,6 +25,7 @@ class Config:
     inbound_host: str = "127.0.0.1"  # where the hub calls us
     inbound_port: int = 0
     inbound_prefix: str = ""  # path of our endpoint at the hub when it is not the root ("/fspiop")
+    inbound_is_private: bool = False  # nothing but the hub can reach that port, so callers prove nothing
     outbound_host: str = "127.0.0.1"  # where our core calls us
     outbound_port: int = 0
 
@@ -57,7 +58,8 @@ class Config:
 
     inbound_cert: str = ""  # PEM files: TLS for the hub's calls to us
     inbound_key: str = ""
-    inbound_client_ca: str = ""  # the hub must show a certificate of this authority
+    inbound_client_ca: str = ""  # a caller must present a client certificate of this authority
+    inbound_client_name: str = ""  # of this name, the hub's; the authority certifies every DFSP
 
     def __post_init__(self) -> None:
         if not self.dfsp or not self.hub_url:
@@ -71,12 +73,28 @@ class Config:
         if self.fulfil_state == "RESERVED" and self.version == "1.0":
             # A hub drops RESERVED of version 1.0 without a word and the transfer times out.
             raise ConfigError("fulfil_state RESERVED needs version 1.1 or later")
-        if self.verify_jws and not self.jws_keys:
-            raise ConfigError("verify_jws needs jws_keys")
+        if self.verify_jws and not self.jws_keys.get(self.hub_id):
+            raise ConfigError(f"verify_jws needs jws_keys, with a key of {self.hub_id}")
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             raise ConfigError("token_url needs token_client and token_secret or token_secret_file")
         if self.inbound_client_ca and not self.inbound_cert:
             raise ConfigError("inbound_client_ca needs inbound_cert")
+        if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
+            # A scheme's authority certifies every DFSP: without the name, any of them could pose as the hub.
+            raise ConfigError("inbound_client_ca and inbound_client_name need each other")
+
+    def check_callers_are_proven(self) -> None:
+        """ConfigError if any caller of the inbound port could pose as the hub, unless the port is declared private."""
+        if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
+            raise ConfigError(
+                "nothing proves that a caller is the hub: set verify_jws and jws_keys, or inbound_client_ca and"
+                " inbound_client_name, or inbound_is_private where nothing but the hub can reach inbound_port"
+            )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether only connections of the hub's are accepted."""
+        return bool(self.inbound_client_name)
 
     @property
     def ilp_key(self) -> bytes:

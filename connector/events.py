@@ -41,18 +41,29 @@ class Unclear:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnerFound:
+    """PUT /participants from the hub: the DFSP that serves the payee's alias."""
+
+    fsp_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class PartyFound:
-    """PUT /parties."""
+    """PUT /parties. `sender` is the DFSP that sent it, `is_proven` whether the hub is known to have forwarded it."""
 
     party: PartyRef
+    sender: str
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error."""
+    """PUT /parties/…/error or PUT /participants/…/error; one from the hub itself is proven."""
 
     code: str
     text: str
+    sender: str = ""
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +82,30 @@ class QuoteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class EndClaimed:
+    """The payee DFSP reports the end of a transfer, and nothing proves that the hub forwarded this."""
+
+    fulfilment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
-    """PUT /transfers/{id}: the outcome, or the answer to GET /transfers/{id}."""
+    """PUT /transfers/{id}, sent or forwarded by the hub: the outcome, or the answer to GET /transfers/{id}."""
 
     state: str
     fulfilment: str | None = None
     completed_at: str | None = None
+    cause: tuple[str, str] | None = None  # of ABORTED, if the hub reports it: code and description
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error."""
+    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is its Date, by the hub's clock: a callback
+    may be delivered long after it."""
 
     code: str
     text: str
+    written_at: float = 0.0
 
 
 Event = (
@@ -94,10 +115,12 @@ Event = (
     | Taken
     | Refused
     | Unclear
+    | OwnerFound
     | PartyFound
     | PartyFailed
     | QuoteGiven
     | QuoteFailed
+    | EndClaimed
     | Reported
     | ErrorReported
 )
@@ -106,6 +129,7 @@ Event = (
 class Ask(StrEnum):
     """A request to send, once the step is durable and if the payment still stands where the step left it."""
 
+    OWNER = "GET /participants"
     PARTY = "GET /parties"
     QUOTE = "POST /quotes"
     SEND = "POST /transfers"

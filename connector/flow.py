@@ -6,7 +6,8 @@
                           DOUBT <-----+         (ask GET /transfers/{id}, or send the identical bytes again)
 
 Up to PREPARED nothing can have moved, so giving up is safe. From PREPARED on, the payment ends only by the hub's word
-(API Definition 6.7.2: a payer never decides on its own that a transfer did not happen).
+(API Definition 6.7.2: a payer never decides on its own that a transfer did not happen). A claim of the payee DFSP that
+nothing proves to be forwarded by the hub makes the connector ask the hub, and has no other effect.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,10 @@ import msgspec
 from connector.events import (
     Action,
     Ask,
+    EndClaimed,
     ErrorReported,
     Event,
+    OwnerFound,
     PartyFailed,
     PartyFound,
     QuoteFailed,
@@ -34,11 +37,11 @@ from connector.events import (
     Wait,
     Waited,
 )
-from connector.order import Order, PartyRef
+from connector.order import Order, PartyRef, extension_list, party_of, transaction_type_of
 from fspiop import ilp, money
 from fspiop import time as fsptime
 from fspiop.bodies import write
-from fspiop.bodies.common import Money, Party, PartyIdInfo, TransactionType
+from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, text_of
@@ -47,7 +50,7 @@ from fspiop.errors import ErrorCode, text_of
 class State(StrEnum):
     """Where an outgoing payment stands."""
 
-    LOOKUP = "LOOKUP"  # asks which DFSP has the payee
+    LOOKUP = "LOOKUP"  # asks which DFSP has the payee, and that DFSP for the party
     QUOTE = "QUOTE"  # asks for the terms
     PREPARED = "PREPARED"  # the transfer is durable here and on its way for the first time
     ACCEPTED = "ACCEPTED"  # the hub has it; its outcome is awaited
@@ -58,6 +61,7 @@ class State(StrEnum):
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
 SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's word ends these
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # at most, however many claims arrive
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -71,6 +75,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: State = State.LOOKUP
     tries: int = 0  # repetitions within the present state; sets the backoff
     accepted: bool = False  # the hub once said that it has the transfer
+    asked_at: float = 0.0  # of the last GET /transfers
+    owner: str | None = None  # the DFSP that serves the payee's alias, as the hub reports it
     payee: PartyRef | None = None  # with fsp_id, as the payee's DFSP describes it
     quote_body: bytes = b""  # POST /quotes, byte for byte the same each time
     transfer_amount: int = 0
@@ -90,6 +96,7 @@ class Policy:
     """The settings that decisions depend on."""
 
     dfsp: str
+    asks_owner: bool = False  # ask the hub which DFSP serves the payee: PUT /parties alone proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
@@ -137,14 +144,26 @@ def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
 def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     match event:
         case Started() | Resumed() | Waited():
-            return _ask_again(payment, Ask.PARTY, now, policy)
+            return _ask_again(payment, Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY, now, policy)
         case Unclear():
             return Step(payment, [Wait(_soon(payment))])
-        case Refused(code, text) | PartyFailed(code, text):
+        case Refused(code, text):
             return _abort(payment, code, text)
-        case PartyFound(party):
+        case OwnerFound(fsp_id) if _wants_owner(payment, policy):
+            if fsp_id == policy.dfsp:
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+            return _ask_again(_change(payment, owner=fsp_id, tries=0), Ask.PARTY, now, policy)
+        case PartyFound(sender=sender, is_proven=is_proven) | PartyFailed(sender=sender, is_proven=is_proven) if (
+            policy.asks_owner and not is_proven and sender != payment.owner
+        ):
+            return Step(payment, refusal="the hub named another DFSP for this party")
+        case PartyFailed(code, text):
+            return _abort(payment, code, text)
+        case PartyFound(party, sender):
             if not party.fsp_id:
                 return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party names no DFSP")
+            if party.fsp_id != sender:
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party is reported as another DFSP's")
             if party.fsp_id == policy.dfsp:
                 return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
             found = _change(payment, state=State.QUOTE, tries=0, payee=party)
@@ -152,6 +171,10 @@ def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _ask_again(quoting, Ask.QUOTE, now, policy)
         case _:
             return Step(payment)
+
+
+def _wants_owner(payment: Payment, policy: Policy) -> bool:
+    return policy.asks_owner and payment.owner is None
 
 
 def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
@@ -191,7 +214,7 @@ def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, s
         commission = _amount(quote.payee_fsp_commission, order.currency) or 0
         expires_at = fsptime.parse_datetime(quote.expiration).timestamp()
     except ValueError as error:
-        return ErrorCode.VALIDATION_ERROR, f"the terms can not be read: {error}"
+        return ErrorCode.VALIDATION_ERROR, f"the terms cannot be read: {error}"
     if expires_at <= now:
         return ErrorCode.QUOTE_EXPIRED, ""
     if transfer <= 0:
@@ -230,31 +253,40 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _abort(payment, code, text)
         case Unclear() if payment.state is State.PREPARED:
             return Step(_change(payment, state=State.DOUBT, tries=0), [Wait(_soon(payment))])
+        case EndClaimed():
+            again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
+            if again_in > 0:
+                return Step(payment, [Wait(again_in)])
+            return Step(_change(payment, asked_at=now), [Ask.TRANSFER, Wait(_ASK_ABOUT_CLAIMS_EVERY_S)])
         case Resumed() | Waited():
-            doubted = _change(payment, state=State.DOUBT, tries=payment.tries + 1)
+            doubted = _change(payment, state=State.DOUBT, tries=payment.tries + 1, asked_at=now)
             return Step(doubted, [Ask.TRANSFER, Wait(_backoff(payment.tries, policy.ask_at_most_every_s))])
-        case Reported(reported, fulfilment, completed_at):
-            return _on_report(payment, reported, fulfilment, completed_at, policy)
-        case ErrorReported(code, text):
-            return _on_error(payment, code, text, now, policy)
+        case Reported():
+            return _on_report(payment, event, policy)
+        case ErrorReported(code, text, written_at):
+            return _on_error(payment, code, text, written_at, now, policy)
         case _:  # an answer to a repetition says nothing about the first request; the timer runs on
             return Step(payment)
 
 
-def _on_report(
-    payment: Payment, reported: str, fulfilment: str | None, completed_at: str | None, policy: Policy
-) -> Step:
-    if reported == "COMMITTED":
-        if fulfilment is None or not ilp.fulfils(fulfilment, payment.condition):
+def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
+    if reported.state == "COMMITTED":
+        if reported.fulfilment is None or not ilp.fulfils(reported.fulfilment, payment.condition):
             # Nobody but the payee's DFSP can know the fulfilment: without it this is hearsay.
             return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
         return Step(
             _change(
-                payment, state=State.COMMITTED, accepted=True, fulfilment=fulfilment, completed_at=completed_at, tries=0
+                payment,
+                state=State.COMMITTED,
+                accepted=True,
+                fulfilment=reported.fulfilment,
+                completed_at=reported.completed_at,
+                tries=0,
             )
         )
-    if reported == "ABORTED":
-        return _abort(payment, payment.error_code or ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
+    if reported.state == "ABORTED":
+        code, text = reported.cause or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
+        return _abort(payment, code, text)
     # RECEIVED or RESERVED: the hub has it and works on it.
     return Step(
         _change(payment, state=State.ACCEPTED, accepted=True),
@@ -262,15 +294,16 @@ def _on_report(
     )
 
 
-def _on_error(payment: Payment, code: str, text: str, now: float, policy: Policy) -> Step:
+def _on_error(payment: Payment, code: str, text: str, written_at: float, now: float, policy: Policy) -> Step:
     if proves_abort(code):
         return _abort(payment, code, text)
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and payment.state is State.DOUBT and not payment.accepted:
         if now < payment.expires_at:
             # The hub never got it, or gets it later still: the identical bytes make both the same.
             return Step(payment, [Ask.SEND])
-        if now >= payment.expires_at + policy.clock_margin_s:
-            # Not there, and too late to be let in any more: only now does "not found" mean "never".
+        if min(written_at, now) >= payment.expires_at + policy.clock_margin_s:
+            # Not there, and too late to be let in any more: only now does "not found" mean "never". What counts is when
+            # the hub wrote it: a callback waits while the connector is down, and the transfer may have arrived since.
             return _abort(payment, code, text)
         return Step(payment)
     return Step(payment)  # no word about the money: the timer asks again
@@ -282,6 +315,10 @@ def _on_error(payment: Payment, code: str, text: str, now: float, policy: Policy
 def _after_the_end(payment: Payment, event: Event) -> Step:
     """An end is never left. A word against it is refused and must be looked at by people."""
     match event:
+        case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
+            if ilp.fulfils(fulfilment, payment.condition):
+                return Step(payment, refusal="contradiction: fulfilled by the payee after it ended ABORTED")
+            return Step(payment, refusal="the fulfilment does not fit the condition")
         case Reported("COMMITTED", fulfilment) if payment.state is State.ABORTED and payment.condition:
             if fulfilment is not None and ilp.fulfils(fulfilment, payment.condition):
                 return Step(payment, refusal="contradiction: reported COMMITTED after it ended ABORTED")
@@ -329,14 +366,13 @@ def _quote_body(payment: Payment, policy: Policy) -> bytes:
         QuotePost(
             quote_id=payment.quote_id,
             transaction_id=payment.transaction_id,
-            payee=Party(party_id_info=_id_info(payee), name=payee.name),
-            payer=Party(
-                party_id_info=_id_info(msgspec.structs.replace(order.payer, fsp_id=policy.dfsp)), name=order.payer.name
-            ),
+            payee=party_of(payee),
+            payer=party_of(msgspec.structs.replace(order.payer, fsp_id=policy.dfsp)),
             amount_type=order.amount_type,
             amount=Money(currency=order.currency, amount=money.format_amount(order.amount)),
-            transaction_type=TransactionType(scenario=order.scenario, initiator="PAYER", initiator_type="CONSUMER"),
+            transaction_type=transaction_type_of(order),
             note=order.note,
+            extension_list=extension_list(order.quote_extensions),
             expiration=_moment(payment.created_at + policy.agree_s),
         )
     )
@@ -354,6 +390,7 @@ def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> 
         ilp_packet=quote.ilp_packet,
         condition=quote.condition,
         expiration=_moment(expires_at),
+        extension_list=extension_list(payment.order.transfer_extensions),
     )
     return _change(
         payment,
@@ -365,15 +402,6 @@ def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> 
         condition=quote.condition,
         transfer_body=write(body),
         expires_at=expires_at,
-    )
-
-
-def _id_info(party: PartyRef) -> PartyIdInfo:
-    return PartyIdInfo(
-        party_id_type=party.id_type,
-        party_identifier=party.id_value,
-        party_sub_id_or_type=party.sub_id,
-        fsp_id=party.fsp_id,
     )
 
 

@@ -2,26 +2,30 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
 import structlog
 from aiohttp import web
 
+from connector import tls
 from connector.aliases import Aliases
 from connector.client import HubClient
 from connector.config import Config
-from connector.events import ErrorReported, PartyFailed, PartyFound, QuoteFailed, Reported
+from connector.events import EndClaimed, ErrorReported, OwnerFound, PartyFailed, PartyFound, QuoteFailed, Reported
 from connector.events import QuoteGiven as QuoteTold
-from connector.order import PartyRef
+from connector.flow import Payment
+from connector.order import ref_of
 from connector.parties import Parties
 from connector.payee import Ending, Payee
 from connector.payer import Payer
 from connector.store import Conflict, Incoming, QuoteGiven, Store
 from fspiop import bodies, headers, jws, money, strictjson
 from fspiop import time as fsptime
-from fspiop.bodies.common import Party, PartyIdType
+from fspiop.bodies.common import ExtensionList, PartyIdType
 from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
@@ -31,8 +35,38 @@ log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 MAX_BODY_BYTES = 5_242_880
+_CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
-Handler = Callable[[web.Request, headers.Headers, bytes], Awaitable[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An accepted message, its sender, and what proves that the hub sent or forwarded it.
+
+    The hub authenticates the sender of each message that it forwards. A sender's signature proves who wrote a message,
+    but not that the hub has received it.
+    """
+
+    request: web.Request
+    raw: bytes
+    source: str  # FSPIOP-Source; signed by it where signatures are verified
+    sent_at: float  # its Date
+    is_from_hub: bool  # the hub itself sent it
+    came_via_hub: bool  # it came over a connection of the hub's
+
+    @property
+    def alias(self) -> tuple[str, str, str | None]:
+        """The alias in its path."""
+        found = self.request.match_info
+        return found["id_type"], found["id_value"], found.get("sub_id")
+
+    @property
+    def id(self) -> str:
+        """The id in its path."""
+        return self.request.match_info["id"]
+
+
+Handler = Callable[[Message], Awaitable[int]]
 
 
 class Inbound:
@@ -91,16 +125,7 @@ class Inbound:
     def _doorway(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
         async def answer(request: web.Request) -> web.Response:
             try:
-                path = request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
-                resource = re.split(r"[/?]", path)[1]
-                raw = await request.read()
-                read = headers.read_headers(
-                    request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
-                )
-                if read.destination is not None and read.destination != self._config.dfsp:
-                    raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: this is another DFSP")
-                self._verify(request, read, raw, path, resource)
-                return web.Response(status=await handler(request, read, raw))
+                return web.Response(status=await handler(await self._let_in(request)))
             except FspiopError as error:
                 log.warning("message_refused", method=request.method, code=error.code, why=error.description)
                 return _error_response(error)
@@ -111,11 +136,42 @@ class Inbound:
 
         return answer
 
-    def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> None:
+    async def _let_in(self, request: web.Request) -> Message:
+        if self._config.is_pinned and not self._is_connection_of_hub(request):
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not the hub's", http_status=403)
+        path = request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
+        resource = re.split(r"[/?]", path)[1]
+        raw = await request.read()
+        read = headers.read_headers(
+            request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
+        )
+        if read.content_version is not None and read.content_version.is_iso20022:
+            raise FspiopError(ErrorCode.UNACCEPTABLE_VERSION, "ISO 20022 is not supported")
+        if read.destination not in (None, self._config.dfsp):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: this is another DFSP")
+        is_signed = self._verify(request, read, raw, path, resource)
+        # Without signatures and without a pinned certificate FSPIOP-Source is the only evidence: then nothing but the
+        # hub may be able to reach this port.
+        is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
+        return Message(
+            request=request,
+            raw=raw,
+            source=read.source,
+            sent_at=read.date.timestamp(),
+            is_from_hub=is_proven and read.source == self._config.hub_id,
+            came_via_hub=self._config.is_pinned,
+        )
+
+    def _is_connection_of_hub(self, request: web.Request) -> bool:
+        certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
+        return self._config.inbound_client_name in tls.names_of(certificate)
+
+    def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
+        """Whether the sender signed it; FspiopError 3105 if a required signature is missing, or any is wrong."""
         if not self._config.verify_jws or request.method in _UNSIGNED:
-            return
+            return False
         if resource == "parties" and not self._config.verify_put_parties and read.signature is None:
-            return
+            return False
         if read.signature is None:
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-signature is missing")
         jws.verify_compat(
@@ -126,137 +182,188 @@ class Inbound:
             uri=path,
             headers={name.lower(): value for name, value in request.headers.items()},
         )
+        return True
 
     # --- parties and aliases ----------------------------------------------------------------------------------------
 
-    async def _party_asked(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        id_type, id_value, sub_id = _alias(request)
+    async def _party_asked(self, message: Message) -> int:
+        id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is none")
-        self._parties.answer(read.source, cast(PartyIdType, id_type), id_value, sub_id)
+        # The answer goes to the hub, which forwards it to FSPIOP-Source or refuses it.
+        self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
-    async def _party_told(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        party = bodies.read(PartyPut, raw).party
-        for payment in self._payer.looking_for(*_alias(request)):
-            await self._payer.move(payment, PartyFound(_party_ref(party)))
+    async def _party_told(self, message: Message) -> int:
+        party = ref_of(bodies.read(PartyPut, message.raw).party)
+        return await self._move_lookups(message, PartyFound(party, message.source, message.came_via_hub))
+
+    async def _party_failed(self, message: Message) -> int:
+        error = bodies.read(ErrorPut, message.raw).error_information
+        is_proven = message.is_from_hub or message.came_via_hub
+        failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven)
+        return await self._move_lookups(message, failed)
+
+    async def _move_lookups(self, message: Message, event: PartyFound | PartyFailed | OwnerFound) -> int:
+        refusal = None
+        for payment in self._payer.looking_for(*message.alias):
+            refusal = await self._payer.move(payment, event) or refusal
+        if refusal is not None:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
         return 200
 
-    async def _party_failed(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        error = bodies.read(ErrorPut, raw).error_information
-        for payment in self._payer.looking_for(*_alias(request)):
-            await self._payer.move(payment, PartyFailed(error.error_code, error.error_description))
-        return 200
+    async def _alias_told(self, message: Message) -> int:
+        self._check_is_from_hub(message)
+        body = bodies.read(ParticipantPut, message.raw)
+        owner = body.fsp_id or next((party.fsp_id for party in body.party_list or [] if party.fsp_id), None)
+        if owner in (None, self._config.dfsp):
+            self._aliases.told(message.alias, None)
+        return 200 if owner is None else await self._move_lookups(message, OwnerFound(owner))
 
-    async def _alias_told(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        strictjson.loads(raw)
-        self._aliases.told(_alias(request), None)
-        return 200
+    async def _alias_failed(self, message: Message) -> int:
+        self._check_is_from_hub(message)
+        error = bodies.read(ErrorPut, message.raw).error_information
+        if self._aliases.told(message.alias, error):
+            return 200  # a lookup of the same alias is sent again
+        failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
+        return await self._move_lookups(message, failed)
 
-    async def _alias_failed(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        error = bodies.read(ErrorPut, raw).error_information
-        self._aliases.told(_alias(request), error)
-        return 200
+    def _check_is_from_hub(self, message: Message) -> None:
+        if not message.is_from_hub:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this")
 
     # --- quotes -----------------------------------------------------------------------------------------------------
 
-    async def _quote_asked(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        body = bodies.read(QuotePost, raw)
-        digest = strictjson.digest(strictjson.loads(raw))
+    async def _quote_asked(self, message: Message) -> int:
+        body = bodies.read(QuotePost, message.raw)
+        if body.payer.party_id_info.fsp_id not in (None, message.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: this is another DFSP")
+        digest = strictjson.digest(strictjson.loads(message.raw))
         await self._payee.take_quote(
-            QuoteGiven(quote_id=body.quote_id, digest=digest, request=raw, payer_fsp=read.source)
+            QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source)
         )
         return 202
 
-    async def _quote_told(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        quote = bodies.read(QuotePut, raw)
-        payment = self._store.payment_of_quote(request.match_info["id"])
-        if payment is None:
-            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
-        if payment.payee is not None and read.source != payment.payee.fsp_id:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the payee's DFSP gives the terms")
+    async def _quote_told(self, message: Message) -> int:
+        quote = bodies.read(QuotePut, message.raw)
+        payment = self._payment_of_quote(message)
+        if message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP")
         await self._payer.move(payment, QuoteTold(quote))
         return 200
 
-    async def _quote_failed(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        error = bodies.read(ErrorPut, raw).error_information
-        payment = self._store.payment_of_quote(request.match_info["id"])
-        if payment is None:
-            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
+    async def _quote_failed(self, message: Message) -> int:
+        error = bodies.read(ErrorPut, message.raw).error_information
+        payment = self._payment_of_quote(message)
+        if not message.is_from_hub and message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP or the hub")
         await self._payer.move(payment, QuoteFailed(error.error_code, error.error_description))
         return 200
 
+    def _payment_of_quote(self, message: Message) -> Payment:
+        payment = self._store.payment_of_quote(message.id)
+        if payment is None:
+            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND)
+        return payment
+
     # --- transfers --------------------------------------------------------------------------------------------------
 
-    async def _transfer_asked(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        body = bodies.read(TransferPost, raw)
-        if body.payee_fsp != self._config.dfsp or body.payer_fsp != read.source:
+    async def _transfer_asked(self, message: Message) -> int:
+        body = bodies.read(TransferPost, message.raw)
+        if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp is not who the headers say")
         money.parse_amount(body.amount.amount)
         await self._payee.take_transfer(
             Incoming(
                 transfer_id=body.transfer_id,
-                digest=strictjson.digest(strictjson.loads(raw)),
-                payer_fsp=read.source,
-                body=raw,
+                digest=strictjson.digest(strictjson.loads(message.raw)),
+                payer_fsp=message.source,
+                body=message.raw,
                 expires_at=fsptime.parse_datetime(body.expiration).timestamp(),
             )
         )
         return 202
 
-    async def _transfer_told(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        body = bodies.read(TransferPut, raw)
-        transfer_id = request.match_info["id"]
-        payment = self._store.payment_of_transfer(transfer_id)
-        if payment is not None:
-            refusal = await self._payer.move(
-                payment, Reported(body.transfer_state, body.fulfilment, body.completed_timestamp)
+    async def _transfer_told(self, message: Message) -> int:
+        body = bodies.read(TransferPut, message.raw)
+        payment = self._store.payment_of_transfer(message.id)
+        if payment is None:
+            await self._end(message, body.transfer_state)
+            return 200
+        if self._is_confirmed_by_hub(message, payment):
+            cause = _cause_in(body.extension_list)
+            event: Reported | EndClaimed = Reported(
+                body.transfer_state, body.fulfilment, body.completed_timestamp, cause
             )
-            if refusal is not None:
-                raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
-            return 200
-        await self._end(transfer_id, read, body.transfer_state)
+        else:
+            event = EndClaimed(body.fulfilment)
+        refusal = await self._payer.move(payment, event)
+        if refusal is not None:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
         return 200
 
-    async def _transfer_patched(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        await self._end(request.match_info["id"], read, bodies.read(TransferPatch, raw).transfer_state)
+    async def _transfer_patched(self, message: Message) -> int:
+        await self._end(message, bodies.read(TransferPatch, message.raw).transfer_state)
         return 200
 
-    async def _transfer_failed(self, request: web.Request, read: headers.Headers, raw: bytes) -> int:
-        error = bodies.read(ErrorPut, raw).error_information
-        transfer_id = request.match_info["id"]
-        payment = self._store.payment_of_transfer(transfer_id)
+    async def _transfer_failed(self, message: Message) -> int:
+        error = bodies.read(ErrorPut, message.raw).error_information
+        payment = self._store.payment_of_transfer(message.id)
         if payment is not None:
-            await self._payer.move(payment, ErrorReported(error.error_code, error.error_description))
+            if self._is_confirmed_by_hub(message, payment):
+                await self._payer.move(
+                    payment, ErrorReported(error.error_code, error.error_description, message.sent_at)
+                )
+            else:
+                await self._payer.move(payment, EndClaimed())
             return 200
-        # Of the errors about an incoming transfer only its expiry, or our own refusal of it, tells how it ended.
-        if error.error_code == ErrorCode.TRANSFER_EXPIRED.code:
-            await self._end(transfer_id, read, "ABORTED")
+        incoming = self._incoming_of_hubs_message(message)
+        # Of the errors about an incoming transfer only its expiry says how it ended, and that the hub does not know it,
+        # if the hub wrote that after the transfer's expiration.
+        is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
+        if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
+            error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
+        ):
+            await self._payee.take_ending(message.id, Ending("ABORTED"))
         return 200
 
-    async def _end(self, transfer_id: str, read: headers.Headers, state: str) -> None:
-        if self._store.incoming(transfer_id) is None:
-            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
-        if read.source != self._config.hub_id:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub says how a transfer ended")
+    def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
+        """Whether the hub sent or forwarded this message about an outgoing transfer; otherwise it is only a claim.
+
+        FspiopError unless the sender is the hub or the payee DFSP.
+        """
+        if message.is_from_hub:
+            return True
+        if message.source != _payee_of(payment):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub reports how a transfer ended")
+        return message.came_via_hub
+
+    async def _end(self, message: Message, state: str) -> None:
+        self._incoming_of_hubs_message(message)
         if state in ("COMMITTED", "ABORTED"):
-            await self._payee.take_ending(transfer_id, Ending(state))
+            await self._payee.take_ending(message.id, Ending(state))
+
+    def _incoming_of_hubs_message(self, message: Message) -> Incoming:
+        incoming = self._store.incoming(message.id)
+        if incoming is None:
+            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
+        if not message.is_from_hub:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub reports how a transfer ended")
+        return incoming
 
 
-def _alias(request: web.Request) -> tuple[str, str, str | None]:
-    found = request.match_info
-    return found["id_type"], found["id_value"], found.get("sub_id")
+def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
+    """Code and description of an abort, if the hub reports them: "5104: no"."""
+    for extension in extensions.extension if extensions is not None else ():
+        if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
+            return found[1], found[2]
+    return None
 
 
-def _party_ref(party: Party) -> PartyRef:
-    info = party.party_id_info
-    return PartyRef(
-        id_type=info.party_id_type,
-        id_value=info.party_identifier,
-        sub_id=info.party_sub_id_or_type,
-        name=party.name,
-        fsp_id=info.fsp_id,
-    )
+def _payee_of(payment: Payment) -> str | None:
+    return payment.payee.fsp_id if payment.payee is not None else None
 
 
 def _error_response(error: FspiopError) -> web.Response:

@@ -1,26 +1,48 @@
-"""What a core wants to have paid."""
+"""What a core wants to have paid, and parties as the connector keeps them."""
 
 from typing import Literal
 
 import msgspec
 
-from fspiop.bodies.common import AmountType, PartyIdType
+from fspiop.bodies.common import (
+    AmountType,
+    Extension,
+    ExtensionList,
+    Party,
+    PartyComplexName,
+    PartyIdInfo,
+    PartyIdType,
+    PartyPersonalInfo,
+    Refund,
+    TransactionType,
+)
 
 Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
+Initiator = Literal["PAYER", "PAYEE"]
+InitiatorType = Literal["CONSUMER", "AGENT", "BUSINESS", "DEVICE"]
+Extensions = tuple[tuple[str, str], ...]  # key and value
 
 
 class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A party as the core names it: kind of alias, alias, and who that is."""
+    """A party: type of alias, alias, and every field that the API has for a party."""
 
     id_type: PartyIdType
     id_value: str
     sub_id: str | None = None
     name: str | None = None
     fsp_id: str | None = None
+    first_name: str | None = None
+    middle_name: str | None = None
+    last_name: str | None = None
+    date_of_birth: str | None = None
+    kyc_information: str | None = None
+    merchant_classification_code: str | None = None
+    currencies: tuple[str, ...] = ()
+    extensions: Extensions = ()
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the core wants: its own id of the payment, and who pays whom how much."""
+    """What the core wants: its own id of the payment, who pays whom how much, and what kind of payment it is."""
 
     home_id: str
     payer: PartyRef
@@ -30,4 +52,85 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount_type: AmountType = "SEND"
     max_amount: int | None = None  # with RECEIVE: fees may raise the transfer up to this; default: not at all
     scenario: Scenario = "TRANSFER"
+    sub_scenario: str | None = None
+    initiator: Initiator = "PAYER"
+    initiator_type: InitiatorType = "CONSUMER"
+    refunded_transaction_id: str | None = None
+    refund_reason: str | None = None
+    balance_of_payments: str | None = None
     note: str | None = None
+    quote_extensions: Extensions = ()
+    transfer_extensions: Extensions = ()
+
+
+def transaction_type_of(order: Order) -> TransactionType:
+    """The type of the payment, in the API's form."""
+    refund = None
+    if order.refunded_transaction_id is not None:
+        refund = Refund(original_transaction_id=order.refunded_transaction_id, refund_reason=order.refund_reason)
+    return TransactionType(
+        scenario=order.scenario,
+        initiator=order.initiator,
+        initiator_type=order.initiator_type,
+        sub_scenario=order.sub_scenario,
+        refund_info=refund,
+        balance_of_payments=order.balance_of_payments,
+    )
+
+
+def party_of(ref: PartyRef) -> Party:
+    """The whole party in the API's form."""
+    names = PartyComplexName(first_name=ref.first_name, middle_name=ref.middle_name, last_name=ref.last_name)
+    has_names = bool(ref.first_name or ref.middle_name or ref.last_name)
+    is_known = has_names or ref.date_of_birth or ref.kyc_information
+    return Party(
+        party_id_info=PartyIdInfo(
+            party_id_type=ref.id_type,
+            party_identifier=ref.id_value,
+            party_sub_id_or_type=ref.sub_id,
+            fsp_id=ref.fsp_id,
+            extension_list=extension_list(ref.extensions),
+        ),
+        name=ref.name,
+        merchant_classification_code=ref.merchant_classification_code,
+        personal_info=PartyPersonalInfo(
+            complex_name=names if has_names else None,
+            date_of_birth=ref.date_of_birth,
+            kyc_information=ref.kyc_information,
+        )
+        if is_known
+        else None,
+        supported_currencies=list(ref.currencies) or None,
+    )
+
+
+def ref_of(party: Party) -> PartyRef:
+    """The reverse."""
+    info, person = party.party_id_info, party.personal_info or PartyPersonalInfo()
+    names = person.complex_name or PartyComplexName()
+    return PartyRef(
+        id_type=info.party_id_type,
+        id_value=info.party_identifier,
+        sub_id=info.party_sub_id_or_type,
+        name=party.name,
+        fsp_id=info.fsp_id,
+        first_name=names.first_name,
+        middle_name=names.middle_name,
+        last_name=names.last_name,
+        date_of_birth=person.date_of_birth,
+        kyc_information=person.kyc_information,
+        merchant_classification_code=party.merchant_classification_code,
+        currencies=tuple(party.supported_currencies or ()),
+        extensions=extensions_of(info.extension_list),
+    )
+
+
+def extension_list(extensions: Extensions) -> ExtensionList | None:
+    """In the API's form; None if there are none."""
+    found = [Extension(key=key, value=value) for key, value in extensions]
+    return ExtensionList(extension=found) if found else None
+
+
+def extensions_of(found: ExtensionList | None) -> Extensions:
+    """The reverse."""
+    return tuple((extension.key, extension.value) for extension in found.extension) if found is not None else ()

@@ -10,22 +10,48 @@ from aiohttp import web
 from connector.aliases import Aliases
 from connector.config import Config
 from connector.flow import ENDS, Payment
-from connector.order import Order, PartyRef
+from connector.order import Initiator, InitiatorType, Order, PartyRef, Scenario
 from connector.payer import Payer
 from connector.store import Conflict, Store
 from fspiop import bodies, money, strictjson
-from fspiop.bodies.common import AmountType, Currency, PartyIdType, Text128
+from fspiop.bodies.common import (
+    AmountType,
+    BalanceOfPayments,
+    Currency,
+    Date,
+    Extension,
+    KycInformation,
+    MerchantCode,
+    Name,
+    PartyIdType,
+    Refund,
+    SubScenario,
+    Text128,
+)
 from fspiop.errors import ErrorCode, FspiopError
 
+Extensions = Annotated[tuple[Extension, ...], msgspec.Meta(max_length=16)]
 
-class _Party(msgspec.Struct, rename="camel"):
+
+class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A request of the core. An unknown field is refused: it would be missing from what the connector sends."""
+
+
+class _Party(_Wanted):
     id_type: PartyIdType
     id_value: Text128
     id_sub_value: Text128 | None = None
     display_name: Text128 | None = None
+    first_name: Name | None = None
+    middle_name: Name | None = None
+    last_name: Name | None = None
+    date_of_birth: Date | None = None
+    kyc_information: KycInformation | None = None
+    merchant_classification_code: MerchantCode | None = None
+    extension_list: Extensions = ()
 
 
-class PaymentWanted(msgspec.Struct, rename="camel"):
+class PaymentWanted(_Wanted):
     """POST /payments. `home_transaction_id` is the core's own id: the same again is the same payment."""
 
     home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -34,10 +60,18 @@ class PaymentWanted(msgspec.Struct, rename="camel"):
     amount: str
     currency: Currency
     amount_type: AmountType = "SEND"
+    transaction_type: Scenario = "TRANSFER"
+    sub_scenario: SubScenario | None = None
+    initiator: Initiator = "PAYER"
+    initiator_type: InitiatorType = "CONSUMER"
+    refund_info: Refund | None = None
+    balance_of_payments: BalanceOfPayments | None = None
     note: Text128 | None = None
+    quote_request_extensions: Extensions = ()
+    transfer_request_extensions: Extensions = ()
 
 
-class AliasWanted(msgspec.Struct, rename="camel"):
+class AliasWanted(_Wanted):
     """POST /aliases."""
 
     id_type: PartyIdType
@@ -98,12 +132,37 @@ def order_of(wanted: PaymentWanted) -> Order:
         amount=amount,
         currency=wanted.currency,
         amount_type=wanted.amount_type,
+        scenario=wanted.transaction_type,
+        sub_scenario=wanted.sub_scenario,
+        initiator=wanted.initiator,
+        initiator_type=wanted.initiator_type,
+        refunded_transaction_id=wanted.refund_info.original_transaction_id if wanted.refund_info else None,
+        refund_reason=wanted.refund_info.refund_reason if wanted.refund_info else None,
+        balance_of_payments=wanted.balance_of_payments,
         note=wanted.note,
+        quote_extensions=_pairs(wanted.quote_request_extensions),
+        transfer_extensions=_pairs(wanted.transfer_request_extensions),
     )
 
 
 def _ref(party: _Party) -> PartyRef:
-    return PartyRef(id_type=party.id_type, id_value=party.id_value, sub_id=party.id_sub_value, name=party.display_name)
+    return PartyRef(
+        id_type=party.id_type,
+        id_value=party.id_value,
+        sub_id=party.id_sub_value,
+        name=party.display_name,
+        first_name=party.first_name,
+        middle_name=party.middle_name,
+        last_name=party.last_name,
+        date_of_birth=party.date_of_birth,
+        kyc_information=party.kyc_information,
+        merchant_classification_code=party.merchant_classification_code,
+        extensions=_pairs(party.extension_list),
+    )
+
+
+def _pairs(extensions: Extensions) -> tuple[tuple[str, str], ...]:
+    return tuple((extension.key, extension.value) for extension in extensions)
 
 
 def _answer(payment: Payment | None) -> web.Response:

@@ -2,14 +2,16 @@
 
 import asyncio
 
+import msgspec
 import structlog
 
 from connector.backend import Backend, PartyDetails, Unavailable
 from connector.client import HubClient
 from connector.config import Config
+from connector.order import PartyRef, party_of
 from connector.paths import party_path
 from fspiop import bodies, strictjson
-from fspiop.bodies.common import Party, PartyComplexName, PartyIdInfo, PartyIdType, PartyPersonalInfo
+from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, error_body
 
@@ -40,21 +42,21 @@ class Parties:
             no = ErrorCode.PARTY_NOT_FOUND
             path, body = path + "/error", strictjson.canonical(error_body(no.code, no.text))
         else:
-            body = bodies.write(PartyPut(party=_party(found, self._config.dfsp, id_type, id_value, sub_id)))
+            party = _described(found, PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
+            body = bodies.write(PartyPut(party=party_of(msgspec.structs.replace(party, fsp_id=self._config.dfsp))))
         await self._hub.send("PUT", path, body, destination=asker)
 
 
-def _party(found: PartyDetails, dfsp: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> Party:
-    name = PartyComplexName(first_name=found.first_name, last_name=found.last_name)
-    has_more = found.first_name or found.last_name or found.date_of_birth
-    return Party(
-        party_id_info=PartyIdInfo(
-            party_id_type=id_type,
-            party_identifier=id_value,
-            party_sub_id_or_type=sub_id,
-            fsp_id=dfsp,
-        ),
+def _described(found: PartyDetails, alias: PartyRef) -> PartyRef:
+    return msgspec.structs.replace(
+        alias,
         name=found.name,
-        personal_info=PartyPersonalInfo(complex_name=name, date_of_birth=found.date_of_birth) if has_more else None,
-        supported_currencies=list(found.currencies) or None,
+        first_name=found.first_name,
+        middle_name=found.middle_name,
+        last_name=found.last_name,
+        date_of_birth=found.date_of_birth,
+        kyc_information=found.kyc_information,
+        merchant_classification_code=found.merchant_classification_code,
+        currencies=found.currencies,
+        extensions=found.extensions,
     )

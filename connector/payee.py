@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from connector import terms
-from connector.backend import Backend, IncomingMoney, Refused, TermsWanted, Unavailable
+from connector.backend import Backend, Refused, Unavailable
 from connector.client import HubClient, Said
 from connector.config import Config
 from connector.store import Incoming, QuoteGiven, Stage, Store
@@ -81,7 +81,7 @@ class Payee:
         await self._store.save_quote(msgspec.structs.replace(quote, is_taken=True))
 
     async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
-        wanted: TermsWanted = terms.wanted_of(quote)
+        wanted = terms.wanted_of(quote, self._config.dfsp)
         try:
             given = await self._until_available(
                 lambda: self._backend.give_terms(wanted), until=time.time() + self._config.agree_s
@@ -153,23 +153,9 @@ class Payee:
             text = "these terms belong to another transfer"
             await self._reject(incoming, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, text)
             return
-        wanted = IncomingMoney(
-            transfer_id=incoming.transfer_id,
-            quote_id=quote.quote_id,
-            payer_fsp=incoming.payer_fsp,
-            payer_type=quote.payer_type,
-            payer_id=quote.payer_id,
-            payee_type=quote.payee_type,
-            payee_id=quote.payee_id,
-            payee_sub_id=quote.payee_sub_id,
-            amount=quote.amount,
-            receive_amount=quote.receive_amount,
-            fee=quote.fee,
-            currency=quote.currency,
-            note=quote.note,
-        )
+        announced = terms.money_of(body, quote, self._config.dfsp)
         try:
-            await self._until_available(lambda: self._backend.reserve(wanted), until=incoming.expires_at)
+            await self._until_available(lambda: self._backend.reserve(announced), until=incoming.expires_at)
         except Refused as no:
             await self._reject(incoming, no.code, no.text)
             return
@@ -215,9 +201,15 @@ class Payee:
         self._told.pop(incoming.transfer_id, None)
 
     async def _finish(self, incoming: Incoming, stage: Stage) -> None:
-        work = self._backend.commit if stage is Stage.COMMITTED else self._backend.release
         # The hub has decided: this is tried until the core has it, however long that takes.
-        await self._until_available(lambda: work(incoming.transfer_id), until=float("inf"))
+        if stage is Stage.COMMITTED:
+            body = bodies.read(TransferPost, incoming.body)
+            quote = self._store.quote_of_condition(body.condition)
+            assert quote is not None, "the hub committed what was never fulfilled"
+            announced = terms.money_of(body, quote, self._config.dfsp)
+            await self._until_available(lambda: self._backend.commit(announced), until=float("inf"))
+        else:
+            await self._until_available(lambda: self._backend.release(incoming.transfer_id), until=float("inf"))
         await self._move(incoming, stage=stage)
         log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
 
@@ -230,9 +222,10 @@ class Payee:
         while True:
             try:
                 return await call()
-            except Unavailable:
+            except Unavailable as error:
                 if time.time() + pause >= until:
                     raise
+                log.warning("core_not_available", why=str(error))
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
 

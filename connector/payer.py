@@ -12,11 +12,11 @@ import structlog
 from connector.client import HubClient, Said
 from connector.config import Config
 from connector.events import Ask, Event, Refused, Resumed, Started, Taken, Unclear, Wait, Waited
-from connector.flow import ENDS, Payment, Policy, State, step
+from connector.flow import ENDS, SENT, Payment, Policy, State, step
 from connector.order import Order
 from connector.paths import party_path
 from connector.store import Store
-from fspiop import ids, strictjson
+from fspiop import ids
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +28,7 @@ class Payer:
         self._store, self._hub = store, hub
         self._policy = Policy(
             dfsp=config.dfsp,
+            asks_owner=not config.is_pinned,
             transfer_expiry_s=config.transfer_expiry_s,
             agree_s=config.agree_s,
             ask_again_s=config.ask_again_s,
@@ -50,8 +51,7 @@ class Payer:
             transaction_id=ids.new_uuid(),
             created_at=now,
         )
-        digest = strictjson.digest(_content(order))
-        payment = await self._store.add_payment(new, digest)
+        payment = await self._store.add_payment(new)
         if payment.transfer_id == new.transfer_id:
             self._open[order.home_id] = payment
             await self.move(payment, Started())
@@ -138,19 +138,27 @@ class Payer:
     async def _ask(self, payment: Payment, ask: Ask) -> None:
         """Sends one request of a payment, once, if the payment still stands where the step left it."""
         current = self._open.get(payment.order.home_id)
-        if current is None or current.state is not payment.state:
+        if current is None or not (
+            current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
+        ):
             return
         payee = payment.payee.fsp_id if payment.payee is not None else None
+        alias = payment.order.payee
         match ask:
+            case Ask.OWNER:
+                path = party_path("participants", alias.id_type, alias.id_value, alias.sub_id)
+                answer = await self._hub.send("GET", path)
             case Ask.PARTY:
-                alias = payment.order.payee
-                answer = await self._hub.send("GET", party_path("parties", alias.id_type, alias.id_value, alias.sub_id))
+                path = party_path("parties", alias.id_type, alias.id_value, alias.sub_id)
+                answer = await self._hub.send("GET", path, destination=payment.owner)
             case Ask.QUOTE:
                 answer = await self._hub.send("POST", "/quotes", payment.quote_body, destination=payee)
             case Ask.SEND:
                 answer = await self._hub.send("POST", "/transfers", payment.transfer_body, destination=payee)
             case Ask.TRANSFER:
-                answer = await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
+                # Its answer is a callback; that a question was not taken says nothing about the transfer.
+                await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
+                return
         if answer.said is Said.NO:
             await self.move(payment, Refused(answer.code, answer.text))
         elif answer.said is Said.NOTHING:
@@ -168,17 +176,3 @@ class Payer:
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _content(order: Order) -> dict[str, object]:
-    return {
-        "home": order.home_id,
-        "payer": [order.payer.id_type, order.payer.id_value, order.payer.sub_id],
-        "payee": [order.payee.id_type, order.payee.id_value, order.payee.sub_id],
-        "amount": str(order.amount),
-        "currency": order.currency,
-        "type": order.amount_type,
-        "max": str(order.max_amount),
-        "scenario": order.scenario,
-        "note": order.note,
-    }

@@ -3,6 +3,7 @@
 import ssl
 from types import TracebackType
 
+import structlog
 from aiohttp import web
 
 from connector import tls
@@ -18,6 +19,8 @@ from connector.parties import Parties
 from connector.payee import Payee
 from connector.payer import Payer
 from connector.store import Store
+
+log = structlog.get_logger(__name__)
 
 
 class Connector:
@@ -36,6 +39,8 @@ class Connector:
         self._runners: list[web.AppRunner] = []
 
     async def __aenter__(self) -> "Connector":
+        if not (self._config.verify_jws or self._config.is_pinned):
+            log.warning("callers_are_not_proven", inbound_port=self._config.inbound_port)
         await self._hub.__aenter__()
         await self._serve(
             self._inbound.application(),

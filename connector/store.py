@@ -16,7 +16,7 @@ CREATE TABLE IF NOT EXISTS payment (
     home_id     TEXT PRIMARY KEY,           -- the core's own id: one payment for ever
     transfer_id TEXT NOT NULL UNIQUE,
     quote_id    TEXT NOT NULL UNIQUE,
-    digest      BLOB NOT NULL,              -- of what the core asked for
+    digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
     state       TEXT NOT NULL,
     is_open     INTEGER NOT NULL,
     record      BLOB NOT NULL,              -- connector.flow.Payment
@@ -70,12 +70,6 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     receive_amount: int = 0
     fee: int = 0
     currency: str = ""
-    payer_type: str = ""
-    payer_id: str = ""
-    payee_type: str = ""
-    payee_id: str = ""
-    payee_sub_id: str | None = None
-    note: str | None = None
     expires_at: float = 0.0
 
 
@@ -130,24 +124,23 @@ class Store:
 
     # ---- outgoing payments
 
-    async def add_payment(self, payment: Payment, digest: bytes) -> Payment:
-        """Stores a new payment; an equal one that exists is returned instead; Conflict when it differs."""
+    async def add_payment(self, payment: Payment) -> Payment:
+        """Stores a new payment; an equal one that exists is returned instead; Conflict when it differs in anything."""
 
         def job(conn: sqlite3.Connection) -> Payment:
-            row = conn.execute(
-                "SELECT digest, record FROM payment WHERE home_id = ?", (payment.order.home_id,)
-            ).fetchone()
+            row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (payment.order.home_id,)).fetchone()
             if row is not None:
-                if row["digest"] != digest:
+                found = _decode(row["record"], Payment)
+                if found.order != payment.order:
                     raise Conflict
-                return _decode(row["record"], Payment)
+                return found
             conn.execute(
                 "INSERT INTO payment VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
                 (
                     payment.order.home_id,
                     payment.transfer_id,
                     payment.quote_id,
-                    digest,
+                    b"",
                     payment.state,
                     _encode(payment),
                     time.time(),
@@ -195,9 +188,10 @@ class Store:
         def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
             row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
             if row is not None:
-                if row["digest"] != quote.digest:
+                found = _decode(row["record"], QuoteGiven)
+                if (row["digest"], found.payer_fsp) != (quote.digest, quote.payer_fsp):
                     raise Conflict
-                return _decode(row["record"], QuoteGiven), False
+                return found, False
             conn.execute(
                 "INSERT INTO quote VALUES (?, ?, NULL, 1, ?, ?)",
                 (quote.quote_id, quote.digest, _encode(quote), time.time()),

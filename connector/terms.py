@@ -5,64 +5,53 @@ not be kept (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote as quoted
 
 import msgspec
 
-from connector.backend import Terms, TermsWanted
+from connector.backend import IncomingMoney, Terms, TermsWanted
 from connector.config import Config
+from connector.order import extensions_of, party_of, ref_of
 from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp, money
 from fspiop import time as fsptime
-from fspiop.bodies.common import Money
+from fspiop.bodies.common import Money, Transaction
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 
 
-def wanted_of(quote: QuoteGiven) -> TermsWanted:
+def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     """What the payer asked, for the core."""
-    body = bodies.read(QuotePost, quote.request)
-    payer, payee = body.payer.party_id_info, body.payee.party_id_info
+    asked = bodies.read(QuotePost, quote.request)
     return TermsWanted(
-        quote_id=body.quote_id,
-        transaction_id=body.transaction_id,
-        payer_fsp=quote.payer_fsp,
-        payer_type=payer.party_id_type,
-        payer_id=payer.party_identifier,
-        payee_type=payee.party_id_type,
-        payee_id=payee.party_identifier,
-        payee_sub_id=payee.party_sub_id_or_type,
-        amount_type=body.amount_type,
-        amount=money.parse_amount(body.amount.amount),
-        currency=body.amount.currency,
-        scenario=body.transaction_type.scenario,
-        note=body.note,
+        payer=msgspec.structs.replace(ref_of(asked.payer), fsp_id=quote.payer_fsp),
+        payee=msgspec.structs.replace(ref_of(asked.payee), fsp_id=dfsp),
+        amount=money.parse_amount(asked.amount.amount),
+        asked=asked,
     )
 
 
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
-    """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError where no packet can say it."""
+    """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError where no packet can say it.
+
+    The payer DFSP signs for the packet, so it holds the whole payment as it was requested.
+    """
     amount = given.receive_amount + given.fee
+    transaction = Transaction(
+        transaction_id=wanted.transaction_id,
+        quote_id=wanted.quote_id,
+        payee=party_of(wanted.payee),
+        payer=party_of(wanted.payer),
+        amount=_money(amount, wanted.currency),
+        transaction_type=wanted.transaction_type,
+        note=wanted.note,
+        extension_list=wanted.asked.extension_list,
+    )
     packet = ilp.encode_payment(
         ilp.IlpPayment(
             amount=money.minor_units(amount, wanted.currency),
-            account=f"g.{config.dfsp}.{wanted.payee_type}.{wanted.payee_id}".lower(),
-            data=base64url.encode(
-                msgspec.json.encode(
-                    {
-                        "transactionId": wanted.transaction_id,
-                        "quoteId": wanted.quote_id,
-                        "payee": {"partyIdInfo": _party(wanted.payee_type, wanted.payee_id, config.dfsp)},
-                        "payer": {"partyIdInfo": _party(wanted.payer_type, wanted.payer_id, wanted.payer_fsp)},
-                        "amount": {"amount": money.format_amount(amount), "currency": wanted.currency},
-                        "transactionType": {
-                            "scenario": wanted.scenario,
-                            "initiator": "PAYER",
-                            "initiatorType": "CONSUMER",
-                        },
-                    },
-                    order="sorted",
-                )
-            ).encode(),
+            account=_address(wanted),
+            data=base64url.encode(bodies.write(transaction)).encode(),
         )
     )
     condition = ilp.condition_for(ilp.fulfilment_for(packet, config.ilp_key))
@@ -84,13 +73,20 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
         receive_amount=given.receive_amount,
         fee=given.fee,
         currency=wanted.currency,
-        payer_type=wanted.payer_type,
-        payer_id=wanted.payer_id,
-        payee_type=wanted.payee_type,
-        payee_id=wanted.payee_id,
-        payee_sub_id=wanted.payee_sub_id,
-        note=wanted.note,
         expires_at=expires_at,
+    )
+
+
+def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMoney:
+    """A transfer on these terms, for the core."""
+    return IncomingMoney(
+        transfer_id=transfer.transfer_id,
+        terms=wanted_of(quote, dfsp),
+        amount=quote.amount,
+        receive_amount=quote.receive_amount,
+        fee=quote.fee,
+        currency=quote.currency,
+        extensions=extensions_of(transfer.extension_list),
     )
 
 
@@ -131,5 +127,7 @@ def _money(amount: int, currency: str) -> Money:
     return Money(currency=currency, amount=money.format_amount(amount))
 
 
-def _party(id_type: str, identifier: str, fsp_id: str) -> dict[str, str]:
-    return {"partyIdType": id_type, "partyIdentifier": identifier, "fspId": fsp_id}
+def _address(wanted: TermsWanted) -> str:
+    """The payee's ILP address (FSPIOP API v1.1, section 4.3)."""
+    alias = (wanted.payee.id_type.lower(), quoted(wanted.payee.id_value.lower(), safe="@:+"))
+    return ".".join(("g", wanted.payee.fsp_id or "", *alias))

@@ -1,6 +1,8 @@
 """TLS in both directions: whom we trust as the hub, and what we show."""
 
 import ssl
+from collections.abc import Mapping
+from typing import Any
 
 from connector.config import Config
 
@@ -17,7 +19,10 @@ def outward(config: Config) -> ssl.SSLContext | bool:
 
 
 def inward(config: Config) -> ssl.SSLContext | None:
-    """For the hub's calls to us; with `inbound_client_ca` only who shows a certificate of that authority may call."""
+    """For the hub's calls to us; with `inbound_client_ca` a caller must present a certificate of that authority.
+
+    `names_of` gives the names in it.
+    """
     if not config.inbound_cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.inbound_client_ca or None)
@@ -26,3 +31,17 @@ def inward(config: Config) -> ssl.SSLContext | None:
     if config.inbound_client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
+    """The names in a verified client certificate: its DNS names, or its common name if it has none.
+
+    `certificate` is what ssl.SSLSocket.getpeercert gives.
+    """
+    if not certificate:
+        return frozenset()
+    hosts = frozenset(str(name) for kind, name in certificate.get("subjectAltName", ()) if kind == "DNS")
+    if hosts:
+        return hosts
+    subject = [pair for part in certificate.get("subject", ()) for pair in part]
+    return frozenset(str(name) for kind, name in subject if kind == "commonName")

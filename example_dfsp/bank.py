@@ -2,16 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
+import structlog
 from aiohttp import web
 
 from connector.amounts import format_amount, parse_amount
-from example_dfsp.books import Books, Overdrawn
+from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn, Standing
 from example_dfsp.customers import LIMIT, Customer
 
 FEE_PER_10_000 = 0
+CURRENCY = "TZS"  # of all accounts here
+_NO_SUCH_PAYMENT = "3200"
+_SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx that do not say whether a payment was begun
+
+log = structlog.get_logger(__name__)
 
 
 class Bank:
@@ -26,7 +34,7 @@ class Bank:
 
     def application(self) -> web.Application:
         """The aiohttp application; it belongs on an address that only the connector and the bank's people reach."""
-        app = web.Application()
+        app = web.Application(middlewares=[_conflicts])
         app.router.add_get("/parties/MSISDN/{msisdn}", self._party)
         app.router.add_post("/quoterequests", self._terms)
         app.router.add_post("/transfers", self._reserve)
@@ -62,6 +70,8 @@ class Bank:
         amount = parse_amount(wanted["amount"])
         if customer is None:
             return _no(400, "5107", "no such customer")
+        if wanted["currency"] != CURRENCY:
+            return _no(400, "5106", f"accounts here are in {CURRENCY}")
         if customer.manner == "limit" and amount > LIMIT:
             return _no(400, "5200", "this account may not receive so much")
         fee = amount * FEE_PER_10_000 // 10_000
@@ -76,18 +86,20 @@ class Bank:
             return _no(400, "5104", "this account takes no money")
         if customer.manner == "silent":
             return web.Response(status=503)
-        await asyncio.to_thread(
-            self._books.expect,
-            wanted["transferId"],
-            customer.msisdn,
-            parse_amount(wanted["amount"]),
-            parse_amount(wanted["payeeFspFeeAmount"]),
-        )
+        if wanted["currency"] != CURRENCY:
+            return _no(400, "5106", f"accounts here are in {CURRENCY}")
+        try:
+            await asyncio.to_thread(self._books.expect, _announced(wanted["transferId"], wanted))
+        except Conflict as error:
+            return _no(409, "5104", str(error))  # for ever: the connector refuses the transfer with it
         return web.json_response({"homeTransactionId": wanted["transferId"]})
 
     async def _end(self, request: web.Request) -> web.Response:
-        end = self._books.credit if (await request.json())["transferState"] == "COMMITTED" else self._books.forget
-        await asyncio.to_thread(end, request.match_info["id"])
+        told, transfer_id = await request.json(), request.match_info["id"]
+        if told["transferState"] == "COMMITTED":
+            await asyncio.to_thread(self._books.credit, _announced(transfer_id, told))
+        else:
+            await asyncio.to_thread(self._books.forget, transfer_id)
         return web.json_response({})
 
     # --- what the bank's people do ----------------------------------------------------------------------------------
@@ -101,16 +113,27 @@ class Bank:
         return web.json_response({"registered": len(self._customers)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Pays {reference, payer, payee, amount, currency, note}; the same reference again is the same payment."""
+        """Pays {reference, payer, payee, amount, currency, note}; the same reference again is the same payment.
+
+        With other content it is refused with 409.
+        """
         wanted = await request.json()
-        reference, amount = wanted["reference"], parse_amount(wanted["amount"])
+        try:
+            reference, amount = wanted["reference"], parse_amount(wanted["amount"])
+        except ValueError as error:
+            return _no(400, "4000", f"amount: {error}")
         payer = self._customers.get(wanted["payer"])
         if payer is None:
             return _no(400, "4000", "no such customer")
+        if wanted["currency"] != CURRENCY or amount == 0:
+            return _no(400, "4000", f"accounts here pay more than nothing, and in {CURRENCY}")
+        content = Outgoing(payer.msisdn, wanted["payee"], amount, wanted["currency"], wanted.get("note") or "")
         try:
-            await asyncio.to_thread(self._books.hold, reference, payer.msisdn, amount)
+            standing: Standing = await asyncio.to_thread(self._books.hold, reference, content)
         except Overdrawn:
             return _no(400, "4200", "the balance does not suffice")
+        if standing.was_never_sent:
+            return _no(400, standing.error_code or "4000", "the connector refused it; pay under a new reference")
         status, said = await self._connector(
             "POST",
             "/payments",
@@ -123,15 +146,19 @@ class Bank:
                 "note": wanted.get("note") or None,
             },
         )
-        if status == 200:
-            await asyncio.to_thread(
-                self._books.settle,
-                reference,
-                said["transferId"],
-                is_paid=said["state"] == "COMMITTED",
-                error_code=said["errorCode"],
-            )
+        if status == 200 and said["state"] == "COMMITTED":
+            moved = parse_amount(said["transferAmount"])
+            await asyncio.to_thread(self._books.settle, reference, said["transferId"], moved)
+        elif status == 200:
+            await asyncio.to_thread(self._books.refund, reference, said["transferId"], said["errorCode"])
+        elif 400 <= status < 500 and status not in _SAYS_NOTHING and await self._was_never_begun(reference):
+            await asyncio.to_thread(self._books.refund, reference, None, _code_of(said))
         return web.json_response(said, status=status)
+
+    async def _was_never_begun(self, reference: str) -> bool:
+        """Whether the connector reports that it has no such payment: only then can none result."""
+        status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
+        return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT
 
     async def _show_books(self, _: web.Request) -> web.Response:
         return web.json_response(await asyncio.to_thread(self._books.export))
@@ -139,13 +166,34 @@ class Bank:
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "OK"})
 
-    async def _connector(self, method: str, path: str, body: dict[str, object]) -> tuple[int, dict[str, Any]]:
+    async def _connector(self, method: str, path: str, body: dict[str, object] | None) -> tuple[int, dict[str, Any]]:
         assert self._session is not None
         try:
             async with self._session.request(method, self._connector_url + path, json=body) as response:
                 return response.status, json.loads(await response.read() or b"{}")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return 503, {"error": f"the connector does not answer: {type(error).__name__}"}
+
+
+def _announced(transfer_id: str, told: dict[str, Any]) -> Incoming:
+    amount, fee = parse_amount(told["amount"]), parse_amount(told["payeeFspFeeAmount"])
+    return Incoming(transfer_id, told["to"]["idValue"], amount, fee)
+
+
+def _code_of(said: dict[str, Any]) -> str:
+    return str(said.get("errorInformation", {}).get("errorCode", "4000"))
+
+
+@web.middleware
+async def _conflicts(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """409 if the books hold other content under a reference or an id; nothing was posted."""
+    try:
+        return await handler(request)
+    except Conflict as error:
+        log.error("other_content_in_books", path=request.path, why=str(error))
+        return _no(409, "3106", str(error))
 
 
 def _no(status: int, code: str, message: str) -> web.Response:

@@ -2,12 +2,16 @@
 
 Accounts: one per customer, `scheme` (what the payment scheme owes the bank, or the reverse), `held` (money on its way
 out), `fees` and `capital`. A posting is one row with both legs; a transfer posts each of its steps at most once.
+
+A reference, or a transfer's id, stands for one content for ever. Other content under it is refused with Conflict at
+every step, and nothing is posted.
 """
 
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _SCHEMA = """
@@ -21,17 +25,59 @@ CREATE TABLE IF NOT EXISTS posting (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS payment (           -- outgoing, by the bank's own reference
     reference TEXT PRIMARY KEY, payer TEXT NOT NULL, amount INTEGER NOT NULL, state TEXT NOT NULL,
-    transfer_id TEXT UNIQUE, error_code TEXT
+    transfer_id TEXT UNIQUE, error_code TEXT,
+    payee TEXT, currency TEXT, note TEXT,      -- NULL in payments from before they were kept
+    paid INTEGER                               -- what the scheme moved, of a payment that is COMMITTED
 ) STRICT;
 CREATE TABLE IF NOT EXISTS incoming (          -- by the hub's transfer id
     transfer_id TEXT PRIMARY KEY, payee TEXT NOT NULL, amount INTEGER NOT NULL, fee INTEGER NOT NULL,
     state TEXT NOT NULL
 ) STRICT;
 """
+_ADDED = {"payee": "TEXT", "currency": "TEXT", "note": "TEXT", "paid": "INTEGER"}
 
 
 class Overdrawn(Exception):
     """The customer's balance does not suffice."""
+
+
+class Conflict(Exception):
+    """The books hold other content under this reference or id; nothing was posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A payment that a customer wants to make."""
+
+    payer: str
+    payee: str
+    amount: int
+    currency: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an outgoing payment stands: HELD, COMMITTED or ABORTED."""
+
+    state: str
+    transfer_id: str | None = None
+    error_code: str | None = None
+
+    @property
+    def was_never_sent(self) -> bool:
+        """Whether it ended before anything left the bank."""
+        return self.state == "ABORTED" and self.transfer_id is None
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """Money for a customer: `amount` is what the scheme pays the bank, of which it keeps `fee`."""
+
+    transfer_id: str
+    payee: str
+    amount: int
+    fee: int
 
 
 class Books:
@@ -46,74 +92,109 @@ class Books:
         self._db.executescript(_SCHEMA)
         self._lock = threading.Lock()
         with self._transaction():
+            there = {row[1] for row in self._db.execute("PRAGMA table_info(payment)")}
+            for name in _ADDED.keys() - there:
+                self._db.execute(f"ALTER TABLE payment ADD COLUMN {name} {_ADDED[name]}")
             for name in ("scheme", "held", "fees", "capital"):
                 self._db.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
 
     def open_account(self, customer: str, balance: int) -> None:
-        """A customer's account with an opening balance."""
+        """A customer's account with the balance that it was opened with first."""
         with self._transaction():
-            self._db.execute("INSERT OR IGNORE INTO account (name, is_customer) VALUES (?, 1)", (customer,))
-            self._post(f"opening {customer}", "open", "capital", customer, balance)
+            found = self._db.execute("INSERT OR IGNORE INTO account (name, is_customer) VALUES (?, 1)", (customer,))
+            if found.rowcount:
+                self._post(f"opening {customer}", "open", "capital", customer, balance)
 
-    def hold(self, reference: str, payer: str, amount: int) -> str:
-        """Takes an outgoing payment's money aside before anything is sent; returns the payment's state."""
+    def hold(self, reference: str, wanted: Outgoing) -> Standing:
+        """Takes an outgoing payment's money aside before anything is sent, or says how it stands."""
         with self._transaction():
-            known = self._db.execute("SELECT state FROM payment WHERE reference = ?", (reference,)).fetchone()
-            if known is not None:
-                return str(known[0])
-            self._db.execute(
-                "INSERT INTO payment (reference, payer, amount, state) VALUES (?, ?, ?, 'HELD')",
-                (reference, payer, amount),
-            )
-            self._post(reference, "hold", payer, "held", amount)
-            return "HELD"
-
-    def settle(self, reference: str, transfer_id: str | None, *, is_paid: bool, error_code: str | None) -> None:
-        """The end of an outgoing payment: the money goes to the scheme, or back to the payer."""
-        with self._transaction():
-            payer, amount, state = self._db.execute(
-                "SELECT payer, amount, state FROM payment WHERE reference = ?", (reference,)
+            known = self._db.execute(
+                "SELECT payer, payee, amount, currency, note, state, transfer_id, error_code"
+                " FROM payment WHERE reference = ?",
+                (reference,),
             ).fetchone()
-            if state != "HELD":
-                return
-            self._post(reference, "end", "held", "scheme" if is_paid else payer, amount)
+            if known is not None:
+                self._check_same(reference, wanted, Outgoing(*known[:5]))
+                return Standing(*known[5:])
             self._db.execute(
-                "UPDATE payment SET state = ?, transfer_id = ?, error_code = ? WHERE reference = ?",
-                ("COMMITTED" if is_paid else "ABORTED", transfer_id, error_code, reference),
+                "INSERT INTO payment (reference, payer, payee, amount, currency, note, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, 'HELD')",
+                (reference, wanted.payer, wanted.payee, wanted.amount, wanted.currency, wanted.note),
+            )
+            self._post(reference, "hold", wanted.payer, "held", wanted.amount)
+            return Standing("HELD")
+
+    def settle(self, reference: str, transfer_id: str, amount: int) -> None:
+        """The hub has committed this amount: it goes to the scheme, and the rest of what is held back to the payer."""
+        with self._transaction():
+            payer, held, state, known_id, paid = self._payment(reference)
+            if state == "COMMITTED" and (known_id, held if paid is None else paid) == (transfer_id, amount):
+                return
+            if state != "HELD" or not 0 < amount <= held:
+                raise Conflict(f"{reference} is {state} and holds {held}, not to be settled with {amount}")
+            self._post(reference, "end", "held", "scheme", amount)
+            self._post(reference, "rest", "held", payer, held - amount)
+            self._db.execute(
+                "UPDATE payment SET state = 'COMMITTED', transfer_id = ?, paid = ? WHERE reference = ?",
+                (transfer_id, amount, reference),
             )
 
-    def expect(self, transfer_id: str, payee: str, amount: int, fee: int) -> None:
+    def refund(self, reference: str, transfer_id: str | None, error_code: str) -> None:
+        """The payment has failed: its money goes back to the payer. Without a transfer's id it was never sent."""
+        with self._transaction():
+            payer, held, state, known_id, _ = self._payment(reference)
+            if state == "ABORTED" and known_id == transfer_id:
+                return
+            if state != "HELD":
+                raise Conflict(f"{reference} is {state} already, and not to be refunded")
+            self._post(reference, "end", "held", payer, held)
+            self._db.execute(
+                "UPDATE payment SET state = 'ABORTED', transfer_id = ?, error_code = ? WHERE reference = ?",
+                (transfer_id, error_code, reference),
+            )
+
+    def expect(self, announced: Incoming) -> None:
         """Money is announced for a customer; nothing is posted yet."""
         with self._transaction():
-            self._db.execute(
-                "INSERT OR IGNORE INTO incoming VALUES (?, ?, ?, ?, 'EXPECTED')", (transfer_id, payee, amount, fee)
-            )
+            state = self._incoming(announced)
+            if state == "ABORTED":
+                raise Conflict(f"{announced.transfer_id} was aborted")
+            if state is None:
+                self._add(announced, "EXPECTED")
 
-    def credit(self, transfer_id: str) -> None:
+    def credit(self, committed: Incoming) -> None:
         """The hub has committed: the customer gets the money, the bank its fee."""
         with self._transaction():
-            payee, amount, fee, state = self._db.execute(
-                "SELECT payee, amount, fee, state FROM incoming WHERE transfer_id = ?", (transfer_id,)
-            ).fetchone()
+            state = self._incoming(committed)
             if state == "COMMITTED":
                 return
-            self._post(transfer_id, "credit", "scheme", payee, amount - fee)
-            self._post(transfer_id, "fee", "scheme", "fees", fee)
-            self._db.execute("UPDATE incoming SET state = 'COMMITTED' WHERE transfer_id = ?", (transfer_id,))
+            if state == "ABORTED":
+                raise Conflict(f"{committed.transfer_id} was aborted, and is not to be credited")
+            if state is None:  # the books are older than the announcement, and the scheme owes us the money
+                self._add(committed, "EXPECTED")
+            self._post(committed.transfer_id, "credit", "scheme", committed.payee, committed.amount - committed.fee)
+            self._post(committed.transfer_id, "fee", "scheme", "fees", committed.fee)
+            self._db.execute("UPDATE incoming SET state = 'COMMITTED' WHERE transfer_id = ?", (committed.transfer_id,))
 
     def forget(self, transfer_id: str) -> None:
-        """The hub has aborted: what was announced does not come."""
+        """The hub has aborted: the transfer is not credited, and not accepted if it is announced later."""
         with self._transaction():
-            self._db.execute(
-                "UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ? AND state = 'EXPECTED'", (transfer_id,)
-            )
+            known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
+            if known is None:
+                self._add(Incoming(transfer_id, "", 0, 0), "ABORTED")
+            elif known[0] == "COMMITTED":
+                raise Conflict(f"{transfer_id} was credited, and is not to be forgotten")
+            else:
+                self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def export(self) -> dict[str, object]:
         """All that others may compare: completed payments and receipts, balances, and whether the books balance."""
         with self._lock:
             rows = self._db.execute
             return {
-                "sent": dict(rows("SELECT transfer_id, amount FROM payment WHERE state = 'COMMITTED'").fetchall()),
+                "sent": dict(
+                    rows("SELECT transfer_id, coalesce(paid, amount) FROM payment WHERE state = 'COMMITTED'").fetchall()
+                ),
                 "received": dict(rows("SELECT transfer_id, amount FROM incoming WHERE state = 'COMMITTED'").fetchall()),
                 "open": rows("SELECT reference FROM payment WHERE state = 'HELD'").fetchall(),
                 "expected": rows("SELECT transfer_id FROM incoming WHERE state = 'EXPECTED'").fetchall(),
@@ -137,15 +218,47 @@ class Books:
                 raise
             self._db.execute("COMMIT")
 
+    def _payment(self, reference: str) -> tuple[str, int, str, str | None, int | None]:
+        found: tuple[str, int, str, str | None, int | None] | None = self._db.execute(
+            "SELECT payer, amount, state, transfer_id, paid FROM payment WHERE reference = ?", (reference,)
+        ).fetchone()
+        if found is None:
+            raise Conflict(f"{reference} is not known")
+        return found
+
+    def _check_same(self, reference: str, wanted: Outgoing, known: Outgoing) -> None:
+        is_old = known.payee is None
+        if (wanted.payer, wanted.amount) != (known.payer, known.amount) or (not is_old and wanted != known):
+            raise Conflict(f"{reference} is another payment")
+
+    def _incoming(self, announced: Incoming) -> str | None:
+        """The state in which this money is known, None where it is not; Conflict where something else is."""
+        known = self._db.execute(
+            "SELECT payee, amount, fee, state FROM incoming WHERE transfer_id = ?", (announced.transfer_id,)
+        ).fetchone()
+        if known is None:
+            return None
+        state = str(known[3])
+        if state != "ABORTED" and known[:3] != (announced.payee, announced.amount, announced.fee):
+            raise Conflict(f"{announced.transfer_id} is known with other content")
+        return state
+
+    def _add(self, incoming: Incoming, state: str) -> None:
+        self._db.execute(
+            "INSERT INTO incoming VALUES (?, ?, ?, ?, ?)",
+            (incoming.transfer_id, incoming.payee, incoming.amount, incoming.fee, state),
+        )
+
     def _post(self, reference: str, step: str, debit: str, credit: str, amount: int) -> None:
         if amount == 0:
             return
-        done = self._db.execute(
-            "INSERT OR IGNORE INTO posting (reference, step, debit, credit, amount) VALUES (?, ?, ?, ?, ?)",
-            (reference, step, debit, credit, amount),
-        )
-        if done.rowcount == 0:
-            return
+        try:
+            self._db.execute(
+                "INSERT INTO posting (reference, step, debit, credit, amount) VALUES (?, ?, ?, ?, ?)",
+                (reference, step, debit, credit, amount),
+            )
+        except sqlite3.IntegrityError as error:  # posted before, to an account that is none, or below nothing
+            raise Conflict(f"{reference} cannot be posted: {error}") from None
         try:
             self._db.execute("UPDATE account SET balance = balance - ? WHERE name = ?", (amount, debit))
         except sqlite3.IntegrityError:

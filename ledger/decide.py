@@ -78,6 +78,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
         return _refuse(p, s, Refusal.PAYEE_MAY_NOT_RECEIVE)
     if payee.id == payer.id:
         return _refuse(p, s, Refusal.PAYER_AND_PAYEE_ARE_THE_SAME)
+    if p.destination not in (None, p.payee):
+        return _refuse(p, s, Refusal.DESTINATION_IS_NOT_THE_PAYEE)
     if p.expires_at <= s.now:
         return _refuse(p, s, Refusal.EXPIRED_ON_ARRIVAL)
     if p.expires_at > s.latest_expiry:
@@ -107,7 +109,10 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 
 
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.4. Only the payee is heard; a late fulfilment never commits."""
+    """FSPIOP API v1.1, section 6.7.4. Only the payee is heard; a late fulfilment never commits.
+
+    Nor does one whose FSPIOP-Destination is not exactly the payer's name: the payer would have to refuse it.
+    """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id:
         return Unknown(f)
@@ -122,7 +127,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
     if f.wants_patch and f.wire.version == "1.0":
         return Ignored(f)  # a RESERVED answer exists since 1.1 only; the transfer waits for its expiry
-    if f.destination is not None and f.destination.lower() != t.payer.lower():
+    if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, t.condition):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_DOES_NOT_MATCH)

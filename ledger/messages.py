@@ -51,6 +51,7 @@ class Prepare:
     wire: Wire
     bulk_id: str | None = None  # of an item of a bulk transfer
     terms: Terms | None = None  # where the hub is to hold it against its quote
+    destination: str | None = None  # FSPIOP-Destination, where the sender named one
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Reject:
     digest: bytes
     wire: Wire
     bulk_id: str | None = None  # where it is said by the answer to a bulk
+    destination: str | None = None
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Refusal(Enum):
     PAYER_MAY_NOT_SEND = "PAYER_MAY_NOT_SEND"
     PAYEE_MAY_NOT_RECEIVE = "PAYEE_MAY_NOT_RECEIVE"
     PAYER_AND_PAYEE_ARE_THE_SAME = "PAYER_AND_PAYEE_ARE_THE_SAME"
+    DESTINATION_IS_NOT_THE_PAYEE = "DESTINATION_IS_NOT_THE_PAYEE"
     PAYER_HAS_NO_ACTIVE_ACCOUNT = "PAYER_HAS_NO_ACTIVE_ACCOUNT"
     PAYEE_HAS_NO_ACTIVE_ACCOUNT = "PAYEE_HAS_NO_ACTIVE_ACCOUNT"
     EXPIRED_ON_ARRIVAL = "EXPIRED_ON_ARRIVAL"
@@ -134,6 +137,7 @@ class Refusal(Enum):
     INITIATOR_AND_FXP_ARE_THE_SAME = "INITIATOR_AND_FXP_ARE_THE_SAME"
     INITIATOR_HAS_NO_ACTIVE_ACCOUNT = "INITIATOR_HAS_NO_ACTIVE_ACCOUNT"
     FXP_HAS_NO_ACTIVE_ACCOUNT = "FXP_HAS_NO_ACTIVE_ACCOUNT"
+    DESTINATION_IS_NOT_THE_FXP = "DESTINATION_IS_NOT_THE_FXP"
     TRANSFER_IS_NOT_OPEN = "TRANSFER_IS_NOT_OPEN"
     TRANSFER_IS_OF_OTHER_MONEY = "TRANSFER_IS_OF_OTHER_MONEY"
     TRANSFER_IS_CONVERTED_ALREADY = "TRANSFER_IS_CONVERTED_ALREADY"
@@ -151,6 +155,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.PAYER_MAY_NOT_SEND: (ErrorCode.PAYER_PERMISSION_ERROR, "Participant payerFsp may not send"),
     Refusal.PAYEE_MAY_NOT_RECEIVE: (ErrorCode.PAYEE_PERMISSION_ERROR, "Participant payeeFsp may not receive"),
     Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: (ErrorCode.VALIDATION_ERROR, "payerFsp and payeeFsp are the same"),
+    Refusal.DESTINATION_IS_NOT_THE_PAYEE: (ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is not the payeeFsp"),
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: (
         ErrorCode.VALIDATION_ERROR,
         "Participant payerFsp has no active account in this currency",
@@ -204,6 +209,10 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: (
         ErrorCode.VALIDATION_ERROR,
         "Participant counterPartyFsp lacks an active account in a currency",
+    ),
+    Refusal.DESTINATION_IS_NOT_THE_FXP: (
+        ErrorCode.VALIDATION_ERROR,
+        "FSPIOP-Destination is not the counterPartyFsp",
     ),
     Refusal.TRANSFER_IS_NOT_OPEN: (
         ErrorCode.VALIDATION_ERROR,

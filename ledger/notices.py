@@ -81,6 +81,8 @@ def _committed(command: Fulfil, t: TransferState, hub: "HubVoice") -> list[Outgo
 
 def _aborted(command: object, t: TransferState, hub: "HubVoice") -> list[Outgoing]:
     if isinstance(command, Reject):
+        if command.destination not in (None, t.payer):
+            return [hub.error_to_payer(t)]  # the payer would refuse the message of the payee
         path = f"/transfers/{t.transfer_id}/error"
         return [_forward(command.wire, t, t.payer_id, t.payer, "PUT", path, "end-to-payer")]
     return [hub.error_to_payer(t), hub.end_to_payee(t)]

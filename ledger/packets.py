@@ -47,6 +47,8 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
+    # An ILP address is no participant's name: the reference's libraries write it in small letters. No two participants'
+    # names differ in that alone.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
     agreed = packet.transaction.get("amount")

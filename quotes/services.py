@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
+from hub.api.passing import check_destination
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
@@ -84,6 +85,7 @@ def answer(
         if not _is_news(kind, seen, letter, state):
             return
         to = (seen.payer_id, seen.payer) if letter.sender_id == seen.payee_id else (seen.payee_id, seen.payee)
+        check_destination(letter.headers.get("fspiop-destination"), to[1])
         message = _passed_on(kind, agreement_id, letter, *to, is_error=state is State.REJECTED)
         caused_by(seen.payer_id, message)
         if store.settle(kind, agreement_id, letter, seen=seen, state=state, columns=columns, message=message):

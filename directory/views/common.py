@@ -22,7 +22,7 @@ class AliasView(FspiopView):
     """A resource whose path names an alias. `self.alias` and `self.path` are there in every handler."""
 
     alias: Alias
-    path: str
+    path: str  # in the encoding of path_of
     subject: str
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -30,7 +30,7 @@ class AliasView(FspiopView):
         self.alias = _alias(request, **kwargs)
         parts = [self.resource, self.alias.type, self.alias.identifier, self.alias.sub_id]
         self.path = passing.path_of(*filter(None, parts))
-        if len(self.path) > _LONGEST_PATH:
+        if max(len(self.path), len(self.signed_uri or "")) > _LONGEST_PATH:
             raise FspiopError(
                 ErrorCode.VALIDATION_ERROR, f"the path has more than {_LONGEST_PATH} characters on the wire"
             )

@@ -44,7 +44,7 @@ class PartyView(AliasView):
         return passing.pass_on(
             self,
             to=owner,
-            path=self.path + query,
+            path=self.signed_uri or self.path + query,
             # Two that ask the same do not wait for each other.
             subject=passing.subject_of(f"{self.path} for {self.fspiop.source}"),
             kind="party-request",
@@ -70,6 +70,7 @@ class PartyErrorView(AliasView):
 def _bring_back(view: AliasView, path: str) -> HttpResponse:
     to = passing.destination_of(view)
     subject = passing.subject_of(f"{view.path} for {to.name}")
-    reply = passing.pass_on(view, to=to, path=path, subject=subject, kind="party-answer")
+    # A signed message is forwarded to the path as its signer encoded it: DFSPs encode aliases in different ways.
+    reply = passing.pass_on(view, to=to, path=view.signed_uri or path, subject=subject, kind="party-answer")
     lookups.answer(reply, answerer_id=view.caller)
     return taken()

@@ -24,6 +24,10 @@ Date = Annotated[str, Meta(pattern=time.DATE)]  # section 7.2.15
 FspId = Annotated[str, Meta(min_length=1, max_length=32)]  # section 7.3.16
 IlpPacket = Annotated[str, Meta(min_length=1, max_length=32768, pattern=r"^[A-Za-z0-9_-]+={0,2}\Z")]  # section 7.3.19
 Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=names.NAME)]  # sections 7.2.4 and 7.3.15
+BalanceOfPayments = Annotated[str, Meta(pattern=r"^[1-9][0-9]{2}\Z")]  # section 7.3.5
+KycInformation = Annotated[str, Meta(min_length=1, max_length=2048)]  # v2.0
+MerchantCode = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\Z")]  # section 7.3.21
+SubScenario = Annotated[str, Meta(pattern=r"^[A-Z_]{1,32}\Z")]  # section 7.3.34
 Text128 = Annotated[str, Meta(min_length=1, max_length=128)]  # sections 7.3.14, 7.3.23, 7.3.24, 7.3.27 and 7.3.28
 
 if TYPE_CHECKING:
@@ -115,14 +119,14 @@ class PartyPersonalInfo(Message):
 
     complex_name: PartyComplexName | None = None
     date_of_birth: Date | None = None
-    kyc_information: Annotated[str, Meta(min_length=1, max_length=2048)] | None = None
+    kyc_information: KycInformation | None = None
 
 
 class Party(Message):
     """Who pays or is paid (section 7.4.11); version 2.0 frees the name and adds the supported currencies."""
 
     party_id_info: PartyIdInfo
-    merchant_classification_code: Annotated[str, Meta(pattern=r"^[0-9]{1,4}\Z")] | None = None
+    merchant_classification_code: MerchantCode | None = None
     name: Text128 | None = None
     personal_info: PartyPersonalInfo | None = None
     supported_currencies: Annotated[list[Currency], Meta(max_length=16)] | None = None
@@ -141,6 +145,19 @@ class TransactionType(Message):
     scenario: Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
     initiator: Literal["PAYER", "PAYEE"]
     initiator_type: Literal["CONSUMER", "AGENT", "BUSINESS", "DEVICE"]
-    sub_scenario: Annotated[str, Meta(pattern=r"^[A-Z_]{1,32}\Z")] | None = None
+    sub_scenario: SubScenario | None = None
     refund_info: Refund | None = None
-    balance_of_payments: Annotated[str, Meta(pattern=r"^[1-9][0-9]{2}\Z")] | None = None
+    balance_of_payments: BalanceOfPayments | None = None
+
+
+class Transaction(Message):
+    """What an ILP packet carries between payer and payee: the payment as it was asked for (section 7.4.17)."""
+
+    transaction_id: CorrelationId
+    quote_id: CorrelationId
+    payee: Party
+    payer: Party
+    amount: Money
+    transaction_type: TransactionType
+    note: Text128 | None = None
+    extension_list: ExtensionList | None = None

@@ -7,24 +7,19 @@ view may answer.
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from urllib.parse import quote
 
 from django.conf import settings
 from django.db import transaction
 
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.paths import path_of as path_of
 from hub import outbox
 from hub.api.views import CALLBACKS, FspiopView
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants import queries
 from hub.participants.models import Participant
 from hub.participants.queries import Party
-
-
-def path_of(*segments: str) -> str:
-    """The path of a resource on the wire, such as /parties/EMAIL/ada@example.org."""
-    return "".join("/" + quote(segment, safe="@:+") for segment in segments)
 
 
 def subject_of(path: str) -> str:
@@ -75,6 +70,12 @@ def check_payment(*, payer: Party, payee: Party) -> None:
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"Participant {payee.name} may not receive")
 
 
+def check_destination(named: str | None, to: str) -> None:
+    """FspiopError if FSPIOP-Destination is not exactly the name of the receiver, who would refuse the message."""
+    if named not in (None, to):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
+
+
 def pass_on(
     view: FspiopView,
     *,
@@ -89,6 +90,7 @@ def pass_on(
     A request is caused by its sender, an answer by the participant that asked. FspiopError 2005 (429) where too many
     that the caller caused wait for `to` already.
     """
+    check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
     message = passed_on(
         headers=view.forwarded_headers(),

@@ -1,17 +1,19 @@
-"""FSPIOP-Signature at the doorway: over the octets that came, and the method and path that were really asked.
+"""FSPIOP-Signature at the doorway: over the octets, the method, the path and the headers that the hub forwards.
+
+The receiver verifies the signature again, so one that would fail there is refused here.
 
 `SIGNATURES` says what is wanted: "required", "checked" (one that is there must be right) or "ignored". GET and DELETE
 have no body and are not signed (API Signature v1.1, section 3; the reference's libraries can not). A DELETE changes
 something all the same: where neither certificate nor token says whose it is, it must be signed, over no octets.
 """
 
-from urllib.parse import unquote
+from collections.abc import Callable, Mapping
 
 import structlog
 from django.conf import settings
 from django.http import HttpRequest
 
-from fspiop import jws
+from fspiop import jws, paths
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
 from hub.participants import registry
@@ -19,17 +21,32 @@ from hub.participants import registry
 log = structlog.get_logger("security")
 
 _SIGNED = frozenset({"POST", "PUT", "PATCH"})
+_WITH_ALIAS = frozenset({"participants", "parties"})  # senders encode an alias in a path in different ways
+_QUERY_FORWARDED = frozenset({("GET", "parties"), ("GET", "authorizations")})
+_ENDS_HERE = "participants"  # the hub forwards none of it
 
 
-def check(request: HttpRequest, resource: str, headers: Headers, body: bytes, participant_id: int) -> None:
-    """FspiopError 3105 unless the participant signed this very request, where it must or says that it did."""
+def check(
+    request: HttpRequest,
+    resource: str,
+    headers: Headers,
+    body: bytes,
+    participant_id: int,
+    *,
+    forwarded: Callable[[], Mapping[str, str]],
+) -> str | None:
+    """FspiopError 3105 if a required signature is missing, or one that is there does not fit this request.
+
+    Returns the signed URI, None without a signature. `forwarded` gives the headers that are forwarded with the message.
+    """
     if settings.SIGNATURES == "ignored":
-        return
+        return None
     try:
         if headers.signature is not None:
-            _verify(request, headers.signature, body, participant_id)
-        elif settings.SIGNATURES == "required" and _must_be_signed(request.method or "", resource):
+            return _verify(request, resource, headers, body, participant_id, forwarded())
+        if settings.SIGNATURES == "required" and _must_be_signed(request.method or "", resource):
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-signature is missing")
+        return None
     except FspiopError as error:
         log.warning("signature_refused", source=headers.source, method=request.method, why=error.description)
         raise
@@ -43,35 +60,46 @@ def _must_be_signed(method: str, resource: str) -> bool:
     return method in _SIGNED
 
 
-def _verify(request: HttpRequest, signature: str, body: bytes, participant_id: int) -> None:
+def _verify(
+    request: HttpRequest,
+    resource: str,
+    headers: Headers,
+    body: bytes,
+    participant_id: int,
+    forwarded: Mapping[str, str],
+) -> str:
     known = registry.current()
     keys = known.keys_of(participant_id)
     if not keys:
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "no valid signing key is registered")
-    headers = {name[5:].replace("_", "-").lower(): value for name, value in request.META.items() if name[:5] == "HTTP_"}
-    headers["content-type"] = request.META.get("CONTENT_TYPE", "")
-    headers["content-length"] = request.META.get("CONTENT_LENGTH", "")
-    method, uri = request.method or "", _uri_of(request, headers.get("fspiop-uri", ""))
+    assert headers.signature is not None
+    method, uri = request.method or "", _uri_of(request, resource, headers.uri or "")
+    # A signature may protect what the receiver gets unchanged: the forwarded headers and the length of the body.
+    protectable = {**forwarded, "content-length": str(len(body))}
     if participant_id in known.compat:
-        form = jws.verify_compat(signature, body, keys=keys, method=method, uri=uri, headers=headers)
+        form = jws.verify_compat(headers.signature, body, keys=keys, method=method, uri=uri, headers=protectable)
         if form != "raw":
-            log.info("signature_over_other_octets", source=headers["fspiop-source"], form=form)
+            log.info("signature_over_other_octets", source=headers.source, form=form)
     else:
-        jws.verify(signature, body, keys=keys, method=method, uri=uri, headers=headers)
+        jws.verify(headers.signature, body, keys=keys, method=method, uri=uri, headers=protectable)
+    return uri
 
 
-def _uri_of(request: HttpRequest, told: str) -> str:
-    """The request's path and query, written as its sender wrote them.
+def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
+    """FSPIOP-URI, if it is the URI to which the hub forwards the message, octet for octet.
 
-    A WSGI server gives the path decoded. What is told to be signed must decode to it: then both name the resource
-    that the hub acts on, and the signature is compared with what is told.
+    A WSGI server gives the decoded path, so the encoding of the request is not known. The hub forwards in one encoding;
+    only a path with an alias is forwarded as its sender encoded it.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")
-    try:
-        is_same = unquote(path, errors="strict") == request.path_info and query == real_query
-    except UnicodeDecodeError:
-        is_same = False
-    if is_same and bool(question_mark) == bool(real_query):
-        return told
-    raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the request's")
+    if resource in _WITH_ALIAS:
+        is_same = paths.encodes(path, request.path_info)
+    else:
+        is_same = path == paths.path_of(*request.path_info.split("/")[1:])
+    if not is_same or query != real_query or bool(question_mark) != bool(real_query):
+        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri is not the request's")
+    is_forwarded = (request.method, resource) in _QUERY_FORWARDED or resource == _ENDS_HERE
+    if query and not (is_forwarded and paths.is_query(query)):
+        raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-uri has a query that is not forwarded")
+    return told

@@ -45,8 +45,8 @@ def _key_of(name: str) -> str:
 
 
 class FspiopView(APIView):
-    """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers)
-    and `self.raw_body` are there; a handler reads a body, makes one call and answers."""
+    """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers),
+    `self.raw_body` and `self.signed_uri` are there; a handler reads a body, makes one call and answers."""
 
     resource: ClassVar[str]
     authentication_classes = ()
@@ -57,6 +57,7 @@ class FspiopView(APIView):
     caller: int
     fspiop: Headers
     raw_body: bytes
+    signed_uri: str | None  # FSPIOP-URI of a signature that was checked
     _is_counted = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -79,6 +80,7 @@ class FspiopView(APIView):
             value: str | None = meta.get(_key_of(name))
             return value if value or name != "content-type" else None  # a server gives what is not there as ""
 
+        self._header = header
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
@@ -86,8 +88,9 @@ class FspiopView(APIView):
         self._is_counted = True
         if method not in CALLBACKS:
             limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
-        signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
-        self._header = header
+        self.signed_uri = signatures.check(
+            http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
+        )
 
     def check_room_at(self, destination: str) -> None:
         """FspiopError 2005 (429) where too many messages that the caller caused wait for the destination already."""
@@ -112,11 +115,11 @@ class FspiopView(APIView):
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """The headers that travel on with the message, as they came."""
+        """The headers that are forwarded with the message, as they came; without empty ones, which would not arrive."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
-            if value is not None:
+            if value:
                 found[name] = value
         if self.request.method in ("PUT", "PATCH"):
             found.pop("accept", None)

@@ -77,13 +77,15 @@ def passed_on(
 ) -> Outgoing:
     """A participant's own message, for another participant: byte for byte, with its headers and its signature.
 
-    Only FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5).
+    Only FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5), and not to
+    a signed message: its receiver refuses a destination that the signature does not protect (API Signature v1.1, 3.2).
     """
+    is_signed = "fspiop-signature" in headers
     return Outgoing(
         destination_id=to_id,
         method=method,
         path=path,
-        headers={"fspiop-destination": to, **headers},
+        headers={**headers} if is_signed else {"fspiop-destination": to, **headers},
         body=body,
         subject=subject,
         kind=kind,

@@ -39,6 +39,7 @@ _OF_THE_WHOLE = frozenset(
         Refusal.PAYER_MAY_NOT_SEND.value,
         Refusal.PAYEE_MAY_NOT_RECEIVE.value,
         Refusal.PAYER_AND_PAYEE_ARE_THE_SAME.value,
+        Refusal.DESTINATION_IS_NOT_THE_PAYEE.value,
         Refusal.EXPIRED_ON_ARRIVAL.value,
         Refusal.EXPIRES_TOO_LATE.value,
     }
@@ -115,7 +116,7 @@ def _reject(r: BulkReject, bulk: Bulk, s: Snapshot) -> BulkOutcome:
 
 
 def _fulfil(f: BulkFulfil, bulk: Bulk, s: Snapshot) -> BulkOutcome:
-    is_misdirected = not _is_to_payer(f, bulk) and (f.destination or "").lower() != s.hub_name.lower()
+    is_misdirected = not _is_to_payer(f, bulk) and f.destination != s.hub_name
     refused = f.state is BulkState.REJECTED
     outcomes: list[Outcome] = []
     for item in _reserved(bulk, s):
@@ -181,7 +182,7 @@ def _kept_with_the_bulk(a: BulkAnswer) -> Wire:
 
 
 def _is_to_payer(a: BulkAnswer, bulk: Bulk) -> bool:
-    return a.destination is None or a.destination.lower() == bulk.payer.lower()
+    return a.destination in (None, bulk.payer)
 
 
 def _says_it_all(f: BulkFulfil, bulk: Bulk, items: Sequence[TransferState]) -> bool:

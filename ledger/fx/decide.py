@@ -70,6 +70,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_MAY_NOT_CONVERT)
     if fxp.id == initiator.id:
         return _refuse(p, c, s, Refusal.INITIATOR_AND_FXP_ARE_THE_SAME)
+    if p.destination not in (None, p.fxp):
+        return _refuse(p, c, s, Refusal.DESTINATION_IS_NOT_THE_FXP)
     if p.expires_at <= s.now:
         return _refuse(p, c, s, Refusal.EXPIRED_ON_ARRIVAL)
     if p.expires_at > s.latest_expiry:
@@ -106,7 +108,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
         return _too_late(f, c)
     if c.expires_at <= s.now:
         return _abort_by_answer(f, c, s, Refusal.EXPIRED)
-    if f.destination is not None and f.destination.lower() != c.initiator.lower():
+    if f.destination not in (None, c.initiator):
         return _abort_by_answer(f, c, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, c.condition):
         return _abort_by_answer(f, c, s, Refusal.FULFILMENT_DOES_NOT_MATCH)

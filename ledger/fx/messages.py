@@ -24,6 +24,7 @@ class FxPrepare:
     expires_at: datetime
     digest: bytes
     wire: Wire
+    destination: str | None = None  # FSPIOP-Destination, where the sender named one
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class FxReject:
     error_description: str
     digest: bytes
     wire: Wire
+    destination: str | None = None
 
 
 @dataclass(slots=True)

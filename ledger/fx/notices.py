@@ -39,7 +39,9 @@ def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
             if command.says_reserved:
                 return [_to_initiator(command.wire, c, "fx-answer")]
             return [hub.state(c, c.initiator_id, c.initiator, c.version, "fx-answer")]
-        case FxAborted(FxReject(wire=wire), c):
+        case FxAborted(FxReject(wire=wire, destination=destination), c):
+            if destination not in (None, c.initiator):
+                return [hub.error_to_initiator(c)]  # the initiator would refuse the message of the FXP
             return [_to_initiator(wire, c, "fx-end-to-initiator", "/error")]
         case FxAborted(FxFulfil(), c):
             return [hub.error_to_initiator(c), hub.patch(c)]

@@ -54,6 +54,7 @@ class BulkTransfersView(_BulkTransferView):
                 # An item is the same message only within the same bulk.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 wire=kept_with_the_bulk,
+                destination=self.fspiop.destination,
                 bulk_id=body.bulk_transfer_id,
                 terms=terms_in(
                     item.ilp_packet,

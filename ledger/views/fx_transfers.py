@@ -52,6 +52,7 @@ class FxTransfersView(_FxTransferView):
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
                 wire=self.wire(),
+                destination=self.fspiop.destination,
             )
         )
         return accepted()  # submit returns after the commit
@@ -107,6 +108,7 @@ class FxTransferErrorView(_FxTransferView):
                     error_description=error.error_description,
                     digest=self.digest(),
                     wire=self.wire(),
+                    destination=self.fspiop.destination,
                 )
             )
         )

@@ -41,6 +41,7 @@ class TransfersView(_TransferView):
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
                 wire=self.wire(),
+                destination=self.fspiop.destination,
                 terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
         )
@@ -97,6 +98,7 @@ class TransferErrorView(_TransferView):
                     error_description=error.error_description,
                     digest=self.digest(),
                     wire=self.wire(),
+                    destination=self.fspiop.destination,
                 )
             )
         )

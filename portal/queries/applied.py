@@ -26,6 +26,7 @@ CHECKS: Sequence[tuple[Promise, tuple[Refusal, ...], str]] = (
         "",
     ),
     (gettext_lazy("payer and payee are two"), (Refusal.PAYER_AND_PAYEE_ARE_THE_SAME,), ""),
+    (gettext_lazy("it names the payee as its destination"), (Refusal.DESTINATION_IS_NOT_THE_PAYEE,), ""),
     (
         gettext_lazy("it expires in the future, and not too late"),
         (Refusal.EXPIRED_ON_ARRIVAL, Refusal.EXPIRES_TOO_LATE),

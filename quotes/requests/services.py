@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
+from hub.api.passing import check_destination
 from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party
@@ -70,6 +71,7 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
         found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
         is_payers = letter.sender_id == found.payer_id
         to = found.payee if is_payers else found.payer
+        check_destination(letter.headers.get("fspiop-destination"), to.name)
         was_asked = questions.end(
             found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=letter.sender_id
         )

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from connector.events import (
     Ask,
+    EndClaimed,
     ErrorReported,
     Event,
+    OwnerFound,
     PartyFailed,
     PartyFound,
     QuoteFailed,
@@ -21,6 +23,7 @@ from connector.events import (
     Started,
     Taken,
     Unclear,
+    Wait,
     Waited,
 )
 from connector.flow import ENDS, Payment, Policy, State, Step, step
@@ -39,7 +42,8 @@ ORDER = Order(
     currency="TZS",
 )
 NEW = Payment(order=ORDER, transfer_id="t", quote_id="q", transaction_id="x", created_at=NOW)
-FOUND = PartyFound(PartyRef(id_type="MSISDN", id_value="2", name="Juma", fsp_id="blue"))
+JUMA = PartyRef(id_type="MSISDN", id_value="2", name="Juma", fsp_id="blue")
+FOUND = PartyFound(JUMA, "blue", is_proven=True)
 
 
 def terms(**changes: Any) -> QuoteGiven:
@@ -103,12 +107,75 @@ def test_what_was_sent_is_never_given_up_without_the_hubs_word(event: Event) -> 
 def test_doubt_sends_the_identical_bytes_or_asks_and_ends_only_when_it_is_too_late_to_be_let_in() -> None:
     doubted = follow(*SENT, Unclear()).payment
     assert doubted.state is State.DOUBT
-    again = step(doubted, ErrorReported("3208", "unknown"), NOW + 1, POLICY)
+    again = step(doubted, ErrorReported("3208", "unknown", NOW + 1), NOW + 1, POLICY)
     assert again.actions == [Ask.SEND]
     assert again.payment.transfer_body == doubted.transfer_body
     too_late = doubted.expires_at + POLICY.clock_margin_s
-    assert step(doubted, ErrorReported("3208", "unknown"), too_late - 1, POLICY).payment.state is State.DOUBT
-    assert step(doubted, ErrorReported("3208", "unknown"), too_late, POLICY).payment.state is State.ABORTED
+    assert step(doubted, unknown(too_late - 1), too_late - 1, POLICY).payment.state is State.DOUBT
+    assert step(doubted, unknown(too_late), too_late, POLICY).payment.state is State.ABORTED
+
+
+def test_that_the_hub_does_not_know_a_transfer_counts_when_it_was_said() -> None:
+    """Written before the expiration, delivered long after it: the transfer may have come in between."""
+    doubted = follow(*SENT, Unclear()).payment
+    much_later = doubted.expires_at + 3600
+    for written_at in (0.0, NOW + 1, doubted.expires_at + POLICY.clock_margin_s - 1):
+        after = step(doubted, unknown(written_at), much_later, POLICY)
+        assert (after.payment.state, list(after.actions)) == (State.DOUBT, [])
+
+
+def unknown(written_at: float) -> ErrorReported:
+    return ErrorReported("3208", "unknown", written_at)
+
+
+def test_a_hint_is_a_reason_to_ask_the_hub_and_no_more_than_once_a_second() -> None:
+    for sent in (follow(*SENT), follow(*SENT, Taken()), follow(*SENT, Unclear())):
+        hinted = step(sent.payment, EndClaimed(FULFILMENT), NOW + 5, POLICY)
+        assert hinted.payment.state is sent.payment.state
+        assert Ask.TRANSFER in hinted.actions
+        for later in (0.1, 0.5, 0.9):
+            again = step(hinted.payment, EndClaimed(FULFILMENT), NOW + 5 + later, POLICY)
+            assert again.payment == hinted.payment
+            (wait,) = again.actions
+            assert isinstance(wait, Wait)
+            assert wait.seconds == pytest.approx(1 - later)  # however many come, it wakes in time
+        assert Ask.TRANSFER in step(hinted.payment, EndClaimed(), NOW + 6, POLICY).actions
+
+
+def test_a_fulfilment_after_the_hub_aborted_is_shown_to_people_and_changes_nothing() -> None:
+    ended = follow(*SENT, Taken(), Reported("ABORTED")).payment
+    for fulfilment, word in ((FULFILMENT, "contradiction"), (OTHER_FULFILMENT, "does not fit")):
+        after = step(ended, EndClaimed(fulfilment), NOW, POLICY)
+        assert after.payment == ended
+        assert word in (after.refusal or "")
+    assert step(ended, EndClaimed(), NOW, POLICY) == Step(ended)
+
+
+ASKING = Policy(dfsp="green", asks_owner=True)
+
+
+def test_where_the_connection_proves_nothing_the_hub_says_who_is_to_be_asked() -> None:
+    asked = step(NEW, Started(), NOW, ASKING)
+    assert Ask.OWNER in asked.actions
+    found = PartyFound(JUMA, "blue")
+    for early in (found, PartyFailed("3204", "no", "blue")):
+        assert step(asked.payment, early, NOW, ASKING).payment == asked.payment
+    named = step(asked.payment, OwnerFound("blue"), NOW, ASKING)
+    assert Ask.PARTY in named.actions
+    for stranger in (PartyFound(JUMA, "red"), PartyFailed("3204", "no", "red"), OwnerFound("red")):
+        after = step(named.payment, stranger, NOW, ASKING)
+        assert after.payment == named.payment
+    assert step(named.payment, found, NOW, ASKING).payment.state is State.QUOTE
+    assert step(named.payment, PartyFailed("3204", "no", "blue"), NOW, ASKING).payment.state is State.ABORTED
+    assert step(named.payment, PartyFailed("2004", "no", "Hub", is_proven=True), NOW, ASKING).payment.state in ENDS
+    assert Ask.PARTY in step(named.payment, Resumed(), NOW, ASKING).actions
+    assert step(asked.payment, OwnerFound("green"), NOW, ASKING).payment.error_code == "3204"
+
+
+def test_a_party_that_is_another_dfsps_is_not_paid() -> None:
+    named = PartyFound(JUMA, "red", is_proven=True)
+    ended = follow(Started(), named).payment
+    assert (ended.state, ended.error_code) == (State.ABORTED, "3203")
 
 
 def test_committed_without_the_fulfilment_is_hearsay() -> None:
@@ -137,6 +204,12 @@ events = st.sampled_from(
         Reported("ABORTED"),
         ErrorReported("3303", "late"),
         ErrorReported("3208", "unknown"),
+        ErrorReported("3208", "unknown", NOW + 10_000),
+        EndClaimed(),
+        EndClaimed(FULFILMENT),
+        EndClaimed(OTHER_FULFILMENT),
+        OwnerFound("blue"),
+        PartyFound(JUMA, "red"),
         ErrorReported("2001", "fault"),
     ]
 )
@@ -151,7 +224,7 @@ def test_an_end_is_never_left_and_ids_and_bytes_never_change(script: list[tuple[
         after = step(payment, event, now, POLICY).payment
         if payment.state in ENDS:
             assert after.state is payment.state
-        if payment.state in (State.ACCEPTED, State.DOUBT) and payment.accepted and after.state is State.ABORTED:
+        if payment.state in (State.ACCEPTED, State.DOUBT) and after.state in ENDS:
             assert isinstance(event, ErrorReported | Reported)  # the hub's word
         assert (after.transfer_id, after.quote_id) == (payment.transfer_id, payment.quote_id)
         if payment.transfer_body:

@@ -1,10 +1,12 @@
 """A payment between two connectors where everything must be proven: tokens, the hub's signatures, each other's."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
@@ -40,8 +42,8 @@ class Core:
     async def reserve(self, incoming: IncomingMoney) -> None:
         pass
 
-    async def commit(self, transfer_id: str) -> None:
-        self.credited.append(transfer_id)
+    async def commit(self, incoming: IncomingMoney) -> None:
+        self.credited.append(incoming.transfer_id)
 
     async def release(self, transfer_id: str) -> None:
         raise AssertionError("nothing is aborted here")
@@ -58,6 +60,7 @@ def config_of(name: str, folder: Path, hub_url: str, jws_keys: dict[str, tuple[s
         hub_url=hub_url,
         state=mine,
         ilp_secret=f"the secret of {name}",
+        inbound_host="localhost",
         inbound_port=free_port(),
         outbound_port=free_port(),
         signing_key=str(mine / "jws.pem"),
@@ -90,8 +93,34 @@ async def pay(configs: dict[str, Config], cores: dict[str, Core]) -> State:
         return payment.state
 
 
+def pinned(config: Config, folder: Path, settings: Any) -> Config:
+    """The connector lets in the hub's connections only."""
+    scheme = proofs.Authority("scheme")
+    for name, host in (("hub", None), ("localhost", "localhost")):
+        (folder / f"{name}.crt").write_text(proofs.pem_of(scheme.issue(name, host=host)))
+        (folder / f"{name}.tls").write_text(proofs.private_pem(key_of(name)))
+    (folder / "ca.pem").write_text(proofs.pem_of(scheme.certificate))
+    settings.CALLBACK_CA_FILE = str(folder / "ca.pem")
+    settings.CALLBACK_CLIENT_CERT_FILE = str(folder / "hub.crt")
+    settings.CALLBACK_CLIENT_KEY_FILE = str(folder / "hub.tls")
+    return replace(
+        config,
+        inbound_cert=str(folder / "localhost.crt"),
+        inbound_key=str(folder / "localhost.tls"),
+        inbound_client_ca=str(folder / "ca.pem"),
+        inbound_client_name="hub",
+    )
+
+
+@pytest.mark.parametrize("is_pinned", [True, False], ids=["the hub's certificate is known", "only signatures"])
+@pytest.mark.parametrize("fulfil_state", ["RESERVED", "COMMITTED"])
 def test_a_payment_commits_where_everything_must_be_proven(
-    committed_world: World, live_server: LiveServer, tmp_path: Path, settings: Any
+    committed_world: World,
+    live_server: LiveServer,
+    tmp_path: Path,
+    settings: Any,
+    is_pinned: bool,
+    fulfil_state: str,
 ) -> None:
     for name, value in (proofs.TOKEN | proofs.SIGNED).items():
         setattr(settings, name, value)
@@ -102,9 +131,13 @@ def test_a_payment_commits_where_everything_must_be_proven(
         (tmp_path / f"{name}.pub").write_text(proofs.public_pem(key))
         keys[name] = (str(tmp_path / f"{name}.pub"),)
     configs = {name: config_of(name, tmp_path, live_server.url, keys) for name in NAMES}
+    configs["blue"] = replace(configs["blue"], fulfil_state=fulfil_state)
+    scheme = "http"
+    if is_pinned:
+        scheme, configs = "https", {name: pinned(config, tmp_path, settings) for name, config in configs.items()}
     cores = {name: Core() for name in NAMES}
     for name in NAMES:
-        send_to(name, f"http://127.0.0.1:{configs[name].inbound_port}")
+        send_to(name, f"{scheme}://localhost:{configs[name].inbound_port}")
     assert error_of(dfsp("GET", "/parties/MSISDN/1"))[0] == 401  # nobody gets in without
     courier = Courier()
     courier.start()

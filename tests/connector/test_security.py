@@ -294,6 +294,7 @@ def test_only_who_shows_a_certificate_of_the_scheme_may_call_a_connector(
         inbound_cert=write(tmp_path, "in.pem", proofs.pem_of(SCHEME.issue("localhost", host="localhost"))),
         inbound_key=write(tmp_path, "in.key", proofs.private_pem(key_of("localhost"))),
         inbound_client_ca=authority,
+        inbound_client_name="hub",
     )
     issuer = {"the scheme's": SCHEME, "another's": OTHER}.get(shows)
     shown = {"CALLBACK_CA_FILE": authority}

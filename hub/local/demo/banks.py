@@ -72,8 +72,9 @@ def _start(stack: Stack, bank: Bank) -> None:
         config.chmod(0o600)
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
-    # The hub's port may be another than last time.
-    connector = [python, "-m", "connector", "--config", str(config), "--hub-url", stack.base_url]
+    # The hub's port may be another than last time. On one machine nobody but the hub is there to call.
+    flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true"]
+    connector = [python, "-m", "connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health")
     stack.add_process(
         f"bank-{bank.name}",
