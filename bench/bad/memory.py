@@ -3,12 +3,13 @@
 import statistics
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import psutil
 
 _EVERY_S = 0.25
+_FAMILY_S = 5.0  # a process's children are looked for anew: to find them takes more than to read them
 _MB = 1_000_000
 
 
@@ -38,18 +39,27 @@ class Watch:
         self._thread.join()
 
     def _read(self) -> None:
+        families: dict[str, list[psutil.Process]] = {}
+        looked_at = float("-inf")
         while not self._is_over.wait(_EVERY_S):
-            self.samples.append(Sample(time.monotonic(), {name: resident_mb(pid) for name, pid in self._pids.items()}))
+            now = time.monotonic()
+            if now - looked_at > _FAMILY_S:
+                families, looked_at = {name: family(pid) for name, pid in self._pids.items()}, now
+            self.samples.append(Sample(now, {name: resident_mb(each) for name, each in families.items()}))
 
 
-def resident_mb(pid: int) -> float:
-    """Of a process and its living descendants; what they share is counted for each."""
-    total = 0
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its living descendants."""
     try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0.0
-    for process in family:
+        return []
+
+
+def resident_mb(processes: Iterable[psutil.Process]) -> float:
+    """Of all of them; what they share is counted for each."""
+    total = 0
+    for process in processes:
         try:
             total += process.memory_info().rss
         except psutil.NoSuchProcess:

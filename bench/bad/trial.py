@@ -188,13 +188,19 @@ class Trial:
 
     def _interval(self) -> tuple[Interval, dict[str, float]]:
         """Waits for its end; who used how much of the machine meanwhile."""
-        pids = self._hub.pids() | {name: process.pid for name, process in self._processes.items()}
-        since, before, machine_before = time.monotonic(), cpu_by_process(pids), machine_cpu_seconds()
+        hub_pids, load_pids = self._hub.pids(), {name: process.pid for name, process in self._processes.items()}
+
+        def reading() -> tuple[float, dict[str, float], float]:
+            used = cpu_by_process(hub_pids | load_pids) | {"trial": time.process_time()}
+            return machine_cpu_seconds(), used, time.monotonic()
+
+        machine_before, before, since = reading()
         time.sleep(self._plan.seconds)
-        until, after, machine_after = time.monotonic(), cpu_by_process(pids), machine_cpu_seconds()
-        used = {name: (after[name] - before[name]) / (until - since) for name in pids}
-        hub = sum(used[name] for name in self._hub.pids() if name in used)
-        others = max(0.0, (machine_after - machine_before) / (until - since) - sum(used.values()))
+        until = time.monotonic()
+        machine_after, after, now = reading()
+        used = {name: (seconds - before[name]) / (now - since) for name, seconds in after.items()}
+        hub = sum(used[name] for name in hub_pids)
+        others = max(0.0, (machine_after - machine_before) / (now - since) - sum(used.values()))
         shares = {"hub": hub, "bad": used["bad"], "load": sum(used.values()) - hub - used["bad"], "others": others}
         return Interval(since, until), {name: round(share, 3) for name, share in shares.items()}
 
