@@ -34,25 +34,22 @@ def sign_in(database_url: str) -> str:
 
 async def hold(world: World, cookie: str) -> None:
     """Asks for all files at once, reads the first octets of each and no more, for ever."""
-    held = await asyncio.gather(*(_ask(world, cookie) for _ in range(COUNT)))
-    try:
-        await asyncio.Event().wait()
-    finally:
-        for connection in held:
-            connection.close()
+    await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
 
 
-async def _ask(world: World, cookie: str) -> socket.socket:
+async def _hold_one(world: World, cookie: str) -> None:
     loop = asyncio.get_running_loop()
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
-    connection.setblocking(False)
-    await loop.sock_connect(connection, (world.scene.hub_host, world.scene.hub_port))
-    head = f"GET {_PATH} HTTP/1.1\r\nHost: {world.host.decode()}\r\nCookie: {cookie}\r\n\r\n"
-    await loop.sock_sendall(connection, head.encode())
-    status = (await loop.sock_recv(connection, 64))[9:12]
-    world.answers[int(status or 0)] += 1
-    return connection
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
+        connection.setblocking(False)
+        head = f"GET {_PATH} HTTP/1.1\r\nHost: {world.host.decode()}\r\nCookie: {cookie}\r\n\r\n"
+        try:
+            await loop.sock_connect(connection, (world.scene.hub_host, world.scene.hub_port))
+            await loop.sock_sendall(connection, head.encode())
+            world.answers[int((await loop.sock_recv(connection, 64))[9:12] or 0)] += 1
+        except OSError:
+            world.answers[0] += 1
+        await asyncio.Event().wait()
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from itertools import count, cycle
 from typing import Any, ClassVar
 
@@ -108,21 +108,24 @@ class BigBodies(Misbehaviour):
             *(self._trickle(slow) for _ in range(16)),
         )
 
-    async def _trickle(self, requests: Any) -> None:
-        scene = self.world.scene
+    async def _trickle(self, requests: Iterator[bytes]) -> None:
         while True:
-            reader, writer = await asyncio.open_connection(scene.hub_host, scene.hub_port)
             try:
-                request = next(requests)
-                for at in range(0, len(request), _TRICKLE):
-                    writer.write(request[at : at + _TRICKLE])
-                    await writer.drain()
-                    await asyncio.sleep(_TRICKLE_S)
-                self.world.answers[int((await reader.readline())[9:12] or 0)] += 1
+                self.world.answers[await self._send_slowly(next(requests))] += 1
             except OSError:
                 self.world.answers[0] += 1
-            finally:
-                writer.close()
+                await asyncio.sleep(_TRICKLE_S)
+
+    async def _send_slowly(self, request: bytes) -> int:
+        reader, writer = await asyncio.open_connection(self.world.scene.hub_host, self.world.scene.hub_port)
+        try:
+            for at in range(0, len(request), _TRICKLE):
+                writer.write(request[at : at + _TRICKLE])
+                await writer.drain()
+                await asyncio.sleep(_TRICKLE_S)
+            return int((await reader.readline())[9:12] or 0)
+        finally:
+            writer.close()
 
 
 class Brackets(Misbehaviour):
