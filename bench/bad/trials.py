@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,8 @@ from bench.bad.figures import INTERVALS, PERCENTILES, change, verdict
 from bench.bad.misbehaviours import ALL
 from bench.bad.trial import BadPlan, Trial
 from bench.hubs import own_hub
+from bench.onboard import OnboardingError
+from hub.local.errors import LocalError
 
 _KINDS = ("transfers", "payments")
 _MANY = 0.2  # cores: what else runs on the machine slows all that is measured, and a verdict says little
@@ -26,21 +29,21 @@ def names(wanted: str) -> list[str]:
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """All that were asked for; 1 where one of them harmed the others."""
-    everything = []
+    """All that were asked for; 1 where one of them harmed the others, or could not be run."""
+    everything, failed = [], []
     for name in names(options.bad):
         plan = BadPlan(name, options.rate, options.seconds, options.warmup, options.drain, options.bad_rows)
+        console.print(f"{name}: {' '.join((ALL[name].__doc__ or '').split())}")
         folder = Path(state) / f"bad-{name}"
-        with own_hub(str(folder), options.port) as hub:
-            console.print(f"{name}: {' '.join((ALL[name].__doc__ or '').split())}")
-            found = Trial(hub, plan).perform()
-            ledger_ok, told = hub.check_ledger()
-        if ledger_ok is False:
-            print(told)
-        if not options.state:
-            shutil.rmtree(folder, ignore_errors=True)
-        figures = {"plan": asdict(plan), **report.where_and_when(), **found, "ledger_ok": ledger_ok}
-        figures["harm"] = verdict(figures)
+        try:
+            figures = _one(plan, folder, options.port)
+        except (LocalError, OnboardingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            failed.append(f"bench: {name}: could not be run: {error}")  # the others still can
+            print(failed[-1], flush=True)
+            continue
+        finally:
+            if not options.state:
+                shutil.rmtree(folder, ignore_errors=True)
         everything.append(figures)
         _show(figures, console)
         print(f"figures: {report.write(figures, f'bad-{name}')}")
@@ -49,7 +52,19 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
         console.print(table(everything))
         for figures in everything:
             print(last_line(figures))
-    return 1 if any(figures["harm"] for figures in everything) else 0
+    for line in failed:
+        print(line)
+    return 1 if failed or any(figures["harm"] for figures in everything) else 0
+
+
+def _one(plan: BadPlan, folder: Path, port: int | None) -> dict[str, Any]:
+    with own_hub(str(folder), port) as hub:
+        found = Trial(hub, plan).perform()
+        ledger_ok, told = hub.check_ledger()
+    if ledger_ok is False:
+        print(told)
+    figures = {"plan": asdict(plan), **report.where_and_when(), **found, "ledger_ok": ledger_ok}
+    return figures | {"harm": verdict(figures)}
 
 
 def last_line(figures: Mapping[str, Any]) -> str:

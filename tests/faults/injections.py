@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from bench.bad import queue
 from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.stack import Stack
@@ -19,6 +20,7 @@ from tests.faults.history import Misbehaviour
 from tests.faults.outsiders import MUTE, NAMES, Rogue
 from tests.faults.windows import close_window
 
+_LEFT = 20_000  # messages
 _CALM_S = 60.0
 _WAITED_S = 1.5  # a hub that is well has told everybody by then
 
@@ -249,14 +251,18 @@ def a_message_that_can_not_be_sent(site: Site) -> None:
 
 
 def poison_the_queue(site: Site) -> None:
-    """F36: thousands of messages to one that does not answer, of one subject and of many."""
-    rogue = site.rogue
+    """F36: thousands of messages to one that does not answer, of one subject and of many; what it polls for, and what a
+    long silence has left."""
+    rogue, url = site.rogue, site.stack.env["DATABASE_URL"]
     with site.misbehaving("a poisoned queue", *NAMES):
         rogue.temper = "hangs"
-        site.scheme.do(rogue.poll(1500, of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
-        site.scheme.do(rogue.poll(1500))
+        for is_one in (True, False):
+            queue.fill(url, rogue.name, _LEFT, one_subject=is_one)
+        site.scheme.do(rogue.poll(1000, of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
+        site.scheme.do(rogue.poll(1000))
         time.sleep(6)
     rogue.temper = ""
+    queue.empty(url, rogue.name)
 
 
 def answer_what_was_not_asked(site: Site) -> None:
@@ -270,11 +276,11 @@ def answer_what_was_not_asked(site: Site) -> None:
 def send_what_can_not_be_sent(site: Site) -> None:
     """F38: questions that cannot be written down again, and answers for which there is no endpoint."""
     with site.misbehaving("unsendable messages", *NAMES):
-        for _ in range(4):
+        for _ in range(3):
             for name in site.scheme.dfsps:
-                site.scheme.do(site.rogue.send_odd_bytes(name, 5))
+                site.scheme.do(site.rogue.send_odd_bytes(name, 30))
             site.scheme.do(site.rogue.poll(20, by=MUTE))
-            time.sleep(1.5)
+            time.sleep(4)  # they are tried again, and others' payments come between
 
 
 def a_dfsp_answers_501(site: Site) -> None:
@@ -283,6 +289,7 @@ def a_dfsp_answers_501(site: Site) -> None:
     with site.misbehaving("a DFSP answers 501", *NAMES):
         dfsp.temper = "501"
         site.scheme.do(site.rogue.ask_for_transactions(dfsp.name, 8))
+        time.sleep(4)
     dfsp.temper = ""
 
 

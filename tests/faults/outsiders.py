@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 ROGUE, MUTE = "rogue", "mute"
 NAMES = (ROGUE, MUTE)
 
+_QUESTIONS = 25  # a second
 _OPEN = 32  # requests under way at once
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _ERROR = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
@@ -51,10 +52,10 @@ class Rogue:
         await self._send_all(each.replace(b"currency=USD", b"currency=USD&\xc3\xa9=1") for each in requests)
 
     async def ask_for_transactions(self, of: str, seconds: float) -> None:
-        """Something that a DFSP need not support, ten times a second."""
-        for _ in range(round(seconds * 10)):
+        """Something that a DFSP need not support, again and again."""
+        for _ in range(round(seconds * _QUESTIONS)):
             self._scheme.start(self._send(self._request(b"GET", f"/transactions/{uuid.uuid4()}", of)))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(1 / _QUESTIONS)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
