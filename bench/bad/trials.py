@@ -38,8 +38,8 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
         try:
             figures = _one(plan, folder, options.port)
         except (LocalError, OnboardingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-            failed.append(f"bench: {name}: could not be run: {error}")  # the others still can
-            print(failed[-1], flush=True)
+            print(error, flush=True)  # the others can still be run
+            failed.append(f"bench: {name}: could not be run: {str(error).partition(chr(10))[0]}")
             continue
         finally:
             if not options.state:
