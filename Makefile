@@ -55,7 +55,7 @@ lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production set
 
 check: lint test ## what CI runs
 
-bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite ..."
+bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite --bad all ..."
 	$(RUN) -m bench $(ARGS)
 
 chaos: $(DEV_STAMP) ## harm a hub at work in every way that one machine allows, then check all books; MINUTES=5 SEED=n

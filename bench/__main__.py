@@ -12,6 +12,8 @@ from typing import Any
 from rich.console import Console
 
 from bench import alone, chart, pages, report
+from bench.bad import trials
+from bench.bad.misbehaviours import ALL
 from bench.crowd import Crowd
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.load import CALM_S
@@ -50,6 +52,16 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--pages", type=int, metavar="TRANSFERS", help="only the portal's pages, on so many transfers of a day"
     )
     parser.add_argument("--hours", type=float, default=24, help="with --pages: the hours that they arrived in (24)")
+    parser.add_argument(
+        "--bad",
+        metavar="NAME",
+        help="only what two DFSPs notice while a third misbehaves, each way on a hub of its own: all, or some of"
+        f" {', '.join(ALL)}; --rate is that of transfers, a fifth as many payments go beside them, and --seconds the"
+        " length of each of the intervals before, while and after",
+    )
+    parser.add_argument(
+        "--bad-rows", type=int, default=1_000_000, metavar="N", help="messages that wait in the queue for some of them"
+    )
     parser.add_argument("--no-limit", action="store_true", help="without the engine in process and the limit")
     parser.add_argument("--state", help="folder for our own hub's database and logs (a new one)")
     parser.add_argument("--port", type=int, help="port for our own hub (a free one)")
@@ -61,6 +73,11 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.dfsps < 2 or options.rate <= 0 or options.seconds <= 0 or not 0 <= options.hot <= 1:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
+    if options.bad:
+        if options.hub or options.signed:
+            parser.error("--bad needs a hub of its own, and signs nothing")
+        if unknown := [name for name in trials.names(options.bad) if name not in ALL]:
+            parser.error(f"--bad: {', '.join(unknown)} is not one of {', '.join(ALL)}")
     return options
 
 
@@ -98,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
         state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))
         if options.pages:
             return _end_pages(pages.run(str(Path(state) / "pages"), Crowd(options.pages, options.hours)), console)
+        if options.bad:
+            return trials.run(options, state, console)
         beside = None
         if not options.hub and not options.no_limit and not options.curve:
             beside = alone.run(str(Path(state) / "limit"))

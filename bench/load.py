@@ -7,6 +7,7 @@ it was due, not from the moment it could be sent.
 import asyncio
 import gc
 import json
+import signal
 import sys
 import time
 import uuid
@@ -89,11 +90,15 @@ class Generator:
         self._presigned = iter(presigned.posts(load.keys))
         self._open = 0
         self._all_answered: asyncio.Event | None = None
+        self._is_stopped = False
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends for the whole time, then waits for the answers."""
+        """Sends for the whole time, or until SIGTERM, then waits for the answers."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
+            if self._is_stopped:
+                break
             wait_s = due - time.monotonic()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
@@ -104,6 +109,9 @@ class Generator:
             self._all_answered = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_answered.wait(), _ANSWERS_S)
+
+    def _stop(self) -> None:
+        self._is_stopped = True
 
     def _send(self, due: float) -> None:
         transfer_id, request = next(self._presigned, None) or self._made()

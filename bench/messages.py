@@ -120,7 +120,7 @@ def terms(packet: Packet, clock: Clock) -> bytes:
 
 def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
     """POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
-    return _request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True)
+    return request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True)
 
 
 def prepare(host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock) -> bytes:
@@ -142,46 +142,46 @@ def fulfil(
     """PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
     when = b'"completedTimestamp":"%b",' % clock.now if says_when else b""
     body = b'{%b"fulfilment":"%b","transferState":"COMMITTED"}' % (when, fulfilment)
-    return _request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
+    return request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
 
 
 def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: Clock) -> bytes:
     """PUT /transfers/{ID}/error, by the payee (section 6.7.5.1)."""
     body = b'{"errorInformation":{"errorCode":"5100","errorDescription":"no"}}'
     path = b"/transfers/%b/error" % transfer_id
-    return _request(host, b"PUT", b"transfers", path, payee, payer, clock, body)
+    return request(host, b"PUT", b"transfers", path, payee, payer, clock, body)
 
 
 def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, clock: Clock) -> bytes:
     """GET /transfers/{ID}, by either side (section 6.7.3.2)."""
     path = b"/transfers/" + transfer_id.encode()
-    return _request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
+    return request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
 
 
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock) -> bytes:
     """GET /parties/MSISDN/{ID}, by the payer, who does not know yet where that is (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
-    return _request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace)
+    return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace)
 
 
 def answer_party(
     host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock
 ) -> bytes:
     """PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
-    return _request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace)
+    return request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace)
 
 
 def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
     """POST /quotes, by the payer (section 6.5.3.2)."""
-    return _request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True)
+    return request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True)
 
 
 def answer_quote(host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock) -> bytes:
     """PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
-    return _request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body)
+    return request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body)
 
 
-def _request(
+def request(
     host: bytes,
     method: bytes,
     resource: bytes,
@@ -194,6 +194,7 @@ def _request(
     accept: bool = False,
     trace: bytes = b"",
 ) -> bytes:
+    """Any request of the API, its headers included."""
     kind = _TYPE % resource
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
     if destination:
@@ -217,8 +218,11 @@ def trace_of(payment_id: str) -> bytes:
 
 
 def id_of_trace(trace: bytes) -> str:
-    """The payment that a traceparent belongs to."""
-    return str(uuid.UUID(trace[3:35].decode()))
+    """The payment that a traceparent belongs to; "" where there is none, as in what nobody asked for."""
+    try:
+        return str(uuid.UUID(trace[3:35].decode()))
+    except ValueError:
+        return ""
 
 
 def text_of(body: bytes, key: bytes) -> bytes:

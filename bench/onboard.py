@@ -13,6 +13,7 @@ from bench.messages import CURRENCY
 # Enough that no transfer of a run meets a limit: what is measured is the way of a payment, not of a refusal.
 FUNDS = "1000000000"
 NET_DEBIT_CAP = 1_000_000_000
+BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type of a DFSP with one address for everything
 
 
 class OnboardingError(Exception):
@@ -50,13 +51,21 @@ class Administration:
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
 
-    def add_dfsp(self, name: str, callback_url: str, *, net_debit_cap: int = NET_DEBIT_CAP) -> None:
-        """A DFSP with a limit, an endpoint and funds."""
+    def add_dfsp(
+        self,
+        name: str,
+        callback_url: str | None,
+        *,
+        net_debit_cap: int = NET_DEBIT_CAP,
+        endpoint_type: str = BASE,
+    ) -> None:
+        """A DFSP with a limit, an endpoint (none where there is no URL) and funds."""
         self.call("POST", "/participants", {"name": name, "currency": CURRENCY})
         limit = {"type": "NET_DEBIT_CAP", "value": net_debit_cap}
         initial = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
         self.call("POST", f"/participants/{name}/initialPositionAndLimits", initial)
-        self.call("POST", f"/participants/{name}/endpoints", {"type": "FSPIOP_CALLBACK_URL", "value": callback_url})
+        if callback_url:
+            self.call("POST", f"/participants/{name}/endpoints", {"type": endpoint_type, "value": callback_url})
         self._add_funds(name)
 
     def add_key(self, name: str, public_key: str) -> None:

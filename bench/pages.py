@@ -59,7 +59,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
     from settlement.models import Settlement
 
     def browser(name: str, roles: frozenset[Role], participant: str = "") -> Client:
-        return _browser(User, name, roles, Participant.objects.filter(name=participant).first())
+        return signed_in(User, name, roles, Participant.objects.filter(name=participant).first())
 
     def page(client: Client, path: str) -> Ask:
         def ask() -> Any:
@@ -128,7 +128,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         yield f"{whose} own settlement", page(client, "own-settlement/")
 
 
-def _browser(users: Any, name: str, roles: Any, participant: Any) -> Any:
+def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
     """A signed-in browser, its session made past the sign-in."""
     from django.test import Client
 

@@ -27,9 +27,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
     cpu = grouped(result.cpu.items())
     return {
         "plan": asdict(plan),
-        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()},
-        "revision": _revision(),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        **where_and_when(),
         "transfers_per_s": round(completed / plan.seconds, 1),
         "sent": outcome.sent,
         "accepted": outcome.accepted,
@@ -57,6 +55,15 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "book_faults": result.book_faults,
         "recovered_s": result.recovered_s,
         "ledger_ok": ledger_ok,
+    }
+
+
+def where_and_when() -> dict[str, Any]:
+    """The machine, the code and the moment of a run."""
+    return {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()},
+        "revision": _revision(),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 

@@ -69,7 +69,7 @@ class Run:
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
         prefix = f"bench{uuid.uuid4().hex[:6]}"  # a hub that is there may have seen other runs
         names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
-        self._ports = dict(zip(names, _free_ports(plan.dfsps), strict=True))
+        self._ports = dict(zip(names, free_ports(plan.dfsps), strict=True))
         first = uuid.uuid4().int % 10**8 * 10**4
         self._aliases = {
             name: [f"{first + number * _CUSTOMERS + n:012}" for n in range(_CUSTOMERS)]
@@ -155,7 +155,7 @@ class Run:
             config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys)
             self._start(f"dfsps {number}", "bench.sink", config.as_text())
         for port in self._ports.values():
-            _await_port(port)
+            await_port(port)
 
     def _onboard(self, public_keys: dict[str, str]) -> None:
         administration = Administration(self._hub.url)
@@ -181,7 +181,7 @@ class Run:
         """Waits until every transfer has ended, or none did for the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
-            now = sum(_ends_at(port) for port in self._ports.values())
+            now = sum(ends_at(port) for port in self._ports.values())
             if now != seen:
                 seen, until = now, time.monotonic() + self._plan.drain
             time.sleep(0.2)
@@ -200,7 +200,8 @@ class Run:
         return notes
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at now."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -210,7 +211,8 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _await_port(port: int) -> None:
+def await_port(port: int) -> None:
+    """Until somebody listens there."""
     until = time.monotonic() + 15
     while True:
         try:
@@ -222,7 +224,8 @@ def _await_port(port: int) -> None:
             time.sleep(0.05)
 
 
-def _ends_at(port: int) -> int:
+def ends_at(port: int) -> int:
+    """How many ends the sink at this port has seen."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen", timeout=10) as response:
         return int(response.read())
 

@@ -58,6 +58,7 @@ class Notes:
     quoted: dict[str, float] = field(default_factory=dict)  # terms, by payment: when they came
     repeats: int = 0
     retries: int = 0
+    strays: dict[str, int] = field(default_factory=dict)  # answers to what it never asked, by who sent them and what
 
 
 class Dfsp:
@@ -101,6 +102,8 @@ class Dfsp:
         elif resource == b"seen":
             body = b"%d" % len(self.notes.ends)
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        elif method == b"PUT":
+            self._note_stray(path, message)
         return _OK
 
     # --- as a payee ------------------------------------------------------------------------------------------------
@@ -139,14 +142,18 @@ class Dfsp:
 
     def _ask_for_terms(self, path: bytes, message: Message) -> None:
         key = messages.id_of_trace(_of(message, b"traceparent"))
-        if self._is_new(key, self.notes.found, path):
+        if not key:
+            self._note_stray(path, message)
+        elif self._is_new(key, self.notes.found, path):
             payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
             body = messages.quote(self._name, payee, alias, key.encode(), self._tick())
             self._say(messages.ask_quote(self._host, self._name, payee, body, self._clock), self._give_up(key))
 
     def _pay(self, path: bytes, message: Message) -> None:
         key = path[8:44].decode()
-        if self._is_new(key, self.notes.quoted, path):
+        if key not in self.notes.found:
+            self._note_stray(path, message)
+        elif self._is_new(key, self.notes.quoted, path):
             packet, condition = (messages.text_of(message.body, name) for name in (b"ilpPacket", b"condition"))
             payee = _of(message, b"fspiop-source")
             body = messages.prepare_body(self._name, payee, packet, condition, key.encode(), self._tick())
@@ -162,6 +169,11 @@ class Dfsp:
             return False
         seen[key] = time.monotonic()
         return True
+
+    def _note_stray(self, path: bytes, message: Message) -> None:
+        resource, is_error = path.split(b"/", 2)[1].decode(), path.endswith(b"/error")
+        what = f"{_of(message, b'fspiop-source').decode()} {resource}{' error' * is_error}"
+        self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
         """A payer that can not go on tells its customer so: the payment has ended."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import psycopg
 
-from tests.faults.history import ABORTED, COMMITTED, History, Payment
+from tests.faults.history import ABORTED, COMMITTED, History, Misbehaviour, Payment
 from tests.faults.model import Account, Event, Model
+from tests.faults.outsiders import MUTE, ROGUE
 
 _TRANSFERS = """
     SELECT t.transfer_id, t.state, payer.name, t.payee_name, t.amount, t.payer_account_id IS NOT NULL, t.wants_patch,
@@ -26,8 +27,14 @@ _ACCOUNTS = """
     FROM ledger_account a JOIN participants_participant p ON p.id = a.participant_id WHERE a.type = 'POSITION'
 """
 _EFFECTS = "SELECT transfer_id, count(*) FROM ledger_entry WHERE kind = 'TRANSFER' GROUP BY 1 HAVING count(*) > 1"
-_WAITING = "SELECT kind, subject, last_error FROM outbox_message WHERE state = 'PENDING' AND subject <> 'poison'"
-_DEAD = "SELECT kind, subject, last_error FROM outbox_message WHERE state = 'DEAD' AND subject <> 'poison'"
+# What the outsiders send, and what they are sent, is no matter of anybody's payments.
+OURS = f"""subject <> 'poison' AND headers->>'fspiop-source' IS DISTINCT FROM '{ROGUE}'
+    AND destination_id NOT IN (SELECT id FROM participants_participant WHERE name IN ('{ROGUE}', '{MUTE}'))"""
+_WAITING = f"SELECT kind, subject, last_error FROM outbox_message WHERE state = 'PENDING' AND {OURS}"
+# Of a request that could not be delivered, whoever sent it is told.
+_DEAD = f"SELECT kind, subject, last_error FROM outbox_message WHERE state = 'DEAD' AND reply_to_id IS NULL AND {OURS}"
+
+LATE_S = 5.0  # beyond this a payment has waited for somebody else's misbehaviour
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,9 @@ def check(history: History, connection: psycopg.Connection[Any]) -> Findings:
         _check_payment(payment, at_hub.get(payment.id), found)
     found.broken += [f"{key} is in the database and nobody began it" for key in at_hub if key not in history.payments]
     found.broken += history.strange
+    found.broken += harmed(history)
+    found.broken += [f"{key}: {how}" for key, how in history.diverted.items()]
+    found.stuck += history.not_found
     found.doubled += [f"{key} has {count} entries" for key, count in connection.execute(_EFFECTS)]
     found.stuck += [f"not delivered: {kind} {subject} {error}" for kind, subject, error in connection.execute(_WAITING)]
     found.lost += [f"given up: {kind} {subject} {error}" for kind, subject, error in connection.execute(_DEAD)]
@@ -100,6 +110,29 @@ def _check_payment(payment: Payment, row: Row | None, found: Findings) -> None:
     if row.was_reserved and not payment.prepares:
         found.lost.append(f"{key}: the payee was never asked")
     _compare_books(payment, row, found)
+
+
+def harmed(history: History) -> list[str]:
+    """The payments that went otherwise than ever while somebody misbehaved who had no part in them (I21)."""
+    found = []
+    for misbehaviour in history.misbehaviours:
+        for payment in history.payments.values():
+            if misbehaviour.since <= payment.begun_at < misbehaviour.until and (what := _harm(payment, misbehaviour)):
+                found.append(f"{payment.id} of {payment.payer} and {payment.payee}, {misbehaviour.name}: {what}")
+    return found
+
+
+def _harm(payment: Payment, misbehaviour: Misbehaviour) -> str:
+    if misbehaviour.who & {payment.payer, payment.payee}:
+        return ""
+    refused = [status for status in payment.post_answers if status != 202]
+    if refused:
+        return f"its POST was answered {refused}"
+    if payment.asked_at > payment.acknowledged_at + LATE_S:
+        return f"its payee was asked {payment.asked_at - payment.acknowledged_at:.1f} s later"
+    if payment.plan == "pay" and payment.told_at > payment.acknowledged_at + 2 * LATE_S:
+        return f"its payer was told {payment.told_at - payment.acknowledged_at:.1f} s later"
+    return ""
 
 
 def _compare_books(payment: Payment, row: Row, found: Findings) -> None:

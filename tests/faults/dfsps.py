@@ -13,7 +13,9 @@ from bench import messages
 from bench.client import Client
 from bench.http import Message, Reader, header
 from tests.faults.history import History, Payment
+from tests.faults.outsiders import ROGUE, Rogue
 
+# "storm" and "both" are F23: the same twenty times at once, and a fulfilment and a rejection together.
 PLANS = {"pay": 78, "patch": 8, "reject": 3, "silent": 3, "late": 3, "both": 2, "storm": 3}
 TWISTS = {"": 91, "equal": 5, "changed": 2, "storm": 2}
 # The last DFSP receives less than it pays, so that it stands at its net debit cap all the time.
@@ -21,6 +23,10 @@ _PAID_LESS = 0.25
 _VALID_S = 40.0
 _SHORT_S = 8.0
 _INSIST_S = 60.0
+_LOOKED_UP = 0.1  # of all payments: their payers ask first where the payee is
+_ALIASES = 2  # of each DFSP
+_LOOKUP_S = 8.0  # until a payer asks once more
+_LOOKUPS_S = 90.0
 _ASKING = 50  # questions under way at once, of those who do not know an end
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -30,7 +36,9 @@ _TEMPERS: dict[str, bytes] = {
     "302": b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
     "hangs": b"",
     "drips": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n",
+    "501": b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n",
 }
+_FOUND, _REFUSED = "found", "refused"
 
 
 class Dfsp:
@@ -40,10 +48,38 @@ class Dfsp:
 
     def take(self, message: Message) -> bytes:
         """What to answer to the hub."""
-        if self.temper:
+        method, path, _ = message.start.decode().split(" ", 2)
+        resource = path.split("/")[1]
+        # One that does not support a resource does support transfers.
+        if self.temper and not (self.temper == "501" and resource == "transfers"):
             self._scheme.history.hurt[self.temper] += 1
             return _TEMPERS[self.temper]
-        method, path, _ = message.start.decode().split(" ", 2)
+        if resource == "parties":
+            self._take_about_a_party(method, path, message)
+        elif resource == "transfers":
+            self._take_about_a_transfer(method, path, message)
+        elif method == "PUT":
+            self._note_interference(path, message)
+        return _OK
+
+    def _take_about_a_party(self, method: str, path: str, message: Message) -> None:
+        """Says that it serves its own aliases; and believes whatever it is told about others, as a DFSP must."""
+        alias, source = path.split("/")[3], (header(message.head, b"fspiop-source") or b"").decode()
+        if method == "GET":
+            self._scheme.start(self._scheme.insist(self._scheme.found(self.name, source, alias), []))
+        else:
+            said = _REFUSED if path.endswith("/error") else _FOUND
+            self._scheme.tell_waiting(self.name, alias, said, source)
+
+    def _note_interference(self, path: str, message: Message) -> None:
+        """No payment of a run has a transaction or an authorization that anybody could ask for."""
+        resource, key = path.split("/")[1:3]
+        payment = self._scheme.history.payments.get(key)
+        source = (header(message.head, b"fspiop-source") or b"").decode()
+        if payment is not None and source not in (payment.payer, payment.payee):
+            self._scheme.history.diverted[key] = f"{source} ended it at {self.name} by PUT /{resource}"
+
+    def _take_about_a_transfer(self, method: str, path: str, message: Message) -> None:
         key = messages.text_of(message.body, b"transferId").decode() if method == "POST" else path.split("/")[2]
         payment = self._scheme.history.payments.get(key)
         if payment is None:
@@ -55,7 +91,6 @@ class Dfsp:
                 self._scheme.start(self._act(payment, message))
         else:
             self._hear(payment, path, message)
-        return _OK
 
     def _hear(self, payment: Payment, path: str, message: Message) -> None:
         said = messages.text_of(message.body, b"transferState").decode()
@@ -100,10 +135,15 @@ class Dfsp:
 class Scheme:
     """All DFSPs, and what they do, from one seed. Runs in a thread of its own."""
 
-    def __init__(self, names: list[str], ports: list[int], host: str, hub_port: int, seed: int) -> None:
+    def __init__(
+        self, names: list[str], ports: list[int], host: str, hub_port: int, seed: int, *, rogue_port: int = 0
+    ) -> None:
         self.history = History()
         self.dfsps = {name: Dfsp(name, port, self) for name, port in zip(names, ports, strict=True)}
-        self._host, self._hub_port = f"{host}:{hub_port}".encode(), hub_port
+        self.rogue = Rogue(rogue_port, self) if rogue_port else None
+        self.owners = {f"25570{n}{m:06}": name for n, name in enumerate(names) for m in range(_ALIASES)}
+        self._waiting: dict[tuple[str, str], list[asyncio.Future[tuple[str, str]]]] = {}
+        self.host, self._hub_port = f"{host}:{hub_port}".encode(), hub_port
         self._rng = random.Random(seed)
         self._pools = {(a, b): messages.pool(a, b) for a in names for b in names if a != b}
         self.fulfilments = {packet.condition: packet.fulfilment for pool in self._pools.values() for packet in pool}
@@ -115,7 +155,23 @@ class Scheme:
 
     def address(self, name: str) -> str:
         """Where a DFSP takes callbacks."""
-        return f"http://127.0.0.1:{self.dfsps[name].port}"
+        return f"http://127.0.0.1:{self._port_of(name)}"
+
+    def _port_of(self, name: str) -> int:
+        if name == ROGUE:
+            assert self.rogue is not None
+            return self.rogue.port
+        return self.dfsps[name].port
+
+    def aliases(self, name: str) -> list[str]:
+        """A DFSP's customers."""
+        return [alias for alias, owner in self.owners.items() if owner == name]
+
+    @property
+    def clock(self) -> messages.Clock:
+        """The moment, as messages write it."""
+        self._clock.tick()
+        return self._clock
 
     # --- from other threads ------------------------------------------------------------------------------------------
 
@@ -134,8 +190,8 @@ class Scheme:
         self._loop.run_forever()
 
     async def _listen(self) -> None:
-        for dfsp in self.dfsps.values():
-            await self._loop.create_server(lambda dfsp=dfsp: _Server(dfsp), "127.0.0.1", dfsp.port)  # type: ignore[misc]
+        for each in [*self.dfsps.values(), *([self.rogue] if self.rogue else [])]:
+            await self._loop.create_server(lambda each=each: _Server(each), "127.0.0.1", each.port)  # type: ignore[misc]
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -165,14 +221,16 @@ class Scheme:
         plan = rng.choices(list(PLANS), list(PLANS.values()))[0]
         twist = rng.choices(list(TWISTS), list(TWISTS.values()))[0]
         amount, key = rng.randint(1, 9), str(uuid.UUID(int=rng.getrandbits(128), version=4))
-        expires_at = time.time() + (_SHORT_S if plan in ("silent", "late") else _VALID_S)
-        packet = rng.choice(self._pools[payer, payee])
-        request = self._post(payer, payee, key, amount, packet, expires_at)
-        payment = Payment(key, payer, payee, amount, plan, twist, expires_at, request)
+        alias = rng.choice(self.aliases(payee)) if rng.random() < _LOOKED_UP else ""
+        payment = Payment(key, payer, payee, amount, plan, twist, 0.0, b"", alias)
         self.history.payments[key] = payment
         return payment
 
     async def _pay(self, payment: Payment) -> None:
+        if payment.alias and not await self._find(payment):
+            self.history.not_found.append(f"{payment.id}: {payment.payer} did not find {payment.alias}")
+            return
+        self._write(payment)
         times = 20 if payment.twist == "storm" else 1
         await asyncio.gather(*(self._begin(payment) for _ in range(times)))
         if payment.twist == "equal":
@@ -185,6 +243,53 @@ class Scheme:
             )
             await self.insist(changed, [])
         payment.request = b""
+
+    def _write(self, payment: Payment) -> None:
+        payment.begun_at = time.time()
+        payment.expires_at = payment.begun_at + (_SHORT_S if payment.plan in ("silent", "late") else _VALID_S)
+        packet = self._rng.choice(self._pools[payment.payer, payment.payee])
+        payment.request = self._post(
+            payment.payer, payment.payee, payment.id, payment.amount, packet, payment.expires_at
+        )
+
+    async def _find(self, payment: Payment) -> bool:
+        """Asks who serves the payee's alias until some DFSP says that it does; False where none did in time."""
+        until = time.monotonic() + _LOOKUPS_S
+        while time.monotonic() < until:
+            said, source = await self._look_up(payment)
+            if source == payment.payee and said == _FOUND:
+                return True
+            if source in self.dfsps or source == ROGUE:  # and not the hub, which could not reach the payee
+                self.history.diverted[payment.id] = f"{payment.payer} was told {said} by {source}"
+            await asyncio.sleep(1)
+        return False
+
+    async def _look_up(self, payment: Payment) -> tuple[str, str]:
+        """What the payer is told, and by whom; nothing where nobody tells it anything in time."""
+        answer: asyncio.Future[tuple[str, str]] = self._loop.create_future()
+        waiting = self._waiting.setdefault((payment.payer, payment.alias), [])
+        waiting.append(answer)
+        trace = messages.trace_of(payment.id)
+        request = messages.ask_party(self.host, payment.payer.encode(), payment.alias.encode(), trace, self.clock)
+        await self.insist(request, [])
+        try:
+            return await asyncio.wait_for(answer, _LOOKUP_S)
+        except TimeoutError:
+            return "", ""
+        finally:
+            if answer in waiting:
+                waiting.remove(answer)
+
+    def tell_waiting(self, asker: str, alias: str, said: str, source: str) -> None:
+        """The first answer about an alias is taken for the answer, whoever sent it: the hub has to see to that."""
+        for answer in self._waiting.pop((asker, alias), []):
+            if not answer.done():
+                answer.set_result((said, source))
+
+    def found(self, owner: str, asker: str, alias: str) -> bytes:
+        """The owner's answer to a lookup."""
+        path, body = f"/parties/MSISDN/{alias}".encode(), messages.party(owner.encode(), alias.encode())
+        return messages.answer_party(self.host, owner.encode(), asker.encode(), path, b"", body, self.clock)
 
     async def _begin(self, payment: Payment) -> None:
         await self.insist(payment.request, payment.post_answers)
@@ -204,14 +309,14 @@ class Scheme:
     async def _ask(self, payment: Payment, by: str) -> None:
         self._clock.tick()
         other = payment.payee if by == payment.payer else payment.payer
-        await self.insist(messages.ask_transfer(self._host, by.encode(), other.encode(), payment.id, self._clock), [])
+        await self.insist(messages.ask_transfer(self.host, by.encode(), other.encode(), payment.id, self._clock), [])
 
     async def insist(self, request: bytes, answers: list[int]) -> None:
         """Sends until the hub takes or refuses it; notes each answer."""
         until = time.monotonic() + _INSIST_S
         for attempt in count(1):
             sent_at = time.monotonic()
-            status = await self._ask_hub(request)
+            status = await self.ask_hub(request)
             answers.append(status)
             self.history.answers[status] += 1
             if status in (200, 202):
@@ -225,7 +330,8 @@ class Scheme:
             # Ever more slowly: when the hub was away for some seconds, hundreds of requests are sent again and again.
             await asyncio.sleep((0.2 + self._rng.random() * 0.5) * min(attempt, 4))
 
-    async def _ask_hub(self, request: bytes) -> int:
+    async def ask_hub(self, request: bytes) -> int:
+        """Sends it once; its HTTP status, or 0 where there was none in time."""
         answer: asyncio.Future[int] = self._loop.create_future()
 
         def answered(status: int) -> None:
@@ -249,16 +355,16 @@ class Scheme:
         )
         body = body.replace(self._clock.expiration, moment.encode())
         body = body.replace(b'"amount":"1"', b'"amount":"%d"' % amount)
-        return messages.post_transfer(self._host, payer.encode(), payee.encode(), body, self._clock)
+        return messages.post_transfer(self.host, payer.encode(), payee.encode(), body, self._clock)
 
     def put(self, payee: bytes, payer: bytes, key: str, fulfilment: bytes, state: str) -> bytes:
         self._clock.tick()
-        request = messages.fulfil(self._host, payee, payer, fulfilment, key.encode(), self._clock)
+        request = messages.fulfil(self.host, payee, payer, fulfilment, key.encode(), self._clock)
         return request if state == "COMMITTED" else _with_state(request, state)
 
     def reject(self, payee: bytes, payer: bytes, key: str) -> bytes:
         self._clock.tick()
-        return messages.reject(self._host, payee, payer, key.encode(), self._clock)
+        return messages.reject(self.host, payee, payer, key.encode(), self._clock)
 
 
 def _with_state(request: bytes, state: str) -> bytes:
@@ -269,7 +375,7 @@ def _with_state(request: bytes, state: str) -> bytes:
 
 
 class _Server(asyncio.Protocol):
-    def __init__(self, dfsp: Dfsp) -> None:
+    def __init__(self, dfsp: Dfsp | Rogue) -> None:
         self._dfsp = dfsp
         self._reader = Reader()
         self._transport: asyncio.Transport | None = None

@@ -24,11 +24,13 @@ class Payment:
     plan: str
     twist: str
     expires_at: float
-    request: bytes  # empty when it is not sent any more: a long run has a hundred thousand of them
+    request: bytes  # empty when it is not sent: a long run has a hundred thousand of them
+    alias: str = ""  # of the payee, where it is looked up first
     post_answers: list[int] = field(default_factory=list)
     put_answers: list[int] = field(default_factory=list)
     prepares: int = 0  # how often the payee was asked
-    acknowledged_at: float = 0.0  # these three by `time.time()`, 0.0 for never
+    begun_at: float = 0.0  # these four by `time.time()`, 0.0 for never
+    acknowledged_at: float = 0.0
     asked_at: float = 0.0  # the payee, for the first time
     told_at: float = 0.0  # the payer, for the first time
     payer_heard: list[str] = field(default_factory=list)
@@ -72,6 +74,16 @@ class Fault:
     healed_at: float  # from when recovery counts
 
 
+@dataclass(frozen=True)
+class Misbehaviour:
+    """A time, by `time.time()`, in which some participants misbehaved and nothing else was wrong."""
+
+    name: str
+    who: frozenset[str]  # payments that none of these pays or is paid must go on as ever
+    since: float
+    until: float
+
+
 class History:
     def __init__(self) -> None:
         self.payments: dict[str, Payment] = {}
@@ -82,6 +94,9 @@ class History:
         self._taken: list[tuple[float, float]] = []  # accepted requests: when answered, when sent; in that order
         self.latest_taken = 0.0  # when the latest of them was sent
         self.faults: list[Fault] = []
+        self.misbehaviours: list[Misbehaviour] = []
+        self.diverted: dict[str, str] = {}  # payments that somebody led elsewhere or ended who had no part in them
+        self.not_found: list[str] = []  # payments whose payee no lookup found
 
     def taken(self, sent_at: float) -> None:
         """The hub accepted a request that was sent then."""
@@ -91,6 +106,10 @@ class History:
     def was_taken_after(self, moment: float) -> bool:
         """Whether a request that was sent after this moment was accepted."""
         return self.latest_taken >= moment
+
+    def open_payments(self, payer: str) -> list[str]:
+        """The ids of what a DFSP has begun to pay and has been told no end of."""
+        return [p.id for p in self.payments.values() if p.payer == payer and p.begun_at and not p.payer_heard]
 
     def recovery_times(self) -> list[float]:
         """For each fault: from its end to the first answer to a request that was sent after it."""

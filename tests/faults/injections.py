@@ -4,17 +4,25 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
 
+from bench.bad import queue
 from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.stack import Stack
+from tests.faults.checkers import OURS
 from tests.faults.dfsps import Scheme
+from tests.faults.history import Misbehaviour
+from tests.faults.outsiders import MUTE, NAMES, Rogue
 from tests.faults.windows import close_window
+
+_LEFT = 20_000  # messages
+_CALM_S = 60.0
+_WAITED_S = 1.5  # a hub that is well has told everybody by then
 
 
 @dataclass
@@ -38,6 +46,30 @@ class Site:
 
     def connect(self) -> "psycopg.Connection[tuple[object, ...]]":
         return psycopg.connect(self.stack.env["DATABASE_URL"], autocommit=True, connect_timeout=3)
+
+    @property
+    def rogue(self) -> Rogue:
+        assert self.scheme.rogue is not None
+        return self.scheme.rogue
+
+    @contextmanager
+    def misbehaving(self, name: str, *who: str) -> Iterator[None]:
+        """A time in which the payments of all others must go on as ever. What was done before must be over first."""
+        if not proc.wait_for(self._is_calm, _CALM_S, step=0.2):
+            self.scheme.history.strange.append(f"before {name}: the hub had not told everybody within {_CALM_S:.0f} s")
+        since = time.time()
+        yield
+        self.scheme.history.misbehaviours.append(Misbehaviour(name, frozenset(who), since, time.time()))
+
+    def _is_calm(self) -> bool:
+        with suppress(psycopg.OperationalError), self.connect() as connection:
+            row = connection.execute(
+                f"SELECT count(*) FROM outbox_message WHERE state = 'PENDING' AND {OURS}"
+                " AND created_at < clock_timestamp() - make_interval(secs => %s)",
+                [_WAITED_S],
+            ).fetchone()
+            return row is not None and row[0] == 0
+        return False
 
     def postgres_pids(self) -> list[int]:
         parent = self.stack.pid("postgres")
@@ -152,8 +184,9 @@ def silence_postgres(site: Site) -> None:
 def a_dfsp_misbehaves(site: Site) -> None:
     """F17, F19, F20, F21"""
     dfsp = site.rng.choice(list(site.scheme.dfsps.values()))
-    dfsp.temper = site.rng.choice(["500", "429", "302", "hangs", "drips", "closes"])
-    time.sleep(6)
+    with site.misbehaving("a DFSP misbehaves", dfsp.name):
+        dfsp.temper = site.rng.choice(["500", "429", "302", "hangs", "drips", "closes"])
+        time.sleep(6)
     dfsp.temper = ""
 
 
@@ -217,6 +250,49 @@ def a_message_that_can_not_be_sent(site: Site) -> None:
         )
 
 
+def poison_the_queue(site: Site) -> None:
+    """F36: thousands of messages to one that does not answer, of one subject and of many; what it polls for, and what a
+    long silence has left."""
+    rogue, url = site.rogue, site.stack.env["DATABASE_URL"]
+    with site.misbehaving("a poisoned queue", *NAMES):
+        rogue.temper = "hangs"
+        for is_one in (True, False):
+            queue.fill(url, rogue.name, _LEFT, one_subject=is_one)
+        site.scheme.do(rogue.poll(1000, of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
+        site.scheme.do(rogue.poll(1000))
+        time.sleep(6)
+    rogue.temper = ""
+    queue.empty(url, rogue.name)
+
+
+def answer_what_was_not_asked(site: Site) -> None:
+    """F37"""
+    with site.misbehaving("unasked answers", *NAMES):
+        until = time.monotonic() + 6
+        while time.monotonic() < until:
+            site.scheme.do(site.rogue.answer_unasked())
+
+
+def send_what_can_not_be_sent(site: Site) -> None:
+    """F38: questions that cannot be written down again, and answers for which there is no endpoint."""
+    with site.misbehaving("unsendable messages", *NAMES):
+        for _ in range(3):
+            for name in site.scheme.dfsps:
+                site.scheme.do(site.rogue.send_odd_bytes(name, 30))
+            site.scheme.do(site.rogue.poll(20, by=MUTE))
+            time.sleep(4)  # they are tried again, and others' payments come between
+
+
+def a_dfsp_answers_501(site: Site) -> None:
+    """F39: to everything but transfers, which go on for itself as well."""
+    dfsp = site.rng.choice(list(site.scheme.dfsps.values()))
+    with site.misbehaving("a DFSP answers 501", *NAMES):
+        dfsp.temper = "501"
+        site.scheme.do(site.rogue.ask_for_transactions(dfsp.name, 8))
+        time.sleep(4)
+    dfsp.temper = ""
+
+
 FAULTS: list[Callable[[Site], None]] = [
     kill_a_web_worker,
     kill_all_of_web,
@@ -240,4 +316,8 @@ FAULTS: list[Callable[[Site], None]] = [
     lock_in_the_wrong_order,
     kill_web_while_a_window_closes,
     a_message_that_can_not_be_sent,
+    poison_the_queue,
+    answer_what_was_not_asked,
+    send_what_can_not_be_sent,
+    a_dfsp_answers_501,
 ]

@@ -21,6 +21,7 @@ from tests.faults.checkers import Findings
 from tests.faults.dfsps import Scheme
 from tests.faults.history import History
 from tests.faults.injections import Site
+from tests.faults.outsiders import MUTE, ROGUE
 from tests.faults.windows import close_window
 
 NAMES = ["hot", "blue", "red", "tight"]
@@ -85,13 +86,18 @@ def run(
     rng = random.Random(seed)
     if scheme is None:
         ports = [net.free_port(20_000 + rng.randrange(20_000)) for _ in NAMES]
-        scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed)
+        rogue_port = net.free_port(20_000 + rng.randrange(20_000))
+        scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed, rogue_port=rogue_port)
     scheme.open()
     administration = Administration(stack.base_url)
     administration.open_hub_accounts()
     for name in NAMES:
         cap = {"net_debit_cap": _TIGHT_CAP} if name == "tight" else {}
         administration.add_dfsp(name, scheme.address(name), **cap)
+        administration.add_customers(name, scheme.aliases(name))
+    if scheme.rogue:
+        administration.add_dfsp(ROGUE, scheme.address(ROGUE))
+        administration.add_dfsp(MUTE, None)
 
     over = threading.Event()
     loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds), seconds + _QUIET_S), daemon=True)
@@ -152,8 +158,8 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
 
 def _moving(connection: psycopg.Connection[Any]) -> bool:
     row = connection.execute(
-        """SELECT (SELECT count(*) FROM outbox_message WHERE state = 'PENDING' AND subject <> 'poison')
-                  + (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED')"""
+        f"""SELECT (SELECT count(*) FROM outbox_message WHERE state = 'PENDING' AND {checkers.OURS})
+                   + (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED')"""
     ).fetchone()
     return row is not None and row[0] > 0
 

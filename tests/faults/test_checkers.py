@@ -2,13 +2,16 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from tests.faults.checkers import Findings, Row, _check_payment
+from bench.http import Message, Reader, header
+from tests.faults.checkers import LATE_S, Findings, Row, _check_payment, harmed
 from tests.faults.dfsps import Scheme
-from tests.faults.history import Fault, History, Payment
+from tests.faults.history import Fault, History, Misbehaviour, Payment
 from tests.faults.model import Account, Event, Model
 
 GOOD = Payment(
@@ -140,3 +143,129 @@ def test_a_lag_belongs_to_the_latest_fault_that_had_begun_or_was_about_to() -> N
         "paid": replace(GOOD, expires_at=wall + 12, told_at=wall + 13),
     }
     assert history.expiry_lags() == [0.0, pytest.approx(0.7), 0.0]
+
+
+# --- one that misbehaves harms nobody else ----------------------------------------------------------------------------
+
+WELL = replace(GOOD, begun_at=105.0, acknowledged_at=105.1, asked_at=105.2, told_at=105.3)
+
+
+@pytest.mark.parametrize(
+    ("payment", "said"),
+    [
+        (WELL, ""),
+        (replace(WELL, post_answers=[503, 202]), "its POST was answered [503]"),
+        (replace(WELL, post_answers=[429]), "its POST was answered [429]"),
+        (replace(WELL, asked_at=105.1 + LATE_S + 1), "its payee was asked 6.0 s later"),
+        (replace(WELL, told_at=105.1 + 2 * LATE_S + 1), "its payer was told 11.0 s later"),
+        (replace(WELL, told_at=105.1 + 2 * LATE_S + 1, plan="late"), ""),  # that is what its payee does
+        (replace(WELL, post_answers=[503, 202], payer="rogue"), ""),
+        (replace(WELL, post_answers=[503, 202], payee="rogue"), ""),
+        (replace(WELL, post_answers=[503, 202], begun_at=99.9), ""),
+        (replace(WELL, post_answers=[503, 202], begun_at=110.0), ""),
+        (replace(WELL, post_answers=[], begun_at=0.0), ""),  # its payee was not found
+    ],
+)
+def test_a_payment_is_harmed_that_waits_or_is_refused_while_another_misbehaves(payment: Payment, said: str) -> None:
+    history = History()
+    history.misbehaviours = [Misbehaviour("a poisoned queue", frozenset({"rogue"}), 100.0, 110.0)]
+    history.payments["T"] = payment
+    assert harmed(history) == ([f"T of green and blue, a poisoned queue: {said}"] if said else [])
+
+
+def callback(start: str, source: str) -> Message:
+    return Message(start.encode(), b"FSPIOP-Source: " + source.encode(), b"{}")
+
+
+def scheme_of_two() -> Scheme:
+    return Scheme(["green", "blue"], [1, 2], "127.0.0.1", 1, seed=1, rogue_port=3)
+
+
+@pytest.mark.parametrize(("liar", "said"), [("rogue", "found"), ("rogue", "refused"), ("green", "found")])
+def test_a_payment_is_diverted_where_a_stranger_answers_its_lookup_first(liar: str, said: str) -> None:
+    scheme = scheme_of_two()
+    alias = scheme.aliases("blue")[0]
+    payment = replace(GOOD, alias=alias)
+    answers = [(liar, said), ("blue", "found")]
+
+    def hub(request: bytes, answered: Callable[[int], None]) -> None:
+        source, word = answers.pop(0)
+        path = f"/parties/MSISDN/{alias}" + "/error" * (word == "refused")
+        assert scheme.dfsps["green"].take(callback(f"PUT {path} HTTP/1.1", source)).startswith(b"HTTP/1.1 200")
+        answered(202)
+
+    scheme._send = hub  # type: ignore[method-assign]
+    scheme._thread.start()
+    assert scheme.do(scheme._find(payment))
+    assert answers == []
+    assert scheme.history.diverted == {"T": f"green was told {said} by {liar}"}
+
+
+def test_a_lookup_that_only_the_payee_answers_diverts_nothing() -> None:
+    scheme = scheme_of_two()
+    payment = replace(GOOD, alias=scheme.aliases("blue")[0])
+
+    def hub(request: bytes, answered: Callable[[int], None]) -> None:
+        scheme.dfsps["green"].take(callback(f"PUT /parties/MSISDN/{payment.alias}/error HTTP/1.1", "Hub"))
+        scheme.dfsps["green"].take(callback(f"PUT /parties/MSISDN/{payment.alias} HTTP/1.1", "rogue"))  # too late
+        scheme._send = payee  # type: ignore[method-assign]
+        answered(202)
+
+    def payee(request: bytes, answered: Callable[[int], None]) -> None:
+        scheme.dfsps["green"].take(callback(f"PUT /parties/MSISDN/{payment.alias} HTTP/1.1", "blue"))
+        answered(202)
+
+    scheme._send = hub  # type: ignore[method-assign]
+    scheme._thread.start()
+    assert scheme.do(scheme._find(payment))
+    assert scheme.history.diverted == {}
+
+
+@pytest.mark.parametrize("path", ["/transactions/T", "/transactions/T/error", "/authorizations/T"])
+def test_a_payment_is_ended_by_a_stranger_who_answers_about_it(path: str) -> None:
+    scheme = scheme_of_two()
+    scheme.history.payments["T"] = GOOD
+    green = scheme.dfsps["green"]
+    green.take(callback(f"PUT {path} HTTP/1.1", "blue"))
+    green.take(callback(f"PUT {path.replace('T', 'U')} HTTP/1.1", "rogue"))
+    assert scheme.history.diverted == {}
+    green.take(callback(f"PUT {path} HTTP/1.1", "rogue"))
+    assert scheme.history.diverted == {"T": f"rogue ended it at green by PUT /{path.split('/')[1]}"}
+
+
+def test_one_that_answers_501_takes_transfers_and_nothing_else() -> None:
+    scheme = scheme_of_two()
+    scheme.history.payments["T"] = replace(GOOD, payer_heard=[])
+    green = scheme.dfsps["green"]
+    green.temper = "501"
+    assert b" 501 " in green.take(callback("GET /parties/MSISDN/1 HTTP/1.1", "blue"))
+    assert b" 501 " in green.take(callback("GET /transactions/U HTTP/1.1", "rogue"))
+    assert b" 200 " in green.take(Message(b"PUT /transfers/T HTTP/1.1", b"", b'{"transferState":"COMMITTED"}'))
+    assert scheme.history.payments["T"].payer_heard == ["COMMITTED"]
+
+
+def test_what_the_rogue_sends_is_what_the_hub_reads() -> None:
+    scheme, seen = scheme_of_two(), []
+    rogue = scheme.rogue
+    assert rogue is not None
+    scheme.history.payments["b51ec534-ee48-4575-b6a9-ead2955b8069"] = replace(
+        GOOD, id="b51ec534-ee48-4575-b6a9-ead2955b8069", begun_at=1.0, payer_heard=[]
+    )
+
+    def hub(request: bytes, answered: Callable[[int], None]) -> None:
+        (message,) = Reader().feed(request)
+        seen.append((message.start.decode(), header(message.head, b"fspiop-destination")))
+        answered(500 if b"/authorizations" in message.start else 202)
+
+    scheme._send = hub  # type: ignore[method-assign]
+    scheme._thread.start()
+    scheme.do(rogue.answer_unasked())
+    about_aliases = [to for start, to in seen if start.startswith("PUT /parties/")]
+    assert Counter(about_aliases) == {b"green": 4, b"blue": 4}  # two aliases of the other, found and not found
+    assert [to for start, to in seen if "b51ec534" in start] == [b"green"] * 4
+    assert len(scheme.history.strange) == 2  # an answer that a hub must never give
+    seen.clear()
+    scheme.do(rogue.poll(5))
+    assert len({start for start, _ in seen}) == 5
+    scheme.do(rogue.poll(5, by="mute", of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
+    assert {start for start, _ in seen[5:]} == {"GET /transfers/b51ec534-ee48-4575-b6a9-ead2955b8069 HTTP/1.1"}

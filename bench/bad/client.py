@@ -1,0 +1,81 @@
+"""The participant that misbehaves, in a process of its own (`python -m bench.bad.client FILE`, which has the scene).
+
+It is told what to do by lines on its standard input, and answers each with the same word when it is done: `prepare`,
+`begin`, `end`; at `quit` it writes what it saw. It gives way to everybody else on the machine: in a real scheme it
+would have a machine of its own.
+"""
+
+import asyncio
+import gc
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+from bench.bad.endpoint import Endpoint
+from bench.bad.misbehaviours import ALL
+from bench.bad.world import Scene, World
+
+_NICE = 10
+
+
+async def _live(scene: Scene) -> dict[str, object]:
+    """Does as it is told; what it saw."""
+    world = World(scene)
+    misbehaviour = ALL[scene.name](world)
+    endpoints = {
+        scene.bad: Endpoint(scene.ports[scene.bad], misbehaviour.manner),
+        scene.mate: Endpoint(scene.ports[scene.mate], misbehaviour.mate_manner),
+    }
+    for endpoint in endpoints.values():
+        await endpoint.listen()
+    orders = _orders()
+    misbehaving: asyncio.Task[None] | None = None
+    while (order := await orders.get()) != "quit":
+        match order:
+            case "prepare":
+                await misbehaviour.prepare()
+                gc.freeze()
+            case "begin":
+                for endpoint in endpoints.values():
+                    endpoint.misbehave()
+                await misbehaviour.begin()
+                misbehaving = asyncio.create_task(misbehaviour.misbehave())
+            case "end":
+                assert misbehaving is not None
+                await _stop(misbehaving)
+                await misbehaviour.end()
+                for endpoint in endpoints.values():
+                    endpoint.behave()
+        print(order, flush=True)
+    return {"answers": dict(world.answers), "received": {name: dict(each.seen) for name, each in endpoints.items()}}
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error  # it did not misbehave until the end
+
+
+def _orders() -> asyncio.Queue[str]:
+    """The lines of the standard input; `quit` where that ends."""
+    loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
+
+    def read() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(found.put_nowait, line.strip())
+        loop.call_soon_threadsafe(found.put_nowait, "quit")
+
+    threading.Thread(target=read, daemon=True).start()
+    return found
+
+
+def main(scene: Scene) -> None:
+    os.nice(_NICE)
+    Path(scene.results).write_text(json.dumps(asyncio.run(_live(scene))))
+
+
+if __name__ == "__main__":
+    main(Scene.from_text(Path(sys.argv[1]).read_text()))

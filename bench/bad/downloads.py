@@ -1,0 +1,79 @@
+"""The portal's files, asked for by one participant's user and not read.
+
+`python -m bench.bad.downloads` fills a hub's tables, makes the user, and prints the cookie of its session.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+
+from bench.bad.world import World
+from bench.hubs import PROJECT
+
+COUNT = 60
+_TRANSFERS = 200_000  # of thirty DFSPs that pay each other: one of them has a file of some megabytes
+_WHOSE = "busy-03"
+_PATH = "/portal/transfers.csv"
+_WINDOW = 4096  # octets that a socket takes before somebody reads it
+
+
+def sign_in(database_url: str) -> str:
+    """The Cookie header of a participant's user; the hub has many transfers of that participant then."""
+    env = os.environ | {
+        "DATABASE_URL": database_url,
+        "DJANGO_SETTINGS_MODULE": "hub.settings",
+        "LOG_LEVEL": "ERROR",
+        "DATABASE_STATEMENT_TIMEOUT_MS": "0",
+    }
+    command = [sys.executable, "-m", "bench.bad.downloads"]
+    done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.strip().splitlines()[-1]
+
+
+async def hold(world: World, cookie: str) -> None:
+    """Asks for all files at once, reads the first octets of each and no more, for ever."""
+    await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
+
+
+async def _hold_one(world: World, cookie: str) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
+        connection.setblocking(False)
+        head = f"GET {_PATH} HTTP/1.1\r\nHost: {world.host.decode()}\r\nCookie: {cookie}\r\n\r\n"
+        try:
+            await loop.sock_connect(connection, (world.scene.hub_host, world.scene.hub_port))
+            await loop.sock_sendall(connection, head.encode())
+            world.answers[int((await loop.sock_recv(connection, 64))[9:12] or 0)] += 1
+        except OSError:
+            world.answers[0] += 1
+        await asyncio.Event().wait()
+
+
+def main() -> None:
+    """In a process of its own, with Django."""
+    import django
+
+    django.setup()
+    from django.conf import settings
+    from django.contrib.auth.models import User
+
+    from bench.crowd import Crowd, fill
+    from bench.pages import signed_in
+    from hub.participants.models import Participant
+    from portal.permissions import Role
+    from portal.queries import marks
+
+    fill(Crowd(_TRANSFERS, 24))
+    while marks.mark():  # what a hub at work does every ten seconds
+        pass
+    participant = Participant.objects.get(name=_WHOSE)
+    client = signed_in(User, "bench-bad", frozenset({Role.PARTICIPANT_VIEWER}), participant)
+    name = settings.SESSION_COOKIE_NAME
+    print(f"{name}={client.cookies[name].value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""How much memory the hub's processes hold, read a few times a second while a trial runs."""
+
+import statistics
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import psutil
+
+_EVERY_S = 0.25
+_FAMILY_S = 5.0  # a process's children are looked for anew: to find them takes more than to read them
+_MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Megabytes resident by process, at a moment of time.monotonic."""
+
+    at: float
+    mb: dict[str, float]
+
+
+class Watch:
+    """Reads until it is closed. Usable as a context manager."""
+
+    def __init__(self, pids: Mapping[str, int]) -> None:
+        self._pids = dict(pids)
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self.samples: list[Sample] = []
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _read(self) -> None:
+        families: dict[str, list[psutil.Process]] = {}
+        looked_at = float("-inf")
+        while not self._is_over.wait(_EVERY_S):
+            now = time.monotonic()
+            if now - looked_at > _FAMILY_S:
+                families, looked_at = {name: family(pid) for name, pid in self._pids.items()}, now
+            self.samples.append(Sample(now, {name: resident_mb(each) for name, each in families.items()}))
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and its living descendants."""
+    try:
+        return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def resident_mb(processes: Iterable[psutil.Process]) -> float:
+    """Of all of them; what they share is counted for each."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue
+    return total / _MB
+
+
+def median_mb(samples: list[Sample], name: str, since: float, until: float) -> float:
+    """0 where nothing was read."""
+    found = [sample.mb[name] for sample in samples if since <= sample.at < until]
+    return statistics.median(found) if found else 0.0
+
+
+def most_mb(samples: list[Sample], name: str, since: float, until: float) -> float:
+    return max((sample.mb[name] for sample in samples if since <= sample.at < until), default=0.0)

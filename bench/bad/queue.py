@@ -1,0 +1,46 @@
+"""A queue full of one participant's messages: rows put into the outbox by SQL, as polling or a long silence leaves
+them."""
+
+import psycopg
+
+_BATCH = 50_000
+# As the answers to polls look. One subject: each waits for the one before it. Many: all of them could be sent.
+_FILL = """
+    INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
+    SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',
+           jsonb_build_object('content-type', 'application/vnd.interoperability.transfers+json;version=1.1',
+                              'date', 'Tue, 24 Nov 2026 08:00:00 GMT', 'fspiop-source', 'Hub',
+                              'fspiop-destination', p.name),
+           '{"errorInformation":{"errorCode":"3208","errorDescription":"Provided Transfer ID was not found"}}',
+           s.subject, 'state', true
+    FROM participants_participant p,
+         (SELECT CASE WHEN %(one_subject)s THEN '00000000-0000-4000-8000-000000000000'
+                      ELSE gen_random_uuid()::text END AS subject
+          FROM generate_series(1, %(count)s)) s
+    WHERE p.name = %(name)s
+"""
+_EMPTY = """
+    DELETE FROM outbox_message WHERE id IN (
+        SELECT m.id FROM outbox_message m JOIN participants_participant p ON p.id = m.destination_id
+        WHERE p.name = %(name)s LIMIT %(most)s)
+"""
+
+
+def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
+    """Adds so many messages to this participant, and writes them down before anybody is measured."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = 0")
+        for first in range(0, rows, _BATCH):
+            count = min(_BATCH, rows - first)
+            connection.execute(_FILL, {"one_subject": one_subject, "count": count, "name": name})
+        connection.execute("CHECKPOINT")
+
+
+def empty(url: str, name: str) -> None:
+    """Takes all messages to this participant out again, and what PostgreSQL keeps of them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET statement_timeout = 0")
+        while connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
+            pass
+        connection.execute("VACUUM (ANALYZE) outbox_message")
+        connection.execute("CHECKPOINT")
