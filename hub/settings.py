@@ -68,7 +68,8 @@ BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
 # Oracles that others run: how long a request may wait for one, a batch for one, how many requests of one web process
-# wait for one at once, and for how long its answers are remembered (0: not at all).
+# wait for one at once beyond the first of each DFSP (of which one DFSP gets half), and for how long its answers are
+# remembered (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
