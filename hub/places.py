@@ -1,17 +1,17 @@
-"""How many requests wait for one oracle at once, and how they are shared between the callers. Plain threads.
+"""Places that callers share: how many work on something at once, and how much of that one caller gets. Plain threads.
 
 Each caller's first request is admitted while others hold all that is shared; its further requests are admitted from a
-shared part, of which it gets a part only. Whoever is not admitted waits, and the next free place goes to the caller
-that holds fewest.
+shared part, of which it gets a part only. A request that is not admitted waits, and the next free place goes to the
+caller that holds fewest.
 """
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-Caller = int
+Caller = Hashable
 
 
 class NoPlace(Exception):
@@ -20,17 +20,11 @@ class NoPlace(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    most: int  # requests open at once
+    most: int  # requests admitted at once
     shared: int  # of them, those that are beyond their callers' first
     share: int  # of one caller beyond its first
     waiting: int
-    waiting_share: int  # of one caller that has a request open
-
-    @classmethod
-    def of_lookups(cls, shared: int) -> "Sizes":
-        """One caller gets half of what is shared; beside it as many callers, at least four, have their first place."""
-        half = max(1, shared // 2)
-        return cls(most=shared + max(shared, 4), shared=shared, share=half, waiting=shared, waiting_share=half)
+    waiting_share: int  # of one caller that has a request admitted
 
 
 @dataclass(slots=True, eq=False)
@@ -47,7 +41,7 @@ class Places:
         self._waiting: list[_Waiting] = []  # the longest first
 
     @contextmanager
-    def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float) -> Iterator[None]:
+    def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
         """Holds a place for this caller; NoPlace where none comes free for it in time."""
         self._take(caller, sizes, wait_s)
         try:
@@ -80,14 +74,17 @@ class Places:
         return not held or (held <= sizes.share and beyond_the_first < sizes.shared)
 
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
-        """NoPlace where the caller has its part of those that wait, or else for one of the caller that has most."""
+        """NoPlace where the caller has its part of those that wait; where all may wait that can, the last one of the
+        caller that has most gives way."""
         count = Counter(waiting.caller for waiting in self._waiting)
         own = count[newcomer.caller]
         if own >= sizes.waiting_share and (own or self._held[newcomer.caller]):
             raise NoPlace
+        if not sizes.waiting:
+            raise NoPlace
         if len(self._waiting) >= sizes.waiting:
-            (greediest, most) = count.most_common(1)[0]
-            if most <= own + 1:
+            greediest = max(count, key=lambda caller: count[caller])
+            if count[greediest] <= own + 1:
                 raise NoPlace
             last = next(waiting for waiting in reversed(self._waiting) if waiting.caller == greediest)
             self._waiting.remove(last)
