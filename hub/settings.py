@@ -99,6 +99,9 @@ LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
 # is left to say so, and what comes waits where it can not be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
+# Requests to the portal, the administration and for documents that a process works on at once. Where it serves DFSPs
+# too, no more than half of DATABASE_POOL.
+WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
