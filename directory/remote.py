@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from django.conf import settings
 
-from directory import cache, line
+from directory import cache, oracle_client
 from directory.aliases import Alias, Registration, fitting
-from directory.line import Call, OracleUnavailable, Reply
 from directory.models import Oracle
+from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
 from fspiop import bodies, ids
 from fspiop.bodies.participants import (
     OracleBatch,
@@ -27,48 +27,62 @@ from hub.api.passing import path_of
 from hub.participants.models import Participant
 
 
-def find(oracle: Oracle, alias: Alias, *, until: float) -> list[Registration]:
+def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
     """Who serves this alias, as the oracle says or said a short while ago."""
     known = cache.read(oracle, alias)
-    if known is not None:
-        return known
-    found = _shown(oracle, [alias], until)[0]
+    if known.found is not None:
+        return known.found
+    found = _shown(oracle, alias, caller, until)
     if found:
-        cache.keep(oracle, alias, found)
+        cache.keep(oracle, alias, found, edition=known.edition)
     return found
 
 
 def probe(oracle: Oracle) -> float:
     """How many seconds the oracle took to say of an alias that nobody has whatever it says; below 0: it did not."""
     began = time.monotonic()
-    call = Call("GET", _path(Alias(oracle.type, "0", currency=oracle.currency)))
+    alias = Alias(oracle.type, "0", currency=oracle.currency)
     try:
-        line.ask(oracle.endpoint, [call], until=began + settings.ORACLE_TIMEOUT_S)
-    except OracleUnavailable:
+        _ask(oracle, Call("GET", _path(alias)), alias, THE_HUB, began + settings.ORACLE_TIMEOUT_S)
+    except FspiopError:
         return -1.0
     return time.monotonic() - began
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
     """Registers an alias, unless the oracle shows it as another DFSP's: then False, and nothing is changed."""
-    held = _holders(_shown(oracle, [alias], until)[0], alias)
+    held = _holders(_shown(oracle, alias, fsp.id, until), alias)
     if held - {fsp.name}:
         return False
     if not held:
         said = OracleRegistration(
             fsp_id=fsp.name, currency=alias.currency or None, party_sub_id_or_type=alias.sub_id or None
         )
-        _obeyed(oracle, Call("POST", _path(alias), bodies.write(said)), until, ErrorCode.ADD_PARTY_INFO_ERROR)
+        reply = _ask(oracle, Call("POST", _path(alias), bodies.write(said)), alias, fsp.id, until)
+        _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
         cache.forget([alias])
     return True
 
 
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
-    """Registers aliases by one request; returns those that the oracle shows as another's or refused, and why."""
+    """Registers aliases by one request; returns those that the oracle shows as another's or refused, and why.
+
+    One batch of a DFSP at a time (2005).
+    """
+    try:
+        with oracle_client.batch(fsp.id, until=until):
+            return _register_many(oracle, aliases, fsp, until)
+    except BatchRefused:
+        raise FspiopError(ErrorCode.SERVER_BUSY, "another batch is under way; try again when it is done") from None
+
+
+def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
     refused: dict[Alias, str] = {}
     new: list[Alias] = []
     distinct = list(dict.fromkeys(aliases))
-    for alias, shown in zip(distinct, _shown(oracle, distinct, until), strict=True):
+    calls = [Call("GET", _path(alias)) for alias in distinct]
+    shown_of_each = [_read(oracle, reply) for reply in _ask_many(oracle, calls, fsp.id, until)]
+    for alias, shown in zip(distinct, shown_of_each, strict=True):
         held = _holders(shown, alias)
         if held - {fsp.name}:
             refused[alias] = "this alias is registered by another participant"
@@ -81,7 +95,8 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
         party_list=[_party(alias, fsp) for alias in new],
         currency=new[0].currency or None,
     )
-    reply = _obeyed(oracle, Call("POST", "/participants", bodies.write(batch)), until, ErrorCode.ADD_PARTY_INFO_ERROR)
+    (reply,) = _ask_many(oracle, [Call("POST", "/participants", bodies.write(batch))], fsp.id, until)
+    _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
     cache.forget(new)
     return refused | dict.fromkeys(_refused_of(reply, new), "the oracle refused it")
 
@@ -91,12 +106,13 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
     A deletion goes out only where the oracle shows none but this DFSP's registrations under the very same path.
     """
-    shown = _shown(oracle, [alias], until)[0]
+    shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
     if not own:
         return False
     if all(registration.fsp == fsp.name for registration in shown):
-        _obeyed(oracle, Call("DELETE", _path(alias)), until, ErrorCode.DELETE_PARTY_INFO_ERROR)
+        reply = _ask(oracle, Call("DELETE", _path(alias)), alias, fsp.id, until)
+        _check_obeyed(reply, ErrorCode.DELETE_PARTY_INFO_ERROR)
         cache.forget([alias])
     elif alias.currency or not all(registration.currency for registration in own):
         raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would delete another participant's too")
@@ -106,38 +122,43 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
     return True
 
 
-def _shown(oracle: Oracle, aliases: Sequence[Alias], until: float) -> list[list[Registration]]:
-    """What the oracle now says of each alias."""
+def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
+    """What the oracle now says of an alias."""
+    return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
+
+
+def _ask(oracle: Oracle, call: Call, alias: Alias, caller: Caller, until: float) -> Reply:
     try:
-        replies = line.ask(oracle.endpoint, [Call("GET", _path(alias)) for alias in aliases], until=until)
-        return [_read(reply) for reply in replies]
+        return oracle_client.ask(oracle.endpoint, call, about=alias.key, caller=caller, until=until)
     except OracleUnavailable:
         raise _unavailable(oracle) from None
 
 
-def _read(reply: Reply) -> list[Registration]:
+def _ask_many(oracle: Oracle, calls: Sequence[Call], caller: Caller, until: float) -> list[Reply]:
+    try:
+        return oracle_client.ask_many(oracle.endpoint, calls, caller=caller, until=until)
+    except OracleUnavailable:
+        raise _unavailable(oracle) from None
+
+
+def _read(oracle: Oracle, reply: Reply) -> list[Registration]:
     if reply.status == 404:
         return []
     if reply.status != 200:
-        raise OracleUnavailable(f"HTTP {reply.status}")
+        raise _unavailable(oracle)
     try:
         answer = bodies.read(OraclePartyList, reply.body)
     except FspiopError:
-        raise OracleUnavailable("no answer of an oracle") from None
+        raise _unavailable(oracle) from None
     return [
         Registration(party.fsp_id, party.currency or "", party.party_sub_id_or_type or "")
         for party in answer.party_list
     ]
 
 
-def _obeyed(oracle: Oracle, call: Call, until: float, code: ErrorCode) -> Reply:
-    try:
-        (reply,) = line.ask(oracle.endpoint, [call], until=until)
-    except OracleUnavailable:
-        raise _unavailable(oracle) from None
+def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
     if not 200 <= reply.status < 300:
         raise FspiopError(code, "the oracle refused it")
-    return reply
 
 
 def _unavailable(oracle: Oracle) -> FspiopError:

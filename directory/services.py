@@ -19,14 +19,15 @@ from hub.participants.queries import Party
 _HELD = "this alias is registered by another participant"
 
 
-def owner_of(alias: Alias) -> Party:
+def owner_of(alias: Alias, *, caller: int) -> Party:
     """The active participant that serves this alias; 3204 where there is none, 3200 where its sub-id is unknown.
 
+    `caller` is the participant that wants to know: callers share what the hub asks of an oracle.
     An oracle that gives no answer ends the search (2003): who comes after it might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
-        found = builtin.find(alias) if oracle is None else remote.find(oracle, alias, until=until)
+        found = builtin.find(alias) if oracle is None else remote.find(oracle, alias, caller=caller, until=until)
         registrations = fitting(found, alias)
         active = participants.active_named({registration.fsp for registration in registrations})
         for registration in registrations:

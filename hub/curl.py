@@ -21,8 +21,24 @@ _KEEP_S = 30  # an idle connection
 _UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # what libcurl would say by itself
 
 
-class NotPermitted(OSError):
+class NotConnected(OSError):
+    """There was no connection that the request could be sent on."""
+
+
+class NotConnectedInTime(NotConnected, TimeoutError):
+    """The same, and the deadline came."""
+
+
+class NotPermitted(NotConnected):
     """This hub does not connect to the address that the URL leads to."""
+
+
+_BEFORE_CONNECTED = {
+    pycurl.E_COULDNT_RESOLVE_HOST,
+    pycurl.E_COULDNT_CONNECT,
+    pycurl.E_SSL_CONNECT_ERROR,
+    pycurl.E_PEER_FAILED_VERIFICATION,
+}
 
 
 @dataclass(slots=True)
@@ -94,10 +110,12 @@ class _Exchange:
     def failure(self, number: int, text: str) -> OSError:
         """Why nothing came back."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
-            return TimeoutError(text)
+            is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
+            return TimeoutError(text) if is_connected else NotConnectedInTime(text)
         if self._refusal:
             return NotPermitted(self._refusal)
-        return OSError(text or pycurl.Curl().errstr())
+        kind = NotConnected if number in _BEFORE_CONNECTED else OSError
+        return kind(text or pycurl.Curl().errstr())
 
     @property
     def is_cut(self) -> bool:

@@ -65,6 +65,15 @@ def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[
         return list(cursor.fetchall())
 
 
+def give_back() -> None:
+    """Gives this thread's connection back to the pool, for others to use while this thread waits for something else.
+
+    The next statement borrows one again. Without a pool, or in a transaction, nothing is given back.
+    """
+    if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close()
+
+
 def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached, or gave this process up: what was to be written may be done or not."""
     if isinstance(error, InternalError):

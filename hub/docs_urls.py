@@ -1,9 +1,15 @@
 """/docs/: one OpenAPI document of each API, and one of all, with pages to read them."""
 
+from typing import Any
+
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
+from django.conf import settings
+from django.http import HttpResponse
 from django.urls import URLPattern, include, path
+from django.utils import translation
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from rest_framework.request import Request
 
 from hub.api.docs import APIS
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
@@ -22,9 +28,30 @@ _PATTERNS = {
 assert set(_PATTERNS) == set(APIS)
 
 
+# Half a second of a processor each; what the code says does not change while a process runs.
+_made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
+
+
+class SchemaView(SpectacularAPIView):
+    """The document, made once in each form by each process, whatever the query asks for."""
+
+    def _get_schema_response(self, request: Request) -> HttpResponse:
+        renderer = self.perform_content_negotiation(request, force=True)[0]
+        key = (str((self.custom_settings or {}).get("TITLE")), renderer.format)
+        if key not in _made:
+            with translation.override(settings.LANGUAGE_CODE):
+                answer = super()._get_schema_response(request)
+            _made[key] = renderer.render(answer.data, renderer.media_type, {}), answer.headers["Content-Disposition"]
+        document, disposition = _made[key]
+        return HttpResponse(document, content_type=renderer.media_type, headers={"Content-Disposition": disposition})
+
+    def _get_version_parameter(self, request: Request) -> Any:
+        return None
+
+
 def _of(api: str) -> list[URLPattern]:
-    settings = {"TITLE": f"Kitovu: {APIS[api]}"}
-    schema = SpectacularAPIView.as_view(patterns=_PATTERNS[api], custom_settings=settings)
+    title = {"TITLE": f"Kitovu: {APIS[api]}"}
+    schema = SchemaView.as_view(patterns=_PATTERNS[api], custom_settings=title)
     return [path(f"schema/{api}", schema, name=f"schema-{api}"), _page(api, f"schema-{api}", f"docs-{api}")]
 
 
@@ -35,7 +62,7 @@ def _page(route: str, schema: str, name: str) -> URLPattern:
 
 
 urlpatterns = [
-    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("schema", SchemaView.as_view(), name="schema"),
     _page("", "schema", "docs"),
     *(pattern for api in APIS for pattern in _of(api)),
 ]

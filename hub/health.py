@@ -1,5 +1,7 @@
 """/health and /metrics: whether this hub can do its work, and what it counts."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
@@ -14,6 +16,33 @@ from hub import metrics
 from hub.tasks import HEARTBEAT
 
 _STARTED = datetime.now(UTC)
+_FRESH_S = 0.5
+
+
+class _Database:
+    """Asked by one thread at a time, and not again for a moment: however many probe, they use one connection."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._asked_at, self._answered = -_FRESH_S, False
+
+    def ask(self) -> bool:
+        with self._guard:
+            if time.monotonic() - self._asked_at >= _FRESH_S:
+                try:
+                    self._answered = self._ask()
+                finally:
+                    self._asked_at = time.monotonic()
+            return self._answered
+
+    def _ask(self) -> bool:
+        self._answered = False
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            return bool(cursor.fetchone() == (1,))
+
+
+_ask_database = _Database().ask
 
 
 def health(request: HttpRequest) -> JsonResponse:
@@ -63,12 +92,6 @@ def _status(ask: Callable[[], bool]) -> str:
         return "OK" if ask() else "DOWN"
     except (DatabaseError, RedisError, OSError):
         return "DOWN"
-
-
-def _ask_database() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        return bool(cursor.fetchone() == (1,))
 
 
 def _ask_broker() -> bool:

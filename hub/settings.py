@@ -76,7 +76,8 @@ BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
 # Oracles that others run: how long a request may wait for one, a batch for one, how many requests of one web process
-# wait for one at once, and for how long its answers are remembered (0: not at all).
+# wait for one at once beyond the first of each DFSP (of which one DFSP gets half), and for how long its answers are
+# remembered (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
@@ -134,6 +135,9 @@ LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
 # is left to say so, and what comes waits where it can not be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
+# Requests to the portal, the administration and for documents that a process works on at once. Where it serves DFSPs
+# too, no more than half of DATABASE_POOL.
+WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------

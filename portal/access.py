@@ -14,6 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from psycopg.errors import QueryCanceled
 
+from hub.places import NoPlace
 from portal.permissions import Right
 from portal.visitor import visitor_of
 
@@ -68,6 +69,8 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
             raise PermissionDenied
         try:
             return view(request, *args, **kwargs)
+        except NoPlace:
+            return render(request, "portal/error.html", {"status": 429}, status=429)
         except OperationalError as error:
             if not isinstance(error.__cause__, QueryCanceled):
                 raise

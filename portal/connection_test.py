@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 
 from fspiop.time import http_date
+from hub import database
 from hub.curl import Curl
 from hub.outbox import client
 from hub.outbox.client import Answer
@@ -15,6 +16,7 @@ from hub.outbox.store import Claimed
 
 def call(url: str) -> Answer:
     """A GET of where the endpoint begins: any HTTP answer shows that the way there is open."""
+    database.give_back()
     return asyncio.run(_call(_root_of(url)))
 
 

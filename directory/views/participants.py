@@ -51,7 +51,7 @@ class ParticipantView(AliasView):
         return super().handle_exception(exc)
 
     def _look_up(self) -> dict[str, object]:
-        return {"fspId": services.owner_of(self.alias).name}
+        return {"fspId": services.owner_of(self.alias, caller=self.caller).name}
 
     def _register(self, fsp_id: str, currency: str) -> dict[str, object]:
         if fsp_id != self.fspiop.source:

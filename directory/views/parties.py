@@ -35,7 +35,7 @@ class PartyView(AliasView):
         if self.fspiop.destination:
             asker, owner = passing.parties_of(self, self.fspiop.destination)
         else:
-            asker, owner = passing.caller_of(self), services.owner_of(self.alias)
+            asker, owner = passing.caller_of(self), services.owner_of(self.alias, caller=self.caller)
         _check_some_payment(asker, owner)
         return owner
 

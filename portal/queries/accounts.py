@@ -104,14 +104,16 @@ def latest(found: Span, *, before: int | None, size: int, own: int | None) -> li
     return lines
 
 
-def earliest(found: Span, *, own: int | None) -> Iterator[Line]:
-    """Every entry of the span in the order in which they were posted, read in batches by key."""
+def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
+    """Every entry of the span in the order in which they were posted, in batches that are read by key."""
     names, after, first = _Names(own), found.opening_balance, found.first
     while rows := marks.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
         names.read(rows)
+        lines: list[Line] = []
         for row in rows:
             after += _signed(found.account, row.debit, row.credit)
-            yield names.line(row, found.account, after)
+            lines.append(names.line(row, found.account, after))
+        yield lines
         first = rows[-1].id + 1
 
 

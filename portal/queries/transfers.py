@@ -66,8 +66,8 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
     return walk.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
-def all_of(wish: Wish, *, most: int) -> Iterator[Transfer]:
-    """Every row that fits, the latest first."""
+def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
+    """Every row that fits, the latest first, in batches."""
     return walk.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 

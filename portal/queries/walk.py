@@ -76,12 +76,12 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], dateti
     return found, edge if len(found) < size else None
 
 
-def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[T]:
-    """Every row, read in batches by key so that no statement takes long."""
+def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[Sequence[T]]:
+    """Every row, in batches that are read by key so that no statement takes long."""
     before, left = None, most
     while left > 0:
         batch = read(before, min(_BATCH, left))
-        yield from batch.rows
+        yield batch.rows
         left -= len(batch.rows)
         if batch.stopped_at is not None:
             before = (batch.stopped_at, "")

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.audit import record
+from hub.downloads import Download
 from ledger.models import Account
 from portal import csv, paging
 from portal.queries import accounts
@@ -79,30 +80,31 @@ _HEADINGS = ["entry", "at", "kind", "reference", "counterparty", "detail", "debi
 _text = money.format_amount
 
 
-def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | StreamingHttpResponse:
+def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | Download:
     account, visitor = _account(request, name, account_id), visitor_of(request)
     span = Days.asked(request).span(account)
     if span.entries > MOST_ROWS:
         messages.error(request, _("A file has room for %(most)s entries. Ask for fewer days.") % {"most": MOST_ROWS})
         return redirect("account_statement", name, account_id)
+    file = f"{name}-{account.type}-{account.currency}.csv".lower()
+    answer = csv.response(request, file, _HEADINGS, _rows(span, own=visitor.dfsp_id))
     record(
         "statement_exported",
         subject=name,
         actor=visitor.name,
         after={"account": account.pk, "type": account.type, "currency": account.currency, "entries": span.entries},
     )
-    file = f"{name}-{account.type}-{account.currency}.csv".lower()
-    return csv.response(file, _HEADINGS, _rows(span, own=visitor.dfsp_id))
+    return answer
 
 
-def _rows(span: Span, *, own: int | None) -> Iterator[tuple[Any, ...]]:
+def _rows(span: Span, *, own: int | None) -> Iterator[list[tuple[Any, ...]]]:
     """What it stood at, each entry, what it stands at: a file that was cut off has no last line of this kind."""
     currency = span.account.currency
-    yield ("", "", "OPENING", "", "", "", "", "", _text(span.opening_balance), currency)
-    for line in accounts.earliest(span, own=own):
-        yield (*_row(line), currency)
+    yield [("", "", "OPENING", "", "", "", "", "", _text(span.opening_balance), currency)]
+    for lines in accounts.earliest(span, own=own):
+        yield [(*_row(line), currency) for line in lines]
     totals = (_text(span.debits), _text(span.credits))
-    yield ("", "", "CLOSING", "", "", "", *totals, _text(span.closing_balance), currency)
+    yield [("", "", "CLOSING", "", "", "", *totals, _text(span.closing_balance), currency)]
 
 
 def _row(line: Line) -> tuple[Any, ...]:

@@ -1,16 +1,21 @@
 """The audit trail: who did what, when, from where, before and after."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext_lazy as _
 
 from hub.audit.models import Entry
+from hub.downloads import Download
 from portal import csv, paging
 from portal.search import DayField, Search
+
+_AT_ONCE = 200
 
 
 class AuditSearch(Search):
@@ -37,25 +42,33 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/audit.html", {"search": search, "page": page})
 
 
-def export(request: HttpRequest) -> StreamingHttpResponse:
-    rows = AuditSearch(request.GET).rows().order_by("-id")[: csv.MOST_ROWS]
-    return csv.response(
-        "audit.csv",
-        ["id", "at", "who", "from", "action", "about", "before", "after", "hash"],
-        (
-            (
-                entry.pk,
-                entry.at.isoformat(),
-                entry.actor,
-                entry.address,
-                entry.action,
-                entry.subject,
-                _as_text(entry.before),
-                _as_text(entry.after),
-                bytes(entry.hash).hex(),
-            )
-            for entry in rows.iterator(chunk_size=1000)
-        ),
+_HEADINGS = ["id", "at", "who", "from", "action", "about", "before", "after", "hash"]
+
+
+def export(request: HttpRequest) -> Download:
+    return csv.response(request, "audit.csv", _HEADINGS, _batches(AuditSearch(request.GET).rows().order_by("-id")))
+
+
+def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
+    """The latest first, by key: before and after may be long, so not many at a time."""
+    found, left = list(rows[:_AT_ONCE]), csv.MOST_ROWS
+    while found and left > 0:
+        yield [_row(entry) for entry in found[:left]]
+        left -= len(found)
+        found = list(rows.filter(pk__lt=found[-1].pk)[:_AT_ONCE])
+
+
+def _row(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.pk,
+        entry.at.isoformat(),
+        entry.actor,
+        entry.address,
+        entry.action,
+        entry.subject,
+        _as_text(entry.before),
+        _as_text(entry.after),
+        bytes(entry.hash).hex(),
     )
 
 

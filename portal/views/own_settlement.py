@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from fspiop import money
+from hub.downloads import Download
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow
 from portal import csv, paging
@@ -43,9 +44,9 @@ def _direction(net: int) -> str:
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""
 
 
-def windows_csv(request: HttpRequest) -> StreamingHttpResponse:
+def windows_csv(request: HttpRequest) -> Download:
     headings = ["window", "state", "opened", "closed", "currency", "sent", "received", "direction", "net"]
-    return csv.response("windows.csv", headings, _window_rows(_own(request)))
+    return csv.response(request, "windows.csv", headings, [_window_rows(_own(request))])
 
 
 def _window_rows(participant: Participant) -> Iterator[tuple[Any, ...]]:
@@ -58,7 +59,7 @@ def _window_rows(participant: Participant) -> Iterator[tuple[Any, ...]]:
             yield (own.window.pk, own.window.state, opened, closed, net.currency, sent, received, direction, left)
 
 
-def settlements_csv(request: HttpRequest) -> StreamingHttpResponse:
+def settlements_csv(request: HttpRequest) -> Download:
     headings = ["settlement", "state", "currency", "direction", "amount", "reference", "bankReference", "changed"]
     accounts = own_settlement.settlements_of(_own(request).pk)[:_MOST]
     rows = (
@@ -74,4 +75,4 @@ def settlements_csv(request: HttpRequest) -> StreamingHttpResponse:
         )
         for account in accounts
     )
-    return csv.response("settlements.csv", headings, rows)
+    return csv.response(request, "settlements.csv", headings, [rows])

@@ -1,11 +1,12 @@
 """The settlement bank's statements, and the files that a settlement gives to the bank."""
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from fspiop import money
+from hub.downloads import Download
 from portal import csv, forms
 from portal.visitor import visitor_of
 from settlement import services
@@ -66,7 +67,7 @@ def original(request: HttpRequest, statement_id: int) -> HttpResponse:
     return answer
 
 
-def obligations(request: HttpRequest, settlement_id: int) -> StreamingHttpResponse:
+def obligations(request: HttpRequest, settlement_id: int) -> Download:
     """Who pays and who is paid through the bank; with a reference of its own for each, which its statement repeats."""
     found = Settlement.objects.prefetch_related("contents").filter(pk=settlement_id).first()
     if found is None:
@@ -74,7 +75,7 @@ def obligations(request: HttpRequest, settlement_id: int) -> StreamingHttpRespon
     headings = ["settlement", "windows", "reference", "participant", "currency", "direction", "amount", "state"]
     windows = " ".join(str(number) for number in sorted({content.window_id for content in found.contents.all()}))
     rows = (_row(found, windows, account) for account in expected_of(found) if account.net)
-    return csv.response(f"settlement-{found.pk}.csv", headings, rows)
+    return csv.response(request, f"settlement-{found.pk}.csv", headings, [rows])
 
 
 def _row(settlement: Settlement, windows: str, account: Expected) -> tuple[str | int, ...]:

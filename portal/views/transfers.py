@@ -6,13 +6,14 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.audit import record
+from hub.downloads import Download
 from hub.participants.models import Participant
 from ledger import services as ledger
 from ledger.models import Transfer
@@ -96,14 +97,15 @@ def index(request: HttpRequest) -> HttpResponse:
     return render(request, "portal/transfers.html", context)
 
 
-def export(request: HttpRequest) -> StreamingHttpResponse:
+def export(request: HttpRequest) -> Download:
     search, visitor = TransferSearch(request.GET), visitor_of(request)
     headings = ["transferId", "receivedAt", "payer", "payee", "amount", "currency", "state", "error", "completedAt"]
     named = search.found(visitor)
-    found = transfers.all_of(search.wish(visitor), most=csv.MOST_ROWS) if named is None else iter(named)
+    found = transfers.all_of(search.wish(visitor), most=csv.MOST_ROWS) if named is None else iter([named])
     asked = {name: text for name, text in request.GET.items() if name != "alias"}
+    answer = csv.response(request, "transfers.csv", headings, ([_line(each) for each in batch] for batch in found))
     record("transfers_exported", subject="transfers", actor=visitor.name, after=asked)
-    return csv.response("transfers.csv", headings, (_line(transfer) for transfer in found))
+    return answer
 
 
 def _line(transfer: Transfer) -> tuple[Any, ...]:

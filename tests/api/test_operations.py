@@ -9,6 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.test import Client, override_settings
+from drf_spectacular.views import SpectacularAPIView
 
 from hub.audit import trail
 from hub.audit.models import Entry as AuditEntry
@@ -174,3 +175,15 @@ def test_a_process_has_only_the_doors_that_it_is_told_to_have(
             assert client.get(path).status_code != 404, path
         for path in closed_paths:
             assert error_of(client.get(path)) == (404, "3002"), path
+
+
+def test_a_document_is_made_once_and_no_question_changes_it_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, accept = Client(), {"accept": "application/vnd.oai.openapi+json"}
+    first = client.get("/docs/schema/directory", headers=accept)
+    monkeypatch.setattr(SpectacularAPIView, "_get_schema_response", lambda *_: pytest.fail("made again"))
+    for query in ("?version=%3Cscript%3E", "?lang=fr", "?version=2"):
+        assert client.get(f"/docs/schema/directory{query}", headers=accept).json() == first.json()
+    monkeypatch.undo()
+    assert client.get("/docs/schema/settlement", headers=accept).json() != first.json()
+    assert "yaml" not in first["Content-Disposition"]
+    assert client.get("/docs/schema/directory?format=yaml").content.startswith(b"openapi: 3")

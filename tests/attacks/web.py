@@ -31,7 +31,7 @@ class Answer:
 
 
 @contextmanager
-def served(**settings: str) -> Iterator[int]:
+def served(*, threads: int = 8, **settings: str) -> Iterator[int]:
     """granian as it runs in production, but one process; gives its port."""
     found = connection.settings_dict
     place = quote(str(found["HOST"]), safe="")
@@ -41,7 +41,7 @@ def served(**settings: str) -> Iterator[int]:
     command = [str(_GRANIAN), "--interface", "wsgi", "--host", net.HOST, "--port", str(port), "--workers", "1"]
     environment = os.environ | {"DATABASE_URL": url} | settings
     web = subprocess.Popen(
-        [*command, "--blocking-threads", "8", "hub.wsgi:application"],
+        [*command, "--blocking-threads", str(threads), "hub.wsgi:application"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ Answer = tuple[int, bytes]
 class RunningOracle:
     """Keeps registrations by (type, identifier); `misbehave` answers in its stead where it is set."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.known: dict[tuple[str, str], list[dict[str, str]]] = {}
         self.asked: list[tuple[str, str, dict[str, Any] | None]] = []
         self.misbehave: Callable[[str, str], Answer | None] = lambda method, path: None
@@ -41,7 +41,7 @@ class RunningOracle:
             def log_message(self, *args: object) -> None:
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     @property

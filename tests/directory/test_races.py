@@ -115,10 +115,10 @@ def test_whatever_dfsps_do_an_alias_belongs_to_who_registered_it_first(
     ]
     expected = fitting(lines, asked)
     if expected:
-        assert services.owner_of(asked).name == expected[0].fsp
+        assert services.owner_of(asked, caller=0).name == expected[0].fsp
     else:
         with pytest.raises(FspiopError):
-            services.owner_of(asked)
+            services.owner_of(asked, caller=0)
 
 
 @given(

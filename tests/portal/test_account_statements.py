@@ -94,7 +94,7 @@ def test_each_page_goes_on_from_the_balance_of_the_one_before(world: World, monk
                 pages += lines
                 before = lines[-1].entry.id
             assert pages == whole
-        assert list(accounts.earliest(found, own=None)) == whole[::-1]
+        assert [line for batch in accounts.earliest(found, own=None) for line in batch] == whole[::-1]
         balances = [found.opening_balance, *(line.balance for line in whole[::-1])]
         moved = [after - before for before, after in itertools.pairwise(balances)]
         assert moved == [line.entry.debit - line.entry.credit for line in whole[::-1]]

@@ -1,0 +1,227 @@
+"""HTTP to oracles that others run, from the threads of the web process.
+
+A total deadline, a capped answer, no redirects. How many threads wait for one oracle, and how callers share them, is in
+`hub.places`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
+nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline holds
+whatever the other side does; who waits for it has no connection to the database.
+"""
+
+import asyncio
+import atexit
+import threading
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+from django.conf import settings
+
+from directory.breaker import Breaker, Caller, Outcome
+from fspiop.time import http_date
+from hub import database
+from hub.curl import Curl, NotConnected
+from hub.places import NoPlace, Places, Sizes
+
+log = structlog.get_logger("oracles")
+
+T = TypeVar("T")
+
+THE_HUB: Caller = 0  # the caller where no participant asks
+
+_MOST_OF_AN_ANSWER = 1024 * 1024
+_MOST_OF_A_BATCH = 32 * 1024 * 1024  # all its answers together
+_AT_ONCE = 8  # requests of one batch
+_FIRSTS = 4  # callers, at least, that have their first place beside what is shared
+_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one of each caller
+_MARGIN_S = 1.0
+
+
+class OracleUnavailable(Exception):
+    """The oracle gave no answer that can be used, or is not asked for now."""
+
+
+class BatchRefused(Exception):
+    """The caller has a batch under way, or too many others have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    method: str
+    path: str
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    body: bytes
+
+
+def sizes_of(shared: int) -> Sizes:
+    """One caller gets half of what is shared; beside it each of as many callers has its first place."""
+    half = max(1, shared // 2)
+    return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
+
+
+@dataclass(slots=True)
+class _Oracle:
+    """What this process knows of one oracle. Only a hint: another process knows something else."""
+
+    places: Places = field(default_factory=Places)
+    breaker: Breaker = field(default_factory=Breaker)
+
+
+class OracleClient:
+    """All oracles, and the loop that serves them; begun when the first oracle is asked."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._oracles: dict[str, _Oracle] = {}
+        self._batches = Places()
+        self._curl: Curl | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
+        """The reply to one call about an alias by `until` (time.monotonic()); OracleUnavailable if there is none."""
+        database.give_back()
+        oracle = self._oracle(endpoint)
+        left_s = until - time.monotonic()
+        try:
+            # What waited for its place still has half of its time.
+            with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
+                return self._ask_judged(endpoint, call, about, caller, until, oracle.breaker)
+        except NoPlace:
+            raise OracleUnavailable("not asked: this caller has many requests open") from None
+
+    def _ask_judged(
+        self, endpoint: str, call: Call, about: str, caller: Caller, until: float, breaker: Breaker
+    ) -> Reply:
+        if not breaker.may_ask(caller):
+            raise OracleUnavailable("not asked: it failed again and again")
+        left_s = until - time.monotonic()
+        outcome = Outcome.UNKNOWN
+        try:
+            reply = self._run(endpoint, self._one(endpoint, call, left_s), left_s)
+            outcome = Outcome.ANSWERED
+            return reply
+        except _Failed as failure:
+            is_soon = failure.is_timeout and left_s < settings.ORACLE_TIMEOUT_S / 3  # it had no time to answer in
+            outcome = Outcome.UNKNOWN if is_soon else failure.outcome
+            raise OracleUnavailable(str(failure)) from None
+        finally:
+            if breaker.end(caller, about, outcome):
+                log.warning("oracle_left_alone", endpoint=endpoint, caller=caller)
+
+    @contextmanager
+    def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
+        """Holds one of the places for batches, whichever oracles it is for; BatchRefused where there is none."""
+        database.give_back()
+        try:
+            with self._batches.taken(caller, _BATCHES, wait_s=(until - time.monotonic()) / 2):
+                yield
+        except NoPlace:
+            raise BatchRefused from None
+
+    def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
+        """The replies to all calls of a batch that holds its place; OracleUnavailable if one has none."""
+        database.give_back()
+        if self._oracle(endpoint).breaker.is_closed(caller):
+            raise OracleUnavailable("not asked: it failed again and again")
+        left_s = until - time.monotonic()
+        try:
+            return self._run(endpoint, self._all(endpoint, calls, left_s), left_s)
+        except _Failed as failure:
+            raise OracleUnavailable(str(failure)) from None
+
+    def _oracle(self, endpoint: str) -> _Oracle:
+        with self._guard:
+            return self._oracles.setdefault(endpoint, _Oracle())
+
+    def _run(self, endpoint: str, exchange: Coroutine[Any, Any, T], left_s: float) -> T:
+        with self._guard:
+            future = asyncio.run_coroutine_threadsafe(exchange, self._running_loop())
+        try:
+            return future.result(max(left_s, 0) + _MARGIN_S)
+        except (TimeoutError, OSError, ValueError) as error:
+            future.cancel()
+            # Not the error's text: it may hold the address, which holds an alias.
+            log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
+            raise _Failed(error) from None
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._thread is None or not self._thread.is_alive():
+            self._loop, self._curl = asyncio.new_event_loop(), None
+            self._thread = threading.Thread(target=self._loop.run_forever, name="oracles", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+        return self._loop
+
+    def close(self) -> None:
+        """Ends all connections; the next question opens new ones."""
+        with self._guard:
+            loop, self._loop = self._loop, None
+        if loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(self._close_connections(), loop).result(_MARGIN_S)
+            loop.call_soon_threadsafe(loop.stop)
+
+    async def _close_connections(self) -> None:
+        if self._curl is not None:
+            self._curl.close()
+
+    async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
+        """Each of as many workers takes the next call: a batch is no more tasks than it has requests open."""
+        replies: list[Reply | None] = [None] * len(calls)
+        left, octets = iter(enumerate(calls)), 0
+
+        async def work() -> None:
+            nonlocal octets
+            for number, call in left:
+                reply = replies[number] = await self._one(endpoint, call, timeout_s)
+                octets += len(reply.body)
+                if octets > _MOST_OF_A_BATCH:
+                    raise ValueError("the answers are too long")
+
+        async with asyncio.timeout(timeout_s):
+            tasks = [asyncio.ensure_future(work()) for _ in range(min(_AT_ONCE, len(calls)))]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+        return [reply for reply in replies if reply is not None]
+
+    async def _one(self, endpoint: str, call: Call, timeout_s: float) -> Reply:
+        if timeout_s <= 0:
+            raise TimeoutError("no time left")
+        if self._curl is None:
+            self._curl = Curl()
+        headers = {
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "Date": http_date(datetime.now(UTC)),
+            "FSPIOP-Source": settings.HUB_NAME,
+        }
+        url = endpoint.rstrip("/") + call.path
+        reply = await self._curl.request(
+            call.method, url, headers, call.body, timeout_s=timeout_s, most=_MOST_OF_AN_ANSWER
+        )
+        if not reply.is_whole:
+            raise ValueError("the answer is too long")
+        if reply.status >= 500:
+            raise ValueError("a server error")
+        return Reply(reply.status, reply.body)
+
+
+class _Failed(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(type(error).__name__)
+        self.is_timeout = isinstance(error, TimeoutError)
+        self.outcome = Outcome.UNREACHED if isinstance(error, NotConnected) else Outcome.FAILED
+
+
+_client = OracleClient()
+ask, ask_many, batch = _client.ask, _client.ask_many, _client.batch

@@ -1,0 +1,171 @@
+"""What everything but the DFSP API may have of a web process: the portal, the administration, documents and files.
+
+Few requests work at once (`WEB_PAGES`), and of a pool of connections they have half at most: however slow they are,
+DFSPs' requests find threads and connections. A session, or an address without one, gets half of these places; what is
+beyond waits for some seconds and is then answered 503.
+
+The web server's thread stays with an answer that has several parts until its client has read all but the last two. So
+an answer leaves as one part where it is in memory or a small file, and a process sends few others at once.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import FileResponse, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import translation
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from prometheus_client import Counter
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import database
+from hub.api import errors
+from hub.api.authentication import address_of
+from hub.api.middleware import RESOURCES
+from hub.downloads import Download
+from hub.places import NoPlace, Places, Sizes
+
+REFUSED = Counter("kitovu_pages_refused_total", "Requests to all but the DFSP API answered 503: too many under way")
+
+_WAIT_S = 5.0
+_PATIENCE_S = 60.0  # of an answer that has begun
+_SMALL = 256 * 1024  # octets of a file that is sent as one part
+_LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
+_WITHOUT_A_PLACE = frozenset({"health", "static"})  # probes are short, and files need no database
+
+Start = Callable[..., Any]
+Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
+
+_working = Places()
+_large_files = Places()
+
+
+def sizes() -> Sizes:
+    """The places of requests that work: with a pool at most half as many as it has, where DFSPs need the others."""
+    most: int = settings.WEB_PAGES
+    pool: int = settings.DATABASE_POOL_OPTIONS["max_size"]
+    if pool and "fspiop" in settings.SERVES:
+        most = min(most, max(1, pool // 2))
+    return Sizes(most, shared=most, share=max(0, most // 2 - 1), waiting=3 * most, waiting_share=most)
+
+
+@contextmanager
+def reading(caller: Hashable) -> Iterator[None]:
+    """Holds a place while a batch of a long answer is read, and gives the connection to the database back after it."""
+    with ExitStack() as held:
+        _wait_long(held, caller)
+        try:
+            yield
+        finally:
+            database.give_back()
+
+
+def _wait_long(held: ExitStack, caller: Hashable) -> None:
+    """What has begun does not end at the first refusal."""
+    for _again in range(round(_PATIENCE_S / _WAIT_S)):
+        try:
+            held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))
+        except NoPlace:
+            time.sleep(0.1)
+        else:
+            return
+    raise NoPlace
+
+
+class PageLimits:
+    """A WSGI application in front of another."""
+
+    def __init__(self, application: Wsgi) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        parts = environ["PATH_INFO"].split("/")
+        first, last = parts[1] if len(parts) > 1 else "", parts[-1]
+        if first in RESOURCES:
+            return self._application(environ, start_response)
+        if first in _WITHOUT_A_PLACE or (first == "api" and last == "health"):
+            return self._answer(environ, start_response)
+        try:
+            with _working.taken(_caller_of(environ), sizes(), wait_s=_WAIT_S):
+                return self._answer(environ, start_response)
+        except NoPlace:
+            return _refuse(environ, start_response)
+
+    def _answer(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
+        head: list[Any] = []
+        answer = self._application(environ, lambda *said: head.extend(said))
+        if isinstance(answer, Download):
+            database.give_back()
+        if not isinstance(answer, HttpResponseBase) or isinstance(answer, Download):
+            start_response(*head)
+            return answer
+        if not answer.streaming or _is_small(answer):
+            start_response(*head)
+            return _whole(answer)
+        try:
+            limited = _LargeFile(answer, address_of(WSGIRequest(environ)))
+        except NoPlace:
+            answer.close()
+            return _refuse(environ, start_response)
+        start_response(*head)
+        return limited
+
+
+class _LargeFile:
+    """A file that leaves in many parts, with a place of its own until it has left."""
+
+    def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
+        self._held = ExitStack()
+        self._held.enter_context(_large_files.taken(caller, _LARGE_FILES))
+        self._held.callback(answer.close)
+        self._parts: Iterator[bytes] = iter(answer)  # type: ignore[call-overload]
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._parts
+
+    def close(self) -> None:
+        """Called by the web server when the last part has left, or its client has."""
+        self._held.close()
+
+
+def _is_small(answer: HttpResponseBase) -> bool:
+    if isinstance(answer, FileResponse) and getattr(answer, "file_to_stream", None) is None:
+        return True  # HEAD, or what the client has already
+    length = answer.headers.get("Content-Length", "")
+    return length.isdecimal() and int(length) <= _SMALL
+
+
+def _whole(answer: HttpResponseBase) -> list[bytes]:
+    try:
+        return [b"".join(answer)]  # type: ignore[arg-type]
+    finally:
+        answer.close()
+
+
+def _caller_of(environ: dict[str, Any]) -> Hashable:
+    """A session, or else an address. A cookie that is no session's is found out soon, and costs little until then."""
+    request = WSGIRequest(environ)
+    return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
+
+
+def _refuse(environ: dict[str, Any], start_response: Start) -> list[bytes]:
+    REFUSED.inc()
+    response = _busy(WSGIRequest(environ))
+    start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+    return [response.content]
+
+
+def _busy(request: HttpRequest) -> HttpResponse:
+    if not request.path_info.startswith("/portal/"):
+        return errors.response_for(
+            FspiopError(ErrorCode.SERVER_BUSY, "too many requests wait; try again", http_status=503)
+        )
+    with translation.override(translation.get_language_from_request(request)):
+        title, text = _("The hub is busy"), _("Nothing was changed. Try again in a moment.")
+        page = format_html("<!doctype html><title>Kitovu</title><h1>{}</h1><p>{}</p>", title, text)
+    return HttpResponse(page, status=503, headers={"Retry-After": str(errors.RETRY_AFTER_S)})
