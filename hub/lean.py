@@ -16,13 +16,24 @@ from django.core.signals import request_finished, request_started
 from django.db import reset_queries
 from django.utils.http import parse_header_parameters
 
-_YOUNG_OBJECTS = 50_000  # that come into being before Python looks for cycles; a request leaves none
+_YOUNG_OBJECTS = 50_000  # that come into being before Python looks for cycles; a request leaves none with a body in it
 
 _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
 
 
+# What Django keeps of a body: its octets, how far they were read, and the forms made of them.
+_OF_THE_BODY = ("_body", "_stream", "_post", "_files")
+
+
 class LeanRequest(WSGIRequest):
-    """DFSPs send the same few content types: each is taken apart once."""
+    """DFSPs send the same few content types: each is taken apart once. A body ends with its request, whoever names the
+    request still: a page's messages do, in a ring."""
+
+    def close(self) -> None:
+        super().close()
+        for name in _OF_THE_BODY:
+            self.__dict__.pop(name, None)
+        self.environ.pop("wsgi.input", None)  # granian closes a connection whose body nobody will read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
         self.content_type, parameters = _parameters_of(meta.get("CONTENT_TYPE", ""))

@@ -64,12 +64,19 @@ def retried(transact: Callable[[], T]) -> T:
         try:
             return transact()
         except (store.LostRace, DatabaseError) as error:
-            reason = error if isinstance(error, store.LostRace) else error.__cause__
-            if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == _ATTEMPTS:
+            lost = _race_lost(error)
+            if lost is None or attempt == _ATTEMPTS:
                 raise
-            metrics.RETRIES.labels(type(reason).__name__).inc()
+            metrics.RETRIES.labels(lost).inc()
             time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)
     raise AssertionError("unreachable")
+
+
+def _race_lost(error: BaseException) -> str | None:
+    """The name of the race that this error says was lost. A name: whoever keeps the error keeps its frames, and in them
+    the messages of the whole group."""
+    reason = error if isinstance(error, store.LostRace) else error.__cause__
+    return type(reason).__name__ if isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) else None
 
 
 def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:
@@ -144,18 +151,24 @@ class Engine:
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
+        finally:
+            del waiting  # an error would name this frame, the frame it, and it the error: a ring with the message in it
 
     def _work(self) -> None:
         work_by_keys()
         while True:
-            group = self._next_group()
-            try:
-                self._settle(group)
-            except BaseException as error:  # the thread must live; whoever waits must hear
-                log.exception("engine_failed", size=len(group))
-                for waiting in group:
-                    if not waiting.outcome.done():
-                        waiting.outcome.set_exception(error)
+            self._serve_a_group()
+
+    def _serve_a_group(self) -> None:
+        # A function of its own: while the thread waits for the next group, it must not hold the one before.
+        group = self._next_group()
+        try:
+            self._settle(group)
+        except BaseException as error:  # the thread must live; whoever waits must hear
+            log.exception("engine_failed", size=len(group))
+            for waiting in group:
+                if not waiting.outcome.done():
+                    waiting.outcome.set_exception(error.with_traceback(None))
 
     def _next_group(self) -> list[_Waiting]:
         while True:

@@ -7,20 +7,19 @@ from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from fspiop import bodies
 from hub.api import errors, reading
 from hub.api.staff import StaffPassword
-from hub.api.views import METHODS, MayAdministrate, NoNegotiation
+from hub.api.views import METHODS, MayAdministrate, PlainView
 
 T = TypeVar("T")
 
 
-class AdministrationView(APIView):
+class AdministrationView(PlainView):
+    # Clients name FSPIOP's media types here too; `PlainView` negotiates none.
     authentication_classes = (SessionAuthentication, StaffPassword)
     permission_classes = (MayAdministrate,)
-    content_negotiation_class = NoNegotiation  # clients name FSPIOP's media types here too
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         method = request.method or ""

@@ -13,10 +13,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from hub.api import authentication, errors, tokens
-from hub.api.views import NoNegotiation
+from hub.api.views import PlainView
 from hub.participants import queries, registry
 from hub.participants.credentials import hash_of
 
@@ -34,10 +33,9 @@ class OAuthError(Exception):
         super().__init__(word, why)
 
 
-class TokenView(APIView):
+class TokenView(PlainView):
     authentication_classes = ()
     permission_classes = ()
-    content_negotiation_class = NoNegotiation
 
     @extend_schema(
         tags=["OAuth2"],

@@ -41,7 +41,29 @@ def _key_of(name: str) -> str:
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 
 
-class FspiopView(APIView):
+class PlainView(APIView):
+    """An API's view of which nothing is left when its request has ended.
+
+    DRF's request names its view among what parsers may want; the view names its request, its answer and, as `head`, a
+    method of its own. Such rings hold a body until Python's collector comes by, which in a hub is seldom (`hub.lean`).
+    """
+
+    content_negotiation_class = NoNegotiation
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        made = super().initialize_request(request, *args, **kwargs)
+        made.parser_context = {}  # DRF parses nothing here
+        return made
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            for name in ("head", "response"):
+                self.__dict__.pop(name, None)
+
+
+class FspiopView(PlainView):
     """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers)
     and `self.raw_body` are there; a handler reads a body, makes one call and answers."""
 
@@ -49,7 +71,6 @@ class FspiopView(APIView):
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
-    content_negotiation_class = NoNegotiation
 
     caller: int
     fspiop: Headers
