@@ -92,7 +92,8 @@ CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
 CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
-LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # commands in one transaction, at most
+LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # and octets of their messages
 # Between two transactions of a process that has much to do, milliseconds: more of them share one, which is cheaper.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
