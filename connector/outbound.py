@@ -17,6 +17,8 @@ from fspiop import bodies, money, strictjson
 from fspiop.bodies.common import AmountType, Currency, PartyIdType, Text128
 from fspiop.errors import ErrorCode, FspiopError
 
+MAX_BODY_BYTES = 65_536
+
 
 class _Party(msgspec.Struct, rename="camel"):
     id_type: PartyIdType
@@ -54,7 +56,7 @@ class Outbound:
 
     def application(self) -> web.Application:
         """The aiohttp application. It belongs on an address that only the core reaches."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
         app.router.add_post("/aliases", self._register)

@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.http import HttpResponse
 from rest_framework import exceptions
 from rest_framework.authentication import SessionAuthentication
@@ -26,6 +27,8 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         reading.check_head(request._request)
+        # Before who calls: to see that a session's request is its own, Django reads what says that it is a form.
+        self._length = reading.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
@@ -33,7 +36,8 @@ class AdministrationView(PlainView):
 
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
-        return bodies.read(kind, reading.body_of(self.request._request))
+        most = settings.MAX_ADMINISTRATION_BODY_BYTES
+        return bodies.read(kind, reading.body_of(self.request._request, self._length, most))
 
     @property
     def actor(self) -> str:

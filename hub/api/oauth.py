@@ -49,9 +49,10 @@ class TokenView(PlainView):
     )
     def post(self, request: Request) -> HttpResponse:
         http = request._request
-        _check_form(http)
+        _check_what_is_said(http)
         client_key, secret = _basic(http)
         token = _token_for(http, client_key, secret)
+        _check_form(http)  # once the client has proven itself: a form that does not come holds a thread
         return _answer({"access_token": token, "token_type": "Bearer", "expires_in": settings.TOKEN_LIFETIME_S}, 200)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
@@ -70,12 +71,15 @@ def _answer(body: dict[str, object], status: int) -> HttpResponse:
     return response
 
 
-def _check_form(request: HttpRequest) -> None:
+def _check_what_is_said(request: HttpRequest) -> None:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdecimal()) or int(length) > _MOST_BYTES:
+    if not (length.isascii() and length.isdecimal()) or len(length) > 18 or int(length) > _MOST_BYTES:
         raise OAuthError("invalid_request", "the form is too long", status=413)
     if request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _FORM:
         raise OAuthError("invalid_request", f"the body must be {_FORM}")
+
+
+def _check_form(request: HttpRequest) -> None:
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
     except ValueError:

@@ -1,5 +1,5 @@
-"""The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, how much it may, the
-signature over the octets as they came. Only then is the body read."""
+"""The doorway of every FSPIOP resource, in this order: the size that is told, headers and versions, who calls, how much
+it may. Then the octets of the body come, the signature is checked over them, and only then is the body read."""
 
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """Those that the API knows; DRF would answer OPTIONS by itself, and Django HEAD by GET."""
+_OF_BULKS = frozenset({"POST", "PUT"})
 
 
 class NoNegotiation(BaseContentNegotiation):
@@ -68,6 +69,9 @@ class FspiopView(PlainView):
     and `self.raw_body` are there; a handler reads a body, makes one call and answers."""
 
     resource: ClassVar[str]
+    is_bulk: ClassVar[bool] = False
+    """Whether a POST or PUT here is about many at once: it may be larger, and a DFSP has fewer of them open."""
+
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
@@ -76,11 +80,18 @@ class FspiopView(PlainView):
     fspiop: Headers
     raw_body: bytes
     _is_counted = False
+    _is_counted_as_bulk = False
+    _unread = 0
+    """At most how many octets of a body were told of and not taken in."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return super().dispatch(request, *args, **kwargs)
         finally:
+            if self._unread:
+                reading.pass_over(request, self._unread)
+            if self._is_counted_as_bulk:
+                limits.leave_bulk(self.caller)
             if self._is_counted:
                 limits.leave(self.caller)
 
@@ -90,7 +101,10 @@ class FspiopView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         reading.check_head(http)
-        self.raw_body = reading.body_of(http)
+        is_bulk = self.is_bulk and method in _OF_BULKS
+        most = settings.MAX_BULK_BODY_BYTES if is_bulk else settings.MAX_BODY_BYTES
+        length = reading.length_of(http, most)
+        self._unread = most if length is None else length
         meta = http.META
 
         def header(name: str) -> str | None:
@@ -102,6 +116,11 @@ class FspiopView(PlainView):
         self.caller = authentication.participant_of(http, self.fspiop.source)
         limits.enter(self.caller, self.fspiop.source)
         self._is_counted = True
+        if is_bulk:
+            limits.enter_bulk(self.caller, self.fspiop.source)
+            self._is_counted_as_bulk = True
+        self._unread = 0
+        self.raw_body = reading.body_of(http, length, most)
         signatures.check(http, self.resource, self.fspiop, self.raw_body, self.caller)
         self._header = header
 
