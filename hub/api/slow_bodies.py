@@ -36,6 +36,7 @@ SHUT_CONNECTIONS = prometheus_client.Counter(
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
+_MARGIN_S = 4.0  # until the connection of who waits has been seen for as long as the wait is
 
 # Linux's struct tcp_info: milliseconds since data was last sent and last received, at 44 and 52; how many segments with
 # data came and went, at 152 and 156. It grows at its end only.
@@ -94,7 +95,8 @@ class Connection:
 class Waits:
     """Who waits for a body, since when; and which connections have had no answer, since when."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_watching: bool = True) -> None:
+        self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
         self._open: dict[object, tuple[float, str, str]] = {}
         self._unanswered: dict[tuple[str, int], float] = {}
         self._thread: threading.Thread | None = None
@@ -103,7 +105,7 @@ class Waits:
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
         """Somebody waits for a body that comes from this address to this port, and began to at this moment."""
         self._open[wait] = (began, address, port)
-        if self._thread is None:
+        if self._thread is None and self._is_watching:
             self._start()
 
     def end(self, wait: object) -> None:
@@ -113,9 +115,7 @@ class Waits:
     def _start(self) -> None:
         with self._guard:
             if self._thread is None:
-                can_look = hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
-                look = self._look_for_ever if can_look else (lambda: None)
-                self._thread = threading.Thread(target=look, name="slow-bodies", daemon=True)
+                self._thread = threading.Thread(target=self._look_for_ever, name="slow-bodies", daemon=True)
                 self._thread.start()
 
     def _look_for_ever(self) -> None:
@@ -134,16 +134,19 @@ class Waits:
         if not ports:
             self._unanswered.clear()
             return
-        overdue: Counter[str] = Counter(address for waited, address, _ in waits if waited > settings.BODY_DEADLINE_S)
+        deadline_s = settings.BODY_DEADLINE_S
+        overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            overdue.subtract(each.address for each in late)
-            # Where those do not account for all who wait: an answer and the next question at one tick of the kernel's
-            # clock look like a question and its answer, and so does a head that asked for "100 Continue".
+            # Where those do not account for all who have waited so long that their connections must be known by now: an
+            # answer and the next question at one tick of the kernel's clock look like a question and its answer, and so
+            # does a head that asked for "100 Continue".
+            unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
+            unknown.subtract(each.address for each in late)
             for connection in found:
-                is_still = not connection.is_unanswered and connection.is_still(settings.BODY_DEADLINE_S)
-                if is_still and overdue[connection.address] > 0:
-                    overdue[connection.address] -= 1
+                is_still = not connection.is_unanswered and connection.is_still(deadline_s)
+                if is_still and unknown[connection.address] > 0:
+                    unknown[connection.address] -= 1
                     late.append(connection)
             for connection in late:
                 _shut(connection)
