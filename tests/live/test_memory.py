@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,8 +23,9 @@ BULKS_AT_ONCE = 4  # as many as one DFSP may have at work, so that none of them 
 COUNT, COUNT_OF_BULKS = (int(number) for number in os.environ.get("BODIES", "200,60").split(","))
 
 
-def post(web: Web, path: str, body: bytes) -> int:
-    start = head("POST", path, "FSPIOP-Destination: blue", f"Content-Length: {len(body)}", resource=path.split("/")[1])
+def post(web: Web, path: str, body: bytes, source: str = "green") -> int:
+    told = "FSPIOP-Destination: blue", f"Content-Length: {len(body)}"
+    start = head("POST", path, *told, source=source, resource=path.split("/")[1])
     return send(web.port, start + b"\r\n\r\n" + body, timeout=60).status
 
 
@@ -76,6 +78,29 @@ def settled(web: Web, *, above: float) -> int:
     return web.memory
 
 
+class Bystander(threading.Thread):
+    """Another DFSP, which pays one after another meanwhile: how long the slowest took, and what it was answered."""
+
+    def __init__(self, web: Web) -> None:
+        super().__init__()
+        self._web, self._is_over = web, threading.Event()
+        self.slowest_s, self.statuses = 0.0, Counter[int]()
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.1):
+            body, began = json.dumps(messages.transfer(payerFsp="red")).encode(), time.monotonic()
+            self.statuses[post(self._web, "/transfers", body, source="red")] += 1
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+
+    def __enter__(self) -> "Bystander":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self.join()
+
+
 def attack(web: Web, name: str, count: int | None = None) -> tuple[Counter[int], int]:
     """The answers' statuses, and the most memory that the process had meanwhile."""
     path, make = ATTACKS[name]
@@ -90,15 +115,23 @@ def attack(web: Web, name: str, count: int | None = None) -> tuple[Counter[int],
     return statuses, most
 
 
-def test_what_large_bodies_take_of_a_web_process_it_gives_back(committed_world: World) -> None:
+def test_what_large_bodies_take_of_a_web_process_it_gives_back_and_others_pay_meanwhile(
+    committed_world: World,
+) -> None:
     with running(threads=64) as web:
         ordinary(web)
         before = settled(web, above=0)
         for name in ATTACKS:
-            statuses, most = attack(web, name)
+            with Bystander(web) as red:
+                statuses, most = attack(web, name)
             after = settled(web, above=before * 1.1)
-            print(f"{name}: {before / 2**20:.0f} MiB, at most {most / 2**20:.0f}, then {after / 2**20:.0f}; {statuses}")
+            print(
+                f"{name}: {before / 2**20:.0f} MiB, at most {most / 2**20:.0f}, then {after / 2**20:.0f}; {statuses};"
+                f" another's slowest payment {red.slowest_s:.2f} s, {red.statuses}"
+            )
             assert set(statuses) <= {0, 400}  # 0: it hung up on who was still sending
             assert after <= before * 1.15, name
             assert most <= before + 600 * 2**20, name
+            assert set(red.statuses) == {202}
+            assert red.slowest_s < 10, name
         assert post(web, "/transfers", json.dumps(messages.transfer()).encode()) == 202
