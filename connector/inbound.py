@@ -34,7 +34,7 @@ from fspiop.errors import ErrorCode, FspiopError
 log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
-MAX_BODY_BYTES = 5_242_880
+MAX_BODY_BYTES = 65_536  # nothing that a connector takes is about many at once
 _CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
 
@@ -130,7 +130,7 @@ class Inbound:
                 log.warning("message_refused", method=request.method, code=error.code, why=error.description)
                 return _error_response(error)
             except web.HTTPRequestEntityTooLarge:
-                return _error_response(FspiopError(ErrorCode.TOO_LARGE_PAYLOAD))
+                return _error_response(FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {MAX_BODY_BYTES} bytes"))
             except Conflict:
                 return _error_response(FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content"))
 
@@ -142,6 +142,7 @@ class Inbound:
         path = request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
         resource = re.split(r"[/?]", path)[1]
         raw = await request.read()
+        strictjson.check_structure(raw, most_values=MAX_BODY_BYTES // strictjson.OCTETS_OF_A_VALUE)
         read = headers.read_headers(
             request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
         )

@@ -30,6 +30,7 @@ from fspiop.bodies.common import (
 )
 from fspiop.errors import ErrorCode, FspiopError
 
+MAX_BODY_BYTES = 65_536
 Extensions = Annotated[tuple[Extension, ...], msgspec.Meta(max_length=16)]
 
 
@@ -88,7 +89,7 @@ class Outbound:
 
     def application(self) -> web.Application:
         """The aiohttp application. It belongs on an address that only the core reaches."""
-        app = web.Application(middlewares=[_errors])
+        app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
         app.router.add_post("/aliases", self._register)

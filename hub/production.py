@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from hub import egress
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
+_MOST_BODY_BYTES = 262_144  # 192 of them at once are 48 MiB
 
 
 def faults() -> list[str]:
@@ -33,6 +34,12 @@ def faults() -> list[str]:
         found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
     if not settings.CALLBACK_PUBLIC_ONLY:
         found.append("CALLBACK_PUBLIC_ONLY is off: list private networks in CALLBACK_ALLOW instead.")
+    if settings.MAX_BODY_BYTES > _MOST_BODY_BYTES:
+        found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks may be larger, see MAX_BULK_BODY_BYTES.")
+    if settings.BODY_DEADLINE_S <= settings.REQUEST_DEADLINE_S:
+        found.append(
+            "BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: who was answered by then is known to be at work."
+        )
     try:
         egress.allowed(tuple(settings.CALLBACK_ALLOW))
     except ImproperlyConfigured as error:

@@ -93,7 +93,16 @@ CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # beyond them it is answered 429. Fewer at once than 3/4 of WEB_QUEUE, or one fills it. 0: no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
-MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=5_242_880)  # FSPIOP API v1.1, table 1
+# How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process works on at once, of one DFSP and of all.
+DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
+WEB_BULKS = env.int("WEB_BULKS", default=16)
+# The largest bodies: of a message, of one about many at once (FSPIOP API v1.1, table 1, allows it to all), and of the
+# administration, settlement and oracle APIs. Each may have a JSON value for 32 of the octets that it may have.
+MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=65_536)
+MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=5_242_880)
+MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default=1_048_576)
+# How long a body may take to come. Longer than REQUEST_DEADLINE_S: a connection is known by having had no answer.
+BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
 # Whether the hub calls public addresses only, and which others all the same: networks, or address:port.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
@@ -129,7 +138,8 @@ WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
 NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)  # given up after this
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
-LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # transfers in one transaction, at most
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # commands in one transaction, at most
+LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # and octets of their messages
 # Between two transactions of a process that has much to do, milliseconds: more of them share one, which is cheaper.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
@@ -333,7 +343,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
-DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # of what Django reads by itself: forms, without their files
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from random import uniform
 from typing import TypeVar
@@ -27,21 +26,11 @@ from psycopg import errors as pg
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.database import is_away, work_by_keys
-from ledger import metrics, store
+from ledger import groups, metrics, store
 from ledger.decide import decide
-from ledger.fx.messages import (
-    FxAborted,
-    FxAgreed,
-    FxCommand,
-    FxExpire,
-    FxFulfil,
-    FxOutcome,
-    FxPrepare,
-    FxRefused,
-    FxReject,
-    FxReserved,
-)
-from ledger.messages import Aborted, Command, Committed, Outcome, Prepare, Refused, Reserved
+from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxOutcome, FxRefused, FxReserved
+from ledger.groups import Waiting
+from ledger.messages import Aborted, Command, Committed, Outcome, Refused, Reserved
 from ledger.notices import notices_for
 
 T = TypeVar("T")
@@ -64,12 +53,19 @@ def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
         try:
             return transact()
         except (store.LostRace, DatabaseError) as error:
-            reason = error if isinstance(error, store.LostRace) else error.__cause__
-            if not isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or attempt == attempts:
+            lost = _race_lost(error)
+            if lost is None or attempt == attempts:
                 raise
-            metrics.RETRIES.labels(type(reason).__name__).inc()
+            metrics.RETRIES.labels(lost).inc()
             time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)
     raise AssertionError("unreachable")
+
+
+def _race_lost(error: BaseException) -> str | None:
+    """The name of the race that this error says was lost. A name: whoever keeps the error keeps its frames, and in them
+    the messages of the whole group."""
+    reason = error if isinstance(error, store.LostRace) else error.__cause__
+    return type(reason).__name__ if isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) else None
 
 
 def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:
@@ -108,17 +104,11 @@ def _tell_logs(outcomes: Sequence[Outcome | FxOutcome]) -> None:
         log.info("transfers", **well)
 
 
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    command: Command | FxCommand
-    outcome: "Future[Outcome | FxOutcome]"
-
-
 class Engine:
     """Collects the commands of this process's requests and runs them in groups, in a thread of its own."""
 
     def __init__(self) -> None:
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
         self._last_began, self._last_size = 0.0, 0  # of the group before this
@@ -129,7 +119,7 @@ class Engine:
         Raises FspiopError 2003 or 2004 where the database did not answer: then the outcome is unknown to the hub's
         caller, who asks again with the same message or by GET.
         """
-        waiting = _Waiting(command, Future())
+        waiting = Waiting(command, Future())
         with self._arrived:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._work, name="ledger-engine", daemon=True)
@@ -144,20 +134,26 @@ class Engine:
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
+        finally:
+            del waiting  # an error would name this frame, the frame it, and it the error: a ring with the message in it
 
     def _work(self) -> None:
         work_by_keys()
         while True:
-            group = self._next_group()
-            try:
-                self._settle(group)
-            except BaseException as error:  # the thread must live; whoever waits must hear
-                log.exception("engine_failed", size=len(group))
-                for waiting in group:
-                    if not waiting.outcome.done():
-                        waiting.outcome.set_exception(error)
+            self._serve_a_group()
 
-    def _next_group(self) -> list[_Waiting]:
+    def _serve_a_group(self) -> None:
+        # A function of its own: while the thread waits for the next group, it must not hold the one before.
+        group = self._next_group()
+        try:
+            self._settle(group)
+        except BaseException as error:  # the thread must live; whoever waits must hear
+            log.exception("engine_failed", size=len(group))
+            for waiting in group:
+                if not waiting.outcome.done():
+                    waiting.outcome.set_exception(error.with_traceback(None))
+
+    def _next_group(self) -> list[Waiting]:
         while True:
             with self._arrived:
                 while not self._waiting:
@@ -166,12 +162,12 @@ class Engine:
                 # A commit costs the same for few and for many: where many come, they wait for each other.
                 time.sleep(max(0.0, self._last_began + settings.LEDGER_PACE_MS / 1000 - time.monotonic()))
             with self._arrived:
-                group = _take(self._waiting, settings.LEDGER_BATCH)
+                group = groups.take(self._waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)
             if group:  # else whoever waited has given up
                 self._last_began, self._last_size = time.monotonic(), len(group)
                 return group
 
-    def _settle(self, group: list[_Waiting]) -> None:
+    def _settle(self, group: list[Waiting]) -> None:
         try:
             outcomes = run([waiting.command for waiting in group])
         except Exception as error:
@@ -192,7 +188,7 @@ class Engine:
             for waiting, outcome in zip(group, outcomes, strict=True):
                 waiting.outcome.set_result(outcome)
 
-    def _tell_unknown(self, group: list[_Waiting]) -> None:
+    def _tell_unknown(self, group: list[Waiting]) -> None:
         for waiting in group:
             waiting.outcome.set_exception(
                 FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger can not be reached; send it again")
@@ -201,38 +197,6 @@ class Engine:
 
 def _id_of(command: Command | FxCommand) -> str:
     return command.commit_request_id if isinstance(command, FxCommand) else command.transfer_id
-
-
-def _take(waiting: list[_Waiting], most: int) -> list[_Waiting]:
-    """The next group, taken off the list. What one command of a group brings into being no later one may need: `load`
-    locks what is there already, and a transfer or conversion that the same group reserves is not."""
-    group: list[_Waiting] = []
-    left: list[_Waiting] = []
-    prepared: set[str] = set()
-    converted: set[str] = set()  # new conversions, and the transfers that they wait for
-    for position, item in enumerate(waiting):
-        if len(group) == most:
-            left.extend(waiting[position:])
-            break
-        match item.command:
-            case Prepare(transfer_id=id):
-                must_wait = id in converted
-            case FxPrepare(determining_transfer_id=id):
-                must_wait = id in prepared
-            case FxFulfil(commit_request_id=id) | FxReject(commit_request_id=id) | FxExpire(commit_request_id=id):
-                must_wait = id in converted
-            case command:
-                must_wait = command.transfer_id in prepared or command.transfer_id in converted
-        if must_wait:
-            left.append(item)
-            continue
-        if isinstance(item.command, Prepare):
-            prepared.add(item.command.transfer_id)
-        elif isinstance(item.command, FxPrepare):
-            converted |= {item.command.commit_request_id, item.command.determining_transfer_id}
-        group.append(item)
-    waiting[:] = left
-    return group
 
 
 def _drop_connection() -> None:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
 from hub.api.attempts import address_of
@@ -18,7 +19,7 @@ from settlement.statements.reading import MOST_OCTETS
 
 _SEEN = "seen_at"
 _NOTE_EVERY_S = 60
-_ROOM_FOR_THE_FORM = 65_536
+_MOST_OF_A_FORM = 65_536
 
 
 class Visit:
@@ -44,10 +45,23 @@ class Visit:
 
 
 def _is_too_large(request: HttpRequest) -> bool:
-    """Looked at before anything reads a form: the first that asks for its token would take it in whole."""
+    """Looked at before anything reads a form: the first that asks for its token would take it in whole. The
+    administration APIs look for themselves."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    is_form = request.path_info.startswith(("/portal/", "/admin/"))
-    return is_form and not (length.isdecimal() and int(length) <= MOST_OCTETS + _ROOM_FOR_THE_FORM)
+    if request.path_info.startswith("/api/"):
+        return False
+    if not (length.isascii() and length.isdecimal() and len(length) <= 18):
+        return True
+    return int(length) > _MOST_OF_A_FORM and int(length) > _most_of_a_file(request) + _MOST_OF_A_FORM
+
+
+def _most_of_a_file(request: HttpRequest) -> int:
+    """One page takes a file, of who is signed in."""
+    try:
+        page = resolve(request.path_info).url_name
+    except Resolver404:
+        return 0
+    return MOST_OCTETS if page == "take_in_statement" and request.user.is_authenticated else 0
 
 
 def _end_if_idle(request: HttpRequest) -> None:

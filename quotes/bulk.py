@@ -21,6 +21,8 @@ class _BulkQuoteView(AgreementView):
 
 
 class BulkQuotesView(_BulkQuoteView):
+    is_bulk = True
+
     @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Ask for the terms of many payments")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(BulkQuotePost)
@@ -30,6 +32,8 @@ class BulkQuotesView(_BulkQuoteView):
 
 
 class BulkQuoteView(_BulkQuoteView):
+    is_bulk = True
+
     @fspiop_schema("bulkQuotes", answer=202, summary="Ask for a bulk quote's answer again")
     def get(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         return self.ask_again(bulk_quote_id)

@@ -62,6 +62,8 @@ def test_production_starts_with_everything_set() -> None:
         ("PARTICIPANT_AUTH", "none"),
         ("SIGNATURES", "checked"),
         ("TOKEN_LIFETIME_S", "86400"),
+        ("MAX_BODY_BYTES", "5242880"),
+        ("BODY_DEADLINE_S", "15"),
         ("PROXY_SECRET", ""),
         ("CALLBACK_PUBLIC_ONLY", "false"),
         ("CALLBACK_ALLOW", "10.0.0.1:https"),

@@ -81,6 +81,7 @@ class ParticipantsView(FspiopView):
     """Many aliases at once (FSPIOP API v1.1, section 6.2.2.4)."""
 
     resource = "participants"
+    is_bulk = True
 
     @fspiop_schema("participants", request=ParticipantsPost, answer=200, summary="Register many aliases")
     def post(self, request: Request) -> HttpResponse:

@@ -14,14 +14,13 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from fspiop import bodies, strictjson, time
 from hub.administration.models import READ, WRITE
 from hub.api import errors, reading
 from hub.api.clients import ClientToken, Granted
 from hub.api.staff import StaffPassword, StaffSession
-from hub.api.views import METHODS, NoNegotiation
+from hub.api.views import METHODS, PlainView
 from hub.audit import two_people
 from hub.audit.models import Approval
 from hub.audit.two_people import Program
@@ -50,9 +49,9 @@ class MayAdministrate(BasePermission):
                 return isinstance(request.auth, Granted) and needed in request.auth.scopes
 
 
-class AdministrationView(APIView):
+class AdministrationView(PlainView):
+    # Clients name FSPIOP's media types here too; `PlainView` negotiates none.
     permission_classes = (MayAdministrate,)
-    content_negotiation_class = NoNegotiation  # clients name FSPIOP's media types here too
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         if settings.ADMINISTRATION_AUTH == "oauth2":
@@ -64,6 +63,8 @@ class AdministrationView(APIView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         reading.check_head(request._request)
+        # Before who calls: to see that a session's request is its own, Django reads what says that it is a form.
+        self._length = reading.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
@@ -76,7 +77,8 @@ class AdministrationView(APIView):
 
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
-        return bodies.read(kind, reading.body_of(self.request._request))
+        most = settings.MAX_ADMINISTRATION_BODY_BYTES
+        return bodies.read(kind, reading.body_of(self.request._request, self._length, most))
 
     @property
     def actor(self) -> str:

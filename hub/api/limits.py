@@ -1,5 +1,7 @@
-"""How much of a web process one DFSP may have: requests in a second (`DFSP_RATE`), and requests at once
-(`DFSP_OPEN_REQUESTS`). What is beyond is answered 429, before its signature is looked at or a statement sent.
+"""How much of a web process one DFSP may have: requests in a second (`DFSP_RATE`), requests at once
+(`DFSP_OPEN_REQUESTS`), and bulks at once (`DFSP_OPEN_BULKS`): a bulk may be of megabytes, holds as many locks as
+it has items, and works in the thread of its request. What is beyond is answered 429, before its body is taken in, its
+signature is looked at or a statement sent.
 
 Counted in the process and nowhere else, by who has proven to be calling (docs/decisions/0034).
 
@@ -33,6 +35,7 @@ class Limits:
         self._lock = threading.Lock()
         self._spent_until: dict[int, float] = {}  # the moment up to which a caller has used its rate
         self._open: dict[int, int] = {}
+        self._open_bulks: dict[int, int] = {}
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str) -> None:
@@ -55,6 +58,25 @@ class Limits:
                 f"more than {settings.OUTBOX_PENDING_PER_SOURCE} messages caused by {source} wait for {destination}",
                 http_status=429,
             )
+
+    def enter_bulk(self, caller: int, name: str) -> None:
+        """Counts one bulk of a participant; FspiopError 2005 where it has too many at work (429), or all have (503).
+        `leave_bulk` ends it."""
+        with self._lock:
+            count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
+            is_its_own = count >= settings.DFSP_OPEN_BULKS
+            is_taken = not is_its_own and of_all < settings.WEB_BULKS
+            if is_taken:
+                self._open_bulks[caller] = count + 1
+        if is_its_own:
+            self._say(caller, name, "bulks at once")
+            raise FspiopError(ErrorCode.SERVER_BUSY, "more bulks at once than one DFSP may send", http_status=429)
+        if not is_taken:
+            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503)
+
+    def leave_bulk(self, caller: int) -> None:
+        with self._lock:
+            self._open_bulks[caller] -= 1
 
     def _exceeded(self, caller: int, rate: float, most_open: int) -> str | None:
         with self._lock:
@@ -82,3 +104,5 @@ _limits = Limits()
 enter = _limits.enter
 leave = _limits.leave
 check_backlog = _limits.check_backlog
+enter_bulk = _limits.enter_bulk
+leave_bulk = _limits.leave_bulk

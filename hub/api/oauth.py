@@ -15,13 +15,12 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from hub import client_secrets
 from hub.administration import services as administration
 from hub.administration.models import SCOPES
 from hub.api import authentication, errors, tokens
-from hub.api.views import NoNegotiation
+from hub.api.views import PlainView
 from hub.participants import queries, registry
 
 log = structlog.get_logger("security")
@@ -38,10 +37,9 @@ class OAuthError(Exception):
         super().__init__(word, why)
 
 
-class TokenView(APIView):
+class TokenView(PlainView):
     authentication_classes = ()
     permission_classes = ()
-    content_negotiation_class = NoNegotiation
 
     @extend_schema(
         tags=["OAuth2"],
@@ -58,12 +56,12 @@ class TokenView(APIView):
     )
     def post(self, request: Request) -> HttpResponse:
         http = request._request
-        scopes = _scopes_asked_for(http)
+        _check_head(http)
         client_key, secret = _basic(http)
         if client_key.startswith(administration.KEY_PREFIX):
-            given = _operators_token(client_key, secret, scopes)
+            given = _operators_token(http, client_key, secret)
         else:
-            given = {"access_token": _token_for(http, client_key, secret, scopes)}
+            given = {"access_token": _token_for(http, client_key, secret)}
         return _answer({"token_type": "Bearer", "expires_in": settings.TOKEN_LIFETIME_S} | given, 200)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
@@ -82,13 +80,17 @@ def _answer(body: dict[str, object], status: int) -> HttpResponse:
     return response
 
 
-def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Checks the form; the scopes that it names, if any."""
+def _check_head(request: HttpRequest) -> None:
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not (length.isascii() and length.isdecimal()) or int(length) > _MOST_BYTES:
+    if not (length.isascii() and length.isdecimal()) or len(length) > 18 or int(length) > _MOST_BYTES:
         raise OAuthError("invalid_request", "the form is too long", status=413)
     if request.META.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != _FORM:
         raise OAuthError("invalid_request", f"the body must be {_FORM}")
+
+
+def _scopes_asked_for(request: HttpRequest) -> list[str]:
+    """Reads and checks the form, once the client has proven itself: a form that does not come holds a thread.
+    The scopes that it names, if any."""
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
     except ValueError:
@@ -114,7 +116,7 @@ def _basic(request: HttpRequest) -> tuple[str, str]:
     return unquote_plus(client_key), unquote_plus(secret)  # RFC 6749, section 2.3.1
 
 
-def _operators_token(client_key: str, secret: str, scopes: list[str]) -> dict[str, object]:
+def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict[str, object]:
     if "administration" not in settings.SERVES:
         _refuse(client_key, "this process has no door for administration clients")
     client = administration.valid(client_key)
@@ -122,6 +124,7 @@ def _operators_token(client_key: str, secret: str, scopes: list[str]) -> dict[st
         _refuse(client_key, "no such client, or it is revoked or has expired")
     if not client_secrets.is_it(secret, client.sha256):
         _refuse(client_key, "wrong secret")
+    scopes = _scopes_asked_for(request)
     if not set(scopes) <= set(client.scopes):
         raise OAuthError("invalid_scope", f"this client has {' '.join(client.scopes)}")
     granted = [scope for scope in client.scopes if scope in scopes] or client.scopes
@@ -130,7 +133,7 @@ def _operators_token(client_key: str, secret: str, scopes: list[str]) -> dict[st
     return {"access_token": token, "scope": " ".join(granted)}
 
 
-def _token_for(request: HttpRequest, client_key: str, secret: str, scopes: list[str]) -> str:
+def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if "fspiop" not in settings.SERVES:
         _refuse(client_key, "this process has no door for DFSPs")
     known = registry.current().by_client(client_key)
@@ -138,8 +141,6 @@ def _token_for(request: HttpRequest, client_key: str, secret: str, scopes: list[
         _refuse(client_key, "no such client, or it is revoked or has expired")
     if not client_secrets.is_it(secret, known.sha256):
         _refuse(client_key, "wrong secret")
-    if set(scopes) & set(SCOPES):
-        raise OAuthError("invalid_scope", "a DFSP's client does not administrate the hub")
     certificate = authentication.presented_certificate(request)
     if authentication.CERTIFICATE in settings.PARTICIPANT_AUTH or certificate is not None:
         holder = registry.current().by_certificate(certificate) if certificate is not None else None
@@ -147,6 +148,8 @@ def _token_for(request: HttpRequest, client_key: str, secret: str, scopes: list[
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "called from an address that is not the participant's")
+    if set(_scopes_asked_for(request)) & set(SCOPES):
+        raise OAuthError("invalid_scope", "a DFSP's client does not administrate the hub")
     return tokens.issue(
         client_key=client_key,
         participant=queries.name_of(known.participant_id),

@@ -1,12 +1,22 @@
-"""The size and coding of a request, before anything is understood of it (FSPIOP API v1.1, section 3.2.1)."""
+"""The size and coding of a request, before anything is understood of it (FSPIOP API v1.1, section 3.2.1).
+
+Read from the server's own stream and not by way of Django, which would keep the octets with its request.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
 
 MAX_HEAD_BYTES = 65_536
 _NAME_AND_VALUE = len(": \r\n")
+_PIECE = 65_536
+_passing_over = threading.BoundedSemaphore(16)
 
 
 def check_head(request: HttpRequest) -> None:
@@ -18,8 +28,8 @@ def check_head(request: HttpRequest) -> None:
         raise FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {MAX_HEAD_BYTES} bytes of headers")
 
 
-def body_of(request: HttpRequest) -> bytes:
-    """The body's octets: of a known length or in chunks, never both, and never compressed."""
+def length_of(request: HttpRequest, most: int) -> int | None:
+    """The length that the body is said to have, at most `most`; None of one in chunks. Never both, never compressed."""
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: must not be there")
@@ -27,23 +37,62 @@ def body_of(request: HttpRequest) -> bytes:
     if "HTTP_TRANSFER_ENCODING" in meta:
         if length:  # two lengths, of which two readers may believe one each
             raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not stand beside transfer-encoding")
-        return _chunks(request)
+        return None
+    if not length:
+        return 0
     if not (length.isascii() and length.isdecimal()):
-        if length:
-            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must be a number")
-        return request.body
-    if len(length) > 18 or int(length) > settings.MAX_BODY_BYTES:
-        raise _too_large()
-    return request.body
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must be a number")
+    if len(length) > 18 or int(length) > most:
+        raise _too_large(most)
+    return int(length)
 
 
-def _chunks(request: HttpRequest) -> bytes:
-    # Django reads no further than CONTENT_LENGTH, which a body in chunks does not have.
-    body: bytes = request.environ["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)  # type: ignore[attr-defined]
-    if len(body) > settings.MAX_BODY_BYTES:
-        raise _too_large()
+def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
+    """The body's octets: as many as `length_of` says, and of no more values than one of at most `most` may have."""
+    if length == 0:
+        return b""
+    began = time.monotonic()
+    body = _taken_in(request, most + 1 if length is None else length)
+    if length is None and len(body) > most:
+        raise _too_large(most)
+    if time.monotonic() - began > settings.BODY_DEADLINE_S:
+        raise FspiopError(
+            ErrorCode.CLIENT_ERROR, f"the body did not come within {settings.BODY_DEADLINE_S} s", http_status=408
+        )
+    if length is not None and len(body) < length:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its length")
+    most_values = most // strictjson.OCTETS_OF_A_VALUE
+    if len(body) > most_values:  # each takes an octet
+        strictjson.check_structure(body, most_values=most_values)
     return body
 
 
-def _too_large() -> FspiopError:
-    return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {settings.MAX_BODY_BYTES} bytes")
+def pass_over(request: HttpRequest, most: int) -> None:
+    """Takes a refused body off its connection: a sender that is still sending might not see the answer.
+
+    A few at a time, since it may come slowly and nobody is known to answer for it; else the connection just ends.
+    """
+    if not _passing_over.acquire(blocking=False):
+        return
+    try:
+        for _ in _pieces_of(request, most):
+            pass
+    finally:
+        _passing_over.release()
+
+
+def _taken_in(request: HttpRequest, most: int) -> bytes:
+    # In pieces: granian would gather what it is asked for, and each of its threads keep as much memory as that took.
+    pieces = list(_pieces_of(request, most))
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _pieces_of(request: HttpRequest, most: int) -> Iterator[bytes]:
+    read, left = request.META["wsgi.input"].read, most
+    while left > 0 and (piece := read(min(_PIECE, left))):
+        left -= len(piece)
+        yield piece
+
+
+def _too_large(most: int) -> FspiopError:
+    return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {most} bytes")

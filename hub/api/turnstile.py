@@ -11,7 +11,7 @@ from django.conf import settings
 from prometheus_client import Counter, Gauge
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api import errors
+from hub.api import errors, slow_bodies
 from hub.api.middleware import RESOURCES
 
 SHED = Counter("kitovu_web_shed_total", "DFSP requests answered 503 because too many were under way")
@@ -37,6 +37,8 @@ class Turnstile:
         self._headers, self._body = list(response.items()), [response.content]
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = slow_bodies.Input(environ)
         if environ["PATH_INFO"].partition("/")[2].partition("/")[0] not in RESOURCES:
             return self._application(environ, start_response)
         most: float = settings.WEB_QUEUE

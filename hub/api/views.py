@@ -1,5 +1,5 @@
-"""The doorway of every FSPIOP resource, in this order: size, headers and versions, who calls, how much it may, the
-signature over the octets as they came. Only then is the body read."""
+"""The doorway of every FSPIOP resource, in this order: the size that is told, headers and versions, who calls, how much
+it may. Then the octets of the body come, the signature is checked over them, and only then is the body read."""
 
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -22,8 +22,7 @@ T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 """Those that the API knows; DRF would answer OPTIONS by itself, and Django HEAD by GET."""
-
-
+_OF_BULKS = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
 """What answers something: never refused because others do not take their messages."""
 
@@ -44,26 +43,57 @@ def _key_of(name: str) -> str:
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 
 
-class FspiopView(APIView):
+class PlainView(APIView):
+    """An API's view of which nothing is left when its request has ended.
+
+    DRF's request names its view among what parsers may want; the view names its request, its answer and, as `head`, a
+    method of its own. Such rings hold a body until Python's collector comes by, which in a hub is seldom (`hub.lean`).
+    """
+
+    content_negotiation_class = NoNegotiation
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        made = super().initialize_request(request, *args, **kwargs)
+        made.parser_context = {}  # DRF parses nothing here
+        return made
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            for name in ("head", "response"):
+                self.__dict__.pop(name, None)
+
+
+class FspiopView(PlainView):
     """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers),
     `self.raw_body` and `self.signed_uri` are there; a handler reads a body, makes one call and answers."""
 
     resource: ClassVar[str]
+    is_bulk: ClassVar[bool] = False
+    """Whether a POST or PUT here is about many at once: it may be larger, and a DFSP has fewer of them open."""
+
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
-    content_negotiation_class = NoNegotiation
 
     caller: int
     fspiop: Headers
     raw_body: bytes
     signed_uri: str | None  # FSPIOP-URI of a signature that was checked
     _is_counted = False
+    _is_counted_as_bulk = False
+    _unread = 0
+    """At most how many octets of a body were told of and not taken in."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
             return super().dispatch(request, *args, **kwargs)
         finally:
+            if self._unread:
+                reading.pass_over(request, self._unread)
+            if self._is_counted_as_bulk:
+                limits.leave_bulk(self.caller)
             if self._is_counted:
                 limits.leave(self.caller)
 
@@ -73,7 +103,10 @@ class FspiopView(APIView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         reading.check_head(http)
-        self.raw_body = reading.body_of(http)
+        is_bulk = self.is_bulk and method in _OF_BULKS
+        most = settings.MAX_BULK_BODY_BYTES if is_bulk else settings.MAX_BODY_BYTES
+        length = reading.length_of(http, most)
+        self._unread = most if length is None else length
         meta = http.META
 
         def header(name: str) -> str | None:
@@ -88,6 +121,11 @@ class FspiopView(APIView):
         self._is_counted = True
         if method not in CALLBACKS:
             limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
+        if is_bulk:
+            limits.enter_bulk(self.caller, self.fspiop.source)
+            self._is_counted_as_bulk = True
+        self._unread = 0
+        self.raw_body = reading.body_of(http, length, most)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )

@@ -225,7 +225,8 @@ class Stack:
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
             # By its own executable: as `python -m granian` under another Python program it starts itself without end.
-            serve = [_beside_python("granian"), "--interface", "wsgi", "--host", net.HOST, "--port", str(self.port)]
+            serve = [_beside_python("granian"), "--interface", "wsgi", "--http", "1"]
+            serve += ["--host", net.HOST, "--port", str(self.port)]
             size = ["--workers", str(workers), "--blocking-threads", str(threads)]
             care = ["--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "10"]
             argv, most = [*serve, *size, *care, "hub.wsgi:application"], 2 * workers + 4

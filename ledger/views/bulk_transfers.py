@@ -25,6 +25,8 @@ class _BulkTransferView(LedgerView):
 
 
 class BulkTransfersView(_BulkTransferView):
+    is_bulk = True
+
     @fspiop_schema("bulkTransfers", request=BulkTransferPost, answer=202, summary="Prepare many transfers at once")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(BulkTransferPost)
@@ -80,6 +82,8 @@ class BulkTransfersView(_BulkTransferView):
 
 
 class BulkTransferView(_BulkTransferView):
+    is_bulk = True
+
     @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         services.tell_state(

@@ -1,6 +1,7 @@
 """What one DFSP may have of a process: a rate with a second's worth at once, and a number at once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fspiop.errors import FspiopError
-from hub.api import limits
+from hub.api import limits, reading
 from hub.api.limits import Limits
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
@@ -80,3 +81,83 @@ def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pyt
     assert error_of(refused) == (429, "2005")
     assert description_of(refused) == "Server busy - more requests a second than one DFSP may send"
     assert refused["Retry-After"] == "1"
+
+
+def refused_with(attempt: Callable[[], None]) -> tuple[int, str]:
+    with pytest.raises(FspiopError) as found:
+        attempt()
+    return found.value.http_status, found.value.description
+
+
+def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None:
+    own = Limits()
+    with override_settings(DFSP_OPEN_BULKS=2, WEB_BULKS=3):
+        for _ in range(2):
+            own.enter_bulk(1, "green")
+        its_own = (429, "Server busy - more bulks at once than one DFSP may send")
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+        own.enter_bulk(2, "blue")
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+        assert refused_with(lambda: own.enter_bulk(3, "red")) == (503, "Server busy - too many bulks wait; try again")
+        own.leave_bulk(1)
+        own.enter_bulk(3, "red")
+        own.leave_bulk(2)
+        own.enter_bulk(1, "green")
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+
+
+BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
+
+
+def test_a_bulk_is_counted_while_it_is_worked_on_and_an_ordinary_message_never(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = Limits()
+    entered: list[int] = []
+
+    def enter_bulk(caller: int, name: str) -> None:
+        own.enter_bulk(caller, name)
+        entered.append(caller)
+
+    monkeypatch.setattr(limits, "enter_bulk", enter_bulk)
+    monkeypatch.setattr(limits, "leave_bulk", own.leave_bulk)
+    bulks: list[tuple[str, str, Any]] = [
+        ("POST", "/bulkTransfers", messages.bulk_transfer()),
+        ("POST", "/bulkTransfers", {}),
+        ("PUT", f"/bulkTransfers/{BULK_ID}", {"bulkTransferState": "COMPLETED"}),
+        ("POST", "/bulkQuotes", messages.bulk_quote()),
+        ("PUT", f"/bulkQuotes/{BULK_ID}", b"{"),
+        ("POST", "/participants", {}),
+    ]
+    for method, path, body in bulks:
+        dfsp(method, path, body, destination="blue")
+    assert entered == [committed_world.ids["green"]] * len(bulks)
+    for method, path, body in (
+        ("GET", f"/bulkTransfers/{BULK_ID}", None),
+        ("PUT", f"/bulkTransfers/{BULK_ID}/error", messages.error()),
+        ("GET", f"/bulkQuotes/{BULK_ID}", None),
+        ("PUT", f"/bulkQuotes/{BULK_ID}/error", messages.error()),
+        ("POST", "/participants/MSISDN/1", {}),
+        ("POST", "/transfers", messages.transfer()),
+    ):
+        dfsp(method, path, body, destination="blue")
+    assert len(entered) == len(bulks)
+    assert set(own._open_bulks.values()) == {0}
+
+
+def test_a_dfsp_with_too_many_bulks_at_work_is_told_so_before_its_body_is_taken_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "body_of", lambda *_: pytest.fail("the body was taken in"))
+    with override_settings(DFSP_OPEN_BULKS=0):
+        refused = dfsp("POST", "/bulkTransfers", messages.bulk_transfer(), destination="blue")
+    assert error_of(refused) == (429, "2005")
+    assert refused["Retry-After"] == "1"
+
+
+def test_nobody_who_is_not_known_has_a_body_taken_in(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "body_of", lambda *_: pytest.fail("the body was taken in"))
+    with override_settings(PARTICIPANT_AUTH=["token"]):
+        assert dfsp("POST", "/bulkTransfers", messages.bulk_transfer(), destination="blue").status_code == 401
+    with override_settings(DFSP_OPEN_REQUESTS=-1):
+        assert dfsp("POST", "/transfers", messages.transfer(), destination="blue").status_code == 429

@@ -1,6 +1,7 @@
 """A13: JSON that two readers understand in two ways, or that breaks a reader. Refused with 3101; nothing changes."""
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -21,8 +22,8 @@ TRICKS: dict[str, bytes] = {
     "a number beyond all": b'{"amount":1e400}',
     "a number of 5,000 digits": b'{"amount":' + b"9" * 5000 + b"}",
     "a fraction of 5,000 digits": b'{"amount":0.' + b"9" * 5000 + b"}",
-    "100,000 arrays in one another": b"[" * 100_000 + b"]" * 100_000,
-    "100,000 objects in one another": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    "10,000 arrays in one another": b"[" * 10_000 + b"]" * 10_000,
+    "4,000 objects in one another": b'{"a":' * 4_000 + b"1" + b"}" * 4_000,
     "40 arrays in a field": b'{"a":' + b"[" * 40 + b"]" * 40 + b"}",
     "NUL": GOOD.replace("blue", "bl\\u0000ue").encode(),
     "NUL in a key": b'{"a\\u0000b":1}',
@@ -69,6 +70,9 @@ ADMINISTRATION = [
 ]
 
 
+MANY_KEYS = json.dumps({f"k{number}": 0 for number in range(200_000)}).encode()
+
+
 def refused(call: Any, method: str, path: str, **more: Any) -> None:
     for name, raw in TRICKS.items():
         assert error_of(call(method, path, raw, **more)) == (400, "3101"), name
@@ -85,10 +89,16 @@ def test_a13_tricks_of_json_are_refused_by_the_administration(world: World, meth
     refused(admin, method, path)
 
 
-def test_a13_half_a_million_keys_are_read_or_refused_in_time(world: World) -> None:
-    many = json.dumps({f"k{number}": 0 for number in range(400_000)}).encode()
-    assert len(many) < 5_242_880 * 2
-    response = dfsp("POST", "/transfers", many[:5_000_000], destination="blue")
-    assert error_of(response) == (400, "3101")
-    response = dfsp("POST", "/transfers", json.dumps(dict.fromkeys(map(str, range(300_000)), 0)).encode())
-    assert error_of(response) == (400, "3102")
+def test_a13_a_body_of_many_keys_is_refused_before_it_is_read(world: World) -> None:
+    for path, body in (
+        ("/transfers", MANY_KEYS[:65_536]),
+        ("/transfers", MANY_KEYS[:32_768] + b"}"),
+        ("/bulkTransfers", MANY_KEYS),
+        ("/participants", MANY_KEYS),
+    ):
+        began = time.thread_time()
+        assert error_of(dfsp("POST", path, body, destination="blue")) == (400, "3104")
+        assert time.thread_time() - began < 1
+    # As many as there may be are read.
+    few = json.dumps(dict.fromkeys(map(str, range(2_000)), 0)).encode()
+    assert error_of(dfsp("POST", "/transfers", few, destination="blue")) == (400, "3102")

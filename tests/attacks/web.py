@@ -33,12 +33,46 @@ class Answer:
 @contextmanager
 def served(*, threads: int = 8, **settings: str) -> Iterator[int]:
     """granian as it runs in production, but one process; gives its port."""
+    with running(**settings) as web:
+        yield web.port
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """A web server, and its one process that serves."""
+
+    port: int
+    parent: int
+
+    @property
+    def memory(self) -> int:
+        """The octets that the process has of the machine's memory."""
+        (child,) = Path(f"/proc/{self.parent}/task/{self.parent}/children").read_text().split()
+        lines = Path(f"/proc/{child}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+@contextmanager
+def running(*, threads: int = 8, **settings: str) -> Iterator[Web]:
+    """The same, with its process."""
     found = connection.settings_dict
     place = quote(str(found["HOST"]), safe="")
     user = f"{found['USER']}:{quote(str(found['PASSWORD']))}@" if found["USER"] else ""
     url = f"postgres://{user}{place}:{found['PORT']}/{found['NAME']}"
     port = net.free_port()
-    command = [str(_GRANIAN), "--interface", "wsgi", "--host", net.HOST, "--port", str(port), "--workers", "1"]
+    command = [
+        str(_GRANIAN),
+        "--interface",
+        "wsgi",
+        "--http",
+        "1",
+        "--host",
+        net.HOST,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     environment = os.environ | {"DATABASE_URL": url} | settings
     web = subprocess.Popen(
         [*command, "--blocking-threads", str(threads), "hub.wsgi:application"],
@@ -48,7 +82,7 @@ def served(*, threads: int = 8, **settings: str) -> Iterator[int]:
     )
     try:
         _wait_for(port)
-        yield port
+        yield Web(port, web.pid)
     finally:
         web.terminate()
         try:

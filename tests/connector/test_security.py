@@ -258,6 +258,28 @@ def test_a07_a_forged_callback_is_refused_and_the_truth_is_asked_of_the_hub_alon
     asyncio.run(tell())
 
 
+def test_a18_a_connector_reads_no_more_than_a_message_may_be(tmp_path: Path) -> None:
+    port, inside = free_port(), free_port()
+    config = config_of(tmp_path, inbound_port=port, outbound_port=inside)
+    values = b'{"a":[' + b"[]," * 20_000 + b"[]]}"
+
+    async def tell() -> None:
+        async with connector(config), aiohttp.ClientSession() as session:
+
+            async def told(url: str, body: bytes) -> tuple[int, str]:
+                async with session.put(url, data=body) as answer:
+                    information = (await answer.json(content_type=None))["errorInformation"]
+                    return answer.status, f"{information['errorCode']} {information['errorDescription']}"
+
+            url = f"http://127.0.0.1:{port}{TRANSFER}"
+            assert await told(url, b" " * 65_537) == (400, "3104 Too large payload - at most 65536 bytes")
+            assert await told(url, values) == (400, "3104 Too large payload - at most 2048 values")
+            async with session.post(f"http://127.0.0.1:{inside}/payments", data=b" " * 65_537) as answer:
+                assert answer.status == 413
+
+    asyncio.run(tell())
+
+
 PARTY = "/parties/MSISDN/1"
 
 

@@ -163,7 +163,7 @@ def test_white_space_around_the_body_is_passed_over(raw):
     assert not loads(raw)
 
 
-@pytest.mark.parametrize("depth", [33, 34, 900, 100_000, 1_000_000])
+@pytest.mark.parametrize("depth", [33, 34, 900, 100_000, 150_000])
 def test_a_body_that_is_nested_too_deeply_is_refused(depth):
     assert refusal(b"[" * depth + b"]" * depth) == "the body is nested deeper than 32"
     assert refusal(b'{"a":' * depth + b"1" + b"}" * depth) == "the body is nested deeper than 32"

@@ -1,0 +1,242 @@
+"""Bodies that do not come: after `BODY_DEADLINE_S` the connection is shut for reading, and the waiting thread is free.
+
+granian sets no limit to how slowly a body may come, and a WSGI thread waits for it. Nor does it say by which connection
+a request came: REMOTE_ADDR has no port. So this looks at what the kernel knows of the process's connections. While a
+body is overdue, those from its sender's address that have had no answer for longer than any request takes are shut for
+reading: the waiting thread gets what has come, answers, and granian closes. A request that is worked on has been
+answered by then, and an idle connection waits for no answer.
+
+On Linux only (TCP_INFO); elsewhere, and through a Unix socket, nothing is shut. It holds for HTTP/1, in which nothing
+is sent before the answer is.
+"""
+
+import os
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import prometheus_client
+import structlog
+from django.conf import settings
+
+log = structlog.get_logger("api")
+
+SHUT_CONNECTIONS = prometheus_client.Counter(
+    "kitovu_web_slow_bodies_total", "Connections shut because the body of a request did not come"
+)
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_LOOK_EVERY_S = 1.0
+_SUSPECT_AFTER_S = 1.0
+_MARGIN_S = 4.0  # until the connection of who waits has been seen for as long as the wait is
+
+# Linux's struct tcp_info: milliseconds since data was last sent and last received, at 44 and 52; how many segments with
+# data came and went, at 152 and 156. It grows at its end only.
+_TCP_INFO = struct.Struct("44xI4xI96xII")
+
+
+class Input:
+    """A request's `wsgi.input`: since when somebody waits for it is known, in however many pieces it comes."""
+
+    __slots__ = ("_address", "_began", "_input", "_port")
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._input = environ["wsgi.input"]
+        self._began = 0.0
+        self._address = environ.get("REMOTE_ADDR", "")
+        self._port = environ.get("SERVER_PORT", "")
+
+    def read(self, size: int = -1) -> bytes:
+        return self._wait_for(self._input.read, size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self._wait_for(self._input.readline, size)
+
+    def _wait_for(self, read: Callable[..., bytes], size: int) -> bytes:
+        wait = object()
+        self._began = self._began or time.monotonic()
+        _waits.begin(wait, self._began, self._address, self._port)
+        try:
+            return read(size) if size >= 0 else read()
+        finally:
+            _waits.end(wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One connection to this process, as the kernel knows it. Its clock may be as coarse as 10 ms."""
+
+    address: str
+    port: int
+    sent_s: float
+    """How long ago data was last sent on it; since it began where none was."""
+    received_s: float
+    has_sent: bool
+    has_received: bool
+    channel: socket.socket
+
+    @property
+    def is_unanswered(self) -> bool:
+        return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
+
+    def is_still(self, for_s: float) -> bool:
+        """Whether nothing has come or gone for so long."""
+        return min(self.sent_s, self.received_s) > for_s
+
+
+class Waits:
+    """Who waits for a body, since when; and which connections have had no answer, since when."""
+
+    def __init__(self, *, is_watching: bool = True) -> None:
+        self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
+        self._open: dict[object, tuple[float, str, str]] = {}
+        self._unanswered: dict[tuple[str, int], float] = {}
+        self._thread: threading.Thread | None = None
+        self._guard = threading.Lock()
+
+    def begin(self, wait: object, began: float, address: str, port: str) -> None:
+        """Somebody waits for a body that comes from this address to this port, and began to at this moment."""
+        self._open[wait] = (began, address, port)
+        if self._thread is None and self._is_watching:
+            self._start()
+
+    def end(self, wait: object) -> None:
+        """It waits no more."""
+        del self._open[wait]
+
+    def _start(self) -> None:
+        with self._guard:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._look_for_ever, name="slow-bodies", daemon=True)
+                self._thread.start()
+
+    def _look_for_ever(self) -> None:
+        while True:
+            time.sleep(_LOOK_EVERY_S)
+            try:
+                self.look()
+            except OSError as error:
+                log.warning("slow_bodies_not_looked_at", error=str(error))
+
+    def look(self) -> None:
+        """Shuts what is overdue."""
+        now = time.monotonic()
+        waits = [(now - began, _plain(address), port) for began, address, port in self._open.copy().values()]
+        ports = {int(port) for waited, _, port in waits if waited > _SUSPECT_AFTER_S and port.isdecimal()}
+        if not ports:
+            self._unanswered.clear()
+            return
+        deadline_s = settings.BODY_DEADLINE_S
+        overdue = {address for waited, address, _ in waits if waited > deadline_s}
+        with connections_to(ports) as found:
+            late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
+            # Where those do not account for all who have waited so long that their connections must be known by now: an
+            # answer and the next question at one tick of the kernel's clock look like a question and its answer, and so
+            # does a head that asked for "100 Continue".
+            unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
+            unknown.subtract(each.address for each in late)
+            for connection in found:
+                is_still = not connection.is_unanswered and connection.is_still(deadline_s)
+                if is_still and unknown[connection.address] > 0:
+                    unknown[connection.address] -= 1
+                    late.append(connection)
+            for connection in late:
+                _shut(connection)
+
+    def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
+        """Those that have had no answer for longer than a body may take, and so for longer than a request does."""
+        since: dict[tuple[str, int], float] = {}
+        late = []
+        for connection in found:
+            if not connection.is_unanswered:
+                continue
+            key = connection.address, connection.port
+            # It may have been answered, and asked again, since it was first seen so.
+            first = max(self._unanswered.get(key, now), now - connection.sent_s)
+            since[key] = min(first, now - connection.received_s)  # nothing was sent since this came
+            if now - since[key] > settings.BODY_DEADLINE_S:
+                late.append(connection)
+        self._unanswered = since
+        return late
+
+
+def _shut(connection: Connection) -> None:
+    with suppress(OSError):
+        connection.channel.shutdown(socket.SHUT_RD)
+    SHUT_CONNECTIONS.inc()
+    log.warning("slow_body_shut", address=connection.address, port=connection.port)
+
+
+@contextmanager
+def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
+    """The connections that this process has taken at these ports."""
+    found: list[Connection] = []
+    try:
+        for name in os.listdir(_DESCRIPTORS):
+            channel = _channel_of(int(name))
+            if channel is None:
+                continue
+            connection = _connection_of(channel, ports)
+            if connection is None:
+                channel.close()
+            else:
+                found.append(connection)
+        yield found
+    finally:
+        for connection in found:
+            connection.channel.close()  # our copy of it
+
+
+def _channel_of(descriptor: int) -> socket.socket | None:
+    """A copy: the descriptor itself may be another file's at the next moment, the copy stays what it is."""
+    try:
+        copy = os.dup(descriptor)
+    except OSError:
+        return None
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        return None
+
+
+def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None:
+    try:
+        if channel.family not in (socket.AF_INET, socket.AF_INET6) or channel.getsockname()[1] not in ports:
+            return None
+        address, port = channel.getpeername()[:2]
+        told = channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+    except OSError:  # one that listens, or has ended
+        return None
+    if len(told) < _TCP_INFO.size:
+        return None
+    sent_ms, received_ms, segments_in, segments_out = _TCP_INFO.unpack(told)
+    return Connection(
+        address=_plain(address),
+        port=port,
+        sent_s=sent_ms / 1000,
+        received_s=received_ms / 1000,
+        has_sent=segments_out > 0,
+        has_received=segments_in > 0,
+        channel=channel,
+    )
+
+
+def _plain(address: str) -> str:
+    """One spelling of an address, whichever the socket and the server have."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)
+
+
+_waits = Waits()
