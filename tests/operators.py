@@ -11,7 +11,9 @@ from django.test import Client
 from fspiop.time import http_date
 from hub.administration import services
 from hub.administration.models import READ, WRITE, AdministrationClient
+from portal.permissions import Role
 from tests import proofs
+from tests.portal.people import person
 
 OAUTH2 = {"ADMINISTRATION_AUTH": "oauth2", **proofs.TOKEN}
 BOTH = [READ, WRITE]
@@ -20,7 +22,7 @@ _CLIENT = Client()  # one for all programs: each new one loads the middleware an
 
 def holder(name: str = "hodari") -> User:
     """One of the hub's people, to whom a client's secret is given."""
-    return User.objects.get_or_create(username=name, defaults={"email": f"{name}@example.org"})[0]
+    return User.objects.filter(username=name).first() or person(Role.VIEWER, name=name)
 
 
 def make_client(

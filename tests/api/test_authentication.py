@@ -17,6 +17,7 @@ from hub.participants import credentials, registry
 from hub.participants.models import Credential
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
+from tests.directory.ways import register
 from tests.proofs import by_proxy, key_of
 from tests.world import World
 
@@ -24,6 +25,13 @@ SCHEME = proofs.Authority("scheme")
 PATH = "/parties/MSISDN/1"
 TRANSFER = "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069"
 ABORTED = {"transferState": "ABORTED"}  # says nothing that a hub acts on: only the doorway is at work
+
+
+def look_up(path: str) -> None:
+    """Blue asks for a customer of green's, so that green may answer."""
+    with override_settings(SIGNATURES="ignored"):
+        register(path.removeprefix("/parties/"), "green")
+        assert dfsp("GET", path, source="blue").status_code == 202
 
 
 @override_settings(**proofs.CERTIFICATE)
@@ -146,6 +154,7 @@ def test_a_key_counts_from_its_time_to_its_time(world: World) -> None:
 @override_settings(**proofs.SIGNED)
 def test_put_parties_may_go_unsigned_where_the_scheme_says_so_and_nothing_else(world: World) -> None:
     body = {"party": {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "1", "fspId": "green"}}}
+    look_up(PATH)
     assert error_of(dfsp("PUT", PATH, body, destination="blue"))[1] == "3105"
     with override_settings(ALLOW_UNSIGNED_PUT_PARTIES=True):
         assert dfsp("PUT", PATH, body, destination="blue").status_code == 200
@@ -181,6 +190,7 @@ def test_json_written_anew_is_taken_of_whom_the_scheme_says_and_of_nobody_else(w
 @pytest.mark.parametrize("path", ["/parties/EMAIL/ada%40x.org", "/parties/EMAIL/ada@x.org", "/parties/ALIAS/Zo%C3%AB"])
 def test_a_path_is_signed_as_its_sender_wrote_it(world: World, path: str) -> None:
     proofs.register_key("green")
+    look_up(path)
     _, _, id_type, _ = path.split("/", 3)
     body = {"party": {"partyIdInfo": {"partyIdType": id_type, "partyIdentifier": "1", "fspId": "green"}}}
     assert proofs.signed_dfsp("PUT", path, body, destination="blue").status_code == 200

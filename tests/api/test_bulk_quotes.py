@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
 from hub.outbox.models import Message
 from quotes.models import BulkQuote
@@ -144,6 +145,7 @@ def test_bad_bulk_quotes_are_refused_at_once() -> None:
     assert sent() == []
 
 
+@override_settings(DFSP_OPEN_BULKS=10)
 def test_equal_bulk_quotes_at_once_are_stored_once() -> None:
     body = messages.bulk_quote()
     answers = together([partial(dfsp, "POST", "/bulkQuotes", body, destination="blue") for _ in range(10)])

@@ -163,7 +163,8 @@ def test_the_administration_api_is_for_staff(world: World) -> None:
     ("serves", "open_paths", "closed_paths"),
     [
         (["fspiop"], ["/parties/MSISDN/1"], ["/api/ledger/v1/participants", "/portal/", "/admin/", "/docs/"]),
-        (["portal", "administration"], ["/api/ledger/v1/participants"], ["/parties/MSISDN/1", "/token", "/docs/"]),
+        (["portal", "administration"], ["/api/ledger/v1/participants", "/token"], ["/parties/MSISDN/1", "/docs/"]),
+        (["portal"], ["/portal/"], ["/parties/MSISDN/1", "/api/ledger/v1/participants", "/token"]),
     ],
 )
 def test_a_process_has_only_the_doors_that_it_is_told_to_have(

@@ -65,6 +65,10 @@ def unsigned(method: str, path: str, body: Any, **more: Any) -> None:
     assert answer.status_code in (200, 202), answer.content
 
 
+def unsigned_get(path: str, **more: Any) -> None:
+    assert dfsp("GET", path, **more).status_code == 202
+
+
 def transfer() -> dict[str, Any]:
     return messages.transfer(amount={"currency": "TZS", "amount": "1"})
 
@@ -154,6 +158,7 @@ def request_answer(ending: str = "") -> Sent:
 
 def authorization() -> Sent:
     asked = request_answer()
+    unsigned_get(f"/authorizations/{asked.path.rpartition('/')[2]}?{QUERY}", source="blue", destination="green")
     answer = {"responseType": "ENTERED", "authenticationInfo": {"authentication": "OTP", "authenticationValue": "1"}}
     return Sent("PUT", f"/authorizations/{asked.path.rpartition('/')[2]}", answer, "green", "blue")
 
@@ -161,10 +166,13 @@ def authorization() -> Sent:
 def transaction() -> Sent:
     body = messages.quote()
     unsigned("POST", "/quotes", body, destination="blue")
+    unsigned_get(f"/transactions/{body['transactionId']}", destination="blue")
     return Sent("PUT", f"/transactions/{body['transactionId']}", {"transactionState": "COMPLETED"}, "blue", "green")
 
 
 def party(ending: str = "", written: str = "EMAIL/zo%C3%AB%40example.org") -> Sent:
+    unsigned("POST", f"/participants/{written}", {"fspId": "blue"}, source="blue")
+    unsigned_get(f"/parties/{written}")
     answer = messages.error("3204") if ending else {"party": messages.party("blue", "1")}
     return Sent("PUT", f"/parties/{written}{ending}", answer, "blue", "green")
 

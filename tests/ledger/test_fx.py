@@ -596,25 +596,6 @@ def test_an_answer_and_the_transfer_that_waited_for_it_may_be_one_group(scheme: 
         assert scheme.breaks() == []
 
 
-def test_what_a_group_brings_into_being_no_later_command_of_it_needs(scheme: World) -> None:
-    c = fx_prepare(scheme, str(uuid.uuid4()))
-    t = dependent(scheme, c)
-    commands = [
-        c,
-        fx_fulfil(scheme, c.commit_request_id),
-        t,
-        fulfil(scheme, "blue", t.transfer_id),
-        prepare(scheme, "green", "blue", 1),
-    ]
-    waiting = [engine._Waiting(command, engine.Future()) for command in commands]
-    assert [item.command for item in engine._take(waiting, 100)] == [commands[0], commands[4]]
-    assert [item.command for item in engine._take(waiting, 100)] == [commands[1], commands[2]]
-    assert [item.command for item in engine._take(waiting, 100)] == [commands[3]]
-    late = fx_prepare(scheme, t.transfer_id, initiator="blue")
-    waiting = [engine._Waiting(command, engine.Future()) for command in (t, late)]
-    assert [item.command for item in engine._take(waiting, 100)] == [t]
-
-
 @pytest.mark.parametrize("size", [1, 5, 40])
 def test_the_number_of_statements_about_conversions_does_not_depend_on_the_size_of_the_group(
     scheme: World, size: int

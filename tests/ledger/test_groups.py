@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import engine
@@ -94,6 +94,7 @@ def test_the_hubs_own_expiries_are_one_sender() -> None:
 commands = st.lists(st.tuples(st.integers(1, 4), st.sampled_from([0, 1, 10, 64])), min_size=1, max_size=60)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(commands, st.integers(1, 30), st.sampled_from([16, 64, 200]))
 def test_whoever_waits_each_group_is_bounded_fair_and_in_the_order_in_which_each_sender_sent(
     sent: list[tuple[int, int]], most: int, most_kib: int

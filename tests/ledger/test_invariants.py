@@ -17,6 +17,7 @@ from fspiop.errors import FspiopError
 from hub import outbox
 from hub.outbox.models import Message
 from ledger import engine, store, tasks
+from ledger.groups import Waiting
 from ledger.messages import WIRE, Aborted, Committed, NotObeyed, Refusal, Refused, Repeated, Reserved, Unknown
 from ledger.models import Transfer, TransferEvent
 from tests.keys import OTHER_FULFILMENT
@@ -210,7 +211,7 @@ def test_one_command_that_can_not_be_carried_out_does_not_fail_its_company(
     good = [prepare(committed_world, "green", "blue", 1) for _ in range(5)]
     bad = replace(prepare(committed_world, "green", "blue", 1), condition="x" * 100)  # longer than its column
     one = engine.Engine()
-    waiting = [engine._Waiting(command, engine.Future()) for command in [*good[:2], bad, *good[2:]]]
+    waiting = [Waiting(command, engine.Future()) for command in [*good[:2], bad, *good[2:]]]
     one._settle(waiting)
     outcomes = [item.outcome for item in waiting]
     assert isinstance(outcomes[2].exception(), FspiopError)
