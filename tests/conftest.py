@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
@@ -10,6 +11,11 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub.outbox import backlog
 from hub.participants import queries, registry
 from tests.world import World
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Passwords are hashed as quickly as can be: hundreds of people sign in here."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from hub.participants import credentials, registry
 from hub.participants.models import Credential
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
-from tests.directory.ways import register
+from tests.directory.ways import look_up
 from tests.proofs import by_proxy, key_of
 from tests.world import World
 
@@ -25,13 +25,6 @@ SCHEME = proofs.Authority("scheme")
 PATH = "/parties/MSISDN/1"
 TRANSFER = "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069"
 ABORTED = {"transferState": "ABORTED"}  # says nothing that a hub acts on: only the doorway is at work
-
-
-def look_up(path: str) -> None:
-    """Blue asks for a customer of green's, so that green may answer."""
-    with override_settings(SIGNATURES="ignored"):
-        register(path.removeprefix("/parties/"), "green")
-        assert dfsp("GET", path, source="blue").status_code == 202
 
 
 @override_settings(**proofs.CERTIFICATE)

@@ -25,8 +25,7 @@ ELSEWHERE = [f"203.0.113.{host}" for host in range(1, 5)]
 
 
 @pytest.fixture(autouse=True)
-def _fewer_are_enough(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # many are tried here
+def _fewer_are_enough(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(attempts, "MOST_OF_AN_ADDRESS", 8)
     monkeypatch.setattr(attempts, "MOST_OF_A_NAME_ELSEWHERE", 12)
     cache.clear()

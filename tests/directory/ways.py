@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 import psycopg
+from django.test import override_settings
 
 from hub.outbox.models import Message
 from tests.api.caller import dfsp
@@ -20,6 +21,13 @@ def last_callback() -> tuple[str, str, dict[str, Any]]:
 
 def register(path: str, fsp: str, **more: Any) -> None:
     assert dfsp("POST", f"/participants/{path}", {"fspId": fsp} | more, source=fsp).status_code == 202
+
+
+def look_up(path: str) -> None:
+    """Blue asks for a customer of green's, so that green may answer."""
+    with override_settings(SIGNATURES="ignored"):
+        register(path.removeprefix("/parties/"), "green")
+        assert dfsp("GET", path, source="blue").status_code == 202
 
 
 def refusal() -> tuple[str, str, str]:
