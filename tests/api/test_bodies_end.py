@@ -95,7 +95,7 @@ def holders_after(hub: Turnstile, method: str, path: str, raw: bytes, **more: st
     with without_collector():
         before = sys.getrefcount(raw)
         status = send(hub, method, path, raw, **more)
-        end = time.monotonic() + 5  # the ledger's thread may not have gone to sleep yet
+        end = time.monotonic() + 1  # the ledger's thread may not have gone to sleep yet
         while sys.getrefcount(raw) > before and time.monotonic() < end:
             time.sleep(0.01)
         return status, sys.getrefcount(raw) - before

@@ -187,7 +187,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
 
 def test_a18_a_body_that_does_not_come_holds_its_thread_no_longer_than_it_may(committed_world: World) -> None:
     """As many as the server has threads: after the deadline all of them are free, and each sender was told."""
-    with served(BODY_DEADLINE_S="3") as port:
+    with served(BODY_DEADLINE_S="2", REQUEST_DEADLINE_S="1") as port:
         for name, (first, part) in SLOW.items():
             slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(THREADS)]
             idle = socket.create_connection(("127.0.0.1", port))  # has been answered once, and waits for nothing

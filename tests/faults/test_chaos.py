@@ -12,7 +12,7 @@ from tests.faults import chaos
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 
 
-@pytest.mark.parametrize("seed", [7, 2026])
+@pytest.mark.parametrize("seed", [2026])
 def test_faults_at_random_moments_lose_double_break_and_stick_nothing(tmp_path: Path, seed: int) -> None:
     environ = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
     stack = Stack(tmp_path / "state", net.free_port(), environ=environ)
