@@ -17,10 +17,14 @@ from hub.participants.models import Participant
 from ledger import checks, engine, queries, services
 from ledger.messages import Expire, Fulfil, Outcome, Prepare, Reject, Wire
 from ledger.models import Account, Transfer
+from tests import snapshots
 from tests.keys import CONDITION, FULFILMENT
 
 CURRENCY = "TZS"
 DFSPS = ("green", "blue", "red", "grey")
+
+
+_PREPARED: dict[tuple[int, int], tuple[dict[str, int], snapshots.Rows]] = {}
 
 
 def amount(text: str | int) -> int:
@@ -35,6 +39,18 @@ class World:
 
     @classmethod
     def begin(cls, *, ndc: int = 1000, cover: int = 5000) -> "World":
+        """The world in a database that has no participants yet."""
+        if (ndc, cover) in _PREPARED:
+            ids, rows = _PREPARED[ndc, cover]
+            snapshots.restore(rows)
+            return cls(dict(ids))
+        world = cls._prepare(ndc, cover)
+        if snapshots.may_restore():
+            _PREPARED[ndc, cover] = dict(world.ids), snapshots.take()
+        return world
+
+    @classmethod
+    def _prepare(cls, ndc: int, cover: int) -> "World":
         participants.hub()
         services.ensure_open_window()
         # What a test that really commits took away with all other rows.
