@@ -42,7 +42,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
             source_id=parties[rows.PAYEE][0],
             destination=rows.PAYER,
             fulfilment=row.fulfilment,
-            completed_at=None,
+            moment_fault=None,
             wants_patch=False,
             digest=b"\0" * 32,
             wire=Wire(row.fulfil, back, "1.1"),

@@ -16,6 +16,7 @@ from ledger.messages import (
     Expire,
     Fulfil,
     Ignored,
+    Implausible,
     NotObeyed,
     Outcome,
     Prepare,
@@ -122,6 +123,8 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         return Repeated(f, t)
     if t.state is not State.RESERVED:
         return _too_late(f, t)
+    if f.moment_fault is not None:
+        return Implausible(f)
     if t.expires_at <= s.now:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)

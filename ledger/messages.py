@@ -62,7 +62,7 @@ class Fulfil:
     source_id: int
     destination: str | None
     fulfilment: str | None
-    completed_at: datetime | None
+    moment_fault: str | None  # what is wrong with its completedTimestamp: judged only where the message is news
     wants_patch: bool
     digest: bytes
     wire: Wire
@@ -296,10 +296,18 @@ class Unknown:
 
 
 @dataclass(slots=True)
+class Implausible:
+    """An answer that could move the transfer, but for its completedTimestamp: it changes nothing, and its sender gets
+    the fault in the answer to its request."""
+
+    command: Fulfil
+
+
+@dataclass(slots=True)
 class Ignored:
     """Nothing to do and nobody to tell, such as an expiry that another process already carried out."""
 
     command: Fulfil | Reject | Expire
 
 
-Outcome = Reserved | Refused | Committed | Aborted | Repeated | NotObeyed | Unknown | Ignored
+Outcome = Reserved | Refused | Committed | Aborted | Repeated | NotObeyed | Unknown | Implausible | Ignored

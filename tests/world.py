@@ -150,7 +150,7 @@ def fulfil(
         source_id=world.ids[payee],
         destination=destination,
         fulfilment=fulfilment,
-        completed_at=None,
+        moment_fault=None,
         wants_patch=wants_patch,
         digest=hashlib.sha256(content.encode()).digest(),
         wire=wire(version),

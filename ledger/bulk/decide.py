@@ -15,6 +15,7 @@ from ledger.bulk.messages import (
     BulkExpire,
     BulkFulfil,
     BulkIgnored,
+    BulkImplausible,
     BulkNotObeyed,
     BulkOutcome,
     BulkPrepare,
@@ -87,6 +88,8 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
         return BulkRepeated(a, bulk, items_of(bulk, s))
     if bulk.state is not BulkState.ACCEPTED:
         return BulkNotObeyed(a, bulk, _too_late(bulk))
+    if isinstance(a, BulkFulfil) and a.moment_fault is not None:
+        return BulkImplausible(a)
     if bulk.expires_at <= s.now:
         return _expire(a, bulk, s)
     # After this line the answer stands, and the bulk ends.
@@ -155,7 +158,7 @@ def _item_fulfil(f: BulkFulfil, item: TransferState, result: ItemResult, *, is_m
         source_id=f.source_id,
         destination=f.destination if is_misdirected else None,
         fulfilment=result.fulfilment,
-        completed_at=None,
+        moment_fault=None,
         wants_patch=False,
         digest=f.digest,
         wire=_kept_with_the_bulk(f),

@@ -49,6 +49,7 @@ class BulkFulfil:
     results: Mapping[str, ItemResult]
     digest: bytes
     wire: Wire
+    moment_fault: str | None = None  # as in ledger.messages.Fulfil
 
 
 @dataclass(slots=True)
@@ -158,10 +159,19 @@ class BulkUnknown:
 
 
 @dataclass(slots=True)
+class BulkImplausible:
+    """As ledger.messages.Implausible."""
+
+    command: BulkFulfil
+
+
+@dataclass(slots=True)
 class BulkIgnored:
     """Nothing to do and nobody to tell, such as an expiry that another process already carried out."""
 
     command: BulkCommand
 
 
-BulkOutcome = BulkAccepted | BulkRefused | BulkEnded | BulkRepeated | BulkNotObeyed | BulkUnknown | BulkIgnored
+BulkOutcome = (
+    BulkAccepted | BulkRefused | BulkEnded | BulkRepeated | BulkNotObeyed | BulkUnknown | BulkImplausible | BulkIgnored
+)

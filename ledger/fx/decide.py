@@ -13,6 +13,7 @@ from ledger.fx.messages import (
     FxExpire,
     FxFulfil,
     FxIgnored,
+    FxImplausible,
     FxNotObeyed,
     FxOutcome,
     FxPrepare,
@@ -106,6 +107,8 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
         return FxRepeated(f, c)
     if c.state is not FxState.RESERVED:
         return _too_late(f, c)
+    if f.moment_fault is not None:
+        return FxImplausible(f)
     if c.expires_at <= s.now:
         return _abort_by_answer(f, c, s, Refusal.EXPIRED)
     if f.destination not in (None, c.initiator):

@@ -38,6 +38,7 @@ class FxFulfil:
     says_reserved: bool
     digest: bytes
     wire: Wire
+    moment_fault: str | None = None  # as in ledger.messages.Fulfil
 
 
 @dataclass(slots=True)
@@ -118,10 +119,19 @@ class FxUnknown:
 
 
 @dataclass(slots=True)
+class FxImplausible:
+    """As ledger.messages.Implausible."""
+
+    command: FxFulfil
+
+
+@dataclass(slots=True)
 class FxIgnored:
     """Nothing to do and nobody to tell."""
 
     command: FxExpire
 
 
-FxOutcome = FxReserved | FxRefused | FxAgreed | FxAborted | FxRepeated | FxNotObeyed | FxUnknown | FxIgnored
+FxOutcome = (
+    FxReserved | FxRefused | FxAgreed | FxAborted | FxRepeated | FxNotObeyed | FxUnknown | FxImplausible | FxIgnored
+)

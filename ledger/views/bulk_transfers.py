@@ -12,12 +12,20 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger.bulk import engine, services
-from ledger.bulk.messages import BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, BulkUnknown, ItemResult
+from ledger.bulk.messages import (
+    BulkFulfil,
+    BulkImplausible,
+    BulkOutcome,
+    BulkPrepare,
+    BulkReject,
+    BulkUnknown,
+    ItemResult,
+)
 from ledger.bulk.states import BulkState
 from ledger.messages import Prepare, Wire
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, positive
-from ledger.views.moments import completed_at
+from ledger.views.moments import implausible, moment_fault
 
 
 class _BulkTransferView(LedgerView):
@@ -100,7 +108,6 @@ class BulkTransferView(_BulkTransferView):
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") and not results:
             return taken()  # how far the payee has come; nothing that a hub acts on
-        completed_at(body.completed_timestamp)
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
@@ -115,6 +122,7 @@ class BulkTransferView(_BulkTransferView):
                     results=results,
                     digest=self.digest(),
                     wire=self.wire(),
+                    moment_fault=moment_fault(body.completed_timestamp),
                 )
             )
         )
@@ -175,3 +183,5 @@ def _obey(outcome: BulkOutcome) -> None:
     if isinstance(outcome, BulkUnknown):
         # Also where the bulk exists and the sender is not its payee: a stranger learns nothing.
         raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
+    if isinstance(outcome, BulkImplausible):
+        raise implausible(outcome.command.moment_fault)

@@ -11,10 +11,10 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine
 from ledger.fx import services
-from ledger.fx.messages import FxFulfil, FxOutcome, FxPrepare, FxReject, FxUnknown
+from ledger.fx.messages import FxFulfil, FxImplausible, FxOutcome, FxPrepare, FxReject, FxUnknown
 from ledger.messages import Outcome
 from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
-from ledger.views.moments import completed_at
+from ledger.views.moments import implausible, moment_fault
 
 
 class _FxTransferView(LedgerView):
@@ -74,7 +74,6 @@ class FxTransferView(_FxTransferView):
         body = self.read(FxTransferPut)
         if body.conversion_state not in ("COMMITTED", "RESERVED"):
             return taken()  # an abort is PUT .../error; any other state says nothing that a hub acts on
-        completed_at(body.completed_timestamp)
         _obey(
             engine.submit(
                 FxFulfil(
@@ -85,6 +84,7 @@ class FxTransferView(_FxTransferView):
                     says_reserved=body.conversion_state == "RESERVED",
                     digest=self.digest(),
                     wire=self.wire(),
+                    moment_fault=moment_fault(body.completed_timestamp),
                 )
             )
         )
@@ -118,3 +118,5 @@ class FxTransferErrorView(_FxTransferView):
 def _obey(outcome: Outcome | FxOutcome) -> None:
     if isinstance(outcome, FxUnknown):
         raise unknown_transfer()  # also where it exists and the sender is not its FXP: a stranger learns nothing
+    if isinstance(outcome, FxImplausible):
+        raise implausible(outcome.command.moment_fault)

@@ -8,15 +8,21 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 
 
-def completed_at(text: str | None) -> datetime | None:
-    """The moment of a completedTimestamp; FspiopError 3100 where it lies in the future or too far in the past."""
+def moment_fault(text: str | None) -> str | None:
+    """What is wrong with a completedTimestamp: it lies in the future or too far in the past. None where nothing is.
+
+    A value and not an error: the same answer may come again when its moment has long passed, and the ledger knows it.
+    """
     if text is None:
         return None
     moment, now = time.parse_datetime(text), datetime.now(UTC)
     if moment > now + timedelta(milliseconds=settings.COMPLETED_AHEAD_MS):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "completedTimestamp: lies in the future")
+        return "completedTimestamp: lies in the future"
     if moment < now - timedelta(seconds=settings.COMPLETED_AGE_S):
-        raise FspiopError(
-            ErrorCode.VALIDATION_ERROR, f"completedTimestamp: is more than {settings.COMPLETED_AGE_S} s old"
-        )
-    return moment
+        return f"completedTimestamp: is more than {settings.COMPLETED_AGE_S} s old"
+    return None
+
+
+def implausible(fault: str | None) -> FspiopError:
+    assert fault is not None
+    return FspiopError(ErrorCode.VALIDATION_ERROR, fault)

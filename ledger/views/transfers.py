@@ -11,10 +11,10 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine, services
 from ledger.fx.messages import FxOutcome
-from ledger.messages import Fulfil, Outcome, Prepare, Reject, Unknown
+from ledger.messages import Fulfil, Implausible, Outcome, Prepare, Reject, Unknown
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
-from ledger.views.moments import completed_at
+from ledger.views.moments import implausible, moment_fault
 
 
 class _TransferView(LedgerView):
@@ -71,7 +71,7 @@ class TransferView(_TransferView):
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     fulfilment=body.fulfilment,
-                    completed_at=completed_at(body.completed_timestamp),
+                    moment_fault=moment_fault(body.completed_timestamp),
                     wants_patch=body.transfer_state == "RESERVED",
                     digest=self.digest(),
                     wire=self.wire(),
@@ -108,3 +108,5 @@ class TransferErrorView(_TransferView):
 def _obey(outcome: Outcome | FxOutcome) -> None:
     if isinstance(outcome, Unknown):
         raise unknown_transfer()  # also where it exists and the sender is not its payee: a stranger learns nothing
+    if isinstance(outcome, Implausible):
+        raise implausible(outcome.command.moment_fault)

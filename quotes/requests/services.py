@@ -38,8 +38,10 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
     The same again is passed on again, or answered with how it ended; other content under the same id is refused with
     3106 and changes nothing.
     """
-    if request.expires_at is not None and request.expires_at <= datetime.now(UTC):
-        raise FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
+    is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
+    expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
+    if is_late and not TransactionRequest.objects.filter(pk=request.transaction_request_id).exists():
+        raise expired
     with transaction.atomic(durable=True):
         found, is_new = TransactionRequest.objects.get_or_create(
             transaction_request_id=request.transaction_request_id,
@@ -54,6 +56,8 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
         )
         if not is_new and (found.payee_id != letter.sender_id or bytes(found.request_digest) != letter.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+        if is_late and found.state == State.SENT:
+            raise expired  # the payer's DFSP is not asked again
         if found.state in ENDS:
             send([caused_by(found.payee_id, ending(found), IfPending.SKIP)])
         else:
