@@ -71,7 +71,6 @@ def bulk_fulfil(
         source_id=world.ids[payee],
         destination=asked.payer,
         state=BulkState.COMPLETED,
-        is_final=True,
         results=results,
         digest=digest_of(asked.bulk_id, [(item_id, repr(results[item_id])) for item_id in sorted(results)]),
         wire=wire(),

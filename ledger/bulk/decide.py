@@ -192,7 +192,6 @@ def _says_it_all(f: BulkFulfil, bulk: Bulk, items: Sequence[TransferState]) -> b
     """Whether the payee's own message tells its payer the truth, and all of it."""
     return (
         _is_to_payer(f, bulk)
-        and f.is_final
         and len(f.results) == bulk.item_count == len(items)
         and all(_is_told(item, f.results.get(item.transfer_id, _NOTHING)) for item in items)
     )

@@ -45,7 +45,6 @@ class BulkFulfil:
     source_id: int
     destination: str | None
     state: BulkState  # COMPLETED, or REJECTED where the payee takes none of it
-    is_final: bool  # whether it says that state itself, and not one on the way to it
     results: Mapping[str, ItemResult]
     digest: bytes
     wire: Wire

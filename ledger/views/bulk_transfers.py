@@ -106,8 +106,8 @@ class BulkTransferView(_BulkTransferView):
     def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         body = self.read(BulkTransferPut)
         results = _results(body)
-        if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") and not results:
-            return taken()  # how far the payee has come; nothing that a hub acts on
+        if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
+            return taken()  # how far the payee has come, whatever results it has so far; nothing that a hub acts on
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
@@ -118,7 +118,6 @@ class BulkTransferView(_BulkTransferView):
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     state=BulkState.REJECTED if is_rejection else BulkState.COMPLETED,
-                    is_final=body.bulk_transfer_state in ("COMPLETED", "REJECTED"),
                     results=results,
                     digest=self.digest(),
                     wire=self.wire(),

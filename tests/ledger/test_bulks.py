@@ -56,7 +56,7 @@ def bulk_of(amounts: list[int]) -> BulkPrepare:
 
 
 def answer(results: dict[str, ItemResult], *, source_id: int = 2) -> BulkFulfil:
-    return BulkFulfil("b", source_id, "green", BulkState.COMPLETED, True, results, b"answer", WIRE)
+    return BulkFulfil("b", source_id, "green", BulkState.COMPLETED, results, b"answer", WIRE)
 
 
 RESULTS = st.sampled_from(
