@@ -59,6 +59,12 @@ def format_amount(amount: int) -> str:
     return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"
 
 
+def decimals_fault(text: str, currency: str) -> str | None:
+    """What is wrong with a wire amount that is finer than the currency's minor unit; None where it is not."""
+    decimals = CURRENCIES[currency]
+    return None if len(text.partition(".")[2]) <= decimals else f"{currency} has {decimals} decimals"
+
+
 def minor_units(amount: int, currency: str) -> int:
     """Ten-thousandths as whole minor units of the currency, 125000 USD as 1250; refuses a fraction of one."""
     decimals = CURRENCIES.get(currency)

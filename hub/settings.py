@@ -68,6 +68,8 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub, too, holds a transfer against its ILP packet, and both against the answer to its quote; the API
 # leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
+# Whether an amount finer than its currency's minor unit is refused wherever one enters.
+MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far ahead of the hub's clock, and how far behind it, a payee's completedTimestamp may be.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
 COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)

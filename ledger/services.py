@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
-from hub import outbox
+from hub import minor_units, outbox
 from hub.audit import record
 from hub.participants import services as participants
 from hub.participants.models import Participant
@@ -127,6 +127,7 @@ def _check_open(account: Account) -> None:
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
     """The first net debit cap; activates the accounts. A second time is refused, as the reference does."""
     position, settlement = _lock_pair(participant, currency)
+    minor_units.check(ndc, currency)
     if position.net_debit_cap is not None:
         raise FspiopError(
             ErrorCode.INTERNAL_SERVER_ERROR, "Participant Limit or Initial Position already set", http_status=500
@@ -158,6 +159,7 @@ def change_ndc(
 ) -> Account:
     """A new net debit cap. Below the present position it only blocks new reservations."""
     position, _ = _lock_pair(participant, currency)
+    minor_units.check(ndc, currency)
     if position.net_debit_cap is None:
         raise _no_limit(participant, currency)
     before = {"ndc": position.net_debit_cap, "alarmPercentage": position.alarm_percentage}
@@ -255,6 +257,7 @@ def record_funds_in(
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
+    minor_units.check(amount, account.currency)
     FundsMovement.objects.create(
         transfer_id=transfer_id,
         account=settlement,
@@ -289,6 +292,7 @@ def prepare_funds_out(
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
+    minor_units.check(amount, account.currency)
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )

@@ -16,6 +16,7 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
+from hub import minor_units
 from hub.api import authentication, errors, limits, reading, signatures
 
 T = TypeVar("T")
@@ -144,8 +145,11 @@ class FspiopView(PlainView):
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
         if self._is_iso20022:
-            return iso20022.read(kind, self.raw_body, self.resource)
-        return bodies.convert(kind, self._json)
+            message = iso20022.read(kind, self.raw_body, self.resource)
+        else:
+            message = bodies.convert(kind, self._json)
+        minor_units.check_message(message)
+        return message
 
     def digest(self) -> bytes:
         """The same for two texts of one message."""

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from django.utils.translation import gettext as _
 
 from fspiop import money
+from hub import minor_units
 
 MOST_OCTETS = 1_048_576
 MOST_LINES = 10_000
@@ -80,7 +81,7 @@ def _of_csv(text: str) -> Iterator[Line]:
             number=number,
             reference=cell["reference"],
             currency=_currency(number, cell["currency"]),
-            amount=_amount(number, cell["amount"]),
+            amount=_amount(number, cell["amount"], cell["currency"]),
             direction=_direction(number, cell["direction"]),
             participant=cell["participant"],
             settlement=cell["settlement"],
@@ -109,7 +110,7 @@ def _checked(number: int, cell: str) -> str:
     return cell
 
 
-def _amount(number: int, text: str) -> int:
+def _amount(number: int, text: str, currency: str) -> int:
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     try:
@@ -118,6 +119,8 @@ def _amount(number: int, text: str) -> int:
         raise _wrong(number, _("its amount is not one such as 1500 or 12.50")) from None
     if amount == 0:
         raise _wrong(number, _("its amount is not one such as 1500 or 12.50"))
+    if minor_units.fault_of(amount, currency) is not None:
+        raise _wrong(number, _("its amount has more decimals than its currency"))
     return amount
 
 
@@ -163,11 +166,12 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
     if _text(entry, "Sts/Cd") not in ("", "BOOK") or _text(entry, "Sts") not in ("", "BOOK"):
         raise _wrong(number, _("it is not booked"))
     direction = {"DBIT": "DEBIT", "CRDT": "CREDIT"}.get(_text(entry, "CdtDbtInd"), "")
+    currency = _currency(number, amount.get("Ccy", "") if amount is not None else "")
     return Line(
         number=number,
         reference=_checked(number, _text(entry, "NtryDtls/TxDtls/Refs/EndToEndId")),
-        currency=_currency(number, amount.get("Ccy", "") if amount is not None else ""),
-        amount=_amount(number, (amount.text or "").strip() if amount is not None else ""),
+        currency=currency,
+        amount=_amount(number, (amount.text or "").strip() if amount is not None else "", currency),
         direction=_direction(number, direction),
         bank_reference=_checked(number, _text(entry, "AcctSvcrRef")),
     )

@@ -173,11 +173,11 @@ def test_a39_totals_that_do_not_match_exactly_are_shown_and_settle_nothing(
     settlement: Settlement, officer: Client
 ) -> None:
     rows = rows_of(settlement)
-    wrong = [[*row[:4], "99.9999", row[5]] for row in rows]
+    wrong = [[*row[:4], "99.99", row[5]] for row in rows]
     assert "Not every line" in send(officer, settlement, file_of(wrong))
     page = officer.get(f"/portal/settlement/statements/{Statement.objects.get().pk}/").content.decode()
     assert page.count("OTHER_AMOUNT") == 2
-    assert "99.9999" in page
+    assert "99.99" in page
     ask = {"to": "SETTLED", "reason": "the bank says so"}
     officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask)
     checker = browser(Role.RISK)
