@@ -12,8 +12,11 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# What no path holds: an alias with a slash in it could be registered, and never be asked for.
-_NOT_IN_A_PATH = re.compile(r"[\x00-\x1f\x7f/]")
+# Letters and marks that Python calls printable and nobody sees: fillers, variation selectors, an empty Braille cell.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+_SPACES = re.compile(" {2,}")
 # FSPIOP API v1.1, section 7.5.6. The other types are free text.
 _FORMS = {
     "MSISDN": (re.compile(r"\+?[0-9]{1,15}\Z"), "an MSISDN is 1 to 15 digits"),
@@ -34,7 +37,7 @@ class Alias:
     @property
     def key(self) -> str:
         """The identifier as the hub's own oracle keeps it: what names the same party is spelt in one way."""
-        text = unicodedata.normalize("NFC", self.identifier)
+        text = composed(self.identifier)
         match self.type:
             case "MSISDN":
                 return text.removeprefix("+")
@@ -43,6 +46,26 @@ class Alias:
             case "IBAN":
                 return text.upper()
         return text
+
+    @property
+    def sub_key(self) -> str:
+        """The sub-id as the hub's own oracle keeps it."""
+        return sub_key(self.sub_id)
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What is the same for every spelling of one alias."""
+        return self.type, self.key, self.sub_key, self.currency
+
+
+def composed(text: str) -> str:
+    """A text in the one form of all that look alike: NFC, and no two spaces in a row."""
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+
+
+def sub_key(sub_id: str) -> str:
+    """A sub-id in its one spelling: capital letters, as in PASSPORT. NFC again: capitals may fall apart."""
+    return unicodedata.normalize("NFC", composed(sub_id).upper())
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +78,23 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias that no path can name."""
-    for name, value in (("partyIdentifier", alias.identifier), ("partySubIdOrType", alias.sub_id)):
-        # "." and ".." would be taken for steps in the address that a message about them goes to.
-        if len(value) > _MOST_CHARACTERS or _NOT_IN_A_PATH.search(value) or value in (".", ".."):
+    """Refuses an alias that no path can name, that looks like another, or whose stored form is too long."""
+    for name, value, key in (
+        ("partyIdentifier", alias.identifier, alias.key),
+        ("partySubIdOrType", alias.sub_id, alias.sub_key),
+    ):
+        if max(len(value), len(key)) > _MOST_CHARACTERS or not _is_seen(value) or not is_segment(value):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: 1 to 128 printable characters, no slash")
+
+
+def is_segment(text: str) -> bool:
+    """Whether a path can hold it: a slash would end it, and "." and ".." be taken for steps in the address."""
+    return "/" not in text and text not in (".", "..")
+
+
+def _is_seen(text: str) -> bool:
+    """Whether all of it can be seen. Of spaces there is one kind, between two other characters."""
+    return text.isprintable() and _UNSEEN.search(text) is None and text == text.strip(" ")
 
 
 def check_form(alias: Alias) -> None:
@@ -71,11 +106,13 @@ def check_form(alias: Alias) -> None:
 
 
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
-    """Those that answer for this alias: its sub-id exactly, its currency before any currency, else as they came."""
+    """Those that answer for this alias and sub-id: its currency before any currency, else as they came."""
+    own_sub_key = alias.sub_key
     found = [
         registration
         for registration in registrations
-        if registration.sub_id == alias.sub_id and (not alias.currency or registration.currency in ("", alias.currency))
+        if sub_key(registration.sub_id) == own_sub_key
+        and (not alias.currency or registration.currency in ("", alias.currency))
     ]
     if alias.currency:
         found.sort(key=lambda registration: registration.currency != alias.currency)

@@ -32,7 +32,7 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
     with transaction.atomic():
         store.register(aliases, fsp_id=fsp.pk)
         held = store.held_by_others(aliases, fsp_id=fsp.pk)
-    return {alias for alias in aliases if (alias.type, alias.key, alias.sub_id, alias.currency) in held}
+    return {alias for alias in aliases if alias.identity in held}
 
 
 @transaction.atomic
@@ -57,7 +57,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
 
 def withdraw(alias: Alias, fsp: Participant) -> bool:
     """Deletes this DFSP's registrations of an alias; says whether there was one."""
-    found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_id, fsp=fsp)
+    found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_key, fsp=fsp)
     if alias.currency:
         found = found.filter(currency=alias.currency)
     deleted, _ = found.delete()

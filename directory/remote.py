@@ -11,7 +11,7 @@ from dataclasses import replace
 from django.conf import settings
 
 from directory import cache, oracle_client
-from directory.aliases import Alias, Registration, fitting
+from directory.aliases import Alias, Registration, composed, fitting
 from directory.models import Oracle
 from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
 from fspiop import bodies, ids
@@ -25,6 +25,8 @@ from fspiop.bodies.participants import (
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.passing import path_of
 from hub.participants.models import Participant
+
+_REFUSED_BY_ORACLE = "the oracle refused it"
 
 
 def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
@@ -56,7 +58,7 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
         return False
     if not held:
         said = OracleRegistration(
-            fsp_id=fsp.name, currency=alias.currency or None, party_sub_id_or_type=alias.sub_id or None
+            fsp_id=fsp.name, currency=alias.currency or None, party_sub_id_or_type=composed(alias.sub_id) or None
         )
         reply = _ask(oracle, Call("POST", _path(alias), bodies.write(said)), alias, fsp.id, until)
         _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
@@ -77,12 +79,23 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
+    """Of several spellings of one alias the first is asked about and registered; all of them get its result."""
+    first_of = {alias.identity: alias for alias in reversed(aliases)}
+    distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
+    refused = _register_distinct(oracle, distinct, fsp, until)
+    reasons = {alias: refused.get(first_of[alias.identity]) for alias in aliases}
+    return {alias: reason for alias, reason in reasons.items() if reason is not None}
+
+
+def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
     refused: dict[Alias, str] = {}
     new: list[Alias] = []
-    distinct = list(dict.fromkeys(aliases))
-    calls = [Call("GET", _path(alias)) for alias in distinct]
-    shown_of_each = [_read(oracle, reply) for reply in _ask_many(oracle, calls, fsp.id, until)]
-    for alias, shown in zip(distinct, shown_of_each, strict=True):
+    calls = [Call("GET", _path(alias)) for alias in aliases]
+    for alias, reply in zip(aliases, _ask_many(oracle, calls, fsp.id, until), strict=True):
+        if _is_refusal(reply):
+            refused[alias] = _REFUSED_BY_ORACLE
+            continue
+        shown = _read(oracle, reply)
         held = _holders(shown, alias)
         if held - {fsp.name}:
             refused[alias] = "this alias is registered by another participant"
@@ -98,7 +111,7 @@ def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, u
     (reply,) = _ask_many(oracle, [Call("POST", "/participants", bodies.write(batch))], fsp.id, until)
     _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
     cache.forget(new)
-    return refused | dict.fromkeys(_refused_of(reply, new), "the oracle refused it")
+    return refused | dict.fromkeys(_refused_of(reply, new), _REFUSED_BY_ORACLE)
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
@@ -158,7 +171,12 @@ def _read(oracle: Oracle, reply: Reply) -> list[Registration]:
 
 def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
     if not 200 <= reply.status < 300:
-        raise FspiopError(code, "the oracle refused it")
+        raise FspiopError(code, _REFUSED_BY_ORACLE)
+
+
+def _is_refusal(reply: Reply) -> bool:
+    """Whether the oracle refused this one alias, as by 400; a fault of its own says nothing about the alias."""
+    return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
 
 def _unavailable(oracle: Oracle) -> FspiopError:
@@ -171,15 +189,15 @@ def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
 
 
 def _path(alias: Alias) -> str:
-    path = path_of(*filter(None, ("participants", alias.type, alias.identifier, alias.sub_id)))
+    path = path_of(*filter(None, ("participants", alias.type, composed(alias.identifier), composed(alias.sub_id))))
     return f"{path}?currency={alias.currency}" if alias.currency else path
 
 
 def _party(alias: Alias, fsp: Participant) -> OracleParty:
     return OracleParty(
         party_id_type=alias.type,  # type: ignore[arg-type]
-        party_identifier=alias.identifier,
-        party_sub_id_or_type=alias.sub_id or None,
+        party_identifier=composed(alias.identifier),
+        party_sub_id_or_type=composed(alias.sub_id) or None,
         fsp_id=fsp.name,
         currency=alias.currency or None,
     )
@@ -192,8 +210,12 @@ def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
     except FspiopError:
         return set()
     wrong = {
-        (result.party_id.party_id_type, result.party_id.party_identifier, result.party_id.party_sub_id_or_type or "")
+        Alias(
+            result.party_id.party_id_type,
+            result.party_id.party_identifier,
+            result.party_id.party_sub_id_or_type or "",
+        ).identity
         for result in answer.party_list
         if result.error_information is not None
     }
-    return {alias for alias in aliases if (alias.type, alias.identifier, alias.sub_id) in wrong}
+    return {alias for alias in aliases if replace(alias, currency="").identity in wrong}

@@ -39,7 +39,7 @@ def _columns(aliases: Sequence[Alias]) -> list[list[str]]:
     return [
         [alias.type for alias in aliases],
         [alias.key for alias in aliases],
-        [alias.sub_id for alias in aliases],
+        [alias.sub_key for alias in aliases],
         [alias.currency for alias in aliases],
     ]
 
@@ -54,7 +54,7 @@ _FOUND = """
 
 def registrations(alias: Alias) -> list[Registration]:
     """Who registered this alias, in its currency or in all, or in any where it names none; the first one first."""
-    parameters = [alias.type, alias.key, alias.sub_id, alias.currency, alias.currency]
+    parameters = [alias.type, alias.key, alias.sub_key, alias.currency, alias.currency]
     return [Registration(*row) for row in execute(_FOUND, parameters)]
 
 

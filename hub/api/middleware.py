@@ -3,6 +3,7 @@
 Also which doors a process has at all (`SERVES`): in production DFSPs and operators have listeners of their own.
 """
 
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -13,6 +14,8 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
+# One path to this reader and another to the next: dot segments, control characters.
+_MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 RESOURCES = frozenset(
     {
         "participants",
@@ -48,6 +51,9 @@ class DfspShortcut:
             return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
         if first not in RESOURCES:
             return self.get_response(request)
+        if _MISLEADING.search(path) is not None:
+            fault = "path: no dot segment and no control character"
+            return errors.response_for(FspiopError(ErrorCode.VALIDATION_ERROR, fault))
         try:
             view, args, kwargs = resolve(path, DFSP_URLS)
         except Resolver404:

@@ -15,10 +15,10 @@ from tests.world import World
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
 PATHS: dict[str, tuple[str, set[tuple[int, str]]]] = {
-    "a slash in the id": ("/transfers/..%2fquotes", {(404, "3002")}),
+    "a slash in the id": ("/transfers/..%2fquotes", {(400, "3100")}),
     "a backslash": ("/transfers/..%5cquotes", {(400, "3100")}),
-    "dots": ("/transfers/../quotes", {(404, "3002")}),
-    "dots escaped": ("/transfers/%2e%2e/quotes", {(404, "3002")}),
+    "dots": ("/transfers/../quotes", {(400, "3100")}),
+    "dots escaped": ("/transfers/%2e%2e/quotes", {(400, "3100")}),
     "NUL": ("/transfers/%00", {(400, "3100")}),
     "NUL after an id": (f"/transfers/{ID}%00", {(400, "3100")}),
     "a line end": (f"/transfers/{ID}%0a", {(400, "3100")}),
@@ -27,6 +27,7 @@ PATHS: dict[str, tuple[str, set[tuple[int, str]]]] = {
     "a slash at the end": (f"/transfers/{ID}/", {(404, "3002")}),
     "no id": ("/transfers/", {(404, "3002")}),
     "no quote id": ("/quotes/", {(404, "3002")}),
+    "a slash and dots in an alias": ("/parties/MSISDN/1%2f..", {(400, "3100")}),
     "two slashes": (f"//transfers/{ID}", {(404, "3002")}),
     "a parameter": (f"/transfers;v=1/{ID}", {(404, "3002")}),
     "too many parts": (f"/transfers/{ID}/error/error", {(404, "3002")}),

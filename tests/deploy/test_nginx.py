@@ -182,6 +182,14 @@ def test_a01_only_a_valid_certificate_of_the_scheme_gets_through(front: Front) -
     assert ask(front.connect("red's"), source="green") == 403
 
 
+def test_a17_an_encoded_slash_does_not_reach_the_hub(front: Front) -> None:
+    proofs.register_certificate("green", GOOD)
+    connection = front.connect("valid")
+    for path in ("/parties/MSISDN/1%2F2", "/participants/DEVICE/a%2fb/c", "/transfers/a%2Fb"):
+        assert ask(connection, path=path) == 400, path
+    assert ask(connection, path="/parties/MSISDN/1?note=%2F") == 202
+
+
 def test_a01_a_certificate_that_the_hub_revokes_ends_on_an_open_connection(front: Front) -> None:
     row = proofs.register_certificate("green", GOOD)
     connection = front.connect("valid")

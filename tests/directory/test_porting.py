@@ -29,7 +29,7 @@ def test_all_registrations_of_an_identifier_are_found_in_any_spelling() -> None:
         assert found[-3:] == [
             ("MSISDN", "", "KES", "red"),
             ("MSISDN", "", "TZS", "blue"),
-            ("MSISDN", "home", "", "blue"),
+            ("MSISDN", "HOME", "", "blue"),
         ]
     assert queries.registrations_of("255655001001").count() == 4
     assert queries.shared_identifiers() == [("MSISDN", "255655001001", 2)]

@@ -86,7 +86,7 @@ def test_whatever_dfsps_do_an_alias_belongs_to_who_registered_it_first(
     PartyIdentifier.objects.all().delete()
     model: dict[tuple[str, str, str, str], str] = {}  # in order of registration
     for step, name, alias in steps:
-        key = (alias.type, alias.key, alias.sub_id, alias.currency)
+        key = alias.identity
         if step == "withdraw":
             own = [
                 held

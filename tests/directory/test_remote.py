@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -174,6 +175,25 @@ UNUSABLE = {
     "a name too long": (200, json.dumps({"partyList": [{"fspId": "r" * 33}]}).encode()),
     "NUL": (200, b'{"partyList":[{"fspId":"re\\u0000d"}]}'),
 }
+
+
+def test_in_a_batch_the_oracle_refuses_one_and_two_spellings_are_registered_once(oracle: RunningOracle) -> None:
+    oracle.misbehave = lambda method, path: (400, b"") if "/3" in path else None
+    spellings = [("1", "Zoë"), ("1", unicodedata.normalize("NFD", "Zoë")), ("2", "home"), ("2", "HOME"), ("3", "")]
+    parties = [
+        {"partyIdType": "MSISDN", "partyIdentifier": number, "fspId": "blue"}
+        | ({"partySubIdOrType": sub_id} if sub_id else {})
+        for number, sub_id in spellings
+    ]
+    body = {"requestId": str(uuid.uuid4()), "partyList": parties, "currency": "TZS"}
+    dfsp("POST", "/participants", body, source="blue")
+    results = last_callback()[2]["partyList"]
+    assert [result.get("errorInformation", {}).get("errorCode") for result in results] == [None] * 4 + ["3003"]
+    assert [method for method in oracle.methods() if method == "POST"] == ["POST"]
+    assert {alias: [row["partySubIdOrType"] for row in rows] for alias, rows in oracle.known.items() if rows} == {
+        ("MSISDN", "1"): ["Zoë"],
+        ("MSISDN", "2"): ["home"],
+    }
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

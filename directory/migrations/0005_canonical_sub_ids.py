@@ -1,0 +1,55 @@
+"""Sub-ids of registrations in their one spelling, in which they are found from this version on.
+
+A registration that would become the same alias as another keeps its spelling and is not found any more: the one that was
+first in the canonical spelling, or else the oldest, answers for the alias.
+"""
+
+import unicodedata
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import IntegrityError, migrations, transaction
+
+_MANY = 1000
+
+
+def respell(apps: Any, _schema_editor: Any) -> None:
+    """In small transactions, each row by itself: the hub works meanwhile. Few registrations have a sub-id."""
+    rows = apps.get_model("directory", "PartyIdentifier").objects
+    for group in _groups(rows):
+        with transaction.atomic():
+            for number, sub_id in group:
+                _respell(rows, number, sub_id)
+
+
+def _groups(rows: Any) -> Iterator[list[tuple[int, str]]]:
+    last = 0
+    while group := list(rows.exclude(sub_id="").filter(id__gt=last).order_by("id").values_list("id", "sub_id")[:_MANY]):
+        last = group[-1][0]
+        yield group
+
+
+def _respell(rows: Any, number: int, sub_id: str) -> None:
+    canonical = _canonical(sub_id)
+    if canonical == sub_id or len(canonical) > 128:
+        return
+    try:
+        with transaction.atomic():
+            rows.filter(pk=number, sub_id=sub_id).update(sub_id=canonical)
+    except IntegrityError:
+        pass  # another registration has this alias
+
+
+def _canonical(sub_id: str) -> str:
+    """As directory.aliases.sub_key was when this migration was written."""
+    text = unicodedata.normalize("NFC", sub_id)
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return unicodedata.normalize("NFC", text.upper())
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("directory", "0004_lookups_that_ended")]
+
+    operations = [migrations.RunPython(respell, migrations.RunPython.noop)]
