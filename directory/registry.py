@@ -73,7 +73,7 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 def check_endpoint(endpoint: str) -> None:
     """3100 where an oracle may not be called at this address."""
     # A template would put what a DFSP wrote into the address.
-    if not endpoints.is_callback_url(endpoint) or "{" in endpoint or "?" in endpoint or "#" in endpoint:
+    if not endpoints.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
         )

@@ -83,7 +83,9 @@ def readable(read: Callable[[], Any]) -> Any:
         raise forms.ValidationError(faults.translated(str(error))) from None
 
 
-def callback_url(text: str) -> str:
-    if text and not endpoints.is_callback_url(text):
-        raise forms.ValidationError(_("Write an http or https address without user or spaces."))
+def callback_url(text: str, endpoint_type: str = endpoints.BASE) -> str:
+    if text and not endpoints.is_fit(endpoint_type, text):
+        raise forms.ValidationError(
+            _("Write an http or https address: a host and a path, without user, spaces, ? or #.")
+        )
     return text

@@ -102,7 +102,7 @@ class EndpointChange(AskForm):
         said: dict[str, Any] = super().clean() or {}
         if said.get("type") not in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES and "value" in said:
             try:
-                callback_url(said["value"])
+                callback_url(said["value"], said.get("type", endpoints.BASE))
             except forms.ValidationError as error:
                 self.add_error("value", error)
         return said

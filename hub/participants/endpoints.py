@@ -6,7 +6,11 @@ unchanged; `BASE` is Kitovu's own, one address for everything.
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from functools import lru_cache
+from ipaddress import IPv6Address
+from urllib.parse import SplitResult, urlsplit
+
+import idna
 
 BASE = "FSPIOP_CALLBACK_URL"
 
@@ -62,7 +66,16 @@ _SEGMENT_NAMES = {
     "fxTransfers": ("commitRequestId",),
 }
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-_NAME_IN_URL = re.compile(r"[^\s\x00-\x1f]+\Z")
+# Those of the reference's templates, and the API's other names of ids.
+_NAMES = frozenset(
+    {
+        *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),
+        *("commitRequestId", "bulkTransferId", "bulkQuoteId", "quoteId", "transactionRequestId", "transactionId"),
+    }
+)
+_BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")  # and the underscore of container networks
+_LONGEST_HOST = 253
 
 
 def is_known_type(endpoint_type: str) -> bool:
@@ -74,16 +87,77 @@ def is_known_type(endpoint_type: str) -> bool:
     )
 
 
-def is_callback_url(value: str) -> bool:
-    """Whether this can be called: http or https, a host, no user in it, no spaces; {{names}} only behind the host."""
-    if not _NAME_IN_URL.match(value):
+def is_fit(endpoint_type: str, value: str) -> bool:
+    """Whether the hub can call this URL for messages of this type."""
+    if endpoint_type in TEMPLATE_TYPES:
+        return is_template(value)
+    if endpoint_type.startswith("TP_CB_URL_"):  # taken as in the reference; the hub sends nothing there
+        return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
+    return is_base(value)
+
+
+def is_base(value: str) -> bool:
+    """Whether paths can be put behind this URL: http or https, a host and perhaps a path, and nothing else."""
+    return _is_url(value, may_have_query=False)
+
+
+def is_template(value: str) -> bool:
+    """Whether this is a whole URL, with {{names}} of a message's path behind the host."""
+    if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
+        return False
+    return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
+
+
+def _is_url(value: str, *, may_have_query: bool) -> bool:
+    # A fragment is not sent: what stands behind it would be lost, and the outcome go to another resource.
+    if not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
         parts = urlsplit(value)
-        _ = parts.port
+        port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not set("@{}") & set(parts.netloc)
+    return (
+        parts.scheme in ("http", "https")
+        and "@" not in parts.netloc
+        and port != 0
+        and _ascii_host(parts) is not None
+        and _BEHIND_HOST.match(parts.path) is not None
+        and _BEHIND_HOST.match(parts.query.replace("?", "")) is not None
+    )
+
+
+def _ascii_host(parts: SplitResult) -> str | None:
+    """The host as DNS has it, an IPv6 address in its brackets; None of what is none."""
+    host = parts.hostname or ""
+    try:
+        if parts.netloc.startswith("["):
+            address = IPv6Address(host)
+            return None if address.scope_id else f"[{host}]"
+        if not host.isascii():
+            host = idna.encode(host, uts46=True).decode("ascii")
+        labels = host.removesuffix(".").split(".")
+        for label in labels:
+            if label.startswith("xn--"):
+                idna.ulabel(label)
+    except ValueError:  # idna's errors, too
+        return None
+    if len(host) > _LONGEST_HOST or not all(_LABEL.match(label) for label in labels):
+        return None
+    return host
+
+
+@lru_cache(maxsize=4096)
+def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
+    """A registered URL as it is called, its host in ASCII. None of one that was registered before it was looked at so
+    closely, and would lose a message's path."""
+    if not (is_template(registered) if is_template_type else is_base(registered)):
+        return None
+    if registered.isascii():
+        return registered
+    parts = urlsplit(registered)
+    host = _ascii_host(parts)
+    return parts._replace(netloc=f"{host}:{parts.port}" if parts.port else str(host)).geturl()
 
 
 def type_of(method: str, path: str) -> str:
@@ -122,12 +196,19 @@ def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
     endpoint_type = type_of(method, path)
     registered = endpoints.get(endpoint_type)
     if registered is None:
-        base = endpoints.get(BASE)
-        return base.rstrip("/") + path if base else None
+        return _behind(endpoints.get(BASE), path)
     if endpoint_type in BASE_TYPES:
-        return registered.rstrip("/") + path
+        return _behind(registered, path)
+    template = _as_sent(registered, is_template_type=True)
+    if template is None:
+        return None
     segments = path.strip("/").split("/")
     ids = segments[1:-1] if segments[-1] == "error" else segments[1:]
     values = dict(zip(_SEGMENT_NAMES.get(segments[0], ()), ids, strict=False))
     last = ids[-1] if ids else ""
-    return _PLACEHOLDER.sub(lambda found: values.get(found[1], last), registered)
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], last), template)
+
+
+def _behind(base: str | None, path: str) -> str | None:
+    url = _as_sent(base, is_template_type=False) if base else None
+    return url.rstrip("/") + path if url else None

@@ -82,9 +82,12 @@ def _check_endpoint(endpoint_type: str, value: str) -> None:
     if endpoint_type in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
         is_fit = 0 < len(value) <= 512
     else:
-        is_fit = endpoints.is_callback_url(value)
+        is_fit = endpoints.is_fit(endpoint_type, value)
     if not is_fit:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "value: must be an http or https URL without user or spaces")
+        raise FspiopError(
+            ErrorCode.VALIDATION_ERROR,
+            "value: must be an http or https URL without user, query, fragment or {{names}} that its type lacks",
+        )
     if endpoint_type not in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
         try:
             egress.check_url(value)
