@@ -18,7 +18,11 @@ from django.core.exceptions import ImproperlyConfigured
 
 _PORTS = frozenset({80, 443})  # and those from 1024 on: what listens below is no DFSP's API
 _FIRST_FREE_PORT = 1024
-_SIX_TO_FOUR = IPv6Network("2002::/16")
+# Of the special purposes in IANA's registries those that Python does not know in each of its versions: protocol
+# assignments, the 6to4 relays, and in IPv6 all but global unicast, of which some hold addresses of IPv4.
+_SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 Address = IPv4Address | IPv6Address
 SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 """Where this system keeps the certificates that it believes."""
@@ -69,7 +73,11 @@ def may_connect(host: str, port: int) -> bool:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, IPv6Address) and (address in _SIX_TO_FOUR or address.is_site_local):
+    if isinstance(address, IPv6Address):
+        is_special = address not in _GLOBAL_UNICAST or any(address in network for network in _SPECIAL_IPV6)
+    else:
+        is_special = any(address in network for network in _SPECIAL_IPV4)
+    if is_special:
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 

@@ -52,7 +52,7 @@ def windows(
     if from_date is not None:
         found = found.filter(created_at__gte=from_date)
     if to_date is not None:
-        found = found.filter(created_at__lte=to_date)
+        found = found.filter(created_at__lte=_end_of(to_date))
     touched: dict[str, Any] = {}
     entries = Entry.objects.filter(window_id=OuterRef("pk"))
     if participant_id is not None:
@@ -88,7 +88,7 @@ def settlements(
     if from_date is not None:
         found = found.filter(created_at__gte=from_date)
     if to_date is not None:
-        found = found.filter(created_at__lte=to_date)
+        found = found.filter(created_at__lte=_end_of(to_date))
     accounts: dict[str, Any] = {
         "account__participant_id": participant_id,
         "account_id": account_id,
@@ -100,12 +100,17 @@ def settlements(
     inside: dict[str, Any] = {
         "content__window_id": window_id,
         "content__window__created_at__gte": from_window_date,
-        "content__window__created_at__lte": to_window_date,
+        "content__window__created_at__lte": to_window_date and _end_of(to_window_date),
     }
     given = {name: value for name, value in inside.items() if value is not None}
     if given:
         found = found.filter(pk__in=Inclusion.objects.filter(**given).values("settlement_id"))
     return found
+
+
+def _end_of(moment: datetime) -> datetime:
+    """The end of the millisecond that a moment of the API names: what is shown as this moment is within it."""
+    return moment if moment.microsecond % 1000 else moment.replace(microsecond=moment.microsecond + 999)
 
 
 def with_parts() -> QuerySet[Settlement]:

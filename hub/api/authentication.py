@@ -111,30 +111,52 @@ def presented_certificate(request: HttpRequest) -> str | None:
     """The SHA-256 of the client certificate that the TLS proxy has verified, or None where it speaks for none.
 
     Only the proxy may speak for a certificate, and proves itself by a shared secret: without one, production believes
-    nobody. The certificate is known by its octets; names in it are never compared.
+    nobody. The certificate is known by its octets; names in it are never compared. Where the proof says which
+    certificate the proxy saw, no other is believed: WSGI reads X_SSL_Client_Cert, if the proxy lets it pass, as
+    X-SSL-Client-Cert.
     """
+    sha1 = None
     if settings.PROXY_SECRET:
-        if not _is_by_proxy(request):
+        is_by_proxy, sha1 = _proof_of(request)
+        if not is_by_proxy:
             return None
     elif settings.PRODUCTION:
         return None
     if request.META.get("HTTP_X_SSL_CLIENT_VERIFY") != "SUCCESS":
         return None
-    return _sha256_of(request.headers.get(settings.CERTIFICATE_HEADER, ""))
+    digests = _digests_of(request.headers.get(settings.CERTIFICATE_HEADER, ""))
+    if digests is None or sha1 not in (None, digests[0]):
+        return None
+    return digests[1]
 
 
 def _is_by_proxy(request: HttpRequest) -> bool:
+    return _proof_of(request)[0]
+
+
+def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
+    """Whether the proxy proves itself, and the SHA-1 of the certificate that it saw where the proof says it: empty if
+    there was none. The header is the secret, or the secret and ";sha1=" and nginx's $ssl_client_fingerprint."""
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")
-    return hmac.compare_digest(proof.encode(), settings.PROXY_SECRET.encode())
+    if _is_secret(proof):
+        return True, None
+    secret, _, sha1 = proof.rpartition(";sha1=")
+    return _is_secret(secret), sha1.lower()
+
+
+def _is_secret(text: str) -> bool:
+    return hmac.compare_digest(text.encode(), settings.PROXY_SECRET.encode())
 
 
 @lru_cache(maxsize=4096)
-def _sha256_of(escaped_pem: str) -> str | None:
+def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
+    """The SHA-1, by which nginx names a certificate, and the SHA-256, by which the registry does."""
     try:
         certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:
         return None
-    return hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    octets = certificate.public_bytes(Encoding.DER)
+    return hashlib.sha1(octets, usedforsecurity=False).hexdigest(), hashlib.sha256(octets).hexdigest()
 
 
 def _refuse(status: int, source: str, why: str, told: str = "") -> NoReturn:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from django.test import override_settings
 
 from hub.outbox.models import Message
@@ -71,6 +72,22 @@ def test_a01_only_the_proxy_speaks_for_a_certificate(world: World, secret: str) 
     certificate = SCHEME.issue("green")
     proofs.register_certificate("green", certificate)
     assert refusal(by_proxy(certificate, secret=secret)) == 401
+
+
+@override_settings(**proofs.CERTIFICATE)
+def test_a01_a_header_named_with_underscores_does_not_replace_the_certificate_that_the_proxy_saw(world: World) -> None:
+    """Behind a proxy that lets X_SSL_Client_Cert pass, WSGI may give it instead of the proxy's own header."""
+    own, anothers = SCHEME.issue("green"), SCHEME.issue("red")
+    proofs.register_certificate("green", own)
+    proofs.register_certificate("red", anothers)
+    seen = f"{proofs.PROXY_SECRET};sha1={own.fingerprint(hashes.SHA1()).hex()}"
+    nothing_seen = f"{proofs.PROXY_SECRET};sha1="
+    assert dfsp("GET", PATH, headers=dict(by_proxy(own, secret=seen))).status_code == 202
+    Message.objects.all().delete()
+    assert refusal(by_proxy(anothers, secret=seen), source="red") == 401
+    for certificate in (own, anothers):
+        assert refusal(by_proxy(certificate, secret=nothing_seen)) == 401
+    assert refusal(by_proxy(own, secret=seen.replace(proofs.PROXY_SECRET, "guessed"))) == 401
 
 
 @override_settings(PARTICIPANT_AUTH=frozenset({"certificate"}), PROXY_SECRET="", PRODUCTION=True)

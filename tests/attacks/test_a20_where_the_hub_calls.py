@@ -65,6 +65,23 @@ NO_URLS = [
 ]
 
 
+# Special by the registries of IANA, or with another address inside; Python's own lists differ between its versions.
+SPECIAL = [
+    *("0.1.2.3", "192.0.0.1", "192.0.0.8", "192.0.0.9", "192.0.0.170", "192.0.2.1", "192.88.99.1", "198.18.0.1"),
+    *("198.51.100.1", "203.0.113.1", "240.0.0.1", "233.252.0.1", "::8.8.8.8", "64:ff9b::a00:1", "64:ff9b:1::1"),
+    *("100::1", "2001::1", "2001:1::1", "2001:20::1", "2001:db8::1", "3fff::1", "5f00::1", "4000::1", "fc00::1"),
+    *("::ffff:192.0.0.8", "::ffff:0:a00:1", "2002:a00:1::1"),
+]
+
+
+@override_settings(**GUARDED)
+def test_a20_an_address_for_a_special_purpose_is_not_connected_to() -> None:
+    for address in SPECIAL:
+        assert not egress.may_connect(address, 443), address
+    for address in ("8.8.8.8", "192.0.1.1", "192.88.98.1", "::ffff:8.8.8.8", "2001:4860:4860::8888", "2a00:1450::1"):
+        assert egress.may_connect(address, 443), address
+
+
 def register(value: str) -> None:
     participants.set_endpoint(
         Participant.objects.get(name="green"), endpoint_type="FSPIOP_CALLBACK_URL", value=value, actor="test"

@@ -118,7 +118,7 @@ def front(
         "revoked.pem": SCHEME.revocations(REVOKED),
         "server.pem": proofs.pem_of(SCHEME.issue("localhost", host="localhost", key=key_of("front"))),
         "server.key": proofs.private_pem(key_of("front")),
-        "secret.conf": f'proxy_set_header X-Proxy-Secret "{proofs.PROXY_SECRET}";',
+        "secret.conf": f'proxy_set_header X-Proxy-Secret "{proofs.PROXY_SECRET};sha1=$ssl_client_fingerprint";',
         "operators.conf": "allow 127.0.0.0/8;",
     }.items():
         (tmp_path / name).write_text(text)

@@ -294,6 +294,10 @@ def test_windows_and_settlements_are_found_by_every_filter(paid: World) -> None:
     assert windows("currency=KES") == []
     assert windows("fromDateTime=2020-01-01T00:00:00Z&toDateTime=2090-01-01") == [first, second]
     assert windows("toDateTime=2020-01-01T00:00:00.000Z") == []
+    shown = {number: settlement_api("GET", f"/settlementWindows/{number}").json() for number in (first, second)}
+    assert windows(f"toDateTime={shown[first]['createdDate']}") == [first]
+    assert windows(f"fromDateTime={shown[second]['createdDate']}&toDateTime={shown[second]['createdDate']}") == [second]
+    assert windows("toDateTime=9999-12-31T23:59:59.999Z") == [first, second]
 
     def settlements(query: str) -> list[int]:
         answer = settlement_api("GET", f"/settlements?{query}")
@@ -312,6 +316,8 @@ def test_windows_and_settlements_are_found_by_every_filter(paid: World) -> None:
         settlements("fromSettlementWindowDateTime=2020-01-01T00:00:00Z&toSettlementWindowDateTime=2090-01-01") == mine
     )
     assert settlements("toSettlementWindowDateTime=2020-01-01T00:00:00Z") == []
+    assert settlements(f"toDateTime={settlement['createdDate']}") == mine
+    assert settlements(f"toSettlementWindowDateTime={shown[first]['createdDate']}") == mine
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "9" * 30])
