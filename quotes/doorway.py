@@ -1,5 +1,6 @@
 """What the views of every agreement do alike: ask, answer, ask again, refuse. Which one it is, its model says."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -17,14 +18,17 @@ from quotes.services import Request
 class AgreementView(LetterView):
     kind: ClassVar[type[Agreement]]
 
-    def ask(self, agreement_id: str, *, to: str | None = None, **columns: Any) -> HttpResponse:
+    def ask(
+        self, agreement_id: str, *, to: str | None = None, named: Mapping[str, str | None] | None = None, **columns: Any
+    ) -> HttpResponse:
         """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
-        told by the error callback."""
+        told by the error callback. `named`: the receiver as elements of the message name it, by their paths."""
         expires_at = columns.pop("expires_at")
         try:
             caller, payee = passing.parties_of(self, to or self.fspiop.destination)
             if payee.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
+            passing.check_named(named or {}, payee.name)
             self.check_parties(caller, payee)
             self.check_room_at(payee.name)
             request = Request(agreement_id, payee, expires_at, columns)

@@ -28,6 +28,7 @@ class QuotesView(_QuoteView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         return self.ask(
             body.quote_id,
+            named={"payee.partyIdInfo.fspId": body.payee.party_id_info.fsp_id},
             transaction_id=body.transaction_id,
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
         )

@@ -76,6 +76,14 @@ def check_destination(named: str | None, to: str) -> None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
 
 
+def check_named(named: Mapping[str, str | None], to: str) -> None:
+    """FspiopError where an element of a message, by its path, names another receiver than the message is for: the one
+    would not be asked, and the other refuse what is not its own."""
+    for where, name in named.items():
+        if name not in (None, to):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: must be the FSPIOP-Destination")
+
+
 def pass_on(
     view: FspiopView,
     *,

@@ -33,6 +33,7 @@ class TransactionRequestsView(LetterView):
             payee, payer = passing.parties_of(self, destination)
             if payer.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
+            passing.check_named({"payer.fspId": body.payer.fsp_id}, payer.name)
             passing.check_payment(payer=payer, payee=payee)
             self.check_room_at(payer.name)
             services.ask(
