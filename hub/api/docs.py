@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from fspiop import iso20022, versions
 from hub.administration.models import READ, WRITE
+from hub.api import numbers
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -98,7 +99,7 @@ APPROVAL_SCHEMA: dict[str, Any] = {
 
 def schema_of(message: type[Any]) -> dict[str, Any]:
     """The JSON schema of a typed message, with its parts written in place."""
-    schema = msgspec.json.schema(message)
+    schema = msgspec.json.schema(message, schema_hook=numbers.describe)
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:
