@@ -99,6 +99,15 @@ def test_numbers_are_taken_as_text_and_with_a_fraction_of_zero(model: World, wri
     assert settlement_api("GET", f"/settlementWindows?participantId={written(first['id'])}").json()[0]["id"] == window
 
 
+def test_closing_a_window_answers_with_the_window_that_opened(world: World) -> None:
+    pay(world, "green", "blue", 100)
+    number = open_window()
+    answer = settlement_api("POST", f"/settlementWindows/{number}", {"state": "CLOSED", "reason": "test"}).json()
+    assert (answer["settlementWindowId"], answer["id"]) == (open_window(), open_window())
+    assert (answer["state"], answer["content"]) == ("OPEN", [])
+    assert settlement_api("GET", f"/settlementWindows/{number}").json()["state"] == "CLOSED"
+
+
 def test_a_window_that_is_empty_or_not_open_does_not_close(world: World) -> None:
     number = open_window()
     body = {"state": "CLOSED", "reason": "test"}
