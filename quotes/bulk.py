@@ -28,7 +28,13 @@ class BulkQuotesView(_BulkQuoteView):
         body = self.read(BulkQuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
-        return self.ask(body.bulk_quote_id, expires_at=parse_datetime(body.expiration) if body.expiration else None)
+        return self.ask(
+            body.bulk_quote_id,
+            currencies=[
+                (currency,) for currency in sorted({quote.amount.currency for quote in body.individual_quotes})
+            ],
+            expires_at=parse_datetime(body.expiration) if body.expiration else None,
+        )
 
 
 class BulkQuoteView(_BulkQuoteView):

@@ -1,5 +1,6 @@
 """What the views of every agreement do alike: ask, answer, ask again, refuse. Which one it is, its model says."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -13,19 +14,26 @@ from quotes.letters import LetterView
 from quotes.models import Agreement
 from quotes.services import Request
 
+Currencies = tuple[str, ...]
+"""A currency, or several of which one will do."""
+
 
 class AgreementView(LetterView):
     kind: ClassVar[type[Agreement]]
 
-    def ask(self, agreement_id: str, *, to: str | None = None, **columns: Any) -> HttpResponse:
+    def ask(
+        self, agreement_id: str, *, to: str | None = None, currencies: Iterable[Currencies], **columns: Any
+    ) -> HttpResponse:
         """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
-        told by the error callback."""
+        told by the error callback. Who is asked must have an account in each of `currencies`."""
         expires_at = columns.pop("expires_at")
         try:
             caller, payee = passing.parties_of(self, to or self.fspiop.destination)
             if payee.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
             self.check_parties(caller, payee)
+            for each in currencies:
+                passing.check_account(payee, *each)
             self.check_room_at(payee.name)
             request = Request(agreement_id, payee, expires_at, columns)
             services.ask(self.kind, request, self.letter())

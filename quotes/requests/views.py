@@ -34,6 +34,7 @@ class TransactionRequestsView(LetterView):
             if payer.id == self.caller:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
             passing.check_payment(payer=payer, payee=payee)
+            passing.check_account(payer, body.amount.currency)
             self.check_room_at(payer.name)
             services.ask(
                 services.Request(
