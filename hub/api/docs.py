@@ -156,6 +156,8 @@ def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
     if resource in versions.ISO20022_RESOURCES:
         wire = iso20022.wire_of(message, resource)
         found[versions.content_type(resource, versions.ISO20022)] = schema_of(wire)
+    elif resource in versions.ISO20022_MEDIA_TYPES:
+        found[versions.content_type(resource, versions.ISO20022)] = found[plain]
     return found
 
 

@@ -13,7 +13,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fspiop import bodies, iso20022, strictjson
+from fspiop import bodies, iso20022, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub.api import authentication, errors, limits, reading, signatures
@@ -144,8 +144,10 @@ class FspiopView(PlainView):
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
         if self._is_iso20022:
-            return iso20022.read(kind, self.raw_body, self.resource)
-        return bodies.convert(kind, self._json)
+            message = iso20022.read(kind, self.raw_body, self.resource)
+        else:
+            message = bodies.convert(kind, self._json)
+        return message
 
     def digest(self) -> bytes:
         """The same for two texts of one message."""
@@ -169,7 +171,8 @@ class FspiopView(PlainView):
 
     @cached_property
     def _is_iso20022(self) -> bool:
-        return self.fspiop.content_version is not None and self.fspiop.content_version.is_iso20022
+        version = self.fspiop.content_version
+        return version is not None and version.is_iso20022 and self.resource in versions.ISO20022_RESOURCES
 
     @property
     def content_version(self) -> str:
