@@ -1,7 +1,7 @@
 """The API's messages as types: reading names what is wrong, writing gives the bytes to sign and send."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlencode
 
@@ -51,6 +51,31 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode)
     except msgspec.ValidationError as error:
         _refuse(str(error))
+
+
+def check_no_null(value: object) -> None:
+    """FspiopError 3100 that names the first element that is null: nothing in the API is nullable.
+
+    The hub itself could do without the element, but passes the message on, and its receiver's validator refuses it.
+    """
+    path = _path_to_null(value)
+    if path is not None:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{path.lstrip('.') or 'the body'}: must not be null")
+
+
+def _path_to_null(value: object) -> str | None:
+    if value is None:
+        return ""
+    parts: Iterable[tuple[str, object]] = ()
+    if isinstance(value, dict):
+        parts = ((f".{name}", part) for name, part in value.items())
+    elif isinstance(value, list):
+        parts = ((f"[{number}]", part) for number, part in enumerate(value))
+    for place, part in parts:
+        rest = _path_to_null(part)
+        if rest is not None:
+            return place + rest
+    return None
 
 
 def _refuse(message: str) -> NoReturn:

@@ -147,6 +147,8 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
+        if b"null" in self.raw_body:  # else no element is, and few bodies have the word in a text
+            bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         return message
 
     def digest(self) -> bytes:
