@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from hub.outbox.models import Message
 from tests.api import fx_messages, iso_messages, messages
@@ -61,6 +62,13 @@ def test_an_iso_20022_element_that_is_null_is_refused_too(committed_world: World
     answer = iso_messages.iso("POST", "/quotes", body, source="green", destination="blue")
     assert error_of(answer) == (400, "3100")
     assert " CdtTrfTxInf.Cdtr.Nm: " in description_of(answer)
+
+
+def test_the_document_says_that_nothing_is_nullable() -> None:
+    schema = Client().get("/docs/schema/fspiop", headers={"accept": "application/vnd.oai.openapi+json"}).content
+    assert b"extensionList" in schema
+    for word in (b'"null"', b'"nullable"', b'"default": null', b'"default":null'):
+        assert word not in schema
 
 
 def test_a_text_that_says_null_is_a_text(committed_world: World) -> None:
