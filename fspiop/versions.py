@@ -1,7 +1,8 @@
 """Which version a message has and which one its answer may have (FSPIOP API v1.1, section 3.3.4).
 
 Versions belong to resources, not to the API as a whole; the reference hub takes 1.0, 1.1 and 2.0 of each. Five
-resources have a second form of version 2.0, whose bodies are ISO 20022 messages and whose media types say so.
+resources have a second form of version 2.0, whose bodies are ISO 20022 messages and whose media types say so; a sixth
+has the media type alone.
 """
 
 import re
@@ -51,12 +52,15 @@ SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
 )
 ISO20022 = Version(2, 0, is_iso20022=True)
 ISO20022_RESOURCES = frozenset({"parties", "quotes", "transfers", "fxQuotes", "fxTransfers"})
+"""Those whose bodies are ISO 20022 messages."""
+ISO20022_MEDIA_TYPES = ISO20022_RESOURCES | {"participants"}
+"""Those that the API's ISO 20022 document lists: it has plain bodies of /participants under such a media type."""
 
 _MOST_CHARACTERS = 512  # of either header; what is remembered below stays small
 _NUMBER = "[0-9]{1,3}"
 _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
 _MEDIA_TYPES = {
-    resource: (r"application/vnd\.interoperability" + (r"(\.iso20022)?" if resource in ISO20022_RESOURCES else "()"))
+    resource: (r"application/vnd\.interoperability" + (r"(\.iso20022)?" if resource in ISO20022_MEDIA_TYPES else "()"))
     + rf"\.{resource}\+json"
     for resource in SUPPORTED
 }

@@ -10,16 +10,19 @@ from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndex
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.state import ProjectState
 
+_TIMEOUTS = ("statement_timeout", "lock_timeout")
+
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # It reads all of the table, and waits for every transaction that is older; what serves requests may do neither.
-    schema_editor.execute("SET statement_timeout = 0")
-    schema_editor.execute("SET lock_timeout = 0")
+    # It reads all of the table, and waits for every transaction that is older; nobody waits for it meanwhile.
+    for name in _TIMEOUTS:
+        schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
+        schema_editor.execute(f"SET {name} = 0")
 
 
 def _be_quick(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    schema_editor.execute("RESET statement_timeout")
-    schema_editor.execute("RESET lock_timeout")
+    for name in _TIMEOUTS:
+        schema_editor.execute(f"SELECT set_config('{name}', current_setting('kitovu.{name}'), false)")
 
 
 class AddIndex(AddIndexConcurrently):

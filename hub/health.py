@@ -1,10 +1,12 @@
 """/health and /metrics: whether this hub can do its work, and what it counts."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -103,8 +105,17 @@ def _ask_for_heartbeat() -> bool:
     return cache.get(HEARTBEAT) is not None
 
 
+def _has_token(request: HttpRequest) -> bool:
+    said = request.META.get("HTTP_AUTHORIZATION", "")
+    return secrets.compare_digest(said.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
+
+
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format, over all processes where PROMETHEUS_MULTIPROC_DIR is set."""
+    """Prometheus' text format, over all processes where PROMETHEUS_MULTIPROC_DIR is set; for who has METRICS_TOKEN."""
+    if settings.PRODUCTION and not settings.METRICS_TOKEN:
+        return HttpResponse(status=404)
+    if settings.METRICS_TOKEN and not _has_token(request):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
     registry = REGISTRY
     if metrics.is_shared():
         registry = CollectorRegistry()

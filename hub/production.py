@@ -53,6 +53,13 @@ def faults() -> list[str]:
         )
     if settings.ADMINISTRATION_API_READ_ONLY is None:
         found.append("ADMINISTRATION_API_READ_ONLY is not said: true, or false where API clients may change things.")
+    if not settings.TRUSTED_PROXY_COUNT_IS_SAID:
+        found.append(
+            "TRUSTED_PROXY_COUNT is not set: say how many proxies of yours stand before the hub (1 with one front), or"
+            " everybody calls from that front, and one person's wrong passwords keep all others out."
+        )
+    if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 32:
+        found.append("METRICS_TOKEN is shorter than 32 characters: whoever guesses it reads /metrics.")
     if not settings.HUB_SIGNING_KEY_FILE:
         found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
     return found + _faults_of_email() + _faults_of_webhooks()

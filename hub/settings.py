@@ -17,8 +17,11 @@ env = environ.Env()
 PRODUCTION = env.bool("PRODUCTION", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-production-refuses")
-# Which doors this process has; in production DFSPs and operators reach processes of their own.
-SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", "docs"])
+# Which doors this process has; in production DFSPs and operators reach processes of their own, and the documents of the
+# APIs are shown where they are asked for.
+SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", *([] if PRODUCTION else ["docs"])])
+# What a scrape of /metrics must have, as a bearer. Without it production shows no metrics, and development all.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
@@ -258,7 +261,11 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # an invitation that was opened has verified it, where e-mail is sent at all
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
 # How many of one's own proxies stand before the hub, each adding an address to X-Forwarded-For.
-TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXY_COUNT", default=0)
+# Production says how many.
+TRUSTED_PROXY_COUNT_IS_SAID = bool(env.str("TRUSTED_PROXY_COUNT", default=""))
+TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = (
+    env.int("TRUSTED_PROXY_COUNT", default=0) if TRUSTED_PROXY_COUNT_IS_SAID else 0
+)
 SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # a person signs in again after this in any case
 SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this long without doing anything
 SESSION_COOKIE_NAME = "kitovu_session"

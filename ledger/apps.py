@@ -6,6 +6,8 @@ class LedgerConfig(AppConfig):
 
     def ready(self) -> None:
         from hub import metrics
-        from ledger import alarms
+        from hub.participants import queries as participants
+        from ledger import alarms, queries
 
         metrics.READERS.append(alarms.show)
+        participants.currencies_come_from(queries.CURRENCIES_OF_A_PARTICIPANT)

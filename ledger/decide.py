@@ -207,7 +207,7 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     payee = s.participants.get(p.payee)
     transfer.payee_id = payee.id if payee else None
     transfer.reason = refusal.value
-    transfer.error_code, transfer.error_description = words_of(refusal)
+    transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
     # The id is spent: what waited for it waits in vain.

@@ -232,9 +232,19 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
 }
 
 
-def words_of(refusal: Refusal) -> tuple[str, str]:
-    """The error code and the whole description in which a refusal is told."""
+# Of a bulk a code names the party, as it does in the reference hub.
+_OF_A_BULK = {
+    Refusal.PAYER_IS_NOT_ACTIVE: ErrorCode.PAYER_FSP_ID_NOT_FOUND,
+    Refusal.PAYEE_IS_UNKNOWN: ErrorCode.PAYEE_FSP_ID_NOT_FOUND,
+    Refusal.PAYEE_IS_NOT_ACTIVE: ErrorCode.PAYEE_FSP_ID_NOT_FOUND,
+}
+
+
+def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
+    """The error code and the whole description in which a refusal is told; `of_bulk`: of a bulk or an item of one."""
     error, detail = WIRE[refusal]
+    if of_bulk:
+        error = _OF_A_BULK.get(refusal, error)
     return error.code, f"{error.text} - {detail}" if detail else error.text
 
 

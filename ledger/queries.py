@@ -13,6 +13,11 @@ from fspiop.errors import FspiopError
 from hub.participants.models import Participant
 from ledger.models import Account, Entry, TransferEvent
 
+CURRENCIES_OF_A_PARTICIPANT = """
+    SELECT a.currency FROM ledger_account a WHERE a.participant_id = p.id AND a.type = 'POSITION' AND a.is_active
+"""
+"""Of the active accounts that its payments need; `p` is the participant's row."""
+
 
 def value_of(account: Account) -> int:
     """What the administration API calls an account's value: debits less credits, with what is reserved.

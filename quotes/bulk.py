@@ -34,6 +34,9 @@ class BulkQuotesView(_BulkQuoteView):
                 f"individualQuotes[{number}].payee.partyIdInfo.fspId": quote.payee.party_id_info.fsp_id
                 for number, quote in enumerate(body.individual_quotes)
             },
+            currencies=[
+                (currency,) for currency in sorted({quote.amount.currency for quote in body.individual_quotes})
+            ],
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
         )
 

@@ -1,6 +1,6 @@
 """What the views of every agreement do alike: ask, answer, ask again, refuse. Which one it is, its model says."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
@@ -14,15 +14,25 @@ from quotes.letters import LetterView
 from quotes.models import Agreement
 from quotes.services import Request
 
+Currencies = tuple[str, ...]
+"""A currency, or several of which one will do."""
+
 
 class AgreementView(LetterView):
     kind: ClassVar[type[Agreement]]
 
     def ask(
-        self, agreement_id: str, *, to: str | None = None, named: Mapping[str, str | None] | None = None, **columns: Any
+        self,
+        agreement_id: str,
+        *,
+        to: str | None = None,
+        named: Mapping[str, str | None] | None = None,
+        currencies: Iterable[Currencies],
+        **columns: Any,
     ) -> HttpResponse:
         """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
-        told by the error callback. `named`: the receiver as elements of the message name it, by their paths."""
+        told by the error callback. `named`: the receiver as elements of the message name it, by their paths. Who is
+        asked must have an account in each of `currencies`."""
         expires_at = columns.pop("expires_at")
         try:
             caller, payee = passing.parties_of(self, to or self.fspiop.destination)
@@ -30,6 +40,8 @@ class AgreementView(LetterView):
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
             passing.check_named(named or {}, payee.name)
             self.check_parties(caller, payee)
+            for each in currencies:
+                passing.check_account(payee, *each)
             self.check_room_at(payee.name)
             request = Request(agreement_id, payee, expires_at, columns)
             services.ask(self.kind, request, self.letter())

@@ -39,6 +39,7 @@ class FxQuotesView(_FxQuoteView):
         return self.ask(
             body.conversion_request_id,
             to=terms.counter_party_fsp,
+            currencies=[(terms.source_amount.currency,), (terms.target_amount.currency,)],
             conversion_id=terms.conversion_id,
             determining_transfer_id=terms.determining_transfer_id,
             expires_at=parse_datetime(terms.expiration),

@@ -1,5 +1,7 @@
 """/quotes (FSPIOP API v1.1, section 6.5)."""
 
+from collections.abc import Iterator
+
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -10,7 +12,7 @@ from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
 from hub.api.views import taken
-from quotes.doorway import AgreementView
+from quotes.doorway import AgreementView, Currencies
 from quotes.models import Quote
 
 
@@ -29,9 +31,18 @@ class QuotesView(_QuoteView):
         return self.ask(
             body.quote_id,
             named={"payee.partyIdInfo.fspId": body.payee.party_id_info.fsp_id},
+            currencies=_currencies(body),
             transaction_id=body.transaction_id,
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
         )
+
+
+def _currencies(body: QuotePost) -> Iterator[Currencies]:
+    """In which the payee must have an account; one that converts is asked in a currency that it may not hold."""
+    if body.converter != "PAYEE":
+        yield (body.amount.currency,)
+    elif body.currency_conversion is not None:
+        yield (body.amount.currency, body.currency_conversion.target_amount.currency)
 
 
 class QuoteView(_QuoteView):

@@ -15,12 +15,17 @@ from tests.world import World, amount, wire
 
 def open_scheme(world: World, *, ndc: int = 1000, cover: int = 5000) -> World:
     """Adds the second currency and the FXP to the world of green, blue, red and grey."""
+    for name in ("fxp", "other"):  # another FXP
+        world.onboard(name, ndc=ndc, cover=cover)
+    return open_kes(world, "fxp", "other", "blue", ndc=ndc, cover=cover)
+
+
+def open_kes(world: World, *names: str, ndc: int = 1000, cover: int = 5000) -> World:
+    """Adds the second currency alone, and accounts in it."""
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         services.open_hub_account(account_type=account_type, currency="KES", actor="test")
-    for currency in ("TZS", "KES"):
-        world.onboard("fxp", ndc=ndc, cover=cover, currency=currency)
-        world.onboard("other", ndc=ndc, cover=cover, currency=currency)  # another FXP
-    world.onboard("blue", ndc=ndc, cover=cover, currency="KES")
+    for name in names:
+        world.onboard(name, ndc=ndc, cover=cover, currency="KES")
     return world
 
 

@@ -21,6 +21,7 @@ FIT = {
     "TWO_PEOPLE": "everywhere",
     "HUB_SIGNING_KEY_FILE": "hub.pem",
     "EMAIL_URL": "none",
+    "TRUSTED_PROXY_COUNT": "1",
 }
 SENDS = {
     "EMAIL_URL": "smtp+tls://hub:word@mail.example:587",
@@ -74,6 +75,8 @@ def test_production_starts_with_everything_set() -> None:
         ("TWO_PEOPLE", ""),
         ("TWO_PEOPLE", "unsaid"),
         ("HUB_SIGNING_KEY_FILE", ""),
+        ("TRUSTED_PROXY_COUNT", ""),
+        ("METRICS_TOKEN", "short"),
     ],
 )
 def test_production_refuses_what_is_fit_for_development_only(name: str, value: str) -> None:

@@ -16,6 +16,7 @@ _STATUS = {state: status for status, state in STATES.items()}
 
 def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
     """A state or error of the FSPIOP API as the ISO 20022 message that says the same to whom it is sent at `path`."""
+    date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
     # The same thing said again at the same moment is the same message.
@@ -30,6 +31,11 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
         "Assgnmt": heading | {"Assgnr": _agent(source), "Assgne": _agent(destination)},
         "Rpt": {"OrgnlId": unquote(parts[-2])[:_MOST_ID], "Vrfctn": False, "Rsn": {"Cd": code}},
     }
+
+
+def _not_before(date: datetime, reported: str | None) -> datetime:
+    """When the message was made: the Date header has whole seconds, and the moment that it reports has milliseconds."""
+    return date if reported is None else max(date, time.parse_datetime(reported))
 
 
 def _state(body: Mapping[str, Any]) -> dict[str, Any]:

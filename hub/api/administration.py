@@ -17,7 +17,7 @@ from rest_framework.response import Response
 
 from fspiop import bodies, strictjson, time
 from hub.administration.models import READ, WRITE
-from hub.api import errors, reading
+from hub.api import errors, numbers, reading
 from hub.api.clients import ClientToken, Granted
 from hub.api.staff import StaffPassword, StaffSession
 from hub.api.views import METHODS, PlainView
@@ -78,7 +78,8 @@ class AdministrationView(PlainView):
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
         most = settings.MAX_ADMINISTRATION_BODY_BYTES
-        return bodies.read(kind, reading.body_of(self.request._request, self._length, most))
+        raw = reading.body_of(self.request._request, self._length, most)
+        return bodies.read(kind, raw, decode=numbers.decode)
 
     @property
     def actor(self) -> str:

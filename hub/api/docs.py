@@ -12,6 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from fspiop import iso20022, versions
 from hub.administration.models import READ, WRITE
+from hub.api import numbers
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -96,9 +97,12 @@ APPROVAL_SCHEMA: dict[str, Any] = {
 }
 
 
-def schema_of(message: type[Any]) -> dict[str, Any]:
-    """The JSON schema of a typed message, with its parts written in place."""
-    schema = msgspec.json.schema(message)
+_NULL = {"type": "null"}
+
+
+def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
+    """The JSON schema of a typed message, with its parts written in place; of FSPIOP's nothing is nullable."""
+    schema = msgspec.json.schema(message, schema_hook=numbers.describe)
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:
@@ -106,6 +110,8 @@ def schema_of(message: type[Any]) -> dict[str, Any]:
             reference = node.get("$ref")
             if reference:
                 return inline(definitions[reference.rsplit("/", 1)[1]])
+            if not nullable and _NULL in node.get("anyOf", ()):
+                return inline(_not_null(node))
             return {key: inline(value) for key, value in node.items()}
         if isinstance(node, list):
             return [inline(value) for value in node]
@@ -115,6 +121,13 @@ def schema_of(message: type[Any]) -> dict[str, Any]:
 
     found: dict[str, Any] = inline(schema)
     return found
+
+
+def _not_null(node: dict[str, Any]) -> dict[str, Any]:
+    """A schema without the null that stands for an element that is not there, as message types have it."""
+    kinds = [kind for kind in node["anyOf"] if kind != _NULL]
+    rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
+    return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
 
 
 def fspiop_schema(
@@ -151,10 +164,12 @@ def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
     supported = versions.SUPPORTED[resource]
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
-    found = {plain: schema_of(message)}
+    found = {plain: schema_of(message, nullable=False)}
     if resource in versions.ISO20022_RESOURCES:
         wire = iso20022.wire_of(message, resource)
-        found[versions.content_type(resource, versions.ISO20022)] = schema_of(wire)
+        found[versions.content_type(resource, versions.ISO20022)] = schema_of(wire, nullable=False)
+    elif resource in versions.ISO20022_MEDIA_TYPES:
+        found[versions.content_type(resource, versions.ISO20022)] = found[plain]
     return found
 
 

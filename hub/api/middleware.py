@@ -35,6 +35,8 @@ RESOURCES = frozenset(
 )
 # The other doors by the first part of their paths; what is not named here (health, metrics, files) is served always.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
+METRICS = "/metrics"
+"""Asked of each process by its address, in plain HTTP: the rules for host names and HTTPS are not for it."""
 
 
 class DfspShortcut:
@@ -49,6 +51,9 @@ class DfspShortcut:
         first = path.partition("/")[2].partition("/")[0]  # "*" has no slash
         if first in self.closed:
             return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
+        if path == METRICS:
+            scrape, args, kwargs = resolve(path)
+            return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first not in RESOURCES:
             return self.get_response(request)
         if _MISLEADING.search(path) is not None:

@@ -70,6 +70,13 @@ def check_payment(*, payer: Party, payee: Party) -> None:
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"Participant {payee.name} may not receive")
 
 
+def check_account(party: Party, *currencies: str) -> None:
+    """FspiopError 3201 where this participant has no active account in any of the currencies."""
+    if not set(currencies) & set(party.currencies):
+        detail = f"{party.name} has no active account in {' or '.join(currencies)}"
+        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
+
+
 def check_destination(named: str | None, to: str) -> None:
     """FspiopError if FSPIOP-Destination is not exactly the name of the receiver, who would refuse the message."""
     if named not in (None, to):

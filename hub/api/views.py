@@ -13,7 +13,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fspiop import bodies, iso20022, strictjson
+from fspiop import bodies, iso20022, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_units
@@ -148,6 +148,8 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
+        if b"null" in self.raw_body:  # else no element is, and few bodies have the word in a text
+            bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_units.check_message(message)
         return message
 
@@ -173,7 +175,8 @@ class FspiopView(PlainView):
 
     @cached_property
     def _is_iso20022(self) -> bool:
-        return self.fspiop.content_version is not None and self.fspiop.content_version.is_iso20022
+        version = self.fspiop.content_version
+        return version is not None and version.is_iso20022 and self.resource in versions.ISO20022_RESOURCES
 
     @property
     def content_version(self) -> str:

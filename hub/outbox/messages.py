@@ -113,7 +113,7 @@ def from_hub(
     `body` is the FSPIOP API's own, whichever form the `version` has: who speaks ISO 20022 is told in that.
     """
     resource = path.split("/", 2)[1]
-    if versions.is_iso20022(version):
+    if versions.is_iso20022(version) and resource in versions.ISO20022_RESOURCES:
         body = iso20022.write(body, path=path, date=parse_http_date(date), source=hub_name, destination=to)
     return Outgoing(
         destination_id=to_id,

@@ -59,17 +59,25 @@ class Party:
     name: str
     may_send: bool
     may_receive: bool
+    currencies: Collection[str]
+    """Of its active accounts."""
 
 
 _ACTIVE = """
-    SELECT id, name, may_send, may_receive FROM participants_participant
-    WHERE name = ANY(%s::text[]) AND is_active AND NOT is_hub
+    SELECT p.id, p.name, p.may_send, p.may_receive, ARRAY({currencies}) FROM participants_participant p
+    WHERE p.name = ANY(%s::text[]) AND p.is_active AND NOT p.is_hub
 """
+_statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE false")}
+
+
+def currencies_come_from(select: str) -> None:
+    """The ledger, which keeps the accounts, says by this how to ask for the currencies of the participant `p`."""
+    _statements["active"] = _ACTIVE.format(currencies=select)
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
     """The active participants of these names, by name, as they are in the database now. One statement."""
-    found = (Party(*row) for row in execute(_ACTIVE, [list(names)])) if names else ()
+    found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
 

@@ -9,9 +9,13 @@ from django.conf import settings
 from django.db.backends.postgresql import base
 from psycopg_pool import PoolTimeout
 
+from hub.postgresql.schema import SchemaEditor
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Looks at sockets where Django asks by a statement, once for each request and at each loan from a pool."""
+
+    SchemaEditorClass = SchemaEditor
 
     def is_usable(self) -> bool:
         """Whether PostgreSQL has not ended this connection, as far as this host has heard."""

@@ -218,7 +218,7 @@ def _end(bulk: Bulk, move: BulkMove, refusal: Refusal | None, s: Snapshot) -> No
 
 def _say_why(bulk: Bulk, refusal: Refusal) -> None:
     bulk.reason = refusal.value
-    bulk.error_code, bulk.error_description = words_of(refusal)
+    bulk.error_code, bulk.error_description = words_of(refusal, of_bulk=True)
 
 
 def _bulk(p: BulkPrepare, reserved_items: int, ids_used_before: list[str], s: Snapshot) -> Bulk:

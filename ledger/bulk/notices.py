@@ -43,7 +43,7 @@ def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_na
             return [caused_by(command.source_id, _question(command, bulk, items, hub))]
         case BulkRefused(_, bulk, items, _, refusal):
             if refusal is not None:
-                return [hub.error_to_payer(bulk, *words_of(refusal), kind="bulk-end-to-payer")]
+                return [hub.error_to_payer(bulk, *words_of(refusal, of_bulk=True), kind="bulk-end-to-payer")]
             return [hub.result_to_payer(bulk, items)]
         case BulkEnded():
             return _ended(outcome, hub)

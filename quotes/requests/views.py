@@ -35,6 +35,7 @@ class TransactionRequestsView(LetterView):
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, "the payer's DFSP is the sender itself")
             passing.check_named({"payer.fspId": body.payer.fsp_id}, payer.name)
             passing.check_payment(payer=payer, payee=payee)
+            passing.check_account(payer, body.amount.currency)
             self.check_room_at(payer.name)
             services.ask(
                 services.Request(

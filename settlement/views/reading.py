@@ -7,16 +7,17 @@ from typing import Any, TypeVar
 from django.http import QueryDict
 
 from fspiop.errors import ErrorCode, FspiopError
+from hub.api.numbers import WholeNumber, whole_number
 
 T = TypeVar("T")
-_MOST = 2**63 - 1
 
 
 def number(text: str, name: str) -> int:
     """An id in a path or query: a whole number above 0."""
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:20]) <= _MOST):
+    found = whole_number(text)
+    if found is None or not 0 < found <= WholeNumber.MOST:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be a whole number above 0")
-    return int(text)
+    return found
 
 
 def moment(text: str, name: str) -> datetime:

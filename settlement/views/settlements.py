@@ -11,6 +11,7 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.api.administration import AdministrationView, Response
 from hub.api.docs import administration_schema
+from hub.api.numbers import WholeNumber
 from ledger.models import SettlementWindow
 from ledger.views.administration.common import as_number
 from settlement import queries, requests, services
@@ -31,7 +32,6 @@ _FILTERS = {
     "fromSettlementWindowDateTime": ("from_window_date", reading.moment),
     "toSettlementWindowDateTime": ("to_window_date", reading.moment),
 }
-Number = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Reason = Annotated[str, msgspec.Meta(max_length=512)]
 AccountState = Literal[
     "PENDING_SETTLEMENT", "PS_TRANSFERS_RECORDED", "PS_TRANSFERS_RESERVED", "PS_TRANSFERS_COMMITTED", "SETTLED"
@@ -39,7 +39,7 @@ AccountState = Literal[
 
 
 class WindowId(msgspec.Struct):
-    id: Number
+    id: WholeNumber
 
 
 class NewSettlement(msgspec.Struct, rename="camel"):
@@ -59,7 +59,7 @@ class OneAccountStep(AccountStep, kw_only=True):
 
 
 class NumberedAccountStep(AccountStep, kw_only=True):
-    id: Number
+    id: WholeNumber
 
 
 class ParticipantSteps(msgspec.Struct):
@@ -67,7 +67,7 @@ class ParticipantSteps(msgspec.Struct):
 
 
 class NumberedParticipantSteps(ParticipantSteps, kw_only=True):
-    id: Number
+    id: WholeNumber
 
 
 class Change(msgspec.Struct, rename="camel"):

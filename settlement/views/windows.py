@@ -71,12 +71,14 @@ class WindowView(AdministrationView):
     def get(self, request: Request, window_id: str) -> Response:
         return Response(_shown(reading.number(window_id, "id")))
 
-    @administration_schema(TAG, summary="Close the open window and open the next", request=WindowEnd, two_people=())
+    @administration_schema(
+        TAG, summary="Close the open window and open the next, which is shown", request=WindowEnd, two_people=()
+    )
     def post(self, request: Request, window_id: str) -> Response:
         number = reading.number(window_id, "id")
         body = self.read(WindowEnd)
-        services.close_window(reason=body.reason, actor=self.actor, window_id=number)
-        return Response(_shown(number))
+        done = services.close_window(reason=body.reason, actor=self.actor, window_id=number)
+        return Response(_shown(done.opened.pk))  # the window that is open now, as clients of the reference hub expect
 
 
 def _shown(number: int) -> dict[str, Any]:

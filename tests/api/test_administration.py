@@ -201,13 +201,29 @@ def test_a_number_that_would_be_rounded_is_refused_and_the_same_as_text_is_taken
         ({"value": None}, "3101"),
         ({"type": "OTHER"}, "3101"),
         ({"alarmPercentage": 101}, "3100"),
-        ({"alarmPercentage": "10"}, "3101"),
+        ({"alarmPercentage": "101"}, "3100"),
+        ({"alarmPercentage": "ten"}, "3101"),
+        ({"alarmPercentage": "1e1"}, "3101"),
+        ({"alarmPercentage": 10.5}, "3101"),
+        ({"alarmPercentage": True}, "3101"),
+        ({"alarmPercentage": None}, "3101"),
     ],
 )
 def test_a_limit_that_is_none_is_refused_and_changes_nothing(world: World, changes: dict[str, Any], code: str) -> None:
     body = limits("TZS", 5, **{"alarmPercentage": 10} | changes)
     assert error_of(admin("PUT", "/participants/green/limits", body)) == (400, code)
     assert world.account("green").net_debit_cap == amount(1000)
+
+
+@pytest.mark.parametrize("value", ["10", 10.0, "10.0", "010"])
+def test_a_whole_number_is_taken_as_text_and_with_a_fraction_of_zero(world: World, value: Any) -> None:
+    changed = limits("TZS", "20.50", alarmPercentage=value)
+    assert admin("PUT", "/participants/green/limits", changed).json()["limit"] == {
+        "type": "NET_DEBIT_CAP",
+        "value": 20.5,
+        "alarmPercentage": 10,
+    }
+    assert world.account("green").alarm_percentage == 10
 
 
 def test_a_first_position_other_than_nothing_is_refused(empty_hub: None) -> None:

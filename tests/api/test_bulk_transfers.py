@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from hub.outbox.models import Message
+from hub.participants.models import Participant
 from ledger import checks, services, tasks
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer
@@ -371,7 +372,7 @@ def test_where_nothing_can_be_reserved_the_payee_is_not_asked(committed_world: W
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
-        ({"payeeFsp": "nobody"}, "3100"),
+        ({"payeeFsp": "nobody"}, "3203"),
         ({"payeeFsp": "green"}, "3100"),
         ({"expiration": "2020-01-01T00:00:00.000Z"}, "3303"),
         ({"expiration": "2999-01-01T00:00:00.000Z"}, "3100"),
@@ -384,6 +385,25 @@ def test_what_is_wrong_with_the_whole_bulk_is_told_once(
     post(body)
     assert (last("green").path, told("green")["errorInformation"]["errorCode"]) == (path_of(body) + "/error", code)
     assert (Message.objects.count(), states(body)) == (1, ["ABORTED", "ABORTED"])
+
+
+def test_a_bulk_of_an_inactive_participant_names_the_party_by_its_code(committed_world: World) -> None:
+    for name, code in (("blue", "3203"), ("green", "3202")):
+        Participant.objects.filter(name=name).update(is_active=False)
+        body = messages.bulk_transfer()
+        post(body)
+        assert told("green")["errorInformation"]["errorCode"] == code
+        post(body)
+        assert results("green") == dict.fromkeys(ids(body), code)
+        Participant.objects.filter(name=name).update(is_active=True)
+
+
+def test_a_bulk_whose_destination_is_not_its_payee_is_refused(committed_world: World) -> None:
+    body = messages.bulk_transfer()
+    assert dfsp("POST", "/bulkTransfers", body, destination="red").status_code == 202
+    assert told("green")["errorInformation"]["errorCode"] == "3100"
+    assert states(body) == ["ABORTED", "ABORTED"]
+    assert not Message.objects.exclude(destination__name="green").exists()
 
 
 def test_items_may_be_of_several_currencies_and_each_meets_its_own_limit(committed_world: World) -> None:

@@ -15,6 +15,7 @@ from quotes.models import FxQuote
 from tests.api import messages
 from tests.api.caller import admin, dfsp, error_of
 from tests.api.fx_messages import fx_quote, fx_terms
+from tests.fx_world import open_kes
 from tests.outbox.messages import deliver_all
 from tests.world import World
 
@@ -32,7 +33,7 @@ def fx(method: str, path: str, body: Any = None, **more: Any) -> Any:
 @pytest.fixture
 def scheme(committed_world: World) -> World:
     committed_world.onboard("fxp", ndc=1000, cover=5000)
-    return committed_world
+    return open_kes(committed_world, "fxp")
 
 
 # --- who converts? --------------------------------------------------------------------------------------------------

@@ -209,14 +209,21 @@ def test_each_changed_field_of_a_resend_is_refused_and_the_original_stands(schem
         ({"targetAmount": {"currency": "TZS", "amount": "1"}}, "3100"),
         ({"sourceAmount": {"currency": "TZS", "amount": 1}}, "3101"),
         ({"condition": "no"}, "3100"),
-        ({"determiningTransferId": None}, "3102"),
-        ({"expiration": None}, "3102"),
+        ({"determiningTransferId": None}, "3100"),
+        ({"expiration": None}, "3100"),
         ({"expiration": "2030-01-01T00:00:00Z"}, "3100"),
     ],
 )
 def test_what_is_wrong_in_a_conversion_is_said_at_once(scheme: World, changes: dict[str, Any], code: str) -> None:
     assert error_of(fx("POST", "/fxTransfers", fx_transfer(**changes), destination="fxp")) == (400, code)
     assert (FxTransfer.objects.count(), Message.objects.count()) == (0, 0)
+
+
+@pytest.mark.parametrize("name", ["determiningTransferId", "expiration"])
+def test_a_conversion_without_what_it_needs_is_refused_by_its_name(scheme: World, name: str) -> None:
+    body = fx_transfer()
+    del body[name]
+    assert error_of(fx("POST", "/fxTransfers", body, destination="fxp")) == (400, "3102")
 
 
 def test_a_conversion_is_not_its_own_determining_transfer(scheme: World) -> None:

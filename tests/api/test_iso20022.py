@@ -93,6 +93,41 @@ def test_a_payment(committed_world: World) -> None:
     assert checks.find_breaks() == []
 
 
+def test_participants_have_a_media_type_of_the_form_and_plain_bodies(committed_world: World) -> None:
+    media_type = "application/vnd.interoperability.iso20022.participants+json;version=2.0"
+    path = "/participants/MSISDN/255655001001"
+    party = {"partyIdType": "MSISDN", "partyIdentifier": "255655001001"}
+
+    def told() -> tuple[str, Any]:
+        message = last_message()
+        assert message.headers["content-type"] == media_type
+        return message.path, body_of(message)
+
+    assert iso("POST", path, {"fspId": "green"}).status_code == 202
+    assert told() == (path, {"partyList": [party | {"fspId": "green"}]})
+    assert iso("GET", path).status_code == 202
+    assert told() == (path, {"fspId": "green"})
+    accept = {"accept": media_type.removesuffix(".0")}
+    assert iso("DELETE", path, headers=accept).status_code == 202
+    assert told() == (path, {"fspId": "green"})
+    assert iso("GET", path).status_code == 202
+    error_path, error = told()
+    assert (error_path, error["errorInformation"]["errorCode"]) == (path + "/error", "3204")
+    batch = {"requestId": str(uuid.uuid4()), "partyList": [party | {"fspId": "green"}]}
+    assert iso("POST", "/participants", batch).status_code == 200
+    assert told()[0] == f"/participants/{batch['requestId']}"
+    assert iso("PUT", f"/participants/{batch['requestId']}", {"partyList": []}).status_code in (200, 400)
+    assert iso("PUT", path + "/error", plain.error("3204")).status_code == 200
+
+
+def test_a_message_is_not_made_before_the_moment_that_it_reports(committed_world: World) -> None:
+    transfer_id = prepare()
+    fulfil(transfer_id, messages.fulfilment("RESV"))
+    for message in Message.objects.filter(subject=transfer_id, signed_by_hub=True):
+        body = body_of(message)
+        assert body["GrpHdr"]["CreDtTm"] >= body["TxInfAndSts"]["PrcgDt"]["DtTm"]
+
+
 def test_a_payee_that_answered_reserved_is_told_the_end_by_patch(committed_world: World) -> None:
     transfer_id = prepare()
     fulfil(transfer_id, messages.fulfilment("RESV"))
@@ -341,7 +376,7 @@ def test_nobody_prepares_in_anothers_name(committed_world: World) -> None:
 
 
 def test_the_other_resources_have_no_such_form(committed_world: World) -> None:
-    assert error_of(iso("GET", "/participants/MSISDN/1")) == (400, "3101")
+    assert error_of(iso("GET", f"/bulkTransfers/{uuid.uuid4()}")) == (400, "3101")
     assert error_of(iso("POST", "/bulkTransfers", plain.bulk_transfer(), destination="blue")) == (400, "3101")
 
 

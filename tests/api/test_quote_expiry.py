@@ -16,6 +16,7 @@ from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.concurrency.together import together
+from tests.fx_world import open_kes
 from tests.world import World
 
 Kind = type[Agreement]
@@ -40,6 +41,11 @@ KINDS: list[tuple[Kind, str, str, Callable[..., dict[str, Any]]]] = [
     (FxQuote, "/fxQuotes", "conversionRequestId", fx_quote),
 ]
 each_kind = pytest.mark.parametrize(("kind", "path", "id_name", "message"), KINDS)
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    return open_kes(world, "blue")
 
 
 def ask(path: str, body: dict[str, Any]) -> None:

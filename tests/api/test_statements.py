@@ -17,6 +17,7 @@ from tests.api.caller import dfsp
 from tests.api.test_fx_agreement import fx
 from tests.concurrency.together import together
 from tests.directory.ways import counted_statements, register
+from tests.fx_world import open_kes
 from tests.world import World
 
 PARTY = "/parties/MSISDN/255655001001"
@@ -48,6 +49,7 @@ def told() -> list[tuple[str, str, str]]:
 def asked(committed_world: World) -> None:
     """The hub has begun: an alias is known, and so are the callers' ids."""
     register("MSISDN/255655001001", "blue")
+    open_kes(committed_world, "blue")
     for name in ("green", "blue"):
         dfsp("GET", PARTY, source=name)
     Message.objects.all().delete()

@@ -125,6 +125,7 @@ def front(
     values = {
         "KITOVU_RATE": str(RATE),
         "KITOVU_UPSTREAM": live_server.url.removeprefix("http://"),
+        "KITOVU_OPERATORS_UPSTREAM": live_server.url.removeprefix("http://"),
         "KITOVU_LISTEN": f"127.0.0.1:{ports[0]}",
         "KITOVU_SERVER_NAME": "localhost",
         "KITOVU_CERTIFICATE": f"{tmp_path}/server.pem",

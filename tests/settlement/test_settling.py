@@ -1,5 +1,8 @@
 """A window's way from open to settled, through the API, and what it does to positions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from ledger import queries
@@ -70,6 +73,39 @@ def test_the_settlement_moves_when_its_last_account_has_moved(model: World) -> N
     assert [w["state"] for w in last["settlementWindows"]] == ["SETTLED"]
     assert positions(model)["green"] == 0
     assert model.breaks() == []
+
+
+@pytest.mark.parametrize("written", [str, float, "{}.0".format])
+def test_numbers_are_taken_as_text_and_with_a_fraction_of_zero(model: World, written: Callable[[int], Any]) -> None:
+    pay(model, "green", "blue", 100)
+    window = close()
+    body = {"settlementModel": "DEFERREDNET", "reason": "test", "settlementWindows": [{"id": written(window)}]}
+    settlement = settlement_api("POST", "/settlements", body).json()
+    for state in STEPS:
+        wish = {"state": state, "reason": "test"}
+        participants = [
+            {
+                "id": written(each["id"]),
+                "accounts": [{"id": written(account["id"]), **wish} for account in each["accounts"]],
+            }
+            for each in settlement["participants"]
+        ]
+        answer = settlement_api("PUT", f"/settlements/{settlement['id']}", {"participants": participants})
+        assert answer.json()["state"] == state
+    first = settlement["participants"][0]
+    query = f"participantId={written(first['id'])}&accountId={written(first['accounts'][0]['id'])}"
+    found = settlement_api("GET", f"/settlements?{query}&settlementWindowId={written(window)}").json()
+    assert [each["id"] for each in found] == [settlement["id"]]
+    assert settlement_api("GET", f"/settlementWindows?participantId={written(first['id'])}").json()[0]["id"] == window
+
+
+def test_closing_a_window_answers_with_the_window_that_opened(world: World) -> None:
+    pay(world, "green", "blue", 100)
+    number = open_window()
+    answer = settlement_api("POST", f"/settlementWindows/{number}", {"state": "CLOSED", "reason": "test"}).json()
+    assert (answer["settlementWindowId"], answer["id"]) == (open_window(), open_window())
+    assert (answer["state"], answer["content"]) == ("OPEN", [])
+    assert settlement_api("GET", f"/settlementWindows/{number}").json()["state"] == "CLOSED"
 
 
 def test_a_window_that_is_empty_or_not_open_does_not_close(world: World) -> None:

@@ -3,8 +3,9 @@
 The indexes are made beside the old ones while the hub works; the old ones go afterwards.
 """
 
-from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
+
+from hub.concurrent_indexes import AddIndex, RemoveIndex
 
 
 class Migration(migrations.Migration):
@@ -13,8 +14,12 @@ class Migration(migrations.Migration):
     dependencies = [("outbox", "0002_room_for_leases")]
 
     operations = [
-        migrations.AddField("message", "source_id", models.BigIntegerField(db_default=0)),
-        AddIndexConcurrently(
+        migrations.RunSQL(
+            "ALTER TABLE outbox_message ADD COLUMN IF NOT EXISTS source_id bigint NOT NULL DEFAULT 0",
+            "ALTER TABLE outbox_message DROP COLUMN source_id",
+            state_operations=[migrations.AddField("message", "source_id", models.BigIntegerField(db_default=0))],
+        ),
+        AddIndex(
             "message",
             models.Index(
                 fields=["destination", "source_id", "due_at"],
@@ -22,7 +27,7 @@ class Migration(migrations.Migration):
                 name="message_by_source",
             ),
         ),
-        AddIndexConcurrently(
+        AddIndex(
             "message",
             models.Index(
                 fields=["destination", "subject", "id"],
@@ -30,7 +35,7 @@ class Migration(migrations.Migration):
                 name="message_by_subject",
             ),
         ),
-        AddIndexConcurrently(
+        AddIndex(
             "message",
             models.Index(
                 fields=["reply_to", "created_at"],
@@ -38,10 +43,10 @@ class Migration(migrations.Migration):
                 name="message_awaited",
             ),
         ),
-        AddIndexConcurrently(
+        AddIndex(
             "message",
             models.Index(fields=["destination", "id"], condition=models.Q(state="DEAD"), name="message_dead"),
         ),
-        RemoveIndexConcurrently("message", "message_due"),
-        RemoveIndexConcurrently("message", "message_order"),
+        RemoveIndex("message", "message_due"),
+        RemoveIndex("message", "message_order"),
     ]

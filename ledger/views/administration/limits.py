@@ -1,6 +1,6 @@
 """Net debit caps, and the positions that they limit."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from django.http import HttpResponse
@@ -10,6 +10,7 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration import Response
 from hub.api.docs import administration_schema
+from hub.api.numbers import Percentage
 from ledger import queries, services
 from ledger.models import Account
 from ledger.views.administration.common import (
@@ -33,7 +34,7 @@ class NewLimit(msgspec.Struct, rename="camel"):
 
 
 class Limit(NewLimit):
-    alarm_percentage: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    alarm_percentage: Percentage
 
 
 class InitialLimit(msgspec.Struct, rename="camel"):

@@ -1,0 +1,56 @@
+"""Whole numbers of the administration and settlement APIs: their clients send 8 as 8, 8.0, "8" or "8.0"."""
+
+import re
+from typing import Any
+
+_WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
+
+
+class WholeNumber(int):
+    """An element of a body that is a whole number; a subclass has other bounds."""
+
+    LEAST = 0
+    MOST = 2**63 - 1
+
+
+class Percentage(WholeNumber):
+    MOST = 100
+
+
+def whole_number(value: object) -> int | None:
+    """The whole number that this is, as a number or as text; None where it is none."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, int):
+        return value
+    found = _WHOLE.match(value) if isinstance(value, str) else None
+    return int(found["whole"]) if found else None
+
+
+def decode(kind: type, value: object) -> Any:
+    """Reads an element of a kind that msgspec does not know: a `WholeNumber`."""
+    if not issubclass(kind, WholeNumber):
+        raise NotImplementedError(f"no element is a {kind}")
+    number = whole_number(value)
+    if number is None:
+        got = "null" if value is None else type(value).__name__
+        raise TypeError(f"Expected `a whole number`, got `{got}`")  # in msgspec's words, which `fspiop.bodies` reads
+    if number < kind.LEAST:
+        raise ValueError(f"Expected `int` >= {kind.LEAST}")
+    if number > kind.MOST:
+        raise ValueError(f"Expected `int` <= {kind.MOST}")
+    return kind(number)
+
+
+def describe(kind: type) -> dict[str, Any]:
+    """The JSON schema of a `WholeNumber`."""
+    if not issubclass(kind, WholeNumber):
+        raise NotImplementedError(f"no element is a {kind}")
+    return {
+        "anyOf": [
+            {"type": "integer", "minimum": kind.LEAST, "maximum": kind.MOST},
+            {"type": "string", "pattern": r"^[0-9]{1,19}(\.0+)?$"},
+        ]
+    }

@@ -1,0 +1,15 @@
+"""Statements that change tables, each tried again where others hold its lock, unless it is part of a transaction."""
+
+from typing import Any
+
+from django.db.backends.postgresql.schema import DatabaseSchemaEditor
+
+from hub import patience
+
+
+class SchemaEditor(DatabaseSchemaEditor):
+    def execute(self, sql: Any, params: Any = ()) -> None:
+        if self.collect_sql or self.connection.in_atomic_block:
+            super().execute(sql, params)
+        else:
+            patience.again(lambda: super(SchemaEditor, self).execute(sql, params))
