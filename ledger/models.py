@@ -403,6 +403,31 @@ class FundsMovement(models.Model):
                 condition=~Q(kind="FUNDS_IN") | Q(state="COMMITTED"), name="funds_in_are_there_at_once"
             ),
         ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_movement_of_funds_moves_only_along_its_states",
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF TG_OP = 'INSERT' THEN
+                        IF NEW.kind = 'FUNDS_OUT' AND NEW.state <> 'RESERVED' THEN
+                            RAISE EXCEPTION 'withdrawal % can not begin as %', NEW.transfer_id, NEW.state
+                                USING ERRCODE = 'check_violation';
+                        END IF;
+                    ELSIF OLD.state <> 'RESERVED' OR NEW.state NOT IN ('COMMITTED', 'ABORTED') THEN
+                        RAISE EXCEPTION 'movement % can not go from % to %', OLD.transfer_id, OLD.state, NEW.state
+                            USING ERRCODE = 'check_violation';
+                    ELSIF (NEW.transfer_id, NEW.account_id, NEW.kind, NEW.amount, NEW.reason, NEW.created_at)
+                        IS DISTINCT FROM
+                          (OLD.transfer_id, OLD.account_id, OLD.kind, OLD.amount, OLD.reason, OLD.created_at) THEN
+                        RAISE EXCEPTION 'the terms of movement % do not change', OLD.transfer_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="a_movement_of_funds_is_never_deleted", operation=pgtrigger.Delete),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.transfer_id}"
