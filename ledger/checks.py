@@ -257,6 +257,31 @@ INVARIANTS = [
                  CASE e.kind WHEN 'FUNDS_IN' THEN (hub.id, m.account_id) ELSE (m.account_id, hub.id) END""",
     ),
     Invariant(
+        "what_is_on_hold_is_what_is_still_owed",
+        "A hold is what was owed less what withdrawals took of it, or nothing once two people released it, as the audit"
+        " trail says; an account has on hold what its holds come to.",
+        """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
+           FROM ledger_coverhold h
+           JOIN ledger_account a ON a.id = h.account_id
+           JOIN participants_participant p ON p.id = a.participant_id
+           LEFT JOIN (SELECT hold_id, sum(from_hold) AS taken FROM ledger_fundsmovement
+                      WHERE hold_id IS NOT NULL AND state <> 'ABORTED' GROUP BY 1) t ON t.hold_id = h.id
+           WHERE h.remaining <> CASE WHEN h.released_at IS NULL
+                                     THEN h.amount - h.paid_before - coalesce(t.taken, 0) ELSE 0 END
+              OR (h.released_at IS NOT NULL) <> EXISTS
+                 (SELECT FROM audit_entry e WHERE e.action = 'hold_released' AND e.subject = p.name
+                    AND e.after ->> 'settlement' = h.settlement_number::text AND e.after ->> 'currency' = a.currency)
+           UNION ALL
+           SELECT a.id, NULL, a.on_hold, h.total, NULL FROM ledger_account a
+           LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM ledger_coverhold GROUP BY 1) h
+             ON h.account_id = a.id
+           WHERE a.on_hold <> coalesce(h.total, 0)
+           UNION ALL
+           SELECT m.account_id, NULL, NULL, NULL, m.from_hold FROM ledger_fundsmovement m
+           LEFT JOIN ledger_coverhold h ON h.id = m.hold_id
+           WHERE m.hold_id IS NOT NULL AND h.account_id IS DISTINCT FROM m.account_id""",
+    ),
+    Invariant(
         "nothing_is_reserved_for_too_long",
         "No transfer or conversion is reserved for longer than the scheme lets it be.",
         f"""SELECT transfer_id, expires_at FROM ledger_transfer

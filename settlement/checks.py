@@ -187,13 +187,26 @@ INVARIANTS = [
                   OR EXISTS (SELECT FROM settlement_windowcontent c WHERE c.window_id = w.id))""",
     ),
     Invariant(
+        "holds_are_of_net_senders",
+        "What is on hold was owed by a net sender of that settlement, whose position was reset.",
+        """SELECT h.account_id, h.settlement_number, h.amount, sa.net, sa.state
+           FROM ledger_coverhold h
+           JOIN ledger_account held ON held.id = h.account_id
+           LEFT JOIN ledger_account a ON a.participant_id = held.participant_id AND a.currency = held.currency
+                                     AND a.type = 'POSITION'
+           LEFT JOIN settlement_settlementaccount sa ON sa.settlement_id = h.settlement_number
+                                                    AND sa.account_id = a.id
+           WHERE held.type <> 'SETTLEMENT' OR sa.net IS DISTINCT FROM h.amount
+              OR sa.state NOT IN ('PS_TRANSFERS_COMMITTED', 'SETTLED')""",
+    ),
+    Invariant(
         "positions_are_within_their_cover",
         "No position with what is reserved is above its liquidity cover, apart from what a settlement without a check"
         " of liquidity paid to it.",
         """SELECT a.id, a.participant_id, a.currency, a.posted_debits - a.posted_credits + a.pending_debits AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a
-           LEFT JOIN LATERAL (SELECT s.posted_credits - s.posted_debits - s.pending_debits AS cover
+           LEFT JOIN LATERAL (SELECT s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold AS cover
                               FROM ledger_account s WHERE s.participant_id = a.participant_id
                                 AND s.currency = a.currency AND s.type = 'SETTLEMENT') cover ON true
            LEFT JOIN LATERAL (SELECT sum(-sa.net) AS amount
