@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.messages import CURRENCY
+from fspiop import ilp
 
 BUSY = 30  # DFSPs that pay each other
 SILENT = "silent-bank"  # has never paid
@@ -18,6 +19,8 @@ _CLOSED_WINDOWS = 4  # each holds a tenth of all; the open one the rest
 _RESERVED = 40  # the latest are under way
 _BATCH = 200_000
 _MUCH = 10**15
+_FULFILMENT = ilp.fulfilment_for("AA", b"crowd")
+_CONDITION = ilp.condition_for(_FULFILMENT)
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ _TRANSFERS = """
            CASE WHEN is_refused THEN 'NET_DEBIT_CAP' WHEN state = 'ABORTED' THEN 'REJECTED_BY_PAYEE' END,
            CASE WHEN is_refused THEN '4200' WHEN state = 'ABORTED' THEN '5104' END,
            CASE WHEN state = 'ABORTED' THEN 'no' END,
-           repeat('c', 43), CASE state WHEN 'COMMITTED' THEN repeat('f', 43) END, received_at + interval '1 hour',
+           %(condition)s, CASE state WHEN 'COMMITTED' THEN %(fulfilment)s END, received_at + interval '1 hour',
            '1.1', sha256(transfer_id::bytea), CASE state WHEN 'COMMITTED' THEN sha256(transfer_id::bytea) END,
            CASE state WHEN 'COMMITTED' THEN '1.1' END, false,
            CASE WHEN NOT is_refused THEN payer_account_id END, CASE WHEN NOT is_refused THEN payee_account_id END,
@@ -68,13 +71,18 @@ _TRANSFERS = """
 _RESERVATIONS = """
     INSERT INTO ledger_transferevent (transfer_id, state, at, body, headers)
     SELECT transfer_id, 'RESERVED', received_at,
-           convert_to(json_build_object('transferId', transfer_id, 'payerFsp', payer, 'payeeFsp', payee)::text, 'UTF8'),
+           convert_to(json_build_object('transferId', transfer_id, 'payerFsp', payer, 'payeeFsp', payee,
+               'amount', json_build_object('amount', (amount / 10000)::text, 'currency', %(currency)s),
+               'condition', %(condition)s, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
            json_build_object('fspiop-source', payer)
     FROM crowd WHERE NOT is_refused ORDER BY n
 """
 _ENDS = """
     INSERT INTO ledger_transferevent (transfer_id, state, at, body, headers)
-    SELECT transfer_id, state, received_at + interval '150 ms', convert_to('{}', 'UTF8'),
+    SELECT transfer_id, state, received_at + interval '150 ms',
+           convert_to(CASE WHEN is_refused THEN json_build_object('transferId', transfer_id, 'payerFsp', payer,
+               'payeeFsp', payee, 'amount', json_build_object('amount', (amount / 10000)::text,
+               'currency', %(currency)s), 'condition', %(condition)s)::text ELSE '{}' END, 'UTF8'),
            json_build_object('fspiop-source', payee)
     FROM crowd WHERE state <> 'RESERVED' ORDER BY n
 """
@@ -103,14 +111,20 @@ _CONVERSIONS = """
         source_currency, source_amount, target_currency, target_amount, state, reason, error_code, error_description,
         condition, expires_at, held_until, version, digest, received_at, completed_at)
     SELECT 'fx' || substr(transfer_id, 3), md5(transfer_id)::uuid::text, 'PAYER', payer_id, payee_id, payee,
-           %(currency)s, amount, 'KES', amount, 'ABORTED', 'LIQUIDITY', '4001', 'no', repeat('c', 43),
+           %(currency)s, amount, 'KES', amount, 'ABORTED', 'LIQUIDITY', '4001', 'no', %(condition)s,
            received_at + interval '1 hour', received_at + interval '1 hour', '2.0', sha256(transfer_id::bytea),
            received_at, received_at
     FROM crowd WHERE n %% 10 = 3 ORDER BY n
 """
 _ENDS_OF_CONVERSIONS = """
-    INSERT INTO ledger_fxtransferevent (fx_transfer_id, state, reason, at)
-    SELECT 'fx' || substr(transfer_id, 3), 'ABORTED', 'LIQUIDITY', received_at FROM crowd WHERE n %% 10 = 3 ORDER BY n
+    INSERT INTO ledger_fxtransferevent (fx_transfer_id, state, reason, at, body)
+    SELECT 'fx' || substr(transfer_id, 3), 'ABORTED', 'LIQUIDITY', received_at,
+           convert_to(json_build_object('commitRequestId', 'fx' || substr(transfer_id, 3),
+               'determiningTransferId', md5(transfer_id)::uuid::text, 'initiatingFsp', payer, 'counterPartyFsp', payee,
+               'sourceAmount', json_build_object('amount', (amount / 10000)::text, 'currency', %(currency)s),
+               'targetAmount', json_build_object('amount', (amount / 10000)::text, 'currency', 'KES'),
+               'condition', %(condition)s)::text, 'UTF8')
+    FROM crowd WHERE n %% 10 = 3 ORDER BY n
 """
 _DELIVERIES_OF_CONVERSIONS = """
     INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, delivered_at,
@@ -160,6 +174,8 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
             "busy": BUSY,
             "reserved": _RESERVED,
             "currency": CURRENCY,
+            "condition": _CONDITION,
+            "fulfilment": _FULFILMENT,
             "windows": windows,
         }
         cursor.execute("SET session_replication_role = replica")

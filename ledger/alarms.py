@@ -21,7 +21,7 @@ _CALM = 5  # per cent of the limit: an alarm ends when so much more than it take
 
 _USES = """
     SELECT a.id, p.name, a.currency, a.posted_debits - a.posted_credits + a.pending_debits,
-           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits), a.alarm_percentage
+           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold), a.alarm_percentage
     FROM ledger_account a
     JOIN participants_participant p ON p.id = a.participant_id AND p.is_active AND NOT p.is_hub
     JOIN ledger_account s

@@ -1,3 +1,4 @@
+# ruff: noqa: S608 (statements are put together from constants)
 """The invariants of the ledger as named SQL, each of which must return no row. Run by `manage.py check_ledger`.
 
 They run in one REPEATABLE READ, read-only transaction, so a hub at work can be checked.
@@ -7,12 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
 from hub.sweeps import batches
+from ledger import audit_checks, message_checks
 from ledger.fx import checks as fx
 from ledger.invariants import Invariant as Invariant
+from ledger.invariants import fits
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,9 @@ class Break:
 
 
 MOST_ROWS = 20
+
+# What was reserved under a longer limit than today's may be held for as long.
+_LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
     Invariant(
@@ -208,6 +215,95 @@ INVARIANTS = [
            WHERE (told.kind LIKE 'bulk-end-%' AND coalesce(b.state, 'ACCEPTED') = 'ACCEPTED')
               OR (told.kind = 'bulk-prepare' AND coalesce(b.reserved_items, 0) = 0)""",
     ),
+    Invariant(
+        "accounts_are_those_of_the_parties",
+        "A transfer is posted between the POSITION accounts, in its currency, of its payer, or of the FXP that converts"
+        " for it, and of its payee.",
+        """SELECT t.transfer_id, t.payer_account_id, payer.participant_id AS payer_owner, t.payee_account_id,
+                  payee.participant_id AS payee_owner
+           FROM ledger_transfer t
+           LEFT JOIN ledger_fxtransfer f ON f.commit_request_id = t.payer_conversion_id
+           LEFT JOIN ledger_account payer ON payer.id = t.payer_account_id
+           LEFT JOIN ledger_account payee ON payee.id = t.payee_account_id
+           WHERE t.payer_account_id IS NOT NULL
+             AND ((payer.participant_id, payer.type, payer.currency)
+                  IS DISTINCT FROM (coalesce(f.fxp_id, t.payer_id), 'POSITION', t.currency)
+                  OR (payee.participant_id, payee.type, payee.currency)
+                  IS DISTINCT FROM (t.payee_id, 'POSITION', t.currency))""",
+    ),
+    Invariant(
+        "participants_are_those_that_are_named",
+        "The payee of what was reserved is the participant whose name the transfer has.",
+        """SELECT t.transfer_id, t.payee_id, t.payee_name FROM ledger_transfer t
+           LEFT JOIN participants_participant p ON p.id = t.payee_id
+           WHERE t.payee_id IS NOT NULL AND p.name IS DISTINCT FROM t.payee_name""",
+    ),
+    Invariant(
+        "fulfilments_fit_their_conditions",
+        "The SHA-256 of each commit's fulfilment is its condition.",
+        f"""SELECT transfer_id, condition, fulfilment FROM ledger_transfer
+            WHERE state = 'COMMITTED' AND ({fits("fulfilment", "condition")}) IS NOT TRUE""",
+    ),
+    Invariant(
+        "funds_are_posted_between_their_accounts",
+        "Funds in go from the hub's reconciliation account to the SETTLEMENT account of their row, funds out back.",
+        """SELECT e.transfer_id, m.account_id, e.kind, e.debit_account_id, e.credit_account_id
+           FROM ledger_fundsmovement m
+           JOIN ledger_account a ON a.id = m.account_id
+           JOIN ledger_entry e ON e.transfer_id = m.transfer_id AND e.kind IN ('FUNDS_IN', 'FUNDS_OUT')
+           LEFT JOIN ledger_account hub ON hub.type = 'HUB_RECONCILIATION' AND hub.currency = a.currency
+           WHERE a.type <> 'SETTLEMENT'
+              OR (e.debit_account_id, e.credit_account_id) IS DISTINCT FROM
+                 CASE e.kind WHEN 'FUNDS_IN' THEN (hub.id, m.account_id) ELSE (m.account_id, hub.id) END""",
+    ),
+    Invariant(
+        "what_is_on_hold_is_what_is_still_owed",
+        "A hold is what was owed less what withdrawals took of it, or nothing once two people released it, as the audit"
+        " trail says; an account has on hold what its holds come to.",
+        """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
+           FROM ledger_coverhold h
+           JOIN ledger_account a ON a.id = h.account_id
+           JOIN participants_participant p ON p.id = a.participant_id
+           LEFT JOIN (SELECT hold_id, sum(from_hold) AS taken FROM ledger_fundsmovement
+                      WHERE hold_id IS NOT NULL AND state <> 'ABORTED' GROUP BY 1) t ON t.hold_id = h.id
+           WHERE h.remaining <> CASE WHEN h.released_at IS NULL
+                                     THEN h.amount - h.paid_before - coalesce(t.taken, 0) ELSE 0 END
+              OR (h.released_at IS NOT NULL) <> EXISTS
+                 (SELECT FROM audit_entry e WHERE e.action = 'hold_released' AND e.subject = p.name
+                    AND e.after ->> 'settlement' = h.settlement_number::text AND e.after ->> 'currency' = a.currency)
+           UNION ALL
+           SELECT a.id, NULL, a.on_hold, h.total, NULL FROM ledger_account a
+           LEFT JOIN (SELECT account_id, sum(remaining) AS total FROM ledger_coverhold GROUP BY 1) h
+             ON h.account_id = a.id
+           WHERE a.on_hold <> coalesce(h.total, 0)
+           UNION ALL
+           SELECT m.account_id, NULL, NULL, NULL, m.from_hold FROM ledger_fundsmovement m
+           LEFT JOIN ledger_coverhold h ON h.id = m.hold_id
+           WHERE m.hold_id IS NOT NULL AND h.account_id IS DISTINCT FROM m.account_id""",
+    ),
+    Invariant(
+        "nothing_is_reserved_for_too_long",
+        "No transfer or conversion is reserved for longer than the scheme lets it be.",
+        f"""SELECT transfer_id, expires_at FROM ledger_transfer
+            WHERE state = 'RESERVED' AND expires_at > clock_timestamp() + interval '{_LONGEST_S} seconds'
+            UNION ALL
+            SELECT commit_request_id, held_until FROM ledger_fxtransfer
+            WHERE state IN ('RESERVED', 'AGREED')
+              AND held_until > clock_timestamp() + interval '{_LONGEST_S + settings.FX_TRANSFER_WAIT_S} seconds'""",
+    ),
+    Invariant(
+        "windows_follow_one_another",
+        "No entry of a window is from before an earlier one ended.",
+        """SELECT later.window_id, later.first_entry_id, w.id AS earlier_window_id, w.last_entry_id
+           FROM (SELECT window_id, min(id) AS first_entry_id FROM ledger_entry
+                 WHERE window_id IS NOT NULL GROUP BY 1) later
+           JOIN LATERAL (SELECT id, last_entry_id FROM ledger_settlementwindow
+                         WHERE id < later.window_id AND state <> 'OPEN'
+                         ORDER BY last_entry_id DESC LIMIT 1) w ON true
+           WHERE w.last_entry_id >= later.first_entry_id""",
+    ),
+    *message_checks.INVARIANTS,
+    *audit_checks.INVARIANTS,
     *fx.INVARIANTS,
 ]
 

@@ -17,6 +17,7 @@ from ledger.states import TERMINAL, State
 
 __all__ = [
     "Account",
+    "CoverHold",
     "Entry",
     "FundsMovement",
     "FxTransfer",
@@ -81,6 +82,8 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
+    # Of SETTLEMENT accounts: what is held there and is no cover, as it is owed for a settlement (`CoverHold`).
+    on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
     # Of POSITION accounts: how far the position may rise, and an alarm is due when how many per cent of it are free.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
@@ -104,6 +107,9 @@ class Account(models.Model):
                 condition=Q(posted_debits__gte=0, posted_credits__gte=0), name="posted_sums_are_not_negative"
             ),
             models.CheckConstraint(condition=Q(pending_debits__gte=0), name="a_reservation_sum_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(on_hold=0) | Q(on_hold__gt=0, type="SETTLEMENT"), name="only_a_cover_is_on_hold"
+            ),
             models.CheckConstraint(
                 condition=~Q(type="SETTLEMENT") | Q(posted_credits__gte=F("posted_debits") + F("pending_debits")),
                 name="liquidity_is_never_negative",
@@ -378,6 +384,50 @@ class Entry(models.Model):
         return f"{self.kind} {self.transfer_id}"
 
 
+class CoverHold(models.Model):
+    """What a net sender still owes the settlement bank for a settlement: held at the bank, and no cover any more."""
+
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
+    settlement_number = models.BigIntegerField()  # no foreign key: settlement stands after the ledger
+    amount = models.BigIntegerField()
+    paid_before = models.BigIntegerField()  # what the bank had moved for it when the hold was made
+    remaining = models.BigIntegerField()
+    created_at = models.DateTimeField(db_default=Now())
+    released_at = models.DateTimeField(null=True)  # two people said that the participant settles otherwise
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["account", "settlement_number"], name="one_hold_per_account_and_settlement"
+            ),
+            models.CheckConstraint(
+                condition=Q(amount__gt=0, paid_before__gte=0, remaining__gte=0)
+                & Q(remaining__lte=F("amount") - F("paid_before")),
+                name="a_hold_is_of_what_is_owed_at_most",
+            ),
+            models.CheckConstraint(
+                condition=Q(released_at__isnull=True) | Q(remaining=0), name="what_is_released_is_not_on_hold"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_hold_keeps_its_terms",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "((NEW.account_id, NEW.settlement_number, NEW.amount, NEW.paid_before, NEW.created_at)"
+                    " IS DISTINCT FROM"
+                    " (OLD.account_id, OLD.settlement_number, OLD.amount, OLD.paid_before, OLD.created_at)"
+                    " OR OLD.released_at IS NOT NULL)"
+                ),
+            ),
+            pgtrigger.Protect(name="a_hold_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.remaining} of {self.account_id} for settlement {self.settlement_number}"
+
+
 class FundsMovement(models.Model):
     """Funds in, or the two-step funds out, of a participant's SETTLEMENT account."""
 
@@ -392,6 +442,9 @@ class FundsMovement(models.Model):
     state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=512)
     external_reference = models.CharField(max_length=512, blank=True)
+    # What of it the participant owed for a settlement and had on hold.
+    hold = models.ForeignKey(CoverHold, on_delete=models.PROTECT, related_name="withdrawals", null=True)
+    from_hold = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now())
     completed_at = models.DateTimeField(null=True)
 
@@ -402,6 +455,36 @@ class FundsMovement(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="FUNDS_IN") | Q(state="COMMITTED"), name="funds_in_are_there_at_once"
             ),
+            models.CheckConstraint(
+                condition=Q(hold__isnull=True, from_hold=0)
+                | Q(hold__isnull=False, kind="FUNDS_OUT", from_hold__gt=0, from_hold__lte=F("amount")),
+                name="only_a_withdrawal_takes_from_a_hold",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Trigger(
+                name="a_movement_of_funds_moves_only_along_its_states",
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                when=pgtrigger.Before,
+                func="""
+                    IF TG_OP = 'INSERT' THEN
+                        IF NEW.kind = 'FUNDS_OUT' AND NEW.state <> 'RESERVED' THEN
+                            RAISE EXCEPTION 'withdrawal % can not begin as %', NEW.transfer_id, NEW.state
+                                USING ERRCODE = 'check_violation';
+                        END IF;
+                    ELSIF OLD.state <> 'RESERVED' OR NEW.state NOT IN ('COMMITTED', 'ABORTED') THEN
+                        RAISE EXCEPTION 'movement % can not go from % to %', OLD.transfer_id, OLD.state, NEW.state
+                            USING ERRCODE = 'check_violation';
+                    ELSIF (NEW.transfer_id, NEW.account_id, NEW.kind, NEW.amount, NEW.reason, NEW.created_at)
+                        IS DISTINCT FROM
+                          (OLD.transfer_id, OLD.account_id, OLD.kind, OLD.amount, OLD.reason, OLD.created_at) THEN
+                        RAISE EXCEPTION 'the terms of movement % do not change', OLD.transfer_id
+                            USING ERRCODE = 'check_violation';
+                    END IF;
+                    RETURN NEW;
+                """,
+            ),
+            pgtrigger.Protect(name="a_movement_of_funds_is_never_deleted", operation=pgtrigger.Delete),
         ]
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ _LOCK = "SELECT id FROM ledger_account WHERE id = ANY(%s::bigint[]) ORDER BY id 
 
 _BALANCES = """
     SELECT a.id, a.posted_debits - a.posted_credits + a.pending_debits, a.net_debit_cap,
-           s.posted_credits - s.posted_debits - s.pending_debits
+           s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold
     FROM ledger_account a
     LEFT JOIN ledger_account s ON a.type = 'POSITION' AND s.participant_id = a.participant_id
                               AND s.currency = a.currency AND s.type = 'SETTLEMENT'

@@ -18,9 +18,9 @@ from hub import minor_units, outbox
 from hub.audit import record
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import queries, store
+from ledger import holds, queries, store
 from ledger.fx.states import LIVE
-from ledger.models import Account, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
+from ledger.models import Account, CoverHold, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
 from ledger.notices import funds_answer, state_answer
 from ledger.states import State
 from ledger.voice import unknown_answer
@@ -288,7 +288,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal: only what no position and no reservation leans on may go."""
+    """Reserves a withdrawal: only what no position, no reservation and no hold leans on may go."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -296,12 +296,14 @@ def prepare_funds_out(
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
-    held = -queries.value_of(settlement)
-    used = max(0, queries.value_of(position))
-    if amount > held - used:
-        raise FspiopError(
-            ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(held - used)} is free"
-        )
+    # What is owed for the settlement that the reference names is on hold, and is what the bank moves now.
+    hold = holds.named_by(settlement, external_reference)
+    owed = min(amount, hold.remaining) if hold else 0
+    held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
+    free = max(0, held - int(settlement.on_hold) - used)
+    if amount - owed > free or amount > held:
+        most = min(held, free + (hold.remaining if hold else 0))
+        raise FspiopError(ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(most)} is free")
     FundsMovement.objects.create(
         transfer_id=transfer_id,
         account=settlement,
@@ -310,6 +312,8 @@ def prepare_funds_out(
         state="RESERVED",
         reason=reason,
         external_reference=external_reference,
+        hold=hold,
+        from_hold=holds.take(hold, amount) if hold else 0,
     )
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") + amount, changed_at=datetime.now(UTC)
@@ -348,7 +352,11 @@ def end_funds_out(
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the withdrawal is {movement.state} already")
     movement.state, movement.completed_at = wanted, datetime.now(UTC)
     movement.external_reference = external_reference or movement.external_reference
-    movement.save(update_fields=["state", "completed_at", "external_reference"])
+    if not commits:
+        holds.give_back(movement)
+    elif movement.hold_id is None and (hold := holds.named_by(settlement, movement.external_reference)) is not None:
+        movement.hold, movement.from_hold = hold, holds.take(hold, movement.amount)
+    movement.save(update_fields=["state", "completed_at", "external_reference", "hold", "from_hold"])
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") - movement.amount, changed_at=datetime.now(UTC)
     )
@@ -363,6 +371,31 @@ def end_funds_out(
             "amount": movement.amount,
             "reason": reason,
             "externalReference": movement.external_reference,
+        },
+    )
+
+
+@transaction.atomic
+def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
+    """What is on hold for a settlement is cover again: the participant settles otherwise than from this account."""
+    check_takes_funds(account)
+    _, settlement = _lock_pair(account.participant, account.currency)
+    hold = CoverHold.objects.select_for_update(no_key=True)
+    found = hold.filter(account=settlement, settlement_number=settlement_number, remaining__gt=0).first()
+    if found is None:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "nothing of this settlement is on hold")
+    released, found.remaining, found.released_at = found.remaining, 0, datetime.now(UTC)
+    found.save(update_fields=["remaining", "released_at"])
+    holds.add(settlement.pk, -released)
+    record(
+        "hold_released",
+        subject=account.participant.name,
+        actor=actor,
+        after={
+            "settlement": settlement_number,
+            "amount": released,
+            "currency": account.currency,
+            "reason": reason,
         },
     )
 
@@ -407,7 +440,7 @@ def reserved_for(participant: Participant) -> int:
 def close_accounts(participant: Participant, *, actor: str) -> None:
     """Closes all of a participant's accounts for good; refused where anything is left on one or reserved."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
-    left = [account for account in accounts if queries.value_of(account) or account.pending_debits]
+    left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):
         what = ", ".join(f"{account.currency} {account.type}" for account in left) or "what is reserved"
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"not empty: {what}")

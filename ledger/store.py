@@ -221,7 +221,7 @@ def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
 
 
 _COVERS = """
-    SELECT a.id, s.posted_credits - s.posted_debits - s.pending_debits
+    SELECT a.id, s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold
     FROM ledger_account a
     JOIN ledger_account s
       ON s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'
@@ -347,7 +347,7 @@ _MOVE_ACCOUNTS = """
       AND (NOT c.has_new_reservations
            OR a.posted_debits + c.debits - a.posted_credits - c.credits + a.pending_debits + c.reserved
               <= LEAST(a.net_debit_cap,
-                       (SELECT s.posted_credits - s.posted_debits - s.pending_debits FROM ledger_account s
+                       (SELECT s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold FROM ledger_account s
                         WHERE s.participant_id = a.participant_id AND s.currency = a.currency
                           AND s.type = 'SETTLEMENT')))
 """

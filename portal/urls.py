@@ -239,6 +239,12 @@ urlpatterns: list[URLPattern] = [
     form_page(
         "settlement/<int:settlement_id>/abort/", settlement.abort, name="abort_settlement", right=Right.ASK_SETTLEMENT
     ),
+    form_page(
+        "settlement/holds/<int:hold_id>/release/",
+        settlement.release_hold,
+        name="release_hold",
+        right=Right.ASK_SETTLEMENT,
+    ),
     page(
         "settlement/<int:settlement_id>/obligations.csv",
         statements.obligations,

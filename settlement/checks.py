@@ -139,4 +139,87 @@ INVARIANTS = [
            LEFT JOIN ledger_entry g ON g.transfer_id = e.transfer_id AND g.kind = 'GROSS_PAYER'
            WHERE c.is_gross <> (g.id IS NOT NULL)""",
     ),
+    Invariant(
+        "a_settlement_is_posted_against_the_hubs_account",
+        "What settles a position is posted against the hub's multilateral settlement account of its currency.",
+        """SELECT e.id, e.transfer_id, e.kind, other.id AS against, other.type
+           FROM ledger_entry e
+           JOIN ledger_account other
+             ON other.id = CASE e.kind WHEN 'NET_RECIPIENT' THEN e.credit_account_id ELSE e.debit_account_id END
+           WHERE e.kind IN ('NET_RECIPIENT', 'NET_SENDER', 'NET_ABORT')
+             AND (other.type <> 'HUB_MULTILATERAL_SETTLEMENT' OR other.currency <> e.currency)""",
+    ),
+    Invariant(
+        "what_is_settled_at_once_is_settled_by_the_model",
+        "A commit moves at once only in a currency that a model settles so, and between each party's own accounts of"
+        " the model's types.",
+        """SELECT e.id, e.transfer_id, e.kind, held.id AS held, held.type, position.id AS position
+           FROM ledger_entry e
+           JOIN ledger_account held
+             ON held.id = CASE e.kind WHEN 'GROSS_PAYER' THEN e.debit_account_id ELSE e.credit_account_id END
+           JOIN ledger_account position
+             ON position.id = CASE e.kind WHEN 'GROSS_PAYER' THEN e.credit_account_id ELSE e.debit_account_id END
+           WHERE e.kind IN ('GROSS_PAYER', 'GROSS_PAYEE')
+             AND (held.participant_id <> position.participant_id
+                  OR NOT EXISTS (SELECT FROM settlement_settlementmodel m
+                                 WHERE m.delay = 'IMMEDIATE' AND m.currency = e.currency
+                                   AND m.ledger_account_type = position.type
+                                   AND m.settlement_account_type = held.type))""",
+    ),
+    Invariant(
+        "a_settlement_takes_what_its_model_settles",
+        "Each content in a settlement is of the currency and the type of account that the settlement's model settles.",
+        """SELECT i.settlement_id, c.id AS content, c.currency, c.ledger_account_type, m.name
+           FROM settlement_inclusion i
+           JOIN settlement_windowcontent c ON c.id = i.content_id
+           JOIN settlement_settlement s ON s.id = i.settlement_id
+           JOIN settlement_settlementmodel m ON m.id = s.model_id
+           WHERE c.currency <> coalesce(m.currency, c.currency) OR c.ledger_account_type <> m.ledger_account_type
+              OR m.delay = 'IMMEDIATE' OR c.is_gross""",
+    ),
+    Invariant(
+        "closed_windows_are_added_up",
+        "What a window holds is added up soon after it closed, and before anything of it is settled.",
+        """SELECT w.id, w.state, w.closed_at FROM ledger_settlementwindow w
+           WHERE w.state <> 'OPEN' AND w.totalled_at IS NULL
+             AND (w.closed_at < clock_timestamp() - interval '10 minutes'
+                  OR w.state <> 'CLOSED'
+                  OR EXISTS (SELECT FROM settlement_windowcontent c WHERE c.window_id = w.id))""",
+    ),
+    Invariant(
+        "holds_are_of_net_senders",
+        "What is on hold was owed by a net sender of that settlement, whose position was reset.",
+        """SELECT h.account_id, h.settlement_number, h.amount, sa.net, sa.state
+           FROM ledger_coverhold h
+           JOIN ledger_account held ON held.id = h.account_id
+           LEFT JOIN ledger_account a ON a.participant_id = held.participant_id AND a.currency = held.currency
+                                     AND a.type = 'POSITION'
+           LEFT JOIN settlement_settlementaccount sa ON sa.settlement_id = h.settlement_number
+                                                    AND sa.account_id = a.id
+           WHERE held.type <> 'SETTLEMENT' OR sa.net IS DISTINCT FROM h.amount
+              OR sa.state NOT IN ('PS_TRANSFERS_COMMITTED', 'SETTLED')""",
+    ),
+    Invariant(
+        "positions_are_within_their_cover",
+        "No position with what is reserved is above its liquidity cover, apart from what a settlement without a check"
+        " of liquidity paid to it.",
+        """SELECT a.id, a.participant_id, a.currency, a.posted_debits - a.posted_credits + a.pending_debits AS used,
+                  cover.cover, unchecked.amount AS unchecked
+           FROM ledger_account a
+           LEFT JOIN LATERAL (SELECT s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold AS cover
+                              FROM ledger_account s WHERE s.participant_id = a.participant_id
+                                AND s.currency = a.currency AND s.type = 'SETTLEMENT') cover ON true
+           LEFT JOIN LATERAL (SELECT sum(-sa.net) AS amount
+                              FROM settlement_settlementaccount sa
+                              JOIN settlement_settlement s ON s.id = sa.settlement_id
+                              JOIN settlement_settlementmodel m ON m.id = s.model_id
+                              WHERE sa.account_id = a.id AND sa.net < 0 AND m.auto_position_reset
+                                AND NOT m.require_liquidity_check
+                                AND sa.state IN ('PS_TRANSFERS_RESERVED', 'PS_TRANSFERS_COMMITTED', 'SETTLED')
+                             ) unchecked ON true
+           WHERE a.type = 'POSITION'
+             AND a.posted_debits - a.posted_credits + a.pending_debits
+                 > coalesce(cover.cover, 0) + coalesce(unchecked.amount, 0)
+             AND a.posted_debits - a.posted_credits + a.pending_debits > 0""",
+    ),
 ]

@@ -11,8 +11,8 @@ from ledger.bulk import engine
 from ledger.bulk.messages import BulkExpire, BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, ItemResult
 from ledger.bulk.states import BulkState
 from ledger.messages import Prepare, Wire
-from tests.keys import FULFILMENT
-from tests.world import World, prepare
+from tests.keys import CONDITION, FULFILMENT
+from tests.world import CURRENCY, World, prepare
 
 ACCEPT = "application/vnd.interoperability.bulkTransfers+json;version=1.1"
 
@@ -46,7 +46,15 @@ def bulk_prepare(
             one, expires_at=expires_at, digest=digest_of(bulk_id, item_id), wire=Wire(b"", {}, "1.1"), bulk_id=bulk_id
         )
 
-    body = {"bulkTransferId": bulk_id, "individualTransfers": [{"transferId": item_id} for item_id in item_ids]}
+    individual = [
+        {
+            "transferId": item_id,
+            "transferAmount": {"amount": str(text), "currency": CURRENCY},
+            "condition": CONDITION,
+        }
+        for item_id, text in zip(item_ids, amounts, strict=True)
+    ]
+    body = {"bulkTransferId": bulk_id, "payerFsp": payer, "payeeFsp": payee, "individualTransfers": individual}
     return BulkPrepare(
         bulk_id=bulk_id,
         quote_id=str(uuid.uuid4()),

@@ -1,6 +1,7 @@
 """A world with two currencies: green pays TZS, blue is paid KES, and fxp, with accounts in both, converts."""
 
 import hashlib
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -44,6 +45,15 @@ def fx_prepare(
     """A conversion; equal arguments with an equal `commit_request_id` are the same message."""
     commit_request_id = commit_request_id or str(uuid.uuid4())
     content = f"{commit_request_id} {determining} {initiator} {fxp} {source} {target} {condition} {expires_in}"
+    body = {
+        "commitRequestId": commit_request_id,
+        "determiningTransferId": determining,
+        "initiatingFsp": initiator,
+        "counterPartyFsp": fxp,
+        "sourceAmount": {"currency": source[0], "amount": str(source[1])},
+        "targetAmount": {"currency": target[0], "amount": str(target[1])},
+        "condition": condition,
+    }
     return FxPrepare(
         commit_request_id=commit_request_id,
         determining_transfer_id=determining,
@@ -57,7 +67,7 @@ def fx_prepare(
         condition=condition,
         expires_at=datetime.now(UTC) + timedelta(seconds=expires_in),
         digest=hashlib.sha256(content.encode()).digest(),
-        wire=wire("2.0"),
+        wire=wire("2.0", json.dumps(body).encode()),
     )
 
 

@@ -1,6 +1,7 @@
 """One small world: DFSPs green, blue, red, and grey who must see nothing; and the ways to act in it as they would."""
 
 import hashlib
+import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -120,6 +121,13 @@ def prepare(
     """A prepare; equal arguments with an equal `transfer_id` are the same message."""
     transfer_id = transfer_id or str(uuid.uuid4())
     content = f"{transfer_id} {payer} {payee} {text} {currency} {condition} {expires_in}"
+    body = {
+        "transferId": transfer_id,
+        "payerFsp": payer,
+        "payeeFsp": payee,
+        "amount": {"amount": str(text), "currency": currency},
+        "condition": condition,
+    }
     return Prepare(
         transfer_id=transfer_id,
         source_id=world.ids[source or payer],
@@ -130,7 +138,7 @@ def prepare(
         condition=condition,
         expires_at=datetime.now(UTC) + timedelta(seconds=expires_in),
         digest=hashlib.sha256(content.encode()).digest(),
-        wire=wire(),
+        wire=wire(body=json.dumps(body).encode()),
     )
 
 

@@ -1,6 +1,7 @@
+# ruff: noqa: S608 (statements are put together from constants)
 """The invariants of conversions as named SQL, each of which must return no row (`ledger.checks` runs them)."""
 
-from ledger.invariants import Invariant
+from ledger.invariants import Invariant, fits
 
 INVARIANTS = [
     Invariant(
@@ -102,5 +103,31 @@ INVARIANTS = [
                   AND (f.state IS NULL OR f.state IN ('RESERVED', 'AGREED')))
               OR (told.kind = 'fx-answer' AND f.agreed_at IS NULL)
               OR (told.kind = 'fx-prepare' AND f.debit_account_id IS NULL)""",
+    ),
+    Invariant(
+        "a_conversion_is_between_its_parties",
+        "A conversion is posted between its initiator's and its FXP's POSITION accounts, each leg in its currency.",
+        """SELECT f.commit_request_id, f.side, f.debit_account_id, f.credit_account_id, f.bridge_account_id
+           FROM ledger_fxtransfer f
+           LEFT JOIN ledger_account debit ON debit.id = f.debit_account_id
+           LEFT JOIN ledger_account credit ON credit.id = f.credit_account_id
+           LEFT JOIN ledger_account bridge ON bridge.id = f.bridge_account_id
+           LEFT JOIN participants_participant fxp ON fxp.id = f.fxp_id
+           WHERE f.debit_account_id IS NOT NULL
+             AND ((debit.type, credit.type, bridge.type) IS DISTINCT FROM ('POSITION', 'POSITION', 'POSITION')
+                  OR fxp.name IS DISTINCT FROM f.fxp_name
+                  OR (debit.participant_id, debit.currency, credit.participant_id, credit.currency,
+                      bridge.participant_id, bridge.currency) IS DISTINCT FROM
+                     CASE f.side WHEN 'PAYER'
+                          THEN (f.initiator_id, f.source_currency, f.fxp_id, f.source_currency,
+                                f.fxp_id, f.target_currency)
+                          ELSE (f.fxp_id, f.target_currency, f.initiator_id, f.target_currency,
+                                f.fxp_id, f.source_currency) END)""",
+    ),
+    Invariant(
+        "conversions_fulfilments_fit_their_conditions",
+        "The SHA-256 of what each FXP answered is its conversion's condition.",
+        f"""SELECT commit_request_id, condition, fulfilment FROM ledger_fxtransfer
+            WHERE state IN ('AGREED', 'COMMITTED') AND ({fits("fulfilment", "condition")}) IS NOT TRUE""",
     ),
 ]

@@ -5,8 +5,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger.models import Account
-from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be
+from ledger import services as ledger
+from ledger.models import Account, CoverHold
+from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 from settlement import services
 from settlement.decide import Answer
@@ -118,9 +119,41 @@ def _abort(payload: Payload, actor: str) -> None:
     services.abort(_locked(payload).pk, reason=payload["reason"], actor=actor)
 
 
+def hold_terms(hold: CoverHold) -> Payload:
+    """What a request to release a hold says."""
+    return {
+        "settlement": hold.settlement_number,
+        "participant": hold.account.participant.name,
+        "currency": hold.account.currency,
+        "amount": hold.remaining,
+    }
+
+
+def _describe_hold(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Settlement"), payload["settlement"]),
+        Line(_("Participant"), payload["participant"]),
+        Line(_("On hold until the bank has moved it"), payload["amount"], payload["currency"]),
+        Line(_("After"), _("it is cover again, though the hub has no report of the bank")),
+    ]
+
+
+def _release(payload: Payload, actor: str) -> None:
+    account = Account.objects.select_related("participant").get(
+        participant=participant_named(payload["participant"]),
+        currency=payload["currency"],
+        type=Account.Type.SETTLEMENT,
+    )
+    holds = CoverHold.objects.select_for_update(no_key=True)
+    hold = holds.filter(account=account, settlement_number=payload["settlement"]).first()
+    must_still_be(hold.remaining if hold else 0, payload["amount"])
+    ledger.release_hold(account, settlement_number=payload["settlement"], reason=payload["reason"], actor=actor)
+
+
 _RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
 KINDS = [
     Kind("advance_settlement", gettext_lazy("Take a settlement further"), *_RIGHTS, _describe, _advance),
     Kind("move_settlement", gettext_lazy("Move accounts of a settlement"), *_RIGHTS, _describe_steps, _move),
+    Kind("release_hold", gettext_lazy("Release what is on hold"), *_RIGHTS, _describe_hold, _release),
     Kind("abort_settlement", gettext_lazy("Take a settlement back"), *_RIGHTS, _describe, _abort),
 ]

@@ -34,7 +34,13 @@ class Standing:
 
     @property
     def cover(self) -> int:
-        return -queries.value_of(self.settlement_account) if self.settlement_account else 0
+        """What the settlement bank holds, less what is owed for a settlement."""
+        held = self.settlement_account
+        return -queries.value_of(held) - int(held.on_hold) if held else 0
+
+    @property
+    def on_hold(self) -> int:
+        return int(self.settlement_account.on_hold) if self.settlement_account else 0
 
     @property
     def limit(self) -> int:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.api import passing
 from hub.outbox.models import Delivery, Message
+from hub.outbox.store import kept_subject
 from ledger import queries as ledger
 from ledger.models import Entry, FxTransfer, Transfer, TransferEvent
 from ledger.states import TERMINAL, State
@@ -98,7 +99,8 @@ def _looked_up(quote: Quote | None) -> Iterator[Moment]:
     if quote is None or subject is None:
         return
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
-    for done in Delivery.objects.filter(subject=subject, delivered_at__range=span).select_related("destination"):
+    subjects = [kept_subject(subject), subject]  # and as it was kept by earlier versions
+    for done in Delivery.objects.filter(subject__in=subjects, delivered_at__range=span).select_related("destination"):
         title = _("%(name)s was asked who the payee is") if done.method == "GET" else _("%(name)s was told who it is")
         yield Moment(done.delivered_at, title % {"name": done.destination.name}, "", _delivery(done))
 

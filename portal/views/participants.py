@@ -147,6 +147,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
         facts=[
             Line(_("Participant"), name),
             Line(_("Cover now"), standing.cover, currency),
+            *([Line(_("On hold"), standing.on_hold, currency)] if standing.on_hold else []),
             Line(_("Of it in use"), max(0, standing.used), currency),
         ],
     )

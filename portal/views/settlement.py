@@ -8,9 +8,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop.errors import FspiopError
-from ledger.models import SettlementWindow
+from ledger.models import CoverHold, SettlementWindow
 from portal import forms, paging
 from portal.changes import Line
+from portal.changes.settlement import hold_terms
 from portal.queries import nets, steps
 from portal.views.asking import AskForm, asking
 from portal.visitor import visitor_of
@@ -121,6 +122,9 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "statements": found.statements.defer("body").order_by("-id"),
             "form": forms.StatementFile(),
             "owed": requests.owed_of(found),
+            "holds": CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related(
+                "account__participant"
+            ),
             "events": found.events.select_related("account__account__participant").order_by("-id")[:100],
             "may_go_on": found.state not in (State.SETTLED, State.ABORTED),
             "may_abort": State(found.state) in MAY_ABORT,
@@ -148,6 +152,26 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
             Line(_("Settlement"), found.pk),
             Line(_("Now"), found.state),
             *([] if has_statement else [none_yet]),
+        ],
+    )
+
+
+def release_hold(request: HttpRequest, hold_id: int) -> HttpResponse:
+    hold = CoverHold.objects.select_related("account__participant").filter(pk=hold_id, remaining__gt=0).first()
+    if hold is None:
+        raise Http404
+    terms = hold_terms(hold)
+    return asking(
+        request,
+        "release_hold",
+        form=AskForm(request.POST or None),
+        subject=f"settlement {hold.settlement_number}",
+        payload=lambda said: terms | {"reason": said["reason"]},
+        back=reverse("settlement_of", args=[hold.settlement_number]),
+        facts=[
+            Line(_("Settlement"), hold.settlement_number),
+            Line(_("Participant"), terms["participant"]),
+            Line(_("On hold until the bank has moved it"), hold.remaining, terms["currency"]),
         ],
     )
 

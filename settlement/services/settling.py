@@ -12,7 +12,8 @@ from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
-from ledger import postings
+from ledger import holds, postings
+from ledger.holds import Owed
 from ledger.models import Account, Entry, SettlementWindow
 from ledger.postings import Balance, Posting
 from settlement import queries
@@ -119,6 +120,9 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         postings.post([posting for wish in steps for posting in _postings(wish.state, accounts[wish.account_id], hub)])
+        # A position that is reset must not be filled again with the cover that the bank has yet to move.
+        reset = [accounts[wish.account_id] for wish in steps if wish.state == State.PS_TRANSFERS_COMMITTED]
+        holds.place(settlement.pk, [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)])
     taken = [answer.wish for answer in answers if answer.refusal is None]
     changed = []
     for wish in taken:
@@ -247,11 +251,24 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
     return settlement.accounts.select_related("account").order_by("account_id")
 
 
-def _lock_accounts(accounts: Iterable[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
+def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
     """The hub's account in each currency, and these accounts' balances; all locked."""
     by_id = {account.account_id: account.account.currency for account in accounts}
     hub = _hub_accounts(set(by_id.values()))
-    return hub, postings.lock([*by_id, *hub.values()])
+    return hub, postings.lock([*by_id, *hub.values(), *_covers_of(accounts)])
+
+
+def _gives_up(account: SettlementAccount) -> bool:
+    """Whether it is a net sender's position."""
+    return account.net > 0 and account.account.type == Account.Type.POSITION
+
+
+def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
+    """The SETTLEMENT accounts of the net senders among these."""
+    senders = [account.account.participant_id for account in accounts if _gives_up(account)]
+    currencies = {account.account.currency for account in accounts}
+    covers = Account.objects.filter(participant__in=senders, currency__in=currencies, type=Account.Type.SETTLEMENT)
+    return list(covers.values_list("pk", flat=True))
 
 
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:

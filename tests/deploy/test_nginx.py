@@ -138,6 +138,7 @@ def front(
         "KITOVU_ADMINISTRATION_CERTIFICATE": f"{tmp_path}/server.pem",
         "KITOVU_ADMINISTRATION_CERTIFICATE_KEY": f"{tmp_path}/server.key",
         "KITOVU_OPERATORS": f"{tmp_path}/operators.conf",
+        "KITOVU_LOGS": str(tmp_path),
     }
     for name in ("dfsp.conf", "administration.conf"):
         template = (DEPLOY / f"{name}.template").read_text()
@@ -189,6 +190,22 @@ def test_a17_an_encoded_slash_does_not_reach_the_hub(front: Front) -> None:
     for path in ("/parties/MSISDN/1%2F2", "/participants/DEVICE/a%2fb/c", "/transfers/a%2Fb"):
         assert ask(connection, path=path) == 400, path
     assert ask(connection, path="/parties/MSISDN/1?note=%2F") == 202
+
+
+def test_no_log_of_the_front_has_a_customers_number(front: Front) -> None:
+    proofs.register_certificate("green", GOOD)
+    path = "/parties/MSISDN/255655001001"
+    assert ask(front.connect("valid"), path=path) == 202
+    connections = [front.connect("valid") for _ in range(4 * RATE)]
+    with ThreadPoolExecutor(4 * RATE) as threads:
+        assert 429 in set(threads.map(lambda connection: ask(connection, path=path), connections))
+    end = time.monotonic() + 5
+    while not (written := (front.folder / "kitovu-access.log").read_text()) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert " GET 202 " in written
+    logs = {log.name: log.read_text() for log in front.folder.glob("*.log")}
+    assert len(logs) >= 3
+    assert [name for name, text in logs.items() if "255655001001" in text] == []
 
 
 def test_a01_a_certificate_that_the_hub_revokes_ends_on_an_open_connection(front: Front) -> None:

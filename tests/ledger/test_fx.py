@@ -55,8 +55,9 @@ def sleep(seconds: float) -> None:
         cursor.execute("SELECT pg_sleep(%s)", [seconds])
 
 
-def dependent(world: World, conversion: FxPrepare, **more: Any) -> Any:
-    return prepare(world, "green", "blue", 5, currency="KES", transfer_id=conversion.determining_transfer_id, **more)
+def dependent(world: World, conversion: FxPrepare, text: int = 5, **more: Any) -> Any:
+    transfer_id = conversion.determining_transfer_id
+    return prepare(world, "green", "blue", text, currency="KES", transfer_id=transfer_id, **more)
 
 
 def refusal_of(conversion: FxPrepare) -> str | None:
@@ -267,8 +268,7 @@ def test_an_unknown_or_inactive_fxp_is_refused(scheme: World) -> None:
     from hub.participants import services as participants
     from hub.participants.models import Participant
 
-    unknown = fx_prepare(scheme, str(uuid.uuid4()))
-    unknown.fxp = "nobody"
+    unknown = fx_prepare(scheme, str(uuid.uuid4()), fxp="nobody")
     run(unknown)
     participants.set_active(Participant.objects.get(name="fxp"), is_active=False, actor="test")
     inactive = fx_prepare(scheme, str(uuid.uuid4()))
@@ -589,8 +589,7 @@ def test_equal_conversions_in_one_group_have_one_effect(scheme: World) -> None:
 def test_an_answer_and_the_transfer_that_waited_for_it_may_be_one_group(scheme: World) -> None:
     for misfit in (False, True):
         c = prepared(scheme)
-        t = dependent(scheme, c)
-        t.amount += misfit
+        t = dependent(scheme, c, 5 + misfit)
         outcomes = engine.run([fx_fulfil(scheme, c.commit_request_id), t])
         assert [type(outcome) for outcome in outcomes] == [FxAgreed, Refused if misfit else Reserved]
         assert scheme.breaks() == []

@@ -145,6 +145,29 @@ GUARDS = [
         is_trigger=True,
     ),
     Guard(
+        "a_movement_of_funds_moves_only_along_its_states",  # I5
+        "ledger_fundsmovement",
+        "UPDATE ledger_fundsmovement SET amount = amount + 10000 WHERE kind = 'FUNDS_IN'",
+        "every_movement_of_funds_has_its_entry",
+        is_trigger=True,
+    ),
+    Guard(
+        "a_movement_of_funds_moves_only_along_its_states",  # none begins paid out
+        "ledger_fundsmovement",
+        f"""INSERT INTO ledger_fundsmovement
+                (transfer_id, account_id, kind, amount, state, reason, external_reference, completed_at)
+            VALUES ('forged', {_SETTLEMENT}, 'FUNDS_OUT', 10000, 'COMMITTED', '', '', now())""",
+        "every_movement_of_funds_has_its_entry",
+        is_trigger=True,
+    ),
+    Guard(
+        "a_movement_of_funds_is_never_deleted",  # I19
+        "ledger_fundsmovement",
+        "DELETE FROM ledger_fundsmovement WHERE kind = 'FUNDS_IN'",
+        "every_movement_of_funds_has_its_entry",
+        is_trigger=True,
+    ),
+    Guard(
         "one_window_is_open",
         "ledger_settlementwindow",
         "INSERT INTO ledger_settlementwindow (state, reason) VALUES ('OPEN', '')",

@@ -4,9 +4,10 @@ from typing import Any
 
 from django.http import HttpResponse
 
+from ledger import services
 from ledger.models import Account, SettlementWindow
 from tests.api.caller import admin, call
-from tests.world import World, fulfil, prepare, run
+from tests.world import CURRENCY, World, amount, fulfil, prepare, run
 
 STEPS = ("PS_TRANSFERS_RECORDED", "PS_TRANSFERS_RESERVED", "PS_TRANSFERS_COMMITTED", "SETTLED")
 
@@ -37,6 +38,12 @@ def pay(world: World, payer: str, payee: str, text: int | str, currency: str = "
     run(p)
     run(fulfil(world, payee, p.transfer_id))
     return p.transfer_id
+
+
+def set_cap(world: World, name: str, text: int | str) -> None:
+    """A participant's net debit cap in the first currency."""
+    participant = world.account(name).participant
+    services.change_ndc(participant, currency=CURRENCY, ndc=amount(text), alarm_percentage=None, actor="test")
 
 
 def open_window() -> int:

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from settlement.models import Settlement, WindowContent
-from tests.settlement.steps import add_model, close, pay
+from tests.settlement.steps import add_model, close, pay, set_cap
 from tests.world import World, amount
 
 
@@ -60,7 +60,7 @@ def test_windows_are_settled_one_by_one_and_aborted(closed: World) -> None:
 
 
 def test_an_account_that_is_refused_is_named_and_the_command_fails(closed: World) -> None:
-    closed.account("blue").participant.accounts.filter(type="POSITION").update(net_debit_cap=0)
+    set_cap(closed, "blue", 0)
     pay(closed, "green", "red", 1)
     said = io.StringIO()
     with pytest.raises(CommandError, match="go on with --id"):

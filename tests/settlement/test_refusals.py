@@ -14,6 +14,7 @@ from tests.settlement.steps import (
     close,
     open_window,
     pay,
+    set_cap,
     settle,
     settle_all,
     settlement_api,
@@ -227,7 +228,7 @@ def test_without_automatic_reset_a_settlement_posts_nothing(world: World) -> Non
     add_model(autoPositionReset=False, requireLiquidityCheck=True)
     pay(world, "green", "blue", 100)
     window = close()
-    world.account("blue").participant.accounts.filter(type="POSITION").update(net_debit_cap=0)
+    set_cap(world, "blue", 0)
     pay(world, "blue", "red", 100)  # with a reset it would stand above its cap; without one nothing is to be checked
     settle_all(settle(window))
     assert settling_entries() == 0

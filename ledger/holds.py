@@ -1,0 +1,85 @@
+"""Cover that is owed for a settlement is on hold: no position may lean on it, until the settlement bank has moved it.
+
+Every function here runs under the lock of the account's POSITION account, as every change of a SETTLEMENT account does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hub.database import execute
+from ledger.models import Account, CoverHold, FundsMovement
+
+_MOST_DIGITS = 18  # of a settlement's number
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """What a POSITION account's owner owes the settlement bank."""
+
+    position_account_id: int
+    amount: int
+
+
+_PLACE = """
+    WITH placed AS (
+        INSERT INTO ledger_coverhold (account_id, settlement_number, amount, paid_before, remaining, created_at)
+        SELECT s.id, %s, owed.amount, paid.before, owed.amount - paid.before, clock_timestamp()
+        FROM unnest(%s::bigint[], %s::bigint[]) AS owed (account_id, amount)
+        JOIN ledger_account p ON p.id = owed.account_id AND p.type = 'POSITION'
+        JOIN ledger_account s ON s.participant_id = p.participant_id AND s.currency = p.currency
+                             AND s.type = 'SETTLEMENT'
+        CROSS JOIN LATERAL (
+            SELECT least(owed.amount, coalesce(sum(m.amount), 0))::bigint AS before FROM ledger_fundsmovement m
+            WHERE m.account_id = s.id AND m.kind = 'FUNDS_OUT' AND m.state = 'COMMITTED'
+              AND m.external_reference = %s::text) paid
+        RETURNING account_id, remaining)
+    UPDATE ledger_account a SET on_hold = a.on_hold + placed.remaining, changed_at = clock_timestamp()
+    FROM placed WHERE a.id = placed.account_id
+"""
+
+
+def place(settlement_number: int, owed: Sequence[Owed]) -> None:
+    """Puts on hold what these owe for a settlement, less what the bank has moved for it already."""
+    if owed:
+        accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]
+        execute(_PLACE, [settlement_number, accounts, amounts, settlement_number])
+
+
+def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
+    """The hold of the settlement whose number a withdrawal has as its reference, where something of it remains."""
+    if not (reference.isascii() and reference.isdecimal() and len(reference) <= _MOST_DIGITS):
+        return None
+    if str(int(reference)) != reference:
+        return None
+    holds = CoverHold.objects.select_for_update(no_key=True)
+    return holds.filter(account=settlement_account, settlement_number=int(reference), remaining__gt=0).first()
+
+
+def take(hold: CoverHold, amount: int) -> int:
+    """Takes as much of a hold as this withdrawal is of; returns how much."""
+    taken = min(amount, hold.remaining)
+    _change(hold, -taken)
+    return taken
+
+
+def give_back(movement: FundsMovement) -> None:
+    """What a withdrawal took is on hold again, unless two people have released the hold meanwhile."""
+    if movement.hold_id is None:
+        return
+    hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)
+    if hold.released_at is None:
+        _change(hold, movement.from_hold)
+
+
+def _change(hold: CoverHold, by: int) -> None:
+    hold.remaining += by
+    hold.save(update_fields=["remaining"])
+    add(hold.account_id, by)
+
+
+_ADD = "UPDATE ledger_account SET on_hold = on_hold + %s, changed_at = clock_timestamp() WHERE id = %s"
+
+
+def add(account_id: int, by: int) -> None:
+    """Changes how much of an account is on hold."""
+    execute(_ADD, [by, account_id])
