@@ -137,10 +137,9 @@ def test_a_fulfil_and_a_sweep_at_the_moment_of_expiry_end_each_transfer_once(com
 
 
 def test_a_late_fulfil_never_commits_even_where_nobody_sweeps(committed_world: World) -> None:
-    commands = [prepare(committed_world, "green", "blue", 1, expires_in=0.4) for _ in range(20)]
-    for command in commands:
-        run(command)
-    time.sleep(0.45)
+    commands = [prepare(committed_world, "green", "blue", 1, expires_in=1) for _ in range(20)]
+    assert kinds(engine.run(commands)) == {"Reserved": 20}
+    time.sleep(1.05)
     results = together([partial(run, fulfil(committed_world, "blue", c.transfer_id)) for c in commands])
     assert kinds(results) == {"Aborted": 20}
     assert committed_world.position("green") == 0
