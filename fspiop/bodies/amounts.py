@@ -1,14 +1,15 @@
 """The amounts in a message of any kind, each with its currency."""
 
 from collections.abc import Iterator
-from typing import Any
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 from msgspec import Struct
 
 from fspiop import money
 
 
-def finer_than_a_minor_unit(message: Any) -> str | None:
+def finer_than_a_minor_unit(message: Struct) -> str | None:
     """What is wrong with the first amount that has more decimals than its currency; None where all are right."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
@@ -19,16 +20,42 @@ def finer_than_a_minor_unit(message: Any) -> str | None:
 
 def _amounts_in(message: Any, where: str) -> Iterator[tuple[str, str, str]]:
     """(path of the object, amount, currency) wherever a message has the two side by side."""
-    if isinstance(message, list):
-        for number, part in enumerate(message):
-            if isinstance(part, Struct):
-                yield from _amounts_in(part, f"{where[:-1]}[{number}].")
-    elif isinstance(message, Struct):
-        amount, currency = getattr(message, "amount", None), getattr(message, "currency", None)
-        if isinstance(amount, str) and isinstance(currency, str):
-            yield where, amount, currency
-            return
-        for name, sent_as in zip(message.__struct_fields__, message.__struct_encode_fields__, strict=True):
-            part = getattr(message, name)
-            if isinstance(part, (Struct, list)):
-                yield from _amounts_in(part, f"{where}{sent_as}.")
+    kind: Any = type(message)
+    if _is_money(kind):
+        if message.amount is not None:
+            yield where, message.amount, message.currency
+        return
+    for name, sent_as in _ways_to_money(kind):
+        part = getattr(message, name)
+        if isinstance(part, list):
+            for number, each in enumerate(part):
+                yield from _amounts_in(each, f"{where}{sent_as}[{number}].")
+        elif part is not None:
+            yield from _amounts_in(part, f"{where}{sent_as}.")
+
+
+@cache
+def _is_money(kind: type[Struct]) -> bool:
+    return {"amount", "currency"} <= {
+        name for name, hint in get_type_hints(kind).items() if hint in (str, str | None) or name == "currency"
+    }
+
+
+@cache
+def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
+    """Which fields of a kind of message hold money or what has some in it, as (name, name on the wire): found once, for
+    most of a message is something else."""
+    hints = get_type_hints(kind)
+    names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
+    return tuple(
+        (name, sent_as)
+        for name, sent_as in names
+        if any(_is_money(inner) or _ways_to_money(inner) for inner in _structs_in(hints[name]))
+    )
+
+
+def _structs_in(hint: Any) -> Iterator[type[Struct]]:
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint
+    for inner in get_args(hint):
+        yield from _structs_in(inner)
