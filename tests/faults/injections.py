@@ -22,6 +22,7 @@ from tests.faults.windows import close_window
 
 _LEFT = 20_000  # messages
 _CALM_S = 60.0
+_CALM_CHECKS, _CALM_STEP_S = 8, 0.5
 _WAITED_S = 1.5  # a hub that is well has told everybody by then
 
 
@@ -55,11 +56,19 @@ class Site:
     @contextmanager
     def misbehaving(self, name: str, *who: str) -> Iterator[None]:
         """A time in which the payments of all others must go on as ever. What was done before must be over first."""
-        if not proc.wait_for(self._is_calm, _CALM_S, step=0.2):
+        if not proc.wait_for(self._stays_calm, _CALM_S, step=0.2):
             self.scheme.history.strange.append(f"before {name}: the hub had not told everybody within {_CALM_S:.0f} s")
         since = time.time()
         yield
         self.scheme.history.misbehaviours.append(Misbehaviour(name, frozenset(who), since, time.time()))
+
+    def _stays_calm(self) -> bool:
+        """Calm for a time: couriers that were stopped gently go on for a moment, and are missing only then."""
+        for _ in range(_CALM_CHECKS):
+            if not self._is_calm():
+                return False
+            time.sleep(_CALM_STEP_S)
+        return True
 
     def _is_calm(self) -> bool:
         with suppress(psycopg.OperationalError), self.connect() as connection:
