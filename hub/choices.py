@@ -1,6 +1,6 @@
 """Settings that are one of a few words: a misspelt one must not mean "nothing is required"."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -31,3 +31,13 @@ def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
 
 
 _WORDS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions")
+
+
+def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
+    """For how many days each of these kinds is kept; 0 is for ever."""
+    for kind, text in days.items():
+        if not (text.isascii() and text.isdecimal() and len(text) <= 5):
+            raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is no number of days")
+    return {one(kind, of=of): int(text) for kind, text in days.items()}

@@ -7,6 +7,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
 from hub import egress
+from hub.choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
 _MOST_BODY_BYTES = 262_144  # 192 of them at once are 48 MiB
@@ -62,6 +63,11 @@ def faults() -> list[str]:
         found.append("METRICS_TOKEN is shorter than 32 characters: whoever guesses it reads /metrics.")
     if not settings.HUB_SIGNING_KEY_FILE:
         found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
+    if unsaid := [kind for kind in RETENTION_KINDS if kind not in settings.RETENTION_DAYS]:
+        found.append(
+            f"RETENTION_DAYS does not name {', '.join(unsaid)}: say for how many days each is kept, 0 for ever,"
+            " such as bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30."
+        )
     return found + _faults_of_email() + _faults_of_webhooks()
 
 

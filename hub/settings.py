@@ -9,7 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 
 from hub import logs
-from hub.choices import one, one_or_more, yes_or_no
+from hub.choices import RETENTION_KINDS, one, one_or_more, periods, yes_or_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -51,6 +51,8 @@ TWO_PEOPLE = one(
 ADMINISTRATION_API_READ_ONLY = yes_or_no(
     env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
 )
+# For how many days each kind of customers' data is kept: 0, or not named, for ever. Production names every kind.
+RETENTION_DAYS = periods(env.dict("RETENTION_DAYS", default={}), of=RETENTION_KINDS)
 # The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may hand over certificates.
@@ -399,6 +401,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": env.float("LEDGER_CHECK_EVERY_S", default=300.0),
         "options": {"expires": 60},
     },
+    "remove-old": {"task": "portal.tasks.remove_old", "schedule": 3600.0, "options": {"expires": 600}},
     "mark-entries": {"task": "portal.tasks.mark_entries", "schedule": 10.0, "options": {"expires": 10}},
     "heartbeat": {"task": "hub.tasks.heartbeat", "schedule": 2.0, "options": {"expires": 5}},
     "tidy-notifications": {

@@ -8,6 +8,7 @@ from hub.admin_base import ReadOnlyAdmin
 from ledger.bulk.models import BulkTransfer
 from ledger.models import (
     Account,
+    CoverHold,
     Entry,
     FundsMovement,
     FxTransfer,
@@ -91,3 +92,8 @@ class SettlementWindowAdmin(ReadOnlyAdmin):
 class FundsMovementAdmin(ReadOnlyAdmin):
     list_display = ["transfer_id", "account", "kind", "amount", "state", "created_at"]
     list_filter = ["kind", "state"]
+
+
+@admin.register(CoverHold)
+class CoverHoldAdmin(ReadOnlyAdmin):
+    list_display = ["account", "settlement_number", "amount", "remaining", "created_at", "released_at"]

@@ -75,6 +75,15 @@ INVARIANTS = [
                  IS DISTINCT FROM (told.kind, told.label, told.sha256, told.valid_until, told.is_revoked)""",
     ),
     Invariant(
+        "what_was_erased_is_in_the_audit_trail",
+        "Texts were erased no further than the audit trail says.",
+        """SELECT e.kind, e.up_to FROM sweeps_erasure e
+           WHERE e.up_to > '1970-01-02' AND NOT EXISTS
+                 (SELECT FROM audit_entry a WHERE a.action = 'texts_erased' AND a.subject = e.kind
+                    AND pg_input_is_valid(a.after ->> 'before', 'timestamptz')
+                    AND (a.after ->> 'before')::timestamptz >= e.up_to)""",
+    ),
+    Invariant(
         "every_credential_is_what_it_is_known_by",
         "The SHA-256 by which a certificate or a signing key is known is that of its own octets.",
         # decode() reads what these characters make; four of them are three octets.

@@ -25,6 +25,14 @@ _TARGET_CURRENCY = "{CdtTrfTxInf,IntrBkSttlmAmt,Ccy}"
 _SOURCE = "{CdtTrfTxInf,UndrlygCstmrCdtTrf,InstdAmt,ActiveOrHistoricCurrencyAndAmount}"
 _SOURCE_CURRENCY = "{CdtTrfTxInf,UndrlygCstmrCdtTrf,InstdAmt,Ccy}"
 _ID = "{CdtTrfTxInf,PmtId,TxId}"
+
+
+def _is_erased(body: str, at: str, kind: str) -> str:
+    """Whether a message is missing because it is kept no longer (`sweeps_erasure`)."""
+    up_to = f"(SELECT up_to FROM sweeps_erasure WHERE kind = '{kind}')"
+    return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
+
+
 # An ISO 20022 message may have the condition within its packet; then it says none here, and that is as it should be.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
@@ -36,7 +44,8 @@ INVARIANTS = [
         f"""SELECT transfer_id, amount, currency, payer, payee, m IS NULL AS is_unreadable,
                    {_text("amount,amount", _TARGET)} AS amount_sent
             FROM (SELECT t.transfer_id, t.amount, t.currency, t.payee_name AS payee, payer.name AS payer, t.condition,
-                         ledger_message(e.body) AS m
+                         ledger_message(e.body) AS m,
+                         {_is_erased("e.body", "t.received_at", "transfers")} AS is_erased
                   FROM ledger_transfer t
                   JOIN participants_participant payer ON payer.id = t.payer_id
                   LEFT JOIN ledger_transferevent e ON e.transfer_id = t.transfer_id
@@ -47,7 +56,7 @@ INVARIANTS = [
                    AND {_text("amount,currency", _TARGET_CURRENCY)} = currency
                    AND {_text("payerFsp", _AGENT.format("DbtrAgt"))} = payer
                    AND {_text("payeeFsp", _AGENT.format("CdtrAgt"))} = payee
-                   AND {_SAYS_CONDITION}) IS NOT TRUE""",
+                   AND {_SAYS_CONDITION}) IS NOT TRUE AND NOT is_erased""",
     ),
     Invariant(
         "conversions_are_what_was_sent",
@@ -55,7 +64,8 @@ INVARIANTS = [
         f"""SELECT commit_request_id, initiator, fxp_name, m IS NULL AS is_unreadable, source_amount, target_amount,
                    {_text("sourceAmount,amount", _SOURCE)} AS source_sent,
                    {_text("targetAmount,amount", _TARGET)} AS target_sent
-            FROM (SELECT f.*, initiator.name AS initiator, ledger_message(e.body) AS m
+            FROM (SELECT f.*, initiator.name AS initiator, ledger_message(e.body) AS m,
+                         {_is_erased("e.body", "f.received_at", "conversions")} AS is_erased
                   FROM ledger_fxtransfer f
                   JOIN participants_participant initiator ON initiator.id = f.initiator_id
                   LEFT JOIN ledger_fxtransferevent e ON e.fx_transfer_id = f.commit_request_id
@@ -69,14 +79,15 @@ INVARIANTS = [
                    AND {_text("targetAmount,currency", _TARGET_CURRENCY)} = target_currency
                    AND {_text("initiatingFsp", _AGENT.format("Dbtr"))} = initiator
                    AND {_text("counterPartyFsp", _AGENT.format("Cdtr"))} = fxp_name
-                   AND {_SAYS_CONDITION}) IS NOT TRUE""",
+                   AND {_SAYS_CONDITION}) IS NOT TRUE AND NOT is_erased""",
     ),
     Invariant(
         "items_are_what_was_sent",
         "A bulk's parties and items, with each amount, currency and condition, are those of the payer's message.",
         f"""WITH sent AS (SELECT b.bulk_transfer_id, b.ids_used_before, payer.name AS payer, b.payee_name AS payee,
                                  ledger_message(b.request) AS m
-                          FROM ledger_bulktransfer b JOIN participants_participant payer ON payer.id = b.payer_id),
+                          FROM ledger_bulktransfer b JOIN participants_participant payer ON payer.id = b.payer_id
+                          WHERE NOT {_is_erased("b.request", "b.received_at", "bulks")}),
                  item AS (SELECT bulk_transfer_id AS bulk_id, ids_used_before, item ->> 'transferId' AS transfer_id,
                                  {_amount("transferAmount,amount", "{-}").replace("m #>>", "item #>>")} AS amount,
                                  item #>> '{{transferAmount,currency}}' AS currency, item ->> 'condition' AS condition
@@ -89,7 +100,7 @@ INVARIANTS = [
                   IS NOT TRUE
             UNION ALL
             SELECT coalesce(t.bulk_id, item.bulk_id), coalesce(t.transfer_id, item.transfer_id), t.amount, item.amount
-            FROM (SELECT * FROM ledger_transfer WHERE bulk_id IS NOT NULL) t
+            FROM (SELECT * FROM ledger_transfer WHERE bulk_id IN (SELECT bulk_transfer_id FROM sent)) t
             FULL JOIN item ON item.bulk_id = t.bulk_id AND item.transfer_id = t.transfer_id
             WHERE (t.amount, t.currency, t.condition)
                   IS DISTINCT FROM (item.amount, item.currency, item.condition)

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from hub.participants.models import Participant
 from ledger.bulk.models import BulkTransfer
-from ledger.fx.models import FxTransfer, FxTransferEvent
+from ledger.fx.models import FxTransfer, FxTransferEvent, only_erased
 from ledger.states import TERMINAL, State
 
 __all__ = [
@@ -311,7 +311,14 @@ class TransferEvent(models.Model):
                 name="a_transfer_ends_once",
             ),
         ]
-        triggers = [pgtrigger.Protect(name="history_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)]
+        triggers = [
+            pgtrigger.Trigger(
+                name="history_is_only_ever_added",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                func=only_erased("transfer_id"),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.transfer_id} {self.state}"

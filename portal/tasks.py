@@ -6,6 +6,7 @@ from celery import shared_task
 
 from hub.sweeps import store as skipped
 from ledger import checks
+from portal import retention
 from portal.models import LedgerCheck
 from portal.queries import marks
 
@@ -24,6 +25,12 @@ def check_ledger() -> None:
         if found.error:
             skipped.remember(_UNCHECKED, [found.invariant.name], found.error, attempts=1)
     LedgerCheck.objects.filter(pk__lte=done.pk - _KEPT).delete()
+
+
+@shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
+def remove_old() -> None:
+    """Removes what is kept no longer; see `portal.retention`."""
+    retention.remove_old()
 
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)

@@ -83,6 +83,8 @@ class Quote(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
+            # what is kept no longer
+            models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
             # the terms that a transfer comes with, by each of the two
@@ -107,7 +109,7 @@ class BulkQuote(Agreement):
 
     class Meta:
         ordering = ["created_at"]
-        indexes = [_sweep("bulk_quote")]
+        indexes = [models.Index(fields=["created_at"], name="bulk_quote_by_arrival"), _sweep("bulk_quote")]
         constraints = _guards("bulk_quote")
 
 
@@ -154,6 +156,8 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
+            # what is kept no longer
+            models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
             # the sweep for what nobody answered in time, of each payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]

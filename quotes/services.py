@@ -147,6 +147,10 @@ def answer_again(agreement: Agreement) -> Outgoing:
     """The answer that the agreement has, for its payer: as the payee wrote it, or that none came."""
     if agreement.response is None:
         return unanswered(agreement, content_type=agreement.request_headers["content-type"])
+    if not agreement.response:  # its text is kept no longer
+        error = FspiopError(agreement.not_found, "the answer is kept no longer")
+        content_type = agreement.request_headers["content-type"]
+        return said_by_hub(agreement, to=agreement.payer, error=error, content_type=content_type)
     assert agreement.response_headers is not None
     letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
     is_error = agreement.state == State.REJECTED

@@ -22,6 +22,7 @@ FIT = {
     "HUB_SIGNING_KEY_FILE": "hub.pem",
     "EMAIL_URL": "none",
     "TRUSTED_PROXY_COUNT": "1",
+    "RETENTION_DAYS": "bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30",
 }
 SENDS = {
     "EMAIL_URL": "smtp+tls://hub:word@mail.example:587",
@@ -77,6 +78,8 @@ def test_production_starts_with_everything_set() -> None:
         ("HUB_SIGNING_KEY_FILE", ""),
         ("TRUSTED_PROXY_COUNT", ""),
         ("METRICS_TOKEN", "short"),
+        ("RETENTION_DAYS", ""),
+        ("RETENTION_DAYS", "bodies=400,quotes=400,lookups=30,deliveries=30"),
     ],
 )
 def test_production_refuses_what_is_fit_for_development_only(name: str, value: str) -> None:

@@ -86,7 +86,15 @@ class Delivery(models.Model):
         verbose_name_plural = "deliveries"
         indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
         triggers = [
-            pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete)
+            pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update),
+            # Those whose subject is a digest are about customers' identifiers, and are kept for a time.
+            pgtrigger.Protect(
+                name="deliveries_about_payments_are_never_deleted",
+                operation=pgtrigger.Delete,
+                condition=pgtrigger.Condition(
+                    "NOT (length(OLD.subject) = 64 AND OLD.delivered_at < now() - interval '1 day')"
+                ),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,6 +1,8 @@
-"""The rows that a periodic batch could not work on, so that one of them stops nobody else's."""
+"""What periodic batches remember: the rows that one could not work on, and how far texts were erased."""
 
+import pgtrigger
 from django.db import models
+from django.db.models.functions import Now
 
 
 class SkippedRow(models.Model):
@@ -26,3 +28,31 @@ class SkippedRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.batch} {self.row}"
+
+
+class Erasure(models.Model):
+    """Up to when the texts of a kind of rows were erased: what is missing before is kept no longer.
+
+    `position` is where the next run goes on, of what is found by its number and not by its time.
+    """
+
+    kind = models.CharField(max_length=32, primary_key=True)
+    up_to = models.DateTimeField()
+    position = models.BigIntegerField(default=0)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["kind"]
+        triggers = [
+            pgtrigger.Protect(
+                name="an_erasure_only_goes_on",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "(NEW.kind <> OLD.kind OR NEW.up_to < OLD.up_to OR NEW.position < OLD.position)"
+                ),
+            ),
+            pgtrigger.Protect(name="an_erasure_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} up to {self.up_to:%Y-%m-%d %H:%M}"

@@ -41,6 +41,8 @@ class BulkTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
+            # what is kept no longer
+            models.Index(fields=["received_at"], name="bulk_by_arrival"),
             # the sweep for what is past its time, of each payer
             models.Index(fields=["payer", "expires_at"], condition=Q(state="ACCEPTED"), name="bulk_accepted_by_payer"),
         ]
@@ -83,6 +85,20 @@ class BulkTransfer(models.Model):
                             RAISE EXCEPTION 'bulk %% can not begin as %%', NEW.bulk_transfer_id, NEW.state
                                 USING ERRCODE = 'check_violation';
                         END IF;
+                    ELSIF OLD.completed_at < now() - interval '1 day' AND NEW.request = ''::bytea
+                        AND NEW.answer IS NOT DISTINCT FROM (CASE WHEN OLD.answer IS NOT NULL THEN ''::bytea END)
+                        AND (NEW.bulk_transfer_id, NEW.bulk_quote_id, NEW.payer_id, NEW.payee_id, NEW.payee_name,
+                             NEW.state, NEW.reason, NEW.error_code, NEW.error_description, NEW.expires_at,
+                             NEW.item_count, NEW.reserved_items, NEW.ids_used_before, NEW.version, NEW.digest,
+                             NEW.request_headers, NEW.answer_version, NEW.answer_digest, NEW.answer_headers,
+                             NEW.received_at, NEW.completed_at)
+                        IS NOT DISTINCT FROM
+                            (OLD.bulk_transfer_id, OLD.bulk_quote_id, OLD.payer_id, OLD.payee_id, OLD.payee_name,
+                             OLD.state, OLD.reason, OLD.error_code, OLD.error_description, OLD.expires_at,
+                             OLD.item_count, OLD.reserved_items, OLD.ids_used_before, OLD.version, OLD.digest,
+                             OLD.request_headers, OLD.answer_version, OLD.answer_digest, OLD.answer_headers,
+                             OLD.received_at, OLD.completed_at) THEN
+                        RETURN NEW;  -- its messages are kept no longer
                     ELSIF OLD.state <> 'ACCEPTED' OR NEW.state NOT IN ('COMPLETED', 'REJECTED') THEN
                         RAISE EXCEPTION 'bulk %% can not go from %% to %%', OLD.bulk_transfer_id, OLD.state, NEW.state
                             USING ERRCODE = 'check_violation';

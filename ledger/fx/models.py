@@ -12,6 +12,21 @@ from ledger.fx.states import FX_TERMINAL, LIVE, FxState
 _LIVE = sorted(state.value for state in LIVE)
 
 
+def only_erased(of: str) -> str:
+    """A trigger's body: of a history's row nothing changes but that its message, a day old or more, is erased."""
+    kept = f"id {of} state reason at headers".split()
+    new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
+    return f"""
+        IF TG_OP = 'UPDATE' THEN
+            IF ({new}) IS NOT DISTINCT FROM ({old})
+                AND NEW.body = ''::bytea AND OLD.body IS NOT NULL AND OLD.at < now() - interval '1 day' THEN
+                RETURN NEW;
+            END IF;
+        END IF;
+        RAISE EXCEPTION 'history is only ever added to' USING ERRCODE = 'check_violation';
+    """
+
+
 class FxTransfer(models.Model):
     """One conversion, decided when it arrived. It ends with its determining transfer; what was refused is stored too.
 
@@ -186,8 +201,11 @@ class FxTransferEvent(models.Model):
             ),
         ]
         triggers = [
-            pgtrigger.Protect(
-                name="history_of_conversions_is_only_ever_added", operation=pgtrigger.Update | pgtrigger.Delete
+            pgtrigger.Trigger(
+                name="history_of_conversions_is_only_ever_added",
+                operation=pgtrigger.Update | pgtrigger.Delete,
+                when=pgtrigger.Before,
+                func=only_erased("fx_transfer_id"),
             )
         ]
 

@@ -58,6 +58,8 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
             raise expired  # the payer's DFSP is not asked again
+        if not found.request:  # its text is kept no longer; this is the same
+            found.request, found.request_headers = letter.body, letter.headers
         if found.state in ENDS:
             send([caused_by(found.payee_id, ending(found), IfPending.SKIP)])
         else:
@@ -114,7 +116,7 @@ def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
 
 def ending(found: TransactionRequest) -> Outgoing:
     """How a transaction request ended, for who made it: in the words of the payer's side, or the hub's own."""
-    if found.response is None:
+    if not found.response:  # none came, or its text is kept no longer
         return _expired(found, content_type=found.request_headers["content-type"])
     assert found.response_headers is not None
     letter = Letter(found.payer_id, bytes(found.response), found.response_headers, b"")

@@ -1,0 +1,12 @@
+"""A bulk whose messages are kept no longer is found by its time."""
+
+from django.db import migrations, models
+
+from hub.concurrent_indexes import AddIndex
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("ledger", "0016_texts_kept_for_a_time")]
+
+    operations = [AddIndex("bulktransfer", models.Index(fields=["received_at"], name="bulk_by_arrival"))]

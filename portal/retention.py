@@ -1,0 +1,253 @@
+# ruff: noqa: S608 (statements are put together from constants)
+"""Removes customers' data that is kept no longer: each kind once its period is over (`RETENTION_DAYS`).
+
+What stays: ids, amounts, parties, states, times, digests, and all that a resend or a payment's page needs. A text is
+erased where it stands, in slices of a thousand rows, each a transaction; how far it went is in `sweeps_erasure`, so
+`check_ledger` knows what is missing and why.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.sessions.models import Session
+from django.db import transaction
+
+from hub.audit import record
+from hub.database import execute
+from hub.outbox.models import Message
+from hub.sweeps import batches
+from hub.sweeps.models import Erasure
+
+log = structlog.get_logger("retention")
+
+ACTOR = "retention"
+_SLICE = 1000
+_FOR_S = 60.0  # of a run, for each table; the next one goes on
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# Of a payment's messages a dead letter is what says that its DFSP was told.
+_ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A table whose texts are erased by the time of its rows, and the statements that erase those of a slice."""
+
+    kind: str
+    table: str
+    column: str
+    statements: tuple[str, ...]
+
+
+def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
+    # Each state by itself, as the history's indexes have them.
+    return tuple(
+        f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
+            WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
+              AND e.{key} = t.{of_key} AND e.state {state} AND e.body <> ''::bytea"""
+        for state in (states, "IN ('ABORTED', 'COMMITTED')")
+    )
+
+
+_AGREEMENT = """
+    UPDATE {} SET request = ''::bytea, response = CASE WHEN response IS NOT NULL THEN ''::bytea END
+    WHERE created_at >= %s AND created_at < %s AND state <> '{}' AND request <> ''::bytea
+"""
+_BULKS = """
+    UPDATE ledger_bulktransfer SET request = ''::bytea, answer = CASE WHEN answer IS NOT NULL THEN ''::bytea END
+    WHERE received_at >= %s AND received_at < %s AND state <> 'ACCEPTED' AND request <> ''::bytea
+"""
+BODIES = (
+    Texts(
+        "transfers",
+        "ledger_transfer",
+        "received_at",
+        _events("ledger_transferevent", "transfer_id", "ledger_transfer", "transfer_id", "'RESERVED'", "= 'RESERVED'"),
+    ),
+    Texts(
+        "conversions",
+        "ledger_fxtransfer",
+        "received_at",
+        _events(
+            "ledger_fxtransferevent",
+            "fx_transfer_id",
+            "ledger_fxtransfer",
+            "commit_request_id",
+            "'RESERVED', 'AGREED'",
+            "IN ('AGREED', 'RESERVED')",
+        ),
+    ),
+    Texts("bulks", "ledger_bulktransfer", "received_at", (_BULKS,)),
+)
+QUOTES = tuple(
+    Texts(kind, table, "created_at", (_AGREEMENT.format(table, live),))
+    for kind, table, live in (
+        ("quotes", "quotes_quote", "PENDING"),
+        ("bulk quotes", "quotes_bulkquote", "PENDING"),
+        ("fx quotes", "quotes_fxquote", "PENDING"),
+        ("requests to pay", "quotes_transactionrequest", "SENT"),
+    )
+)
+
+
+def remove_old() -> int:
+    """Removes what is kept no longer, for a while; returns how many rows. What cannot be done stops nothing else."""
+    return batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
+
+
+def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
+    days = settings.RETENTION_DAYS.get(kind, 0)
+    return remove(datetime.now(UTC) - timedelta(days=days)) if days else 0
+
+
+def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
+    # What may still be reserved is not looked at: it would be passed by for ever.
+    ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
+    return batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
+
+
+def _erase(texts: Texts, before: datetime) -> int:
+    if not _begins(texts.kind, before):
+        return 0
+    done, size, until = 0, _SLICE, time.monotonic() + _FOR_S
+    while time.monotonic() < until:
+        try:
+            erased = _erase_slice(texts, before, size)
+        except Exception as error:
+            if batches.is_about_all(error):
+                raise
+            if size == 1:
+                _pass_by(texts, before, error)
+            size = max(1, size // 2)
+        else:
+            if erased is None:
+                break
+            done, size = done + erased, min(_SLICE, size * 2)
+    log.info("texts_erased", kind=texts.kind, before=before.isoformat(), texts=done)
+    return done
+
+
+@transaction.atomic(durable=True)
+def _begins(kind: str, before: datetime) -> bool:
+    """Whether a day or more is left to be done; the audit trail says so first, and never less than was done."""
+    mark = _mark(kind)
+    if before - mark.up_to < timedelta(days=1):
+        return False
+    record("texts_erased", subject=kind, actor=ACTOR, after={"before": before.isoformat()})
+    return True
+
+
+@transaction.atomic(durable=True)
+def _erase_slice(texts: Texts, before: datetime, size: int) -> int | None:
+    """Erases the oldest slice that is left; returns how many texts, None where all before this moment is done."""
+    mark = _mark(texts.kind)
+    if mark.up_to >= before:
+        return None
+    end = _end_of_slice(texts, mark.up_to, before, size)
+    erased = sum(execute(statement, [mark.up_to, end]).rowcount for statement in texts.statements)
+    mark.up_to = end
+    _save(mark)
+    return erased
+
+
+@transaction.atomic(durable=True)
+def _pass_by(texts: Texts, before: datetime, error: Exception) -> None:
+    """Leaves what cannot be erased where it is: it must not keep all later ones from being erased."""
+    mark = _mark(texts.kind)
+    since, mark.up_to = mark.up_to, _end_of_slice(texts, mark.up_to, before, 1)
+    _save(mark)
+    span = {"since": since.isoformat(), "before": mark.up_to.isoformat()}
+    log.warning("texts_not_erased", kind=texts.kind, why=batches.why(error), **span)
+
+
+def _mark(kind: str) -> Erasure:
+    found, _ = Erasure.objects.select_for_update().get_or_create(kind=kind, defaults={"up_to": _BEGINNING})
+    return found
+
+
+def _save(mark: Erasure) -> None:
+    mark.at = datetime.now(UTC)
+    mark.save(update_fields=["up_to", "position", "at"])
+
+
+_END = """
+    SELECT coalesce(
+        (SELECT {column} FROM {table}
+         WHERE {column} < %s AND {column} > (SELECT {column} FROM {table} WHERE {column} >= %s AND {column} < %s
+                                             ORDER BY {column} OFFSET %s LIMIT 1)
+         ORDER BY {column} LIMIT 1), %s)
+"""
+
+
+def _end_of_slice(texts: Texts, since: datetime, before: datetime, size: int) -> datetime:
+    statement = _END.format(table=texts.table, column=texts.column)
+    row = execute(statement, [before, since, before, size - 1, before]).fetchone()
+    assert row is not None
+    end: datetime = row[0]
+    return end
+
+
+_LOOKED_AT = 10_000
+_OLD = """
+    WITH looked_at AS (SELECT message_id, delivered_at FROM outbox_delivery WHERE message_id > %s
+                       ORDER BY message_id LIMIT %s),
+         old AS (SELECT message_id, bool_and(delivered_at < %s) OVER (ORDER BY message_id) AS is_old FROM looked_at)
+    SELECT max(message_id) FILTER (WHERE is_old), count(*) FILTER (WHERE is_old) FROM old
+"""
+_FORGET_LOOKUPS = """
+    DELETE FROM outbox_delivery WHERE message_id > %s AND message_id <= %s AND length(subject) = 64
+"""
+
+
+def _forget_lookups(before: datetime) -> int:
+    """The deliveries of questions about customers' identifiers; those under way are forgotten soon in any case."""
+    if not _begins("lookups", before):
+        return 0
+    done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT
+    while time.monotonic() < until and seen == _LOOKED_AT:
+        removed, seen = _forget_some(before)
+        done += removed
+    log.info("lookups_forgotten", before=before.isoformat(), deliveries=done)
+    return done
+
+
+@transaction.atomic(durable=True)
+def _forget_some(before: datetime) -> tuple[int, int]:
+    """How many deliveries were removed, and how many looked at."""
+    mark = _mark("lookups")
+    row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
+    assert row is not None
+    last, seen = row
+    removed = execute(_FORGET_LOOKUPS, [mark.position, last]).rowcount if seen else 0
+    mark.position = last or mark.position
+    if seen < _LOOKED_AT:
+        mark.up_to = before
+    _save(mark)
+    return removed, seen
+
+
+def _forget_dead_letters(before: datetime) -> int:
+    dead = Message.objects.filter(state=Message.State.DEAD, created_at__lt=before)
+    about_payments = dead.filter(kind__in=_ABOUT_PAYMENTS) | dead.filter(kind__startswith="bulk-")
+    about_payments |= dead.filter(kind__startswith="fx-")
+    return dead.exclude(pk__in=about_payments.values("pk")).delete()[0]
+
+
+def _forget_sessions(before: datetime) -> int:
+    ended = Session.objects.filter(expire_date__lt=before).delete()[0]
+    live = Session.objects.values("session_key")
+    return ended + UserSession.objects.filter(last_seen_at__lt=before).exclude(session_key__in=live).delete()[0]
+
+
+_REMOVERS: dict[str, Callable[[datetime], int]] = {
+    "bodies": partial(_erase_all, BODIES),
+    "quotes": partial(_erase_all, QUOTES),
+    "lookups": _forget_lookups,
+    "deliveries": _forget_dead_letters,
+    "sessions": _forget_sessions,
+}

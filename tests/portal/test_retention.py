@@ -1,0 +1,203 @@
+"""What is kept no longer is removed, kind by kind; ids, amounts, digests and states stay, and the books stay sound."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.sessions.models import Session
+from django.db import DatabaseError, connection, transaction
+from structlog.testing import capture_logs
+
+from hub.api import passing
+from hub.audit.models import Entry
+from hub.outbox import store
+from hub.outbox.models import Delivery, Message
+from hub.sweeps.models import Erasure
+from ledger.bulk.models import BulkTransfer
+from ledger.models import FxTransferEvent, Transfer, TransferEvent
+from portal import retention
+from portal.permissions import Role
+from quotes.models import Quote
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.api.test_quote_expiry import ask
+from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
+from tests.fx_world import agreed, open_scheme
+from tests.fx_world import run as run_fx
+from tests.outbox.messages import deliver_all, message
+from tests.portal.people import browser
+from tests.settlement.steps import pay
+from tests.sweeps.poison import poisoned
+from tests.world import World, fulfil, prepare, run
+
+PERIODS = {"bodies": 400, "quotes": 400, "lookups": 30, "deliveries": 30, "sessions": 30}
+pytestmark = pytest.mark.django_db(transaction=True)
+
+_BACK = """
+    UPDATE ledger_transfer SET received_at = received_at - %(ago)s, completed_at = completed_at - %(ago)s,
+                               expires_at = expires_at - %(ago)s WHERE state <> 'RESERVED';
+    UPDATE ledger_transferevent SET at = at - %(ago)s;
+    UPDATE ledger_fxtransfer SET received_at = received_at - %(ago)s, completed_at = completed_at - %(ago)s,
+                                 expires_at = expires_at - %(ago)s, agreed_at = agreed_at - %(ago)s,
+                                 held_until = held_until - %(ago)s;
+    UPDATE ledger_fxtransferevent SET at = at - %(ago)s;
+    UPDATE ledger_bulktransfer SET received_at = received_at - %(ago)s, completed_at = completed_at - %(ago)s,
+                                   expires_at = expires_at - %(ago)s;
+    UPDATE quotes_quote SET created_at = created_at - %(ago)s, answered_at = answered_at - %(ago)s;
+    UPDATE outbox_delivery SET created_at = created_at - %(ago)s, delivered_at = delivered_at - %(ago)s;
+    UPDATE outbox_message SET created_at = created_at - %(ago)s;
+"""
+
+
+def days_pass(days: int) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(_BACK, {"ago": timedelta(days=days)})
+
+
+@pytest.fixture
+def old(committed_world: World) -> dict[str, Any]:
+    """A payment of each kind, a quote and a lookup, of 500 days ago; and one payment of today."""
+    world = committed_world
+    open_scheme(world)
+    quote = messages.quote()
+    ask("/quotes", quote)
+    first = pay(world, "green", "blue", 100)
+    conversion = agreed(world)
+    run_fx(prepare(world, "green", "blue", 5, currency="KES", transfer_id=conversion.determining_transfer_id))
+    run(fulfil(world, "blue", conversion.determining_transfer_id))
+    bulk = bulk_prepare(world, "green", "blue", [1, 2])
+    run_bulk(bulk)
+    run_bulk(bulk_fulfil(world, "blue", bulk))
+    subject = passing.subject_of("/parties/MSISDN/255655001001 for green")
+    store.append([message(world.ids["blue"], "/parties/MSISDN/255655001001", subject=subject)])
+    deliver_all()
+    store.append([message(world.ids["blue"], "/quotes/Q", subject="Q", kind="quote-request")])
+    Message.objects.update(state="DEAD")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(
+            "UPDATE quotes_quote SET state = 'ACCEPTED', response = '{}', response_headers = '{}', answered_at = now()"
+        )
+    days_pass(500)
+    today = pay(world, "green", "blue", 7)
+    assert world.breaks() == []
+    return {"world": world, "first": first, "today": today, "quote": quote}
+
+
+def texts() -> list[str]:
+    """The old messages that are still there."""
+    found = [f"transfer {e.transfer_id}" for e in TransferEvent.objects.exclude(body=None).exclude(body=b"")]
+    found += [f"conversion {e.fx_transfer_id}" for e in FxTransferEvent.objects.exclude(body=None).exclude(body=b"")]
+    found += [f"bulk {b.pk}" for b in BulkTransfer.objects.exclude(request=b"")]
+    return found + [f"quote {q.pk}" for q in Quote.objects.exclude(request=b"")]
+
+
+def test_by_default_everything_is_kept(old: dict[str, Any]) -> None:
+    before = texts()
+    assert retention.remove_old() == 0
+    assert texts() == before
+    assert not Erasure.objects.exists()
+
+
+def test_what_is_kept_no_longer_is_removed_and_the_books_stay_sound(
+    old: dict[str, Any], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RETENTION_DAYS = PERIODS
+    monkeypatch.setattr(retention, "_SLICE", 1)
+    kept = list(Transfer.objects.order_by("pk").values_list("pk", "digest", "fulfilment", "amount", "state"))
+    about_payments = Delivery.objects.exclude(path__startswith="/parties/").count()
+    assert retention.remove_old() > 8
+    assert {text for text in texts() if old["today"] not in text} == set()
+    assert f"transfer {old['today']}" in texts()
+    assert (Delivery.objects.count(), Message.objects.filter(state="DEAD").count()) == (about_payments, 0)
+    assert list(Transfer.objects.order_by("pk").values_list("pk", "digest", "fulfilment", "amount", "state")) == kept
+    assert old["world"].breaks() == []
+    assert Entry.objects.filter(action="texts_erased").count() == Erasure.objects.count() == 8
+    assert retention.remove_old() == 0  # and the trail gets no further entry
+    assert Entry.objects.filter(action="texts_erased").count() == 8
+
+
+def test_one_text_that_cannot_be_erased_stops_no_other(old: dict[str, Any], settings: Any) -> None:
+    settings.RETENTION_DAYS = {"bodies": 400}
+    with poisoned("ledger_transferevent", "transfer_id", old["first"]), capture_logs() as logs:
+        assert retention.remove_old() == 5
+        assert {text for text in texts() if old["today"] not in text and "quote" not in text} == {
+            f"transfer {old['first']}"
+        }
+        assert [entry["kind"] for entry in logs if entry["event"] == "texts_not_erased"] == ["transfers"]
+        assert retention.remove_old() == 0
+    assert old["world"].breaks() == []
+
+
+def test_what_a_payments_page_and_a_resend_need_is_there(old: dict[str, Any], settings: Any) -> None:
+    settings.RETENTION_DAYS = PERIODS
+    retention.remove_old()
+    page = browser(Role.VIEWER).get(f"/portal/transfers/{old['first']}/")
+    assert page.status_code == 200
+    assert "100" in page.content.decode()
+    Message.objects.all().delete()
+    quote_id = old["quote"]["quoteId"]
+    assert dfsp("GET", f"/quotes/{quote_id}").status_code == 202
+    told = Message.objects.get()
+    assert (told.path, b"3205" in bytes(told.body)) == (f"/quotes/{quote_id}/error", True)
+    Message.objects.all().delete()
+    assert dfsp("GET", f"/transfers/{old['first']}").status_code == 202
+    assert b"COMMITTED" in bytes(Message.objects.get().body)
+
+
+def test_sessions_that_ended_long_ago_are_removed(committed_world: World, settings: Any) -> None:
+    settings.RETENTION_DAYS = {"sessions": 30}
+    for key, days in (("ended", -31), ("lately", -29), ("live", 1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=datetime.now(UTC) + timedelta(days=days))
+    assert retention.remove_old() == 1
+    assert set(Session.objects.values_list("session_key", flat=True)) == {"lately", "live"}
+
+
+def test_a_text_that_is_missing_before_its_time_is_found(old: dict[str, Any], settings: Any) -> None:
+    settings.RETENTION_DAYS = PERIODS
+    retention.remove_old()
+    for statement, found_by in (
+        (
+            f"UPDATE ledger_transferevent SET body = '' WHERE transfer_id = '{old['today']}'",
+            "transfers_are_what_was_sent",
+        ),
+        ("UPDATE sweeps_erasure SET up_to = now()", "what_was_erased_is_in_the_audit_trail"),
+    ):
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL session_replication_role = replica")
+                cursor.execute(statement)
+            assert found_by in old["world"].breaks()
+            transaction.set_rollback(True)
+
+
+REFUSED = (
+    "UPDATE ledger_transferevent SET body = '' WHERE transfer_id = '{today}'",  # too young
+    "UPDATE ledger_transferevent SET body = 'another' WHERE transfer_id = '{first}'",
+    "UPDATE ledger_transferevent SET body = '', state = 'ABORTED' WHERE transfer_id = '{first}'",
+    "UPDATE ledger_transferevent SET body = '', headers = '{{}}' WHERE transfer_id = '{first}'",
+    "UPDATE ledger_fxtransferevent SET body = 'another'",
+    "UPDATE ledger_bulktransfer SET request = 'another'",
+    "UPDATE ledger_bulktransfer SET request = '', answer = '', item_count = 3",
+    "DELETE FROM ledger_transferevent",
+    "DELETE FROM outbox_delivery WHERE subject = '{first}'",
+    "UPDATE outbox_delivery SET status = 500",
+    "DELETE FROM sweeps_erasure",
+    "UPDATE sweeps_erasure SET up_to = up_to - interval '1 day'",
+)
+
+
+def test_nothing_else_may_be_changed_of_what_is_kept(old: dict[str, Any]) -> None:
+    Erasure.objects.create(kind="transfers", up_to=datetime.now(UTC) - timedelta(days=600))
+    taken = []
+    for statement in REFUSED:
+        with transaction.atomic():
+            try:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute(statement.format(**old))
+                    taken.append((statement, cursor.rowcount))
+            except DatabaseError:
+                pass
+            transaction.set_rollback(True)
+    assert taken == []
