@@ -60,7 +60,7 @@ def _end(ids: list[str]) -> int:
         late = list(
             PartyLookup.objects.select_for_update(skip_locked=True, of=("self",))
             .select_related("requester")
-            .only("owner_id", "subject", "error_path", "version", "asked_at", "requester__name")
+            .only("requester_id", "owner_id", "subject", "error_path", "version", "asked_at", "requester__name")
             .filter(pk__in=ids, ended_at=None, answer_by__lte=Now())
         )
         if not late:
@@ -70,7 +70,7 @@ def _end(ids: list[str]) -> int:
         )
 
         def rests_with_the_outbox(lookup: PartyLookup, state: str) -> bool:
-            since = outstanding.get((lookup.owner_id, lookup.subject, state))
+            since = outstanding.get((lookup.requester_id, lookup.owner_id, lookup.subject, state))
             return since is not None and since >= lookup.asked_at
 
         # The question is still on its way: the outbox delivers it or tells who asked, and this looks again.

@@ -53,8 +53,9 @@ def probe(oracle: Oracle) -> float:
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
     """Registers an alias, unless the oracle shows it as another DFSP's: then False, and nothing is changed."""
-    held = _holders(_shown(oracle, alias, fsp.id, until), alias)
-    if held - {fsp.name}:
+    shown = _shown(oracle, alias, fsp.id, until)
+    held = _holders(shown, alias)
+    if _others(shown, alias, fsp):
         return False
     if not held:
         said = OracleRegistration(
@@ -97,7 +98,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
             continue
         shown = _read(oracle, reply)
         held = _holders(shown, alias)
-        if held - {fsp.name}:
+        if _others(shown, alias, fsp):
             refused[alias] = "this alias is registered by another participant"
         elif not held:
             new.append(alias)
@@ -181,6 +182,13 @@ def _is_refusal(reply: Reply) -> bool:
 
 def _unavailable(oracle: Oracle) -> FspiopError:
     return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, f"the oracle for {oracle.type} gives no answer")
+
+
+def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
+    """Whether another DFSP holds this alias: in its currency, or in all, unless this one has it in its currency."""
+    held = _holders(shown, alias)
+    in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
+    return bool(held - {fsp.name}) or (not held and bool(in_all - {fsp.name}))
 
 
 def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:

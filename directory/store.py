@@ -15,23 +15,28 @@ _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, i
 _REGISTER = f"""
     INSERT INTO directory_partyidentifier (type, identifier, sub_id, currency, fsp_id)
     SELECT DISTINCT a.type, a.identifier, a.sub_id, a.currency, %s::bigint FROM {_ALIASES}
+    WHERE NOT EXISTS (SELECT FROM directory_partyidentifier p
+                      WHERE (p.type, p.identifier, p.sub_id, p.currency) = (a.type, a.identifier, a.sub_id, '')
+                        AND p.fsp_id <> %s::bigint)
     ORDER BY a.type, a.identifier, a.sub_id, a.currency
     ON CONFLICT ON CONSTRAINT an_alias_belongs_to_one_dfsp_per_currency DO NOTHING
 """  # noqa: S608 (the statement is put together from constants)
 _HELD_BY_OTHERS = f"""
-    SELECT a.type, a.identifier, a.sub_id, a.currency
-    FROM {_ALIASES} JOIN directory_partyidentifier p USING (type, identifier, sub_id, currency)
-    WHERE p.fsp_id <> %s::bigint
+    SELECT a.type, a.identifier, a.sub_id, a.currency FROM {_ALIASES}
+    WHERE NOT EXISTS (SELECT FROM directory_partyidentifier p
+                      WHERE (p.type, p.identifier, p.sub_id, p.currency)
+                          = (a.type, a.identifier, a.sub_id, a.currency)
+                        AND p.fsp_id = %s::bigint)
 """  # noqa: S608
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds those that nobody has registered yet, by one statement."""
-    execute(_REGISTER, [fsp_id, *_columns(aliases)])
+    """Adds those that nobody has registered yet, in their currency or in all, by one statement."""
+    execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
 def held_by_others(aliases: Sequence[Alias], *, fsp_id: int) -> set[tuple[str, str, str, str]]:
-    """Which of these another participant registered, as (type, key, sub-id, currency)."""
+    """Which of these, after `register`, are another participant's, as (type, key, sub-id, currency)."""
     return {tuple(row) for row in execute(_HELD_BY_OTHERS, [*_columns(aliases), fsp_id]).fetchall()}
 
 

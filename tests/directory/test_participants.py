@@ -61,6 +61,17 @@ def test_an_alias_has_an_owner_in_each_currency_and_the_first_where_none_is_name
     assert owner("MSISDN/1?currency=KES") == "red"
 
 
+def test_a_customer_whose_dfsp_has_it_in_all_currencies_is_not_taken_over_in_one() -> None:
+    register("MSISDN/1", "green")
+    register("MSISDN/1", "red", currency="TZS")
+    assert refusal()[1] == "3003"
+    assert [owner("MSISDN/1"), owner("MSISDN/1?currency=TZS"), owner("MSISDN/1?currency=KES")] == ["green"] * 3
+    register("MSISDN/1", "green", currency="TZS")
+    assert owner("MSISDN/1?currency=TZS") == "green"
+    register("MSISDN/1", "green", currency="TZS")  # the same again
+    assert last_callback()[2].get("errorInformation") is None
+
+
 def test_types_and_sub_ids_do_not_answer_for_each_other() -> None:
     register("ALIAS/ada", "blue")
     register("ALIAS/ada/home", "red")
