@@ -5,6 +5,9 @@ Every function here runs under the lock of the account's POSITION account, as ev
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q
 
 from hub.database import execute
 from ledger.models import Account, CoverHold, FundsMovement
@@ -31,28 +34,40 @@ _PLACE = """
         CROSS JOIN LATERAL (
             SELECT least(owed.amount, coalesce(sum(m.amount), 0))::bigint AS before FROM ledger_fundsmovement m
             WHERE m.account_id = s.id AND m.kind = 'FUNDS_OUT' AND m.state = 'COMMITTED'
-              AND m.external_reference = %s::text) paid
+              AND m.external_reference = %s::text AND m.created_at >= %s::timestamptz) paid
         RETURNING account_id, remaining)
     UPDATE ledger_account a SET on_hold = a.on_hold + placed.remaining, changed_at = clock_timestamp()
     FROM placed WHERE a.id = placed.account_id
 """
 
 
-def place(settlement_number: int, owed: Sequence[Owed]) -> None:
-    """Puts on hold what these owe for a settlement, less what the bank has moved for it already."""
+def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
+    """Puts on hold what these owe for a settlement, less what the bank has moved for it since it was made.
+
+    A withdrawal that had its number before it was made was for something else.
+    """
     if owed:
         accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]
-        execute(_PLACE, [settlement_number, accounts, amounts, settlement_number])
+        execute(_PLACE, [settlement_number, accounts, amounts, settlement_number, made_at])
+
+
+def is_named_by(participant: str, currency: str, reference: str) -> bool:
+    """Whether a withdrawal of this participant with this reference would take from a hold."""
+    found = CoverHold.objects.filter(account__participant__name=participant, account__currency=currency)
+    return found.filter(_named(reference), remaining__gt=0).exists()
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
     """The hold of the settlement whose number a withdrawal has as its reference, where something of it remains."""
-    if not (reference.isascii() and reference.isdecimal() and len(reference) <= _MOST_DIGITS):
-        return None
-    if str(int(reference)) != reference:
-        return None
-    holds = CoverHold.objects.select_for_update(no_key=True)
-    return holds.filter(account=settlement_account, settlement_number=int(reference), remaining__gt=0).first()
+    holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
+    return holds.filter(_named(reference)).first()
+
+
+def _named(reference: str) -> Q:
+    is_number = reference.isascii() and reference.isdecimal() and len(reference) <= _MOST_DIGITS
+    if not is_number or str(int(reference)) != reference:
+        return Q(pk=None)
+    return Q(settlement_number=int(reference))
 
 
 def take(hold: CoverHold, amount: int) -> int:

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import services
+from ledger import holds, services
 from ledger.models import Account
 from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, participant_named
 from portal.permissions import Right
@@ -34,9 +34,17 @@ def _describe(payload: Payload) -> list[Line]:
     ]
 
 
+def _describe_out(payload: Payload) -> list[Line]:
+    lines = _describe(payload)
+    if holds.is_named_by(payload["participant"], payload["currency"], payload["reference"]):
+        number = {"number": payload["reference"]}
+        lines.append(Line(_("Cover on hold"), _("This takes from what is on hold for settlement %(number)s") % number))
+    return lines
+
+
 def _describe_end(payload: Payload) -> list[Line]:
     paid = _("The bank paid it out") if payload["commits"] else _("It stays: the bank did not pay it out")
-    return [*_describe(payload), Line(_("Outcome"), paid)]
+    return [*_describe_out(payload), Line(_("Outcome"), paid)]
 
 
 def _record_in(payload: Payload, actor: str) -> None:
@@ -87,7 +95,7 @@ KINDS = [
         gettext_lazy("Reserve funds out"),
         Right.ASK_WITHDRAWALS,
         Right.CHECK_FUNDS,
-        _describe,
+        _describe_out,
         _reserve_out,
     ),
     Kind("end_funds_out", gettext_lazy("End funds out"), *_RIGHTS, _describe_end, _end_out),

@@ -122,7 +122,8 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         postings.post([posting for wish in steps for posting in _postings(wish.state, accounts[wish.account_id], hub)])
         # A position that is reset must not be filled again with the cover that the bank has yet to move.
         reset = [accounts[wish.account_id] for wish in steps if wish.state == State.PS_TRANSFERS_COMMITTED]
-        holds.place(settlement.pk, [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)])
+        owed = [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)]
+        holds.place(settlement.pk, settlement.created_at, owed)
     taken = [answer.wish for answer in answers if answer.refusal is None]
     changed = []
     for wish in taken:

@@ -7,8 +7,9 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from fspiop.errors import FspiopError
-from ledger import queries, services
+from ledger import holds, queries, services
 from ledger.models import CoverHold, Transfer
+from settlement.models import Settlement
 from tests.settlement.steps import STEPS, add_model, close, pay, set_cap, settle, settle_all, settlement_api, step
 from tests.world import World, amount, prepare, run
 
@@ -161,6 +162,18 @@ def test_what_the_bank_moved_before_the_last_steps_is_not_held(owing: World) -> 
     settle_all(settlement)
     assert on_hold(owing) == amount(100)
     assert owing.breaks() == []
+
+
+def test_a_withdrawal_that_had_the_settlements_number_before_there_was_one_was_for_something_else(owing: World) -> None:
+    latest = Settlement.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    for number in range(latest + 1, latest + 20):
+        withdraw(owing, 1, str(number))
+    number = settled(owing)
+    assert latest < int(number) < latest + 20
+    assert on_hold(owing) == amount(400)
+    assert holds.is_named_by("green", "TZS", number)
+    assert not holds.is_named_by("green", "TZS", f"{number}0")
+    assert not holds.is_named_by("blue", "TZS", number)
 
 
 def test_a_hold_of_more_than_is_held_stops_the_sender_and_breaks_nothing(owing: World) -> None:
