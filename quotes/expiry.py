@@ -81,7 +81,9 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
             to={agreement.payee_id for agreement in late}, about={agreement.pk for agreement in late}
         )
         silent = [
-            agreement for agreement in late if (agreement.payee_id, agreement.pk, Message.State.DEAD) not in not_taken
+            agreement
+            for agreement in late
+            if (agreement.payer_id, agreement.payee_id, agreement.pk, Message.State.DEAD) not in not_taken
         ]
         outbox.append([unanswered(agreement, content_type=agreement.content_type) for agreement in silent])
     outbox.poke({agreement.payer_id for agreement in silent})

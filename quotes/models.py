@@ -171,6 +171,11 @@ class TransactionRequest(Agreement):
             models.CheckConstraint(condition=~Q(payer=F("payee")), name="a_request_is_between_two_participants"),
         ]
 
+    @classmethod
+    def order_of(cls, transaction_request_id: str) -> str:
+        """The subject of the messages about one: none about a transfer of the same id waits for them."""
+        return f"{cls.resource}/{transaction_request_id}"
+
 
 class Question(models.Model):
     """A GET that one DFSP asked another through the hub. It waits until its answer comes or is too late, and is kept a

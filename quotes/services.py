@@ -168,7 +168,14 @@ def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
     return said_by_hub(agreement, to=agreement.payer, error=error, content_type=content_type)
 
 
-def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError, content_type: str | None) -> Outgoing:
+def said_by_hub(
+    agreement: Agreement,
+    *,
+    to: Participant,
+    error: FspiopError,
+    content_type: str | None,
+    subject: str | None = None,
+) -> Outgoing:
     """The hub's own word to one side that nothing came of an agreement, in the version of the request."""
     message = from_hub(
         hub_name=settings.HUB_NAME,
@@ -179,7 +186,7 @@ def said_by_hub(agreement: Agreement, *, to: Participant, error: FspiopError, co
         path=f"/{agreement.resource}/{agreement.pk}/error",
         version=str(versions.read_content_type(content_type, agreement.resource)),
         body=error.body(),
-        subject=agreement.pk,
+        subject=agreement.pk if subject is None else subject,
         kind="refusal",
     )
     return caused_by(to.pk, message, IfPending.RENEW)

@@ -12,11 +12,14 @@ from hub.outbox import store
 from hub.outbox.models import Message
 
 
-def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, str, str], datetime]:
-    """Since when requests about these subjects wait or are given up: by destination, subject and state."""
+def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
+    """Since when requests about these subjects wait or are given up: by requester, destination, subject and state.
+
+    By requester, since anybody may send a request about an id that it knows.
+    """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
-    found = rows.values_list("destination_id", "subject", "state").annotate(since=Max("created_at"))
-    return {(destination_id, subject, state): since for destination_id, subject, state, since in found}
+    found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
+    return {(requester_id, to_id, subject, state): since for requester_id, to_id, subject, state, since in found}
 
 
 COUNTED = 10_000

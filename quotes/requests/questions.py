@@ -18,7 +18,7 @@ from hub.outbox import queries as outbox_queries
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
 from hub.outbox.models import Message
 from hub.sweeps import batches
-from quotes.models import Question
+from quotes.models import Question, TransactionRequest
 from quotes.requests import store
 
 _BATCH, _SWEEP = "questions", 500
@@ -26,20 +26,31 @@ _LATER = timedelta(seconds=5)
 _FORGET = 1000
 
 
-def ask(question: Outgoing, *, resource: str, version: str) -> None:
+def order_of(resource: str, subject: str, asker_id: int) -> str:
+    """The subject of the messages about one question, which names resource and asker: the end of a transfer of the same
+    id, or another's question about it, waits for none of them. A request to pay is between two DFSPs, and its questions
+    stay behind the request itself."""
+    if resource == TransactionRequest.resource:
+        return TransactionRequest.order_of(subject)
+    return f"{resource}/{subject} {asker_id}"
+
+
+def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
     """Passes a question on and remembers it; asked again, it is waited for anew. `version` is that of the answer."""
     with transaction.atomic(durable=True):
-        store.remember(question, resource=resource, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
+        store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
         outbox.append([question])  # in the place of one that still waits
     outbox.poke({question.destination_id})
 
 
-def answer(reply: Outgoing, *, resource: str, answerer_id: int) -> bool:
+def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
     """Brings an answer back to the DFSP that asked the sender for it; False where that one has not.
 
     A question that has ended is answered for PARTY_ANSWER_S longer: the answer may be repeated, or late.
     """
-    was_asked = store.answer(reply, resource=resource, asked_id=answerer_id, keep_s=settings.PARTY_ANSWER_S)
+    was_asked = store.answer(
+        reply, resource=resource, subject=subject, asked_id=answerer_id, keep_s=settings.PARTY_ANSWER_S
+    )
     if was_asked:
         outbox.poke({reply.destination_id})
     return was_asked
@@ -81,11 +92,11 @@ def _end_silent(ids: list[str]) -> int:
         if not late:
             return 0
         outstanding = outbox_queries.not_taken(
-            to={question.asked_id for question in late}, about={question.subject for question in late}
+            to={question.asked_id for question in late}, about={_order_of(question) for question in late}
         )
 
         def rests_with_the_outbox(question: Question, state: str) -> bool:
-            since = outstanding.get((question.asked_id, question.subject, state))
+            since = outstanding.get((question.asker_id, question.asked_id, _order_of(question), state))
             return since is not None and since >= question.asked_at
 
         # The question is still on its way: the outbox delivers it or tells who asked, and this looks again.
@@ -110,6 +121,10 @@ def forget_ended() -> int:
     )
 
 
+def _order_of(question: Question) -> str:
+    return order_of(question.resource, question.subject, question.asker_id)
+
+
 def _timed_out(question: Question) -> Outgoing:
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
     notice = from_hub(
@@ -121,7 +136,7 @@ def _timed_out(question: Question) -> Outgoing:
         path=f"/{question.resource}/{question.subject}/error",
         version=question.version,
         body=error.body(),
-        subject=question.subject,
+        subject=_order_of(question),
         kind="unanswered",
     )
     return caused_by(question.asker_id, notice, IfPending.RENEW)

@@ -42,10 +42,11 @@ class _RelayView(FspiopView, ABC):
         path = passing.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
+            order = questions.order_of(self.resource, subject_id, self.caller)
             question = passing.pass_on(
-                self, to=to, path=path + query, subject=subject_id, kind="request", error_path=path + "/error"
+                self, to=to, path=path + query, subject=order, kind="request", error_path=path + "/error"
             )
-            questions.ask(question, resource=self.resource, version=self.accepted_version)
+            questions.ask(question, resource=self.resource, subject=subject_id, version=self.accepted_version)
         except FspiopError as error:
             passing.send([passing.refuse_caller(self, error, path=path, subject=subject_id)])
         return accepted()
@@ -53,8 +54,10 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Passes a callback on; there is no callback about a callback, so who it can not reach is told at once."""
         path = passing.path_of(self.resource, subject_id) + ending
-        reply = passing.pass_on(self, to=self._asker(subject_id), path=path, subject=subject_id, kind="answer")
-        if not questions.answer(reply, resource=self.resource, answerer_id=self.caller):
+        to = self._asker(subject_id)
+        order = questions.order_of(self.resource, subject_id, to.id)
+        reply = passing.pass_on(self, to=to, path=path, subject=order, kind="answer")
+        if not questions.answer(reply, resource=self.resource, subject=subject_id, answerer_id=self.caller):
             raise self._unasked()
         return taken()
 

@@ -180,7 +180,7 @@ def _request(found: TransactionRequest) -> Outgoing:
         to=found.payer.name,
         method="POST",
         path="/transactionRequests",
-        subject=found.transaction_request_id,
+        subject=found.order_of(found.transaction_request_id),
         kind="request-to-pay",
         reply_to_id=found.payee_id,
         error_path=_path(found) + "/error",
@@ -195,11 +195,12 @@ def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_er
         to=to.name,
         method="PUT",
         path=_path(found) + ("/error" if is_error else ""),
-        subject=found.transaction_request_id,
+        subject=found.order_of(found.transaction_request_id),
         kind="request-to-pay-answer",
     )
 
 
 def _expired(found: TransactionRequest, *, content_type: str | None) -> Outgoing:
     error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
-    return said_by_hub(found, to=found.payee, error=error, content_type=content_type)
+    order = found.order_of(found.transaction_request_id)
+    return said_by_hub(found, to=found.payee, error=error, content_type=content_type, subject=order)

@@ -14,12 +14,12 @@ _REMEMBER = """
 """
 
 
-def remember(question: Outgoing, *, resource: str, version: str, wait_s: int) -> None:
+def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
     """Stores who waits for the answer to a question, or waits anew, in the caller's transaction.
 
     The question is written after it: the sweep takes an older message for one about an earlier question.
     """
-    parameters = [resource, question.subject, question.reply_to_id, question.destination_id, version, wait_s]
+    parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
 
 
@@ -28,20 +28,20 @@ _END = """
     UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
     WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10
       AND (ended_at IS NULL OR ended_at > statement_timestamp() - make_interval(secs => %s))
-    RETURNING subject
+    RETURNING %s::text AS subject
 """
 
 
-def answer(reply: Outgoing, *, resource: str, asked_id: int, keep_s: int) -> bool:
+def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
     """Adds a reply and ends the question that waited for it, by one statement; False where its destination has asked
     this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
-    parameters = [reply.subject, resource, asked_id, reply.destination_id, keep_s]
+    parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
     """Ends such a question in the caller's transaction; False where there is none."""
-    return execute(_END, [subject, resource, asked_id, asker_id, keep_s]).rowcount > 0
+    return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0
 
 
 ENDED = "ended-questions"  # the batch

@@ -69,11 +69,13 @@ class TransactionRequestView(LetterView):
                     self,
                     to=to,
                     path=path,
-                    subject=transaction_request_id,
+                    subject=found.order_of(transaction_request_id),
                     kind="request-to-pay-state",
                     error_path=path + "/error",
                 )
-                questions.ask(question, resource=self.resource, version=self.accepted_version)
+                questions.ask(
+                    question, resource=self.resource, subject=transaction_request_id, version=self.accepted_version
+                )
         except FspiopError as error:
             passing.send([passing.refuse_caller(self, error, path=path, subject=transaction_request_id)])
         return accepted()
