@@ -21,7 +21,7 @@ from tests.directory.oracle import Answer, RunningOracle
 from tests.directory.ways import owner
 from tests.world import World
 
-TIMEOUT_S = 0.6
+TIMEOUT_S = 1.2
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_lookups_that_hang_for_one_dfsp_leave_every_other_a_place(oracle: Runnin
 
 def test_batches_take_no_lookups_place(oracle: RunningOracle) -> None:
     oracle.misbehave = hangs
-    with override_settings(ORACLE_BATCH_TIMEOUT_S=2.0):
+    with override_settings(ORACLE_BATCH_TIMEOUT_S=4.0):
         identifiers = [f"9{number}" for number in range(30)]
         thread = meanwhile([lambda: batch("green", *identifiers) for _ in range(20)])
         time.sleep(TIMEOUT_S / 3)
@@ -126,7 +126,7 @@ def test_batches_take_no_lookups_place(oracle: RunningOracle) -> None:
 
 def test_a_dfsp_has_one_batch_at_a_time_and_others_have_theirs(oracle: RunningOracle) -> None:
     oracle.misbehave = hangs
-    with override_settings(ORACLE_BATCH_TIMEOUT_S=2.0):
+    with override_settings(ORACLE_BATCH_TIMEOUT_S=4.0):
         thread = meanwhile([lambda: batch("green", "9")])
         time.sleep(TIMEOUT_S / 3)
         began = time.monotonic()

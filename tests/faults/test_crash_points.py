@@ -96,6 +96,9 @@ class Payments(RuleBasedStateMachine):
                 "TRUNCATE outbox_message, outbox_delivery, ledger_transferevent, ledger_entry, ledger_transfer,"
                 " ledger_fundsmovement CASCADE"
             )
+            cursor.execute("ALTER TABLE audit_entry DISABLE TRIGGER USER")
+            cursor.execute("DELETE FROM audit_entry WHERE action LIKE 'funds%'")
+            cursor.execute("ALTER TABLE audit_entry ENABLE TRIGGER USER")
             cursor.execute("ALTER TABLE ledger_account DISABLE TRIGGER USER")
             cursor.execute("UPDATE ledger_account SET posted_debits = 0, posted_credits = 0, pending_debits = 0")
             cursor.execute("ALTER TABLE ledger_account ENABLE TRIGGER USER")

@@ -71,7 +71,7 @@ def outcome(read: Any, *arguments: Any, **options: Any) -> tuple[str, object]:
         return "3101", ""
 
 
-@settings(max_examples=500)
+@settings(max_examples=300, deadline=None)
 @given(values | st.lists(values, max_size=30))
 def test_a_value_within_the_limits_is_read_and_one_beyond_them_is_not(value: Any) -> None:
     for raw in (json.dumps(value).encode(), json.dumps(value, ensure_ascii=False, indent=1).encode()):

@@ -47,7 +47,7 @@ from tests.api.test_transaction_requests import asked
 from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
 from tests.directory.ways import register
-from tests.fx_world import fx_prepare, fx_state_of, open_scheme
+from tests.fx_world import fx_prepare, fx_state_of, open_kes, open_scheme
 from tests.outbox.messages import message
 from tests.portal.test_account_statements import begin_block, everything_is_old
 from tests.settlement.steps import add_model, close, onboard_in, pay, settlement_api
@@ -153,6 +153,8 @@ def told() -> list[str]:
 def test_a_request_for_terms_without_a_version_to_answer_in(
     committed_world: World, kind: type[Agreement], batch: str, path: str, id_name: str, message: Callable[..., Any]
 ) -> None:
+    open_kes(committed_world, "blue")
+    Message.objects.all().delete()
     ids = []
     for _ in range(3):
         body = message(expiration=messages.moment(30))
