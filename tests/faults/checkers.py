@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 
+from hub.outbox.messages import END_KINDS
 from tests.faults.history import ABORTED, COMMITTED, History, Misbehaviour, Payment
 from tests.faults.model import Account, Event, Model
 from tests.faults.outsiders import MUTE, ROGUE
@@ -31,8 +32,11 @@ _EFFECTS = "SELECT transfer_id, count(*) FROM ledger_entry WHERE kind = 'TRANSFE
 OURS = f"""subject <> 'poison' AND headers->>'fspiop-source' IS DISTINCT FROM '{ROGUE}'
     AND destination_id NOT IN (SELECT id FROM participants_participant WHERE name IN ('{ROGUE}', '{MUTE}'))"""
 _WAITING = f"SELECT kind, subject, last_error FROM outbox_message WHERE state = 'PENDING' AND {OURS}"
-# Of a request that could not be delivered, whoever sent it is told.
-_DEAD = f"SELECT kind, subject, last_error FROM outbox_message WHERE state = 'DEAD' AND reply_to_id IS NULL AND {OURS}"
+# Of a request that could not be delivered, whoever sent it is told. A DFSP that answers 501 does not want the
+# message, unless it is the end of a payment.
+_DEAD = f"""SELECT kind, subject, last_error FROM outbox_message
+    WHERE state = 'DEAD' AND reply_to_id IS NULL AND {OURS}
+      AND (kind = ANY(%s) OR last_error NOT LIKE 'HTTP 501%%')"""
 
 LATE_S = 5.0  # beyond this a payment has waited for somebody else's misbehaviour
 
@@ -79,7 +83,9 @@ def check(history: History, connection: psycopg.Connection[Any]) -> Findings:
     found.stuck += history.not_found
     found.doubled += [f"{key} has {count} entries" for key, count in connection.execute(_EFFECTS)]
     found.stuck += [f"not delivered: {kind} {subject} {error}" for kind, subject, error in connection.execute(_WAITING)]
-    found.lost += [f"given up: {kind} {subject} {error}" for kind, subject, error in connection.execute(_DEAD)]
+    found.lost += [
+        f"given up: {kind} {subject} {error}" for kind, subject, error in connection.execute(_DEAD, [sorted(END_KINDS)])
+    ]
     found.broken += replay(connection)
     return found
 
