@@ -19,7 +19,7 @@ PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; pr
 	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30 \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
-.PHONY: help setup demo run test check lint bench chaos fuzz stop clean env
+.PHONY: help setup demo run test thorough check lint bench chaos fuzz stop clean env
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
@@ -43,8 +43,11 @@ demo: $(RUN_STAMP) ## pay between two banks through a hub and compare all books;
 run: $(RUN_STAMP) ## leave a hub running until Ctrl-C; PORT=8000 STATE=.local DEMO=1
 	@$(LOCAL) run $(if $(DEMO),--demo)
 
-test: $(DEV_STAMP) ## run all tests; ARGS="-k name" for some
+test: $(DEV_STAMP) ## run the tests, but for the thorough ones; ARGS="-k name" for some
 	$(LOCAL) test $(ARGS)
+
+thorough: $(DEV_STAMP) ## run the tests that take long: every page's looks, chaos, memory, timing
+	$(LOCAL) test -- -m thorough -v
 
 lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production settings
 	$(VENV)/bin/ruff check .

@@ -104,7 +104,10 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Everything but the live tests on two processes, then the live tests, which take the machine for themselves."""
+    """Everything but the live tests on two processes, then the live tests, which take the machine for themselves.
+
+    Those that are marked thorough take long, and have a command of their own.
+    """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)
     pytest = [sys.executable, "-m", "pytest"]
@@ -114,9 +117,9 @@ def _test(asked: argparse.Namespace) -> int:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
             # In small portions, or one process sits through all browser tests while the other has nothing left to do.
-            shared = ["-m", "not live", "-n", "2", "--maxschedchunk", "10", "-q"]
+            shared = ["-m", "not live and not thorough", "-n", "2", "--maxschedchunk", "10", "-q"]
             first = subprocess.run([*pytest, *shared], env=stack.env, cwd=PROJECT).returncode
-            live = subprocess.run([*pytest, "-m", "live", "-v"], env=stack.env, cwd=PROJECT).returncode
+            live = subprocess.run([*pytest, "-m", "live and not thorough", "-v"], env=stack.env, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # 5: no test is marked so
     finally:
         stack.state.open()

@@ -86,6 +86,7 @@ def _one() -> dict[str, str]:
     return {"currency": "TZS", "amount": "1"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("suffix", ["", "/error"])
 def test_a12_a_strangers_answer_takes_as_long_with_a_transfer_as_with_none(
     others_transfers: World, suffix: str, capsys: pytest.CaptureFixture[str]
@@ -99,6 +100,7 @@ def test_a12_a_strangers_answer_takes_as_long_with_a_transfer_as_with_none(
     assert not found.is_noticed(_NOTICED * usual)
 
 
+@pytest.mark.thorough
 def test_a12_a_hub_that_locks_what_a_stranger_names_is_found_out(
     others_transfers: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ SLOW: dict[str, tuple[bytes, bytes]] = {
 }
 
 
+@pytest.mark.thorough
 def test_a18_a_body_that_does_not_come_holds_its_thread_no_longer_than_it_may(committed_world: World) -> None:
     """As many as the server has threads: after the deadline all of them are free, and each sender was told."""
     with served(BODY_DEADLINE_S="2", REQUEST_DEADLINE_S="1") as port:
@@ -220,6 +221,7 @@ def told(channel: socket.socket) -> bytes:
     return statuses[-1] if statuses else b""
 
 
+@pytest.mark.thorough
 def test_a18_who_is_answered_is_not_taken_for_one_whose_body_does_not_come(committed_world: World) -> None:
     """A connection from the same address that asks again and again outlives those that are shut."""
     with served(BODY_DEADLINE_S="6", REQUEST_DEADLINE_S="5") as port:

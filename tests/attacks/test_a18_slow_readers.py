@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
@@ -65,6 +66,7 @@ def statuses(port: int, count: int = 40) -> Counter[int]:
         return Counter(answer.status for answer in pool.map(lambda _: poll(port), range(count)))
 
 
+@pytest.mark.thorough
 def test_a18_downloads_that_nobody_reads_leave_dfsps_their_threads_and_connections(committed_world: World) -> None:
     fill_audit_trail()
     slow, other = (
@@ -89,6 +91,7 @@ def test_a18_downloads_that_nobody_reads_leave_dfsps_their_threads_and_connectio
             assert [channel.recv(12) for channel in again] == [b"HTTP/1.1 200"] * EACH
 
 
+@pytest.mark.thorough
 def test_a18_files_that_nobody_reads_leave_dfsps_and_the_portal_their_threads(committed_world: World) -> None:
     script = request("/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js")
     with served(threads=THREADS, WEB_QUEUE=QUEUE) as port, unread(port, 2 * THREADS, *[script] * 5):

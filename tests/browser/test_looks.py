@@ -95,6 +95,7 @@ def somebody(everything: dict[str, str]) -> User:
     return user
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", SIZES)
 def test_every_page_fits_and_is_accessible(
     open_window: Open, everything: dict[str, str], somebody: User, size: str

@@ -179,6 +179,7 @@ def everybody() -> User:
     return user
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("size", SIZES)
 def test_the_pages_of_settlement_conversions_and_directory_fit_and_are_accessible(
     open_window: Open, everybody: User, size: str

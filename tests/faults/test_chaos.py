@@ -9,7 +9,7 @@ from hub.local import net
 from hub.local.stack import Stack
 from tests.faults import chaos
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("seed", [2026])
@@ -18,7 +18,7 @@ def test_faults_at_random_moments_lose_double_break_and_stick_nothing(tmp_path: 
     stack = Stack(tmp_path / "state", net.free_port(), environ=environ)
     try:
         with stack:
-            report = chaos.run(stack, seed=seed, seconds=120, rate=10, tell=print)
+            report = chaos.run(stack, seed=seed, seconds=90, rate=10, tell=print)
     finally:
         stack.state.open()
         stack.state.remove()

@@ -10,7 +10,7 @@ from bench.bad.figures import INTERVALS, verdict
 from bench.bad.trial import BadPlan, Trial
 from bench.hubs import own_hub
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.live, pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 def test_two_dfsps_are_measured_while_a_third_answers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

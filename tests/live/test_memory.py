@@ -15,7 +15,7 @@ from tests.api import messages
 from tests.attacks.web import Web, head, running, send
 from tests.world import World
 
-pytestmark = [pytest.mark.live, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.live, pytest.mark.thorough, pytest.mark.timeout(3600)]
 
 MESSAGE, BULK = 65_536, 5_242_880
 AT_ONCE = 16
