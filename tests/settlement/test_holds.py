@@ -165,7 +165,9 @@ def test_what_the_bank_moved_before_the_last_steps_is_not_held(owing: World) -> 
 
 
 def test_a_withdrawal_that_had_the_settlements_number_before_there_was_one_was_for_something_else(owing: World) -> None:
-    latest = Settlement.objects.order_by("-id").values_list("id", flat=True).first() or 0
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval(pg_get_serial_sequence(%s, 'id'))", [Settlement._meta.db_table])
+        (latest,) = cursor.fetchone()
     for number in range(latest + 1, latest + 20):
         withdraw(owing, 1, str(number))
     number = settled(owing)
