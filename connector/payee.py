@@ -105,17 +105,19 @@ class Payee:
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
         """The hub's word on how a transfer ended. Only COMMITTED credits the customer."""
-        incoming = self._store.incoming(transfer_id)
-        if incoming is None or incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
-            return
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
-        if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
-            return
-        if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
-            event = self._told.get(transfer_id)
-            if event is not None:
-                event.set()
-            self.carry_on(transfer_id)
+        while (incoming := self._store.incoming(transfer_id)) is not None:
+            if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
+                return
+            if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
+                return
+            # False where our own step was stored meanwhile, such as that the fulfilment was taken: looked at again.
+            if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
+                event = self._told.get(transfer_id)
+                if event is not None:
+                    event.set()
+                self.carry_on(transfer_id)
+                return
 
     def carry_on(self, transfer_id: str) -> None:
         """Works on a transfer until it is done, unless somebody does so already."""
