@@ -11,14 +11,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import alone, chart, pages, report
+from bench import chart, engine_vs_database, pages, report
 from bench.bad import trials
 from bench.bad.misbehaviours import ALL
-from bench.crowd import Crowd
 from bench.hubs import GivenHub, Hub, own_hub
 from bench.load import CALM_S
 from bench.onboard import OnboardingError
 from bench.run import Plan, Run
+from bench.seed import Crowd
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
             return trials.run(options, state, console)
         beside = None
         if not options.hub and not options.no_limit and not options.curve:
-            beside = alone.run(str(Path(state) / "limit"))
+            beside = engine_vs_database.run(str(Path(state) / "limit"))
             _show_limit(beside, console)
             if options.alone:
                 return 0

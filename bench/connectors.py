@@ -28,8 +28,8 @@ from bench.signing import make_key
 from connector.backend import IncomingMoney, PartyDetails, Refused, Terms, TermsWanted
 from connector.client import Answer, HubClient
 from connector.config import Config
-from connector.flow import State
-from connector.order import Order, PartyRef
+from connector.payment_order import Order, PartyRef
+from connector.payment_states import State
 from connector.service import Connector
 
 PAYER, PAYEE = "bench-payer", "bench-payee"

@@ -1,11 +1,11 @@
-"""The ledger's engine without HTTP: the rows of `bench.limit`, by `ledger.engine.run` (`python -m bench.engine`)."""
+"""The ledger's engine without HTTP, on the rows of `bench.database_ceiling` (`python -m bench.engine`)."""
 
 import sys
 from collections.abc import Callable
 
-from bench import rows
+from bench import sample_transfers
 from bench.messages import CURRENCY
-from bench.rows import Row
+from bench.sample_transfers import Row
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
@@ -13,23 +13,26 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     import django
 
     django.setup()
-    from bench.alone import measure
+    from bench.engine_vs_database import measure
     from hub import outbox
     from ledger import engine
     from ledger.messages import Committed, Fulfil, Prepare, Reserved, Wire
 
     outbox.poke = lambda destination_ids: None  # there is no courier to wake
-    parties = rows.onboard()
-    there, back = rows.headers(rows.PAYER, rows.PAYEE), rows.headers(rows.PAYEE, rows.PAYER)
+    parties = sample_transfers.onboard()
+    there, back = (
+        sample_transfers.headers(sample_transfers.PAYER, sample_transfers.PAYEE),
+        sample_transfers.headers(sample_transfers.PAYEE, sample_transfers.PAYER),
+    )
 
     def prepare(row: Row) -> Prepare:
         return Prepare(
             transfer_id=row.transfer_id,
-            source_id=parties[rows.PAYER][0],
-            payer=rows.PAYER,
-            payee=rows.PAYEE,
+            source_id=parties[sample_transfers.PAYER][0],
+            payer=sample_transfers.PAYER,
+            payee=sample_transfers.PAYEE,
             currency=CURRENCY,
-            amount=rows.AMOUNT,
+            amount=sample_transfers.AMOUNT,
             condition=row.condition,
             expires_at=row.expires_at,
             digest=b"\0" * 32,
@@ -39,8 +42,8 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     def fulfil(row: Row) -> Fulfil:
         return Fulfil(
             transfer_id=row.transfer_id,
-            source_id=parties[rows.PAYEE][0],
-            destination=rows.PAYER,
+            source_id=parties[sample_transfers.PAYEE][0],
+            destination=sample_transfers.PAYER,
             fulfilment=row.fulfilment,
             moment_fault=None,
             wants_patch=False,
@@ -53,7 +56,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
         assert all(isinstance(outcome, expected) for outcome in outcomes), outcomes[:1]
 
     steps: list[Callable[[], None]] = []
-    for batch in rows.batches(rows.rows(count), size):
+    for batch in sample_transfers.batches(sample_transfers.rows(count), size):
         prepares, fulfils = [prepare(row) for row in batch], [fulfil(row) for row in batch]
         steps += [
             lambda prepares=prepares: run(prepares, Reserved),  # type: ignore[misc]

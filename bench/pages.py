@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from bench.crowd import QUIET, SILENT, Crowd, fill
 from bench.hubs import PROJECT
+from bench.seed import QUIET, SILENT, Crowd, fill
 
 ROUNDS = 20
 WITHIN_MS = 150
@@ -35,11 +35,11 @@ def main(crowd: Crowd) -> None:
 
     django.setup()
     from ledger.models import Transfer
-    from portal.queries import marks
+    from portal.queries import balance_checkpoints
 
     if not Transfer.objects.exists():
         fill(crowd, tell=lambda text: print(text, file=sys.stderr))
-    while marks.mark():  # what a hub at work does every ten seconds
+    while balance_checkpoints.mark():  # what a hub at work does every ten seconds
         pass
     print(json.dumps([_measure(*page) for page in _pages()]))
 

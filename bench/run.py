@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import books, presigned
+from bench import compare_books, presigned
 from bench.database import Database
+from bench.dfsp_endpoints import Dfsps
 from bench.hubs import PROJECT, Hub
 from bench.load import CALM_S, Load, pairs
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.onboard import Administration
 from bench.signing import make_key
-from bench.sink import Dfsps
 
 _LEAD_S = 1.5  # from the generator's start to its first transfer: Python starts in the meantime
 _READ_EACH_S = 4000  # transfers signed before, by the generator
@@ -145,7 +145,7 @@ class Run:
             database=used,
             dearest=dearest,
             settings=database.settings() if database else {},
-            book_faults=None if at_hub is None else books.compare(notes, at_hub),
+            book_faults=None if at_hub is None else compare_books.compare(notes, at_hub),
         )
 
     def _start_sinks(self, folder: Path) -> None:
@@ -153,7 +153,7 @@ class Run:
         for number in range(min(_SINKS, len(names))):
             ours = {name: self._ports[name] for name in names[number::_SINKS]}
             config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys)
-            self._start(f"dfsps {number}", "bench.sink", config.as_text())
+            self._start(f"dfsps {number}", "bench.dfsp_endpoints", config.as_text())
         for port in self._ports.values():
             await_port(port)
 

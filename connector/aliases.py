@@ -4,7 +4,7 @@ import asyncio
 
 from connector.client import HubClient, Said
 from connector.config import Config
-from connector.paths import party_path
+from connector.resource_paths import party_path
 from fspiop import bodies
 from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.participants import ParticipantPost

@@ -14,7 +14,7 @@ import msgspec
 from yarl import URL
 
 from connector.client import read_at_most
-from connector.order import Extensions, PartyRef, extensions_of
+from connector.payment_order import Extensions, PartyRef, extensions_of
 from fspiop import money
 from fspiop.bodies.common import Extension, GeoCode, TransactionType
 from fspiop.bodies.quotes import QuotePost

@@ -13,13 +13,21 @@ from connector import tls
 from connector.aliases import Aliases
 from connector.client import HubClient
 from connector.config import Config
-from connector.events import EndClaimed, ErrorReported, OwnerFound, PartyFailed, PartyFound, QuoteFailed, Reported
-from connector.events import QuoteGiven as QuoteTold
-from connector.flow import Payment
-from connector.order import ref_of
 from connector.parties import Parties
 from connector.payee import Ending, Payee
 from connector.payer import Payer
+from connector.payment_events import (
+    EndClaimed,
+    ErrorReported,
+    OwnerFound,
+    PartyFailed,
+    PartyFound,
+    QuoteFailed,
+    Reported,
+)
+from connector.payment_events import QuoteGiven as QuoteTold
+from connector.payment_order import ref_of
+from connector.payment_states import Payment
 from connector.store import Conflict, Incoming, QuoteGiven, Store
 from fspiop import bodies, headers, jws, money, strictjson
 from fspiop import time as fsptime

@@ -9,9 +9,9 @@ from aiohttp import web
 
 from connector.aliases import Aliases
 from connector.config import Config
-from connector.flow import ENDS, Payment
-from connector.order import Initiator, InitiatorType, Order, PartyRef, Scenario
 from connector.payer import Payer
+from connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
+from connector.payment_states import ENDS, Payment
 from connector.store import Conflict, Store
 from fspiop import bodies, money, strictjson
 from fspiop.bodies.common import (

@@ -8,8 +8,8 @@ import structlog
 from connector.backend import Backend, PartyDetails, Unavailable
 from connector.client import HubClient
 from connector.config import Config
-from connector.order import PartyRef, party_of
-from connector.paths import party_path
+from connector.payment_order import PartyRef, party_of
+from connector.resource_paths import party_path
 from fspiop import bodies, strictjson
 from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.parties import PartyPut

@@ -1,4 +1,4 @@
-"""Carries outgoing payments through `connector.flow`: stores each step, then does what it asks for.
+"""Carries outgoing payments through `connector.payment_states`: stores each step, then does what it asks for.
 
 A step is durable before its requests leave, so whatever dies, a restart goes on with the same ids and the same bytes.
 """
@@ -11,10 +11,10 @@ import structlog
 
 from connector.client import HubClient, Said
 from connector.config import Config
-from connector.events import Ask, Event, Refused, Resumed, Started, Taken, Unclear, Wait, Waited
-from connector.flow import ENDS, SENT, Payment, Policy, State, step
-from connector.order import Order
-from connector.paths import party_path
+from connector.payment_events import Ask, Event, Refused, Resumed, Started, Taken, Unclear, Wait, Waited
+from connector.payment_order import Order
+from connector.payment_states import ENDS, SENT, Payment, Policy, State, step
+from connector.resource_paths import party_path
 from connector.store import Store
 from fspiop import ids
 

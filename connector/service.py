@@ -11,13 +11,13 @@ from connector.aliases import Aliases
 from connector.backend import Backend
 from connector.client import HubClient
 from connector.config import Config
-from connector.flow import Payment
 from connector.inbound import Inbound
-from connector.order import Order
 from connector.outbound import Outbound
 from connector.parties import Parties
 from connector.payee import Payee
 from connector.payer import Payer
+from connector.payment_order import Order
+from connector.payment_states import Payment
 from connector.store import Store
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from connector.flow import ENDS, Payment
+from connector.payment_states import ENDS, Payment
 from connector.sqlite import Database
 
 SCHEMA = """
@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS payment (
     digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
     state       TEXT NOT NULL,
     is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,              -- connector.flow.Payment
+    record      BLOB NOT NULL,              -- connector.payment_states.Payment
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start

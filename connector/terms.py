@@ -11,7 +11,7 @@ import msgspec
 
 from connector.backend import IncomingMoney, Terms, TermsWanted
 from connector.config import Config
-from connector.order import extensions_of, party_of, ref_of
+from connector.payment_order import extensions_of, party_of, ref_of
 from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp, money
 from fspiop import time as fsptime

@@ -1,7 +1,7 @@
 """HTTP to oracles that others run, from the threads of the web process.
 
 A total deadline, a capped answer, no redirects. How many threads wait for one oracle, and how callers share them, is in
-`hub.places`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
+`hub.concurrency_shares`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
 nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline holds
 whatever the other side does; who waits for it has no connection to the database.
 """
@@ -22,8 +22,8 @@ from django.conf import settings
 from directory.breaker import Breaker, Caller, Outcome
 from fspiop.time import http_date
 from hub import database
+from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.curl import Curl, NotConnected
-from hub.places import NoPlace, Places, Sizes
 
 log = structlog.get_logger("oracles")
 

@@ -2,7 +2,7 @@
 
 from django.db.models import Count, QuerySet
 
-from directory import builtin, store
+from directory import builtin_oracle, store
 from directory.aliases import Alias
 from directory.models import Oracle, PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
@@ -41,7 +41,7 @@ def oracles_for(alias: Alias) -> list[Oracle | None]:
 
 
 def _own(alias_type: str) -> list[Oracle | None]:
-    return [None] if builtin.serves(alias_type) else []
+    return [None] if builtin_oracle.serves(alias_type) else []
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:

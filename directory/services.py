@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from directory import builtin, queries, remote
+from directory import builtin_oracle, queries, remote_oracle
 from directory.aliases import Alias, check_form, fitting
 from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
@@ -27,7 +27,11 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
-        found = builtin.find(alias) if oracle is None else remote.find(oracle, alias, caller=caller, until=until)
+        found = (
+            builtin_oracle.find(alias)
+            if oracle is None
+            else remote_oracle.find(oracle, alias, caller=caller, until=until)
+        )
         registrations = fitting(found, alias)
         active = participants.active_named({registration.fsp for registration in registrations})
         for registration in registrations:
@@ -41,9 +45,9 @@ def register(alias: Alias, fsp: Participant) -> None:
     check_form(alias)
     oracle = queries.oracles_for(alias)[0]
     if oracle is None:
-        is_ours = not builtin.register([alias], fsp)
+        is_ours = not builtin_oracle.register([alias], fsp)
     else:
-        is_ours = remote.register(oracle, alias, fsp, until=time.monotonic() + settings.ORACLE_TIMEOUT_S)
+        is_ours = remote_oracle.register(oracle, alias, fsp, until=time.monotonic() + settings.ORACLE_TIMEOUT_S)
     if not is_ours:
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, _HELD)
 
@@ -75,9 +79,9 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
         # The reference hub's words, which differ from those about a single alias by a space.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
-        reasons = dict.fromkeys(builtin.register(group, fsp), _HELD)
+        reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)
     else:
-        reasons = remote.register_many(oracle, group, fsp, until=until)
+        reasons = remote_oracle.register_many(oracle, group, fsp, until=until)
     return {alias: FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, reason) for alias, reason in reasons.items()}
 
 
@@ -90,7 +94,11 @@ def withdraw(alias: Alias, fsp: Participant) -> None:
 
 
 def _withdraw(oracle: Oracle | None, alias: Alias, fsp: Participant, until: float) -> bool:
-    return builtin.withdraw(alias, fsp) if oracle is None else remote.withdraw(oracle, alias, fsp, until=until)
+    return (
+        builtin_oracle.withdraw(alias, fsp)
+        if oracle is None
+        else remote_oracle.withdraw(oracle, alias, fsp, until=until)
+    )
 
 
 def _not_found(alias: Alias) -> FspiopError:

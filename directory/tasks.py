@@ -2,13 +2,13 @@
 
 from celery import shared_task
 
-from directory import lookups
+from directory import party_lookups
 
 
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
     """Tells those whose GET /parties nobody answered in time, and forgets lookups that ended; returns how many told."""
     try:
-        return lookups.report_unanswered()
+        return party_lookups.report_unanswered()
     finally:
-        lookups.forget_ended()
+        party_lookups.forget_ended()

@@ -5,5 +5,5 @@ class HubConfig(AppConfig):
     name = "hub"
 
     def ready(self) -> None:
-        from hub import celery, production  # noqa: F401 (the Celery application must exist in every process)
+        from hub import celery, production_checks  # noqa: F401 (the Celery application must exist in every process)
         from hub.api import system_checks  # noqa: F401 (registers them)

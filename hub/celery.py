@@ -9,14 +9,15 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 app = Celery("kitovu")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["hub.outbox"], related_name="worker")
 
 
 @signals.celeryd_init.connect
 @signals.beat_init.connect
 def _refuse_faulty_settings(**_: object) -> None:
-    from hub import production
+    from hub import production_checks
 
-    production.refuse_if_faulty()
+    production_checks.refuse_if_faulty()
 
 
 @signals.worker_process_init.connect

@@ -16,7 +16,7 @@ from django.db import (
 from psycopg import errors as pg
 from psycopg.rows import TupleRow
 
-from hub import arrays
+from hub.postgresql import arrays
 
 
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:

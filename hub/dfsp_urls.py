@@ -5,11 +5,9 @@ from django.urls import path
 from directory.views import participants, parties, providers
 from hub.api.oauth import TokenView
 from ledger.views import bulk_transfers, fx_transfers, transfers
-from quotes import bulk as bulk_quotes
-from quotes import fx as fx_quotes
-from quotes import views as quotes
-from quotes.requests import relays
-from quotes.requests import views as requests
+from quotes.forwarded import views
+from quotes.transaction_requests import views as requests
+from quotes.views import bulk_quotes, fx_quotes, quotes
 
 _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
@@ -34,10 +32,10 @@ urlpatterns = [
     path("transactionRequests", requests.TransactionRequestsView.as_view()),
     path("transactionRequests/<str:transaction_request_id>", requests.TransactionRequestView.as_view()),
     path("transactionRequests/<str:transaction_request_id>/error", requests.TransactionRequestErrorView.as_view()),
-    path("authorizations/<str:subject_id>", relays.AuthorizationView.as_view()),
-    path("authorizations/<str:subject_id>/error", relays.AuthorizationErrorView.as_view()),
-    path("transactions/<str:subject_id>", relays.TransactionView.as_view()),
-    path("transactions/<str:subject_id>/error", relays.TransactionErrorView.as_view()),
+    path("authorizations/<str:subject_id>", views.AuthorizationView.as_view()),
+    path("authorizations/<str:subject_id>/error", views.AuthorizationErrorView.as_view()),
+    path("transactions/<str:subject_id>", views.TransactionView.as_view()),
+    path("transactions/<str:subject_id>/error", views.TransactionErrorView.as_view()),
     path("quotes", quotes.QuotesView.as_view()),
     path("quotes/<str:quote_id>", quotes.QuoteView.as_view()),
     path("quotes/<str:quote_id>/error", quotes.QuoteErrorView.as_view()),

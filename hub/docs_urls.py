@@ -18,7 +18,7 @@ from settlement import urls as settlement_urls
 _PATTERNS = {
     "fspiop": dfsp_urlpatterns,
     "ledger": [
-        path("api/ledger/v1/", include("hub.api.urls")),
+        path("api/ledger/v1/", include("hub.api.administration.urls")),
         path("api/ledger/v1/", include("ledger.urls")),
         path("api/ledger/v1/", include(settlement_urls.administration_urlpatterns)),
     ],

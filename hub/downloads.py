@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from django.http import StreamingHttpResponse
 
-from hub.places import Places, Sizes
+from hub.concurrency_shares import Places, Sizes
 
 T = TypeVar("T")
 

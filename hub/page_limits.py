@@ -27,8 +27,8 @@ from hub import database
 from hub.api import errors
 from hub.api.authentication import address_of
 from hub.api.middleware import RESOURCES
+from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
-from hub.places import NoPlace, Places, Sizes
 
 REFUSED = Counter("kitovu_pages_refused_total", "Requests to all but the DFSP API answered 503: too many under way")
 

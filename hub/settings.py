@@ -1,6 +1,6 @@
 """All settings of Kitovu. Every value can be given by the environment; with nothing set, development runs.
 
-`PRODUCTION=true` refuses to start on a default secret or without authentication (see `hub.production`).
+`PRODUCTION=true` refuses to start on a default secret or without authentication (see `hub.production_checks`).
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 
 from hub import logs
-from hub.choices import RETENTION_KINDS, one, one_or_more, periods, yes_or_no
+from hub.setting_choices import RETENTION_KINDS, one, one_or_more, periods, yes_or_no
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -231,7 +231,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "portal.context.portal",
+                "portal.context_processors.portal",
             ]
         },
     }
@@ -255,10 +255,13 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True  # to the audit trail, see the adapter
 ACCOUNT_SESSION_REMEMBER = True  # the cookie's age is the session's; an idle one ends before
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Failures are counted by hub.api.attempts: allauth counts them so that a stranger can keep a person out.
+# Failures are counted by hub.api.password_attempts: allauth counts them so that a stranger can keep a person out.
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
-MFA_FORMS = {"authenticate": "portal.code_forms.Code", "reauthenticate": "portal.code_forms.CodeAgain"}
+MFA_FORMS = {
+    "authenticate": "portal.one_time_code_forms.Code",
+    "reauthenticate": "portal.one_time_code_forms.CodeAgain",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # an invitation that was opened has verified it, where e-mail is sent at all
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
@@ -334,7 +337,7 @@ CACHES = {
         "OPTIONS": {
             "socket_timeout": 1,
             "socket_connect_timeout": 1,
-            "serializer": "hub.cache.JsonSerializer",
+            "serializer": "hub.cache_serializer.JsonSerializer",
         },
     },
     # What one process remembers for some seconds; objects of its own, which never leave it.

@@ -6,7 +6,7 @@ from celery import Celery, current_app, shared_task, signals
 from django.conf import settings
 from django.core.cache import cache
 
-from hub.standby import Standby
+from hub.fallback_ticks import Standby
 
 HEARTBEAT = "worker-heartbeat"
 HEARTBEAT_LIFETIME_S = 15

@@ -15,7 +15,7 @@ urlpatterns = [
     path("health/ready", health.ready),
     path("metrics", health.show_metrics),
     path("api/ledger/v1/health", health.health_of_ledger),
-    path("api/ledger/v1/", include("hub.api.urls")),
+    path("api/ledger/v1/", include("hub.api.administration.urls")),
     path("api/ledger/v1/", include("ledger.urls")),
     path("api/directory/v1/health", health.health),
     path("api/directory/v1/", include("directory.urls")),

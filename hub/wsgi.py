@@ -7,10 +7,10 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 django.setup(set_prefix=False)
 
-from hub import lean, production  # noqa: E402 (settings must be there first)
-from hub.api.turnstile import Turnstile  # noqa: E402
+from hub import process_tuning, production_checks  # noqa: E402 (settings must be there first)
+from hub.api.load_shedding import Turnstile  # noqa: E402
 from hub.page_limits import PageLimits  # noqa: E402
 
-production.refuse_if_faulty()
-application = Turnstile(PageLimits(lean.LeanHandler()))
-lean.trim()
+production_checks.refuse_if_faulty()
+application = Turnstile(PageLimits(process_tuning.LeanHandler()))
+process_tuning.trim()

@@ -7,7 +7,7 @@ class LedgerConfig(AppConfig):
     def ready(self) -> None:
         from hub import metrics
         from hub.participants import queries as participants
-        from ledger import alarms, queries
+        from ledger import limit_alarms, queries
 
-        metrics.READERS.append(alarms.show)
+        metrics.READERS.append(limit_alarms.show)
         participants.currencies_come_from(queries.CURRENCIES_OF_A_PARTICIPANT)

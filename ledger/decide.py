@@ -28,7 +28,7 @@ from ledger.messages import (
     Unknown,
     words_of,
 )
-from ledger.moves import hold, post, release
+from ledger.positions import hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
 

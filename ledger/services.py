@@ -18,7 +18,7 @@ from hub import minor_units, outbox
 from hub.audit import record
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import holds, queries, store
+from ledger import queries, settlement_holds, store
 from ledger.fx.states import LIVE
 from ledger.models import Account, CoverHold, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
 from ledger.notices import funds_answer, state_answer
@@ -297,7 +297,7 @@ def prepare_funds_out(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
     # What is owed for the settlement that the reference names is on hold, and is what the bank moves now.
-    hold = holds.named_by(settlement, external_reference)
+    hold = settlement_holds.named_by(settlement, external_reference)
     owed = min(amount, hold.remaining) if hold else 0
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
     free = max(0, held - int(settlement.on_hold) - used)
@@ -313,7 +313,7 @@ def prepare_funds_out(
         reason=reason,
         external_reference=external_reference,
         hold=hold,
-        from_hold=holds.take(hold, amount) if hold else 0,
+        from_hold=settlement_holds.take(hold, amount) if hold else 0,
     )
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") + amount, changed_at=datetime.now(UTC)
@@ -353,9 +353,12 @@ def end_funds_out(
     movement.state, movement.completed_at = wanted, datetime.now(UTC)
     movement.external_reference = external_reference or movement.external_reference
     if not commits:
-        holds.give_back(movement)
-    elif movement.hold_id is None and (hold := holds.named_by(settlement, movement.external_reference)) is not None:
-        movement.hold, movement.from_hold = hold, holds.take(hold, movement.amount)
+        settlement_holds.give_back(movement)
+    elif (
+        movement.hold_id is None
+        and (hold := settlement_holds.named_by(settlement, movement.external_reference)) is not None
+    ):
+        movement.hold, movement.from_hold = hold, settlement_holds.take(hold, movement.amount)
     movement.save(update_fields=["state", "completed_at", "external_reference", "hold", "from_hold"])
     Account.objects.filter(pk=settlement.pk).update(
         pending_debits=F("pending_debits") - movement.amount, changed_at=datetime.now(UTC)
@@ -386,7 +389,7 @@ def release_hold(account: Account, *, settlement_number: int, reason: str, actor
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "nothing of this settlement is on hold")
     released, found.remaining, found.released_at = found.remaining, 0, datetime.now(UTC)
     found.save(update_fields=["remaining", "released_at"])
-    holds.add(settlement.pk, -released)
+    settlement_holds.add(settlement.pk, -released)
     record(
         "hold_released",
         subject=account.participant.name,

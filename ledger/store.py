@@ -2,7 +2,7 @@
 
 Lock order, here and everywhere else that locks more than one of these:
   0. the row of a bulk (`ledger.bulk.store`)
-  1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.windows`)
+  1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
   2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)      3. account rows, by id
   4. inserts, in the order of transfer ids
 What a decision depends on is read after the lock that protects it, by a statement of its own: under READ COMMITTED
@@ -18,10 +18,11 @@ from psycopg.rows import TupleRow
 
 from hub import fair_share
 from hub.database import execute
-from ledger import quoted
+from ledger import quote_terms
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
+from ledger.locks import WINDOW_LOCK
 from ledger.messages import (
     Aborted,
     Command,
@@ -37,7 +38,6 @@ from ledger.messages import (
 )
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
-from ledger.windows import WINDOW_LOCK
 
 # --- load -----------------------------------------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ def load(
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
     # Before any lock: what a payee has answered never changes, so reading it makes nobody wait.
-    not_as_quoted = quoted.at_odds(prepares)
+    not_as_quoted = quote_terms.at_odds(prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from hub.sweeps import batches
-from ledger import alarms, engine, store
+from ledger import engine, limit_alarms, store
 from ledger.bulk import services as bulk
 from ledger.fx import store as fx_store
 from ledger.fx.messages import FxAborted, FxExpire
@@ -25,8 +25,8 @@ def expire_transfers() -> int:
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
 def watch_positions() -> None:
-    """Says who has come near its limit; see `ledger.alarms`."""
-    alarms.watch()
+    """Says who has come near its limit; see `ledger.limit_alarms`."""
+    limit_alarms.watch()
 
 
 def _expire_transfers() -> int:

@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.views.decorators.cache import never_cache
 from psycopg.errors import QueryCanceled
 
-from hub.places import NoPlace
+from hub.concurrency_shares import NoPlace
 from portal.permissions import Right
 from portal.visitor import visitor_of
 

@@ -13,10 +13,10 @@ class PortalConfig(AppConfig):
     verbose_name = "Operators' portal"
 
     def ready(self) -> None:
-        from ledger import checks
+        from ledger import invariants
         from portal import system_checks  # noqa: F401 (registers them)
-        from portal.changes import KINDS, programs
-        from portal.checks import INVARIANTS
+        from portal.changes import KINDS, api_requests
+        from portal.invariants import INVARIANTS
 
-        checks.register(INVARIANTS)
-        programs.register(KINDS.values())
+        invariants.register(INVARIANTS)
+        api_requests.register(KINDS.values())

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub.participants import endpoints, profile
-from portal import faults
+from portal import error_translations
 
 CSR_HELP = gettext_lazy("PKCS #10 in PEM, with the participant's name as its common name. The private key stays there.")
 PHONE = re.compile(r"[+]?[0-9][0-9 ()/.-]{4,30}\Z")
@@ -80,7 +80,7 @@ def readable(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except ValueError as error:
-        raise forms.ValidationError(faults.translated(str(error))) from None
+        raise forms.ValidationError(error_translations.translated(str(error))) from None
 
 
 def callback_url(text: str, endpoint_type: str = endpoints.BASE) -> str:

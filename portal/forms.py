@@ -7,17 +7,17 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from directory import aliases, registry
+from directory import aliases, oracles
 from fspiop import money
 from fspiop.errors import FspiopError
-from hub.participants import authority, endpoints
+from hub.participants import certificate_authority, endpoints
 from hub.participants.models import Credential, Participant
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
 from portal.directions import Direction
 from portal.fields import CSR_HELP, PHONE, AmountField, NetworksField, PemField, callback_url, readable
 from portal.permissions import PARTICIPANT_ROLES, Role
-from portal.views.asking import AskForm
+from portal.views.request_change import AskForm
 from settlement.models import SettlementModel
 from settlement.states import State
 
@@ -128,7 +128,7 @@ class SigningRequest(AskForm):
 
     def clean_csr(self) -> str:
         text: str = self.cleaned_data["csr"]
-        readable(lambda: authority.read_request(text, name=self.participant))
+        readable(lambda: certificate_authority.read_request(text, name=self.participant))
         return text
 
 
@@ -201,7 +201,7 @@ class OracleTerms(AskForm):
     def clean_endpoint(self) -> str:
         endpoint: str = self.cleaned_data["endpoint"]
         try:
-            registry.check_endpoint(endpoint)
+            oracles.check_endpoint(endpoint)
         except FspiopError as error:
             raise forms.ValidationError(error.description) from None
         return endpoint

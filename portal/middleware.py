@@ -11,11 +11,11 @@ from django.shortcuts import render
 from django.urls import Resolver404, resolve
 from django.utils import timezone, translation
 
-from hub.api.attempts import address_of
+from hub.api.password_attempts import address_of
 from hub.audit import coming_from
 from portal import known_browsers
 from portal.visitor import visitor_of
-from settlement.statements.reading import MOST_OCTETS
+from settlement.bank_statements.parsing import MOST_OCTETS
 
 _SEEN = "seen_at"
 _NOTE_EVERY_S = 60

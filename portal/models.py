@@ -26,7 +26,7 @@ class Profile(models.Model):
     """A user of the portal: bound to one DFSP, or, without one, of the hub's own people.
 
     A new account, and one whose password and second factor were reset, changes nothing until other administrators have
-    confirmed its first sign-in: `portal.confirmation`.
+    confirmed its first sign-in: `portal.first_sign_in`.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -183,7 +183,7 @@ class LedgerCheck(models.Model):
 
 
 class LedgerBlock(models.Model):
-    """So many ids of entries (`portal.queries.marks.SIZE`), added up when no entry among them could still appear."""
+    """The sum of a block of entry ids (`balance_checkpoints.SIZE`), once no further entry can appear in it."""
 
     number = models.BigIntegerField(primary_key=True)  # of the ids divided by the size
     through_at = models.DateTimeField()  # when the latest entry of it, and of all before it, was posted

@@ -10,11 +10,11 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
-from hub.api.attempts import attempt_of
-from hub.api.staff import has_second_factor
+from hub.api.password_attempts import attempt_of
+from hub.api.staff_authentication import has_second_factor
 from hub.audit import record
 from hub.encryption import fernet
-from portal import confirmation, known_browsers, users
+from portal import first_sign_in, known_browsers, users
 
 # What allauth says on these pages, for languages that it does not speak.
 _SAID_BY_ALLAUTH = (
@@ -54,7 +54,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """`authenticate` counts, not allauth, which would let a stranger keep a person out."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Looks at the password, unless too many were tried; see `hub.api.attempts`."""
+        """Looks at the password, unless too many were tried; see `hub.api.password_attempts`."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():
@@ -75,7 +75,7 @@ class AccountAdapter(DefaultAccountAdapter):
         response: HttpResponse = super().post_login(request, user, **kwargs)
         record("signed_in", subject=user.get_username(), actor=user.get_username())
         if isinstance(user, User) and has_second_factor(request):
-            confirmation.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
+            first_sign_in.note_sign_in(user, browser=request.headers.get("User-Agent", ""))
         return response
 
     def logout(self, request: HttpRequest) -> None:

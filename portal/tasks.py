@@ -5,10 +5,10 @@ import time
 from celery import shared_task
 
 from hub.sweeps import store as skipped
-from ledger import checks
+from ledger import invariants
 from portal import retention
 from portal.models import LedgerCheck
-from portal.queries import marks
+from portal.queries import balance_checkpoints
 
 _KEPT = 1000
 _UNCHECKED = "invariants"
@@ -18,7 +18,7 @@ _UNCHECKED = "invariants"
 def check_ledger() -> None:
     """Runs every invariant and keeps what it found."""
     began = time.monotonic()
-    breaks = checks.find_breaks()
+    breaks = invariants.find_breaks()
     done = LedgerCheck.objects.create(seconds=time.monotonic() - began, breaks=[str(found) for found in breaks])
     skipped.forget_all(_UNCHECKED)
     for found in breaks:
@@ -35,5 +35,5 @@ def remove_old() -> None:
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
 def mark_entries() -> None:
-    """Adds up what was posted since the last time, for the statements of accounts; see `portal.queries.marks`."""
-    marks.mark()
+    """Adds up what was posted since the last tick, for account statements (`portal.queries.balance_checkpoints`)."""
+    balance_checkpoints.mark()

@@ -1,6 +1,6 @@
 """The portal's users: made, given roles, ended. Roles change by `set_roles` only, and it says who did it.
 
-How they set a password is in `portal.invitations`, and when they may do more than read in `portal.confirmation`.
+How they set a password is in `portal.invitations`, and when they may do more than read in `portal.first_sign_in`.
 """
 
 import re
@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from hub.audit import record
 from hub.audit.approvals import is_one_person, mailbox
 from hub.participants.models import Participant
-from portal import confirmation, invitations
+from portal import first_sign_in, invitations
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Role
 
@@ -116,7 +116,7 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
     if not is_active:
         end_sessions(user)
         invitations.end_open(user)
-        confirmation.unconfirm(user)
+        first_sign_in.unconfirm(user)
     action = "user_enabled" if is_active else "user_disabled"
     record(action, subject=user.username, actor=actor, before={"isActive": before}, after={"isActive": is_active})
 
@@ -155,10 +155,10 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
     """The first sign-in was somebody else's: what opened the account opens it no more. One administrator is enough."""
-    profile = confirmation.lock_unconfirmed(user, signed_in_at)
+    profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
-        raise confirmation.NotConfirmed(_("Nobody rejects their own sign-in."))
-    before = confirmation.sign_in_of(profile)
+        raise first_sign_in.NotConfirmed(_("Nobody rejects their own sign-in."))
+    before = first_sign_in.sign_in_of(profile)
     end_access(user)
     record("sign_in_rejected", subject=user.username, actor=rejected_by.username, before=before)
 
@@ -171,7 +171,7 @@ def end_access(user: User) -> None:
     locked.save(update_fields=["password"])
     end_sessions(locked)
     invitations.end_open(locked)
-    confirmation.unconfirm(locked)
+    first_sign_in.unconfirm(locked)
 
 
 def end_sessions(user: User) -> None:

@@ -104,7 +104,7 @@ class BulkQuote(Agreement):
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
 
     bulk_quote_id = models.CharField(max_length=36, primary_key=True)
-    # The payee's terms for each payment, as `quotes.terms` digests them; items of a bulk are held against them.
+    # The payee's terms for each payment, as `quotes.terms_digest` digests them; items of a bulk are held against them.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
 
     class Meta:

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from fspiop import time, versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.api.passing import check_destination
+from hub.api.forwarding import check_destination
 from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
 from hub.participants.models import Participant
 from hub.participants.queries import Party

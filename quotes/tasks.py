@@ -4,13 +4,14 @@ from celery import shared_task
 
 from hub.sweeps import batches
 from quotes import expiry
-from quotes.requests import questions, services
+from quotes.forwarded import pending_requests
+from quotes.transaction_requests import services
 
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
     """Ends what nobody answered in time, and tells who asked; returns how many."""
     try:
-        return batches.each(services.fail_unanswered, expiry.expire_unanswered, questions.report_unanswered)
+        return batches.each(services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered)
     finally:
-        questions.forget_ended()
+        pending_requests.forget_ended()

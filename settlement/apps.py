@@ -5,9 +5,9 @@ class SettlementConfig(AppConfig):
     name = "settlement"
 
     def ready(self) -> None:
-        from ledger import checks, services
-        from settlement.checks import INVARIANTS
+        from ledger import invariants, services
+        from settlement.invariants import INVARIANTS
         from settlement.queries import account_types_settled
 
-        checks.register(INVARIANTS)
+        invariants.register(INVARIANTS)
         services.also_open(account_types_settled)

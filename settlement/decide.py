@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fspiop.errors import ErrorCode
-from ledger.postings import Balance
+from ledger.settlement_postings import Balance
 from settlement.states import NEXT, State
 
 

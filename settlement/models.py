@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from ledger.models import Account, SettlementWindow
-from settlement.statements.models import Statement, StatementLine
+from settlement.bank_statements.models import Statement, StatementLine
 from settlement.states import NEXT, State, WindowState
 
 __all__ = [

@@ -3,10 +3,10 @@
 from celery import shared_task
 
 from hub.sweeps import batches
-from settlement import gross, services
+from settlement import gross_settlement, services
 
 
 @shared_task(name="settlement.tasks.catch_up", ignore_result=True)
 def catch_up() -> None:
     """Settles new commits under immediate models, and adds up windows whose closer died. Two at once do no harm."""
-    batches.each(services.total_up_what_is_left, gross.settle_new_commits)
+    batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)

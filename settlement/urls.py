@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from settlement.views import schemes, settlements, windows
+from settlement.views import settlement_models, settlements, windows
 
 urlpatterns = [
     path("settlementWindows", windows.WindowsView.as_view()),
@@ -15,7 +15,7 @@ urlpatterns = [
 ]
 
 administration_urlpatterns = [
-    path("settlementModels", schemes.ModelsView.as_view()),
-    path("settlementModels/<str:name>", schemes.ModelView.as_view()),
-    path("ledgerAccountTypes", schemes.AccountTypesView.as_view()),
+    path("settlementModels", settlement_models.ModelsView.as_view()),
+    path("settlementModels/<str:name>", settlement_models.ModelView.as_view()),
+    path("ledgerAccountTypes", settlement_models.AccountTypesView.as_view()),
 ]

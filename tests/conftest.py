@@ -9,7 +9,7 @@ from django.db import connection
 from pytest_django.plugin import DjangoDbBlocker
 
 from hub.outbox import backlog
-from hub.participants import queries, registry
+from hub.participants import credential_cache, queries
 from tests.world import World
 
 
@@ -23,7 +23,7 @@ def _forget_participants() -> None:
     """Databases come and go between tests; what a process remembers of one must not reach the next."""
     queries.forget()
     caches["process"].clear()
-    registry.forget()
+    credential_cache.forget()
     backlog.forget()
 
 

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from hub.participants import authority
+from hub.participants import certificate_authority
 from tests.proofs import key_of
 
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -38,5 +38,5 @@ def forged(name: str) -> str:
 def authority_in(folder: Path) -> dict[str, str]:
     """Makes an authority in this folder; the settings that name it."""
     certificate_file, key_file = folder / "ca.pem", folder / "ca.key"
-    authority.create("scheme", certificate_file=certificate_file, key_file=key_file)
+    certificate_authority.create("scheme", certificate_file=certificate_file, key_file=key_file)
     return {"HUB_CA_CERTIFICATE_FILE": str(certificate_file), "HUB_CA_KEY_FILE": str(key_file)}

@@ -10,7 +10,7 @@ from hub.outbox import store as outbox
 from ledger import store
 from ledger.bulk import store as bulks
 from ledger.fx import store as conversions
-from quotes import claims
+from quotes import terms_match
 
 
 @contextmanager
@@ -18,7 +18,7 @@ def statements_of(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Every statement of the ledger, the outbox and the quotes while this is open."""
     statements: list[str] = []
     with monkeypatch.context() as patched:
-        for module in (store, bulks, conversions, outbox, claims):
+        for module in (store, bulks, conversions, outbox, terms_match):
             original = module.execute
 
             def execute(statement: str, parameters: Any = (), original: Any = original) -> Any:

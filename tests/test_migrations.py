@@ -13,7 +13,7 @@ from django.db import OperationalError, connection, connections, migrations, tra
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
-from hub import concurrent_indexes, patience
+from hub import concurrent_indexes, migration_locks
 from hub.database import execute
 
 RELEASED = {
@@ -145,21 +145,21 @@ def add_a_column_in_a_transaction() -> None:
         with transaction.atomic():
             add_a_column()
 
-    patience.again(add)
+    migration_locks.again(add)
 
 
 @pytest.mark.parametrize("change", [add_a_column, add_a_column_in_a_transaction])
 def test_a_change_waits_for_a_reader_shortly_and_again(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch, change: Callable[[], None]
 ) -> None:
-    monkeypatch.setattr(patience, "PAUSE_S", 0.1)
-    monkeypatch.setattr(patience, "LOCK_TIMEOUT_MS", 100)
+    monkeypatch.setattr(migration_locks, "PAUSE_S", 0.1)
+    monkeypatch.setattr(migration_locks, "LOCK_TIMEOUT_MS", 100)
     began = time.monotonic()
     try:
         with (
             a_reader_of("directory_partylookup", seconds=0.8),
             the_hub_at_work("directory_partylookup") as took,
-            patience.short_waits(connection),
+            migration_locks.short_waits(connection),
         ):
             change()
             took_in_all = time.monotonic() - began
@@ -177,7 +177,7 @@ def test_what_is_no_wait_for_a_lock_is_not_tried_again() -> None:
         raise OperationalError("the disk is full")
 
     with pytest.raises(OperationalError):
-        patience.again(fail)
+        migration_locks.again(fail)
     assert tries == [1]
 
 
@@ -185,7 +185,7 @@ def test_what_is_no_wait_for_a_lock_is_not_tried_again() -> None:
 def test_all_migrations_since_the_release_pass_on_a_hub_at_work(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "PAUSE_S", 0.3)
+    monkeypatch.setattr(migration_locks, "PAUSE_S", 0.3)
     applied = set(since_the_release())
     try:
         for app, number in RELEASED.items():

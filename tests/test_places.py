@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 
 from directory.oracle_client import sizes_of
-from hub.places import NoPlace, Places, Sizes
+from hub.concurrency_shares import NoPlace, Places, Sizes
 
 SIZES = sizes_of(4)  # each caller's first, four more, of which one caller gets two
 BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)

@@ -5,9 +5,9 @@ import time
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from hub.participants import credentials, queries, registry
+from hub.participants import credential_cache, credentials, queries
 from hub.participants.models import Credential
-from portal import remember
+from portal import cached_figures
 from tests.proofs import key_of, public_pem
 from tests.world import World
 
@@ -24,12 +24,12 @@ def test_a_key_that_ended_is_forgotten_while_it_is_asked_for(world: World) -> No
     green = world.account("green").participant
     credentials.add_signing_key(green, key=public_pem(key_of("green")), actor="test")
     with override_settings(CREDENTIALS_REFRESH_S=0.5):
-        registry.forget()
-        assert registry.current().keys_of(green.pk)
+        credential_cache.forget()
+        assert credential_cache.current().keys_of(green.pk)
         Credential.objects.update(revoked_at=Now())  # by another process, as far as this one knows
         end = time.monotonic() + 1
         while time.monotonic() < end:
-            found = registry.current().keys_of(green.pk)
+            found = credential_cache.current().keys_of(green.pk)
             time.sleep(0.02)
     assert found == []
 
@@ -39,6 +39,6 @@ def test_a_figure_is_made_anew_while_it_is_asked_for() -> None:
     end = time.monotonic() + 1.5
     seen = set()
     while time.monotonic() < end:
-        seen.add(remember.for_seconds(1, "test:figure", lambda: next(made) + 1))
+        seen.add(cached_figures.for_seconds(1, "test:figure", lambda: next(made) + 1))
         time.sleep(0.02)
     assert len(seen) >= 2

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from celery import signals
 
-from hub import standby, tasks
+from hub import fallback_ticks, tasks
 from hub.celery import app
-from hub.standby import Standby
+from hub.fallback_ticks import Standby
 from tests.world import World, prepare, run, state_of
 
 Begin = Callable[..., Standby]
@@ -24,8 +24,8 @@ def _tasks_are_loaded() -> None:
 @pytest.fixture
 def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Starts one that looks every 0.05 s once nothing was given for a second."""
-    monkeypatch.setattr(standby, "_EVERY_S", 0.05)
-    monkeypatch.setattr(standby, "_PATIENCE_S", 1.0)
+    monkeypatch.setattr(fallback_ticks, "_EVERY_S", 0.05)
+    monkeypatch.setattr(fallback_ticks, "_PATIENCE_S", 1.0)
     begun: list[Standby] = []
 
     def begin(*ticks: Callable[[], object]) -> Standby:

@@ -15,7 +15,7 @@ from fspiop.time import http_date
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import checks, engine, queries, services
+from ledger import engine, invariants, queries, services
 from ledger.messages import Expire, Fulfil, Outcome, Prepare, Reject, Wire
 from ledger.models import Account, Transfer
 from tests import snapshots
@@ -99,7 +99,7 @@ class World:
     def breaks(self) -> list[str]:
         """The names of the invariants that do not hold, as this transaction sees them."""
         with connection.cursor() as cursor:
-            return [found.invariant.name for found in checks.breaks_seen_by(cursor)]
+            return [found.invariant.name for found in invariants.breaks_seen_by(cursor)]
 
 
 def wire(version: str = "1.1", body: bytes = b"{}") -> Wire:

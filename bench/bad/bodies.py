@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from bench import messages
-from bench.bad.world import World
+from bench.bad.scheme import World
 
 MOST = 5_242_880  # octets of a body that the API lets through (FSPIOP API v1.1, table 1)
 ALIASES_IN_A_BATCH = 10_000

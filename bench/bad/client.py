@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.bad.endpoint import Endpoint
 from bench.bad.misbehaviours import ALL
-from bench.bad.world import Scene, World
+from bench.bad.scheme import Scene, World
 
 _NICE = 10
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from bench.bad.world import World
+from bench.bad.scheme import World
 from bench.hubs import PROJECT
 
 COUNT = 60
@@ -60,14 +60,14 @@ def main() -> None:
     from django.conf import settings
     from django.contrib.auth.models import User
 
-    from bench.crowd import Crowd, fill
     from bench.pages import signed_in
+    from bench.seed import Crowd, fill
     from hub.participants.models import Participant
     from portal.permissions import Role
-    from portal.queries import marks
+    from portal.queries import balance_checkpoints
 
     fill(Crowd(_TRANSFERS, 24))
-    while marks.mark():  # what a hub at work does every ten seconds
+    while balance_checkpoints.mark():  # what a hub at work does every ten seconds
         pass
     participant = Participant.objects.get(name=_WHOSE)
     client = signed_in(User, "bench-bad", frozenset({Role.PARTICIPANT_VIEWER}), participant)

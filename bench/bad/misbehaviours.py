@@ -7,9 +7,9 @@ from itertools import count, cycle
 from typing import Any, ClassVar
 
 from bench import messages
-from bench.bad import bodies, downloads, queue
+from bench.bad import bodies, downloads, full_queue
 from bench.bad.endpoint import Manner
-from bench.bad.world import World
+from bench.bad.scheme import World
 from bench.messages import trace_of
 from bench.onboard import BASE
 
@@ -194,10 +194,12 @@ class _Waiting(Misbehaviour):
 
     async def begin(self) -> None:
         scene = self.world.scene
-        await asyncio.to_thread(queue.fill, scene.database_url, scene.bad, scene.rows, one_subject=self.one_subject)
+        await asyncio.to_thread(
+            full_queue.fill, scene.database_url, scene.bad, scene.rows, one_subject=self.one_subject
+        )
 
     async def end(self) -> None:
-        await asyncio.to_thread(queue.empty, self.world.scene.database_url, self.world.scene.bad)
+        await asyncio.to_thread(full_queue.empty, self.world.scene.database_url, self.world.scene.bad)
 
 
 class OneSubjectDead(_Waiting):

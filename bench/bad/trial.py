@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import books
+from bench import compare_books
 from bench.bad.figures import INTERVALS, Interval, memory, seen_in
 from bench.bad.memory import Watch
 from bench.bad.misbehaviours import ALL
-from bench.bad.world import Scene
+from bench.bad.scheme import Scene
+from bench.dfsp_endpoints import Dfsps
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import cpu_by_process, machine_cpu_seconds
 from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
-from bench.sink import Dfsps
 
 PAYMENTS_SHARE = 0.2  # whole payments begun for each transfer that is
 _LEAD_S = 1.5
@@ -137,7 +137,7 @@ class Trial:
         everybody = [*self._good, self._bad]  # who pays them, and whom they pay
         for name in self._good:
             config = Dfsps({name: self._ports[name]}, everybody, self._host, self._port, f"{folder}/{name}")
-            self._start(f"dfsps {name}", "bench.sink", config.as_text())
+            self._start(f"dfsps {name}", "bench.dfsp_endpoints", config.as_text())
         for name in self._good:
             await_port(self._ports[name])
 
@@ -268,4 +268,4 @@ class Trial:
             }
             for name, note in notes.items()
         }
-        return books.compare(ours, [each for each in at_hub if each["transferId"] in sent])
+        return compare_books.compare(ours, [each for each in at_hub if each["transferId"] in sent])

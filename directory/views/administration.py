@@ -6,13 +6,13 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import queries, registry
+from directory import oracles, queries
 from directory.aliases import TYPES
 from directory.models import Oracle
 from fspiop.bodies.common import Currency, PartyIdType
 from fspiop.money import CURRENCIES
 from fspiop.versions import missing_header
-from hub.api.administration import AdministrationView, Response
+from hub.api.administration.views import AdministrationView, Response
 from hub.api.docs import administration_schema
 from hub.api.views import empty
 
@@ -55,7 +55,7 @@ class OraclesView(_OracleView):
         self.needs_two(
             "add_oracle", subject=f"oracle for {said['alias_type']}", payload=lambda: {"after": _asked(said)}
         )
-        registry.add(**said, actor=self.actor)
+        oracles.add(**said, actor=self.actor)
         return empty(201)
 
 
@@ -64,28 +64,28 @@ class OracleView(_OracleView):
         TAG, summary="Replace an oracle", request=OracleInfo, answer=204, two_people=("change_oracle",)
     )
     def put(self, request: Request, oracle_id: str) -> HttpResponse:
-        said, oracle = _said(self.read(OracleInfo)), registry.found(oracle_id)
+        said, oracle = _said(self.read(OracleInfo)), oracles.found(oracle_id)
         if oracle is None:
-            raise registry.not_found()
+            raise oracles.not_found()
         self.needs_two(
             "change_oracle",
             subject=str(oracle),
-            payload=lambda: {"oracle": oracle.pk, "before": registry.terms_of(oracle), "after": _asked(said)},
+            payload=lambda: {"oracle": oracle.pk, "before": oracles.terms_of(oracle), "after": _asked(said)},
         )
-        registry.change(oracle_id, **said, actor=self.actor)
+        oracles.change(oracle_id, **said, actor=self.actor)
         return empty(204)
 
     @administration_schema(TAG, summary="Remove an oracle", answer=204, two_people=("remove_oracle",))
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
-        oracle = registry.found(oracle_id)
+        oracle = oracles.found(oracle_id)
         if oracle is None:
             return empty(204)  # as good as removed
         self.needs_two(
             "remove_oracle",
             subject=str(oracle),
-            payload=lambda: {"oracle": oracle.pk, "before": registry.terms_of(oracle)},
+            payload=lambda: {"oracle": oracle.pk, "before": oracles.terms_of(oracle)},
         )
-        registry.remove(oracle_id, actor=self.actor)
+        oracles.remove(oracle_id, actor=self.actor)
         return empty(204)
 
 

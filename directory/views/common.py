@@ -9,7 +9,7 @@ from rest_framework.request import Request
 
 from directory.aliases import TYPES, Alias, check_readable
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api import passing
+from hub.api import forwarding
 from hub.api.views import FspiopView, accepted
 
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
@@ -29,23 +29,23 @@ class AliasView(FspiopView):
         super().initial(request, *args, **kwargs)
         self.alias = _alias(request, **kwargs)
         parts = [self.resource, self.alias.type, self.alias.identifier, self.alias.sub_id]
-        self.path = passing.path_of(*filter(None, parts))
+        self.path = forwarding.path_of(*filter(None, parts))
         if max(len(self.path), len(self.signed_uri or "")) > _LONGEST_PATH:
             raise FspiopError(
                 ErrorCode.VALIDATION_ERROR, f"the path has more than {_LONGEST_PATH} characters on the wire"
             )
         asked = f"{self.path} in {self.alias.currency}" if request.method == "GET" else self.path
-        self.subject = passing.subject_of(asked)
+        self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
         """202, or 200 to a PUT; what `work` gives or refuses goes to the caller as a callback."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"
-            message = passing.tell_caller(self, path=self.path, body=body, subject=self.subject, kind=kind)
+            message = forwarding.tell_caller(self, path=self.path, body=body, subject=self.subject, kind=kind)
         except FspiopError as error:
-            message = passing.refuse_caller(self, error, path=self.path, subject=self.subject)
-        passing.send([message])
+            message = forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)
+        forwarding.send([message])
         return accepted()
 
 

@@ -11,7 +11,7 @@ from fspiop.bodies.common import PartyIdInfo
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api import passing
+from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries as participants
@@ -86,13 +86,13 @@ class ParticipantsView(FspiopView):
     @fspiop_schema("participants", request=ParticipantsPost, answer=200, summary="Register many aliases")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(ParticipantsPost)
-        path = passing.path_of("participants", body.request_id)
+        path = forwarding.path_of("participants", body.request_id)
         try:
             answer = self._register(body)
-            message = passing.tell_caller(self, path=path, body=answer, subject=body.request_id, kind="participants")
+            message = forwarding.tell_caller(self, path=path, body=answer, subject=body.request_id, kind="participants")
         except FspiopError as error:
-            message = passing.refuse_caller(self, error, path=path, subject=body.request_id)
-        passing.send([message])
+            message = forwarding.refuse_caller(self, error, path=path, subject=body.request_id)
+        forwarding.send([message])
         return taken()
 
     def _register(self, body: ParticipantsPost) -> dict[str, object]:

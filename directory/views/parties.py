@@ -3,12 +3,12 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import lookups, services
+from directory import party_lookups, services
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import FspiopError
-from hub.api import passing
+from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import Outgoing
@@ -21,9 +21,9 @@ class PartyView(AliasView):
     @fspiop_schema("parties", answer=202, summary="Look a party up")
     def get(self, request: Request, **_: str) -> HttpResponse:
         try:
-            lookups.ask(self._question_to(self._owner()), version=self.accepted_version)
+            party_lookups.ask(self._question_to(self._owner()), version=self.accepted_version)
         except FspiopError as error:
-            passing.send([passing.refuse_caller(self, error, path=self.path, subject=self.subject)])
+            forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
         return accepted()
 
     @fspiop_schema("parties", request=PartyPut, answer=200, summary="Say who a party is")
@@ -33,20 +33,20 @@ class PartyView(AliasView):
 
     def _owner(self) -> Party:
         if self.fspiop.destination:
-            asker, owner = passing.parties_of(self, self.fspiop.destination)
+            asker, owner = forwarding.parties_of(self, self.fspiop.destination)
         else:
-            asker, owner = passing.caller_of(self), services.owner_of(self.alias, caller=self.caller)
+            asker, owner = forwarding.caller_of(self), services.owner_of(self.alias, caller=self.caller)
         _check_some_payment(asker, owner)
         return owner
 
     def _question_to(self, owner: Party) -> Outgoing:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""
-        return passing.pass_on(
+        return forwarding.pass_on(
             self,
             to=owner,
             path=self.signed_uri or self.path + query,
             # Two that ask the same do not wait for each other.
-            subject=passing.subject_of(f"{self.path} for {self.fspiop.source}"),
+            subject=forwarding.subject_of(f"{self.path} for {self.fspiop.source}"),
             kind="party-request",
             error_path=self.path + "/error",
         )
@@ -55,7 +55,7 @@ class PartyView(AliasView):
 def _check_some_payment(asker: Party, owner: Party) -> None:
     """A lookup does not say who will pay: it may begin a payment, or a request to be paid."""
     if not (asker.may_receive and owner.may_send):
-        passing.check_payment(payer=asker, payee=owner)
+        forwarding.check_payment(payer=asker, payee=owner)
 
 
 class PartyErrorView(AliasView):
@@ -68,9 +68,9 @@ class PartyErrorView(AliasView):
 
 
 def _bring_back(view: AliasView, path: str) -> HttpResponse:
-    to = passing.destination_of(view)
-    subject = passing.subject_of(f"{view.path} for {to.name}")
+    to = forwarding.destination_of(view)
+    subject = forwarding.subject_of(f"{view.path} for {to.name}")
     # A signed message is forwarded to the path as its signer encoded it: DFSPs encode aliases in different ways.
-    reply = passing.pass_on(view, to=to, path=view.signed_uri or path, subject=subject, kind="party-answer")
-    lookups.answer(reply, answerer_id=view.caller)
+    reply = forwarding.pass_on(view, to=to, path=view.signed_uri or path, subject=subject, kind="party-answer")
+    party_lookups.answer(reply, answerer_id=view.caller)
     return taken()

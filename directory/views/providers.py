@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from fspiop import money
 from fspiop.bodies.services import MAX_PROVIDERS, ServicesFxpPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api import passing
+from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
@@ -21,8 +21,8 @@ class _ProvidersView(FspiopView):
 
     def tell(self, path: str, providers: list[str]) -> HttpResponse:
         body = {"providers": providers[:MAX_PROVIDERS]}
-        subject = passing.subject_of(path)
-        passing.send([passing.tell_caller(self, path=path, body=body, subject=subject, kind="providers")])
+        subject = forwarding.subject_of(path)
+        forwarding.send([forwarding.tell_caller(self, path=path, body=body, subject=subject, kind="providers")])
         return accepted()
 
     def take(self) -> HttpResponse:
@@ -44,7 +44,7 @@ class ProvidersOfPairView(_ProvidersView):
     @fspiop_schema("services", answer=202, summary="Ask which participants convert one currency into another")
     def get(self, request: Request, source_currency: str, target_currency: str) -> HttpResponse:
         _check(source_currency, target_currency)
-        path = passing.path_of("services", "FXP", source_currency, target_currency)
+        path = forwarding.path_of("services", "FXP", source_currency, target_currency)
         return self.tell(path, queries.providers(source_currency, target_currency))
 
     @fspiop_schema(

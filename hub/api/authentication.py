@@ -21,7 +21,7 @@ from django.http import HttpRequest
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import tokens
-from hub.participants import queries, registry
+from hub.participants import credential_cache, queries
 
 log = structlog.get_logger("security")
 
@@ -48,10 +48,10 @@ def _named(source: str) -> int:
 
 def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
     """Whether the request comes from where this participant may call, or it may from anywhere."""
-    return registry.current().may_call_from(participant_id, address_of(request))
+    return credential_cache.current().may_call_from(participant_id, address_of(request))
 
 
-def address_of(request: HttpRequest) -> registry.Address | None:
+def address_of(request: HttpRequest) -> credential_cache.Address | None:
     """Where the request comes from: the nearest address that is not one of our own proxies', as they hand it over.
 
     None where it can not be known: also where a proxy must prove itself and this request's did not.
@@ -75,7 +75,7 @@ def _proven(request: HttpRequest, source: str) -> int:
     proven: list[int] = []
     certificate = presented_certificate(request)
     if CERTIFICATE in settings.PARTICIPANT_AUTH:
-        known = registry.current().by_certificate(certificate) if certificate is not None else None
+        known = credential_cache.current().by_certificate(certificate) if certificate is not None else None
         if known is None:
             _refuse(401, source, "no certificate that is registered and valid")
         proven.append(known.participant_id)
@@ -97,7 +97,7 @@ def _client_of(request: HttpRequest, source: str, certificate: str | None) -> in
         _refuse(401, source, "not a token of this hub's")
     if token.expires_at <= time.time():
         _refuse(401, source, "the token has expired")
-    known = registry.current().by_client(token.client_key)
+    known = credential_cache.current().by_client(token.client_key)
     if known is None:
         _refuse(401, source, "the token's client has been revoked or has expired")
     if CERTIFICATE in settings.PARTICIPANT_AUTH and token.certificate_sha256 is None:

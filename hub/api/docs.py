@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 
 from fspiop import iso20022, versions
 from hub.administration.models import READ, WRITE
-from hub.api import numbers
+from hub.api import lenient_numbers
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -24,9 +24,9 @@ APIS = {
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.clients` is written down."""
+    """How `hub.api.client_authentication` is written down."""
 
-    target_class = "hub.api.clients.ClientToken"
+    target_class = "hub.api.client_authentication.ClientToken"
     name = "administrationClient"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
@@ -35,9 +35,9 @@ class ClientScheme(OpenApiAuthenticationExtension):
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.staff` is written down: a session of the portal's."""
+    """How `hub.api.staff_authentication` is written down: a session of the portal's."""
 
-    target_class = "hub.api.staff.StaffSession"
+    target_class = "hub.api.staff_authentication.StaffSession"
     name = "cookieAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
@@ -45,9 +45,9 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class StaffScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.staff` is written down: a password."""
+    """How `hub.api.staff_authentication` is written down: a password."""
 
-    target_class = "hub.api.staff.StaffPassword"
+    target_class = "hub.api.staff_authentication.StaffPassword"
     name = "basicAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
@@ -102,7 +102,7 @@ _NULL = {"type": "null"}
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
     """The JSON schema of a typed message, with its parts written in place; of FSPIOP's nothing is nullable."""
-    schema = msgspec.json.schema(message, schema_hook=numbers.describe)
+    schema = msgspec.json.schema(message, schema_hook=lenient_numbers.describe)
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:

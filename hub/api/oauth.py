@@ -21,7 +21,7 @@ from hub.administration import services as administration
 from hub.administration.models import SCOPES
 from hub.api import authentication, errors, tokens
 from hub.api.views import PlainView
-from hub.participants import queries, registry
+from hub.participants import credential_cache, queries
 
 log = structlog.get_logger("security")
 
@@ -136,14 +136,14 @@ def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict
 def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if "fspiop" not in settings.SERVES:
         _refuse(client_key, "this process has no door for DFSPs")
-    known = registry.current().by_client(client_key)
+    known = credential_cache.current().by_client(client_key)
     if known is None:
         _refuse(client_key, "no such client, or it is revoked or has expired")
     if not client_secrets.is_it(secret, known.sha256):
         _refuse(client_key, "wrong secret")
     certificate = authentication.presented_certificate(request)
     if authentication.CERTIFICATE in settings.PARTICIPANT_AUTH or certificate is not None:
-        holder = registry.current().by_certificate(certificate) if certificate is not None else None
+        holder = credential_cache.current().by_certificate(certificate) if certificate is not None else None
         if holder is None or holder.participant_id != known.participant_id:
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):

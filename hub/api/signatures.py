@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from fspiop import jws, paths
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
-from hub.participants import registry
+from hub.participants import credential_cache
 
 log = structlog.get_logger("security")
 
@@ -68,7 +68,7 @@ def _verify(
     participant_id: int,
     forwarded: Mapping[str, str],
 ) -> str:
-    known = registry.current()
+    known = credential_cache.current()
     keys = known.keys_of(participant_id)
     if not keys:
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "no valid signing key is registered")

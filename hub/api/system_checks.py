@@ -6,7 +6,7 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from hub.api.administration import READING, AdministrationView
+from hub.api.administration.views import READING, AdministrationView
 from hub.api.views import METHODS
 from hub.audit import two_people
 

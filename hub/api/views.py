@@ -17,7 +17,7 @@ from fspiop import bodies, iso20022, strictjson, versions
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_units
-from hub.api import authentication, errors, limits, reading, signatures
+from hub.api import authentication, errors, rate_limits, request_body, signatures
 
 T = TypeVar("T")
 
@@ -48,7 +48,8 @@ class PlainView(APIView):
     """An API's view of which nothing is left when its request has ended.
 
     DRF's request names its view among what parsers may want; the view names its request, its answer and, as `head`, a
-    method of its own. Such rings hold a body until Python's collector comes by, which in a hub is seldom (`hub.lean`).
+    method of its own. Such cycles hold a body until Python's collector runs, which it seldom does in a hub
+    (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -92,21 +93,21 @@ class FspiopView(PlainView):
             return super().dispatch(request, *args, **kwargs)
         finally:
             if self._unread:
-                reading.pass_over(request, self._unread)
+                request_body.pass_over(request, self._unread)
             if self._is_counted_as_bulk:
-                limits.leave_bulk(self.caller)
+                rate_limits.leave_bulk(self.caller)
             if self._is_counted:
-                limits.leave(self.caller)
+                rate_limits.leave(self.caller)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
         method = http.method or ""
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
-        reading.check_head(http)
+        request_body.check_head(http)
         is_bulk = self.is_bulk and method in _OF_BULKS
         most = settings.MAX_BULK_BODY_BYTES if is_bulk else settings.MAX_BODY_BYTES
-        length = reading.length_of(http, most)
+        length = request_body.length_of(http, most)
         self._unread = most if length is None else length
         meta = http.META
 
@@ -118,15 +119,15 @@ class FspiopView(PlainView):
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
-        limits.enter(self.caller, self.fspiop.source)
+        rate_limits.enter(self.caller, self.fspiop.source)
         self._is_counted = True
         if method not in CALLBACKS:
-            limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
+            rate_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
         if is_bulk:
-            limits.enter_bulk(self.caller, self.fspiop.source)
+            rate_limits.enter_bulk(self.caller, self.fspiop.source)
             self._is_counted_as_bulk = True
         self._unread = 0
-        self.raw_body = reading.body_of(http, length, most)
+        self.raw_body = request_body.body_of(http, length, most)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
@@ -134,7 +135,7 @@ class FspiopView(PlainView):
     def check_room_at(self, destination: str) -> None:
         """FspiopError 2005 (429) where too many messages that the caller caused wait for the destination already."""
         if self.request.method not in CALLBACKS:
-            limits.check_backlog(self.caller, self.fspiop.source, destination)
+            rate_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
     def get_exception_handler(self) -> Any:
         return errors.exception_handler

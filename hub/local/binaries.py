@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hub.local.account import Account
 from hub.local.errors import LocalError
+from hub.local.os_user import Account
 from hub.local.state import hash_of, private_folder
 
 

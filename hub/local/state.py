@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from hub.local import proc
-from hub.local.account import Account, server_account
 from hub.local.errors import LocalError
+from hub.local.os_user import Account, server_account
 
 SIGN = "kitovu-state.json"  # says that a folder is ours and may be removed
 POINTER = "servers-are-in"  # a symbolic link to the servers' data, where it could not lie in STATE

@@ -24,10 +24,10 @@ def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Out
 
 
 def poke(destination_ids: Collection[int]) -> None:
-    """Says that these destinations have work; see `hub.outbox.bell`."""
-    from hub.outbox import bell
+    """Says that these destinations have work; see `hub.outbox.wakeup`."""
+    from hub.outbox import wakeup
 
-    bell.ring(destination_ids)
+    wakeup.ring(destination_ids)
 
 
 __all__ = ["Outgoing", "append", "append_about", "poke"]

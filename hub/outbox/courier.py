@@ -1,7 +1,7 @@
 """Delivers the outbox: claims due messages, sends them concurrently, settles what came of them.
 
 Each worker process has one courier, an event loop in a thread of its own. It looks when it hears the bell
-(`hub.outbox.bell`) and once a second in any case, so that a lost ring, or a lost Redis, costs a second and never a
+(`hub.outbox.wakeup`) and once a second in any case, so that a lost ring, or a lost Redis, costs a second and never a
 message. One transaction claims for all destinations, another settles for all; each destination has a limit of open
 requests and octets, of which no source has all, and is left alone by itself (`hub.outbox.destinations`), so one that
 hangs keeps nobody else waiting.
@@ -23,7 +23,7 @@ from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
 from hub.database import is_away, work_by_keys
-from hub.outbox import bell, client, failures, metrics, store
+from hub.outbox import client, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
 from hub.outbox.destinations import Destination, open_by_source
@@ -76,7 +76,7 @@ class Courier:
 
     async def _live(self) -> None:
         self._curl = Curl()
-        helpers = [self._loop.create_task(work) for work in (self._look_regularly(), bell.listen(self._look_at))]
+        helpers = [self._loop.create_task(work) for work in (self._look_regularly(), wakeup.listen(self._look_at))]
         settling = self._loop.create_task(self._settle_what_finished())
         while not self._is_stopping:
             await self._news.wait()
@@ -94,7 +94,7 @@ class Courier:
         while True:
             try:
                 self._look_at(await self._in_database(store.destinations_with_work))
-                self._look_at(await self._in_database(failures.give_up_overdue))
+                self._look_at(await self._in_database(retries.give_up_overdue))
             except DatabaseError as error:
                 log.warning("outbox_can_not_be_read", error=str(error)[:200])
             except Exception:  # the courier must live
@@ -267,8 +267,8 @@ def _settle_together(
     results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]
 ) -> set[int]:
     store.delivered([(message.id, answer.status) for message, answer in results if answer.is_taken])
-    failed = [failures.judge(message, answer) for message, answer in results if not answer.is_taken]
-    return failures.settle([*failed, *(failures.left_alone(message, seconds) for message, seconds in left_alone)])
+    failed = [retries.judge(message, answer) for message, answer in results if not answer.is_taken]
+    return retries.settle([*failed, *(retries.left_alone(message, seconds) for message, seconds in left_alone)])
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:

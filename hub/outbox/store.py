@@ -313,7 +313,7 @@ _NEXT = """
         WHERE m.id = next.id AND m.due_at > statement_timestamp()
     )
 """
-# A message whose subject is a digest has a customer's identifier in its path (`hub.api.passing.subject_of`).
+# A message whose subject is a digest has a customer's identifier in its path (`hub.api.forwarding.subject_of`).
 _HAS_ALIAS = "subject ~ '^[0-9a-f]+$' AND length(subject) = 64"
 _DELIVERED = f"""
     WITH gone AS (

@@ -14,7 +14,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.keys import PublicPart
 from hub import client_secrets
 from hub.audit import record
-from hub.participants import authority, registry
+from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
 MOST_CLIENTS = 2  # valid at once: the old and the new, while they are changed
@@ -37,14 +37,14 @@ def add_certificate(participant: Participant, *, pem: str, actor: str) -> Creden
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
     """Has the scheme's authority sign a participant's request, and registers the certificate."""
     try:
-        request = authority.read_request(csr, name=participant.name)
+        request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
     if _is_anothers(request.key_sha256, participant):
         raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate of this key")
     try:
-        pem = authority.sign(request, name=participant.name, days=days)
-    except authority.NotReady as error:
+        pem = certificate_authority.sign(request, name=participant.name, days=days)
+    except certificate_authority.NotReady as error:
         raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, str(error)) from None
     return add_certificate(participant, pem=pem, actor=actor)
 
@@ -55,7 +55,9 @@ def _is_anothers(key_sha256: str, participant: Participant) -> bool:
     if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
         return True
     pems = others.filter(kind=Credential.Kind.CERTIFICATE).exclude(pem="").values_list("pem", flat=True)
-    return any(authority.key_sha256_of(x509.load_pem_x509_certificate(pem.encode())) == key_sha256 for pem in pems)
+    return any(
+        certificate_authority.key_sha256_of(x509.load_pem_x509_certificate(pem.encode())) == key_sha256 for pem in pems
+    )
 
 
 def add_signing_key(
@@ -221,5 +223,5 @@ def _told(credential: Credential) -> dict[str, str | int]:
 
 
 def _changed() -> None:
-    registry.forget()
-    transaction.on_commit(registry.forget)
+    credential_cache.forget()
+    transaction.on_commit(credential_cache.forget)

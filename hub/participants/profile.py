@@ -7,7 +7,7 @@ from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
-from hub.participants import registry
+from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
 MOST_NETWORKS = 50  # looked through at each request
@@ -43,8 +43,8 @@ def set_networks(participant: Participant, *, networks: Sequence[str], actor: st
     AllowedNetwork.objects.filter(participant=participant).delete()
     AllowedNetwork.objects.bulk_create(AllowedNetwork(participant=participant, network=network) for network in wanted)
     record("networks_set", subject=participant.name, actor=actor, before=before, after=wanted)
-    registry.forget()
-    transaction.on_commit(registry.forget)
+    credential_cache.forget()
+    transaction.on_commit(credential_cache.forget)
 
 
 def networks_of(participant: Participant) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.backends.postgresql.schema import DatabaseSchemaEditor
 
-from hub import patience
+from hub import migration_locks
 
 
 class SchemaEditor(DatabaseSchemaEditor):
@@ -12,4 +12,4 @@ class SchemaEditor(DatabaseSchemaEditor):
         if self.collect_sql or self.connection.in_atomic_block:
             super().execute(sql, params)
         else:
-            patience.again(lambda: super(SchemaEditor, self).execute(sql, params))
+            migration_locks.again(lambda: super(SchemaEditor, self).execute(sql, params))

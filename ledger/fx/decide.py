@@ -26,7 +26,7 @@ from ledger.fx.messages import (
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FX_NEXT, LIVE, FxMove, FxState
 from ledger.messages import Prepare, Refusal, words_of
-from ledger.moves import hold, post, release
+from ledger.positions import hold, post, release
 from ledger.snapshot import ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
 

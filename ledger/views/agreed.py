@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from fspiop.errors import ErrorCode, FspiopError
-from ledger import packets
+from ledger import ilp_packets
 from ledger.messages import Terms
 
 
@@ -13,8 +13,8 @@ def terms_in(
     """The terms to hold a transfer against, None where the hub does not look; FspiopError 3100 for another's packet."""
     if not settings.CHECK_ILP_PACKETS:
         return None
-    packet = packets.read(packet_text)
-    fault = packets.fault_of(packet, amount=amount, currency=currency, payee=payee)
+    packet = ilp_packets.read(packet_text)
+    fault = ilp_packets.fault_of(packet, amount=amount, currency=currency, payee=payee)
     if packet is None or fault is not None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: {fault}")
-    return packets.terms_in(packet_text, packet, bulk_quote_id=bulk_quote_id)
+    return ilp_packets.terms_in(packet_text, packet, bulk_quote_id=bulk_quote_id)

@@ -9,22 +9,22 @@ from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
 from portal.changes import (
     accounts,
+    api_requests,
     clients,
     conversions,
     credentials,
     directory,
     funds,
-    leaving,
     limits,
+    offboarding,
     onboarding,
     participants,
     profile,
-    programs,
-    roles,
-    schemes,
     settlement,
+    settlement_models,
+    users,
 )
-from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, by_name
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, by_name
 from portal.users import Refused
 from portal.visitor import Visitor, visitor_for
 
@@ -35,13 +35,13 @@ KINDS = by_name(
     *participants.KINDS,
     *credentials.KINDS,
     *profile.KINDS,
-    *leaving.KINDS,
-    *roles.KINDS,
+    *offboarding.KINDS,
+    *users.KINDS,
     *settlement.KINDS,
     *directory.KINDS,
     *accounts.KINDS,
     *conversions.KINDS,
-    *schemes.KINDS,
+    *settlement_models.KINDS,
     *clients.KINDS,
 )
 
@@ -79,7 +79,9 @@ def _check_asker(approval: Approval, kind: Kind) -> None:
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The first sign-in of the person who asked for this is not confirmed."))
-    may_ask = programs.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
+    may_ask = (
+        api_requests.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
+    )
     if not may_ask:
         raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.administration import services
 from hub.administration.models import READ, WRITE
-from portal.changes.kind import CanNotBeDone, Kind, Line, Payload
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload
 from portal.permissions import Right
 
 SCOPE_NAMES = {

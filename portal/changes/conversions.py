@@ -4,7 +4,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from hub.participants import services as participants
-from portal.changes.kind import Kind, Line, Payload, participant_named
+from portal.changes.change_kind import Kind, Line, Payload, participant_named
 from portal.permissions import Right
 
 

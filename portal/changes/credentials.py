@@ -6,10 +6,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import keys, time
-from hub.participants import authority, credentials
+from hub.participants import certificate_authority, credentials
 from hub.participants.models import Credential
-from portal.changes.kind import Kind, Line, Payload, must_still_be, participant_named
-from portal.faults import translated
+from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.error_translations import translated
 from portal.permissions import Right
 
 EXPIRES_SOON = timedelta(days=30)  # from when on its people are warned
@@ -23,7 +23,7 @@ KIND_NAMES = {
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """Read from the request itself, which is what will be signed."""
     try:
-        request = authority.read_request(csr, name=name)
+        request = certificate_authority.read_request(csr, name=name)
     except ValueError as error:  # what was taken once may be too weak by now
         return [Line(_("Signing request"), translated(str(error)))]
     return [

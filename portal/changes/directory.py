@@ -5,9 +5,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from directory import builtin, registry
+from directory import builtin_oracle, oracles
 from directory.models import Oracle, PartyIdentifier
-from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 
 
@@ -31,7 +31,7 @@ def _oracle(payload: Payload) -> Oracle:
     found = Oracle.objects.select_for_update().filter(pk=payload["oracle"]).first()
     if found is None:
         raise CanNotBeDone(_("There is no such oracle."))
-    must_still_be(registry.terms_of(found), payload["before"])
+    must_still_be(oracles.terms_of(found), payload["before"])
     return found
 
 
@@ -45,15 +45,15 @@ def _said(after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add(payload: Payload, actor: str) -> None:
-    registry.add(**_said(payload["after"]), actor=actor)
+    oracles.add(**_said(payload["after"]), actor=actor)
 
 
 def _change(payload: Payload, actor: str) -> None:
-    registry.change(str(_oracle(payload).pk), **_said(payload["after"]), actor=actor)
+    oracles.change(str(_oracle(payload).pk), **_said(payload["after"]), actor=actor)
 
 
 def _remove(payload: Payload, actor: str) -> None:
-    registry.remove(str(_oracle(payload).pk), actor=actor)
+    oracles.remove(str(_oracle(payload).pk), actor=actor)
 
 
 def _describe_port(payload: Payload) -> list[Line]:
@@ -72,7 +72,7 @@ def _port(payload: Payload, actor: str) -> None:
     if found is None:
         raise CanNotBeDone(_("This alias is not registered any more."))
     must_still_be(found.fsp.name, payload["before"])
-    builtin.port(found.pk, to=participant_named(payload["to"]), actor=actor)
+    builtin_oracle.port(found.pk, to=participant_named(payload["to"]), actor=actor)
 
 
 _RIGHTS = (Right.ASK_DIRECTORY, Right.CHECK_DIRECTORY)

@@ -3,9 +3,9 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import holds, services
+from ledger import services, settlement_holds
 from ledger.models import Account
-from portal.changes.kind import CanNotBeDone, Kind, Line, Payload, participant_named
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, participant_named
 from portal.permissions import Right
 
 
@@ -36,7 +36,7 @@ def _describe(payload: Payload) -> list[Line]:
 
 def _describe_out(payload: Payload) -> list[Line]:
     lines = _describe(payload)
-    if holds.is_named_by(payload["participant"], payload["currency"], payload["reference"]):
+    if settlement_holds.is_named_by(payload["participant"], payload["currency"], payload["reference"]):
         number = {"number": payload["reference"]}
         lines.append(Line(_("Cover on hold"), _("This takes from what is on hold for settlement %(number)s") % number))
     return lines

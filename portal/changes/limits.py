@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy
 
 from ledger import services
 from ledger.models import Account
-from portal.changes.kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 
 

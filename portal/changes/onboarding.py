@@ -11,8 +11,8 @@ from hub.participants.endpoints import BASE
 from hub.participants.models import Credential, Participant
 from ledger import services
 from ledger.models import Account
+from portal.changes.change_kind import Kind, Line, Payload, participant_named
 from portal.changes.credentials import described_key, described_request
-from portal.changes.kind import Kind, Line, Payload, participant_named
 from portal.changes.profile import told_contact, told_networks
 from portal.permissions import Right
 

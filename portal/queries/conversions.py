@@ -11,9 +11,9 @@ from django.utils.translation import gettext_lazy
 
 from ledger.fx.states import FX_TERMINAL, LIVE
 from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
-from portal.queries import walk
-from portal.queries.story import Moment, quoted, text, told
-from portal.queries.walk import Found, Key
+from portal.queries import keyset
+from portal.queries.keyset import Found, Key
+from portal.queries.transfer_history import Moment, quoted, text, told
 from quotes.models import FxQuote
 
 T = TypeVar("T", bound=Model)
@@ -68,7 +68,7 @@ def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key
     if whose is not None:
         first, second = ({f"{side}_id": whose} for side in sides)
         sources = [rows.filter(**first), rows.filter(**second).exclude(**first)]
-    return walk.latest(sources, condition, before=before, size=size)
+    return keyset.latest(sources, condition, before=before, size=size)
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from hub.database import execute
-from portal.queries import minutes
-from portal.queries.minutes import Minute
+from portal.queries import per_minute as by_minute
+from portal.queries.per_minute import Minute
 
 MINUTES = 30
 
@@ -69,7 +69,7 @@ def figures() -> Figures:
     reserved, expiring, overdue, _first = _one(_RESERVED, [])
     window = _one(_WINDOW, []) or (None, None)
     check = _one(_CHECK, []) or (None, None)
-    found = minutes.latest(MINUTES)
+    found = by_minute.latest(MINUTES)
     return Figures(
         minutes=found,
         values=_values(found),

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow
 from ledger.queries import NetPosition
-from portal.queries import nets
+from portal.queries import window_nets
 from settlement.models import ContentTotal, SettlementAccount
 
 
@@ -36,7 +36,7 @@ def of_windows(windows: Iterable[SettlementWindow], participant: Participant) ->
             window,
             list(found[window.pk].values())
             if window.totalled_at
-            else nets.of_window(window, participant=participant.name),
+            else window_nets.of_window(window, participant=participant.name),
         )
         for window in windows
     ]

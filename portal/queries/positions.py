@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.participants.models import Participant
-from ledger import alarms, queries
+from ledger import limit_alarms, queries
 from ledger.models import Account
 
 _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
@@ -53,11 +53,11 @@ class Standing:
 
     @property
     def used_percent(self) -> int:
-        return min(100, alarms.percent_of(self.used, self.limit))
+        return min(100, limit_alarms.percent_of(self.used, self.limit))
 
     @property
     def is_near_limit(self) -> bool:
-        return self.is_active and alarms.is_due(self.used, self.limit, self.position_account.alarm_percentage)
+        return self.is_active and limit_alarms.is_due(self.used, self.limit, self.position_account.alarm_percentage)
 
     @property
     def is_active(self) -> bool:

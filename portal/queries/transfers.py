@@ -8,8 +8,8 @@ from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from ledger.models import Entry, FxTransfer, SettlementWindow, Transfer
-from portal.queries import walk
-from portal.queries.walk import Found, Key
+from portal.queries import keyset
+from portal.queries.keyset import Found, Key
 from quotes import queries as quotes
 
 _MOST = 1000
@@ -63,12 +63,12 @@ def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
     """The latest first, by time of arrival and id, from after a row that was the last of a page."""
-    return walk.latest(wish.sources(), wish.condition(), before=before, size=size)
+    return keyset.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
 def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
     """Every row that fits, the latest first, in batches."""
-    return walk.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
+    return keyset.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:

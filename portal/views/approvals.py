@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from hub.audit import approvals
 from hub.audit.models import Approval
-from portal import changes, paging
-from portal.confirmation import ACCOUNT_KINDS
+from portal import changes, pagination
+from portal.first_sign_in import ACCOUNT_KINDS
 from portal.visitor import Visitor, visitor_of
 
 
@@ -29,7 +29,7 @@ def index(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     pending = list(_visible(visitor).filter(state="PENDING", expires_at__gt=now).order_by("expires_at")[:200])
     ended = _visible(visitor).exclude(state="PENDING", expires_at__gt=now)
-    page = paging.by_id(request, ended)
+    page = pagination.by_id(request, ended)
     for found in page.rows:
         found.title = changes.KINDS[found.kind].title
     return render(

@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 
 from hub.audit.models import Entry
 from hub.downloads import Download
-from portal import csv, paging
-from portal.search import DayField, Search
+from portal import csv_export, pagination
+from portal.search_forms import DayField, Search
 
 _AT_ONCE = 200
 
@@ -38,7 +38,7 @@ class AuditSearch(Search):
 
 def index(request: HttpRequest) -> HttpResponse:
     search = AuditSearch(request.GET)
-    page = paging.by_id(request, search.rows())
+    page = pagination.by_id(request, search.rows())
     return render(request, "portal/audit.html", {"search": search, "page": page})
 
 
@@ -46,12 +46,14 @@ _HEADINGS = ["id", "at", "who", "from", "action", "about", "before", "after", "h
 
 
 def export(request: HttpRequest) -> Download:
-    return csv.response(request, "audit.csv", _HEADINGS, _batches(AuditSearch(request.GET).rows().order_by("-id")))
+    return csv_export.response(
+        request, "audit.csv", _HEADINGS, _batches(AuditSearch(request.GET).rows().order_by("-id"))
+    )
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
     """The latest first, by key: before and after may be long, so not many at a time."""
-    found, left = list(rows[:_AT_ONCE]), csv.MOST_ROWS
+    found, left = list(rows[:_AT_ONCE]), csv_export.MOST_ROWS
     while found and left > 0:
         yield [_row(entry) for entry in found[:left]]
         left -= len(found)

@@ -6,10 +6,11 @@ from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
-from hub.outbox import queries, services
+from hub.outbox import queries
+from hub.outbox import resend as outbox_resend
 from hub.outbox.models import Message
 from hub.participants.models import Participant
-from portal import paging
+from portal import pagination
 from portal.visitor import visitor_of
 
 
@@ -25,14 +26,19 @@ def index(request: HttpRequest) -> HttpResponse:
     if request.GET.get("state") != "all":
         found = found.filter(state=Message.State.DEAD)
     crowds = [crowd for crowd in queries.crowds() if dfsp_id is None or visitor_of(request).dfsp_name == crowd.source]
-    context = {"queues": queries.queues(dfsp_id), "crowds": crowds, "page": paging.by_id(request, found), "dfsp": name}
+    context = {
+        "queues": queries.queues(dfsp_id),
+        "crowds": crowds,
+        "page": pagination.by_id(request, found),
+        "dfsp": name,
+    }
     return render(request, "portal/callbacks.html", context)
 
 
 def resend(request: HttpRequest, message_id: int) -> HttpResponse:
     try:
-        message = services.send_again(message_id, actor=visitor_of(request).name)
-    except services.NotSent as reason:
+        message = outbox_resend.send_again(message_id, actor=visitor_of(request).name)
+    except outbox_resend.NotSent as reason:
         messages.error(request, str(reason))
     else:
         messages.success(request, _("It is sent to %(name)s again, now.") % {"name": message.destination.name})
@@ -41,7 +47,7 @@ def resend(request: HttpRequest, message_id: int) -> HttpResponse:
 
 def resend_all(request: HttpRequest, name: str) -> HttpResponse:
     participant = Participant.objects.filter(name=name).first()
-    count = services.send_all_again(participant.pk, actor=visitor_of(request).name) if participant else 0
+    count = outbox_resend.send_all_again(participant.pk, actor=visitor_of(request).name) if participant else 0
     messages.success(request, _("%(count)s callbacks are sent again, now.") % {"count": count})
     return _back(request)
 

@@ -13,7 +13,7 @@ from hub.administration import services
 from hub.administration.models import SCOPES, AdministrationClient
 from portal.changes import Line
 from portal.changes.clients import SCOPE_NAMES, told_scopes
-from portal.views.asking import AskForm, asking
+from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 
 _MOST_DAYS = 730

@@ -7,10 +7,10 @@ from django.shortcuts import render
 from django.utils.translation import gettext_lazy
 
 from hub.participants.models import Participant
-from portal import paging
+from portal import pagination
 from portal.queries import conversions
 from portal.queries.conversions import Wish
-from portal.search import DayField, Search
+from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
 
 _STATES = ("RESERVED", "AGREED", "COMMITTED", "ABORTED")
@@ -68,7 +68,9 @@ class ConversionSearch(TermsSearch):
 def index(request: HttpRequest) -> HttpResponse:
     search = ConversionSearch(request.GET)
     wish = search.wish(visitor_of(request))
-    page, found = paging.by_arrival(request, lambda before, size: conversions.latest(wish, before=before, size=size))
+    page, found = pagination.by_arrival(
+        request, lambda before, size: conversions.latest(wish, before=before, size=size)
+    )
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}
     return render(request, "portal/conversions.html", context)
 
@@ -76,7 +78,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def terms(request: HttpRequest) -> HttpResponse:
     search = TermsSearch(request.GET)
     wish = search.wish(visitor_of(request))
-    page, found = paging.by_arrival(
+    page, found = pagination.by_arrival(
         request, lambda before, size: conversions.latest_terms(wish, before=before, size=size)
     )
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}

@@ -6,19 +6,19 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from hub.participants import authority
+from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
 from portal import forms
 from portal.changes import Line
 from portal.changes.credentials import KIND_NAMES
-from portal.views.asking import AskForm, asking
+from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of
 
 
 def sign(request: HttpRequest, name: str) -> HttpResponse:
     """Paste a signing request; the scheme's authority signs it when another person approves."""
     participant_of(request, name)
-    if not authority.is_set_up():
+    if not certificate_authority.is_set_up():
         return render(request, "portal/no_authority.html", {"name": name}, status=200)
     days = settings.CLIENT_CERTIFICATE_DAYS
     return asking(

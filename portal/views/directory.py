@@ -10,13 +10,14 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from directory import queries, registry, remote
+from directory import oracles as scheme_oracles
+from directory import queries, remote_oracle
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
-from portal import forms, remember
+from portal import cached_figures, forms
 from portal.changes import Line
-from portal.search import Search
-from portal.views.asking import AskForm, asking
+from portal.search_forms import Search
+from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
 
 _FRESH_S = 15
@@ -61,7 +62,7 @@ def _oracle(oracle_id: int) -> Oracle:
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
     """A part of the page: whether this oracle answers, asked at most once in some seconds by each process."""
     oracle = _oracle(oracle_id)
-    answered = remember.for_seconds(_FRESH_S, f"portal:oracle:{oracle.pk}", lambda: remote.probe(oracle))
+    answered = cached_figures.for_seconds(_FRESH_S, f"portal:oracle:{oracle.pk}", lambda: remote_oracle.probe(oracle))
     return render(request, "portal/oracle_health.html", {"answered": answered})
 
 
@@ -85,9 +86,9 @@ def change_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
     return asking(
         request,
         "change_oracle",
-        form=forms.OracleTerms(request.POST or None, initial=registry.terms_of(oracle)),
+        form=forms.OracleTerms(request.POST or None, initial=scheme_oracles.terms_of(oracle)),
         subject=str(oracle),
-        payload=lambda said: {"oracle": oracle.pk, "before": registry.terms_of(oracle), "after": _said(said)},
+        payload=lambda said: {"oracle": oracle.pk, "before": scheme_oracles.terms_of(oracle), "after": _said(said)},
         back=reverse("directory"),
     )
 
@@ -99,7 +100,7 @@ def remove_oracle(request: HttpRequest, oracle_id: int) -> HttpResponse:
         "remove_oracle",
         form=AskForm(request.POST or None),
         subject=str(oracle),
-        payload=lambda _said: {"oracle": oracle.pk, "before": registry.terms_of(oracle)},
+        payload=lambda _said: {"oracle": oracle.pk, "before": scheme_oracles.terms_of(oracle)},
         back=reverse("directory"),
         facts=[Line(_("Type"), oracle.type), Line(_("Address"), oracle.endpoint)],
     )

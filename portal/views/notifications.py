@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from hub.notifications import queries, services
-from portal import paging
+from portal import pagination
 from portal.visitor import visitor_of
 
 
@@ -14,7 +14,7 @@ def index(request: HttpRequest) -> HttpResponse:
     shows_all = request.GET.get("state") == "all"
     pending, given_up, oldest_s = queries.counts()
     context = {
-        "page": paging.by_id(request, queries.found(is_given_up=not shows_all)),
+        "page": pagination.by_id(request, queries.found(is_given_up=not shows_all)),
         "shows_all": shows_all,
         "pending": pending,
         "given_up": given_up,

@@ -11,9 +11,9 @@ from ledger.models import Account
 from portal import forms
 from portal.changes import Line
 from portal.changes.onboarding import described
-from portal.views.asking import AskForm, asking
+from portal.onboarding_wizard import REVIEW, STEPS, Step, payload_of
+from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of
-from portal.wizard import REVIEW, STEPS, Step, payload_of
 
 _SAID = "onboarding"
 

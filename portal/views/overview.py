@@ -10,7 +10,7 @@ from django.shortcuts import render
 from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 from hub.sweeps import queries as sweeps
-from portal import remember
+from portal import cached_figures
 from portal.queries import overview, positions
 
 _FRESH_S = 4
@@ -27,7 +27,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    return remember.for_seconds(_FRESH_S, "portal:overview", _make)
+    return cached_figures.for_seconds(_FRESH_S, "portal:overview", _make)
 
 
 def _make() -> dict[str, Any]:

@@ -10,10 +10,10 @@ from fspiop import money
 from hub.downloads import Download
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow
-from portal import csv, paging
+from portal import csv_export, pagination
 from portal.queries import own_settlement
 from portal.visitor import visitor_of
-from settlement.statements.matching import bare
+from settlement.bank_statements.matching import bare
 
 _WINDOWS = 20
 _LATEST = 20
@@ -29,7 +29,7 @@ def _own(request: HttpRequest) -> Participant:
 
 def index(request: HttpRequest) -> HttpResponse:
     participant = _own(request)
-    page = paging.by_id(request, SettlementWindow.objects.all(), size=_WINDOWS)
+    page = pagination.by_id(request, SettlementWindow.objects.all(), size=_WINDOWS)
     context = {
         "participant": participant,
         "page": page,
@@ -46,7 +46,7 @@ def _direction(net: int) -> str:
 
 def windows_csv(request: HttpRequest) -> Download:
     headings = ["window", "state", "opened", "closed", "currency", "sent", "received", "direction", "net"]
-    return csv.response(request, "windows.csv", headings, [_window_rows(_own(request))])
+    return csv_export.response(request, "windows.csv", headings, [_window_rows(_own(request))])
 
 
 def _window_rows(participant: Participant) -> Iterator[tuple[Any, ...]]:
@@ -75,4 +75,4 @@ def settlements_csv(request: HttpRequest) -> Download:
         )
         for account in accounts
     )
-    return csv.response(request, "settlements.csv", headings, [rows])
+    return csv_export.response(request, "settlements.csv", headings, [rows])

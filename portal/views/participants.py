@@ -25,7 +25,7 @@ from portal.changes.credentials import EXPIRES_SOON
 from portal.directions import Direction
 from portal.permissions import Right
 from portal.queries.positions import standings
-from portal.views.asking import AskForm, asking
+from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of, visitor_of
 
 _LATEST = 20

@@ -8,7 +8,7 @@ from hub.participants import profile
 from portal import forms
 from portal.changes import Line
 from portal.changes.profile import told_contact, told_networks
-from portal.views.asking import AskForm, asking
+from portal.views.request_change import AskForm, asking
 from portal.visitor import participant_of
 
 _PARTS = ("role", "name", "email", "phone")

@@ -9,13 +9,13 @@ from django.utils.translation import gettext_lazy
 
 from fspiop.errors import FspiopError
 from ledger.models import CoverHold, SettlementWindow
-from portal import forms, paging
+from portal import forms, pagination
 from portal.changes import Line
 from portal.changes.settlement import hold_terms
-from portal.queries import nets, steps
-from portal.views.asking import AskForm, asking
+from portal.queries import settlement_steps, window_nets
+from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from settlement import queries, requests, services
+from settlement import change_requests, queries, services
 from settlement.models import Settlement
 from settlement.states import MAY_ABORT, STEPS, State
 
@@ -35,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "portal/settlement.html",
         {
             "open": SettlementWindow.objects.filter(state="OPEN").first(),
-            "page": paging.by_id(request, windows),
+            "page": pagination.by_id(request, windows),
             "settlements": Settlement.objects.select_related("model").order_by("-id")[:_LATEST],
             "form": forms.Reason(),
         },
@@ -73,7 +73,7 @@ def window(request: HttpRequest, window_id: int) -> HttpResponse:
         "portal/window.html",
         {
             "window": found,
-            "nets": nets.of_window(found),
+            "nets": window_nets.of_window(found),
             "contents": found.contents.order_by("id"),  # type: ignore[attr-defined]
             "settlements": queries.settlements(window_id=found.pk),
             "form": forms.NewSettlement(),
@@ -118,10 +118,10 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
         {
             "settlement": found,
             "steps": [(_NAMES[step], number < done, number == done) for number, step in enumerate(STEPS)],
-            "plan": steps.planned(found, _NAMES),
+            "plan": settlement_steps.planned(found, _NAMES),
             "statements": found.statements.defer("body").order_by("-id"),
             "form": forms.StatementFile(),
-            "owed": requests.owed_of(found),
+            "owed": change_requests.owed_of(found),
             "holds": CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related(
                 "account__participant"
             ),
@@ -136,7 +136,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     now = STEPS.index(State(found.state)) if found.state in STEPS else -1
     left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
-    has_statement = requests.evidence_of(found) is not None
+    has_statement = change_requests.evidence_of(found) is not None
     form = forms.SettlementStep(
         request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
     )
@@ -146,7 +146,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "advance_settlement",
         form=form,
         subject=f"settlement {found.pk}",
-        payload=lambda said: requests.terms(found, said["to"], said["reason"], said["because"]),
+        payload=lambda said: change_requests.terms(found, said["to"], said["reason"], said["because"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
@@ -183,7 +183,7 @@ def abort(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "abort_settlement",
         form=AskForm(request.POST or None),
         subject=f"settlement {found.pk}",
-        payload=lambda said: requests.terms(found, State.ABORTED.value, said["reason"]),
+        payload=lambda said: change_requests.terms(found, State.ABORTED.value, said["reason"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
     )

@@ -17,12 +17,12 @@ from hub.downloads import Download
 from hub.participants.models import Participant
 from ledger import services as ledger
 from ledger.models import Transfer
-from portal import csv, paging
+from portal import csv_export, pagination
 from portal.fields import AmountField
 from portal.queries import transfers
-from portal.queries.story import story_of
+from portal.queries.transfer_history import story_of
 from portal.queries.transfers import Wish
-from portal.search import DayField, Search
+from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
 
 _DEFAULT_SPAN = timedelta(days=7)
@@ -89,10 +89,10 @@ def index(request: HttpRequest) -> HttpResponse:
     visitor = visitor_of(request)
     named = search.found(visitor)
     if named is not None:
-        page = paging.page_of(request, named, None, is_first=True)
+        page = pagination.page_of(request, named, None, is_first=True)
         return render(request, "portal/transfers.html", {"search": search, "page": page})
     wish = search.wish(visitor)
-    page, found = paging.by_arrival(request, lambda before, size: transfers.latest(wish, before=before, size=size))
+    page, found = pagination.by_arrival(request, lambda before, size: transfers.latest(wish, before=before, size=size))
     context = {"search": search, "page": page, "stopped_at": found.stopped_at}
     return render(request, "portal/transfers.html", context)
 
@@ -101,9 +101,11 @@ def export(request: HttpRequest) -> Download:
     search, visitor = TransferSearch(request.GET), visitor_of(request)
     headings = ["transferId", "receivedAt", "payer", "payee", "amount", "currency", "state", "error", "completedAt"]
     named = search.found(visitor)
-    found = transfers.all_of(search.wish(visitor), most=csv.MOST_ROWS) if named is None else iter([named])
+    found = transfers.all_of(search.wish(visitor), most=csv_export.MOST_ROWS) if named is None else iter([named])
     asked = {name: text for name, text in request.GET.items() if name != "alias"}
-    answer = csv.response(request, "transfers.csv", headings, ([_line(each) for each in batch] for batch in found))
+    answer = csv_export.response(
+        request, "transfers.csv", headings, ([_line(each) for each in batch] for batch in found)
+    )
     record("transfers_exported", subject="transfers", actor=visitor.name, after=asked)
     return answer
 

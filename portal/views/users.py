@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 
 from hub.notifications import queries as notifications
 from hub.participants.models import Participant
-from portal import confirmation, forms, invitations, users
+from portal import first_sign_in, forms, invitations, users
 from portal.changes import Line
 from portal.permissions import Right, Role
-from portal.views.asking import AskForm, asking
+from portal.views.request_change import AskForm, asking
 from portal.visitor import Visitor, visitor_of
 
 _ROLES = set(Role.values)
@@ -56,7 +56,7 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
         "invitation": invitation,
         "mail": notifications.one(invitation.notification_id) if invitation else None,
         "half": invitations.half_of(invitation, visitor.user) if visitor.may(Right.INVITE_USERS) else None,
-        "standing": confirmation.standing(user) if user.is_active and not profile.confirmed_at else None,
+        "standing": first_sign_in.standing(user) if user.is_active and not profile.confirmed_at else None,
     }
 
 
@@ -76,7 +76,7 @@ def hand_over(request: HttpRequest, username: str) -> HttpResponse:
 
 def confirm(request: HttpRequest, username: str) -> HttpResponse:
     def do(user: User, administrator: User, signed_in_at: datetime) -> str:
-        if confirmation.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
+        if first_sign_in.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
             return _("The sign-in is confirmed. The account now has all that its roles allow.")
         return _("The sign-in is confirmed by you. Another administrator has to confirm it too.")
 
@@ -98,8 +98,8 @@ def _judge(request: HttpRequest, username: str, do: Callable[[User, User, dateti
     try:
         signed_in_at = datetime.fromisoformat(request.POST.get("signed_in_at", ""))
         messages.success(request, do(user, administrator, signed_in_at))
-    except (ValueError, confirmation.NotConfirmed) as reason:
-        is_ours = isinstance(reason, confirmation.NotConfirmed)
+    except (ValueError, first_sign_in.NotConfirmed) as reason:
+        is_ours = isinstance(reason, first_sign_in.NotConfirmed)
         messages.error(request, str(reason) if is_ours else _("This is not a sign-in of this account."))
     return redirect("user", username)
 

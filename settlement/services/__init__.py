@@ -1,7 +1,7 @@
 """What changes settlement: windows that close, settlements that are made and moved, and their models."""
 
-from settlement.services.settling import abort, advance, create, move, plan
-from settlement.services.statements import NotTaken, take_in
+from settlement.services.bank_statements import NotTaken, take_in
+from settlement.services.settlements import abort, advance, create, move, plan
 from settlement.services.windows import Closed, close_window, total_up, total_up_what_is_left
 
 __all__ = [

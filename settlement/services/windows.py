@@ -11,9 +11,9 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.sweeps import batches
 from hub.sweeps.queries import is_skipped
+from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
-from ledger.windows import WINDOW_LOCK
-from settlement import gross, store
+from settlement import gross_settlement, store
 from settlement.models import ContentTotal, WindowContent
 from settlement.netting import obligations
 from settlement.states import WindowState, window_state
@@ -43,7 +43,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # Exclusive: no commit is under way, and those that come read the next window (ledger.windows).
+        # Exclusive: no commit is under way, and those that come read the next window (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:
@@ -76,9 +76,9 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     window_id = window.pk
     if window.state == SettlementWindow.State.OPEN or window.totalled_at is not None:
         return window
-    immediate = {(model.currency, model.ledger_account_type): model for model in gross.immediate_models()}
+    immediate = {(model.currency, model.ledger_account_type): model for model in gross_settlement.immediate_models()}
     for model in immediate.values():
-        gross.settle_window(model, window_id)
+        gross_settlement.settle_window(model, window_id)
     states = []
     for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
         totals = [total for _, _, total in rows]

@@ -9,28 +9,28 @@ from rest_framework.request import Request
 
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
-from hub.api.administration import AdministrationView, Response
+from hub.api.administration.views import AdministrationView, Response
 from hub.api.docs import administration_schema
-from hub.api.numbers import WholeNumber
+from hub.api.lenient_numbers import WholeNumber
 from ledger.models import SettlementWindow
 from ledger.views.administration.common import as_number
-from settlement import queries, requests, services
+from settlement import change_requests, queries, services
 from settlement.decide import Answer, Wish
 from settlement.models import Settlement, SettlementAccount
 from settlement.states import State
-from settlement.views import reading
+from settlement.views import query_parameters
 
 TAG = "Settlements"
 _FILTERS = {
-    "currency": ("currency", reading.currency),
-    "participantId": ("participant_id", reading.number),
-    "settlementWindowId": ("window_id", reading.number),
-    "accountId": ("account_id", reading.number),
-    "state": ("state", reading.one_of(*State)),
-    "fromDateTime": ("from_date", reading.moment),
-    "toDateTime": ("to_date", reading.moment),
-    "fromSettlementWindowDateTime": ("from_window_date", reading.moment),
-    "toSettlementWindowDateTime": ("to_window_date", reading.moment),
+    "currency": ("currency", query_parameters.currency),
+    "participantId": ("participant_id", query_parameters.number),
+    "settlementWindowId": ("window_id", query_parameters.number),
+    "accountId": ("account_id", query_parameters.number),
+    "state": ("state", query_parameters.one_of(*State)),
+    "fromDateTime": ("from_date", query_parameters.moment),
+    "toDateTime": ("to_date", query_parameters.moment),
+    "fromSettlementWindowDateTime": ("from_window_date", query_parameters.moment),
+    "toSettlementWindowDateTime": ("to_window_date", query_parameters.moment),
 }
 Reason = Annotated[str, msgspec.Meta(max_length=512)]
 AccountState = Literal[
@@ -152,7 +152,7 @@ def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda
 class SettlementsView(AdministrationView):
     @administration_schema(TAG, summary="Settlements by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
-        found = queries.settlements(**reading.filters(request.query_params, _FILTERS))
+        found = queries.settlements(**query_parameters.filters(request.query_params, _FILTERS))
         return Response([_show(settlement, _show_participants(settlement.accounts.all())) for settlement in found])
 
     @administration_schema(TAG, summary="Settle closed windows under a model", request=NewSettlement, two_people=())
@@ -172,7 +172,7 @@ class _Moving(AdministrationView):
         self.needs_two(
             "move_settlement",
             subject=f"settlement {number}",
-            payload=lambda: requests.terms_of_steps(queries.settlement(number), wishes),
+            payload=lambda: change_requests.terms_of_steps(queries.settlement(number), wishes),
         )
         answers = services.move(number, wishes, actor=self.actor)
         settlement = queries.settlement(number)
@@ -186,7 +186,7 @@ def _wish(participant_id: int, account_id: int, step: AccountStep) -> Wish:
 class SettlementView(_Moving):
     @administration_schema(TAG, summary="One settlement")
     def get(self, request: Request, sid: str) -> Response:
-        return Response(_show_whole(reading.number(sid, "id")))
+        return Response(_show_whole(query_parameters.number(sid, "id")))
 
     @administration_schema(
         TAG,
@@ -195,7 +195,7 @@ class SettlementView(_Moving):
         two_people=("move_settlement", "abort_settlement"),
     )
     def put(self, request: Request, sid: str) -> Response:
-        number, body = reading.number(sid, "id"), self.read(Change)
+        number, body = query_parameters.number(sid, "id"), self.read(Change)
         if body.state is not None and body.participants is None:
             if not body.reason:
                 raise FspiopError(ErrorCode.MISSING_ELEMENT, "reason is required")
@@ -204,7 +204,7 @@ class SettlementView(_Moving):
                 "abort_settlement",
                 subject=f"settlement {number}",
                 reason=reason,
-                payload=lambda: requests.terms(queries.settlement(number), State.ABORTED.value, reason),
+                payload=lambda: change_requests.terms(queries.settlement(number), State.ABORTED.value, reason),
             )
             services.abort(number, reason=reason, actor=self.actor)
             return Response(_show_whole(number))
@@ -223,9 +223,11 @@ class SettlementView(_Moving):
 class ParticipantView(_Moving):
     @administration_schema(TAG, summary="One participant's part of a settlement")
     def get(self, request: Request, sid: str, pid: str) -> Response:
-        participant = reading.number(pid, "pid")
+        participant = query_parameters.number(pid, "pid")
         return Response(
-            _show_whole(reading.number(sid, "sid"), lambda account: account.account.participant_id == participant)
+            _show_whole(
+                query_parameters.number(sid, "sid"), lambda account: account.account.participant_id == participant
+            )
         )
 
     @administration_schema(
@@ -235,17 +237,19 @@ class ParticipantView(_Moving):
         two_people=("move_settlement",),
     )
     def put(self, request: Request, sid: str, pid: str) -> Response:
-        participant, body = reading.number(pid, "pid"), self.read(ParticipantSteps)
-        return self.move(reading.number(sid, "sid"), [_wish(participant, step.id, step) for step in body.accounts])
+        participant, body = query_parameters.number(pid, "pid"), self.read(ParticipantSteps)
+        return self.move(
+            query_parameters.number(sid, "sid"), [_wish(participant, step.id, step) for step in body.accounts]
+        )
 
 
 class AccountView(_Moving):
     @administration_schema(TAG, summary="One account of a settlement")
     def get(self, request: Request, sid: str, pid: str, aid: str) -> Response:
-        participant, number = reading.number(pid, "pid"), reading.number(aid, "aid")
+        participant, number = query_parameters.number(pid, "pid"), query_parameters.number(aid, "aid")
         return Response(
             _show_whole(
-                reading.number(sid, "sid"),
+                query_parameters.number(sid, "sid"),
                 lambda account: (account.account.participant_id, account.account_id) == (participant, number),
             )
         )
@@ -255,5 +259,5 @@ class AccountView(_Moving):
     )
     def put(self, request: Request, sid: str, pid: str, aid: str) -> Response:
         body = self.read(OneAccountStep)
-        wish = _wish(reading.number(pid, "pid"), reading.number(aid, "aid"), body)
-        return self.move(reading.number(sid, "sid"), [wish])
+        wish = _wish(query_parameters.number(pid, "pid"), query_parameters.number(aid, "aid"), body)
+        return self.move(query_parameters.number(sid, "sid"), [wish])

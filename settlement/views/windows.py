@@ -7,20 +7,20 @@ from rest_framework.request import Request
 
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.administration import AdministrationView, Response
+from hub.api.administration.views import AdministrationView, Response
 from hub.api.docs import administration_schema
 from ledger.models import SettlementWindow
 from settlement import queries, services
 from settlement.states import WindowState
-from settlement.views import reading
+from settlement.views import query_parameters
 
 TAG = "Settlement windows"
 _FILTERS = {
-    "participantId": ("participant_id", reading.number),
-    "state": ("state", reading.one_of(*WindowState)),
-    "fromDateTime": ("from_date", reading.moment),
-    "toDateTime": ("to_date", reading.moment),
-    "currency": ("currency", reading.currency),
+    "participantId": ("participant_id", query_parameters.number),
+    "state": ("state", query_parameters.one_of(*WindowState)),
+    "fromDateTime": ("from_date", query_parameters.moment),
+    "toDateTime": ("to_date", query_parameters.moment),
+    "currency": ("currency", query_parameters.currency),
 }
 
 
@@ -56,7 +56,7 @@ def show(window: SettlementWindow) -> dict[str, Any]:
 class WindowsView(AdministrationView):
     @administration_schema(TAG, summary="Windows by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
-        found = queries.windows(**reading.filters(request.query_params, _FILTERS))
+        found = queries.windows(**query_parameters.filters(request.query_params, _FILTERS))
         return Response([show(window) for window in found])
 
 
@@ -69,13 +69,13 @@ class NoWindowView(AdministrationView):
 class WindowView(AdministrationView):
     @administration_schema(TAG, summary="One window")
     def get(self, request: Request, window_id: str) -> Response:
-        return Response(_shown(reading.number(window_id, "id")))
+        return Response(_shown(query_parameters.number(window_id, "id")))
 
     @administration_schema(
         TAG, summary="Close the open window and open the next, which is shown", request=WindowEnd, two_people=()
     )
     def post(self, request: Request, window_id: str) -> Response:
-        number = reading.number(window_id, "id")
+        number = query_parameters.number(window_id, "id")
         body = self.read(WindowEnd)
         done = services.close_window(reason=body.reason, actor=self.actor, window_id=number)
         return Response(_shown(done.opened.pk))  # the window that is open now, as clients of the reference hub expect

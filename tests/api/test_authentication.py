@@ -13,7 +13,7 @@ from django.utils import timezone
 from fspiop.errors import FspiopError
 from hub.api import tokens
 from hub.audit.models import Entry
-from hub.participants import credentials, registry
+from hub.participants import credential_cache, credentials
 from hub.participants.models import Credential
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
@@ -140,7 +140,7 @@ def test_a_key_counts_from_its_time_to_its_time(world: World) -> None:
     said = proofs.signed_dfsp("PUT", TRANSFER, ABORTED, destination="blue")
     assert "no valid signing key" in description_of(said)
     Credential.objects.update(valid_from=now)
-    registry.forget()
+    credential_cache.forget()
     assert proofs.signed_dfsp("PUT", TRANSFER, ABORTED, destination="blue").status_code == 200
 
 
@@ -213,8 +213,8 @@ def test_a_key_that_can_not_be_read_shuts_the_door_for_its_own_participant_only(
     proofs.register_key("green")
     spoilt = proofs.register_key("blue")
     Credential.objects.filter(pk=spoilt.pk).update(pem="spoilt")
-    registry.forget()
-    registry._parsed.clear()
+    credential_cache.forget()
+    credential_cache._parsed.clear()
     assert proofs.signed_dfsp("PUT", TRANSFER, ABORTED, destination="blue").status_code == 200
     said = proofs.signed_dfsp("PUT", TRANSFER, ABORTED, source="blue", destination="green")
     assert error_of(said) == (400, "3105")
@@ -228,11 +228,11 @@ def test_where_the_database_does_not_answer_what_is_known_holds_for_a_while(
     proofs.register_certificate("green", certificate)
     assert dfsp("GET", PATH, headers=by_proxy(certificate)).status_code == 202
 
-    def away() -> registry.Snapshot:
+    def away() -> credential_cache.Snapshot:
         raise OperationalError("away")
 
-    monkeypatch.setattr(registry, "_load", away)
-    snapshot = registry.current()
+    monkeypatch.setattr(credential_cache, "_load", away)
+    snapshot = credential_cache.current()
     snapshot.taken_at -= 100  # to be read anew, and not too old
     assert dfsp("GET", PATH, headers=by_proxy(certificate)).status_code == 202
     snapshot.taken_at -= 250

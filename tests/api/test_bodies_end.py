@@ -16,8 +16,8 @@ import pytest
 from django.test import override_settings
 
 from fspiop.time import http_date
-from hub.api.turnstile import Turnstile
-from hub.lean import LeanHandler
+from hub.api.load_shedding import Turnstile
+from hub.process_tuning import LeanHandler
 from ledger import engine, store
 from tests.api import messages
 from tests.world import World

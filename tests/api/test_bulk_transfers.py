@@ -9,7 +9,7 @@ from django.db import connection
 
 from hub.outbox.models import Message
 from hub.participants.models import Participant
-from ledger import checks, services, tasks
+from ledger import invariants, services, tasks
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer
 from tests.api import messages
@@ -69,7 +69,7 @@ def states(body: dict[str, Any]) -> list[str]:
 def _books(committed_world: World) -> Any:
     """Every story ends with sound books."""
     yield
-    assert [found.invariant.name for found in checks.find_breaks()] == []
+    assert [found.invariant.name for found in invariants.find_breaks()] == []
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1", "2.0"])

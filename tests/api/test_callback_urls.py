@@ -3,7 +3,7 @@
 import pytest
 from django import forms
 
-from directory import registry
+from directory import oracles
 from fspiop.errors import FspiopError
 from hub.participants.endpoints import BASE, BASE_TYPES, TEMPLATE_TYPES, is_fit, url_for
 from hub.participants.models import Endpoint
@@ -81,6 +81,6 @@ def test_api_portal_and_oracles_refuse_them_alike(world: World) -> None:
         with pytest.raises(forms.ValidationError):
             callback_url(text)
         with pytest.raises(FspiopError):
-            registry.check_endpoint(text)
+            oracles.check_endpoint(text)
     assert Endpoint.objects.count() == kept
     assert admin("POST", "/participants/green/endpoints", {"type": BASE, "value": BASES[0]}).status_code == 201

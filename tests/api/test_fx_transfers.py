@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hub.outbox.models import Message
-from ledger import checks
+from ledger import invariants
 from ledger.models import FxTransfer
 from tests.api import messages
 from tests.api.caller import admin, description_of, dfsp, error_of
@@ -100,7 +100,7 @@ def test_a_payment_in_another_currency(scheme: World) -> None:
     fx("GET", path)
     assert body_of(last_message())["conversionState"] == "COMMITTED"
     assert "fulfilment" in body_of(last_message())
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_a_conversion_goes_to_its_counter_party_where_no_destination_is_named(scheme: World) -> None:
@@ -132,7 +132,7 @@ def test_a_payee_that_refuses_reverts_the_conversion(scheme: World) -> None:
     assert body_of(to_fxp)["conversionState"] == "ABORTED"
     assert body_of(to_fxp)["extensionList"]["extension"][0]["value"].startswith("5104")
     assert positions(scheme) == {}
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_an_fxp_that_refuses_is_heard_in_its_own_words(scheme: World) -> None:

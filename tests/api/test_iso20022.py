@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from django.db.models import F
 
-from hub.outbox import failures, store
+from hub.outbox import retries, store
 from hub.outbox.models import Message
 from hub.outbox.store import Failure
-from ledger import checks, tasks
+from ledger import invariants, tasks
 from ledger.models import FxTransfer, Transfer
 from quotes.expiry import expire_unanswered
 from quotes.models import FxQuote, Quote
@@ -90,7 +90,7 @@ def test_a_payment(committed_world: World) -> None:
     path = f"/transfers/{transfer_id}"
     pass_on_of("PUT", path, messages.fulfilment(), source="blue", destination="green")
     assert (committed_world.position("green"), committed_world.position("blue")) == (amount(100), -amount(100))
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_participants_have_a_media_type_of_the_form_and_plain_bodies(committed_world: World) -> None:
@@ -272,7 +272,7 @@ def undeliverable(path: str) -> Message:
     """What is told to who asked, where this request can not be delivered."""
     room = {last_message().destination_id: store.Room(9, 10**9)}
     (found,) = [m for m in store.claim(room, lease_s=60).messages if m.path == path]
-    failures.settle([Failure(message=found, delay_s=1, error="refused", is_dead=True)])
+    retries.settle([Failure(message=found, delay_s=1, error="refused", is_dead=True)])
     return last_message()
 
 
@@ -325,7 +325,7 @@ def test_a_payment_in_another_currency(scheme: World) -> None:
     assert patch.headers["content-type"] == "application/vnd.interoperability.iso20022.fxTransfers+json;version=2.0"
     assert set(body_of(patch)["TxInfAndSts"]) == {"TxSts", "PrcgDt"}
     assert body_of(patch)["TxInfAndSts"]["TxSts"] == "COMM"
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_a_conversion_s_refusals_are_told_in_this_form(scheme: World) -> None:

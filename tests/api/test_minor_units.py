@@ -12,7 +12,7 @@ from fspiop.errors import FspiopError
 from hub.outbox.models import Message
 from ledger import services
 from ledger.models import Entry, Transfer
-from settlement.statements.reading import Unreadable, read
+from settlement.bank_statements.parsing import Unreadable, read
 from tests.api import iso_messages, messages
 from tests.api.caller import admin, description_of, dfsp, error_of
 from tests.api.fx_messages import fx_quote, fx_terms, fx_transfer

@@ -4,7 +4,7 @@ import json
 import uuid
 
 from hub.outbox.models import Message
-from ledger import checks
+from ledger import invariants
 from ledger.models import Transfer
 from tests.api import messages
 from tests.api.caller import admin, description_of, dfsp, error_of
@@ -119,7 +119,7 @@ def test_a_transfer_commits_and_the_payer_gets_the_payees_own_words(committed_wo
     assert not answered.signed_by_hub
     positions = admin("GET", "/participants/green/positions").json()
     assert [(position["currency"], position["value"]) for position in positions] == [("TZS", 100)]
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_a_payee_that_answers_reserved_is_told_the_end_by_patch(committed_world: World) -> None:

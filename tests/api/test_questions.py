@@ -13,8 +13,8 @@ from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
 from quotes import tasks
+from quotes.forwarded import pending_requests
 from quotes.models import Question, TransactionRequest
-from quotes.requests import questions
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.api.test_transaction_requests import QUERY, asked
@@ -242,6 +242,6 @@ def test_a_sweep_takes_as_many_statements_for_many(world: World, count: int) -> 
         for n in range(count)
     )
     with counted_statements() as sent:
-        assert questions.report_unanswered() == count
+        assert pending_requests.report_unanswered() == count
     assert len(sent) == 7  # how to look, what is overdue, lock, ask the outbox, end, tell; whether any is skipped
     assert {json.loads(m.body)["errorInformation"]["errorCode"] for m in Message.objects.all()} == {"2004"}

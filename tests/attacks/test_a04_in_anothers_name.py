@@ -9,7 +9,7 @@ from django.test import override_settings
 from directory.models import PartyIdentifier
 from fspiop import base64url
 from hub.outbox.models import Message
-from ledger import checks
+from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs
 from tests.api import messages
@@ -123,7 +123,7 @@ def test_a05_nobody_but_the_payee_ends_a_transfer_in_any_state(committed_world: 
             assert error_of(dfsp("PUT", url, sent, source=source, destination="green")) == (400, "3208")
     assert Transfer.objects.get(pk=body["transferId"]).state == state
     assert (Message.objects.count(), committed_world.position("green")) == (count, position)
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def spoilt() -> dict[str, str]:
@@ -152,4 +152,4 @@ def test_a06_a_fulfilment_that_does_not_fit_never_commits(committed_world: World
     assert transfer.state in ("RESERVED", "ABORTED")
     assert committed_world.position("green") == (amount(100) if transfer.state == "RESERVED" else 0)
     assert committed_world.position("blue") == 0
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []

@@ -21,7 +21,7 @@ from fspiop import base64url, jws
 from fspiop.errors import FspiopError
 from fspiop.time import http_date
 from hub.outbox.models import Message
-from ledger import checks
+from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs
 from tests.api import messages
@@ -326,7 +326,7 @@ def test_a08_nothing_is_passed_on_that_its_receiver_must_refuse(scheme: World) -
     for harmless in ("nothing odd", "no destination", "a trace", "its length"):
         # Who is asked for terms must be named, and so must who asked for a party.
         assert passed[harmless] >= len(EXCHANGES) - (harmless == "no destination") * 5, (harmless, passed)
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 @override_settings(**proofs.SIGNED)

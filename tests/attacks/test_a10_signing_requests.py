@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from fspiop.errors import FspiopError
-from hub.participants import authority, credentials, registry
+from hub.participants import certificate_authority, credential_cache, credentials
 from hub.participants.models import Credential
 from tests import proofs, signing
 from tests.api.test_credentials_command import run as run_credentials
@@ -60,7 +60,7 @@ def test_what_is_signed_is_a_clients_certificate_of_that_dfsp_for_the_time_that_
     assert abs(found.not_valid_after_utc - datetime.now(UTC) - timedelta(days=90)) < timedelta(minutes=1)
     assert credential.valid_until == found.not_valid_after_utc
     assert credential.sha256 == found.fingerprint(hashes.SHA256()).hex()
-    known = registry.current().by_certificate(credential.sha256)
+    known = credential_cache.current().by_certificate(credential.sha256)
     assert known is not None
     assert known.participant_id == world.ids["green"]
 
@@ -192,7 +192,7 @@ def _enters(folder: Path, credential: Credential) -> bool:
 
 
 def test_the_list_is_good_for_the_days_asked_for(world: World, folder: Path) -> None:
-    listed = x509.load_pem_x509_crl(authority.revocations([], days=7).encode())
+    listed = x509.load_pem_x509_crl(certificate_authority.revocations([], days=7).encode())
     assert listed.next_update_utc is not None
     assert abs(listed.next_update_utc - datetime.now(UTC) - timedelta(days=7)) < timedelta(minutes=1)
     key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)

@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from django.test import override_settings
 
 from hub.outbox.models import Message
-from ledger import checks
+from ledger import invariants
 from ledger.models import Entry, Transfer
 from tests import proofs
 from tests.api import messages
@@ -32,7 +32,7 @@ def test_a11_a_replayed_payment_has_one_effect(committed_world: World) -> None:
     assert Message.objects.filter(subject=body["transferId"], kind="prepare").count() == 1
     assert (committed_world.position("green"), committed_world.position("blue")) == (amount(100), -amount(100))
     assert Transfer.objects.get(pk=body["transferId"]).state == "COMMITTED"
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 @override_settings(**proofs.SIGNED)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from fspiop import base64url, ilp
 from fspiop.ilp import IlpPayment
 from fspiop.iso20022 import ilp4
+from ledger.ilp_packets import fault_of, read
 from ledger.models import Transfer
-from ledger.packets import fault_of, read
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
 from tests.keys import CONDITION

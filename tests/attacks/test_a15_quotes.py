@@ -16,7 +16,7 @@ from django.test import override_settings
 from fspiop import base64url, ids, ilp
 from fspiop.iso20022 import ilp4
 from hub.outbox.models import Message
-from ledger import checks, engine
+from ledger import engine, invariants
 from ledger.messages import NotObeyed, Prepare, Refused, Repeated, Reserved, Terms
 from ledger.models import Transfer
 from tests.api import iso_messages, messages
@@ -35,7 +35,7 @@ def _looking(committed_world: World) -> Iterator[None]:
     """A hub that looks; every story ends with sound books."""
     with override_settings(CHECK_ILP_PACKETS=True):
         yield
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def packet(*, minor: int = 10_000, **transaction: Any) -> str:

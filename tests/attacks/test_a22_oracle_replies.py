@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.core.cache import cache
 
-from directory import registry
+from directory import oracles
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
@@ -22,7 +22,7 @@ SCRIPT = "<script>alert(1)</script>"
 def oracle(committed_world: World) -> Iterator[RunningOracle]:
     cache.clear()
     running = RunningOracle()
-    registry.add(alias_type="MSISDN", endpoint=running.url, currency="", is_default=True, actor="test")
+    oracles.add(alias_type="MSISDN", endpoint=running.url, currency="", is_default=True, actor="test")
     yield running
     running.server.shutdown()
 

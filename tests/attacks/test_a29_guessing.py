@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client, override_settings
 
-from hub.api import attempts
+from hub.api import password_attempts
 from tests.world import World
 
 PATH = "/api/ledger/v1/participants"
@@ -47,7 +47,7 @@ def test_a29_without_its_cache_the_hub_can_still_be_administrated(
 
         add = incr = set = get
 
-    monkeypatch.setattr(attempts, "cache", Gone())
+    monkeypatch.setattr(password_attempts, "cache", Gone())
     User.objects.create_user("olga", password="a long password", is_staff=True)
     assert ask("olga", "wrong") == 401
     assert ask("olga", "a long password") == 200

@@ -13,9 +13,9 @@ from django.test import Client
 from fspiop.money import format_amount
 from hub.audit.models import Approval
 from portal.permissions import Role
+from settlement.bank_statements.matching import bare
+from settlement.bank_statements.parsing import MOST_OCTETS, Unreadable, read
 from settlement.models import Settlement, Statement, StatementLine
-from settlement.statements.matching import bare
-from settlement.statements.reading import MOST_OCTETS, Unreadable, read
 from tests.portal.people import browser
 from tests.settlement import steps
 from tests.world import World

@@ -19,7 +19,7 @@ from django.utils import timezone
 from hub.administration import services
 from hub.administration.models import READ, WRITE
 from hub.api import system_checks
-from hub.api.administration import AdministrationView
+from hub.api.administration.views import AdministrationView
 from hub.api.views import METHODS
 from ledger.models import Entry as Posting
 from tests import operators, proofs

@@ -10,8 +10,8 @@ from hub.outbox import store
 from hub.outbox.models import Message
 from hub.outbox.store import Room
 from quotes import tasks
+from quotes.forwarded import pending_requests
 from quotes.models import Quote
-from quotes.requests import questions
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.api.test_transaction_requests import QUERY, asked
@@ -69,7 +69,7 @@ def test_each_askers_question_ends_by_itself(world: World) -> None:
     waiting = Message.objects.get(source_id=world.ids["green"], destination__name="blue")
     store.delivered([(waiting.pk, 202)])
     Message.objects.update(state=Message.State.DEAD)  # red's, who was told so
-    questions.Question.objects.update(answer_by=F("asked_at"))
-    questions.report_unanswered()
+    pending_requests.Question.objects.update(answer_by=F("asked_at"))
+    pending_requests.report_unanswered()
     told = Message.objects.filter(state=Message.State.PENDING).values_list("destination__name", "path")
     assert list(told) == [("green", path + "/error")]

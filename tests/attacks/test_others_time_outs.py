@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from directory import lookups
+from directory import party_lookups
 from directory.tasks import report_unanswered
 from hub import database, fair_share
 from hub.database import execute
@@ -17,9 +17,10 @@ from ledger import store as transfers
 from ledger.bulk import store as bulks
 from ledger.fx import store as conversions
 from quotes import expiry
+from quotes.forwarded import pending_requests
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
-from quotes.requests import questions, services
 from quotes.tasks import fail_unanswered
+from quotes.transaction_requests import services
 from tests.world import World
 
 MOST = 500
@@ -82,7 +83,7 @@ KINDS = {
         key="id",
         of="requester_id",
         index="lookup_waiting_by_requester",
-        find=lookups._find_late,
+        find=party_lookups._find_late,
         columns="requester_id, owner_id, subject, error_path, version, asked_at, answer_by",
         values="{asker}, {asked}, {id}, '/parties/MSISDN/' || n || '/error', '1.1', {past}, {past}",
         tick=report_unanswered,
@@ -92,7 +93,7 @@ KINDS = {
         key="id",
         of="asker_id",
         index="question_waiting",
-        find=questions._find_late,
+        find=pending_requests._find_late,
         columns="asker_id, asked_id, resource, subject, version, asked_at, answer_by",
         values="{asker}, {asked}, 'authorizations', {id}, '1.1', {past}, {past}",
         tick=fail_unanswered,

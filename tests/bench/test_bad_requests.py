@@ -11,7 +11,7 @@ import pytest
 from bench.__main__ import read_arguments
 from bench.bad import bodies, trials
 from bench.bad.misbehaviours import ALL
-from bench.bad.world import Scene, World
+from bench.bad.scheme import Scene, World
 from bench.http import Reader, header
 from fspiop import bodies as wire
 from fspiop import strictjson

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.books import compare
+from bench.compare_books import compare
 
 HUB = [{"transferId": "t", "payer": "a", "payee": "b"}]
 

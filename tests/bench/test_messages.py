@@ -4,9 +4,9 @@ import re
 from itertools import islice
 
 from bench import messages
+from bench.dfsp_endpoints import Dfsps
 from bench.http import Reader, header
 from bench.load import CALM_S, Load, pairs
-from bench.sink import Dfsps
 from fspiop import bodies, ids, ilp, strictjson, time
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut

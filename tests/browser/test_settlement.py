@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
-from directory import builtin
+from directory import builtin_oracle
 from directory.aliases import Alias
 from directory.models import PartyIdentifier
 from hub.participants.models import Participant
@@ -126,7 +126,7 @@ def test_a_day_is_settled_without_the_banks_statement_for_a_reason_that_the_seco
 
 def test_an_alias_moves_to_another_participant(two: tuple[Window, Window]) -> None:
     maker, checker = two
-    builtin.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name=BANK))
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name=BANK))
     maker.go("/portal/directory/")
     maker.page.get_by_label("Alias").fill(f"+{NUMBER}")
     maker.page.get_by_role("button", name="Search").click()
@@ -149,8 +149,8 @@ def _pages_of_the_hub() -> dict[str, str]:
     head = "settlement,reference,participant,currency,amount,direction,bankReference"
     octets = "\n".join([head, *rows[:-1]]).encode()
     statement = services.take_in(settlement.pk, name="bank-of-the-hub-2026-11-24.csv", octets=octets, actor="asha")
-    builtin.register([Alias("MSISDN", NUMBER, currency="TZS")], Participant.objects.get(name=BANK))
-    builtin.register([Alias("MSISDN", NUMBER, currency="KES")], Participant.objects.get(name=OTHER))
+    builtin_oracle.register([Alias("MSISDN", NUMBER, currency="TZS")], Participant.objects.get(name=BANK))
+    builtin_oracle.register([Alias("MSISDN", NUMBER, currency="KES")], Participant.objects.get(name=OTHER))
     return {
         "settlement-of": f"/portal/settlement/{settlement.pk}/",
         "statement": f"/portal/settlement/statements/{statement.pk}/",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hub.outbox.models import Message
-from ledger import checks, tasks
+from ledger import invariants, tasks
 from ledger.bulk.messages import BulkAccepted, BulkExpire
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer, TransferEvent
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("committed_world")
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 def kinds(results: list[Any]) -> Counter[str]:

@@ -13,7 +13,7 @@ import pytest
 
 from fspiop.errors import FspiopError
 from hub.outbox.models import Message
-from ledger import checks, tasks
+from ledger import invariants, tasks
 from ledger.fx.messages import FxPrepare
 from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
 from settlement.services import close_window
@@ -28,7 +28,7 @@ def scheme(committed_world: World) -> World:
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 def kinds(results: list[Any]) -> Counter[str]:

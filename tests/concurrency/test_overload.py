@@ -12,7 +12,7 @@ from django.db import connection
 from django.test import override_settings
 
 from fspiop.errors import FspiopError
-from hub.api.turnstile import Turnstile
+from hub.api.load_shedding import Turnstile
 from ledger import engine
 from ledger.models import Transfer
 from tests.concurrency.together import together

@@ -16,7 +16,7 @@ from fspiop.errors import FspiopError
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import checks, engine, services, store, tasks
+from ledger import engine, invariants, services, store, tasks
 from ledger.messages import Aborted, Committed, Expire, Ignored, NotObeyed, Refusal, Refused, Repeated, Unknown
 from ledger.models import Entry, SettlementWindow, Transfer, TransferEvent
 from settlement.services import close_window
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("committed_world")
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 def kinds(results: list[Any]) -> Counter[str]:

@@ -13,14 +13,14 @@ from django.db import OperationalError, connection
 
 from fspiop.errors import FspiopError
 from hub import outbox
-from ledger import checks, engine, store
+from ledger import engine, invariants, store
 from ledger.messages import Command, Outcome
 from ledger.models import Transfer
 from tests.world import World, amount, prepare, run
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 class _DyingDatabase:

@@ -11,13 +11,13 @@ import pytest
 from django.db import DatabaseError
 
 from fspiop.errors import FspiopError
-from ledger import checks
+from ledger import invariants
 from ledger.messages import Committed, Refused
 from ledger.models import Entry, SettlementWindow
-from settlement import gross, services
+from settlement import gross_settlement, services
 from settlement.decide import Wish
 from settlement.models import Settlement
-from settlement.services import schemes
+from settlement.services import settlement_models
 from settlement.states import STEPS, State
 from tests.concurrency.together import together
 from tests.world import World, amount, fulfil, prepare, run
@@ -27,7 +27,7 @@ PAIRS = [("green", "blue"), ("blue", "red"), ("red", "green"), ("blue", "green")
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 def kinds(results: list[Any]) -> Counter[str]:
@@ -37,7 +37,7 @@ def kinds(results: list[Any]) -> Counter[str]:
 def add_model(
     name: str = "NET", *, currency: str | None = None, is_checked: bool = False, at_once: bool = False
 ) -> None:
-    schemes.create_model(
+    settlement_models.create_model(
         name=name,
         granularity="GROSS" if at_once else "NET",
         interchange="BILATERAL" if at_once else "MULTILATERAL",
@@ -191,7 +191,7 @@ def test_commits_are_settled_at_once_by_many_workers_each_once(committed_world: 
     def settle_new() -> int:
         settled = 0
         while not stop.is_set():
-            settled += gross.settle_new_commits()
+            settled += gross_settlement.settle_new_commits()
             time.sleep(0.005)
         return settled
 

@@ -20,8 +20,8 @@ from aiohttp import web
 
 from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from connector.config import Config
-from connector.flow import Payment
-from connector.order import Order, PartyRef
+from connector.payment_order import Order, PartyRef
+from connector.payment_states import Payment
 from connector.service import Connector
 from fspiop import ilp, jws
 from fspiop.time import format_datetime, http_date

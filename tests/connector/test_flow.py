@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.events import (
+from connector.payment_events import (
     Ask,
     EndClaimed,
     ErrorReported,
@@ -26,8 +26,8 @@ from connector.events import (
     Wait,
     Waited,
 )
-from connector.flow import ENDS, Payment, Policy, State, Step, step
-from connector.order import Order, PartyRef
+from connector.payment_order import Order, PartyRef
+from connector.payment_states import ENDS, Payment, Policy, State, Step, step
 from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePut
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET

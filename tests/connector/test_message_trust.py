@@ -16,7 +16,7 @@ import pytest
 
 from connector import tls
 from connector.config import ConfigError
-from connector.flow import ENDS, Payment, State
+from connector.payment_states import ENDS, Payment, State
 from connector.store import QuoteGiven
 from tests import proofs
 from tests.connector.hub_stub import (

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from connector import terms
 from connector.backend import HttpBackend, PartyDetails, Terms
 from connector.config import Config
-from connector.order import party_of, ref_of
+from connector.payment_order import party_of, ref_of
 from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp
 from fspiop.bodies.common import Party
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from hub.local.net import free_port
-from ledger import packets
+from ledger import ilp_packets
 from tests.connector.hub_stub import PAYEE, Scheme, config_of, quote, scheme, transfer
 
 EXTENSIONS = {"extension": [{"key": "purpose", "value": "RENT"}, {"key": "branch", "value": "Zoë's"}]}
@@ -100,8 +100,8 @@ def test_the_packet_says_what_was_asked_whole(tmp_path: Path) -> None:
         "extensionList": EXTENSIONS,
     }
     assert (answer.transfer_amount.amount, answer.ilp_packet.rstrip("=")) == ("100", answer.ilp_packet)
-    found = packets.read(answer.ilp_packet)
-    assert packets.fault_of(found, amount=1_000_000, currency="TZS", payee="green") is None
+    found = ilp_packets.read(answer.ilp_packet)
+    assert ilp_packets.fault_of(found, amount=1_000_000, currency="TZS", payee="green") is None
     assert ilp.decode_payment(answer.ilp_packet).account == "g.green.msisdn.255712001001"
 
 

@@ -11,12 +11,12 @@ from pytest_django.live_server_helper import LiveServer
 
 from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from connector.config import Config
-from connector.flow import State
-from connector.order import Order, PartyRef
+from connector.payment_order import Order, PartyRef
+from connector.payment_states import State
 from connector.service import Connector
 from hub.local.net import free_port
 from hub.outbox.courier import Courier
-from ledger import checks
+from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs
 from tests.api.caller import dfsp, error_of
@@ -148,4 +148,4 @@ def test_a_payment_commits_where_everything_must_be_proven(
     transfer = Transfer.objects.get()
     assert (transfer.state, cores["blue"].credited) == ("COMMITTED", [transfer.pk])
     assert committed_world.position("green") == amount(25)
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []

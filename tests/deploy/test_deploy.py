@@ -203,7 +203,7 @@ def _parts_of(policy: dict[str, Any]) -> set[str]:
 
 
 def _said_by_a_process_with(environment: dict[str, str]) -> str:
-    text = "import django; django.setup(); from hub.production import faults; print(*faults(), sep='\\n')"
+    text = "import django; django.setup(); from hub.production_checks import faults; print(*faults(), sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", text],
         cwd=PROJECT,

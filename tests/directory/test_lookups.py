@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from django.db.models import F
 
-from directory import builtin, lookups
+from directory import builtin_oracle, party_lookups
 from directory.models import PartyIdentifier, PartyLookup
 from hub.outbox import store
 from hub.outbox.models import Message
@@ -64,17 +64,17 @@ def test_the_answer_is_brought_back_and_nothing_is_waited_for_any_more(end: str,
     assert last_callback() == ("green", PATH + end, body)
     assert waiting() == 0
     time_passes()
-    assert lookups.report_unanswered() == 0
+    assert party_lookups.report_unanswered() == 0
 
 
 @blue_serves_it
 def test_who_asked_a_silent_dfsp_is_told_once() -> None:
     ask()
     deliver()
-    assert lookups.report_unanswered() == 0  # not yet
+    assert party_lookups.report_unanswered() == 0  # not yet
     time_passes()
-    assert lookups.report_unanswered() == 1
-    assert lookups.report_unanswered() == 0
+    assert party_lookups.report_unanswered() == 1
+    assert party_lookups.report_unanswered() == 0
     message = Message.objects.get()
     assert message.headers["fspiop-source"] == "Hub"
     assert message.headers["content-type"] == "application/vnd.interoperability.parties+json;version=1.1"
@@ -98,7 +98,7 @@ def test_a_sub_id_is_in_the_error_path() -> None:
     ask(path=PATH + "/home?currency=TZS")
     deliver()
     time_passes()
-    lookups.report_unanswered()
+    party_lookups.report_unanswered()
     assert refusal()[:2] == (PATH + "/home/error", "2004")
 
 
@@ -106,11 +106,11 @@ def test_a_sub_id_is_in_the_error_path() -> None:
 def test_a_question_still_on_its_way_rests_with_the_outbox() -> None:
     ask()
     time_passes()
-    assert lookups.report_unanswered() == 0
+    assert party_lookups.report_unanswered() == 0
     assert waiting() == 1
     Message.objects.update(state=Message.State.DEAD)  # and who asked was told 1001
     time_passes()
-    assert lookups.report_unanswered() == 0
+    assert party_lookups.report_unanswered() == 0
     assert waiting() == 0
     assert Message.objects.count() == 1
 
@@ -122,7 +122,7 @@ def test_an_earlier_question_that_was_given_up_does_not_silence_a_later_one() ->
     ask()
     store.delivered([(Message.objects.get(state=Message.State.PENDING).pk, 200)])
     time_passes()
-    assert lookups.report_unanswered() == 1
+    assert party_lookups.report_unanswered() == 1
 
 
 @blue_serves_it
@@ -132,7 +132,7 @@ def test_asking_again_is_one_question_that_is_waited_for_anew() -> None:
     ask()
     deliver()
     assert waiting() == 1
-    assert lookups.report_unanswered() == 0
+    assert party_lookups.report_unanswered() == 0
 
 
 @blue_serves_it
@@ -141,7 +141,7 @@ def test_each_who_asks_is_told() -> None:
         ask(source)
     deliver()
     time_passes()
-    assert lookups.report_unanswered() == 3
+    assert party_lookups.report_unanswered() == 3
     told = {message.destination.name for message in Message.objects.select_related("destination")}
     assert told == {"green", "red", "grey"}
 
@@ -192,7 +192,7 @@ def test_a_dfsp_that_has_answered_does_not_answer_once_another_is_asked() -> Non
     ask()
     deliver()
     assert dfsp("PUT", PATH, party(), source="blue", destination="green").status_code == 200
-    builtin.port(PartyIdentifier.objects.get().pk, to=Participant.objects.get(name="red"), actor="test")
+    builtin_oracle.port(PartyIdentifier.objects.get().pk, to=Participant.objects.get(name="red"), actor="test")
     ask()
     deliver()
     for end, body in (("", party()), ("/error", messages.error("3204"))):
@@ -248,12 +248,12 @@ def test_what_is_refused_is_not_waited_for() -> None:
 @blue_serves_it
 def test_a_sweep_takes_as_many_statements_for_many() -> None:
     with counted_statements() as sent:
-        assert lookups.report_unanswered() == 0
+        assert party_lookups.report_unanswered() == 0
     assert len(sent) == 3  # how to look, what is overdue, whether any is skipped
     for count in (1, 200):
         overdue(count)
         with counted_statements() as sent:
-            assert lookups.report_unanswered() == count
+            assert party_lookups.report_unanswered() == count
         assert len(sent) == 7  # and lock, ask the outbox, end, tell
 
 
@@ -279,11 +279,11 @@ def test_lookups_that_ended_are_removed_by_the_thousand_and_those_that_wait_are_
     PartyLookup.objects.exclude(subject="7").update(ended_at=datetime.now(UTC) - timedelta(seconds=26))
     PartyLookup.objects.filter(subject="8").update(ended_at=datetime.now(UTC) - timedelta(seconds=5))
     with counted_statements() as sent:
-        assert lookups.forget_ended() == 2498
+        assert party_lookups.forget_ended() == 2498
     assert len(sent) == 7  # three times find and remove; whether any is skipped
     assert set(PartyLookup.objects.values_list("subject", flat=True)) == {"7", "8"}
     with counted_statements() as sent:
-        assert lookups.forget_ended() == 0
+        assert party_lookups.forget_ended() == 0
     assert len(sent) == 2
 
 
@@ -296,9 +296,9 @@ def test_an_answer_and_sweeps_at_once_end_a_lookup_once(committed_world: World) 
         time_passes(26)
         answer = partial(dfsp, "PUT", PATH, party(), source="blue", destination="green")
         sweeps: list[Callable[[], object]] = [
-            lookups.report_unanswered,
-            lookups.report_unanswered,
-            lookups.forget_ended,
+            party_lookups.report_unanswered,
+            party_lookups.report_unanswered,
+            party_lookups.forget_ended,
         ]
         results = together([*sweeps, answer])
         told = sum(result for result in results if isinstance(result, int))
@@ -319,7 +319,7 @@ def test_an_answer_is_passed_on_or_refused_where_its_lookup_is_asked_again_and_r
         deliver()
         PartyLookup.objects.update(ended_at=datetime.now(UTC) - timedelta(seconds=60))
         answer = partial(dfsp, "PUT", PATH, party(), source="blue", destination="green")
-        results = together([lookups.forget_ended, ask, answer])
+        results = together([party_lookups.forget_ended, ask, answer])
         assert not [result for result in results if isinstance(result, BaseException)]
         # The new question is there whatever was removed, and is answered.
         assert PartyLookup.objects.count() == 1

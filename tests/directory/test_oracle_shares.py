@@ -12,7 +12,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import override_settings
 
-from directory import registry
+from directory import oracles
 from hub.outbox.models import Message
 from ledger.models import Transfer
 from tests.api.caller import dfsp
@@ -29,7 +29,7 @@ def oracle(committed_world: World) -> Iterator[RunningOracle]:
     """The oracle for MSISDN, which knows that blue serves 255; it answers in time, or not at all."""
     cache.clear()
     running = RunningOracle()
-    registry.add(alias_type="MSISDN", endpoint=running.url, currency="", is_default=True, actor="test")
+    oracles.add(alias_type="MSISDN", endpoint=running.url, currency="", is_default=True, actor="test")
     running.known["MSISDN", "255"] = [{"fspId": "blue", "currency": "", "partySubIdOrType": ""}]
     with override_settings(ORACLE_TIMEOUT_S=TIMEOUT_S, ORACLE_CACHE_S=0):
         yield running

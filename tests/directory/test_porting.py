@@ -2,7 +2,7 @@
 
 import pytest
 
-from directory import builtin, queries
+from directory import builtin_oracle, queries
 from directory.aliases import Alias
 from directory.models import PartyIdentifier
 from fspiop.errors import FspiopError
@@ -38,7 +38,7 @@ def test_all_registrations_of_an_identifier_are_found_in_any_spelling() -> None:
 def test_a_ported_alias_belongs_to_the_new_dfsp_and_the_trail_says_who_did_it() -> None:
     register("MSISDN/255655001001", "blue")
     (row,) = queries.registrations_of("255655001001")
-    builtin.port(row.pk, to=fsp("red"), actor="amina")
+    builtin_oracle.port(row.pk, to=fsp("red"), actor="amina")
     assert owner("MSISDN/255655001001") == "red"
     entry = Entry.objects.get(action="registration_ported")
     assert (entry.actor, entry.before, entry.after) == ("amina", {"fsp": "blue"}, {"fsp": "red"})
@@ -46,11 +46,11 @@ def test_a_ported_alias_belongs_to_the_new_dfsp_and_the_trail_says_who_did_it() 
 
 
 def test_an_alias_is_ported_to_an_active_dfsp_only() -> None:
-    builtin.register([Alias("MSISDN", "1")], fsp("blue"))
+    builtin_oracle.register([Alias("MSISDN", "1")], fsp("blue"))
     (row,) = PartyIdentifier.objects.all()
     participants.set_active(fsp("red"), is_active=False, actor="test")
     for to in (fsp("red"), participants.hub()):
         with pytest.raises(FspiopError):
-            builtin.port(row.pk, to=to, actor="amina")
+            builtin_oracle.port(row.pk, to=to, actor="amina")
     assert owner("MSISDN/1") == "blue"
     assert not Entry.objects.filter(action="registration_ported").exists()

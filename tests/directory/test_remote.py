@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import override_settings
 
-from directory import oracle_client, registry
+from directory import oracle_client, oracles
 from directory.models import Oracle, PartyIdentifier
 from hub.participants import services as participants
 from hub.participants.models import Participant
@@ -39,7 +39,7 @@ def oracle(committed_world: World) -> Iterator[RunningOracle]:
 
 
 def add(running: RunningOracle, *, currency: str = "", is_default: bool = False) -> Oracle:
-    return registry.add(
+    return oracles.add(
         alias_type="MSISDN", endpoint=running.url, currency=currency, is_default=is_default, actor="test"
     )
 
@@ -257,7 +257,7 @@ def test_an_answer_is_remembered_until_the_hub_changes_it(oracle: RunningOracle)
     # Another address is another oracle.
     second = RunningOracle()
     known = Oracle.objects.get()
-    registry.change(
+    oracles.change(
         str(known.pk), alias_type="MSISDN", endpoint=second.url, currency="TZS", is_default=True, actor="test"
     )
     assert owner("MSISDN/1?currency=TZS") is None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from bench.bad import queue
+from bench.bad import full_queue
 from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.stack import Stack
@@ -266,12 +266,12 @@ def poison_the_queue(site: Site) -> None:
     with site.misbehaving("a poisoned queue", *NAMES):
         rogue.temper = "hangs"
         for is_one in (True, False):
-            queue.fill(url, rogue.name, _LEFT, one_subject=is_one)
+            full_queue.fill(url, rogue.name, _LEFT, one_subject=is_one)
         site.scheme.do(rogue.poll(1000, of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
         site.scheme.do(rogue.poll(1000))
         time.sleep(6)
     rogue.temper = ""
-    queue.empty(url, rogue.name)
+    full_queue.empty(url, rogue.name)
 
 
 def answer_what_was_not_asked(site: Site) -> None:

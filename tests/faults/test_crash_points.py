@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from hub import outbox
-from hub.outbox import failures
+from hub.outbox import retries
 from hub.outbox import store as outbox_store
 from hub.outbox.client import Answer
 from hub.outbox.models import Message
-from ledger import checks, engine, store
+from ledger import engine, invariants, store
 from ledger.messages import Expire, Prepare
 from ledger.models import Entry, Transfer
 from tests.world import World, fulfil, prepare, reject
@@ -168,7 +168,7 @@ class Payments(RuleBasedStateMachine):
             self._arrive(message)
         mortal.reach(POINTS[7])
         outbox_store.delivered([(message.id, 200) for message in claimed])
-        failures.settle([failures.judge(message, Answer(503)) for message in ()])
+        retries.settle([retries.judge(message, Answer(503)) for message in ()])
         mortal.reach(POINTS[8])
         return len(claimed)
 
@@ -189,7 +189,7 @@ class Payments(RuleBasedStateMachine):
         while self._deliver():
             pass
         assert not Message.objects.exists()
-        assert [found.invariant.name for found in checks.find_breaks()] == []
+        assert [found.invariant.name for found in invariants.find_breaks()] == []
         states = dict(Transfer.objects.values_list("transfer_id", "state"))
         assert set(states) == {p.transfer_id for p in self.begun}
         assert self.acknowledged == set(states)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ledger import alarms, services, tasks
+from ledger import limit_alarms, services, tasks
 from portal.permissions import Role
 from tests.portal.people import browser_of, person
 from tests.world import World, amount, fulfil, prepare, reject, run
@@ -106,6 +106,6 @@ def test_prometheus_and_the_overview_show_it_as_long_as_it_is_so(world: World) -
 
 @given(used=st.integers(-100, 200), limit=st.integers(0, 150), alarm=st.integers(0, 100))
 def test_an_alarm_never_begins_and_ends_at_once(used: int, limit: int, alarm: int) -> None:
-    use = alarms.Use(1, "green", "TZS", used, limit, alarm)
+    use = limit_alarms.Use(1, "green", "TZS", used, limit, alarm)
     assert not (use.is_due and use.is_over)
     assert use.is_due == (used > 0 and limit - used <= alarm * limit / 100)

@@ -14,8 +14,8 @@ from django.db import connection, transaction
 from hub.audit import trail
 from hub.participants import credentials
 from hub.participants.models import Participant
-from ledger import checks, services
-from settlement import gross
+from ledger import invariants, services
+from settlement import gross_settlement
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
 from tests.fx_world import agreed, open_scheme
 from tests.proofs import key_of, public_pem
@@ -570,7 +570,7 @@ def lived_in(world: World) -> World:
     run(prepare(world, "green", "blue", 5, currency="KES", transfer_id=conversion.determining_transfer_id))
     run(fulfil(world, "blue", conversion.determining_transfer_id))
     agreed(world)
-    gross.settle_new_commits()
+    gross_settlement.settle_new_commits()
     settle_all(settle(close()))
     pay(world, "blue", "red", 10)
     settle(close())
@@ -636,7 +636,7 @@ def _found(corruption: Corruption) -> set[str]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             cursor.execute(statement)
-            found = {broken.invariant.name for broken in checks.breaks_seen_by(cursor) if not broken.error}
+            found = {broken.invariant.name for broken in invariants.breaks_seen_by(cursor) if not broken.error}
         if list(trail.broken_links()):
             found.add("")
         transaction.set_rollback(True)

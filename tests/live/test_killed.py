@@ -9,7 +9,7 @@ import pytest
 from hub.local import proc
 from hub.local.demo.banks import Bank
 from hub.local.demo.payments import Result
-from hub.local.demo.show import DATA, pay, read_payments, wait_for_books
+from hub.local.demo.run import DATA, pay, read_payments, wait_for_books
 from hub.local.stack import Stack
 
 pytestmark = pytest.mark.live

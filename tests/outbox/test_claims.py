@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from hub.database import execute
-from hub.outbox import failures, store
+from hub.outbox import retries, store
 from hub.outbox.messages import IfPending
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Claim, Failure, Room
@@ -148,14 +148,14 @@ def test_requests_are_given_up_by_their_age_of_each_requester_a_share(world: Wor
     store.append([message(blue, "/transfers/T", subject="t", source=red)])  # nobody waits for an answer to it
     Message.objects.update(created_at=Now() - timedelta(seconds=21))
     store.append([message(blue, "/quotes", subject="young", source=red, reply_to=red)])
-    assert failures.give_up_overdue() == {green, red}
+    assert retries.give_up_overdue() == {green, red}
     dead = Message.objects.filter(state="DEAD")
     assert (dead.filter(reply_to=green).count(), dead.filter(reply_to=red).count()) == (100, 1)
     notices = Message.objects.filter(kind="undeliverable")
     assert notices.count() == 101
     assert {notice.path for notice in notices} == {"/quotes/Q/error"}
     for _ in range(2):
-        failures.give_up_overdue()
+        retries.give_up_overdue()
     assert Message.objects.filter(state="DEAD").count() == 251
     assert set(Message.objects.filter(state="PENDING", kind="state").values_list("subject", flat=True)) == {
         "t",
@@ -219,4 +219,4 @@ def test_what_a_courier_holds_is_not_given_up_under_it(world: World) -> None:
     store.append([message(blue, "/quotes", source=green, reply_to=green)])
     Message.objects.update(created_at=Now() - timedelta(seconds=21))
     assert len(claim(world).messages) == 1
-    assert failures.give_up_overdue() == set()
+    assert retries.give_up_overdue() == set()

@@ -11,8 +11,8 @@ from django.db import connection, transaction
 from django.test import override_settings
 
 from hub import outbox
-from hub.outbox import bell, destinations, failures, store
 from hub.outbox import courier as couriers
+from hub.outbox import destinations, retries, store, wakeup
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
@@ -128,7 +128,7 @@ def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monke
 
 def test_nobody_waits_for_a_redis_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     with override_settings(REDIS_URL="redis://127.0.0.1:9/0"):
-        ringer = bell.Ringer()
+        ringer = wakeup.Ringer()
         began = time.monotonic()
         for number in range(100):
             ringer.ring({number})
@@ -229,8 +229,8 @@ def test_what_a_dead_worker_held_is_sent_when_its_lease_ends(courier: Courier, s
     wait_until(lambda: Delivery.objects.count() == 1)
     assert Delivery.objects.get().attempts == 2
     # The sleeper wakes: it must not undo what its successor did.
-    failure = failures.judge(held[0], couriers.Answer(500, "late"))
-    assert failures.settle([failure]) == set()
+    failure = retries.judge(held[0], couriers.Answer(500, "late"))
+    assert retries.settle([failure]) == set()
     assert not Message.objects.exists()
 
 

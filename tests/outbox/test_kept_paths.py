@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from hub.api import passing
+from hub.api import forwarding
 from hub.outbox import store
 from hub.outbox.models import Delivery
 from tests.outbox.messages import deliver_all, message
@@ -27,7 +27,7 @@ def kept() -> list[tuple[str, str]]:
     ],
 )
 def test_a_delivered_path_keeps_a_digest_for_an_identifier(world: World, path: str, kept_as: str) -> None:
-    subject = passing.subject_of(f"{path} for green")
+    subject = forwarding.subject_of(f"{path} for green")
     store.append([message(world.ids["blue"], path, subject=subject)])
     deliver_all()
     assert kept() == [(kept_as.format(store.kept_subject(subject)), store.kept_subject(subject))]

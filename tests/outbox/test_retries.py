@@ -6,8 +6,8 @@ import pytest
 from django.test import override_settings
 
 from hub.outbox.client import Answer, cannot_be_sent
-from hub.outbox.failures import judge
 from hub.outbox.messages import END_KINDS
+from hub.outbox.retries import judge
 from hub.outbox.store import Claimed
 
 UNSENT = Answer(0, "no endpoint", is_unsent=True)

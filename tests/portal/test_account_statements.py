@@ -12,8 +12,8 @@ from hub.audit.models import Entry as AuditEntry
 from ledger.models import Entry
 from portal.models import AccountMark, LedgerBlock
 from portal.permissions import Role
-from portal.queries import accounts, marks
-from portal.queries.marks import SIZE
+from portal.queries import account_statements, balance_checkpoints
+from portal.queries.balance_checkpoints import SIZE
 from settlement import store
 from tests import fx_world
 from tests.portal.people import browser, browser_of, person
@@ -62,7 +62,7 @@ def test_what_a_statement_shows_adds_up_to_what_the_account_holds(
     for is_marked in (False, True):
         if is_marked:
             everything_is_old(monkeypatch)
-            assert marks.mark() > 3
+            assert balance_checkpoints.mark() > 3
             pay(world, text="4")  # and one that is in no block yet
         for account_type in ("POSITION", "SETTLEMENT"):
             account = world.account("green", account_type)
@@ -82,19 +82,19 @@ def test_what_a_statement_shows_adds_up_to_what_the_account_holds(
 def test_each_page_goes_on_from_the_balance_of_the_one_before(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     busy_blocks(world)
     everything_is_old(monkeypatch)
-    marks.mark()
+    balance_checkpoints.mark()
     account = world.account("green")
     for since, until in ((LONG_AGO, FAR), (Entry.objects.order_by("id")[9].created_at, FAR)):
-        found = accounts.span(account, since=since, until=until)
-        whole = accounts.latest(found, before=None, size=100, own=None)
+        found = account_statements.span(account, since=since, until=until)
+        whole = account_statements.latest(found, before=None, size=100, own=None)
         assert len(whole) == found.entries
         for size in (1, 2, 3, 5):
             pages, before = [], None
-            while lines := accounts.latest(found, before=before, size=size, own=None):
+            while lines := account_statements.latest(found, before=before, size=size, own=None):
                 pages += lines
                 before = lines[-1].entry.id
             assert pages == whole
-        assert [line for batch in accounts.earliest(found, own=None) for line in batch] == whole[::-1]
+        assert [line for batch in account_statements.earliest(found, own=None) for line in batch] == whole[::-1]
         balances = [found.opening_balance, *(line.balance for line in whole[::-1])]
         moved = [after - before for before, after in itertools.pairwise(balances)]
         assert moved == [line.entry.debit - line.entry.credit for line in whole[::-1]]
@@ -109,7 +109,9 @@ def test_days_follow_each_other_without_a_gap_whether_marked_or_not(
     moments = [LONG_AGO, *Entry.objects.order_by("id").values_list("created_at", flat=True), FAR]
 
     def seen() -> list[tuple[int, int, int]]:
-        spans = [accounts.span(account, since=since, until=until) for since, until in itertools.pairwise(moments)]
+        spans = [
+            account_statements.span(account, since=since, until=until) for since, until in itertools.pairwise(moments)
+        ]
         for before, after in itertools.pairwise(spans):
             assert before.closing_balance == after.opening_balance
         return [(span.opening_balance, span.entries, span.closing_balance) for span in spans]
@@ -117,19 +119,19 @@ def test_days_follow_each_other_without_a_gap_whether_marked_or_not(
     unmarked = seen()
     assert sum(entries for _opening, entries, _closing in unmarked) == 13
     everything_is_old(monkeypatch)
-    assert marks.mark(most=2) == 2
+    assert balance_checkpoints.mark(most=2) == 2
     assert seen() == unmarked
-    assert marks.mark() > 0
+    assert balance_checkpoints.mark() > 0
     assert seen() == unmarked
 
 
 def test_marks_are_made_once_and_only_of_what_can_not_change(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     busy_blocks(world)
-    assert marks.mark() == 0  # it was posted this minute
+    assert balance_checkpoints.mark() == 0  # it was posted this minute
     everything_is_old(monkeypatch)
-    first = marks.mark()
+    first = balance_checkpoints.mark()
     made = list(AccountMark.objects.values_list("account_id", "block", "debits", "credits", "entries"))
-    assert marks.mark() == 0
+    assert balance_checkpoints.mark() == 0
     assert LedgerBlock.objects.count() == first
     assert list(AccountMark.objects.values_list("account_id", "block", "debits", "credits", "entries")) == made
     last = Entry.objects.latest("id").pk
@@ -139,7 +141,7 @@ def test_marks_are_made_once_and_only_of_what_can_not_change(world: World, monke
 def test_a_mark_that_is_wrong_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     busy_blocks(world)
     everything_is_old(monkeypatch)
-    marks.mark()
+    balance_checkpoints.mark()
     assert world.breaks() == []
     wrong = AccountMark.objects.filter(account=world.account("green")).latest("block")
     AccountMark.objects.filter(pk=wrong.pk).update(debits=wrong.debits + 1)
@@ -162,7 +164,7 @@ def test_a_statement_costs_the_same_whatever_there_is(
             assert client.get(url + path).status_code == 200
         busy_blocks(world)
         everything_is_old(monkeypatch)
-        marks.mark()
+        balance_checkpoints.mark()
 
 
 def test_an_entry_leads_to_what_posted_it(world: World) -> None:
@@ -227,7 +229,7 @@ def test_a_statement_leaves_as_a_file_that_adds_up(world: World) -> None:
 
 
 def test_more_than_a_file_holds_is_said_before_it_is_begun(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portal.views.accounts.MOST_ROWS", 1)
+    monkeypatch.setattr("portal.views.account_statements.MOST_ROWS", 1)
     client, url = browser(Role.VIEWER), url_of(world)
     pay(world)
     assert f"{url}entries.csv" in text_of(client, url)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.core.cache import cache, caches
 
-from directory import builtin, registry
+from directory import builtin_oracle, oracles
 from directory.aliases import Alias
 from directory.models import Oracle, PartyIdentifier
 from hub.audit.models import Approval, Entry
@@ -29,7 +29,7 @@ def oracle() -> Iterator[RunningOracle]:
 
 
 def registered(name: str = "blue", **more: str) -> PartyIdentifier:
-    builtin.register([Alias("MSISDN", NUMBER, **more)], Participant.objects.get(name=name))
+    builtin_oracle.register([Alias("MSISDN", NUMBER, **more)], Participant.objects.get(name=name))
     return PartyIdentifier.objects.latest("id")
 
 
@@ -48,7 +48,7 @@ def test_an_alias_moves_to_another_participant_when_a_second_person_approves_it(
     checker.post(f"/portal/approvals/{approval.pk}/approve/")
     found.refresh_from_db()
     assert found.fsp.name == "red"
-    assert [registration.fsp for registration in builtin.find(Alias("MSISDN", NUMBER))] == ["red"]
+    assert [registration.fsp for registration in builtin_oracle.find(Alias("MSISDN", NUMBER))] == ["red"]
     # What is kept for ever names no customer.
     kept = json.dumps([*Entry.objects.values_list("subject", "before", "after"), Approval.objects.get().payload])
     assert NUMBER not in kept
@@ -113,7 +113,7 @@ def test_an_oracle_is_added_changed_and_removed_by_two_people(world: World, orac
 
 
 def test_the_page_says_whether_an_oracle_answers(world: World, oracle: RunningOracle) -> None:
-    registry.add(alias_type="MSISDN", endpoint=oracle.url, currency="", is_default=True, actor="test")
+    oracles.add(alias_type="MSISDN", endpoint=oracle.url, currency="", is_default=True, actor="test")
     path = f"/portal/directory/oracles/{Oracle.objects.get().pk}/health/"
     client = browser(Role.VIEWER)
     assert path in client.get("/portal/directory/").content.decode()

@@ -66,7 +66,7 @@ def test_the_audit_trail_leaves_whole_and_in_batches(world: World, monkeypatch: 
     for number in range(25):
         record("done", subject=f"s{number}", actor="test")
     monkeypatch.setattr("portal.views.audit._AT_ONCE", 10)
-    monkeypatch.setattr("portal.csv.MOST_ROWS", 24)
+    monkeypatch.setattr("portal.csv_export.MOST_ROWS", 24)
     answer = browser(Role.AUDITOR).get("/portal/audit/entries.csv?action=done")
     rows = list(DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
     assert [row["about"] for row in rows] == [f"s{number}" for number in range(24, 0, -1)]
@@ -109,7 +109,7 @@ def test_between_two_parts_of_a_file_others_have_its_connection(
 ) -> None:
     for _ in range(6):
         run(prepare(committed_world, "green", "blue", 1))
-    monkeypatch.setattr("portal.queries.walk._BATCH", 2)
+    monkeypatch.setattr("portal.queries.keyset._BATCH", 2)
     client = browser(Role.VIEWER)
     answer = client.get(FILE)
     connection.close()  # as hub.page_limits does; the test's client keeps it

@@ -8,8 +8,8 @@ from django.conf import settings
 from django.utils import translation
 
 from fspiop import base64url, jws, keys
-from hub.participants import authority, profile
-from portal import faults
+from hub.participants import certificate_authority, profile
+from portal import error_translations
 from portal.permissions import Role
 from tests.portal.people import browser
 from tests.world import World
@@ -45,7 +45,7 @@ READERS = (
     base64url.decode,
     jws.load_public_key,
     jws.check_strength,
-    authority.read_request,
+    certificate_authority.read_request,
     profile.read_networks,
 )
 
@@ -55,17 +55,19 @@ def test_everything_that_a_reader_finds_wrong_is_said_in_each_language(code: str
     texts = [text for reader in READERS for text in raised(reader)]
     assert len(texts) > 20
     with translation.override(code):
-        assert [text for text in texts if faults.translated(text) == text] == []
+        assert [text for text in texts if error_translations.translated(text) == text] == []
 
 
 def test_parts_are_kept_and_what_a_library_says_is_left_as_it_is() -> None:
     with translation.override("fr"):
-        assert "1024" in faults.translated("an RSA key must have 2048 to 4096 bits, not 1024")
-        nested = faults.translated("not a public key in PEM, X.509 or JWK that can be used: not an RSA key")
-        assert nested.endswith(faults.translated("not an RSA key"))
+        assert "1024" in error_translations.translated("an RSA key must have 2048 to 4096 bits, not 1024")
+        nested = error_translations.translated("not a public key in PEM, X.509 or JWK that can be used: not an RSA key")
+        assert nested.endswith(error_translations.translated("not an RSA key"))
         assert "RSA key" not in nested
-        assert faults.translated("MalformedFraming at byte 7") == "MalformedFraming at byte 7"
-        assert "%(name)s" in faults.translated("its subject must have the common name %(name)s, and no other")
+        assert error_translations.translated("MalformedFraming at byte 7") == "MalformedFraming at byte 7"
+        assert "%(name)s" in error_translations.translated(
+            "its subject must have the common name %(name)s, and no other"
+        )
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from django.core.cache import caches
 from django.test import Client
 
-from directory import builtin
+from directory import builtin_oracle
 from directory.aliases import Alias
 from fspiop.money import parse_amount
 from hub.audit.models import Approval, Entry
@@ -216,7 +216,7 @@ def test_a_party_is_told_again_how_a_transfer_stands(committed_world: World) -> 
 
 
 def test_a33_an_alias_is_found_whole_and_its_search_recorded_without_it(world: World) -> None:
-    builtin.register([Alias("MSISDN", "255712000101")], Participant.objects.get(name="blue"))
+    builtin_oracle.register([Alias("MSISDN", "255712000101")], Participant.objects.get(name="blue"))
     client = browser(Role.VIEWER)
     assert "blue" in text_of(client, "/portal/directory/?identifier=255712000101")
     assert "blue" not in text_of(client, "/portal/directory/?identifier=25571")

@@ -8,7 +8,7 @@ from django.contrib.sessions.models import Session
 from django.db import DatabaseError, connection, transaction
 from structlog.testing import capture_logs
 
-from hub.api import passing
+from hub.api import forwarding
 from hub.audit.models import Entry
 from hub.outbox import store
 from hub.outbox.models import Delivery, Message
@@ -69,7 +69,7 @@ def old(committed_world: World) -> dict[str, Any]:
     bulk = bulk_prepare(world, "green", "blue", [1, 2])
     run_bulk(bulk)
     run_bulk(bulk_fulfil(world, "blue", bulk))
-    subject = passing.subject_of("/parties/MSISDN/255655001001 for green")
+    subject = forwarding.subject_of("/parties/MSISDN/255655001001 for green")
     store.append([message(world.ids["blue"], "/parties/MSISDN/255655001001", subject=subject)])
     deliver_all()
     store.append([message(world.ids["blue"], "/quotes/Q", subject="Q", kind="quote-request")])

@@ -14,7 +14,7 @@ from ledger import queries as ledger
 from ledger.models import SettlementWindow, Transfer
 from portal import users
 from portal.permissions import HUB_ROLES, Role
-from portal.queries import minutes, nets, overview, walk
+from portal.queries import keyset, overview, per_minute, window_nets
 from settlement import services
 from tests import fx_world
 from tests.api import fx_messages, iso_messages, messages
@@ -103,7 +103,7 @@ def test_no_page_reads_a_table_of_payments_from_end_to_end(world: World, path: s
 def test_the_overview_reads_no_table_of_payments_from_end_to_end(world: World) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        for sql, values in ((overview._SPEED, ["30"]), (overview._RESERVED, []), (minutes._ROWS, ["'{1,2}'"])):
+        for sql, values in ((overview._SPEED, ["30"]), (overview._RESERVED, []), (per_minute._ROWS, ["'{1,2}'"])):
             cursor.execute("EXPLAIN " + sql % tuple(values) if values else "EXPLAIN " + sql)
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "Seq Scan on ledger_transfer" not in plan, plan
@@ -135,7 +135,7 @@ def test_a_search_costs_the_same_whatever_there_is(
 
 
 def test_a_search_for_what_is_rare_stops_says_where_and_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "MOST", 10)
+    monkeypatch.setattr(keyset, "MOST", 10)
     rare = pay(world, "green", "blue", "7.77")
     for _ in range(35):
         pay(world, "green", "blue", 1)
@@ -156,7 +156,7 @@ def test_a_search_for_what_is_rare_stops_says_where_and_goes_on(world: World, mo
 def test_no_row_is_lost_where_two_walks_stop_at_different_moments(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "MOST", 4)
+    monkeypatch.setattr(keyset, "MOST", 4)
     wanted = set()
     for number in range(30):
         pair = ("green", "blue") if number % 3 else ("blue", "green")
@@ -272,14 +272,14 @@ def test_terms_that_were_asked_for_are_listed_and_stand_in_the_conversions_story
 # --- figures --------------------------------------------------------------------------------------------------------
 def test_a_minute_is_read_until_nothing_of_it_can_change(world: World) -> None:
     def counted() -> tuple[int, int, int]:
-        found = minutes.latest(30)
+        found = per_minute.latest(30)
         return (
             sum(minute.arrived for minute in found),
             sum(minute.committed for minute in found),
             sum(minute.aborted for minute in found),
         )
 
-    assert len(minutes.latest(30)) == 31
+    assert len(per_minute.latest(30)) == 31
     assert counted() == (0, 0, 0)
     pay(world, "green", "blue", 3)
     waiting = prepare(world, "green", "blue", 4)
@@ -297,11 +297,11 @@ def test_a_minute_is_read_until_nothing_of_it_can_change(world: World) -> None:
             " completed_at = now() WHERE state = 'RESERVED'"
         )
     assert counted() == (3, 1, 2)
-    before = caches["process"].get(minutes._KEY)
+    before = caches["process"].get(per_minute._KEY)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE ledger_transfer SET currency = 'KES'")
     assert counted() == (3, 1, 2)
-    after = caches["process"].get(minutes._KEY)
+    after = caches["process"].get(per_minute._KEY)
     ended = [at for at, minute in before.items() if minute.arrived]
     assert [after[at].rows for at in ended] == [before[at].rows for at in ended]
 
@@ -318,18 +318,18 @@ def test_the_nets_of_a_window_are_those_of_its_entries_whenever_one_looks(commit
     world = committed_world
     pay(world, "green", "blue", 30)
     window = SettlementWindow.objects.get(state="OPEN")
-    assert nets.of_window(window) == ledger.net_positions(window.pk)
+    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
     _age_entries()
     pay(world, "blue", "green", 10)
-    assert nets.of_window(window) == ledger.net_positions(window.pk)  # now a part is remembered
+    assert window_nets.of_window(window) == ledger.net_positions(window.pk)  # now a part is remembered
     assert caches["process"].get(f"portal:nets:{window.pk}")[0] > 0
     pay(world, "red", "green", "0.5")
-    assert nets.of_window(window) == ledger.net_positions(window.pk)
-    (own,) = nets.of_window(window, participant="blue")
+    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
+    (own,) = window_nets.of_window(window, participant="blue")
     assert (own.sent, own.received) == (100_000, 300_000)
     services.close_window(reason="test", actor="test")
     window.refresh_from_db()
-    assert nets.of_window(window) == ledger.net_positions(window.pk)
+    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
 
 
 def _age_entries() -> None:

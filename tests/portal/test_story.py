@@ -10,17 +10,17 @@ from django.db import connection
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
-from directory import builtin
+from directory import builtin_oracle
 from directory.aliases import Alias
 from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants.models import Participant
-from ledger import decide, moves
+from ledger import decide, positions
 from ledger.fx import decide as fx
 from ledger.messages import Refusal
 from ledger.models import SettlementWindow
 from portal.permissions import Role
-from portal.queries import applied
+from portal.queries import prepare_checks
 from settlement import services
 from settlement.models import Settlement
 from settlement.states import State
@@ -43,7 +43,7 @@ def deliver() -> None:
 def paid(committed_world: World) -> str:
     """A payment of green's to blue, from the lookup on."""
     world = committed_world
-    builtin.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
+    builtin_oracle.register([Alias("MSISDN", NUMBER)], Participant.objects.get(name="blue"))
     assert dfsp("GET", f"/parties/MSISDN/{NUMBER}").status_code == 202
     deliver()
     who = {"party": messages.party("blue", NUMBER)}
@@ -113,11 +113,13 @@ def test_the_checks_are_those_that_a_prepare_is_decided_by_in_their_order() -> N
     source = inspect.getsource(decide.decide_prepare)
     named = re.findall(r"Refusal\.([A-Z_]+)", source.partition("return Repeated")[2])
     named = [name for name in named if name != "ID_WAS_USED_WITH_OTHER_CONTENT"]
-    listed = [rule.value for _text, rules, _when in applied.CHECKS for rule in rules]
+    listed = [rule.value for _text, rules, _when in prepare_checks.CHECKS for rule in rules]
     assert [name for name in listed if name in named] == sorted(set(named), key=listed.index)
-    order = [next(i for i, (_t, rules, _w) in enumerate(applied.CHECKS) if Refusal(name) in rules) for name in named]
+    order = [
+        next(i for i, (_t, rules, _w) in enumerate(prepare_checks.CHECKS) if Refusal(name) in rules) for name in named
+    ]
     assert order == sorted(order)
-    others = {*re.findall(r"Refusal\.([A-Z_]+)", inspect.getsource(fx.why_not) + inspect.getsource(moves.hold))}
+    others = {*re.findall(r"Refusal\.([A-Z_]+)", inspect.getsource(fx.why_not) + inspect.getsource(positions.hold))}
     assert set(listed) == set(named) | others
     assert listed.index("LIQUIDITY") < listed.index("NDC")
 

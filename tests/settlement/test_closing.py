@@ -7,13 +7,13 @@ from django.db import DatabaseError, connection, transaction
 
 from fspiop.errors import FspiopError
 from hub.audit.models import Entry as AuditEntry
-from hub.participants import leaving
+from hub.participants import offboarding
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import services
 from ledger.messages import Committed, Refused
 from ledger.models import Account, Entry
-from settlement.services import closing
+from settlement.services import closing_participants
 from settlement.services.windows import close_window
 from tests import fx_world, proofs
 from tests.world import World, amount, fulfil, prepare, reject, run
@@ -51,15 +51,15 @@ def do(statement: str, *parameters: object) -> None:
 def test_who_leaves_begins_nothing_and_what_is_reserved_ends(world: World) -> None:
     reserved = prepare(world, "green", "blue", 10)
     run(reserved)
-    leaving.begin(green(), actor="test")
+    offboarding.begin(green(), actor="test")
     assert isinstance(run(prepare(world, "green", "blue", 10)), Refused)
     assert isinstance(run(prepare(world, "blue", "green", 10)), Refused)
-    assert closing.left_of(green()).reserved == 1
+    assert closing_participants.left_of(green()).reserved == 1
     assert isinstance(run(fulfil(world, "blue", reserved.transfer_id)), Committed)
-    assert closing.left_of(green()).reserved == 0
+    assert closing_participants.left_of(green()).reserved == 0
     with pytest.raises(FspiopError, match="is leaving"):
         participants.set_directions(green(), may_send=True, may_receive=True, actor="test")
-    leaving.stay(green(), actor="test")
+    offboarding.stay(green(), actor="test")
     assert (green().may_send, green().may_receive, green().leaving_since) == (True, True, None)
 
 
@@ -67,11 +67,11 @@ def test_an_empty_participant_is_closed_and_its_rows_stay(world: World) -> None:
     credential = proofs.register_key("green")
     pay_out(world)
     entries = Entry.objects.count()
-    leaving.begin(green(), actor="test")
-    closing.revoke_all(green(), actor="test")
+    offboarding.begin(green(), actor="test")
+    closing_participants.revoke_all(green(), actor="test")
     credential.refresh_from_db()
     assert credential.revoked_at is not None
-    closing.close(green(), actor="asha, approved by juma")
+    closing_participants.close(green(), actor="asha, approved by juma")
     assert (green().is_active, green().closed_at is None) == (False, False)
     assert not Account.objects.filter(participant=green(), closed_at__isnull=True).exists()
     assert Entry.objects.count() == entries
@@ -81,14 +81,14 @@ def test_an_empty_participant_is_closed_and_its_rows_stay(world: World) -> None:
 
 def test_nothing_brings_back_who_was_closed(world: World) -> None:
     pay_out(world)
-    leaving.begin(green(), actor="test")
-    closing.close(green(), actor="test")
+    offboarding.begin(green(), actor="test")
+    closing_participants.close(green(), actor="test")
     account = world.account("green", "SETTLEMENT")
     attempts = [
         lambda: participants.set_active(green(), is_active=True, actor="test"),
         lambda: participants.set_directions(green(), may_send=True, may_receive=True, actor="test"),
-        lambda: leaving.stay(green(), actor="test"),
-        lambda: closing.close(green(), actor="test"),
+        lambda: offboarding.stay(green(), actor="test"),
+        lambda: closing_participants.close(green(), actor="test"),
         lambda: services.set_account_active(world.account("green"), is_active=True, actor="test"),
         lambda: services.change_ndc(green(), currency="TZS", ndc=1, alarm_percentage=None, actor="test"),
         lambda: services.register_participant(name="green", currency="KES", is_proxy=False, actor="test"),
@@ -108,7 +108,7 @@ def test_nothing_brings_back_who_was_closed(world: World) -> None:
 
 def test_who_is_not_leaving_is_neither_revoked_nor_closed(world: World) -> None:
     pay_out(world)
-    for step in (closing.revoke_all, closing.close):
+    for step in (closing_participants.revoke_all, closing_participants.close):
         with pytest.raises(FspiopError, match="is not leaving"):
             step(green(), actor="test")
 
@@ -118,8 +118,8 @@ def test_nobody_is_closed_while_something_is_reserved(world: World, side: str) -
     pay_out(world) if side == "payee" else None
     command = prepare(world, *(("green", "blue") if side == "payer" else ("blue", "green")), 10)
     run(command)
-    leaving.begin(green(), actor="test")
-    for step in (closing.revoke_all, closing.close):
+    offboarding.begin(green(), actor="test")
+    for step in (closing_participants.revoke_all, closing_participants.close):
         with pytest.raises(FspiopError):
             step(green(), actor="test")
     if side == "payer":
@@ -135,21 +135,21 @@ def test_an_fxp_is_not_closed_while_its_conversion_waits(world: World) -> None:
     fx_world.open_scheme(world)
     fx_world.run(fx_world.fx_prepare(world, str(uuid.uuid4())))
     fxp = Participant.objects.get(name="fxp")
-    leaving.begin(fxp, actor="test")
-    assert closing.left_of(fxp).reserved == 1
+    offboarding.begin(fxp, actor="test")
+    assert closing_participants.left_of(fxp).reserved == 1
     with pytest.raises(FspiopError):
-        closing.close(fxp, actor="test")
+        closing_participants.close(fxp, actor="test")
 
 
 def test_nobody_is_closed_with_a_position_or_with_funds(world: World) -> None:
     command = prepare(world, "green", "blue", 10)
     run(command)
     run(fulfil(world, "blue", command.transfer_id))
-    leaving.begin(green(), actor="test")
-    left = closing.left_of(green())
+    offboarding.begin(green(), actor="test")
+    left = closing_participants.left_of(green())
     assert left.positions == [("TZS", amount(10))]
     assert left.funds == [("TZS", amount(5000))]
-    for step in (closing.revoke_all, closing.close):
+    for step in (closing_participants.revoke_all, closing_participants.close):
         with pytest.raises(FspiopError):
             step(green(), actor="test")
     assert "not closed" in refused(CLOSE, green().pk)
@@ -170,10 +170,10 @@ def test_nobody_is_closed_while_a_window_that_nets_to_zero_for_it_waits(
     if is_closed:
         close_window(reason="end of day", actor="test")
     pay_out(world)
-    leaving.begin(green(), actor="test")
-    left = closing.left_of(green())
+    offboarding.begin(green(), actor="test")
+    left = closing_participants.left_of(green())
     assert (left.positions, left.funds, len(left.windows)) == ([], [], 1)
-    for step in (closing.revoke_all, closing.close):
+    for step in (closing_participants.revoke_all, closing_participants.close):
         with pytest.raises((FspiopError, DatabaseError)):
             step(green(), actor="test")
     assert "is not settled" in refused(CLOSE_ACCOUNTS, green().pk)
@@ -184,9 +184,9 @@ def test_nobody_is_closed_while_a_window_that_nets_to_zero_for_it_waits(
 def test_nobody_is_closed_who_could_still_prove_itself(world: World) -> None:
     proofs.register_key("green")
     pay_out(world)
-    leaving.begin(green(), actor="test")
+    offboarding.begin(green(), actor="test")
     with pytest.raises(FspiopError, match="not revoked"):
-        closing.close(green(), actor="test")
+        closing_participants.close(green(), actor="test")
     assert not Account.objects.filter(closed_at__isnull=False).exists()
 
 

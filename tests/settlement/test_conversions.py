@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from settlement import gross
+from settlement import gross_settlement
 from tests.fx_world import fx_fulfil, fx_prepare, open_scheme, positions, run
 from tests.settlement.steps import add_model, close, settle, settle_all
 from tests.world import World, fulfil, prepare
@@ -46,7 +46,7 @@ def test_both_legs_of_a_conversion_are_settled_and_each_currency_comes_to_zero(s
 def test_one_leg_may_be_settled_at_once_and_the_other_later(scheme: World) -> None:
     assert add_model("CGS", **AT_ONCE, currency="TZS").status_code == 201
     pay_converted(scheme)
-    assert gross.settle_new_commits() == 1
+    assert gross_settlement.settle_new_commits() == 1
     assert positions(scheme) == {"fxp KES": 5, "blue KES": -5}
     assert scheme.breaks() == []
     settle_all(settle(close()))

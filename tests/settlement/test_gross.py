@@ -4,7 +4,7 @@ import pytest
 
 from ledger import queries
 from ledger.models import Entry
-from settlement import gross, services, store
+from settlement import gross_settlement, services, store
 from settlement.models import SettlementModel, WindowContent
 from tests.api.caller import admin, error_of
 from tests.settlement.steps import add_model, close, onboard_in, open_window, pay, settle, settle_all, settlement_api
@@ -40,8 +40,8 @@ def test_a_commits_amount_moves_from_both_positions_to_what_both_hold(shillings:
     pay(shillings, "green", "blue", 100, "KES")
     pay(shillings, "blue", "green", 30, "KES")
     pay(shillings, "green", "blue", 7, "TZS")
-    assert gross.settle_new_commits() == 2
-    assert gross.settle_new_commits() == 0
+    assert gross_settlement.settle_new_commits() == 2
+    assert gross_settlement.settle_new_commits() == 0
     assert (held(shillings, "green"), held(shillings, "blue")) == (amount(4930), amount(5070))
     assert position(shillings, "green") == position(shillings, "blue") == 0
     assert shillings.position("green") == amount(7)
@@ -53,7 +53,7 @@ def test_a_receiver_may_pay_on_at_once_all_that_it_received(shillings: World) ->
     shillings.onboard("white", ndc=1000, cover=0, currency="KES")
     pay(shillings, "green", "white", 100, "KES")
     pay(shillings, "white", "blue", 100, "KES")
-    gross.settle_new_commits()
+    gross_settlement.settle_new_commits()
     assert (held(shillings, "white"), position(shillings, "white")) == (0, 0)
     assert shillings.breaks() == []
 
@@ -61,16 +61,16 @@ def test_a_receiver_may_pay_on_at_once_all_that_it_received(shillings: World) ->
 def test_a_long_queue_is_settled_in_its_order_and_looked_through_once(
     shillings: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gross, "_MOST", 2)
+    monkeypatch.setattr(gross_settlement, "_MOST", 2)
     monkeypatch.setattr(store, "_SURELY_SEEN", store._SURELY_SEEN.replace("1 minute", "0 seconds"))
     for _ in range(5):
         pay(shillings, "green", "blue", 10, "KES")
-    assert gross.settle_new_commits() == 5
-    assert gross.settle_new_commits() == 0
+    assert gross_settlement.settle_new_commits() == 5
+    assert gross_settlement.settle_new_commits() == 0
     last = Entry.objects.filter(kind="TRANSFER").latest("id").pk
     assert SettlementModel.objects.get(name="CGS").settled_to >= last
     pay(shillings, "blue", "green", 3, "KES")
-    assert gross.settle_new_commits() == 1
+    assert gross_settlement.settle_new_commits() == 1
     assert held(shillings, "blue") == amount(5047)
     assert shillings.breaks() == []
 
@@ -105,7 +105,7 @@ def test_the_way_of_settling_changes_only_between_windows(shillings: World) -> N
     close()
     assert admin("PUT", "/settlementModels/CGS", {"isActive": False}).status_code == 200
     pay(shillings, "green", "blue", 1, "KES")
-    assert gross.settle_new_commits() == 0
+    assert gross_settlement.settle_new_commits() == 0
     assert error_of(admin("PUT", "/settlementModels/CGS", {"isActive": True})) == (400, "3100")
     close()
     assert error_of(admin("PUT", "/settlementModels/CGS", {"isActive": True})) == (400, "3100")  # not settled yet
@@ -118,7 +118,7 @@ def test_a_scheme_without_such_a_model_pays_one_statement_a_tick(
 ) -> None:
     pay(world, "green", "blue", 1)
     with django_assert_num_queries(1):  # type: ignore[operator]
-        assert gross.settle_new_commits() == 0
+        assert gross_settlement.settle_new_commits() == 0
 
 
 def test_a_window_whose_closer_died_is_added_up_by_the_next_tick(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

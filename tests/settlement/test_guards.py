@@ -122,7 +122,7 @@ def test_what_a_guard_refuses_would_break_an_invariant(lived_in: World, guard: G
 
 
 def test_every_invariant_of_settlement_is_among_those_that_check_ledger_runs() -> None:
-    from ledger.checks import INVARIANTS as RUN
-    from settlement.checks import INVARIANTS
+    from ledger.invariants import INVARIANTS as RUN
+    from settlement.invariants import INVARIANTS
 
     assert {invariant.name for invariant in INVARIANTS} <= {invariant.name for invariant in RUN}

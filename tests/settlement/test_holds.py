@@ -7,7 +7,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from fspiop.errors import FspiopError
-from ledger import holds, queries, services
+from ledger import queries, services, settlement_holds
 from ledger.models import CoverHold, Transfer
 from settlement.models import Settlement
 from tests.settlement.steps import STEPS, add_model, close, pay, set_cap, settle, settle_all, settlement_api, step
@@ -173,9 +173,9 @@ def test_a_withdrawal_that_had_the_settlements_number_before_there_was_one_was_f
     number = settled(owing)
     assert latest < int(number) < latest + 20
     assert on_hold(owing) == amount(400)
-    assert holds.is_named_by("green", "TZS", number)
-    assert not holds.is_named_by("green", "TZS", f"{number}0")
-    assert not holds.is_named_by("blue", "TZS", number)
+    assert settlement_holds.is_named_by("green", "TZS", number)
+    assert not settlement_holds.is_named_by("green", "TZS", f"{number}0")
+    assert not settlement_holds.is_named_by("blue", "TZS", number)
 
 
 def test_a_hold_of_more_than_is_held_stops_the_sender_and_breaks_nothing(owing: World) -> None:

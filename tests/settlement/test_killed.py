@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from ledger import checks
+from ledger import invariants
 from ledger.models import Entry, SettlementWindow
 from settlement import services
 from settlement.models import ContentTotal, Settlement, SettlementEvent, WindowContent
@@ -44,7 +44,7 @@ else:
     rows = Settlement.objects.get(pk=number).accounts.values_list("account__participant_id", "account_id")
     services.move(number, [Wish(*row, State(what), "killed") for row in rows], actor="killed")
 """
-SETTLING = "settlement.services.settling"
+SETTLING = "settlement.services.settlements"
 WINDOWS = "settlement.services.windows"
 
 
@@ -75,7 +75,7 @@ def everything() -> tuple[object, ...]:
 
 
 def broken() -> list[str]:
-    return [found.invariant.name for found in checks.find_breaks()]
+    return [found.invariant.name for found in invariants.find_breaks()]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_settler_that_is_killed_leaves_the_window_as_it_was(paid: World, funct
     assert broken() == []
 
 
-@pytest.mark.parametrize("function", [f"{SETTLING}:_remember", f"{SETTLING}:record", "ledger.postings:post"])
+@pytest.mark.parametrize("function", [f"{SETTLING}:_remember", f"{SETTLING}:record", "ledger.settlement_postings:post"])
 @pytest.mark.parametrize("state", STEPS[1:3])
 def test_a_step_that_is_killed_has_not_been_taken(paid: World, function: str, state: State) -> None:
     settlement = create(close())
@@ -126,7 +126,9 @@ def test_a_step_that_is_killed_has_not_been_taken(paid: World, function: str, st
     assert broken() == []
 
 
-@pytest.mark.parametrize("function", [f"{SETTLING}:_move_contents", f"{SETTLING}:record", "ledger.postings:post"])
+@pytest.mark.parametrize(
+    "function", [f"{SETTLING}:_move_contents", f"{SETTLING}:record", "ledger.settlement_postings:post"]
+)
 def test_an_abort_that_is_killed_has_not_happened(paid: World, function: str) -> None:
     settlement = create(close())
     for step in STEPS[:2]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.postings import Balance
+from ledger.settlement_postings import Balance
 from settlement.decide import Answer, Refusal, Standing, Wish, decide
 from settlement.netting import Obligation, Total, obligations
 from settlement.states import NEXT, STEPS, State, WindowState, settlement_state, window_state

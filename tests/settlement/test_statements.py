@@ -2,8 +2,8 @@
 
 import pytest
 
-from settlement.statements.matching import Expected, Finding, is_exact, match
-from settlement.statements.reading import Direction, Line, Unreadable, read
+from settlement.bank_statements.matching import Expected, Finding, is_exact, match
+from settlement.bank_statements.parsing import Direction, Line, Unreadable, read
 
 HEAD = "settlement,reference,participant,currency,amount,direction"
 EXPECTED = [

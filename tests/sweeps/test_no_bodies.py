@@ -19,10 +19,10 @@ from directory import tasks as directory
 from directory.models import PartyLookup
 from hub.audit import trail
 from hub.database import execute
-from hub.outbox import failures
+from hub.outbox import retries
 from hub.outbox.models import Message
 from hub.outbox.store import append
-from ledger import alarms
+from ledger import limit_alarms
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer
 from ledger.models import FxTransfer, Transfer
@@ -86,10 +86,10 @@ def test_no_sweep_reads_a_message_s_body(late: World, monkeypatch: pytest.Monkey
         assert ledger.expire_transfers() == 4
         assert quotes.fail_unanswered() == 4
         assert directory.report_unanswered() == 1
-        assert failures.give_up_overdue() == {green}
+        assert retries.give_up_overdue() == {green}
         settlement.catch_up()
         ledger.watch_positions()
-        list(alarms.show())
+        list(limit_alarms.show())
         portal.check_ledger()
         portal.mark_entries()
         list(trail.broken_links())

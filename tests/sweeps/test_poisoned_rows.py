@@ -26,13 +26,13 @@ from directory.models import PartyLookup
 from hub import metrics
 from hub.audit import record, trail
 from hub.database import execute
-from hub.outbox import bell, failures
+from hub.invariants import Invariant
+from hub.outbox import retries, wakeup
 from hub.outbox import store as outbox
 from hub.outbox.models import Message
-from ledger import checks, queries
+from ledger import invariants, queries
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer
-from ledger.invariants import Invariant
 from ledger.models import Account, Entry, SettlementWindow
 from portal import tasks as portal
 from portal.models import AccountMark, LedgerBlock, LedgerCheck
@@ -81,7 +81,7 @@ def test_a_transfer_that_cannot_expire(committed_world: World, at_commit: bool) 
     assert ledger.expire_transfers() == 1
     assert state_of(bad) == "ABORTED"
     assert skipped() == []
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_a_conversion_that_cannot_expire(committed_world: World) -> None:
@@ -206,7 +206,7 @@ def test_one_kind_of_request_that_fails_keeps_the_others_from_nothing(
     def fail() -> int:
         raise ValueError("a fault")
 
-    monkeypatch.setattr("quotes.requests.services.fail_unanswered", fail)
+    monkeypatch.setattr("quotes.transaction_requests.services.fail_unanswered", fail)
     with pytest.raises(ValueError, match="a fault"):
         quotes.fail_unanswered()
     assert Quote.objects.get().state == "EXPIRED"
@@ -283,7 +283,7 @@ def test_a_window_that_cannot_be_added_up(committed_world: World) -> None:
     pause_is_over()
     settlement.catch_up()
     assert (waiting.exists(), skipped()) == (False, [])
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def held(world: World, name: str, currency: str) -> int:
@@ -327,7 +327,7 @@ def test_a_commit_that_cannot_be_settled_at_once(committed_world: World, monkeyp
     assert (held(world, "green", "KES"), held(world, "white", "KES")) == (amount(4889), amount(50))
     assert held(world, "blue", "KES") == amount(5061)
     assert skipped() == []
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_settling_at_once_goes_on_where_a_window_cannot_be_added_up_and_the_other_way_round(
@@ -340,14 +340,14 @@ def test_settling_at_once_goes_on_where_a_window_cannot_be_added_up_and_the_othe
     def fail() -> int:
         raise ValueError("a fault")
 
-    monkeypatch.setattr("settlement.gross.settle_new_commits", fail)
+    monkeypatch.setattr("settlement.gross_settlement.settle_new_commits", fail)
     with pytest.raises(ValueError, match="a fault"):
         settlement.catch_up()
     assert SettlementWindow.objects.get(pk=number).totalled_at is not None
     monkeypatch.undo()
     done: list[int] = []
     monkeypatch.setattr("settlement.services.total_up_what_is_left", fail)
-    monkeypatch.setattr("settlement.gross.settle_new_commits", lambda: done.append(1) or 0)
+    monkeypatch.setattr("settlement.gross_settlement.settle_new_commits", lambda: done.append(1) or 0)
     with pytest.raises(ValueError, match="a fault"):
         settlement.catch_up()
     assert done == [1]
@@ -390,7 +390,7 @@ def test_a_block_of_entries_that_cannot_be_added_up(committed_world: World, monk
 def test_an_invariant_that_cannot_be_checked(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = Invariant("always_fails", "It divides by nothing.", "SELECT 1/0")
     broken = Invariant("always_broken", "It never holds.", "SELECT 1")
-    monkeypatch.setattr(checks, "INVARIANTS", [bad, *checks.INVARIANTS, broken])
+    monkeypatch.setattr(invariants, "INVARIANTS", [bad, *invariants.INVARIANTS, broken])
     portal.check_ledger()
     assert LedgerCheck.objects.get().breaks == ["always_fails (not checked)", "always_broken"]
     assert skipped() == [("invariants", "always_fails", "DivisionByZero: division by zero")]
@@ -419,12 +419,12 @@ def test_a_request_that_cannot_be_given_up(committed_world: World) -> None:
     Message.objects.update(created_at=Now() - timedelta(seconds=60))
     bad = Message.objects.earliest("id").pk
     with poisoned("outbox_message", "id", bad):
-        assert failures.give_up_overdue() == {green}
+        assert retries.give_up_overdue() == {green}
         assert Message.objects.filter(kind="undeliverable").count() == 2
         assert Message.objects.get(pk=bad).state == "PENDING"
         assert skipped() == [("undeliverable", str(bad), f"RaiseException: row {bad} is poisoned")]
     pause_is_over()
-    assert failures.give_up_overdue() == {green}
+    assert retries.give_up_overdue() == {green}
     assert Message.objects.filter(kind="undeliverable").count() == 3
     assert skipped() == []
 
@@ -482,7 +482,7 @@ def test_a_window_that_cannot_be_added_up_is_closed_all_the_same_and_settled_onc
     settlement.catch_up()
     assert skipped() == []
     assert settlement_api("POST", "/settlements", body).status_code == 200
-    assert checks.find_breaks() == []
+    assert invariants.find_breaks() == []
 
 
 def test_a_reader_of_metrics_that_fails_hides_no_other(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,16 +504,16 @@ def _in_savepoint(read: Callable[[], list[Metric]]) -> list[Metric]:
 def test_what_somebody_else_writes_to_the_bell_keeps_no_courier_from_hearing_it() -> None:
     heard: set[int] = set()
     client = redis.Redis.from_url(settings.REDIS_URL)
-    client.lpush(bell._key(), "not a destination")
+    client.lpush(wakeup._key(), "not a destination")
 
     async def listen() -> None:
-        listening = asyncio.create_task(bell.listen(heard.update))
+        listening = asyncio.create_task(wakeup.listen(heard.update))
         until = time.monotonic() + 15
         while not heard and not listening.done() and time.monotonic() < until:
-            client.lpush(bell._key(), 5)
+            client.lpush(wakeup._key(), 5)
             await asyncio.sleep(0.2)
         listening.cancel()
 
     asyncio.run(listen())
-    client.delete(bell._key())
+    client.delete(wakeup._key())
     assert heard == {5}

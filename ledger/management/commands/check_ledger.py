@@ -8,7 +8,7 @@ from rich.table import Table
 
 from hub.audit import trail
 from hub.terminal import console_of
-from ledger import checks
+from ledger import invariants
 
 
 class Command(BaseCommand):
@@ -16,9 +16,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = console_of(self)
-        breaks = checks.find_breaks()
+        breaks = invariants.find_breaks()
         broken = {found.invariant.name for found in breaks}
-        for invariant in checks.INVARIANTS:
+        for invariant in invariants.INVARIANTS:
             mark = "[red]BROKEN[/red]" if invariant.name in broken else "[green]ok[/green]    "
             console.print(f"  {mark} {invariant.name}", highlight=False)
         for found in breaks:
@@ -35,4 +35,4 @@ class Command(BaseCommand):
         if breaks or bad_entries:
             console.print(f"ledger: {len(breaks) + bool(bad_entries)} invariants broken", style="red")
             sys.exit(1)
-        console.print(f"ledger: ok, {len(checks.INVARIANTS)} invariants hold", highlight=False)
+        console.print(f"ledger: ok, {len(invariants.INVARIANTS)} invariants hold", highlight=False)

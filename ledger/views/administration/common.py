@@ -12,7 +12,7 @@ from rest_framework.request import Request
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.administration import AdministrationView
+from hub.api.administration.views import AdministrationView
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger.models import Account

@@ -6,7 +6,7 @@ import msgspec
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from hub.api.administration import Response
+from hub.api.administration.views import Response
 from hub.api.docs import administration_schema
 from hub.participants import services as participants
 from hub.participants.models import CurrencyPair

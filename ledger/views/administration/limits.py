@@ -8,9 +8,9 @@ from rest_framework.request import Request
 
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.administration import Response
+from hub.api.administration.views import Response
 from hub.api.docs import administration_schema
-from hub.api.numbers import Percentage
+from hub.api.lenient_numbers import Percentage
 from ledger import queries, services
 from ledger.models import Account
 from ledger.views.administration.common import (

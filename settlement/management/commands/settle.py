@@ -10,7 +10,7 @@ from fspiop.money import format_amount
 from hub.audit import two_people
 from hub.terminal import console_of, told, who
 from ledger.queries import value_of
-from settlement import queries, requests, services
+from settlement import change_requests, queries, services
 from settlement.decide import Answer
 from settlement.models import Settlement
 from settlement.states import STEPS, State
@@ -74,7 +74,7 @@ class Command(BaseCommand):
                 kind,
                 program=two_people.Program(who()),
                 subject=f"settlement {number}",
-                payload=lambda: requests.terms(queries.settlement(number), to.value, reason, because),
+                payload=lambda: change_requests.terms(queries.settlement(number), to.value, reason, because),
                 reason=reason,
             )
         except FspiopError as error:

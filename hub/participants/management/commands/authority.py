@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from hub.audit import record
-from hub.participants import authority
+from hub.participants import certificate_authority
 from hub.participants.models import Credential
 
 
@@ -29,14 +29,14 @@ class Command(BaseCommand):
                 self._create(options["name"])
             else:
                 self.stdout.write(_revocations(options["days"]), ending="")
-        except (authority.NotReady, OSError) as error:
+        except (certificate_authority.NotReady, OSError) as error:
             raise CommandError(str(error)) from None
 
     def _create(self, name: str) -> None:
-        if not authority.is_set_up():
+        if not certificate_authority.is_set_up():
             raise CommandError("set HUB_CA_CERTIFICATE_FILE and HUB_CA_KEY_FILE to where the files shall be")
         certificate_file = Path(settings.HUB_CA_CERTIFICATE_FILE)
-        authority.create(name, certificate_file=certificate_file, key_file=Path(settings.HUB_CA_KEY_FILE))
+        certificate_authority.create(name, certificate_file=certificate_file, key_file=Path(settings.HUB_CA_KEY_FILE))
         record("authority_created", subject=settings.HUB_NAME, actor="manage.py", after={"name": name})
         self.stdout.write(f"{certificate_file}: give it to the TLS front as the authority of the DFSPs' certificates")
 
@@ -44,4 +44,4 @@ class Command(BaseCommand):
 def _revocations(days: int) -> str:
     found = Credential.objects.filter(kind=Credential.Kind.CERTIFICATE, revoked_at__isnull=False).exclude(pem="")
     revoked = [(pem, at) for pem, at in found.values_list("pem", "revoked_at") if at is not None]
-    return authority.revocations(revoked, days=days)
+    return certificate_authority.revocations(revoked, days=days)

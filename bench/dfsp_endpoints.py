@@ -1,0 +1,264 @@
+"""The DFSPs as a load instrument sees them: each takes prepares and fulfils them, answers lookups and quotes, and takes
+the ends of its own transfers.
+
+`python -m bench.dfsp_endpoints CONFIG` serves until SIGTERM and then writes what its DFSPs saw.
+"""
+
+import asyncio
+import gc
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import cycle
+from pathlib import Path
+
+from bench import messages, presigned
+from bench.client import NO_ANSWER, Client
+from bench.http import Message, Reader, header
+from bench.signing import Signer
+
+_ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+_TRIES = 5
+_PAUSE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Dfsps:
+    """Which DFSPs to be, by name and port, and where the hub is."""
+
+    ours: dict[str, int]
+    everybody: list[str]
+    hub_host: str
+    hub_port: int
+    results: str
+    keys: str = ""  # a folder with their private keys; without one, nothing is signed
+
+    @classmethod
+    def from_text(cls, text: str) -> "Dfsps":
+        """Reads what `as_text` wrote."""
+        return cls(**json.loads(text))
+
+    def as_text(self) -> str:
+        """For a command line."""
+        return json.dumps(asdict(self))
+
+
+@dataclass
+class Notes:
+    """What one DFSP saw; moments are of time.monotonic."""
+
+    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # came, fulfil answered, how
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of what it paid: came, what it said
+    undone: dict[str, str] = field(default_factory=dict)  # of what it was paid: the error it was told
+    found: dict[str, float] = field(default_factory=dict)  # its payees, by payment: when their lookup was answered
+    quoted: dict[str, float] = field(default_factory=dict)  # terms, by payment: when they came
+    repeats: int = 0
+    retries: int = 0
+    strays: dict[str, int] = field(default_factory=dict)  # answers to what it never asked, by who sent them and what
+
+
+class Dfsp:
+    def __init__(
+        self,
+        name: str,
+        config: Dfsps,
+        hub: Client,
+        clock: messages.Clock,
+        signed: Signer,
+        presigned_fulfils: dict[str, bytes],
+    ) -> None:
+        self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
+        self._presigned = presigned_fulfils
+        self._host = f"{config.hub_host}:{config.hub_port}".encode()
+        # As a payee: every packet that it may be paid with.
+        packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
+        self._fulfilments = {packet.condition: packet.fulfilment for packet in packets}
+        self._terms = {payer.encode(): cycle(messages.pool(payer, name)) for payer in config.everybody if payer != name}
+        self.notes = Notes()
+
+    def answer(self, message: Message) -> bytes:
+        """What to answer to a request; the DFSP's own next message goes out besides."""
+        method, path, _ = message.start.split(b" ", 2)
+        resource = path.split(b"/", 2)[1]
+        if resource == b"transfers":
+            if method == b"POST":
+                self._prepare(message)
+                return _ACCEPTED
+            self._end(path, message)
+        elif resource == b"parties":
+            if method == b"GET":
+                self._be_found(path, message)
+                return _ACCEPTED
+            self._ask_for_terms(path, message)
+        elif resource == b"quotes":
+            if method == b"POST":
+                self._give_terms(message)
+                return _ACCEPTED
+            self._pay(path, message)
+        elif resource == b"seen":
+            body = b"%d" % len(self.notes.ends)
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        elif method == b"PUT":
+            self._note_stray(path, message)
+        return _OK
+
+    # --- as a payee ------------------------------------------------------------------------------------------------
+
+    def _be_found(self, path: bytes, message: Message) -> None:
+        payer, trace = _of(message, b"fspiop-source"), _of(message, b"traceparent")
+        body = messages.party(self._name, path.rpartition(b"/")[2])
+        self._say(messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock))
+
+    def _give_terms(self, message: Message) -> None:
+        payer, quote_id = _of(message, b"fspiop-source"), messages.text_of(message.body, b"quoteId")
+        body = messages.terms(next(self._terms[payer]), self._clock)
+        self._say(messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock))
+
+    def _prepare(self, message: Message) -> None:
+        transfer_id = messages.text_of(message.body, b"transferId")
+        key = transfer_id.decode()
+        if key in self.notes.prepares:
+            self.notes.repeats += 1
+            return
+        came = time.monotonic()
+        self.notes.prepares[key] = (came, 0.0, 0)
+        fulfilment = self._fulfilments[messages.text_of(message.body, b"condition")]
+        payer = _of(message, b"fspiop-source")
+        request = self._presigned.get(key)
+        if request is None:
+            request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._tick())
+            request = self._signed(request)
+
+        def answered(status: int) -> None:
+            self.notes.prepares[key] = (came, time.monotonic(), status)
+
+        self._insist(request, answered, _TRIES)
+
+    # --- as a payer ------------------------------------------------------------------------------------------------
+
+    def _ask_for_terms(self, path: bytes, message: Message) -> None:
+        key = messages.id_of_trace(_of(message, b"traceparent"))
+        if not key:
+            self._note_stray(path, message)
+        elif self._is_new(key, self.notes.found, path):
+            payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
+            body = messages.quote(self._name, payee, alias, key.encode(), self._tick())
+            self._say(messages.ask_quote(self._host, self._name, payee, body, self._clock), self._give_up(key))
+
+    def _pay(self, path: bytes, message: Message) -> None:
+        key = path[8:44].decode()
+        if key not in self.notes.found:
+            self._note_stray(path, message)
+        elif self._is_new(key, self.notes.quoted, path):
+            packet, condition = (messages.text_of(message.body, name) for name in (b"ilpPacket", b"condition"))
+            payee = _of(message, b"fspiop-source")
+            body = messages.prepare_body(self._name, payee, packet, condition, key.encode(), self._tick())
+            self._say(messages.post_transfer(self._host, self._name, payee, body, self._clock), self._give_up(key))
+
+    def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
+        """Whether the payment goes on: the answer is the first of its kind, and no error."""
+        if path.endswith(b"/error"):
+            self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
+            return False
+        if key in seen:
+            self.notes.repeats += 1
+            return False
+        seen[key] = time.monotonic()
+        return True
+
+    def _note_stray(self, path: bytes, message: Message) -> None:
+        resource, is_error = path.split(b"/", 2)[1].decode(), path.endswith(b"/error")
+        what = f"{_of(message, b'fspiop-source').decode()} {resource}{' error' * is_error}"
+        self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
+
+    def _give_up(self, key: str) -> Callable[[int], None]:
+        """A payer that can not go on tells its customer so: the payment has ended."""
+
+        def answered(status: int) -> None:
+            if status != 202:
+                self.notes.ends.setdefault(key, (time.monotonic(), f"given up after HTTP {status}"))
+
+        return answered
+
+    def _end(self, path: bytes, message: Message) -> None:
+        key = path[11:47].decode()
+        said = "error" if path.endswith(b"/error") else messages.text_of(message.body, b"transferState").decode()
+        if said == "error":
+            said = "error " + messages.text_of(message.body, b"errorCode").decode()
+        if key in self.notes.prepares:
+            if said != "COMMITTED":
+                self.notes.undone[key] = said
+        elif key in self.notes.ends:
+            self.notes.repeats += 1
+        else:
+            self.notes.ends[key] = (time.monotonic(), said)
+
+    # --- sending ---------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> messages.Clock:
+        self._clock.tick()
+        return self._clock
+
+    def _say(self, request: bytes, done: Callable[[int], None] | None = None) -> None:
+        self._insist(self._signed(request), done, _TRIES)
+
+    def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
+        """As a DFSP does: what the hub could not take is sent again, word for word."""
+
+        def answered(status: int) -> None:
+            if status in (NO_ANSWER, 429, 503) and tries > 1:
+                self.notes.retries += 1
+                asyncio.get_running_loop().call_later(_PAUSE_S, self._insist, request, done, tries - 1)
+            elif done is not None:
+                done(status)
+
+        self._hub.send(request, answered)
+
+
+def _of(message: Message, name: bytes) -> bytes:
+    return header(message.head, name) or b""
+
+
+class _Server(asyncio.Protocol):
+    def __init__(self, dfsp: Dfsp) -> None:
+        self._dfsp = dfsp
+        self._reader = Reader()
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        for message in self._reader.feed(data):
+            self._transport.write(self._dfsp.answer(message))
+
+
+async def _serve(config: Dfsps, dfsps: dict[str, Dfsp]) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    for name, dfsp in dfsps.items():
+        await loop.create_server(lambda dfsp=dfsp: _Server(dfsp), "127.0.0.1", config.ours[name])  # type: ignore[misc]
+    await stopped.wait()
+
+
+def main(config: Dfsps) -> None:
+    """Serves until SIGTERM, then writes what each DFSP saw."""
+    hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
+    clock.tick()
+    signed = Signer(config.keys, list(config.ours))
+    fulfils = presigned.fulfils(config.keys)
+    dfsps = {name: Dfsp(name, config, hub, clock, signed, fulfils) for name in config.ours}
+    gc.freeze()
+    asyncio.run(_serve(config, dfsps))
+    Path(config.results).write_text(json.dumps({name: asdict(dfsp.notes) for name, dfsp in dfsps.items()}))
+
+
+if __name__ == "__main__":
+    main(Dfsps.from_text(sys.argv[1]))

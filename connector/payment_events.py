@@ -1,0 +1,146 @@
+"""What can happen to an outgoing payment, and what can then have to be done."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from connector.payment_order import PartyRef
+from fspiop.bodies.quotes import QuotePut
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The payment has just been stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The connector has restarted and found the payment unfinished: what was sent last is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """The time that was asked for by the last Wait is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The hub answered POST /transfers with 2xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The hub answered the request of the present state with a definite no (4xx)."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The request of the present state got no answer that says anything: no connection, time-out, 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerFound:
+    """PUT /participants from the hub: the DFSP that serves the payee's alias."""
+
+    fsp_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFound:
+    """PUT /parties. `sender` is the DFSP that sent it, `is_proven` whether the hub is known to have forwarded it."""
+
+    party: PartyRef
+    sender: str
+    is_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PartyFailed:
+    """PUT /parties/…/error or PUT /participants/…/error; one from the hub itself is proven."""
+
+    code: str
+    text: str
+    sender: str = ""
+    is_proven: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteGiven:
+    """PUT /quotes/{id}."""
+
+    quote: QuotePut
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteFailed:
+    """PUT /quotes/{id}/error."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndClaimed:
+    """The payee DFSP reports the end of a transfer, and nothing proves that the hub forwarded this."""
+
+    fulfilment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """PUT /transfers/{id}, sent or forwarded by the hub: the outcome, or the answer to GET /transfers/{id}."""
+
+    state: str
+    fulfilment: str | None = None
+    completed_at: str | None = None
+    cause: tuple[str, str] | None = None  # of ABORTED, if the hub reports it: code and description
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReported:
+    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is its Date, by the hub's clock: a callback
+    may be delivered long after it."""
+
+    code: str
+    text: str
+    written_at: float = 0.0
+
+
+Event = (
+    Started
+    | Resumed
+    | Waited
+    | Taken
+    | Refused
+    | Unclear
+    | OwnerFound
+    | PartyFound
+    | PartyFailed
+    | QuoteGiven
+    | QuoteFailed
+    | EndClaimed
+    | Reported
+    | ErrorReported
+)
+
+
+class Ask(StrEnum):
+    """A request to send, once the step is durable and if the payment still stands where the step left it."""
+
+    OWNER = "GET /participants"
+    PARTY = "GET /parties"
+    QUOTE = "POST /quotes"
+    SEND = "POST /transfers"
+    TRANSFER = "GET /transfers"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Wake the payment with Waited after this time; takes the place of an earlier Wait."""
+
+    seconds: float
+
+
+Action = Ask | Wait

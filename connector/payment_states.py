@@ -1,0 +1,409 @@
+"""The life of an outgoing payment: state + event -> next state + actions. Pure: no I/O, no clock of its own.
+
+    LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
+                          |  ^        |
+                          v  |        v
+                          DOUBT <-----+         (ask GET /transfers/{id}, or send the identical bytes again)
+
+Up to PREPARED nothing can have moved, so giving up is safe. From PREPARED on, the payment ends only by the hub's word
+(API Definition 6.7.2: a payer never decides on its own that a transfer did not happen). A claim of the payee DFSP that
+nothing proves to be forwarded by the hub makes the connector ask the hub, and has no other effect.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from connector.payment_events import (
+    Action,
+    Ask,
+    EndClaimed,
+    ErrorReported,
+    Event,
+    OwnerFound,
+    PartyFailed,
+    PartyFound,
+    QuoteFailed,
+    QuoteGiven,
+    Refused,
+    Reported,
+    Resumed,
+    Started,
+    Taken,
+    Unclear,
+    Wait,
+    Waited,
+)
+from connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
+from fspiop import ilp, money
+from fspiop import time as fsptime
+from fspiop.bodies import write
+from fspiop.bodies.common import Money
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, text_of
+
+
+class State(StrEnum):
+    """Where an outgoing payment stands."""
+
+    LOOKUP = "LOOKUP"  # asks which DFSP has the payee, and that DFSP for the party
+    QUOTE = "QUOTE"  # asks for the terms
+    PREPARED = "PREPARED"  # the transfer is durable here and on its way for the first time
+    ACCEPTED = "ACCEPTED"  # the hub has it; its outcome is awaited
+    DOUBT = "DOUBT"  # nobody knows whether the hub has it, or its outcome is overdue
+    COMMITTED = "COMMITTED"  # the end: the payee has the money
+    ABORTED = "ABORTED"  # the end: no money moved
+
+
+ENDS = frozenset({State.COMMITTED, State.ABORTED})
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's word ends these
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # at most, however many claims arrive
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An outgoing payment as it is stored. The ids are drawn once, before anything is sent."""
+
+    order: Order
+    transfer_id: str
+    quote_id: str
+    transaction_id: str
+    created_at: float
+    state: State = State.LOOKUP
+    tries: int = 0  # repetitions within the present state; sets the backoff
+    accepted: bool = False  # the hub once said that it has the transfer
+    asked_at: float = 0.0  # of the last GET /transfers
+    owner: str | None = None  # the DFSP that serves the payee's alias, as the hub reports it
+    payee: PartyRef | None = None  # with fsp_id, as the payee's DFSP describes it
+    quote_body: bytes = b""  # POST /quotes, byte for byte the same each time
+    transfer_amount: int = 0
+    receive_amount: int | None = None
+    fee: int | None = None
+    condition: str = ""
+    transfer_body: bytes = b""  # POST /transfers, byte for byte the same each time
+    expires_at: float = 0.0
+    completed_at: str | None = None
+    fulfilment: str | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that decisions depend on."""
+
+    dfsp: str
+    asks_owner: bool = False  # ask the hub which DFSP serves the payee: PUT /parties alone proves nothing
+    transfer_expiry_s: float = 30.0
+    agree_s: float = 30.0
+    ask_again_s: float = 4.0
+    callback_s: float = 10.0
+    clock_margin_s: float = 10.0
+    ask_at_most_every_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of an event. `refusal` says why a message must not be believed; nothing has changed then."""
+
+    payment: Payment
+    actions: Sequence[Action] = ()
+    refusal: str | None = None
+
+
+def proves_abort(code: str) -> bool:
+    """Whether an error about a transfer says that the transfer itself is over.
+
+    1xxx and 2xxx tell of a fault on the way, 30xx and 3101-3107 of a message (3106: "the original goes on untouched"),
+    and 3208 that the hub does not know the id. None of these is a word about the money.
+    """
+    if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
+        return False
+    return code == ErrorCode.VALIDATION_ERROR.code or code[:2] in ("32", "33") or code[:1] in ("4", "5")
+
+
+def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    """The next state of `payment` after `event`, and what must be done about it."""
+    match payment.state:
+        case State.LOOKUP:
+            return _in_lookup(payment, event, now, policy)
+        case State.QUOTE:
+            return _in_quote(payment, event, now, policy)
+        case State.PREPARED | State.ACCEPTED | State.DOUBT:
+            return _when_sent(payment, event, now, policy)
+        case State.COMMITTED | State.ABORTED:
+            return _after_the_end(payment, event)
+
+
+# ---- before anything was sent -----------------------------------------------------------------------------------
+
+
+def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Started() | Resumed() | Waited():
+            return _ask_again(payment, Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY, now, policy)
+        case Unclear():
+            return Step(payment, [Wait(_soon(payment))])
+        case Refused(code, text):
+            return _abort(payment, code, text)
+        case OwnerFound(fsp_id) if _wants_owner(payment, policy):
+            if fsp_id == policy.dfsp:
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+            return _ask_again(_change(payment, owner=fsp_id, tries=0), Ask.PARTY, now, policy)
+        case PartyFound(sender=sender, is_proven=is_proven) | PartyFailed(sender=sender, is_proven=is_proven) if (
+            policy.asks_owner and not is_proven and sender != payment.owner
+        ):
+            return Step(payment, refusal="the hub named another DFSP for this party")
+        case PartyFailed(code, text):
+            return _abort(payment, code, text)
+        case PartyFound(party, sender):
+            if not party.fsp_id:
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party names no DFSP")
+            if party.fsp_id != sender:
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party is reported as another DFSP's")
+            if party.fsp_id == policy.dfsp:
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+            found = _change(payment, state=State.QUOTE, tries=0, payee=party)
+            quoting = _change(found, quote_body=_quote_body(found, policy))
+            return _ask_again(quoting, Ask.QUOTE, now, policy)
+        case _:
+            return Step(payment)
+
+
+def _wants_owner(payment: Payment, policy: Policy) -> bool:
+    return policy.asks_owner and payment.owner is None
+
+
+def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Resumed() | Waited():
+            return _ask_again(payment, Ask.QUOTE, now, policy)
+        case Unclear():
+            return Step(payment, [Wait(_soon(payment))])
+        case Refused(code, text) | QuoteFailed(code, text):
+            return _abort(payment, code, text)
+        case QuoteGiven(quote):
+            problem = _problem_of(quote, payment.order, now)
+            if problem is not None:
+                return _abort_for(payment, *problem)
+            prepared = _prepared(payment, quote, now, policy)
+            # After this line the transfer may exist: it is stored, then sent, and then only the hub's word counts.
+            return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
+        case _:
+            return Step(payment)
+
+
+def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
+    if now >= payment.created_at + policy.agree_s:
+        return _abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no answer to {ask} in time")
+    pause = min(policy.ask_again_s * 2**payment.tries, payment.created_at + policy.agree_s - now)
+    return Step(_change(payment, tries=payment.tries + 1), [ask, Wait(pause)])
+
+
+def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, str] | None:
+    """Why the payer must not accept these terms, or None."""
+    if quote.transfer_amount.currency != order.currency:
+        return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
+    try:
+        transfer = money.parse_amount(quote.transfer_amount.amount)
+        receive = _amount(quote.payee_receive_amount, order.currency)
+        fee = _amount(quote.payee_fsp_fee, order.currency) or 0
+        commission = _amount(quote.payee_fsp_commission, order.currency) or 0
+        expires_at = fsptime.parse_datetime(quote.expiration).timestamp()
+    except ValueError as error:
+        return ErrorCode.VALIDATION_ERROR, f"the terms cannot be read: {error}"
+    if expires_at <= now:
+        return ErrorCode.QUOTE_EXPIRED, ""
+    if transfer <= 0:
+        return ErrorCode.VALIDATION_ERROR, "the terms transfer nothing"
+    if order.amount_type == "SEND" and transfer > order.amount:
+        return ErrorCode.PAYER_ERROR, "the terms take more than the payer sends"
+    if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
+        return ErrorCode.PAYER_ERROR, "the terms take more than the payer agreed to"
+    if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
+        return ErrorCode.PAYER_ERROR, "the payee would receive too little"
+    # API Definition 5.1: transfer amount = what the payee receives + the payee DFSP's fee - its commission.
+    if receive is not None and transfer != receive + fee - commission:
+        return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
+    return None
+
+
+def _amount(value: Money | None, currency: str) -> int | None:
+    if value is None:
+        return None
+    if value.currency != currency:
+        raise ValueError("another currency")
+    return money.parse_amount(value.amount)
+
+
+# ---- once sent --------------------------------------------------------------------------------------------------
+
+
+def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Taken():
+            return Step(
+                _change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
+            )
+        case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
+            # The only request that was ever sent for this id was turned away at the door.
+            return _abort(payment, code, text)
+        case Unclear() if payment.state is State.PREPARED:
+            return Step(_change(payment, state=State.DOUBT, tries=0), [Wait(_soon(payment))])
+        case EndClaimed():
+            again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
+            if again_in > 0:
+                return Step(payment, [Wait(again_in)])
+            return Step(_change(payment, asked_at=now), [Ask.TRANSFER, Wait(_ASK_ABOUT_CLAIMS_EVERY_S)])
+        case Resumed() | Waited():
+            doubted = _change(payment, state=State.DOUBT, tries=payment.tries + 1, asked_at=now)
+            return Step(doubted, [Ask.TRANSFER, Wait(_backoff(payment.tries, policy.ask_at_most_every_s))])
+        case Reported():
+            return _on_report(payment, event, policy)
+        case ErrorReported(code, text, written_at):
+            return _on_error(payment, code, text, written_at, now, policy)
+        case _:  # an answer to a repetition says nothing about the first request; the timer runs on
+            return Step(payment)
+
+
+def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
+    if reported.state == "COMMITTED":
+        if reported.fulfilment is None or not ilp.fulfils(reported.fulfilment, payment.condition):
+            # Nobody but the payee's DFSP can know the fulfilment: without it this is hearsay.
+            return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
+        return Step(
+            _change(
+                payment,
+                state=State.COMMITTED,
+                accepted=True,
+                fulfilment=reported.fulfilment,
+                completed_at=reported.completed_at,
+                tries=0,
+            )
+        )
+    if reported.state == "ABORTED":
+        code, text = reported.cause or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
+        return _abort(payment, code, text)
+    # RECEIVED or RESERVED: the hub has it and works on it.
+    return Step(
+        _change(payment, state=State.ACCEPTED, accepted=True),
+        [Wait(_backoff(payment.tries, policy.ask_at_most_every_s))],
+    )
+
+
+def _on_error(payment: Payment, code: str, text: str, written_at: float, now: float, policy: Policy) -> Step:
+    if proves_abort(code):
+        return _abort(payment, code, text)
+    if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and payment.state is State.DOUBT and not payment.accepted:
+        if now < payment.expires_at:
+            # The hub never got it, or gets it later still: the identical bytes make both the same.
+            return Step(payment, [Ask.SEND])
+        if min(written_at, now) >= payment.expires_at + policy.clock_margin_s:
+            # Not there, and too late to be let in any more: only now does "not found" mean "never". What counts is when
+            # the hub wrote it: a callback waits while the connector is down, and the transfer may have arrived since.
+            return _abort(payment, code, text)
+        return Step(payment)
+    return Step(payment)  # no word about the money: the timer asks again
+
+
+# ---- the end ----------------------------------------------------------------------------------------------------
+
+
+def _after_the_end(payment: Payment, event: Event) -> Step:
+    """An end is never left. A word against it is refused and must be looked at by people."""
+    match event:
+        case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
+            if ilp.fulfils(fulfilment, payment.condition):
+                return Step(payment, refusal="contradiction: fulfilled by the payee after it ended ABORTED")
+            return Step(payment, refusal="the fulfilment does not fit the condition")
+        case Reported("COMMITTED", fulfilment) if payment.state is State.ABORTED and payment.condition:
+            if fulfilment is not None and ilp.fulfils(fulfilment, payment.condition):
+                return Step(payment, refusal="contradiction: reported COMMITTED after it ended ABORTED")
+            return Step(payment, refusal="the fulfilment does not fit the condition")
+        case Reported("ABORTED") if payment.state is State.COMMITTED:
+            return Step(payment, refusal="contradiction: reported ABORTED after it ended COMMITTED")
+        case ErrorReported(code) if payment.state is State.COMMITTED and proves_abort(code):
+            return Step(payment, refusal="contradiction: reported an error after it ended COMMITTED")
+        case _:
+            return Step(payment)
+
+
+# ---- helpers ----------------------------------------------------------------------------------------------------
+
+
+def _change(payment: Payment, **changes: object) -> Payment:
+    return msgspec.structs.replace(payment, **changes)
+
+
+def _abort(payment: Payment, code: str, text: str) -> Step:
+    return Step(_change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
+
+
+def _abort_for(payment: Payment, error: ErrorCode, detail: str) -> Step:
+    return _abort(payment, error.code, f"{text_of(error.code)} - {detail}" if detail else text_of(error.code))
+
+
+def _backoff(tries: int, at_most: float) -> float:
+    return min(0.5 * 2 ** min(tries, 10), at_most)
+
+
+def _soon(payment: Payment) -> float:
+    return _backoff(payment.tries, 4.0)
+
+
+def _until_overdue(payment: Payment, policy: Policy) -> float:
+    """The hub tells of an expiry by itself; asking earlier than `callback_s` would only add load."""
+    return policy.callback_s
+
+
+def _quote_body(payment: Payment, policy: Policy) -> bytes:
+    order, payee = payment.order, payment.payee
+    assert payee is not None
+    return write(
+        QuotePost(
+            quote_id=payment.quote_id,
+            transaction_id=payment.transaction_id,
+            payee=party_of(payee),
+            payer=party_of(msgspec.structs.replace(order.payer, fsp_id=policy.dfsp)),
+            amount_type=order.amount_type,
+            amount=Money(currency=order.currency, amount=money.format_amount(order.amount)),
+            transaction_type=transaction_type_of(order),
+            note=order.note,
+            extension_list=extension_list(order.quote_extensions),
+            expiration=_moment(payment.created_at + policy.agree_s),
+        )
+    )
+
+
+def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
+    assert payment.payee is not None
+    assert payment.payee.fsp_id is not None
+    expires_at = now + policy.transfer_expiry_s
+    body = TransferPost(
+        transfer_id=payment.transfer_id,
+        payer_fsp=policy.dfsp,
+        payee_fsp=payment.payee.fsp_id,
+        amount=quote.transfer_amount,
+        ilp_packet=quote.ilp_packet,
+        condition=quote.condition,
+        expiration=_moment(expires_at),
+        extension_list=extension_list(payment.order.transfer_extensions),
+    )
+    return _change(
+        payment,
+        state=State.PREPARED,
+        tries=0,
+        transfer_amount=money.parse_amount(quote.transfer_amount.amount),
+        receive_amount=_amount(quote.payee_receive_amount, payment.order.currency),
+        fee=_amount(quote.payee_fsp_fee, payment.order.currency),
+        condition=quote.condition,
+        transfer_body=write(body),
+        expires_at=expires_at,
+    )
+
+
+def _moment(timestamp: float) -> str:
+    return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))

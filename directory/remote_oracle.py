@@ -1,0 +1,229 @@
+"""Oracles that others run: their protocol (GET, POST and DELETE /participants/..., synchronous), spoken to with doubt.
+
+The oracle is the authority of its aliases; what it says is read strictly, and the hub lets no DFSP change through it
+what the oracle shows as another's. `until` is the moment (time.monotonic()) by which all must be done.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from django.conf import settings
+
+from directory import oracle_cache, oracle_client
+from directory.aliases import Alias, Registration, composed, fitting
+from directory.models import Oracle
+from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
+from fspiop import bodies, ids
+from fspiop.bodies.participants import (
+    OracleBatch,
+    OracleBatchReply,
+    OracleParty,
+    OraclePartyList,
+    OracleRegistration,
+)
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.forwarding import path_of
+from hub.participants.models import Participant
+
+_REFUSED_BY_ORACLE = "the oracle refused it"
+
+
+def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
+    """Who serves this alias, as the oracle says or said a short while ago."""
+    known = oracle_cache.read(oracle, alias)
+    if known.found is not None:
+        return known.found
+    found = _shown(oracle, alias, caller, until)
+    if found:
+        oracle_cache.keep(oracle, alias, found, edition=known.edition)
+    return found
+
+
+def probe(oracle: Oracle) -> float:
+    """How many seconds the oracle took to say of an alias that nobody has whatever it says; below 0: it did not."""
+    began = time.monotonic()
+    alias = Alias(oracle.type, "0", currency=oracle.currency)
+    try:
+        _ask(oracle, Call("GET", _path(alias)), alias, THE_HUB, began + settings.ORACLE_TIMEOUT_S)
+    except FspiopError:
+        return -1.0
+    return time.monotonic() - began
+
+
+def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
+    """Registers an alias, unless the oracle shows it as another DFSP's: then False, and nothing is changed."""
+    shown = _shown(oracle, alias, fsp.id, until)
+    held = _holders(shown, alias)
+    if _others(shown, alias, fsp):
+        return False
+    if not held:
+        said = OracleRegistration(
+            fsp_id=fsp.name, currency=alias.currency or None, party_sub_id_or_type=composed(alias.sub_id) or None
+        )
+        reply = _ask(oracle, Call("POST", _path(alias), bodies.write(said)), alias, fsp.id, until)
+        _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
+        oracle_cache.forget([alias])
+    return True
+
+
+def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
+    """Registers aliases by one request; returns those that the oracle shows as another's or refused, and why.
+
+    One batch of a DFSP at a time (2005).
+    """
+    try:
+        with oracle_client.batch(fsp.id, until=until):
+            return _register_many(oracle, aliases, fsp, until)
+    except BatchRefused:
+        raise FspiopError(ErrorCode.SERVER_BUSY, "another batch is under way; try again when it is done") from None
+
+
+def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
+    """Of several spellings of one alias the first is asked about and registered; all of them get its result."""
+    first_of = {alias.identity: alias for alias in reversed(aliases)}
+    distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
+    refused = _register_distinct(oracle, distinct, fsp, until)
+    reasons = {alias: refused.get(first_of[alias.identity]) for alias in aliases}
+    return {alias: reason for alias, reason in reasons.items() if reason is not None}
+
+
+def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
+    refused: dict[Alias, str] = {}
+    new: list[Alias] = []
+    calls = [Call("GET", _path(alias)) for alias in aliases]
+    for alias, reply in zip(aliases, _ask_many(oracle, calls, fsp.id, until), strict=True):
+        if _is_refusal(reply):
+            refused[alias] = _REFUSED_BY_ORACLE
+            continue
+        shown = _read(oracle, reply)
+        held = _holders(shown, alias)
+        if _others(shown, alias, fsp):
+            refused[alias] = "this alias is registered by another participant"
+        elif not held:
+            new.append(alias)
+    if not new:
+        return refused
+    batch = OracleBatch(
+        request_id=ids.new_uuid(),
+        party_list=[_party(alias, fsp) for alias in new],
+        currency=new[0].currency or None,
+    )
+    (reply,) = _ask_many(oracle, [Call("POST", "/participants", bodies.write(batch))], fsp.id, until)
+    _check_obeyed(reply, ErrorCode.ADD_PARTY_INFO_ERROR)
+    oracle_cache.forget(new)
+    return refused | dict.fromkeys(_refused_of(reply, new), _REFUSED_BY_ORACLE)
+
+
+def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
+    """Deletes this DFSP's registrations, and says whether there was one.
+
+    A deletion goes out only where the oracle shows none but this DFSP's registrations under the very same path.
+    """
+    shown = _shown(oracle, alias, fsp.id, until)
+    own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
+    if not own:
+        return False
+    if all(registration.fsp == fsp.name for registration in shown):
+        reply = _ask(oracle, Call("DELETE", _path(alias)), alias, fsp.id, until)
+        _check_obeyed(reply, ErrorCode.DELETE_PARTY_INFO_ERROR)
+        oracle_cache.forget([alias])
+    elif alias.currency or not all(registration.currency for registration in own):
+        raise FspiopError(ErrorCode.DELETE_PARTY_INFO_ERROR, "the oracle would delete another participant's too")
+    else:
+        for currency in {registration.currency for registration in own}:
+            withdraw(oracle, replace(alias, currency=currency), fsp, until=until)
+    return True
+
+
+def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
+    """What the oracle now says of an alias."""
+    return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
+
+
+def _ask(oracle: Oracle, call: Call, alias: Alias, caller: Caller, until: float) -> Reply:
+    try:
+        return oracle_client.ask(oracle.endpoint, call, about=alias.key, caller=caller, until=until)
+    except OracleUnavailable:
+        raise _unavailable(oracle) from None
+
+
+def _ask_many(oracle: Oracle, calls: Sequence[Call], caller: Caller, until: float) -> list[Reply]:
+    try:
+        return oracle_client.ask_many(oracle.endpoint, calls, caller=caller, until=until)
+    except OracleUnavailable:
+        raise _unavailable(oracle) from None
+
+
+def _read(oracle: Oracle, reply: Reply) -> list[Registration]:
+    if reply.status == 404:
+        return []
+    if reply.status != 200:
+        raise _unavailable(oracle)
+    try:
+        answer = bodies.read(OraclePartyList, reply.body)
+    except FspiopError:
+        raise _unavailable(oracle) from None
+    return [
+        Registration(party.fsp_id, party.currency or "", party.party_sub_id_or_type or "")
+        for party in answer.party_list
+    ]
+
+
+def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
+    if not 200 <= reply.status < 300:
+        raise FspiopError(code, _REFUSED_BY_ORACLE)
+
+
+def _is_refusal(reply: Reply) -> bool:
+    """Whether the oracle refused this one alias, as by 400; a fault of its own says nothing about the alias."""
+    return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
+
+
+def _unavailable(oracle: Oracle) -> FspiopError:
+    return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, f"the oracle for {oracle.type} gives no answer")
+
+
+def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
+    """Whether another DFSP holds this alias: in its currency, or in all, unless this one has it in its currency."""
+    held = _holders(shown, alias)
+    in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
+    return bool(held - {fsp.name}) or (not held and bool(in_all - {fsp.name}))
+
+
+def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
+    """Who holds exactly this alias: in its currency, or in all where it names none."""
+    return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
+
+
+def _path(alias: Alias) -> str:
+    path = path_of(*filter(None, ("participants", alias.type, composed(alias.identifier), composed(alias.sub_id))))
+    return f"{path}?currency={alias.currency}" if alias.currency else path
+
+
+def _party(alias: Alias, fsp: Participant) -> OracleParty:
+    return OracleParty(
+        party_id_type=alias.type,  # type: ignore[arg-type]
+        party_identifier=composed(alias.identifier),
+        party_sub_id_or_type=composed(alias.sub_id) or None,
+        fsp_id=fsp.name,
+        currency=alias.currency or None,
+    )
+
+
+def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
+    """Which parties of a batch the oracle refused; one that says nothing of them took them all."""
+    try:
+        answer = bodies.read(OracleBatchReply, reply.body)
+    except FspiopError:
+        return set()
+    wrong = {
+        Alias(
+            result.party_id.party_id_type,
+            result.party_id.party_identifier,
+            result.party_id.party_sub_id_or_type or "",
+        ).identity
+        for result in answer.party_list
+        if result.error_information is not None
+    }
+    return {alias for alias in aliases if replace(alias, currency="").identity in wrong}

@@ -1,0 +1,19 @@
+"""The part of the administration API about who participants are and what waits for a second person: /api/ledger/v1."""
+
+from django.urls import path
+
+from hub.api.administration import approvals
+from hub.api.administration import credentials as views
+
+_OF = "participants/<str:name>/credentials"
+
+urlpatterns = [
+    path("approvals", approvals.ApprovalsView.as_view()),
+    path("approvals/<int:approval_id>", approvals.ApprovalView.as_view()),
+    path(_OF, views.CredentialsView.as_view()),
+    path(f"{_OF}/certificates", views.CertificatesView.as_view()),
+    path(f"{_OF}/signingKeys", views.SigningKeysView.as_view()),
+    path(f"{_OF}/clients", views.ClientsView.as_view()),
+    path(f"{_OF}/jwsCompat", views.CompatView.as_view()),
+    path(f"{_OF}/<int:credential_id>", views.CredentialView.as_view()),
+]

@@ -1,0 +1,140 @@
+"""The doorway of the hub's administration APIs: who may, strict JSON, errors in the API's own form.
+
+Where TWO_PEOPLE is everywhere, what needs two people in the portal is not done here, but asked for (`needs_two`).
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils import timezone
+from rest_framework import exceptions
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fspiop import bodies, strictjson, time
+from hub.administration.models import READ, WRITE
+from hub.api import errors, lenient_numbers, request_body
+from hub.api.client_authentication import ClientToken, Granted
+from hub.api.staff_authentication import StaffPassword, StaffSession
+from hub.api.views import METHODS, PlainView
+from hub.audit import two_people
+from hub.audit.models import Approval
+from hub.audit.two_people import Program
+
+T = TypeVar("T")
+
+READING = frozenset({"GET", "HEAD"})
+
+
+class MayAdministrate(BasePermission):
+    """An administration client with the scope for it, Django staff, or anybody, as ADMINISTRATION_AUTH says.
+
+    With ADMINISTRATION_API_READ_ONLY nobody changes anything here.
+    """
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        if settings.ADMINISTRATION_API_READ_ONLY and request.method not in READING:
+            raise exceptions.PermissionDenied
+        match settings.ADMINISTRATION_AUTH:
+            case "none":
+                return True
+            case "staff":
+                return bool(request.user and request.user.is_staff)
+            case _:
+                needed = READ if request.method in READING else WRITE
+                return isinstance(request.auth, Granted) and needed in request.auth.scopes
+
+
+class AdministrationView(PlainView):
+    # Clients name FSPIOP's media types here too; `PlainView` negotiates none.
+    permission_classes = (MayAdministrate,)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        if settings.ADMINISTRATION_AUTH == "oauth2":
+            return [ClientToken()]
+        return [StaffSession(), StaffPassword()]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        method = request.method or ""
+        if method not in METHODS or getattr(self, method.lower(), None) is None:
+            raise exceptions.MethodNotAllowed(method)
+        request_body.check_head(request._request)
+        # Before who calls: to see that a session's request is its own, Django reads what says that it is a form.
+        self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
+        super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
+        if isinstance(exc, two_people.Waits):
+            return waits_response(exc.approval)
+        response = errors.response_for(errors.as_fspiop(exc))
+        if settings.ADMINISTRATION_AUTH == "oauth2" and response.status_code == 401:
+            response["WWW-Authenticate"] = f'Bearer realm="{settings.TOKEN_ISSUER}"'
+        return response
+
+    def read(self, kind: type[T]) -> T:
+        """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        most = settings.MAX_ADMINISTRATION_BODY_BYTES
+        raw = request_body.body_of(self.request._request, self._length, most)
+        return bodies.read(kind, raw, decode=lenient_numbers.decode)
+
+    @property
+    def actor(self) -> str:
+        """Who does it, for the audit trail."""
+        if isinstance(self.request.auth, Granted):
+            return self.request.auth.client.key
+        user = getattr(self.request, "user", None)
+        return user.get_username() if user is not None and user.is_authenticated else "administration API"
+
+    def needs_two(
+        self,
+        kind: str,
+        *,
+        subject: str,
+        payload: Callable[[], two_people.Payload],
+        reason: str = "",
+        has_own_id: bool = False,
+    ) -> None:
+        """Ends the request here, with 202, where this change waits for a second person (TWO_PEOPLE)."""
+        two_people.ask_where_needed(
+            kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
+        )
+
+    @property
+    def _program(self) -> Program:
+        if isinstance(self.request.auth, Granted):
+            return Program(self.actor, self.request.auth.client.holder_id)
+        user = getattr(self.request, "user", None)
+        if user is not None and user.is_authenticated:
+            return Program(f"{self.actor[:100]}, administration API", user.pk)
+        return Program(self.actor)
+
+
+def show_approval(approval: Approval) -> dict[str, Any]:
+    """A request for a change as its program reads it: what it asked for, and what became of it."""
+    is_late = approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now()
+    return {
+        "approvalId": approval.pk,
+        "state": "EXPIRED" if is_late else approval.state,
+        "change": approval.kind,
+        "subject": approval.subject,
+        "requestedBy": approval.asked_by,
+        "requestedDate": time.format_datetime(approval.asked_at),
+        "expirationDate": time.format_datetime(approval.expires_at),
+        "decidedDate": time.format_datetime(approval.decided_at) if approval.decided_at else None,
+        "decision": approval.decision,
+    }
+
+
+def waits_response(approval: Approval, **further: Any) -> HttpResponse:
+    """202 for all that waits, whatever it would be if it were done; a client polls what Location names."""
+    body = strictjson.canonical(show_approval(approval) | further)
+    response = HttpResponse(body, status=202, content_type="application/json")
+    response["Location"] = f"/api/ledger/v1/approvals/{approval.pk}"
+    return response
+
+
+__all__ = ["AdministrationView", "Response", "show_approval", "waits_response"]

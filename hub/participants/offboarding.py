@@ -1,0 +1,54 @@
+"""A participant that leaves the scheme: held back, its credentials ended, and marked as closed when nothing is left.
+
+What must be settled before is the ledger's and settlement's to say: `settlement.services.closing_participants`.
+"""
+
+from django.db import transaction
+from django.utils import timezone
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.participants import credentials
+from hub.participants.models import Credential, Participant
+from hub.participants.services import lock_open
+
+
+@transaction.atomic
+def begin(participant: Participant, *, actor: str) -> None:
+    """From now on no payment begins with it; what is reserved still ends."""
+    participant = lock_open(participant)
+    if participant.leaving_since is not None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
+    before = {"maySend": participant.may_send, "mayReceive": participant.may_receive}
+    participant.may_send = participant.may_receive = False
+    participant.leaving_since = timezone.now()
+    participant.save(update_fields=["may_send", "may_receive", "leaving_since"])
+    record("leaving_begun", subject=participant.name, actor=actor, before=before)
+
+
+@transaction.atomic
+def stay(participant: Participant, *, actor: str) -> None:
+    """It stays after all, and may send and receive again. Credentials that were revoked do not come back."""
+    participant = lock_open(participant)
+    if participant.leaving_since is None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")
+    participant.may_send = participant.may_receive = True
+    participant.leaving_since = None
+    participant.save(update_fields=["may_send", "may_receive", "leaving_since"])
+    record("leaving_taken_back", subject=participant.name, actor=actor)
+
+
+@transaction.atomic
+def revoke_all(participant: Participant, *, actor: str) -> None:
+    """Ends every certificate, key and client, and with the clients the tokens that they were given."""
+    live = Credential.objects.filter(participant=participant, revoked_at__isnull=True).order_by("id")
+    for credential_id in live.values_list("id", flat=True):
+        credentials.revoke(participant, credential_id=credential_id, actor=actor)
+
+
+@transaction.atomic
+def mark_closed(participant: Participant, *, actor: str) -> None:
+    participant = lock_open(participant)
+    participant.is_active, participant.closed_at = False, timezone.now()
+    participant.save(update_fields=["is_active", "closed_at"])
+    record("participant_closed", subject=participant.name, actor=actor)

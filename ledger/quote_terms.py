@@ -1,0 +1,37 @@
+"""Which prepares do not come with the terms of their quotes, where this hub saw those answered.
+
+A batch asks one question, a bulk at most two; a batch of which nothing is to be held against a quote asks none.
+"""
+
+from collections.abc import Sequence
+
+from ledger.messages import Prepare, Terms
+from quotes import terms_match as quotes
+from quotes.terms_match import Claim
+
+
+def at_odds(prepares: Sequence[Prepare]) -> frozenset[bytes]:
+    """The digests of those prepares."""
+    judged = [(prepare, prepare.terms) for prepare in prepares if prepare.terms is not None]
+    if not judged:
+        return frozenset()
+    claims = [_claim(prepare, terms) for prepare, terms in judged]
+    bulk_quote_id = judged[0][1].bulk_quote_id  # a bulk is a batch of its own
+    if bulk_quote_id is not None:
+        found = quotes.not_in_bulk_quote(bulk_quote_id, claims)
+        if found is not None:
+            return found
+    return quotes.not_as_quoted(claims)
+
+
+def _claim(prepare: Prepare, terms: Terms) -> Claim:
+    return Claim(
+        key=prepare.digest,
+        payer_id=prepare.source_id,
+        payee=prepare.payee,
+        condition=prepare.condition,
+        packet_sha256=terms.packet_sha256,
+        quote_id=terms.quote_id,
+        transfer_id=prepare.transfer_id,
+        transaction_id=terms.transaction_id,
+    )

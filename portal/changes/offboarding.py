@@ -1,0 +1,42 @@
+"""Off-boarding: each step that changes something, in its order; the services refuse one that comes too early."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants import offboarding
+from hub.participants.models import Participant
+from portal import users
+from portal.changes.change_kind import Kind, Line, Payload, participant_named
+from portal.permissions import Right
+from settlement.services import closing_participants
+
+AFTER = {
+    "begin_leaving": gettext_lazy("no payment begins with it; what is reserved still ends"),
+    "stay": gettext_lazy("it may send and receive again; what was revoked stays revoked"),
+    "revoke_all": gettext_lazy("every certificate, key and client is revoked for ever; its tokens end"),
+    "close_participant": gettext_lazy("its accounts and itself are closed for good, and its people sign in no more"),
+}
+
+
+def _kind(name: str, title: object, perform: object) -> Kind:
+    def describe(payload: Payload) -> list[Line]:
+        return [Line(_("Participant"), payload["participant"]), Line(_("After"), AFTER[name])]
+
+    def do(payload: Payload, actor: str) -> None:
+        perform(participant_named(payload["participant"]), actor=actor)  # type: ignore[operator]
+
+    rights = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
+    return Kind(name, title, *rights, describe, do)  # type: ignore[arg-type]
+
+
+def _close(participant: Participant, *, actor: str) -> None:
+    closing_participants.close(participant, actor=actor)
+    users.end_all_of(participant, actor=actor)
+
+
+KINDS = [
+    _kind("begin_leaving", gettext_lazy("Begin to off-board a participant"), offboarding.begin),
+    _kind("stay", gettext_lazy("Let a participant stay after all"), offboarding.stay),
+    _kind("revoke_all", gettext_lazy("Revoke all of a participant's credentials"), closing_participants.revoke_all),
+    _kind("close_participant", gettext_lazy("Close a participant for good"), _close),
+]

@@ -1,0 +1,65 @@
+"""How the scheme settles: its settlement models, and the types of account that they settle."""
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from portal.changes.change_kind import Kind, Line, Payload
+from portal.permissions import Right
+from settlement.services import settlement_models
+
+
+def _yes(is_so: bool) -> str:
+    return _("yes") if is_so else _("no")
+
+
+def _describe_model(payload: Payload) -> list[Line]:
+    how = (payload["delay"], payload["granularity"], payload["interchange"])
+    return [
+        Line(_("Settlement model"), payload["name"]),
+        Line(_("How"), ", ".join(how)),
+        Line(_("Currency"), payload["currency"] or _("all")),
+        Line(_("Account"), f"{payload['ledger_account_type']} → {payload['settlement_account_type']}"),
+        Line(_("Checks cap and cover"), _yes(payload["require_liquidity_check"])),
+        Line(_("Resets positions"), _yes(payload["auto_position_reset"])),
+    ]
+
+
+def _create_model(payload: Payload, actor: str) -> None:
+    settlement_models.create_model(**payload, actor=actor)
+
+
+def _describe_activity(payload: Payload) -> list[Line]:
+    after = _("active") if payload["is_active"] else _("settles nothing more")
+    return [Line(_("Settlement model"), payload["name"]), Line(_("After"), after)]
+
+
+def _set_active(payload: Payload, actor: str) -> None:
+    settlement_models.set_model_active(payload["name"], is_active=payload["is_active"], actor=actor)
+
+
+def _describe_type(payload: Payload) -> list[Line]:
+    return [
+        Line(_("Type"), payload["name"]),
+        Line(_("Description"), payload["description"]),
+        Line(_("Can be settled"), _yes(payload["is_settleable"])),
+    ]
+
+
+def _create_type(payload: Payload, actor: str) -> None:
+    settlement_models.create_account_type(**payload, actor=actor)
+
+
+_RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
+KINDS = [
+    Kind(
+        "create_settlement_model", gettext_lazy("Create a settlement model"), *_RIGHTS, _describe_model, _create_model
+    ),
+    Kind(
+        "set_settlement_model_active",
+        gettext_lazy("Enable or disable a settlement model"),
+        *_RIGHTS,
+        _describe_activity,
+        _set_active,
+    ),
+    Kind("create_account_type", gettext_lazy("Create a type of account"), *_RIGHTS, _describe_type, _create_type),
+]

@@ -1,0 +1,153 @@
+"""Who works here: new users, their roles, their end, another address, password and second factor."""
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.notifications import is_recipient, notify
+from portal import invitations, users
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
+from portal.permissions import Right, Role
+
+
+def _user(payload: Payload) -> User:
+    found = User.objects.filter(username=payload["username"]).first()
+    if found is None:
+        raise CanNotBeDone(_("There is no such user."))
+    return found
+
+
+def _roles(names: list[str]) -> str:
+    return ", ".join(str(Role(name).label) for name in names)
+
+
+def _describe_user(payload: Payload) -> list[Line]:
+    return [
+        Line(_("User"), payload["username"]),
+        Line(_("Email"), payload["email"]),
+        Line(_("Roles"), _roles(payload["roles"])),
+        Line(_("Participant"), payload["participant"] or "–"),
+    ]
+
+
+def _create(payload: Payload, actor: str) -> None:
+    users.create(
+        username=payload["username"],
+        email=payload["email"],
+        roles=frozenset(Role(name) for name in payload["roles"]),
+        participant=participant_named(payload["participant"]) if payload["participant"] else None,
+        actor=actor,
+    )
+
+
+def _describe_roles(payload: Payload) -> list[Line]:
+    return [
+        Line(_("User"), payload["username"]),
+        Line(_("Roles before"), _roles(payload["before"]) or "–"),
+        Line(_("Roles after"), _roles(payload["roles"])),
+    ]
+
+
+def _set_roles(payload: Payload, actor: str) -> None:
+    user = _user(payload)
+    must_still_be(sorted(user.groups.values_list("name", flat=True)), payload["before"])
+    users.set_roles(user, roles=frozenset(Role(name) for name in payload["roles"]), actor=actor)
+
+
+def _describe_activity(payload: Payload) -> list[Line]:
+    after = _("may sign in") if payload["is_active"] else _("may not sign in")
+    return [Line(_("User"), payload["username"]), Line(_("After"), after)]
+
+
+def _set_active(payload: Payload, actor: str) -> None:
+    users.set_active(_user(payload), is_active=payload["is_active"], actor=actor)
+
+
+def _describe_reset(payload: Payload) -> list[Line]:
+    return [Line(_("User"), payload["username"]), Line(_("After"), _after_a_reset())]
+
+
+def _after_a_reset() -> str:
+    return _("Password and one-time codes end. A new invitation sets up others, and the sign-in is confirmed again.")
+
+
+def _reset(payload: Payload, actor: str) -> None:
+    users.reset_second_factor(_one_who_may_sign_in(payload), actor=actor)
+
+
+def _describe_email(payload: Payload) -> list[Line]:
+    return [
+        Line(_("User"), payload["username"]),
+        Line(_("Email before"), payload["before"]),
+        Line(_("Email after"), payload["email"]),
+        Line(_("After"), _after_a_reset()),
+    ]
+
+
+def _change_email(payload: Payload, actor: str) -> None:
+    user = _one_who_may_sign_in(payload)
+    must_still_be(user.email, payload["before"])
+    users.change_email(user, email=payload["email"], actor=actor)
+    _let_the_old_address_know(user, payload)
+
+
+def _let_the_old_address_know(user: User, payload: Payload) -> None:
+    if not is_recipient(payload["before"]):
+        return
+    with translation.override(user.profile.language or settings.LANGUAGE_CODE):  # type: ignore[attr-defined]
+        facts = {"user": user.username, "hub": settings.HUB_NAME}
+        notify(
+            kind="email_changed",
+            recipients=[payload["before"]],
+            subject=_("The e-mail address of your account at %(hub)s was changed") % facts,
+            text=_(
+                "Two administrators gave your account %(user)s at %(hub)s another e-mail address. Your password and"
+                " your one-time codes open it no more.\n\nIf you do not know of this, tell an administrator of the hub."
+            )
+            % facts,
+        )
+
+
+def _one_who_may_sign_in(payload: Payload) -> User:
+    user = _user(payload)
+    if not user.is_active:
+        raise CanNotBeDone(_("This account may not sign in. Let it in first."))
+    return user
+
+
+def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
+    user = _user(payload)
+    if asked_by is None and not invitations.goes_by_email(user):
+        raise CanNotBeDone(
+            _("Without e-mail one of the two who asked and approved hands over the link: a person has to ask for this.")
+        )
+    if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
+        # Its sessions have just ended, and with them the way to its half.
+        raise CanNotBeDone(_("Two others ask for this and approve it: nobody does so for their own account."))
+    invitations.make(user, asked_by=asked_by, approved_by=approved_by)
+
+
+_RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
+KINDS = [
+    Kind("create_user", gettext_lazy("Create a user"), *_RIGHTS, _describe_user, _create, then=_invite),
+    Kind("set_roles", gettext_lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
+    Kind("set_user_active", gettext_lazy("Let a user in or out"), *_RIGHTS, _describe_activity, _set_active),
+    Kind(
+        "reset_second_factor",
+        gettext_lazy("Reset password and second factor"),
+        *_RIGHTS,
+        _describe_reset,
+        _reset,
+        then=_invite,
+    ),
+    Kind(
+        "change_email",
+        gettext_lazy("Change a user's email address"),
+        *_RIGHTS,
+        _describe_email,
+        _change_email,
+        then=_invite,
+    ),
+]

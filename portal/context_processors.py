@@ -1,0 +1,121 @@
+"""What every page of the portal shows: the menu that this visitor may use."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, QuerySet, Subquery, Value
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from hub.audit.models import Approval
+from portal import changes, first_sign_in
+from portal.permissions import Right
+from portal.visitor import Visitor, visitor_of
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A line of the menu. `pages` are the URL names that it stands for."""
+
+    text: Promise
+    icon: str
+    name: str
+    right: Right
+    pages: tuple[str, ...] = ()
+
+
+MENU = [
+    Item(_("Overview"), "overview", "overview", Right.SEE_OVERVIEW, ("skipped_rows",)),
+    Item(_("Transfers"), "transfers", "transfers", Right.SEE_TRANSFERS, ("transfer",)),
+    Item(
+        _("Conversions"),
+        "conversions",
+        "conversions",
+        Right.SEE_TRANSFERS,
+        ("conversion", "terms_of_conversions"),
+    ),
+    Item(_("Callbacks"), "callbacks", "callbacks", Right.SEE_CALLBACKS),
+    Item(
+        _("Directory"),
+        "directory",
+        "directory",
+        Right.SEE_DIRECTORY,
+        ("shared_aliases", "port_alias", "add_oracle", "change_oracle", "remove_oracle"),
+    ),
+    Item(
+        _("Participants"),
+        "participants",
+        "participants",
+        Right.SEE_PARTICIPANTS,
+        ("participant", "onboard", "account_statement"),
+    ),
+    Item(
+        _("Settlement"),
+        "settlement",
+        "settlement",
+        Right.SEE_SETTLEMENT,
+        ("window", "settlement_of", "advance_settlement", "statement"),
+    ),
+    # Where its people land: their own page.
+    Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
+    Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
+    Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
+    Item(
+        _("Users"),
+        "users",
+        "users",
+        Right.SEE_USERS,
+        ("user", "create_user", "change_roles", "change_user_activity", "reset_second_factor", "change_email"),
+    ),
+    Item(_("API clients"), "account", "clients", Right.SEE_USERS, ("create_client", "client_secret", "revoke_client")),
+    Item(_("Notifications"), "notifications", "notifications", Right.SEE_NOTIFICATIONS),
+    Item(_("Audit trail"), "audit", "audit", Right.SEE_AUDIT),
+]
+
+
+def portal(request: HttpRequest) -> dict[str, Any]:
+    """The template's context for pages below /portal/; nothing for others."""
+    if not request.path_info.startswith("/portal/"):
+        return {}
+    visitor = visitor_of(request)
+    match = request.resolver_match
+    here = match.url_name if match else ""
+    if not visitor.has_second_factor:
+        return {"visitor": visitor, "menu": [], "may": {}, "hub_name": settings.HUB_NAME}
+    counts = _counts(visitor)
+    menu = [
+        {
+            "text": item.text,
+            "icon": item.icon,
+            "url": reverse(item.name),
+            "is_here": here in (item.name, *item.pages),
+            "count": counts.get(item.name, 0),
+        }
+        for item in MENU
+        if visitor.may(item.right)
+    ]
+    may = {right.name.lower(): True for right in visitor.rights}
+    return {"visitor": visitor, "menu": menu, "may": may, "hub_name": settings.HUB_NAME}
+
+
+def _counts(visitor: Visitor) -> dict[str, int]:
+    """What waits for this visitor, by item of the menu: requests to decide, and sign-ins to confirm. One statement."""
+    kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
+    if not kinds or visitor.user is None:
+        return {}
+    waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=timezone.now(), kind__in=kinds)
+    mine = Q(maker=visitor.user) | Q(holder=visitor.user)
+    counted = {"approvals": _count(waiting.exclude(mine))}
+    if visitor.may(Right.CONFIRM_USERS):
+        counted["users"] = _count(first_sign_in.waiting())
+    found = User.objects.filter(pk=visitor.user.pk).values_list(*counted.values()).get()
+    return {name: count or 0 for name, count in zip(counted, found, strict=True)}
+
+
+def _count(rows: "QuerySet[Any]") -> Subquery:
+    return Subquery(rows.order_by().annotate(one=Value(1)).values("one").annotate(rows=Count("*")).values("rows"))

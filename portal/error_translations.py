@@ -1,0 +1,60 @@
+"""What readers of keys, certificates and networks find wrong, in the reader's language.
+
+They are below the portal and speak English to everybody, the API's callers too. Here are their sentences once more, for
+translation; `tests/portal/test_faults.py` compares the two.
+"""
+
+import re
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+SENTENCES = (
+    # fspiop.keys, fspiop.jws
+    gettext_noop("this is a private key; keep it, make a new one, and register its public part"),
+    gettext_noop("not an RSA key"),
+    gettext_noop("not a public key in PEM, X.509 or JWK that can be used: %(error)s"),
+    gettext_noop("not a readable public key: %(error)s"),
+    gettext_noop("not a JWK of an RSA key"),
+    gettext_noop("not base64url"),
+    gettext_noop("not canonical base64url"),
+    gettext_noop("too long"),
+    gettext_noop("an authority's certificate proves nobody; register the client's own"),
+    gettext_noop("the signing request can not be read: give it in PEM (BEGIN CERTIFICATE REQUEST)"),
+    gettext_noop("the signing request is not signed by its own key"),
+    gettext_noop("give one X.509 certificate in PEM, without its chain"),
+    gettext_noop("the certificate can not be read"),
+    gettext_noop("its key or its signature is of a kind that is not known here"),
+    gettext_noop("an elliptic curve must have at least %(bits)s bits"),
+    gettext_noop("the certificate's key must be RSA, ECDSA or Ed25519"),
+    gettext_noop("the certificate is signed with %(name)s, which is broken"),
+    gettext_noop("an RSA key must have %(fewest)s to %(most)s bits, not %(bits)s"),
+    gettext_noop("the RSA key's public exponent is not sound"),
+    # hub.participants.certificate_authority
+    gettext_noop("its subject must have the common name %(name)s, and no other"),
+    # hub.participants.profile
+    gettext_noop("%(line)s is neither an address nor a network such as 192.0.2.0/24"),
+    gettext_noop("%(network)s is of IPv4 addresses: write it as such"),
+    gettext_noop("a network of all addresses allows everything: leave the list empty for that"),
+    gettext_noop("at most %(most)s networks"),
+)
+_PART = re.compile(r"%\\\((\w+)\\\)s")  # as `re.escape` leaves it
+
+
+def _pattern(sentence: str) -> re.Pattern[str]:
+    return re.compile(_PART.sub(r"(?P<\1>.*)", re.escape(sentence)), re.DOTALL)
+
+
+_PATTERNS = [(_pattern(sentence), sentence) for sentence in SENTENCES]
+
+
+def translated(text: str) -> str:
+    """This fault in the visitor's language; as it is where it is a library's."""
+    for pattern, sentence in _PATTERNS:
+        found = pattern.fullmatch(text)
+        if found:
+            parts = found.groupdict()
+            if "error" in parts:  # why that, in another's words or one of these
+                parts["error"] = translated(parts["error"])
+            return _(sentence) % parts if parts else _(sentence)
+    return text

@@ -1,0 +1,31 @@
+"""One-time codes are tried as passwords are: counted, and a known browser by itself (`hub.api.password_attempts`)."""
+
+from allauth.account.adapter import get_adapter
+from allauth.core import context
+from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, ReauthenticateForm
+
+from hub.api.password_attempts import attempt_of
+from portal import known_browsers
+
+# A code has six digits: of those who know the password, strangers may try fewer than they may try passwords.
+_MOST_ELSEWHERE = 5
+
+
+class _Counted(BaseAuthenticateForm):
+    def clean_code(self) -> str:
+        request = context.request
+        browser = known_browsers.known_as(request, self.user.get_username())
+        attempt = attempt_of(request, f"code of {self.user.pk}", browser=browser, most_elsewhere=_MOST_ELSEWHERE)
+        if not attempt.begin():
+            raise get_adapter().validation_error("too_many_login_attempts")
+        code: str = super().clean_code()
+        attempt.succeed()
+        return code
+
+
+class Code(_Counted, AuthenticateForm):
+    """At the sign-in."""
+
+
+class CodeAgain(_Counted, ReauthenticateForm):
+    """Before a second factor is changed."""

@@ -1,0 +1,165 @@
+"""The statement of one account: what it stood at, every entry of a span of days, and what it stood at after them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hub.participants.models import Participant
+from ledger.models import Account, FundsMovement
+from portal.queries import balance_checkpoints, transfers
+from portal.queries.balance_checkpoints import Posted, Sums
+from settlement.models import SettlementAccount
+
+_BATCH = 1000
+# What these hold is the participant's, and a credit adds to it; a debit adds to what it owes by the others.
+_HELD = (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
+_OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One entry, as its account has it. `url` is a page's name and argument: that of what posted it."""
+
+    entry: Posted
+    counterparty: str
+    reference: str
+    detail: str
+    url: tuple[str, list[Any]] | None
+    balance: int  # after it
+
+    @property
+    def is_of_settlement(self) -> bool:
+        return self.entry.kind.startswith("NET_")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An account's entries of some days: those with ids from `first` on and below `end.before`."""
+
+    account: Account
+    opening: Sums
+    end: Sums
+
+    @property
+    def first(self) -> int:
+        return self.opening.before
+
+    @property
+    def entries(self) -> int:
+        return self.end.entries - self.opening.entries
+
+    @property
+    def debits(self) -> int:
+        return self.end.debits - self.opening.debits
+
+    @property
+    def credits(self) -> int:
+        return self.end.credits - self.opening.credits
+
+    @property
+    def opening_balance(self) -> int:
+        return balance(self.account, self.opening)
+
+    @property
+    def closing_balance(self) -> int:
+        return balance(self.account, self.end)
+
+
+def is_held(account: Account) -> bool:
+    """Whether the balance is what the hub holds for the participant, not what the participant owes."""
+    return account.type in _HELD
+
+
+def balance(account: Account, sums: Sums) -> int:
+    """As the participant's page has it: a position above 0 is owed to the scheme, a cover above 0 is held for it."""
+    return _signed(account, sums.debits, sums.credits)
+
+
+def _signed(account: Account, debits: int, credits: int) -> int:
+    return credits - debits if is_held(account) else debits - credits
+
+
+def span(account: Account, *, since: datetime, until: datetime) -> Span:
+    """Where the entries of these days begin and end. What is posted from now on is not in it, whatever `until` says."""
+    end = balance_checkpoints.sums_before(account.pk)
+    later = balance_checkpoints.first_since(account.pk, until)
+    if later is not None:
+        end = balance_checkpoints.sums_before(account.pk, later)
+    first = balance_checkpoints.first_since(account.pk, since)
+    opening = end if first is None or first >= end.before else balance_checkpoints.sums_before(account.pk, first)
+    return Span(account, opening, end)
+
+
+def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
+    """The span's entries before this one, the latest first, each with the balance after it."""
+    top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
+    rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)
+    names = _Names(own)
+    names.read(rows)
+    lines, after = [], balance(found.account, top)
+    for row in rows:
+        lines.append(names.line(row, found.account, after))
+        after -= _signed(found.account, row.debit, row.credit)
+    return lines
+
+
+def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
+    """Every entry of the span in the order in which they were posted, in batches that are read by key."""
+    names, after, first = _Names(own), found.opening_balance, found.first
+    while rows := balance_checkpoints.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
+        names.read(rows)
+        lines: list[Line] = []
+        for row in rows:
+            after += _signed(found.account, row.debit, row.credit)
+            lines.append(names.line(row, found.account, after))
+        yield lines
+        first = rows[-1].id + 1
+
+
+class _Names:
+    """What entries only have numbers of, read for many at once. `own`: who looks, of a participant's people."""
+
+    def __init__(self, own: int | None) -> None:
+        self.own = own
+        self.parties: dict[int, Account] = {}
+        self.settled: dict[str, int] = {}
+        self.funds: dict[str, FundsMovement] = {}
+        self.open: set[str] = set()
+
+    def read(self, rows: Sequence[Posted]) -> None:
+        """Three statements, and one more for who may not open every transfer."""
+        accounts = Account.objects.select_related("participant")
+        self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))
+        nets = [row.transfer_id for row in rows if row.kind.startswith("NET_")]
+        found = SettlementAccount.objects.filter(transfer_id__in=nets)
+        self.settled = dict(found.values_list("transfer_id", "settlement_id"))
+        self.funds = FundsMovement.objects.in_bulk([row.transfer_id for row in rows if row.kind.startswith("FUNDS_")])
+        paid = {row.transfer_id for row in rows if row.kind in _OF_TRANSFERS}
+        if self.own is not None:
+            # Who converted is posted to by a transfer between two others.
+            paid = set(transfers.visible(self.own).filter(pk__in=paid).values_list("pk", flat=True))
+        self.open = paid
+
+    def line(self, row: Posted, account: Account, after: int) -> Line:
+        other = self.parties[row.other_id]
+        counterparty = _counterparty(other, account.participant)
+        if row.kind.startswith("NET_"):
+            number = self.settled.get(row.transfer_id)
+            page: tuple[str, list[Any]] | None = None
+            if self.own is None and number:
+                page = ("settlement_of", [number])
+            return Line(row, counterparty, str(number or row.transfer_id), "", page, after)
+        if row.kind.startswith("FUNDS_"):
+            moved = self.funds.get(row.transfer_id)
+            detail = ", ".join(filter(None, [moved.external_reference, moved.reason])) if moved else ""
+            return Line(row, counterparty, row.transfer_id, detail, ("participant", [account.participant.name]), after)
+        if row.kind == "FX_TRANSFER":
+            return Line(row, counterparty, row.transfer_id, "", ("conversion", [row.transfer_id]), after)
+        page = ("transfer", [row.transfer_id]) if row.transfer_id in self.open else None
+        return Line(row, counterparty, row.transfer_id, "", page, after)
+
+
+def _counterparty(other: Account, owner: Participant) -> str:
+    """Another participant; between the account and the hub's own, or the owner's other one, there is none."""
+    return "" if other.participant.is_hub or other.participant_id == owner.pk else other.participant.name

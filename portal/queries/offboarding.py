@@ -1,0 +1,94 @@
+"""How far a participant has come in leaving the scheme: five steps, each with what still stands in its way."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants.models import Participant
+from settlement.services.closing_participants import Left, left_of
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What stands in the way; `amount_in` names the currency of `amount`, `url` is (page, arguments) where it ends."""
+
+    text: str
+    amount: int | None = None
+    amount_in: str = ""
+    url: tuple[str, list[Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    title: Promise
+    hint: Promise
+    change: str  # the kind of change that is asked for in it, if one is
+    is_done: bool
+    obstacles: list[Obstacle]
+
+
+def steps_of(participant: Participant) -> list[Step]:
+    left = left_of(participant)
+    is_leaving, is_closed = participant.leaving_since is not None, participant.closed_at is not None
+    return [
+        Step(
+            gettext_lazy("Drain"),
+            gettext_lazy("It begins and is paid nothing new. What is reserved is fulfilled, rejected or expires."),
+            "" if is_leaving else "begin_leaving",
+            is_leaving and not left.reserved,
+            _counted(_("%(count)s still reserved"), left.reserved),
+        ),
+        Step(
+            gettext_lazy("Settle"),
+            gettext_lazy("Windows with its payments are closed and settled, until no position is left."),
+            "",
+            is_leaving and left.is_settled,
+            _unsettled(left),
+        ),
+        Step(
+            gettext_lazy("Pay out"),
+            gettext_lazy("What it holds at the settlement bank is paid out, and recorded as funds out."),
+            "",
+            is_leaving and left.is_settled and not left.funds,
+            [
+                Obstacle(_("Cover"), amount, currency, ("funds_out", [participant.name, currency]))
+                for currency, amount in left.funds
+            ],
+        ),
+        Step(
+            gettext_lazy("Revoke"),
+            gettext_lazy("Its certificates, keys and clients end for ever; from then on it proves nothing."),
+            "revoke_all" if left.credentials else "",
+            is_leaving and left.is_settled and not left.funds and not left.credentials,
+            _counted(_("%(count)s not revoked"), left.credentials),
+        ),
+        Step(
+            gettext_lazy("Close"),
+            gettext_lazy(
+                "Closed for good, and its people sign in no more. Transfers, entries and the audit trail stay."
+            ),
+            "" if is_closed else "close_participant",
+            is_closed,
+            [],
+        ),
+    ]
+
+
+def _counted(text: str, count: int) -> list[Obstacle]:
+    return [Obstacle(text % {"count": count})] if count else []
+
+
+def _unsettled(left: Left) -> list[Obstacle]:
+    positions = [Obstacle(_("Position"), amount, currency) for currency, amount in left.positions]
+    windows = [
+        Obstacle(_("Window %(n)s is not settled") % {"n": number}, url=("window", [number])) for number in left.windows
+    ]
+    return positions + windows
+
+
+def current_of(steps: list[Step]) -> int:
+    """The number of the first step that is not done; as many as there are where all are."""
+    return next((number for number, step in enumerate(steps) if not step.is_done), len(steps))

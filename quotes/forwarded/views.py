@@ -1,0 +1,160 @@
+"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): passed on between two DFSPs.
+
+A GET goes to the other party of what it is about, where the hub knows that (the transaction request, or a quote of the
+transaction), or else to FSPIOP-Destination. A PUT goes to the DFSP that asked its sender, and to nobody else.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop import bodies, ids
+from fspiop.bodies.authorizations import AuthorizationPut, AuthorizationQuery
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.transactions import TransactionPut
+from fspiop.errors import ErrorCode, FspiopError
+from hub import minor_units
+from hub.api import forwarding
+from hub.api.docs import fspiop_schema
+from hub.api.views import FspiopView, accepted, taken
+from hub.participants import queries
+from hub.participants.queries import Party
+from quotes.forwarded import pending_requests
+from quotes.models import Quote, TransactionRequest
+
+_LONGEST_QUERY = 512
+
+Parties = Collection[tuple[int, int]]
+
+
+class _RelayView(FspiopView, ABC):
+    id_name: str
+    not_found: ErrorCode
+
+    @abstractmethod
+    def parties_of(self, subject_id: str) -> Parties:
+        """The two DFSPs, by their ids, of each thing of this id that the hub knows."""
+
+    def ask(self, subject_id: str, query: str = "") -> HttpResponse:
+        """Passes a GET on; its sender is told by the error callback where there is nobody to pass it to."""
+        path = forwarding.path_of(self.resource, subject_id)
+        try:
+            to = self._other_side(subject_id)
+            order = pending_requests.order_of(self.resource, subject_id, self.caller)
+            question = forwarding.pass_on(
+                self, to=to, path=path + query, subject=order, kind="request", error_path=path + "/error"
+            )
+            pending_requests.ask(question, resource=self.resource, subject=subject_id, version=self.accepted_version)
+        except FspiopError as error:
+            forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=subject_id)])
+        return accepted()
+
+    def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
+        """Passes a callback on; there is no callback about a callback, so who it can not reach is told at once."""
+        path = forwarding.path_of(self.resource, subject_id) + ending
+        to = self._asker(subject_id)
+        order = pending_requests.order_of(self.resource, subject_id, to.id)
+        reply = forwarding.pass_on(self, to=to, path=path, subject=order, kind="answer")
+        if not pending_requests.answer(reply, resource=self.resource, subject=subject_id, answerer_id=self.caller):
+            raise self._unasked()
+        return taken()
+
+    def check_id(self, subject_id: str) -> None:
+        if not ids.is_correlation_id(subject_id):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")
+
+    def _other_side(self, subject_id: str) -> Party:
+        known = self.parties_of(subject_id)
+        others = {
+            second if first == self.caller else first for first, second in known if self.caller in (first, second)
+        }
+        if known and not others:
+            raise FspiopError(self.not_found)  # a stranger learns nothing
+        if self.fspiop.destination:
+            to = forwarding.destination_of(self)
+            if others and to.id not in others:
+                raise FspiopError(self.not_found)
+            return to
+        if len(others) != 1:
+            raise FspiopError(self.not_found)
+        return forwarding.active_participant(queries.name_of(others.pop()))
+
+    def _asker(self, subject_id: str) -> Party:
+        """FSPIOP-Destination, or where there is none, the one DFSP that asked the sender about this id."""
+        if self.fspiop.destination:
+            return forwarding.destination_of(self)
+        askers = pending_requests.askers_of(self.resource, subject_id, asked_id=self.caller)
+        if len(askers) != 1:
+            raise self._unasked()
+        return forwarding.active_participant(queries.name_of(askers[0]))
+
+    def _unasked(self) -> FspiopError:
+        return FspiopError(self.not_found, "FSPIOP-Destination has not asked the sender about it")
+
+
+class AuthorizationView(_RelayView):
+    resource = "authorizations"
+    id_name = "transactionRequestId"
+    not_found = ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND
+
+    def parties_of(self, subject_id: str) -> Parties:
+        return TransactionRequest.objects.filter(pk=subject_id).values_list("payer_id", "payee_id")
+
+    @fspiop_schema(
+        "authorizations", query=AuthorizationQuery, answer=202, summary="Ask the payer to enter an authorization value"
+    )
+    def get(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        query = bodies.read_query(AuthorizationQuery, dict(request._request.GET.lists()))
+        minor_units.check_message(query)
+        if len(request._request.META["QUERY_STRING"]) > _LONGEST_QUERY:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the query has more than {_LONGEST_QUERY} characters")
+        return self.ask(subject_id, "?" + bodies.write_query(query))
+
+    @fspiop_schema("authorizations", request=AuthorizationPut, answer=200, summary="Answer with what the payer entered")
+    def put(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        self.read(AuthorizationPut)
+        return self.answer(subject_id)
+
+
+class AuthorizationErrorView(AuthorizationView):
+    http_method_names = ["put"]
+
+    @fspiop_schema("authorizations", request=ErrorPut, answer=200, summary="Say that there is no authorization")
+    def put(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        self.read(ErrorPut)
+        return self.answer(subject_id, "/error")
+
+
+class TransactionView(_RelayView):
+    resource = "transactions"
+    id_name = "transactionId"
+    not_found = ErrorCode.TRANSACTION_ID_NOT_FOUND
+
+    def parties_of(self, subject_id: str) -> Parties:
+        return Quote.objects.filter(transaction_id=subject_id).values_list("payer_id", "payee_id").distinct()
+
+    @fspiop_schema("transactions", answer=202, summary="Ask what became of a transaction")
+    def get(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        return self.ask(subject_id)
+
+    @fspiop_schema("transactions", request=TransactionPut, answer=200, summary="Say what became of a transaction")
+    def put(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        self.read(TransactionPut)
+        return self.answer(subject_id)
+
+
+class TransactionErrorView(TransactionView):
+    http_method_names = ["put"]
+
+    @fspiop_schema("transactions", request=ErrorPut, answer=200, summary="Say that a transaction can not be told of")
+    def put(self, request: Request, subject_id: str) -> HttpResponse:
+        self.check_id(subject_id)
+        self.read(ErrorPut)
+        return self.answer(subject_id, "/error")

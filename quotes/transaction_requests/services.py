@@ -1,0 +1,206 @@
+"""Asking a payer's DFSP to begin a payment, and its answers: stored, then passed on byte for byte."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Now
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import fair_share, outbox
+from hub.api.forwarding import check_destination
+from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
+from hub.participants.models import Participant
+from hub.participants.queries import Party
+from hub.sweeps import batches
+from quotes.forwarded import pending_requests
+from quotes.models import TransactionRequest
+from quotes.services import Letter, Send, said_by_hub
+
+State = TransactionRequest.State
+ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
+_STEP = {State.SENT: 0, State.RECEIVED: 1, State.PENDING: 2} | dict.fromkeys(ENDS, 3)
+_BATCH, _SWEEP = "requests-to-pay", 500
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    transaction_request_id: str
+    payer: Party
+    expires_at: datetime | None
+
+
+def ask(request: Request, letter: Letter, *, send: Send) -> None:
+    """Stores a transaction request and passes it on to the payer's DFSP.
+
+    The same again is passed on again, or answered with how it ended; other content under the same id is refused with
+    3106 and changes nothing.
+    """
+    is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
+    expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
+    if is_late and not TransactionRequest.objects.filter(pk=request.transaction_request_id).exists():
+        raise expired
+    with transaction.atomic(durable=True):
+        found, is_new = TransactionRequest.objects.get_or_create(
+            transaction_request_id=request.transaction_request_id,
+            defaults={
+                "payee_id": letter.sender_id,
+                "payer_id": request.payer.id,
+                "request": letter.body,
+                "request_headers": letter.headers,
+                "request_digest": letter.digest,
+                "expires_at": request.expires_at,
+            },
+        )
+        if not is_new and (found.payee_id != letter.sender_id or bytes(found.request_digest) != letter.digest):
+            raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+        if is_late and found.state == State.SENT:
+            raise expired  # the payer's DFSP is not asked again
+        if not found.request:  # its text is kept no longer; this is the same
+            found.request, found.request_headers = letter.body, letter.headers
+        if found.state in ENDS:
+            send([caused_by(found.payee_id, ending(found), IfPending.SKIP)])
+        else:
+            send([caused_by(found.payee_id, _request(found), IfPending.ADD if is_new else IfPending.SKIP)])
+
+
+def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
+    """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
+
+    The payer's side was asked by the request itself, and brings it on step by step; the payee's is asked by a GET only.
+    What is no further step is passed on where a GET asked for it; else the same again changes nothing, and another
+    answer is refused with 3106.
+    """
+    with transaction.atomic(durable=True):
+        found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
+        is_payers = letter.sender_id == found.payer_id
+        to = found.payee if is_payers else found.payer
+        check_destination(letter.headers.get("fspiop-destination"), to.name)
+        was_asked = pending_requests.end(
+            found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=letter.sender_id
+        )
+        if is_payers and _brings_on(found, letter, state, was_asked=was_asked):
+            _keep(found, letter, state)
+        elif is_payers and not was_asked:
+            return
+        elif not was_asked:
+            raise FspiopError(
+                ErrorCode.CLIENT_ERROR, "the payer has not asked the payee about this transaction request"
+            )
+        # Charged to the DFSP that waits for it.
+        send([caused_by(to.pk, _answer(found, letter, to, is_error=state is State.FAILED))])
+
+
+def _brings_on(found: TransactionRequest, letter: Letter, state: State, *, was_asked: bool) -> bool:
+    """Whether what the payer's side says is a further step; False where it was said before, or a GET asked for it."""
+    if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
+        return False
+    if found.state in ENDS or not (was_asked or _STEP[state] > _STEP[State(found.state)]):
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
+    return _STEP[state] > _STEP[State(found.state)]
+
+
+def _keep(found: TransactionRequest, letter: Letter, state: State) -> None:
+    found.state = state
+    found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
+    found.answered_at = datetime.now(UTC)
+    found.save()
+
+
+def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
+    """A transaction request of the asker's; 3206 where there is none, or it is none of the asker's business."""
+    return _find(transaction_request_id, asker_id)
+
+
+def ending(found: TransactionRequest) -> Outgoing:
+    """How a transaction request ended, for who made it: in the words of the payer's side, or the hub's own."""
+    if not found.response:  # none came, or its text is kept no longer
+        return _expired(found, content_type=found.request_headers["content-type"])
+    assert found.response_headers is not None
+    letter = Letter(found.payer_id, bytes(found.response), found.response_headers, b"")
+    return _answer(found, letter, found.payee, is_error=found.state == State.FAILED)
+
+
+def fail_unanswered() -> int:
+    """Tells who asked and was not answered before the request's expiration, each payee in turn; returns how many.
+
+    Two sweeps at once do no harm: each takes rows that the other has not.
+    """
+    return batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
+
+
+def _late() -> "QuerySet[TransactionRequest]":
+    return TransactionRequest.objects.filter(state=State.SENT, expires_at__lte=Now())
+
+
+def _fail(ids: list[str]) -> int:
+    with transaction.atomic(durable=True):
+        late = list(
+            _late()
+            .filter(pk__in=ids)
+            .select_for_update(skip_locked=True, no_key=True, of=("self",))
+            .select_related("payee")
+            .annotate(content_type=KT("request_headers__content-type"))
+            .only("expires_at", "payee__name")  # never the messages, which may be megabytes each
+        )
+        ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
+        ended.update(state=State.FAILED, answered_at=datetime.now(UTC))
+        outbox.append([_expired(found, content_type=found.content_type) for found in late])
+    outbox.poke({found.payee_id for found in late})
+    return len(late)
+
+
+def _find_late(most: int) -> list[str]:
+    table, key = "quotes_transactionrequest", "transaction_request_id"
+    late = fair_share.Way("state = 'SENT' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
+    return fair_share.overdue(_BATCH, table, key, of="payee_id", ways=[late], most=most)
+
+
+def _find(transaction_request_id: str, party_id: int, *, is_to_change: bool = False) -> TransactionRequest:
+    rows = TransactionRequest.objects.select_related("payer", "payee")
+    if is_to_change:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    found = rows.filter(pk=transaction_request_id).first()
+    if found is None or party_id not in (found.payer_id, found.payee_id):
+        raise FspiopError(TransactionRequest.not_found)
+    return found
+
+
+def _path(found: TransactionRequest) -> str:
+    return f"/transactionRequests/{found.transaction_request_id}"
+
+
+def _request(found: TransactionRequest) -> Outgoing:
+    return passed_on(
+        headers=found.request_headers,
+        body=bytes(found.request),
+        to_id=found.payer_id,
+        to=found.payer.name,
+        method="POST",
+        path="/transactionRequests",
+        subject=found.order_of(found.transaction_request_id),
+        kind="request-to-pay",
+        reply_to_id=found.payee_id,
+        error_path=_path(found) + "/error",
+    )
+
+
+def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_error: bool) -> Outgoing:
+    return passed_on(
+        headers=letter.headers,
+        body=letter.body,
+        to_id=to.pk,
+        to=to.name,
+        method="PUT",
+        path=_path(found) + ("/error" if is_error else ""),
+        subject=found.order_of(found.transaction_request_id),
+        kind="request-to-pay-answer",
+    )
+
+
+def _expired(found: TransactionRequest, *, content_type: str | None) -> Outgoing:
+    error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
+    order = found.order_of(found.transaction_request_id)
+    return said_by_hub(found, to=found.payee, error=error, content_type=content_type, subject=order)

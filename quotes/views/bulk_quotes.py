@@ -1,0 +1,69 @@
+"""/bulkQuotes (FSPIOP API v1.1, section 6.9)."""
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop.bodies.bulk_quotes import BulkQuotePost, BulkQuotePut
+from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.ilp import packet_digest
+from fspiop.time import parse_datetime
+from hub.api.docs import fspiop_schema
+from quotes.models import BulkQuote
+from quotes.terms_digest import digest_of
+from quotes.views.common import AgreementView
+
+
+class _BulkQuoteView(AgreementView):
+    resource = "bulkQuotes"
+    kind = BulkQuote
+    id_name = "bulkQuoteId"
+
+
+class BulkQuotesView(_BulkQuoteView):
+    is_bulk = True
+
+    @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Ask for the terms of many payments")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(BulkQuotePost)
+        if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        return self.ask(
+            body.bulk_quote_id,
+            named={
+                f"individualQuotes[{number}].payee.partyIdInfo.fspId": quote.payee.party_id_info.fsp_id
+                for number, quote in enumerate(body.individual_quotes)
+            },
+            currencies=[
+                (currency,) for currency in sorted({quote.amount.currency for quote in body.individual_quotes})
+            ],
+            expires_at=parse_datetime(body.expiration) if body.expiration else None,
+        )
+
+
+class BulkQuoteView(_BulkQuoteView):
+    is_bulk = True
+
+    @fspiop_schema("bulkQuotes", answer=202, summary="Ask for a bulk quote's answer again")
+    def get(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        return self.ask_again(bulk_quote_id)
+
+    @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Answer with the terms of each")
+    def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        body = self.read(BulkQuotePut)
+        return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED, terms=_terms_in(body))
+
+
+class BulkQuoteErrorView(_BulkQuoteView):
+    @fspiop_schema("bulkQuotes", request=ErrorPut, answer=200, summary="Refuse a bulk quote")
+    def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
+        self.read(ErrorPut)
+        return self.answer(bulk_quote_id, BulkQuote.State.REJECTED)
+
+
+def _terms_in(body: BulkQuotePut) -> list[bytes]:
+    return [
+        digest_of(result.condition, packet_digest(result.ilp_packet))
+        for result in body.individual_quote_results or []
+        if result.condition is not None and result.ilp_packet is not None
+    ]

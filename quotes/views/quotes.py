@@ -1,0 +1,73 @@
+"""/quotes (FSPIOP API v1.1, section 6.5)."""
+
+from collections.abc import Iterator
+
+from django.http import HttpResponse
+from rest_framework.request import Request
+
+from fspiop.bodies.errors import ErrorPut
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.ilp import packet_digest
+from fspiop.time import parse_datetime
+from hub.api.docs import fspiop_schema
+from hub.api.views import taken
+from quotes.models import Quote
+from quotes.views.common import AgreementView, Currencies
+
+
+class _QuoteView(AgreementView):
+    resource = "quotes"
+    kind = Quote
+    id_name = "quoteId"
+
+
+class QuotesView(_QuoteView):
+    @fspiop_schema("quotes", request=QuotePost, answer=202, summary="Ask for the terms of a payment")
+    def post(self, request: Request) -> HttpResponse:
+        body = self.read(QuotePost)
+        if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        return self.ask(
+            body.quote_id,
+            named={"payee.partyIdInfo.fspId": body.payee.party_id_info.fsp_id},
+            currencies=_currencies(body),
+            transaction_id=body.transaction_id,
+            expires_at=parse_datetime(body.expiration) if body.expiration else None,
+        )
+
+
+def _currencies(body: QuotePost) -> Iterator[Currencies]:
+    """In which the payee must have an account; one that converts is asked in a currency that it may not hold."""
+    if body.converter != "PAYEE":
+        yield (body.amount.currency,)
+    elif body.currency_conversion is not None:
+        yield (body.amount.currency, body.currency_conversion.target_amount.currency)
+
+
+class QuoteView(_QuoteView):
+    @fspiop_schema("quotes", answer=202, summary="Ask for a quote's answer again")
+    def get(self, request: Request, quote_id: str) -> HttpResponse:
+        return self.ask_again(quote_id)
+
+    @fspiop_schema("quotes", request=QuotePut, answer=200, summary="Answer with the terms")
+    def put(self, request: Request, quote_id: str) -> HttpResponse:
+        body = self.read(QuotePut)
+        if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
+            # FSPIOP API v1.1, table 1: a callback has no Accept. The reference hub, too, refuses it by a callback.
+            # An HTTP client's own "*/*" asks for nothing.
+            self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
+            return taken()
+        return self.answer(
+            quote_id,
+            Quote.State.ACCEPTED,
+            condition=body.condition,
+            packet_sha256=packet_digest(body.ilp_packet),
+        )
+
+
+class QuoteErrorView(_QuoteView):
+    @fspiop_schema("quotes", request=ErrorPut, answer=200, summary="Refuse a quote")
+    def put(self, request: Request, quote_id: str) -> HttpResponse:
+        self.read(ErrorPut)
+        return self.answer(quote_id, Quote.State.REJECTED)

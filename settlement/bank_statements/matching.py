@@ -1,0 +1,81 @@
+"""Which lines of a bank's statement are what a settlement expects? Pure: no database, no clock."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from settlement.bank_statements.parsing import Direction, Line
+
+
+class Finding(StrEnum):
+    """What a line is, beside what was expected."""
+
+    MATCHED = "MATCHED"
+    UNKNOWN_REFERENCE = "UNKNOWN_REFERENCE"
+    OTHER_PARTICIPANT = "OTHER_PARTICIPANT"
+    OTHER_CURRENCY = "OTHER_CURRENCY"
+    OTHER_DIRECTION = "OTHER_DIRECTION"
+    OTHER_AMOUNT = "OTHER_AMOUNT"
+    TWICE = "TWICE"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an account of a settlement pays (above 0) or is paid (below 0) through the bank."""
+
+    account_id: int
+    reference: str
+    participant: str
+    currency: str
+    net: int
+
+    @property
+    def direction(self) -> Direction:
+        return Direction.DEBIT if self.net > 0 else Direction.CREDIT
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    line: Line
+    finding: Finding
+    account_id: int | None
+
+
+def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
+    """A finding for each line, in order."""
+    by_reference = {bare(account.reference): account for account in expected if account.net}
+    seen: set[str] = set()
+    found = []
+    for line in lines:
+        reference = bare(line.reference)
+        account = by_reference.get(reference)
+        finding = Finding.TWICE if reference in seen else _finding(line, account)
+        found.append(Matched(line, finding, account.account_id if account else None))
+        if account is not None:
+            seen.add(reference)
+    return found
+
+
+def _finding(line: Line, account: Expected | None) -> Finding:
+    if account is None:
+        return Finding.UNKNOWN_REFERENCE
+    if line.participant and line.participant != account.participant:
+        return Finding.OTHER_PARTICIPANT
+    if line.currency != account.currency:
+        return Finding.OTHER_CURRENCY
+    if line.direction != account.direction:
+        return Finding.OTHER_DIRECTION
+    if line.amount != abs(account.net):
+        return Finding.OTHER_AMOUNT
+    return Finding.MATCHED
+
+
+def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
+    """Whether every account that pays or is paid has its line, and there is no other line: then all totals agree."""
+    due = {account.account_id for account in expected if account.net}
+    return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due
+
+
+def bare(reference: str) -> str:
+    """A reference as files carry it: ISO 20022 has room for 35 characters, which a UUID with its hyphens passes."""
+    return reference.replace("-", "").lower()

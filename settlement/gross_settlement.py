@@ -1,0 +1,109 @@
+"""Immediate gross settlement: soon after a commit its amount moves from both positions to the settlement accounts.
+
+Per commit two entries: the payer's SETTLEMENT pays its POSITION, the payee's POSITION pays its SETTLEMENT.
+Many commits are moved by one transaction, in the order in which they were made, so no cover is ever overdrawn. One that
+cannot be moved is skipped, and so is what was paid on from it, until it can: the database holds each cover.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+from django.db import transaction
+
+from hub.sweeps import batches
+from ledger import settlement_postings
+from ledger.models import Entry, SettlementWindow
+from ledger.settlement_postings import Posting
+from settlement import store
+from settlement.models import SettlementModel
+from settlement.store import Commit
+
+log = structlog.get_logger("settlement")
+
+_MOST = 1000
+
+
+def immediate_models() -> list[SettlementModel]:
+    """The models whose commits are settled at once."""
+    return list(SettlementModel.objects.filter(is_active=True, delay=SettlementModel.Delay.IMMEDIATE))
+
+
+def batch_of(model: SettlementModel) -> str:
+    """The name under which commits that this model cannot settle are skipped."""
+    return f"gross-settlement {model.currency}"
+
+
+def settle_new_commits() -> int:
+    """Settles what was committed in the open window under these models; returns how many commits."""
+    return batches.each(*(partial(_settle_new, model) for model in immediate_models()))
+
+
+def _settle_new(model: SettlementModel) -> int:
+    return batches.in_groups(
+        batch_of(model), find=partial(_find, model.pk), work=partial(_settle, model.pk), most=_MOST
+    )
+
+
+@transaction.atomic(durable=True)
+def _find(model_id: int, most: int) -> list[str]:
+    model = _lock(model_id)
+    window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
+    seen = store.surely_seen()
+    found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
+    # What stands before the first of them is settled, or skipped and remembered: nobody looks there again.
+    settled_to = min(seen, found[0] - 1) if found else seen
+    if settled_to > model.settled_to:
+        model.settled_to = settled_to
+        model.save(update_fields=["settled_to"])
+    return [str(entry_id) for entry_id in found]
+
+
+@transaction.atomic(durable=True)
+def _settle(model_id: int, entry_ids: list[str]) -> int:
+    model = _lock(model_id)
+    ids = [int(entry_id) for entry_id in entry_ids]
+    commits = store.commits(ids, model.currency or "", into=model.settlement_account_type)
+    _post(model, commits)
+    return len(commits)
+
+
+def _lock(model_id: int) -> SettlementModel:
+    found = SettlementModel.objects.select_for_update(skip_locked=True).filter(pk=model_id, is_active=True).first()
+    if found is None:
+        raise batches.Busy
+    return found
+
+
+def settle_window(model: SettlementModel, window_id: int) -> None:
+    """Settles all that a closed window still holds; in the caller's transaction."""
+    model = SettlementModel.objects.select_for_update().get(pk=model.pk)
+    currency, into = model.currency or "", model.settlement_account_type
+    while commits := store.unsettled_of_window(window_id, currency, into=into, limit=_MOST):
+        _post(model, commits)
+
+
+def _post(model: SettlementModel, commits: Sequence[Commit]) -> None:
+    if not commits:
+        return
+    accounts = {
+        account
+        for commit in commits
+        for account in (
+            commit.payer_position,
+            commit.payer_settlement,
+            commit.payee_position,
+            commit.payee_settlement,
+        )
+    }
+    settlement_postings.lock(accounts)
+    settlement_postings.post([posting for commit in commits for posting in _postings(commit, model.currency or "")])
+    log.info("settled_gross", model=model.name, commits=len(commits))
+
+
+def _postings(commit: Commit, currency: str) -> tuple[Posting, Posting]:
+    transfer_id, amount = commit.transfer_id, commit.amount
+    return (
+        Posting(Entry.Kind.GROSS_PAYER, transfer_id, commit.payer_settlement, commit.payer_position, currency, amount),
+        Posting(Entry.Kind.GROSS_PAYEE, transfer_id, commit.payee_position, commit.payee_settlement, currency, amount),
+    )

@@ -1,0 +1,99 @@
+"""Taking in what the settlement bank says that it moved. It moves nothing here: it is what a later step is based on."""
+
+import hashlib
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from hub.audit import record
+from settlement.bank_statements.matching import Expected, is_exact, match
+from settlement.bank_statements.parsing import Line, Unreadable, read
+from settlement.models import Settlement, Statement, StatementLine
+from settlement.states import State
+
+_ENDED = frozenset({State.SETTLED, State.ABORTED})
+
+
+class NotTaken(Exception):
+    """Why a statement is not taken in; nothing was stored."""
+
+
+def expected_of(settlement: Settlement) -> list[Expected]:
+    """What the bank has to move for a settlement, by account."""
+    return [
+        Expected(
+            account.pk,
+            account.transfer_id,
+            account.account.participant.name,
+            account.account.currency,
+            int(account.net),
+        )
+        for account in settlement.accounts.select_related("account__participant").order_by("id")
+    ]
+
+
+@transaction.atomic
+def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
+    """Reads a bank's file, finds which lines are what the settlement expects, and keeps both."""
+    settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
+    if settlement is None:
+        raise NotTaken(_("There is no such settlement."))
+    if settlement.state in _ENDED:
+        raise NotTaken(_("This settlement is %(state)s: nothing is expected for it.") % {"state": settlement.state})
+    sha256 = hashlib.sha256(octets).hexdigest()
+    before = Statement.objects.filter(sha256=sha256).first()
+    if before is not None:
+        told = {"statement": before.pk, "settlement": before.settlement_id}
+        raise NotTaken(
+            _("This file was taken in already, as statement %(statement)s of settlement %(settlement)s.") % told
+        )
+    try:
+        lines = read(octets)
+    except Unreadable as reason:
+        raise NotTaken(str(reason)) from None
+    expected = expected_of(settlement)
+    _must_be_about(settlement, lines, expected)
+    matched = match(lines, expected)
+    statement = Statement.objects.create(
+        settlement=settlement,
+        name=name[:128],
+        body=octets,
+        sha256=sha256,
+        is_exact=is_exact(matched, expected),
+        actor=actor,
+    )
+    StatementLine.objects.bulk_create(
+        StatementLine(
+            statement=statement,
+            number=found.line.number,
+            reference=found.line.reference,
+            participant=found.line.participant,
+            currency=found.line.currency,
+            amount=found.line.amount,
+            direction=found.line.direction,
+            bank_reference=found.line.bank_reference,
+            finding=found.finding,
+            account_id=found.account_id,
+        )
+        for found in matched
+    )
+    record(
+        "statement_taken_in",
+        subject=f"settlement {settlement.pk}",
+        actor=actor,
+        after={"statement": statement.pk, "sha256": sha256, "lines": len(lines), "isExact": statement.is_exact},
+    )
+    return statement
+
+
+def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
+    """A file for another settlement, or of another currency, is somebody's mistake and no evidence."""
+    for line in lines:
+        if line.settlement and line.settlement != str(settlement.pk):
+            told = {"number": line.number, "other": line.settlement, "this": settlement.pk}
+            raise NotTaken(_("Line %(number)s is of settlement %(other)s; this is settlement %(this)s.") % told)
+    currencies = {account.currency for account in expected}
+    for line in lines:
+        if line.currency not in currencies:
+            told = {"number": line.number, "currency": line.currency}
+            raise NotTaken(_("Line %(number)s is in %(currency)s, in which this settlement has nothing.") % told)

@@ -1,0 +1,79 @@
+"""Closing a participant for good, step by step: nothing is asked of a step before the one before it is through.
+
+The database holds the end of it: an account is closed empty and with no window left to settle, a participant with all
+of its accounts closed and nothing reserved for it.
+"""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.participants import offboarding
+from hub.participants.models import Credential, Participant
+from ledger import queries as ledger
+from ledger import services
+from ledger.models import Account
+from settlement import queries
+from settlement.states import WindowState
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a participant has still in the scheme. Amounts are ten-thousandths, by currency."""
+
+    reserved: int
+    positions: list[tuple[str, int]]
+    windows: list[int]
+    funds: list[tuple[str, int]]
+    credentials: int
+
+    @property
+    def is_settled(self) -> bool:
+        return not (self.reserved or self.positions or self.windows)
+
+
+def left_of(participant: Participant) -> Left:
+    positions: list[tuple[str, int]] = []
+    funds: list[tuple[str, int]] = []
+    for account in ledger.accounts_of(participant):
+        value = ledger.value_of(account)
+        if value:
+            is_of_settlement = account.type in (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
+            (funds if is_of_settlement else positions).append((account.currency, -value if is_of_settlement else value))
+    windows = queries.windows(participant_id=participant.pk).exclude(state=WindowState.SETTLED)
+    return Left(
+        reserved=services.reserved_for(participant),
+        positions=positions,
+        windows=list(windows.values_list("pk", flat=True)),
+        funds=funds,
+        credentials=Credential.objects.filter(participant=participant, revoked_at__isnull=True).count(),
+    )
+
+
+@transaction.atomic
+def revoke_all(participant: Participant, *, actor: str) -> None:
+    """Ends its credentials, when it has nothing left that it would need them for."""
+    _check_drained(participant)
+    left = left_of(participant)
+    if not left.is_settled or left.funds:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not settled, or has funds left")
+    offboarding.revoke_all(participant, actor=actor)
+
+
+@transaction.atomic
+def close(participant: Participant, *, actor: str) -> None:
+    """Closes its accounts and itself; its entries, transfers and audit trail stay. Nothing opens it again."""
+    _check_drained(participant)
+    services.close_accounts(participant, actor=actor)
+    left = left_of(participant)  # under the accounts' locks
+    if left.windows:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"windows wait to be settled: {left.windows}")
+    if left.credentials:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "it has certificates, keys or clients that are not revoked")
+    offboarding.mark_closed(participant, actor=actor)
+
+
+def _check_drained(participant: Participant) -> None:
+    if participant.leaving_since is None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")

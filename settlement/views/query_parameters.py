@@ -1,0 +1,57 @@
+"""What the settlement API's paths and queries hold, read and checked; for all its views."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from django.http import QueryDict
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.api.lenient_numbers import WholeNumber, whole_number
+
+T = TypeVar("T")
+
+
+def number(text: str, name: str) -> int:
+    """An id in a path or query: a whole number above 0."""
+    found = whole_number(text)
+    if found is None or not 0 < found <= WholeNumber.MOST:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be a whole number above 0")
+    return found
+
+
+def moment(text: str, name: str) -> datetime:
+    """An ISO 8601 moment; without a zone it is UTC's."""
+    try:
+        # A plus sign that was not encoded arrives as a space.
+        found = datetime.fromisoformat(text.replace(" ", "+"))
+    except ValueError:
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must look like 2026-01-31T08:00:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def one_of(*names: str) -> Callable[[str, str], str]:
+    """A reader of a word that must be one of these."""
+
+    def read(text: str, name: str) -> str:
+        if text not in names:
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: one of {', '.join(names)}")
+        return text
+
+    return read
+
+
+def currency(text: str, name: str) -> str:
+    """Three capital letters."""
+    if not (len(text) == 3 and text.isascii() and text.isalpha() and text.isupper()):
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be three capital letters")
+    return text
+
+
+def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
+    """The query's filters by the names that a query function gives them; at least one, and no other."""
+    if unknown := sorted(set(query) - set(readers)):
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{unknown[0]} is not a filter")
+    if not query:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"Use at least one parameter: {', '.join(readers)}")
+    return {readers[name][0]: readers[name][1](str(query[name]), name) for name in query}
