@@ -1,7 +1,7 @@
 """What readers of keys, certificates and networks find wrong, in the reader's language.
 
 They are below the portal and speak English to everybody, the API's callers too. Here are their sentences once more, for
-translation; `tests/portal/test_faults.py` compares the two.
+translation; `tests/portal/test_error_translations.py` compares the two.
 """
 
 import re

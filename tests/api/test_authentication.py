@@ -17,7 +17,7 @@ from hub.participants import credential_cache, credentials
 from hub.participants.models import Credential
 from tests import proofs
 from tests.api.caller import description_of, dfsp, error_of
-from tests.directory.ways import look_up
+from tests.directory.requests import look_up
 from tests.proofs import by_proxy, key_of
 from tests.world import World
 

@@ -17,7 +17,7 @@ from tests.api import iso_messages, messages
 from tests.api.caller import admin, description_of, dfsp, error_of
 from tests.api.fx_messages import fx_quote, fx_terms, fx_transfer
 from tests.api.test_fx_agreement import fx
-from tests.api.test_operations import account_id, funds
+from tests.api.test_operator_apis import account_id, funds
 from tests.api.test_transaction_requests import request_to_pay
 from tests.world import World, amount
 

@@ -8,9 +8,9 @@ from ledger import services
 from ledger.models import Account
 from tests import fx_world
 from tests.api import fx_messages, iso_messages, messages
-from tests.api.test_directions import PASSED_ON, ask, said
 from tests.api.test_fx_agreement import fx
 from tests.api.test_iso20022 import last_message, reason_of
+from tests.api.test_send_only_receive_only import PASSED_ON, ask, said
 from tests.api.test_transaction_requests import request_to_pay
 from tests.world import World
 

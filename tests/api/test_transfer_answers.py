@@ -10,7 +10,7 @@ from hub.outbox.models import Message
 from ledger.models import Transfer
 from tests.api import messages
 from tests.api.caller import admin, description_of, dfsp, error_of
-from tests.api.test_operations import account_id, funds
+from tests.api.test_operator_apis import account_id, funds
 from tests.api.test_payment import last_message
 from tests.keys import OTHER_FULFILMENT
 from tests.world import World, amount

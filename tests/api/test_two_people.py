@@ -29,7 +29,7 @@ from settlement.models import LedgerAccountType, Settlement, SettlementModel
 from tests import operators, proofs
 from tests.api.caller import description_of, error_of
 from tests.portal.people import person
-from tests.settlement import steps
+from tests.settlement import operator_steps
 from tests.world import World, amount
 
 LEDGER, DIRECTORY, SETTLEMENT = "/api/ledger/v1", "/api/directory/v1", "/api/settlement/v2"
@@ -87,9 +87,9 @@ def out(world: World, text: str = "7") -> str:
 
 def settlement_of(world: World) -> Settlement:
     with override_settings(TWO_PEOPLE="portal", ADMINISTRATION_AUTH="none"):
-        steps.add_model()
-        steps.pay(world, "green", "blue", 30)
-        made = steps.settle(steps.close())
+        operator_steps.add_model()
+        operator_steps.pay(world, "green", "blue", 30)
+        made = operator_steps.settle(operator_steps.close())
     return Settlement.objects.get(pk=made["id"])
 
 
@@ -200,7 +200,7 @@ def a_pair(_world: World) -> str:
 
 def a_model(_world: World) -> str:
     with override_settings(TWO_PEOPLE="portal", ADMINISTRATION_AUTH="none"):
-        steps.add_model()
+        operator_steps.add_model()
     return f"{LEDGER}/settlementModels/DEFERREDNET"
 
 
@@ -576,7 +576,7 @@ def test_a_settlement_without_an_agreeing_statement_waits_and_says_why(
 ) -> None:
     settlement = settlement_of(world)
     path = f"{SETTLEMENT}/settlements/{settlement.pk}"
-    for state in steps.STEPS[:3]:
+    for state in operator_steps.STEPS[:3]:
         approve(waits(operators.send("PUT", path, moves(settlement, state), by), "move_settlement"), checker)
     silent = operators.send("PUT", path, moves(settlement, "SETTLED", reason=""), by)
     assert error_of(silent) == (400, "3000")

@@ -17,7 +17,7 @@ from portal.visitor import visitor_for
 from settlement.models import Settlement
 from tests import proofs
 from tests.portal.people import person
-from tests.settlement.steps import add_model, close, pay
+from tests.settlement.operator_steps import add_model, close, pay
 from tests.world import World
 
 EVERYWHERE = override_settings(TWO_PEOPLE="everywhere")

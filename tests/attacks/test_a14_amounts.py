@@ -9,7 +9,7 @@ from hub.outbox.models import Message
 from ledger.models import Transfer
 from tests.api import messages
 from tests.api.caller import admin, dfsp, error_of
-from tests.api.test_operations import account_id, funds
+from tests.api.test_operator_apis import account_id, funds
 from tests.api.test_transaction_requests import request_to_pay
 from tests.world import World
 

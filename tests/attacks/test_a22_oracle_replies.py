@@ -12,7 +12,7 @@ from hub.participants import services as participants
 from hub.participants.models import Participant
 from tests.api.caller import dfsp
 from tests.directory.oracle import RunningOracle
-from tests.directory.ways import last_callback, refusal
+from tests.directory.requests import last_callback, refusal
 from tests.world import World
 
 SCRIPT = "<script>alert(1)</script>"

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.test import Client, override_settings
 from django.urls import path
 
-from tests.test_settings import FIT, PROJECT, start
+from tests.hub.test_settings import FIT, PROJECT, start
 from tests.world import World
 
 

@@ -17,7 +17,7 @@ from settlement.bank_statements.matching import bare
 from settlement.bank_statements.parsing import MOST_OCTETS, Unreadable, read
 from settlement.models import Settlement, Statement, StatementLine
 from tests.portal.people import browser
-from tests.settlement import steps
+from tests.settlement import operator_steps
 from tests.world import World
 
 HEAD = "settlement,reference,participant,currency,amount,direction"
@@ -26,11 +26,11 @@ HEAD = "settlement,reference,participant,currency,amount,direction"
 @pytest.fixture
 def settlement(committed_world: World) -> Settlement:
     """green owes blue 100, and the hub has posted all but the end."""
-    steps.add_model()
-    steps.pay(committed_world, "green", "blue", 100)
-    made = steps.settle(steps.close())
-    for state in steps.STEPS[:-1]:
-        steps.step(made, state)
+    operator_steps.add_model()
+    operator_steps.pay(committed_world, "green", "blue", 100)
+    made = operator_steps.settle(operator_steps.close())
+    for state in operator_steps.STEPS[:-1]:
+        operator_steps.step(made, state)
     return Settlement.objects.get(pk=made["id"])
 
 
@@ -163,8 +163,8 @@ def test_a39_one_file_is_taken_in_once(settlement: Settlement, officer: Client) 
 
 def test_a39_a_settlement_that_ended_takes_no_statement(settlement: Settlement, officer: Client) -> None:
     octets = file_of(rows_of(settlement))
-    shown: dict[str, Any] = steps.settlement_api("GET", f"/settlements/{settlement.pk}").json()
-    steps.step(shown, "SETTLED")
+    shown: dict[str, Any] = operator_steps.settlement_api("GET", f"/settlements/{settlement.pk}").json()
+    operator_steps.step(shown, "SETTLED")
     assert "nothing is expected" in send(officer, settlement, octets)
     assert not Statement.objects.exists()
 

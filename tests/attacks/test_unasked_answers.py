@@ -13,7 +13,7 @@ from tests import proofs
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.api.test_transaction_requests import QUERY, asked
-from tests.directory.ways import register
+from tests.directory.requests import register
 from tests.world import World
 
 PATH = "/parties/MSISDN/255655001001"

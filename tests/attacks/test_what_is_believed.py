@@ -16,7 +16,7 @@ from hub.outbox.models import Message
 from tests.api import fx_messages, messages
 from tests.api.caller import dfsp, error_of
 from tests.api.test_transaction_requests import QUERY, request_to_pay
-from tests.directory.ways import register
+from tests.directory.requests import register
 from tests.fx_world import open_scheme
 from tests.world import World
 

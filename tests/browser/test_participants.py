@@ -13,7 +13,7 @@ from tests.browser import scheme
 from tests.browser.conftest import Open, Window
 from tests.outbox.test_courier import Sink, send_to
 from tests.portal.people import person
-from tests.settlement.test_closing import pay_out
+from tests.settlement.test_closing_participants import pay_out
 from tests.world import World, amount
 
 BANK = "kilele-sacco"

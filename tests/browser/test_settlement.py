@@ -22,7 +22,7 @@ from tests.browser import scheme
 from tests.browser.conftest import Open, Window
 from tests.browser.looks import SIZES, faults_of
 from tests.portal.people import person
-from tests.settlement.steps import add_model
+from tests.settlement.operator_steps import add_model
 
 BANK, OTHER = "kilele-sacco", "simba-pesa"
 NUMBER = "255712000101"

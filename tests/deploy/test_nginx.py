@@ -23,7 +23,7 @@ from fspiop.time import http_date
 from hub.local.net import free_port
 from hub.participants import credentials
 from tests import proofs
-from tests.directory.ways import look_up
+from tests.directory.requests import look_up
 from tests.proofs import by_proxy, key_of
 from tests.world import World
 

@@ -18,7 +18,7 @@ from ledger.models import Transfer
 from tests.api.caller import dfsp
 from tests.concurrency.together import together
 from tests.directory.oracle import Answer, RunningOracle
-from tests.directory.ways import owner
+from tests.directory.requests import owner
 from tests.world import World
 
 TIMEOUT_S = 1.2

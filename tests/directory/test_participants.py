@@ -9,7 +9,7 @@ import pytest
 
 from directory.models import PartyIdentifier
 from tests.api.caller import ABSENT, dfsp, error_of
-from tests.directory.ways import counted_statements, last_callback, owner, refusal, register
+from tests.directory.requests import counted_statements, last_callback, owner, refusal, register
 
 pytestmark = pytest.mark.usefixtures("world")
 

@@ -11,7 +11,7 @@ from directory.aliases import Alias, Registration, check_readable, fitting
 from directory.models import PartyIdentifier
 from fspiop.errors import FspiopError
 from tests.api.caller import dfsp, error_of
-from tests.directory.ways import last_callback, owner, refusal, register
+from tests.directory.requests import last_callback, owner, refusal, register
 from tests.world import World
 
 ZOE, ZOE_IN_PARTS = "Zoë", unicodedata.normalize("NFD", "Zoë")

@@ -8,7 +8,7 @@ import psycopg
 
 from hub.outbox.messages import END_KINDS
 from tests.faults.history import ABORTED, COMMITTED, History, Misbehaviour, Payment
-from tests.faults.model import Account, Event, Model
+from tests.faults.ledger_model import Account, Event, Model
 from tests.faults.outsiders import MUTE, ROGUE
 
 _TRANSFERS = """

@@ -12,7 +12,7 @@ from bench.http import Message, Reader, header
 from tests.faults.checkers import LATE_S, Findings, Row, _check_payment, harmed
 from tests.faults.dfsps import Scheme
 from tests.faults.history import Fault, History, Misbehaviour, Payment
-from tests.faults.model import Account, Event, Model
+from tests.faults.ledger_model import Account, Event, Model
 
 GOOD = Payment(
     id="T",

@@ -19,8 +19,8 @@ from settlement import gross_settlement
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
 from tests.fx_world import agreed, open_scheme
 from tests.proofs import key_of, public_pem
-from tests.settlement.steps import add_model, close, pay, settle, settle_all
-from tests.settlement.test_gross import GROSS
+from tests.settlement.operator_steps import add_model, close, pay, settle, settle_all
+from tests.settlement.test_gross_settlement import GROSS
 from tests.world import World, amount, fulfil, prepare, reject, run
 
 

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.portal.people import browser_of, person
-from tests.settlement.steps import pay
+from tests.settlement.operator_steps import pay
 from tests.world import World
 
 OURS = (

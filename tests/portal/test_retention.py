@@ -26,7 +26,7 @@ from tests.fx_world import agreed, open_scheme
 from tests.fx_world import run as run_fx
 from tests.outbox.messages import deliver_all, message
 from tests.portal.people import browser
-from tests.settlement.steps import pay
+from tests.settlement.operator_steps import pay
 from tests.sweeps.poison import poisoned
 from tests.world import World, fulfil, prepare, run
 

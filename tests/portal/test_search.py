@@ -20,7 +20,7 @@ from tests import fx_world
 from tests.api import fx_messages, iso_messages, messages
 from tests.api.caller import dfsp
 from tests.portal.people import browser, browser_of, person
-from tests.settlement.steps import pay
+from tests.settlement.operator_steps import pay
 from tests.world import World, prepare, run
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from settlement.models import Settlement, WindowContent
-from tests.settlement.steps import add_model, close, pay, set_cap
+from tests.settlement.operator_steps import add_model, close, pay, set_cap
 from tests.world import World, amount
 
 

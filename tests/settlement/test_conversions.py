@@ -6,7 +6,7 @@ import pytest
 
 from settlement import gross_settlement
 from tests.fx_world import fx_fulfil, fx_prepare, open_scheme, positions, run
-from tests.settlement.steps import add_model, close, settle, settle_all
+from tests.settlement.operator_steps import add_model, close, settle, settle_all
 from tests.world import World, fulfil, prepare
 
 AT_ONCE = {"settlementGranularity": "GROSS", "settlementInterchange": "BILATERAL", "settlementDelay": "IMMEDIATE"}

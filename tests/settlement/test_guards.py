@@ -3,7 +3,7 @@
 import pytest
 
 from tests.ledger.test_guards import Guard, prove
-from tests.settlement.steps import add_model, close, onboard_in, pay, settle, settle_all
+from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settle, settle_all
 from tests.world import World
 
 _SETTLED = "(SELECT id FROM settlement_settlement WHERE state = 'SETTLED')"

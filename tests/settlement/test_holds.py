@@ -10,7 +10,17 @@ from fspiop.errors import FspiopError
 from ledger import queries, services, settlement_holds
 from ledger.models import CoverHold, Transfer
 from settlement.models import Settlement
-from tests.settlement.steps import STEPS, add_model, close, pay, set_cap, settle, settle_all, settlement_api, step
+from tests.settlement.operator_steps import (
+    STEPS,
+    add_model,
+    close,
+    pay,
+    set_cap,
+    settle,
+    settle_all,
+    settlement_api,
+    step,
+)
 from tests.world import World, amount, prepare, run
 
 

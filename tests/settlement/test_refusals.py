@@ -8,7 +8,7 @@ from ledger import services as ledger
 from ledger.models import Entry
 from settlement.models import SettlementEvent
 from tests.api.caller import description_of, error_of
-from tests.settlement.steps import (
+from tests.settlement.operator_steps import (
     STEPS,
     add_model,
     close,

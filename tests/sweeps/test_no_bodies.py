@@ -37,12 +37,12 @@ from tests.api.caller import dfsp
 from tests.api.test_quote_expiry import ask, fx_quote, time_passes
 from tests.api.test_transaction_requests import asked
 from tests.bulks import bulk_prepare, run_bulk
-from tests.directory.ways import register
+from tests.directory.requests import register
 from tests.fx_world import fx_prepare, open_scheme
 from tests.outbox.messages import message
 from tests.portal.people import browser, browser_of
-from tests.settlement.steps import add_model, close, pay, settle
-from tests.settlement.test_gross import GROSS
+from tests.settlement.operator_steps import add_model, close, pay, settle
+from tests.settlement.test_gross_settlement import GROSS
 from tests.sweeps.poison import skipped
 from tests.sweeps.statements import all_statements, reading_bodies
 from tests.sweeps.test_poisoned_rows import close_without_adding_up, deliver

@@ -46,12 +46,12 @@ from tests.api.test_quote_expiry import ask, fx_quote, time_passes
 from tests.api.test_transaction_requests import asked
 from tests.bulks import bulk_prepare, run_bulk
 from tests.concurrency.together import together
-from tests.directory.ways import register
+from tests.directory.requests import register
 from tests.fx_world import fx_prepare, fx_state_of, open_kes, open_scheme
 from tests.outbox.messages import message
 from tests.portal.test_account_statements import begin_block, everything_is_old
-from tests.settlement.steps import add_model, close, onboard_in, pay, settlement_api
-from tests.settlement.test_gross import GROSS
+from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settlement_api
+from tests.settlement.test_gross_settlement import GROSS
 from tests.sweeps.poison import pause_is_over, poisoned, skipped
 from tests.world import World, amount, prepare, run, state_of
 

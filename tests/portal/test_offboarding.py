@@ -11,7 +11,7 @@ from portal.permissions import Role
 from tests import proofs
 from tests.portal.people import PASSWORD, browser, browser_of, person
 from tests.portal.test_participants import GREEN, approve, text_of
-from tests.settlement.test_closing import pay_out
+from tests.settlement.test_closing_participants import pay_out
 from tests.world import World, fulfil, prepare, reject, run
 
 PAGE = f"{GREEN}off-boarding/"

@@ -19,7 +19,7 @@ from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.api.test_transaction_requests import QUERY, asked
 from tests.concurrency.together import together
-from tests.directory.ways import counted_statements, last_callback
+from tests.directory.requests import counted_statements, last_callback
 from tests.world import World
 
 ENTERED = {"authenticationInfo": {"authentication": "OTP", "authenticationValue": "1234"}, "responseType": "ENTERED"}

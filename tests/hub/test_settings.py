@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 FIT = {
     "PRODUCTION": "true",
     "SECRET_KEY": "k" * 20 + "0123456789" * 4,

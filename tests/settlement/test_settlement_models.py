@@ -7,7 +7,7 @@ import pytest
 from ledger.models import Account
 from settlement.models import SettlementModel
 from tests.api.caller import admin, description_of, error_of
-from tests.settlement.steps import add_model, close, onboard_in, pay, settle, settle_all, settlement_api
+from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settle, settle_all, settlement_api
 from tests.world import World, amount, prepare, run
 
 

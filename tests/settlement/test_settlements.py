@@ -8,7 +8,7 @@ import pytest
 from ledger import queries
 from settlement.models import SettlementEvent
 from tests.api.caller import error_of
-from tests.settlement.steps import (
+from tests.settlement.operator_steps import (
     STEPS,
     add_model,
     close,

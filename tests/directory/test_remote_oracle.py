@@ -20,7 +20,7 @@ from hub.participants.models import Participant
 from tests.api.caller import dfsp
 from tests.concurrency.together import together
 from tests.directory.oracle import RunningOracle, hang
-from tests.directory.ways import last_callback, owner, refusal, register
+from tests.directory.requests import last_callback, owner, refusal, register
 from tests.world import World
 
 

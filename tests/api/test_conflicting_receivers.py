@@ -12,9 +12,9 @@ from hub.participants.models import Participant
 from quotes.models import BulkQuote, Quote, TransactionRequest
 from tests.api import iso_messages, messages
 from tests.api.caller import admin, dfsp, error_of
-from tests.api.test_operations import account_id, funds
+from tests.api.test_operator_apis import account_id, funds
 from tests.api.test_transaction_requests import request_to_pay
-from tests.directory.ways import register
+from tests.directory.requests import register
 from tests.world import World, amount
 
 

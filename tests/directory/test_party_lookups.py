@@ -15,7 +15,7 @@ from hub.participants.models import Participant
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
 from tests.concurrency.together import together
-from tests.directory.ways import counted_statements, last_callback, refusal, register
+from tests.directory.requests import counted_statements, last_callback, refusal, register
 from tests.world import World
 
 blue_serves_it = pytest.mark.usefixtures("_blue_serves_it")

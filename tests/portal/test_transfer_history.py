@@ -27,8 +27,8 @@ from settlement.states import State
 from tests.api import messages
 from tests.api.caller import dfsp
 from tests.portal.people import browser, browser_of, person
-from tests.settlement import steps
-from tests.settlement.steps import add_model
+from tests.settlement import operator_steps
+from tests.settlement.operator_steps import add_model
 from tests.world import World, fulfil, prepare, run
 
 NUMBER = "255655001001"
@@ -162,7 +162,7 @@ def test_a_page_about_one_thing_costs_the_same_however_much_hangs_on_it(committe
         """A payment and the settlement of its window."""
         for payer, payee in [("green", "blue"), ("blue", "red"), ("red", "grey")][: 1 + payments // 2]:
             for _ in range(payments):
-                paid = steps.pay(world, payer, payee, 1)
+                paid = operator_steps.pay(world, payer, payee, 1)
         services.close_window(reason="test", actor="test")
         window = SettlementWindow.objects.exclude(state="OPEN").latest("id")
         made = services.create(model_name="DEFERREDNET", window_ids=[window.pk], reason="test", actor="test")

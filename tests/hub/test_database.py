@@ -12,7 +12,7 @@ from django.db import OperationalError, connection
 
 from hub.database import execute
 from hub.postgresql.base import DatabaseWrapper
-from tests.directory.ways import counted_statements
+from tests.directory.requests import counted_statements
 
 Pooled = Callable[..., DatabaseWrapper]
 

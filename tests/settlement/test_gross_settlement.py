@@ -7,7 +7,16 @@ from ledger.models import Entry
 from settlement import gross_settlement, services, store
 from settlement.models import SettlementModel, WindowContent
 from tests.api.caller import admin, error_of
-from tests.settlement.steps import add_model, close, onboard_in, open_window, pay, settle, settle_all, settlement_api
+from tests.settlement.operator_steps import (
+    add_model,
+    close,
+    onboard_in,
+    open_window,
+    pay,
+    settle,
+    settle_all,
+    settlement_api,
+)
 from tests.world import World, amount
 
 GROSS = {

@@ -16,7 +16,7 @@ from tests.api import fx_messages, messages
 from tests.api.caller import dfsp
 from tests.api.test_fx_agreement import fx
 from tests.concurrency.together import together
-from tests.directory.ways import counted_statements, register
+from tests.directory.requests import counted_statements, register
 from tests.fx_world import open_kes
 from tests.world import World
 

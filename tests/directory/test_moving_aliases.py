@@ -9,7 +9,7 @@ from fspiop.errors import FspiopError
 from hub.audit.models import Entry
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from tests.directory.ways import owner, register
+from tests.directory.requests import owner, register
 
 pytestmark = pytest.mark.usefixtures("world")
 
