@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.resources import RESOURCES, Iso20022
 
 _ISO20022_MARK = "i"
 
@@ -32,37 +33,22 @@ def is_iso20022(version_text: str) -> bool:
     return version_text.endswith(_ISO20022_MARK)
 
 
+ISO20022 = Version(2, 0, is_iso20022=True)
 _ALL = (Version(1, 0), Version(1, 1), Version(2, 0))
-_SINCE_TWO = (Version(2, 0),)
 SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
     {
-        "participants": _ALL,
-        "parties": _ALL,
-        "transactionRequests": _ALL,
-        "quotes": _ALL,
-        "authorizations": _ALL,
-        "transfers": _ALL,
-        "transactions": _ALL,
-        "bulkQuotes": _ALL,
-        "bulkTransfers": _ALL,
-        "fxQuotes": _SINCE_TWO,
-        "fxTransfers": _SINCE_TWO,
-        "services": _SINCE_TWO,
+        name: tuple(version for version in _ALL if version.major >= resource.first_version)
+        for name, resource in RESOURCES.items()
     }
 )
-ISO20022 = Version(2, 0, is_iso20022=True)
-ISO20022_RESOURCES = frozenset({"parties", "quotes", "transfers", "fxQuotes", "fxTransfers"})
-"""Those whose bodies are ISO 20022 messages."""
-ISO20022_MEDIA_TYPES = ISO20022_RESOURCES | {"participants"}
-"""Those that the API's ISO 20022 document lists: it has plain bodies of /participants under such a media type."""
 
 _MOST_CHARACTERS = 512  # of either header; what is remembered below stays small
 _NUMBER = "[0-9]{1,3}"
 _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
 _MEDIA_TYPES = {
-    resource: (r"application/vnd\.interoperability" + (r"(\.iso20022)?" if resource in ISO20022_MEDIA_TYPES else "()"))
-    + rf"\.{resource}\+json"
-    for resource in SUPPORTED
+    name: (r"application/vnd\.interoperability" + ("()" if resource.iso20022 is Iso20022.NOTHING else r"(\.iso20022)?"))
+    + rf"\.{name}\+json"
+    for name, resource in RESOURCES.items()
 }
 _CONTENT_TYPES = {
     resource: re.compile(

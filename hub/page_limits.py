@@ -26,7 +26,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import database
 from hub.api import errors
 from hub.api.authentication import address_of
-from hub.api.middleware import RESOURCES
+from hub.api.middleware import DFSP_DOORS
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
 
@@ -86,7 +86,7 @@ class PageLimits:
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         parts = environ["PATH_INFO"].split("/")
         first, last = parts[1] if len(parts) > 1 else "", parts[-1]
-        if first in RESOURCES:
+        if first in DFSP_DOORS:
             return self._application(environ, start_response)
         if first in _WITHOUT_A_PLACE or (first == "api" and last == "health"):
             return self._answer(environ, start_response)

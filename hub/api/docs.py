@@ -11,6 +11,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 
 from fspiop import iso20022, versions
+from fspiop.resources import RESOURCES, Iso20022
 from hub.administration.models import READ, WRITE
 from hub.api import lenient_numbers
 
@@ -165,10 +166,11 @@ def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
     found = {plain: schema_of(message, nullable=False)}
-    if resource in versions.ISO20022_RESOURCES:
+    form = RESOURCES[resource].iso20022
+    if form is Iso20022.BODIES:
         wire = iso20022.wire_of(message, resource)
         found[versions.content_type(resource, versions.ISO20022)] = schema_of(wire, nullable=False)
-    elif resource in versions.ISO20022_MEDIA_TYPES:
+    elif form is Iso20022.MEDIA_TYPE:
         found[versions.content_type(resource, versions.ISO20022)] = found[plain]
     return found
 

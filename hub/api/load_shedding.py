@@ -12,7 +12,7 @@ from prometheus_client import Counter, Gauge
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors, slow_bodies
-from hub.api.middleware import RESOURCES
+from hub.api.middleware import DFSP_DOORS
 
 SHED = Counter("kitovu_web_shed_total", "DFSP requests answered 503 because too many were under way")
 UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests that are worked on", multiprocess_mode="livesum")
@@ -39,7 +39,7 @@ class Turnstile:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = slow_bodies.Input(environ)
-        if environ["PATH_INFO"].partition("/")[2].partition("/")[0] not in RESOURCES:
+        if environ["PATH_INFO"].partition("/")[2].partition("/")[0] not in DFSP_DOORS:
             return self._application(environ, start_response)
         most: float = settings.WEB_QUEUE
         if environ["REQUEST_METHOD"] in _NEW_WORK:

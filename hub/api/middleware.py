@@ -11,28 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
 # One path to this reader and another to the next: dot segments, control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
-RESOURCES = frozenset(
-    {
-        "participants",
-        "parties",
-        "transactionRequests",
-        "quotes",
-        "authorizations",
-        "transfers",
-        "transactions",
-        "bulkQuotes",
-        "bulkTransfers",
-        "fxQuotes",
-        "fxTransfers",
-        "services",
-        "token",
-    }
-)
+DFSP_DOORS = RESOURCES.keys() | {"token"}
+"""The first parts of the paths that DFSPs use."""
 # The other doors by the first part of their paths; what is not named here (health, metrics, files) is served always.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
@@ -42,7 +28,7 @@ METRICS = "/metrics"
 class DfspShortcut:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        doors = {first: {door} for first, door in (DOORS | dict.fromkeys(RESOURCES, "fspiop")).items()}
+        doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
         doors["token"].add(DOORS["api"])  # the operators' clients get theirs where the administration is
         self.closed = frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
 
@@ -54,7 +40,7 @@ class DfspShortcut:
         if path == METRICS:
             scrape, args, kwargs = resolve(path)
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
-        if first not in RESOURCES:
+        if first not in DFSP_DOORS:
             return self.get_response(request)
         if _MISLEADING.search(path) is not None:
             fault = "path: no dot segment and no control character"

@@ -13,7 +13,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from fspiop import bodies, iso20022, strictjson, versions
+from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_units
@@ -177,7 +177,7 @@ class FspiopView(PlainView):
     @cached_property
     def _is_iso20022(self) -> bool:
         version = self.fspiop.content_version
-        return version is not None and version.is_iso20022 and self.resource in versions.ISO20022_RESOURCES
+        return version is not None and version.is_iso20022 and resources.has_iso20022_bodies(self.resource)
 
     @property
     def content_version(self) -> str:

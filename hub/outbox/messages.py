@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from fspiop import iso20022, strictjson, versions
+from fspiop.resources import has_iso20022_bodies
 from fspiop.time import parse_http_date
 
 HUB = 0
@@ -113,7 +114,7 @@ def from_hub(
     `body` is the FSPIOP API's own, whichever form the `version` has: who speaks ISO 20022 is told in that.
     """
     resource = path.split("/", 2)[1]
-    if versions.is_iso20022(version) and resource in versions.ISO20022_RESOURCES:
+    if versions.is_iso20022(version) and has_iso20022_bodies(resource):
         body = iso20022.write(body, path=path, date=parse_http_date(date), source=hub_name, destination=to)
     return Outgoing(
         destination_id=to_id,

@@ -12,6 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 
 import idna
 
+from fspiop.resources import RESOURCES
+
 BASE = "FSPIOP_CALLBACK_URL"
 
 # What each resource's endpoint types are called. A type ending in "base" takes the message's path appended;
@@ -57,14 +59,6 @@ EMAIL_TYPES = frozenset(
 )
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
-_SEGMENT_NAMES = {
-    "participants": ("partyIdType", "partyIdentifier", "partySubIdOrType"),
-    "parties": ("partyIdType", "partyIdentifier", "partySubIdOrType"),
-    "transfers": ("transferId",),
-    "bulkTransfers": ("id",),
-    "bulkQuotes": ("id",),
-    "fxTransfers": ("commitRequestId",),
-}
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 # Those of the reference's templates, and the API's other names of ids.
 _NAMES = frozenset(
@@ -204,7 +198,7 @@ def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
         return None
     segments = path.strip("/").split("/")
     ids = segments[1:-1] if segments[-1] == "error" else segments[1:]
-    values = dict(zip(_SEGMENT_NAMES.get(segments[0], ()), ids, strict=False))
+    values = dict(zip(RESOURCES[segments[0]].ids, ids, strict=False)) if segments[0] in RESOURCES else {}
     last = ids[-1] if ids else ""
     return _PLACEHOLDER.sub(lambda found: values.get(found[1], last), template)
 
