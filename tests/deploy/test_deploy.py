@@ -277,22 +277,6 @@ def test_every_image_can_be_named_by_its_digest() -> None:
         assert re.fullmatch(r"kitovu|\$\{[A-Z]+_IMAGE:-\S+\}", service["image"]), name
 
 
-# --- what documents say of it ----------------------------------------------------------------------------------------
-
-
-def test_documents_name_metrics_and_log_events_that_there_are() -> None:
-    code = "\n".join(
-        path.read_text() for app in ("hub", "ledger", "settlement", "portal") for path in (PROJECT / app).rglob("*.py")
-    )
-    pages = [*(PROJECT / "docs").rglob("*.md"), PROJECT / "README.md", *DEPLOY.rglob("*.yaml")]
-    told = {name for page in pages for name in re.findall(r"\bkitovu_[a-z_]+", page.read_text())} - {"kitovu_app"}
-    assert {name for name in told if f'"{name}"' not in code} == set()
-    watching = (PROJECT / "docs" / "operators.md").read_text().split("## Watching")[1].split("\n### ")[0]
-    events = set(re.findall(r"`([a-z]+(?:_[a-z]+)+)`(?=[^|`]* log)", watching))
-    assert len(events) > 3
-    assert {event for event in events if f'"{event}"' not in code} == set()
-
-
 def test_what_compose_names_is_declared() -> None:
     services = COMPOSE["services"]
     for name, service in services.items():
