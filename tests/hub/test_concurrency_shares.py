@@ -33,13 +33,15 @@ class Hall:
         except NoPlace:
             return True
 
-    def wait(self, caller: int, *, wait_s: float = 10) -> threading.Thread:
-        """Waits in a thread until it came or was refused."""
+    def wait(self, caller: int, *, wait_s: float = 10, stays: threading.Event | None = None) -> threading.Thread:
+        """Waits in a thread until it came or was refused. One that came holds its place until `stays` is set."""
 
         def run() -> None:
             try:
                 with self.places.taken(caller, self.sizes, wait_s=wait_s):
                     self.came.append(caller)
+                    if stays is not None:
+                        stays.wait(10)
             except NoPlace:
                 self.refused.append(caller)
 
@@ -51,6 +53,11 @@ class Hall:
         while len(self.places._waiting) == before and thread.is_alive() and time.monotonic() < end:
             time.sleep(0.002)
         return thread
+
+    def until_came(self, count: int) -> None:
+        end = time.monotonic() + 5
+        while len(self.came) < count and time.monotonic() < end:
+            time.sleep(0.002)
 
     def end(self) -> None:
         self.held.close()
@@ -78,15 +85,20 @@ def test_a_callers_first_place_does_not_depend_on_how_many_others_hold() -> None
 
 def test_who_holds_fewest_is_next() -> None:
     hall = Hall()
-    hall.take(1, 1, 1, 2, 2, 2, 3, 4)
-    hall.wait(1)
-    hall.wait(5)
-    thread = hall.wait(6)
-    hall.held.pop_all().__exit__(None, None, None)
-    thread.join(10)
+    hall.take(1, 2, 2, 2, 3, 3, 7)
+    with hall.places.taken(4, SIZES):
+        # Each that comes stays, so that every place which becomes free is given to one caller that waits.
+        stay = threading.Event()
+        hall.wait(1, stays=stay)
+        hall.wait(5, stays=stay)
+        hall.wait(6, stays=stay)
+    hall.until_came(1)
+    assert hall.came == [5]  # it holds none, as 6, and waits longer; 1 waits longer still and might have a second
+    with hall.places._guard:
+        assert [waiting.caller for waiting in hall.places._waiting] == [1, 6]
+    stay.set()
     hall.end()
     assert sorted(hall.came) == [1, 5, 6]
-    assert hall.came[-1] == 1 or hall.came.index(1) > hall.came.index(5)
 
 
 def test_a_caller_that_fills_the_waiting_room_gives_way_to_one_that_has_nobody_in_it() -> None:
