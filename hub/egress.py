@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 _PORTS = frozenset({80, 443})  # and those from 1024 on: what listens below is no DFSP's API
 _FIRST_FREE_PORT = 1024
+_REFUSED = "this address is not public, or its port is not a web server's; CALLBACK_ALLOW can list it"
 # Of the special purposes in IANA's registries those that Python does not know in each of its versions: protocol
 # assignments, the 6to4 relays, and in IPv6 all but global unicast, of which some hold addresses of IPv4.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
@@ -69,7 +70,7 @@ def may_connect(host: str, port: int) -> bool:
     address = getattr(address, "ipv4_mapped", None) or address
     if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
         return True
-    return _is_public(address) and (port in _PORTS or port >= _FIRST_FREE_PORT)
+    return _is_public(address) and _is_web_port(port)
 
 
 def _is_public(address: Address) -> bool:
@@ -88,9 +89,21 @@ def check_url(url: str) -> None:
         return
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
+    if not _may_use(port):
+        raise ValueError(_REFUSED)
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return  # not known yet; each connection is looked at all the same
     if not all(may_connect(str(address[0]), port) for *_, address in found):
-        raise ValueError("this address is not public, or its port is not a web server's; CALLBACK_ALLOW can list it")
+        raise ValueError(_REFUSED)
+
+
+def _may_use(port: int) -> bool:
+    """Whether there is an address at which this port may be used, whatever a name will mean."""
+    listed = allowed(tuple(settings.CALLBACK_ALLOW))
+    return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
+
+
+def _is_web_port(port: int) -> bool:
+    return port in _PORTS or port >= _FIRST_FREE_PORT

@@ -61,7 +61,7 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     if seen is not None:
         if seen.digest == p.digest and seen.payer_id == p.source_id:
             return Repeated(p, seen)
-        return NotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
+        return NotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT, fx.abort_for_taken_id(p, seen, s))
 
     if p.transfer_id in s.conversions:
         return _refuse(p, s, Refusal.ID_IS_OF_BOTH)

@@ -291,11 +291,15 @@ class Repeated:
 
 @dataclass(slots=True)
 class NotObeyed:
-    """The message came from one who may send it, and changes nothing; the sender is told why by an error callback."""
+    """The sender may send such a message, but it does not change the transfer. The sender gets an error callback.
+
+    `conversions` are those of a payer whose transfer cannot come any more, as its ID is another participant's.
+    """
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
     refusal: Refusal
+    conversions: "Sequence[ConversionState]" = ()
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from fspiop import money
+from hub import egress, minor_units
 from hub.participants import endpoints, profile
 from portal import error_translations
 
@@ -83,9 +84,18 @@ def readable(read: Callable[[], Any]) -> Any:
         raise forms.ValidationError(error_translations.translated(str(error))) from None
 
 
+def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
+    """Adds an error to the field of an amount that is finer than its currency's minor unit."""
+    if amount is not None and currency and minor_units.fault_of(amount, currency) is not None:
+        form.add_error(field, _("%(currency)s has no such small unit.") % {"currency": currency})
+
+
 def callback_url(text: str, endpoint_type: str = endpoints.BASE) -> str:
+    """The URL, if the hub can call it as it stands now; the person who asks is told, not the one who approves."""
     if text and not endpoints.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")
         )
+    if text:
+        readable(lambda: egress.check_url(text))
     return text

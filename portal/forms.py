@@ -15,7 +15,16 @@ from hub.participants.models import Credential, Participant
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
 from portal.directions import Direction
-from portal.fields import CSR_HELP, PHONE, AmountField, NetworksField, PemField, callback_url, readable
+from portal.fields import (
+    CSR_HELP,
+    PHONE,
+    AmountField,
+    NetworksField,
+    PemField,
+    callback_url,
+    check_minor_unit,
+    readable,
+)
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
 from settlement.models import SettlementModel
@@ -38,6 +47,11 @@ class NewCurrency(AskForm):
             raise forms.ValidationError(_("This participant has this currency already."))
         return currency
 
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        check_minor_unit(self, "ndc", said.get("ndc"), said.get("currency", ""))
+        return said
+
 
 class Networks(AskForm):
     networks = NetworksField()
@@ -58,7 +72,23 @@ class NewContact(AskForm):
         return said
 
 
-class Cap(AskForm):
+class CurrencyForm(AskForm):
+    """An amount in a currency that the page names."""
+
+    amount_field = "amount"
+
+    def __init__(self, *args: Any, currency: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.currency = currency
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        check_minor_unit(self, self.amount_field, said.get(self.amount_field), self.currency)
+        return said
+
+
+class Cap(CurrencyForm):
+    amount_field = "ndc"
     ndc = AmountField(
         label=gettext_lazy("New net debit cap"),
         may_be_zero=True,
@@ -71,7 +101,7 @@ class Cap(AskForm):
     )
 
 
-class Funds(AskForm):
+class Funds(CurrencyForm):
     amount = AmountField(label=gettext_lazy("Amount"))
     reference = forms.CharField(label=gettext_lazy("Bank's reference"), max_length=512, required=False)
 

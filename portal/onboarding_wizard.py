@@ -15,7 +15,16 @@ from hub.participants import certificate_authority
 from hub.participants.models import Credential, Participant
 from portal.changes import Payload
 from portal.changes.credentials import read as read_credential
-from portal.fields import CSR_HELP, PHONE, AmountField, NetworksField, PemField, callback_url, readable
+from portal.fields import (
+    CSR_HELP,
+    PHONE,
+    AmountField,
+    NetworksField,
+    PemField,
+    callback_url,
+    check_minor_unit,
+    readable,
+)
 from portal.forms import CURRENCIES
 
 Said = Mapping[str, Mapping[str, Any]]  # what each step was told, by its name
@@ -76,6 +85,7 @@ class Money(StepForm):
                 self.add_error(f"ndc_{row}", _("A currency needs a cap; it may be 0."))
             if ndc is not None and not currency and f"currency_{row}" not in self.errors:
                 self.add_error(f"currency_{row}", _("Of which currency?"))
+            check_minor_unit(self, f"ndc_{row}", ndc, currency or "")
         return said
 
 

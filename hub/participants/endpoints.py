@@ -70,6 +70,7 @@ _NAMES = frozenset(
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")  # and the underscore of container networks
 _LONGEST_HOST = 253
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # what the hub sends would go to another path
 
 
 def is_known_type(endpoint_type: str) -> bool:
@@ -117,6 +118,7 @@ def _is_url(value: str, *, may_have_query: bool) -> bool:
         and port != 0
         and _ascii_host(parts) is not None
         and _BEHIND_HOST.match(parts.path) is not None
+        and _DOT_SEGMENT.search(parts.path) is None
         and _BEHIND_HOST.match(parts.query.replace("?", "")) is not None
     )
 

@@ -326,11 +326,22 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
     """Reverts the payer's conversion of a transfer that was refused on arrival."""
+    return _abort_own(p, s, t.error_code, t.error_description)
+
+
+def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
+    """Reverts the payer's conversion of a transfer that cannot come, as another participant's transfer has its ID."""
+    if t.payer_id == p.source_id:
+        return []
+    return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))
+
+
+def _abort_own(p: Prepare, s: Snapshot, code: str | None, description: str | None) -> list[ConversionState]:
     c = conversion_for(p, s)
     if c is None or c.state not in LIVE:
         return []
     _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
-    c.error_code, c.error_description = t.error_code, t.error_description
+    c.error_code, c.error_description = code, description
     return [c]
 
 

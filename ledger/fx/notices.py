@@ -22,7 +22,7 @@ from ledger.fx.messages import (
 )
 from ledger.fx.snapshot import ConversionState
 from ledger.fx.states import API_STATE, FX_TERMINAL, FxState
-from ledger.messages import Aborted, Committed, Outcome, Refused, Wire, words_of
+from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, Wire, words_of
 from ledger.voice import Voice, cause, forward, repeated
 
 
@@ -60,7 +60,12 @@ def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
             if isinstance(command, FxFulfil) and c.state in FX_TERMINAL:
                 told.append(repeated(command.source_id, hub.patch(c)))
             return told
-        case Committed(conversions=conversions) | Aborted(conversions=conversions) | Refused(conversions=conversions):
+        case (
+            Committed(conversions=conversions)
+            | Aborted(conversions=conversions)
+            | Refused(conversions=conversions)
+            | NotObeyed(conversions=conversions)
+        ):
             return [hub.end_to_fxp(c) for c in conversions]
         case _:
             return []

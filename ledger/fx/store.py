@@ -15,7 +15,7 @@ from ledger.errors import LostRace
 from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxExpire, FxOutcome, FxPrepare, FxRefused, FxReserved
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
-from ledger.messages import Aborted, Committed, Outcome, Refused, Wire
+from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, Wire
 from ledger.snapshot import ParticipantState, Snapshot, TransferState
 from ledger.states import State
 
@@ -119,7 +119,7 @@ def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     for outcome in outcomes:
         if isinstance(outcome, FxAborted):
             ended.append((outcome.conversion, FxState.ABORTED, getattr(outcome.command, "wire", None)))
-        elif isinstance(outcome, Committed | Aborted | Refused):
+        elif isinstance(outcome, Committed | Aborted | Refused | NotObeyed):
             ended += [(conversion, conversion.state, None) for conversion in outcome.conversions]
     ended.sort(key=lambda end: end[0].commit_request_id)
     if agreed:

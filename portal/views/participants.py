@@ -103,7 +103,9 @@ def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
     return asking(
         request,
         "change_cap",
-        form=forms.Cap(request.POST or None, initial={"alarm_percentage": position.alarm_percentage}),
+        form=forms.Cap(
+            request.POST or None, currency=currency, initial={"alarm_percentage": position.alarm_percentage}
+        ),
         subject=name,
         payload=lambda said: {
             "participant": name,
@@ -133,7 +135,7 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
     return asking(
         request,
         kind,
-        form=forms.Funds(request.POST or None),
+        form=forms.Funds(request.POST or None, currency=currency),
         subject=name,
         payload=lambda said: {
             "participant": name,

@@ -1,5 +1,7 @@
 """What may be registered as a callback URL, and where a message then goes: the whole address or nowhere."""
 
+from typing import Any
+
 import pytest
 from django import forms
 
@@ -24,6 +26,7 @@ NO_URLS = [
         "http://a.example:99999",
     ),
     *("http://a.example/\u00e9", "http://a.example/%zz", "http://a.example/a\\b", "http://a.example/<x>"),
+    *("http://a.example/x/..", "http://a.example/x/%2e%2E/y", "http://a.example/./x", "http://a.example/%2E"),
     *("ftp://a.example", "http://", "http:///x", "http://u@a.example", "//a.example", "http://a.example/a b", ""),
 ]
 NO_BASES = ["http://a.example?x=1", "http://a.example/?", "http://a.example/{{transferId}}", "http://a.example/{id}"]
@@ -84,3 +87,16 @@ def test_api_portal_and_oracles_refuse_them_alike(world: World) -> None:
             oracles.check_endpoint(text)
     assert Endpoint.objects.count() == kept
     assert admin("POST", "/participants/green/endpoints", {"type": BASE, "value": BASES[0]}).status_code == 201
+
+
+def test_a_port_that_no_web_server_has_is_refused_before_its_host_is_known(world: World, settings: Any) -> None:
+    settings.CALLBACK_PUBLIC_ONLY, settings.CALLBACK_ALLOW = True, []
+    kept = Endpoint.objects.count()
+    for text in ("http://not-yet-there.example:1/", "http://192.0.0.8/", "http://127.0.0.1:8080"):
+        assert error_of(admin("POST", "/participants/green/endpoints", {"type": BASE, "value": text})) == (400, "3100")
+        with pytest.raises(forms.ValidationError):  # whoever asks in the portal learns it, and not who approves
+            callback_url(text)
+    assert Endpoint.objects.count() == kept
+    callback_url("http://not-yet-there.example:8443/")
+    settings.CALLBACK_ALLOW = ["10.0.0.0/8"]
+    callback_url("http://not-yet-there.example:1/")

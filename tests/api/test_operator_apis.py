@@ -13,7 +13,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from hub.audit import trail
 from hub.audit.models import Entry as AuditEntry
-from ledger.models import SettlementWindow
+from ledger.models import FundsMovement, SettlementWindow
 from tests.api.caller import admin, error_of
 from tests.attacks.web import send, served
 from tests.world import World, amount, fulfil, prepare, run
@@ -58,11 +58,12 @@ def test_funds_go_out_in_two_steps_and_only_what_is_free(world: World) -> None:
     for _ in range(2):  # the same again is the same withdrawal
         assert admin("POST", path, funds("recordFundsOutPrepareReserve", "4000", out)).status_code == 202
     assert world.account("green", "SETTLEMENT").pending_debits == amount(4000)
-    end = {"action": "recordFundsOutCommit", "reason": "paid"}
+    end = {"action": "recordFundsOutCommit", "reason": "paid", "externalReference": "bank 17"}
     for _ in range(2):
         assert admin("PUT", f"{path}/transfers/{out}", end).status_code == 202
     settlement = world.account("green", "SETTLEMENT")
     assert (settlement.posted_debits, settlement.pending_debits) == (amount(4000), 0)
+    assert FundsMovement.objects.get(pk=out).external_reference == "bank 17"  # known to the bank only now
     assert error_of(admin("PUT", f"{path}/transfers/{out}", {"action": "recordFundsOutAbort", "reason": "x"}))[0] == 400
     assert world.breaks() == []
 

@@ -23,6 +23,7 @@ _PAID_LESS = 0.25
 _VALID_S = 40.0
 _SHORT_S = 8.0
 _INSIST_S = 60.0
+_LOOKUP_ENDS_S = 25.0  # PARTY_ANSWER_S
 _LOOKED_UP = 0.1  # of all payments: their payers ask first where the payee is
 _ALIASES = 2  # of each DFSP
 _LOOKUP_S = 8.0  # until a payer asks once more
@@ -313,7 +314,8 @@ class Scheme:
 
     async def insist(self, request: bytes, answers: list[int]) -> None:
         """Sends until the hub takes or refuses it; notes each answer."""
-        until = time.monotonic() + _INSIST_S
+        first_at = time.monotonic()
+        until = first_at + _INSIST_S
         for attempt in count(1):
             sent_at = time.monotonic()
             status = await self.ask_hub(request)
@@ -322,6 +324,8 @@ class Scheme:
             if status in (200, 202):
                 self.history.taken(sent_at)
                 return
+            if status == 400 and request.startswith(b"PUT /parties/") and sent_at > first_at + _LOOKUP_ENDS_S:
+                return  # the first of them ended the lookup, unheard; it is forgotten by now
             if status not in (0, 429, 503):
                 self.history.strange.append(f"HTTP {status} to {request.split(b' HTTP', 1)[0].decode()}")
                 return

@@ -127,6 +127,33 @@ def test_the_fxps_limits_hold_for_what_it_pays_and_the_payers_money_comes_back(s
     assert scheme.breaks() == []
 
 
+@pytest.mark.parametrize("payee", ["blue", "nobody"])
+def test_a_conversion_is_reverted_when_its_transfers_id_turns_out_to_be_anothers(scheme: World, payee: str) -> None:
+    c = agreed(scheme)
+    # Whoever knows the ID may use it first, for a transfer that is reserved or one that is refused.
+    taken = prepare(scheme, "red", payee, 1, transfer_id=c.determining_transfer_id)
+    assert isinstance(run(taken), Reserved if payee == "blue" else Refused)
+    assert fx_state_of(c.commit_request_id) == "AGREED"
+    answer = run(dependent(scheme, c))
+    assert isinstance(answer, NotObeyed)
+    assert answer.refusal is Refusal.ID_WAS_USED_WITH_OTHER_CONTENT
+    assert (fx_state_of(c.commit_request_id), refusal_of(c)) == ("ABORTED", "TRANSFER_WAS_ABORTED")
+    assert told(c.commit_request_id)[-1] == ("fxp", "PATCH", "fx-end-to-fxp")
+    assert told(c.determining_transfer_id)[-1] == ("green", "PUT", "refusal")
+    assert positions(scheme) == NOTHING
+    assert scheme.breaks() == []
+
+
+def test_a_changed_resend_of_the_payers_own_transfer_leaves_its_conversion_alone(scheme: World) -> None:
+    c = agreed(scheme)
+    t = dependent(scheme, c)
+    assert isinstance(run(t), Reserved)
+    assert isinstance(run(dependent(scheme, c, 5, expires_in=61)), NotObeyed)
+    assert fx_state_of(c.commit_request_id) == "AGREED"
+    assert isinstance(run(fulfil(scheme, "blue", t.transfer_id)), Committed)
+    assert positions(scheme) == PAID
+
+
 def ended_by_reject(scheme: World, t: Any) -> object:
     return run(reject(scheme, "blue", t.transfer_id))
 

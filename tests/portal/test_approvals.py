@@ -43,6 +43,28 @@ def test_a_cap_changes_when_a_second_person_approves_it_and_not_before(world: Wo
     ) == [("approval_asked", "asha"), ("approval_approved", "juma")]
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("TZS/cap/", {"ndc": "0.001", "alarm_percentage": "15"}),
+        ("TZS/funds-in/", {"amount": "1.555"}),
+        ("TZS/funds-out/", {"amount": "1.555"}),
+        ("currencies/new/", {"currency": "UGX", "ndc": "1.5"}),
+    ],
+)
+def test_an_amount_finer_than_its_minor_unit_is_refused_to_who_asks(
+    world: World, page: str, said: dict[str, str]
+) -> None:
+    for client in (browser(Role.RISK), browser(Role.SETTLEMENT), browser(Role.OPERATOR)):
+        answer = client.post(f"/portal/participants/green/{page}", said | {"reason": "x"})
+        if answer.status_code != 403:
+            assert (answer.status_code, "small unit" in answer.content.decode()) == (400, True)
+            break
+    else:
+        raise AssertionError("nobody may ask for it")
+    assert not Approval.objects.exists()
+
+
 def test_a_form_that_is_wrong_is_shown_again_and_asks_for_nothing(world: World) -> None:
     client = browser(Role.RISK)
     for text in ("", "1e3", "-5", "1,000", "12.34567", " ", "99999999999999999"):

@@ -53,9 +53,10 @@ class Funds(msgspec.Struct, rename="camel"):
     extension_list: ExtensionList | None = None
 
 
-class FundsEnd(msgspec.Struct):
+class FundsEnd(msgspec.Struct, rename="camel"):
     action: Literal["recordFundsOutCommit", "recordFundsOutAbort"]
     reason: Reason
+    external_reference: Reason = ""
 
 
 def _show_account(account: Account) -> dict[str, Any]:
@@ -181,7 +182,7 @@ class FundsOutView(LedgerAdministrationView):
                 "participant": name,
                 "currency": account.currency,
                 "amount": services.withdrawal_of(account, transfer_id).amount,
-                "reference": "",
+                "reference": body.external_reference,
                 "reason": body.reason,
                 "transfer_id": transfer_id,
                 "commits": commits,
@@ -193,6 +194,7 @@ class FundsOutView(LedgerAdministrationView):
             transfer_id=transfer_id,
             commits=commits,
             reason=body.reason,
+            external_reference=body.external_reference,
             actor=self.actor,
         )
         return HttpResponse(status=202, content_type="application/json")
