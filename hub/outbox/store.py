@@ -34,6 +34,10 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
+# Every statement here finds rows of which it knows the ids by `id = ANY(...)`, never by a join alone, and the neighbour
+# of a row by all columns of the index that it shall use. This table is a queue: PostgreSQL counts it when it is nearly
+# empty, and when it expects two rows, it joins by reading all forty thousand for each of them.
+
 # One that a courier holds at this moment is passed over: what it says is on its way already.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
@@ -54,7 +58,7 @@ _APPEND_OR_RENEW = f"""
             reply_to_id = new.reply_to, error_path = new.error_path, source_id = new.source,
             created_at = statement_timestamp(), due_at = statement_timestamp()
         FROM new JOIN pending USING (number)
-        WHERE w.id = pending.id AND new.if_pending = 'renew'
+        WHERE w.id = ANY(ARRAY(SELECT pending.id FROM pending)) AND w.id = pending.id AND new.if_pending = 'renew'
     )
     {_INSERT} FROM new AS m WHERE NOT EXISTS (SELECT FROM pending WHERE pending.number = m.number)
     ORDER BY m.number
@@ -167,21 +171,19 @@ _DUE = f"""
     ) due
 """  # noqa: S608 (put together from constants)
 
-# A message whose predecessor (same subject, same destination) is still to be delivered waits for it. That one is asked
-# for by "not dead" and "+ 0", which leave PostgreSQL only the index by subject, of which the first row decides. By
-# another index it would read all of a destination's messages, or all before this one, for each of them; and what it
-# knows of a table that is empty at night does not warn it.
+# A message whose predecessor (same subject, same destination) is still to be delivered waits for it: only the first of
+# a subject is leased. The index by subject is in that order, and its first row decides.
 #
 # A statement of its own, after the one that took the locks: whoever delivers the predecessor looks for its successor
 # under that lock, so either this sees the predecessor gone, or that one sees what was put off and lets it go.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
-    FROM unnest(%s::bigint[]) AS due (id)
-    WHERE m.id = due.id
-      AND NOT EXISTS (SELECT FROM outbox_message earlier
-                      WHERE earlier.destination_id = m.destination_id AND earlier.subject = m.subject
-                        AND earlier.id + 0 < m.id AND earlier.state <> 'DEAD')
+    WHERE m.id = ANY(%s::bigint[])
+      AND m.id = (SELECT head.id FROM outbox_message head
+                  WHERE (head.destination_id, head.subject, head.id) >= (m.destination_id, m.subject, 0)
+                    AND head.state <> 'DEAD'
+                  ORDER BY head.destination_id, head.subject, head.id LIMIT 1)
     RETURNING m.id, m.destination_id, m.method, m.path, m.headers, m.body, m.subject, m.kind, m.signed_by_hub,
               m.reply_to_id, m.error_path, m.attempts,
               extract(epoch FROM clock_timestamp() - m.created_at)::float8, m.leased_until,
@@ -194,7 +196,7 @@ _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
                  + greatest(make_interval(secs => %s), least(clock_timestamp() - m.created_at, interval '1 day'))
-    FROM unnest(%s::bigint[]) AS behind (id) WHERE m.id = behind.id
+    WHERE m.id = ANY(%s::bigint[])
 """
 _BEHIND_S = 10.0
 
@@ -303,14 +305,15 @@ _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id
         FROM gone CROSS JOIN LATERAL (
-            SELECT n.id FROM outbox_message n
-            WHERE n.destination_id = gone.destination_id AND n.subject = gone.subject AND n.state <> 'DEAD'
-              AND n.id + 0 > gone.id
-            ORDER BY n.id LIMIT 1 FOR NO KEY UPDATE
+            SELECT n.id, n.destination_id, n.subject FROM outbox_message n
+            WHERE (n.destination_id, n.subject, n.id) > (gone.destination_id, gone.subject, gone.id)
+              AND n.state <> 'DEAD'
+            ORDER BY n.destination_id, n.subject, n.id LIMIT 1
         ) successor
+        WHERE successor.destination_id = gone.destination_id AND successor.subject = gone.subject
     ), let_go AS (
-        UPDATE outbox_message m SET due_at = statement_timestamp() FROM next
-        WHERE m.id = next.id AND m.due_at > statement_timestamp()
+        UPDATE outbox_message m SET due_at = least(m.due_at, statement_timestamp())
+        WHERE m.id = ANY(ARRAY(SELECT next.id FROM next))
     )
 """
 # A message whose subject is a digest has a customer's identifier in its path (`hub.api.forwarding.subject_of`).
@@ -318,7 +321,7 @@ _HAS_ALIAS = "subject ~ '^[0-9a-f]+$' AND length(subject) = 64"
 _DELIVERED = f"""
     WITH gone AS (
         DELETE FROM outbox_message m USING unnest(%s::bigint[], %s::int[]) AS d (id, status)
-        WHERE m.id = d.id
+        WHERE m.id = ANY(%s::bigint[]) AND m.id = d.id
         RETURNING m.id, m.destination_id, m.method, m.path, m.subject, m.kind, m.created_at, m.attempts, d.status
     ), {_NEXT}, kept AS (
         SELECT gone.id, CASE WHEN {_HAS_ALIAS} THEN encode(sha256(%s::bytea || convert_to(subject, 'UTF8')), 'hex')
@@ -342,7 +345,7 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
     """Moves delivered messages, given as (message id, HTTP status), out of the queue."""
     if outcomes:
         ids, statuses = [message_id for message_id, _ in outcomes], [status for _, status in outcomes]
-        execute(_DELIVERED, [ids, statuses, _digest_key()])
+        execute(_DELIVERED, [ids, statuses, ids, _digest_key()])
 
 
 def _digest_key() -> bytes:
@@ -365,7 +368,7 @@ _POSTPONE = f"""
             state = CASE WHEN f.is_dead THEN 'DEAD' ELSE m.state END
         FROM unnest(%s::bigint[], %s::timestamptz[], %s::float8[], %s::text[], %s::boolean[], %s::boolean[])
              AS f (id, lease, delay_s, error, is_dead, is_attempt)
-        WHERE m.id = f.id AND m.leased_until = f.lease
+        WHERE m.id = ANY(%s::bigint[]) AND m.id = f.id AND m.leased_until = f.lease
         RETURNING m.id, m.destination_id, m.subject, f.is_dead
     ), gone AS (
         SELECT id, destination_id, subject FROM postponed WHERE is_dead
@@ -392,15 +395,17 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     """Puts failed messages back, or among the dead; returns the ids of those that were still this worker's."""
     if not failures:
         return set()
+    ids = [failure.message.id for failure in failures]
     rows = execute(
         _POSTPONE,
         [
-            [failure.message.id for failure in failures],
+            ids,
             [failure.message.lease for failure in failures],
             [failure.delay_s for failure in failures],
             [failure.error[:512] for failure in failures],
             [failure.is_dead for failure in failures],
             [failure.is_attempt for failure in failures],
+            ids,
         ],
     ).fetchall()
     return {row[0] for row in rows}
@@ -424,14 +429,15 @@ _OVERDUE = f"""
 """  # noqa: S608 (put together from constants)
 _GIVE_UP = f"""
     WITH overdue AS MATERIALIZED (
-        SELECT m.id FROM outbox_message m
-        WHERE m.id = ANY(%s::bigint[]) AND {_IS_OVERDUE}
-        FOR NO KEY UPDATE SKIP LOCKED
+        SELECT late.id FROM unnest(%s::bigint[]) AS wanted (id) CROSS JOIN LATERAL (
+            SELECT m.id FROM outbox_message m WHERE m.id = wanted.id AND {_IS_OVERDUE}
+            LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        ) late
     ), gone AS (
         UPDATE outbox_message m
         SET state = 'DEAD', leased_until = NULL,
             last_error = CASE WHEN m.attempts = 0 THEN 'not delivered in time' ELSE m.last_error END
-        FROM overdue WHERE m.id = overdue.id
+        WHERE m.id = ANY(ARRAY(SELECT overdue.id FROM overdue))
         RETURNING m.id, m.destination_id, m.method, m.path, m.headers ->> 'accept' AS accept,
                   m.headers ->> 'content-type' AS content_type, m.subject, m.reply_to_id, m.error_path
     ), {_NEXT}
