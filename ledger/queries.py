@@ -27,6 +27,11 @@ def value_of(account: Account) -> int:
     return int(account.posted_debits - account.posted_credits + account.pending_debits)
 
 
+def cover_of(settlement: Account) -> int:
+    """What a SETTLEMENT account lets its participant's position lean on: what is held, less what is on hold there."""
+    return -value_of(settlement) - int(settlement.on_hold)
+
+
 def accounts_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
     accounts = Account.objects.filter(participant=participant).order_by("id")
     return accounts.filter(currency=currency) if currency else accounts
