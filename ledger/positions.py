@@ -1,9 +1,14 @@
 """How a decision moves the snapshot's accounts: hold, release, post. Pure; the limits are checked here and nowhere else
 outside the database."""
 
+from collections.abc import Sequence
+
 from ledger.limits import Bound, passed
 from ledger.messages import Refusal
 from ledger.snapshot import AccountState, Posting, Snapshot
+
+HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
+"""In the order in which `hold` judges."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
