@@ -1,9 +1,9 @@
 """HTTP to oracles that others run, from the threads of the web process.
 
 A total deadline, a capped answer, no redirects. How many threads wait for one oracle, and how callers share them, is in
-`hub.concurrency_shares`; when an oracle is left alone in `directory.breaker`. Batches have places of their own, and say
-nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline holds
-whatever the other side does; who waits for it has no connection to the database.
+`hub.concurrency_shares`; when an oracle is left alone in `directory.oracle_pauses`. Batches have places of their own,
+and say nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline
+holds whatever the other side does; who waits for it has no connection to the database.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import structlog
 from django.conf import settings
 
-from directory.breaker import Breaker, Caller, Outcome
+from directory.oracle_pauses import Caller, OraclePauses, Outcome
 from fspiop.time import http_date
 from hub import database
 from hub.concurrency_shares import NoPlace, Places, Sizes
@@ -71,7 +71,7 @@ class _Oracle:
     """What this process knows of one oracle. Only a hint: another process knows something else."""
 
     places: Places = field(default_factory=Places)
-    breaker: Breaker = field(default_factory=Breaker)
+    pauses: OraclePauses = field(default_factory=OraclePauses)
 
 
 class OracleClient:
@@ -93,14 +93,14 @@ class OracleClient:
         try:
             # What waited for its place still has half of its time.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
-                return self._ask_judged(endpoint, call, about, caller, until, oracle.breaker)
+                return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
             raise OracleUnavailable("not asked: this caller has many requests open") from None
 
     def _ask_judged(
-        self, endpoint: str, call: Call, about: str, caller: Caller, until: float, breaker: Breaker
+        self, endpoint: str, call: Call, about: str, caller: Caller, until: float, pauses: OraclePauses
     ) -> Reply:
-        if not breaker.may_ask(caller):
+        if not pauses.may_ask(caller):
             raise OracleUnavailable("not asked: it failed again and again")
         left_s = until - time.monotonic()
         outcome = Outcome.UNKNOWN
@@ -113,7 +113,7 @@ class OracleClient:
             outcome = Outcome.UNKNOWN if is_soon else failure.outcome
             raise OracleUnavailable(str(failure)) from None
         finally:
-            if breaker.end(caller, about, outcome):
+            if pauses.end(caller, about, outcome):
                 log.warning("oracle_left_alone", endpoint=endpoint, caller=caller)
 
     @contextmanager
@@ -129,7 +129,7 @@ class OracleClient:
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
         """The replies to all calls of a batch that holds its place; OracleUnavailable if one has none."""
         database.give_back()
-        if self._oracle(endpoint).breaker.is_closed(caller):
+        if self._oracle(endpoint).pauses.is_paused(caller):
             raise OracleUnavailable("not asked: it failed again and again")
         left_s = until - time.monotonic()
         try:

@@ -28,7 +28,7 @@ from ledger.messages import (
     Unknown,
     words_of,
 )
-from ledger.positions import hold, post, release
+from ledger.positions import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
 
@@ -50,6 +50,28 @@ def _decide_one(command: Command | FxCommand, snapshot: Snapshot) -> Outcome | F
             return decide_expire(command, snapshot)
         case _:
             return fx.decide_fx(command, snapshot)
+
+
+PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
+    Refusal.ID_IS_OF_BOTH,
+    Refusal.PAYER_IS_NOT_ACTIVE,
+    Refusal.PAYER_MAY_NOT_SEND,
+    Refusal.PAYEE_IS_UNKNOWN,
+    Refusal.PAYEE_IS_NOT_ACTIVE,
+    Refusal.PAYEE_MAY_NOT_RECEIVE,
+    Refusal.PAYER_AND_PAYEE_ARE_THE_SAME,
+    Refusal.DESTINATION_IS_NOT_THE_PAYEE,
+    Refusal.EXPIRED_ON_ARRIVAL,
+    Refusal.EXPIRES_TOO_LATE,
+    Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE,
+    Refusal.PAYEE_HAS_NO_ACTIVE_ACCOUNT,
+    *fx.CONVERSION_IS_REFUSED_BY,
+    Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT,
+    Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT,
+    *HOLD_IS_REFUSED_BY,
+)
+"""In the order in which `decide_prepare` judges: what is refused by one passed those before it, and no later one was
+looked at. A transfer that is stored as refused was refused by one of these."""
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:

@@ -1,7 +1,7 @@
 """Positions that come near their limits: who has less than `alarmPercentage` of the limit free, said once each time.
 
-The limit is what reservations are held against, the lower of net debit cap and liquidity cover. What has been said is
-remembered in the cache: where that is lost, it is said again.
+The limit is what reservations are held against (`ledger.limits`). What has been said is remembered in the cache: where
+that is lost, it is said again.
 """
 
 from collections.abc import Iterable
@@ -14,21 +14,20 @@ from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
 from hub.sweeps import batches
+from ledger import limits
 
 log = structlog.get_logger("ledger")
 
 _CALM = 5  # per cent of the limit: an alarm ends when so much more than it takes is free
 
-_USES = """
-    SELECT a.id, p.name, a.currency, a.posted_debits - a.posted_credits + a.pending_debits,
-           LEAST(a.net_debit_cap, s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold), a.alarm_percentage
+_USES = f"""
+    SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
     FROM ledger_account a
     JOIN participants_participant p ON p.id = a.participant_id AND p.is_active AND NOT p.is_hub
-    JOIN ledger_account s
-      ON s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'
+    JOIN ledger_account s ON {limits.S_COVERS_A}
     WHERE a.type = 'POSITION' AND a.is_active AND a.net_debit_cap IS NOT NULL
     ORDER BY p.name, a.currency
-"""
+"""  # noqa: S608 (the rule's own words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ def uses() -> list[Use]:
     """Of every participant that may pay, by name and currency. One statement."""
     # Sums are numeric, whatever their size: one account beyond 64 bits hides no other.
     return [
-        Use(account_id, participant, currency, int(used), int(limit), alarm_percentage)
-        for account_id, participant, currency, used, limit, alarm_percentage in execute(_USES)
+        Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
+        for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
     ]
 
 

@@ -1,17 +1,21 @@
 """How a decision moves the snapshot's accounts: hold, release, post. Pure; the limits are checked here and nowhere else
 outside the database."""
 
+from collections.abc import Sequence
+
+from ledger.limits import Bound, passed
 from ledger.messages import Refusal
 from ledger.snapshot import AccountState, Posting, Snapshot
+
+HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
+"""In the order in which `hold` judges."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
     """Reserves the amount on the account, or says which limit forbids it."""
-    after = account.position + account.reserved + amount
-    if after > account.cover:
-        return Refusal.LIQUIDITY
-    if after > (account.ndc or 0):
-        return Refusal.NDC
+    above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
+    if above:
+        return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
     # After this line the reservation succeeds.
     account.reserved += amount
     account.new_reserved += amount

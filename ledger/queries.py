@@ -2,10 +2,8 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from fspiop import base64url, ilp, strictjson
@@ -25,6 +23,11 @@ def value_of(account: Account) -> int:
     A positive POSITION is owed to the scheme; a negative SETTLEMENT is money held.
     """
     return int(account.posted_debits - account.posted_credits + account.pending_debits)
+
+
+def cover_of(settlement: Account) -> int:
+    """What a SETTLEMENT account lets its participant's position lean on: what is held, less what is on hold there."""
+    return -value_of(settlement) - int(settlement.on_hold)
 
 
 def accounts_of(participant: Participant, currency: str | None = None) -> QuerySet[Account]:
@@ -55,39 +58,6 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     except (ValueError, KeyError, FspiopError):
         return None  # opaque to the hub, or another kind of packet
     return found if isinstance(found, dict) else None
-
-
-@dataclass(frozen=True, slots=True)
-class NetPosition:
-    """What a participant owes (above 0) or is owed (below 0) for a window's commits."""
-
-    participant: str
-    currency: str
-    sent: int
-    received: int
-
-    @property
-    def net(self) -> int:
-        return self.sent - self.received
-
-
-_NETS = """
-    SELECT p.name, a.currency, sum(legs.sent), sum(legs.received)
-    FROM (SELECT debit_account_id AS account_id, amount AS sent, 0 AS received FROM ledger_entry
-          WHERE window_id = %(window)s
-          UNION ALL
-          SELECT credit_account_id, 0, amount FROM ledger_entry WHERE window_id = %(window)s) legs
-    JOIN ledger_account a ON a.id = legs.account_id
-    JOIN participants_participant p ON p.id = a.participant_id
-    GROUP BY p.name, a.currency ORDER BY a.currency, p.name
-"""
-
-
-def net_positions(window_id: int) -> list[NetPosition]:
-    """Each participant's net of a window, by currency; they sum to zero in each currency."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NETS, {"window": window_id})
-        return [NetPosition(name, currency, int(sent), int(got)) for name, currency, sent, got in cursor.fetchall()]
 
 
 def committed_transfers() -> Iterator[dict[str, Any]]:

@@ -300,7 +300,7 @@ def prepare_funds_out(
     hold = settlement_holds.named_by(settlement, external_reference)
     owed = min(amount, hold.remaining) if hold else 0
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
-    free = max(0, held - int(settlement.on_hold) - used)
+    free = max(0, queries.cover_of(settlement) - used)
     if amount - owed > free or amount > held:
         most = min(held, free + (hold.remaining if hold else 0))
         raise FspiopError(ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, f"at most {money.format_amount(most)} is free")

@@ -18,7 +18,7 @@ from psycopg.rows import TupleRow
 
 from hub import fair_share
 from hub.database import execute
-from ledger import quote_terms
+from ledger import limits, quote_terms
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
@@ -220,13 +220,11 @@ def _lock_accounts(account_ids: list[int]) -> dict[int, AccountState]:
     }
 
 
-_COVERS = """
-    SELECT a.id, s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold
-    FROM ledger_account a
-    JOIN ledger_account s
-      ON s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'
+_COVERS = f"""
+    SELECT a.id, {limits.COVER}
+    FROM ledger_account a JOIN ledger_account s ON {limits.S_COVERS_A}
     WHERE a.id = ANY(%s::bigint[])
-"""
+"""  # noqa: S608 (the rule's own words)
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
@@ -337,7 +335,7 @@ def _is_changed(account: AccountState) -> bool:
 
 # Only reservations raise a position, so after a batch with one the position stands at or below the limit
 # that every reservation was held against. This says so once more, in the database.
-_MOVE_ACCOUNTS = """
+_MOVE_ACCOUNTS = f"""
     UPDATE ledger_account a
     SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
         pending_debits = a.pending_debits + c.reserved, changed_at = clock_timestamp()
@@ -346,11 +344,8 @@ _MOVE_ACCOUNTS = """
     WHERE a.id = c.id
       AND (NOT c.has_new_reservations
            OR a.posted_debits + c.debits - a.posted_credits - c.credits + a.pending_debits + c.reserved
-              <= LEAST(a.net_debit_cap,
-                       (SELECT s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold FROM ledger_account s
-                        WHERE s.participant_id = a.participant_id AND s.currency = a.currency
-                          AND s.type = 'SETTLEMENT')))
-"""
+              <= {limits.LIMIT_OF_A})
+"""  # noqa: S608 (the rule's own words)
 
 
 def _move_accounts(accounts: list[AccountState]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fspiop.errors import ErrorCode
+from ledger.limits import Bound, passed
 from ledger.settlement_postings import Balance
 from settlement.states import NEXT, State
 
@@ -86,8 +87,7 @@ def _decide_one(
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
         # A net recipient may have spent already what it will be paid: its position rises by that again.
         after = standing.balance.position - standing.net
-        if standing.balance.cap is not None and after > standing.balance.cap:
-            return Answer(wish, Refusal.ABOVE_CAP)
-        if standing.balance.cover is not None and after > standing.balance.cover:
-            return Answer(wish, Refusal.ABOVE_COVER)
+        above = passed(after, standing.balance.cap, standing.balance.cover)
+        if above:
+            return Answer(wish, Refusal.ABOVE_CAP if Bound.CAP in above else Refusal.ABOVE_COVER)
     return Answer(wish, is_step=True)

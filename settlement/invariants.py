@@ -1,5 +1,6 @@
 """The invariants of settlement, beside the ledger's own (`ledger.invariants`, which runs these too)."""
 
+from ledger import limits
 from ledger.invariants import Invariant
 
 INVARIANTS = [
@@ -203,12 +204,11 @@ INVARIANTS = [
         "positions_are_within_their_cover",
         "No position with what is reserved is above its liquidity cover, apart from what a settlement without a check"
         " of liquidity paid to it.",
-        """SELECT a.id, a.participant_id, a.currency, a.posted_debits - a.posted_credits + a.pending_debits AS used,
+        f"""SELECT a.id, a.participant_id, a.currency, {limits.POSITION} AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a
-           LEFT JOIN LATERAL (SELECT s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold AS cover
-                              FROM ledger_account s WHERE s.participant_id = a.participant_id
-                                AND s.currency = a.currency AND s.type = 'SETTLEMENT') cover ON true
+           LEFT JOIN LATERAL (SELECT {limits.COVER} AS cover
+                              FROM ledger_account s WHERE {limits.S_COVERS_A}) cover ON true
            LEFT JOIN LATERAL (SELECT sum(-sa.net) AS amount
                               FROM settlement_settlementaccount sa
                               JOIN settlement_settlement s ON s.id = sa.settlement_id
@@ -218,8 +218,7 @@ INVARIANTS = [
                                 AND sa.state IN ('PS_TRANSFERS_RESERVED', 'PS_TRANSFERS_COMMITTED', 'SETTLED')
                              ) unchecked ON true
            WHERE a.type = 'POSITION'
-             AND a.posted_debits - a.posted_credits + a.pending_debits
-                 > coalesce(cover.cover, 0) + coalesce(unchecked.amount, 0)
-             AND a.posted_debits - a.posted_credits + a.pending_debits > 0""",
+             AND {limits.POSITION} > coalesce(cover.cover, 0) + coalesce(unchecked.amount, 0)
+             AND {limits.POSITION} > 0""",  # noqa: S608 (the rule's own words)
     ),
 ]

@@ -47,12 +47,7 @@ def windows(
 ) -> QuerySet[SettlementWindow]:
     """Windows that fit each filter given; by participant and currency, those with a commit of it."""
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
-    if state is not None:
-        found = found.filter(state=state)
-    if from_date is not None:
-        found = found.filter(created_at__gte=from_date)
-    if to_date is not None:
-        found = found.filter(created_at__lte=_end_of(to_date))
+    found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     touched: dict[str, Any] = {}
     entries = Entry.objects.filter(window_id=OuterRef("pk"))
     if participant_id is not None:
@@ -83,34 +78,29 @@ def settlements(
 ) -> QuerySet[Settlement]:
     """Settlements that fit each filter given, the oldest first."""
     found = with_parts().order_by("id")
-    if state is not None:
-        found = found.filter(state=state)
-    if from_date is not None:
-        found = found.filter(created_at__gte=from_date)
-    if to_date is not None:
-        found = found.filter(created_at__lte=_end_of(to_date))
-    accounts: dict[str, Any] = {
-        "account__participant_id": participant_id,
-        "account_id": account_id,
-        "account__currency": currency,
-    }
-    given = {name: value for name, value in accounts.items() if value is not None}
-    if given:
-        found = found.filter(pk__in=SettlementAccount.objects.filter(**given).values("settlement_id"))
-    inside: dict[str, Any] = {
-        "content__window_id": window_id,
-        "content__window__created_at__gte": from_window_date,
-        "content__window__created_at__lte": to_window_date and _end_of(to_window_date),
-    }
-    given = {name: value for name, value in inside.items() if value is not None}
-    if given:
-        found = found.filter(pk__in=Inclusion.objects.filter(**given).values("settlement_id"))
+    found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
+    accounts = _given(account__participant_id=participant_id, account_id=account_id, account__currency=currency)
+    if accounts:
+        found = found.filter(pk__in=SettlementAccount.objects.filter(**accounts).values("settlement_id"))
+    inside = _given(
+        content__window_id=window_id,
+        content__window__created_at__gte=from_window_date,
+        content__window__created_at__lte=_end_of(to_window_date),
+    )
+    if inside:
+        found = found.filter(pk__in=Inclusion.objects.filter(**inside).values("settlement_id"))
     return found
 
 
-def _end_of(moment: datetime) -> datetime:
+def _given(**filters: Any) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _end_of(moment: datetime | None) -> datetime | None:
     """The end of the millisecond that a moment of the API names: what is shown as this moment is within it."""
-    return moment if moment.microsecond % 1000 else moment.replace(microsecond=moment.microsecond + 999)
+    if moment is None or moment.microsecond % 1000:
+        return moment
+    return moment.replace(microsecond=moment.microsecond + 999)
 
 
 def with_parts() -> QuerySet[Settlement]:

@@ -14,14 +14,26 @@ from settlement.netting import Total
 # A window is added up by whoever closed it, in one statement over all its entries, however many.
 _TOTALLING_MS = 60_000
 
-_WINDOW_TOTALS = """
-    SELECT a.currency, a.type, a.id, sum(legs.debits), sum(legs.credits)
-    FROM (SELECT debit_account_id AS account_id, amount AS debits, 0 AS credits FROM ledger_entry WHERE window_id = %s
-          UNION ALL
-          SELECT credit_account_id, 0, amount FROM ledger_entry WHERE window_id = %s) legs
-    JOIN ledger_account a ON a.id = legs.account_id
-    GROUP BY a.currency, a.type, a.id ORDER BY a.currency, a.type, a.id
-"""
+
+def _totals(entries: str) -> str:
+    """Adds up entries by account. Each is read once, and added to the sum of its two accounts."""
+    return f"""
+        SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
+        FROM (SELECT account_id, sum(debits) AS debits, sum(credits) AS credits
+              FROM (SELECT debit_account_id, credit_account_id, sum(amount) AS amount FROM ledger_entry
+                    WHERE {entries} GROUP BY 1, 2) pairs
+              CROSS JOIN LATERAL (VALUES (debit_account_id, amount, 0), (credit_account_id, 0, amount))
+                                 AS leg (account_id, debits, credits)
+              GROUP BY 1) legs
+        JOIN ledger_account a ON a.id = legs.account_id
+        JOIN participants_participant p ON p.id = a.participant_id
+        ORDER BY a.currency, a.type, a.id
+    """  # noqa: S608 (of the constants below)
+
+
+# Two statements, as each is planned once: of all of a window its index is walked, between two ids the primary key.
+_WINDOW_TOTALS = _totals("window_id = %s")
+_TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
@@ -32,10 +44,16 @@ def allow_time_for_totals() -> None:
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
     """(currency, account type, total) for each account that a closed window's commits touched."""
-    return [
-        (row[0], row[1], Total(row[2], row[0], int(row[3]), int(row[4])))
-        for row in execute(_WINDOW_TOTALS, [window_id, window_id])
-    ]
+    return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
+
+
+def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
+    """(participant, total) for each account that a window's commits touched from one entry to another."""
+    return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
+
+
+def _total(row: TupleRow) -> Total:
+    return Total(row[3], row[0], int(row[4]), int(row[5]))
 
 
 @dataclass(frozen=True, slots=True)

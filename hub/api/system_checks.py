@@ -1,27 +1,17 @@
 """What `manage.py check` says of the administration APIs: a view without a rule does not start."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls import URLPattern
 
 from hub.api.administration.views import READING, AdministrationView
 from hub.api.views import METHODS
 from hub.audit import two_people
+from hub.url_patterns import urls_below
 
 # Open to everybody: whether the process works.
 HEALTH = frozenset({"api/ledger/v1/health", "api/directory/v1/health", "api/settlement/v2/health"})
-
-
-def urls(resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every URL below /api/, with its whole route."""
-    for pattern in (resolver or get_resolver()).url_patterns:
-        whole = route + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from urls(pattern, whole)
-        elif whole.startswith("api/"):
-            yield whole, pattern
 
 
 def view_of(pattern: URLPattern) -> type[Any] | None:
@@ -37,7 +27,7 @@ def methods_of(view: type[Any]) -> list[str]:
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Who may use it, and which of its methods one person does not do alone."""
     found: list[CheckMessage] = []
-    for route, pattern in urls():
+    for route, pattern in urls_below("api/"):
         view = view_of(pattern)
         if route in HEALTH:
             continue

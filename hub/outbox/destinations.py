@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.store import Claimed, Room
 
-SILENT_AFTER = 5  # requests without an answer, one after the other
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
 _PROBES = 4  # open at once at a destination that gives no answer: of different sources, as claims are fair
 _SEVERAL_SOURCES = 2
 
@@ -27,22 +26,18 @@ class _Silence:
     """Requests that got no answer, one after the other, and until when none is sent for that."""
 
     count: int = 0
-    resume_at: float = 0.0
+    pause: GrowingPause = field(default_factory=lambda: GrowingPause(_FIRST_PAUSE_S))
 
     @property
     def is_long(self) -> bool:
-        return self.count >= SILENT_AFTER
+        return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
         """Notes one more, and returns the pause that follows, seconds."""
-        if now < self.resume_at:
+        if self.pause.is_on(now):
             return 0.0  # it was sent before the pause, and failed for the same reason
         self.count += 1
-        if not self.is_long:
-            return 0.0
-        pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(self.count - SILENT_AFTER, 6))
-        self.resume_at = now + pause
-        return pause
+        return self.pause.begin(now) if self.is_long else 0.0
 
 
 @dataclass(slots=True)
@@ -68,7 +63,7 @@ class Destination:
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
         """What may be claimed for it now; None for nothing."""
-        if now < self._silence.resume_at:
+        if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)
         octets = most_octets - self.open_octets
@@ -79,8 +74,8 @@ class Destination:
         stream = self._streams.get((message.source_id, message.kind))
         if stream is None or not stream.silence.is_long or self._is_silent:
             return None
-        if now < stream.silence.resume_at:
-            return stream.silence.resume_at - now
+        if stream.silence.pause.is_on(now):
+            return stream.silence.pause.until - now
         if stream.has_probe:
             return probe_s
         stream.has_probe = True
@@ -120,7 +115,7 @@ class Destination:
 
     def could_not_be_claimed(self, now: float) -> float:
         """The database failed on its messages alone; returns for how long they are left alone, seconds."""
-        self._silence.count = max(self._silence.count, SILENT_AFTER - 1)
+        self._silence.count = max(self._silence.count, FAILURES - 1)
         self._silent_sources |= {-1, -2}  # as many as it takes
         return self._silence.goes_on(now)
 

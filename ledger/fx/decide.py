@@ -3,7 +3,7 @@
 A conversion reserves its own leg when it is prepared, and ends as its determining transfer ends: both legs or neither.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from fspiop import ilp
 from ledger.fx.messages import (
@@ -265,6 +265,17 @@ def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
         if c.determining_transfer_id == p.transfer_id and c.initiator_id == p.source_id and c.side is Side.PAYER
     ]
     return next((c for c in own if c.state in LIVE), own[0] if own else None)
+
+
+CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
+    Refusal.CONVERSION_HAS_ENDED,
+    Refusal.CONVERSION_IS_NOT_AGREED,
+    Refusal.CONVERSION_EXPIRED,
+    Refusal.CONVERSION_IS_OF_OTHER_MONEY,
+    Refusal.FXP_IS_PARTY_OF_THE_TRANSFER,
+    Refusal.FXP_MAY_NOT_CONVERT,
+)
+"""In the order in which `why_not` judges."""
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:

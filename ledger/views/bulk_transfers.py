@@ -5,7 +5,7 @@ import hashlib
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from fspiop import ids, time
+from fspiop import time
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut, IndividualTransfer
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
@@ -24,7 +24,7 @@ from ledger.bulk.messages import (
 from ledger.bulk.states import BulkState
 from ledger.messages import Prepare, Wire
 from ledger.views.agreed import terms_in
-from ledger.views.common import LedgerView, positive
+from ledger.views.common import LedgerView, checked_id, positive
 from ledger.views.moments import implausible, moment_fault
 
 
@@ -95,7 +95,7 @@ class BulkTransferView(_BulkTransferView):
     @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         services.tell_state(
-            bulk_id=_checked(bulk_transfer_id),
+            bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
             asker_id=self.caller,
             asker=self.fspiop.source,
             version=self.accepted_version,
@@ -114,7 +114,7 @@ class BulkTransferView(_BulkTransferView):
         _obey(
             engine.submit(
                 BulkFulfil(
-                    bulk_id=_checked(bulk_transfer_id),
+                    bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     state=BulkState.REJECTED if is_rejection else BulkState.COMPLETED,
@@ -135,7 +135,7 @@ class BulkTransferErrorView(_BulkTransferView):
         _obey(
             engine.submit(
                 BulkReject(
-                    bulk_id=_checked(bulk_transfer_id),
+                    bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
                     source_id=self.caller,
                     destination=self.fspiop.destination,
                     error_code=error.error_code,
@@ -170,12 +170,6 @@ def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
 def _check_once(where: str, transfer_ids: list[str]) -> None:
     if len(set(transfer_ids)) != len(transfer_ids):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: a transferId is there twice")
-
-
-def _checked(bulk_transfer_id: str) -> str:
-    if not ids.is_correlation_id(bulk_transfer_id):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferId: must be a UUID or a ULID")
-    return bulk_transfer_id
 
 
 def _obey(outcome: BulkOutcome) -> None:

@@ -3,7 +3,9 @@
 from fspiop import ids, money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
-from ledger.messages import Wire
+from ledger.fx.messages import FxImplausible, FxOutcome, FxUnknown
+from ledger.messages import Implausible, Outcome, Unknown, Wire
+from ledger.views.moments import implausible
 
 
 class LedgerView(FspiopView):
@@ -28,7 +30,12 @@ def positive(where: str, amount_text: str) -> int:
     return amount
 
 
-def unknown_transfer() -> FspiopError:
-    return FspiopError(
-        ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
-    )
+def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
+    """What the sender of an answer is told at once; of all else a callback tells."""
+    if isinstance(outcome, Unknown | FxUnknown):
+        # Also where it exists and the sender is not its payee, or its FXP: a stranger learns nothing.
+        raise FspiopError(
+            ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
+        )
+    if isinstance(outcome, Implausible | FxImplausible):
+        raise implausible(outcome.command.moment_fault)

@@ -11,10 +11,9 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine
 from ledger.fx import services
-from ledger.fx.messages import FxFulfil, FxImplausible, FxOutcome, FxPrepare, FxReject, FxUnknown
-from ledger.messages import Outcome
-from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
-from ledger.views.moments import implausible, moment_fault
+from ledger.fx.messages import FxFulfil, FxPrepare, FxReject
+from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
+from ledger.views.moments import moment_fault
 
 
 class _FxTransferView(LedgerView):
@@ -74,7 +73,7 @@ class FxTransferView(_FxTransferView):
         body = self.read(FxTransferPut)
         if body.conversion_state not in ("COMMITTED", "RESERVED"):
             return taken()  # an abort is PUT .../error; any other state says nothing that a hub acts on
-        _obey(
+        raise_unless_heard(
             engine.submit(
                 FxFulfil(
                     commit_request_id=checked_id(commit_request_id, "commitRequestId"),
@@ -99,7 +98,7 @@ class FxTransferErrorView(_FxTransferView):
     @fspiop_schema("fxTransfers", request=ErrorPut, answer=200, summary="Refuse a conversion")
     def put(self, request: Request, commit_request_id: str) -> HttpResponse:
         error = self.read(ErrorPut).error_information
-        _obey(
+        raise_unless_heard(
             engine.submit(
                 FxReject(
                     commit_request_id=checked_id(commit_request_id, "commitRequestId"),
@@ -113,10 +112,3 @@ class FxTransferErrorView(_FxTransferView):
             )
         )
         return taken()
-
-
-def _obey(outcome: Outcome | FxOutcome) -> None:
-    if isinstance(outcome, FxUnknown):
-        raise unknown_transfer()  # also where it exists and the sender is not its FXP: a stranger learns nothing
-    if isinstance(outcome, FxImplausible):
-        raise implausible(outcome.command.moment_fault)

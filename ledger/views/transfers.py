@@ -10,11 +10,10 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine, services
-from ledger.fx.messages import FxOutcome
-from ledger.messages import Fulfil, Implausible, Outcome, Prepare, Reject, Unknown
+from ledger.messages import Fulfil, Prepare, Reject
 from ledger.views.agreed import terms_in
-from ledger.views.common import LedgerView, checked_id, positive, unknown_transfer
-from ledger.views.moments import implausible, moment_fault
+from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
+from ledger.views.moments import moment_fault
 
 
 class _TransferView(LedgerView):
@@ -64,7 +63,7 @@ class TransferView(_TransferView):
         body = self.read(TransferPut)
         if body.transfer_state not in ("COMMITTED", "RESERVED"):
             return taken()  # an abort is PUT .../error; any other state says nothing that a hub acts on
-        _obey(
+        raise_unless_heard(
             engine.submit(
                 Fulfil(
                     transfer_id=checked_id(transfer_id, "transferId"),
@@ -89,7 +88,7 @@ class TransferErrorView(_TransferView):
     @fspiop_schema("transfers", request=ErrorPut, answer=200, summary="Reject a transfer")
     def put(self, request: Request, transfer_id: str) -> HttpResponse:
         error = self.read(ErrorPut).error_information
-        _obey(
+        raise_unless_heard(
             engine.submit(
                 Reject(
                     transfer_id=checked_id(transfer_id, "transferId"),
@@ -103,10 +102,3 @@ class TransferErrorView(_TransferView):
             )
         )
         return taken()
-
-
-def _obey(outcome: Outcome | FxOutcome) -> None:
-    if isinstance(outcome, Unknown):
-        raise unknown_transfer()  # also where it exists and the sender is not its payee: a stranger learns nothing
-    if isinstance(outcome, Implausible):
-        raise implausible(outcome.command.moment_fault)

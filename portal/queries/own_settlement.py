@@ -7,9 +7,9 @@ from django.db.models import QuerySet
 
 from hub.participants.models import Participant
 from ledger.models import SettlementWindow
-from ledger.queries import NetPosition
-from portal.queries import window_nets
-from settlement.models import ContentTotal, SettlementAccount
+from settlement import window_nets
+from settlement.models import SettlementAccount
+from settlement.window_nets import NetPosition
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +21,8 @@ class OwnWindow:
 def of_windows(windows: Iterable[SettlementWindow], participant: Participant) -> list[OwnWindow]:
     """This participant's nets in each of these windows, by one statement for all that are added up."""
     windows = list(windows)
-    totals = (
-        ContentTotal.objects.filter(content__window__in=windows, account__participant=participant)
-        .order_by("account__currency", "id")
-        .values_list("content__window_id", "account__currency", "debits", "credits")
-    )
-    found: dict[int, dict[str, NetPosition]] = {window.pk: {} for window in windows}
-    for window_id, currency, debits, credits in totals:
-        before = found[window_id].get(currency, NetPosition(participant.name, currency, 0, 0))
-        sent, received = before.sent + int(debits), before.received + int(credits)
-        found[window_id][currency] = NetPosition(participant.name, currency, sent, received)
-    return [
-        OwnWindow(
-            window,
-            list(found[window.pk].values())
-            if window.totalled_at
-            else window_nets.of_window(window, participant=participant.name),
-        )
-        for window in windows
-    ]
+    nets = window_nets.of_windows(windows, participant=participant.name)
+    return [OwnWindow(window, nets[window.pk]) for window in windows]
 
 
 def settlements_of(participant_id: int) -> "QuerySet[SettlementAccount]":

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.participants.models import Participant
-from ledger import limit_alarms, queries
+from ledger import limit_alarms, limits, queries
 from ledger.models import Account
 
 _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
@@ -35,8 +35,7 @@ class Standing:
     @property
     def cover(self) -> int:
         """What the settlement bank holds, less what is owed for a settlement."""
-        held = self.settlement_account
-        return -queries.value_of(held) - int(held.on_hold) if held else 0
+        return queries.cover_of(self.settlement_account) if self.settlement_account else 0
 
     @property
     def on_hold(self) -> int:
@@ -44,8 +43,8 @@ class Standing:
 
     @property
     def limit(self) -> int:
-        """What the position may rise to: the lower of cap and cover."""
-        return min(self.cap or 0, self.cover)
+        """What the position may rise to."""
+        return limits.limit_of(self.cap or 0, self.cover)
 
     @property
     def free(self) -> int:

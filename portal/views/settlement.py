@@ -12,10 +12,10 @@ from ledger.models import CoverHold, SettlementWindow
 from portal import forms, pagination
 from portal.changes import Line
 from portal.changes.settlement import hold_terms
-from portal.queries import settlement_steps, window_nets
+from portal.queries import settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from settlement import change_requests, queries, services
+from settlement import change_requests, queries, services, window_nets
 from settlement.models import Settlement
 from settlement.states import MAY_ABORT, STEPS, State
 

@@ -71,7 +71,7 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture
 def courier(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Courier]:
     monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(destinations, "SILENT_AFTER", 1000)
+    monkeypatch.setattr(destinations, "FAILURES", 1000)
     with override_settings(OUTBOX_TIMEOUT_S=1, OUTBOX_LEASE_S=2):
         started = Courier()
         started.start()

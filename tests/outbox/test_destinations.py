@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from hub.outbox.destinations import SILENT_AFTER, Destination
+from hub.growing_pauses import FAILURES
+from hub.outbox.destinations import Destination
 from hub.outbox.store import Claimed, Room
 
 
@@ -79,7 +80,7 @@ def test_a_destination_that_hangs_on_one_kind_from_everybody_still_gets_what_it_
 
 def test_one_of_a_silent_stream_is_sent_after_the_pause_and_the_others_wait_for_it() -> None:
     destination = Destination(9)
-    silent(destination, message(), SILENT_AFTER)
+    silent(destination, message(), FAILURES)
     assert pause(destination, message(), 0.25) == 0.25
     assert pause(destination, message(), 0.5) is None
     assert pause(destination, message(), 0.5) == 5.0
@@ -91,7 +92,7 @@ def test_one_of_a_silent_stream_is_sent_after_the_pause_and_the_others_wait_for_
 
 def test_a_destination_that_answers_nobody_is_left_alone_and_asked_now_and_then() -> None:
     destination = Destination(9)
-    for n in range(SILENT_AFTER + 1):
+    for n in range(FAILURES + 1):
         destination.was_silent(message(source=n % 2 + 1), 0.0)
     assert room(destination, 0.4) is None
     found = room(destination, 0.5)
@@ -117,7 +118,7 @@ def test_a_destination_that_is_back_gets_everything_at_once() -> None:
 
 def test_what_was_sent_before_a_pause_does_not_lengthen_it() -> None:
     destination = Destination(9)
-    for n in range(SILENT_AFTER + 30):
+    for n in range(FAILURES + 30):
         destination.was_silent(message(source=n % 2 + 1), 0.0)
     assert room(destination, 0.5) is not None
 

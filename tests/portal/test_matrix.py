@@ -5,6 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from hub.url_patterns import urls_below
 from portal import system_checks
 from portal.access import Rule
 from portal.permissions import RIGHTS, Right, Role
@@ -21,7 +22,7 @@ ARGUMENTS = {
     "slug": "x",
     "uuid": "b51ec534-ee48-4575-b6a9-ead2955b8069",
 }
-PAGES = [(pattern.name, pattern) for _, pattern in system_checks.pages() if pattern.name not in SIGN_IN_PAGES]
+PAGES = [(pattern.name, pattern) for _, pattern in urls_below("portal/") if pattern.name not in SIGN_IN_PAGES]
 
 
 def url_of(name: str, pattern: object) -> str:

@@ -10,12 +10,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from hub.audit.models import Entry
-from ledger import queries as ledger
+from ledger.models import Entry as LedgerEntry
 from ledger.models import SettlementWindow, Transfer
 from portal import users
 from portal.permissions import HUB_ROLES, Role
-from portal.queries import keyset, overview, per_minute, window_nets
-from settlement import services
+from portal.queries import keyset, overview, per_minute
+from settlement import services, window_nets
+from settlement.window_nets import NetPosition
 from tests import fx_world
 from tests.api import fx_messages, iso_messages, messages
 from tests.api.caller import dfsp
@@ -318,18 +319,26 @@ def test_the_nets_of_a_window_are_those_of_its_entries_whenever_one_looks(commit
     world = committed_world
     pay(world, "green", "blue", 30)
     window = SettlementWindow.objects.get(state="OPEN")
-    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
+    assert window_nets.of_window(window) == _nets_of_entries(window)
     _age_entries()
     pay(world, "blue", "green", 10)
-    assert window_nets.of_window(window) == ledger.net_positions(window.pk)  # now a part is remembered
-    assert caches["process"].get(f"portal:nets:{window.pk}")[0] > 0
+    assert window_nets.of_window(window) == _nets_of_entries(window)  # now a part is remembered
+    assert caches["process"].get(f"settlement:nets:{window.pk}")[0] > 0
     pay(world, "red", "green", "0.5")
-    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
+    assert window_nets.of_window(window) == _nets_of_entries(window)
     (own,) = window_nets.of_window(window, participant="blue")
     assert (own.sent, own.received) == (100_000, 300_000)
     services.close_window(reason="test", actor="test")
     window.refresh_from_db()
-    assert window_nets.of_window(window) == ledger.net_positions(window.pk)
+    assert window_nets.of_window(window) == _nets_of_entries(window)
+
+
+def _nets_of_entries(window: SettlementWindow) -> list[NetPosition]:
+    legs: dict[tuple[str, str], list[int]] = {}
+    for entry in LedgerEntry.objects.filter(window=window):
+        for side, account in enumerate((entry.debit_account, entry.credit_account)):
+            legs.setdefault((account.currency, account.participant.name), [0, 0])[side] += entry.amount
+    return [NetPosition(name, currency, *both) for (currency, name), both in sorted(legs.items())]
 
 
 def _age_entries() -> None:

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from fspiop.money import format_amount
 from hub.terminal import console_of
-from ledger import queries
 from ledger.models import SettlementWindow
+from settlement import window_nets
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         window = _window(options["window"])
-        nets = queries.net_positions(window.pk)
+        nets = window_nets.of_window(window)
         if options["json"]:
             rows = [
                 {

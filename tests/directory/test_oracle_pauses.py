@@ -1,23 +1,23 @@
-"""What closes an oracle, for whom, and what opens it again."""
+"""When an oracle is left alone, for whom, and what ends that."""
 
-from directory.breaker import Breaker, Outcome
+from directory.oracle_pauses import OraclePauses, Outcome
 
 ANSWERED, FAILED, UNREACHED, UNKNOWN = Outcome.ANSWERED, Outcome.FAILED, Outcome.UNREACHED, Outcome.UNKNOWN
 GREEN, BLUE, RED, GREY = 1, 2, 3, 4
 
 
 class Watched:
-    """A breaker whose time passes as the test says."""
+    """Pauses whose time passes as the test says."""
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.breaker = Breaker(lambda: self.now)
+        self.pauses = OraclePauses(lambda: self.now)
 
     def asks(self, caller: int, alias: str, outcome: Outcome) -> bool:
         """Asks and sees this outcome; False where the question did not go out."""
-        if not self.breaker.may_ask(caller):
+        if not self.pauses.may_ask(caller):
             return False
-        self.breaker.end(caller, alias, outcome)
+        self.pauses.end(caller, alias, outcome)
         return True
 
     def may(self, caller: int) -> bool:
@@ -99,9 +99,9 @@ def test_each_pause_is_longer_than_the_one_before_and_half_a_minute_at_most() ->
 
 def test_many_that_fail_at_the_same_moment_begin_one_pause() -> None:
     oracle = Watched()
-    assert all(oracle.breaker.may_ask(GREEN) for _ in range(40))
+    assert all(oracle.pauses.may_ask(GREEN) for _ in range(40))
     for _ in range(40):
-        oracle.breaker.end(GREEN, "same", UNREACHED)
+        oracle.pauses.end(GREEN, "same", UNREACHED)
     oracle.now += 1
     assert oracle.may(GREEN)
 
@@ -112,14 +112,14 @@ def test_after_a_pause_each_caller_has_one_question_and_a_hopeless_one_harms_its
         oracle.fails(caller, 2, of=str(caller))
     assert not oracle.may(GREEN)
     oracle.now += 1
-    assert oracle.breaker.may_ask(GREEN)
-    assert not oracle.breaker.may_ask(GREEN)  # its first is under way
-    assert oracle.breaker.may_ask(BLUE)
-    oracle.breaker.end(GREEN, "hopeless", FAILED)
+    assert oracle.pauses.may_ask(GREEN)
+    assert not oracle.pauses.may_ask(GREEN)  # its first is under way
+    assert oracle.pauses.may_ask(BLUE)
+    oracle.pauses.end(GREEN, "hopeless", FAILED)
     oracle.fails(GREEN, 30, of="hopeless")
     assert not oracle.may(GREEN)
     assert oracle.may(RED)
-    oracle.breaker.end(BLUE, "known", ANSWERED)
+    oracle.pauses.end(BLUE, "known", ANSWERED)
     assert all(oracle.may(caller) for caller in (GREEN, BLUE, RED, GREY))
 
 
@@ -134,4 +134,4 @@ def test_it_keeps_few_aliases_of_a_caller() -> None:
     for number in range(1000):
         oracle.asks(GREEN, str(number), FAILED)
         oracle.now += 60
-    assert len(oracle.breaker._own[GREEN].aliases) <= 100
+    assert len(oracle.pauses._own[GREEN].aliases) <= 100

@@ -1,11 +1,11 @@
 """What speaks against an oracle, and for whom. Pure but for its clock; each process judges by what it saw itself.
 
-- A request that reached no connection says the same whoever sent it: five in a row close the oracle for all.
+- A request that reached no connection says the same whoever sent it: five in a row begin a pause for all.
 - A server error, or no answer in time, may be about one alias, and a caller chooses its aliases. Five aliases in a row
-  close the oracle for that caller. They close it for all if they are of three callers or more, and no question of
-  anybody was answered meanwhile.
-- After the pause each caller has one question at a time. An answer opens the oracle for its caller and lets every other
-  try at once. So a caller whose questions have no answer keeps nobody but itself from asking.
+  begin a pause for that caller. They begin one for all if they are of three callers or more, and no question of anybody
+  was answered meanwhile.
+- After the pause each caller has one question at a time. An answer ends that for its caller and lets every other try at
+  once. So a caller whose questions have no answer keeps nobody but itself from asking.
 """
 
 import threading
@@ -15,11 +15,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from hub.growing_pauses import FAILURES, GrowingPause
+
 Caller = int
 
-FAILURES = 5
 CALLERS = 3
-_MOST_S = 30.0
+_FIRST_PAUSE_S = 1.0
 _MOST_ALIASES = 100  # kept of one caller
 
 
@@ -30,17 +31,8 @@ class Outcome(Enum):
     UNKNOWN = auto()  # nothing was learnt
 
 
-@dataclass(slots=True)
-class _Pause:
-    """Until when nobody asks; each pause without an answer since is twice as long as the one before."""
-
-    until: float = 0.0
-    count: int = 0
-
-    def begin(self, now: float) -> None:
-        if now >= self.until:  # what was asked before the pause began says nothing new
-            self.until = now + min(_MOST_S, 2.0 ** min(self.count, 6))
-            self.count += 1
+def _no_pause() -> GrowingPause:
+    return GrowingPause(_FIRST_PAUSE_S)
 
 
 @dataclass(slots=True)
@@ -48,17 +40,17 @@ class _Own:
     """What one caller saw since its last answer."""
 
     aliases: set[str] = field(default_factory=set)
-    pause: _Pause = field(default_factory=_Pause)
+    pause: GrowingPause = field(default_factory=_no_pause)
 
 
-class Breaker:
+class OraclePauses:
     """Of one oracle."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._guard = threading.Lock()
         self._asking: Counter[Caller] = Counter()
-        self._pause = _Pause()  # for all
+        self._pause = _no_pause()  # for all
         self._unreached = 0  # in a row
         self._failed: dict[Caller, set[str]] = {}  # aliases, since anybody's last answer or the last pause for all
         self._own: dict[Caller, _Own] = {}
@@ -66,14 +58,14 @@ class Breaker:
     def may_ask(self, caller: Caller) -> bool:
         """Whether this caller's question goes out now; if so, it must be `end`ed."""
         with self._guard:
-            if self._is_closed(caller) or (self._is_suspect(caller) and self._asking[caller]):
+            if self._is_paused(caller) or (self._is_suspect(caller) and self._asking[caller]):
                 return False
             self._asking[caller] += 1
             return True
 
-    def is_closed(self, caller: Caller) -> bool:
+    def is_paused(self, caller: Caller) -> bool:
         with self._guard:
-            return self._is_closed(caller)
+            return self._is_paused(caller)
 
     def end(self, caller: Caller, alias: str, outcome: Outcome) -> bool:
         """What became of a question. True where it began a pause."""
@@ -82,7 +74,7 @@ class Breaker:
             now = self._clock()
             match outcome:
                 case Outcome.ANSWERED:
-                    self._open(caller)
+                    self._end_pauses(caller)
                 case Outcome.UNREACHED:
                     return self._unreachable(now)
                 case Outcome.FAILED:
@@ -90,16 +82,16 @@ class Breaker:
                     return self._fail(caller, alias, now)
             return False
 
-    def _is_closed(self, caller: Caller) -> bool:
+    def _is_paused(self, caller: Caller) -> bool:
         now, own = self._clock(), self._own.get(caller)
-        return now < self._pause.until or (own is not None and now < own.pause.until)
+        return self._pause.is_on(now) or (own is not None and own.pause.is_on(now))
 
     def _is_suspect(self, caller: Caller) -> bool:
         own = self._own.get(caller)
         return self._pause.count > 0 or (own is not None and own.pause.count > 0)
 
-    def _open(self, caller: Caller) -> None:
-        self._unreached, self._pause = 0, _Pause()
+    def _end_pauses(self, caller: Caller) -> None:
+        self._unreached, self._pause = 0, _no_pause()
         self._failed.clear()
         self._own.pop(caller, None)
         for own in self._own.values():
@@ -107,7 +99,7 @@ class Breaker:
 
     def _unreachable(self, now: float) -> bool:
         self._unreached += 1
-        return self._unreached >= FAILURES and self._began(self._pause, now)
+        return self._unreached >= FAILURES and self._pause.begin(now) > 0
 
     def _fail(self, caller: Caller, alias: str, now: float) -> bool:
         own = self._own.setdefault(caller, _Own())
@@ -115,13 +107,8 @@ class Breaker:
         for aliases in (own.aliases, failed):
             if len(aliases) < _MOST_ALIASES:
                 aliases.add(alias)
-        began = len(own.aliases) >= FAILURES and self._began(own.pause, now)
+        began = len(own.aliases) >= FAILURES and own.pause.begin(now) > 0
         if len(self._failed) >= CALLERS and len(set().union(*self._failed.values())) >= FAILURES:
             self._failed.clear()
-            began |= self._began(self._pause, now)
+            began |= self._pause.begin(now) > 0
         return began
-
-    def _began(self, pause: _Pause, now: float) -> bool:
-        before = pause.count
-        pause.begin(now)
-        return pause.count > before

@@ -1,0 +1,15 @@
+"""The URLs of the project, for the checks that each of them has a rule."""
+
+from collections.abc import Iterator
+
+from django.urls import URLPattern, URLResolver, get_resolver
+
+
+def urls_below(prefix: str, resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
+    """Every URL whose route begins so, with its whole route."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        whole = route + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from urls_below(prefix, pattern, whole)
+        elif whole.startswith(prefix):
+            yield whole, pattern

@@ -1,0 +1,33 @@
+"""How far a position may rise: to the lower of net debit cap and liquidity cover. Pure.
+
+The rule stands here once in Python, for what is decided and shown, and once in SQL, for what the database guards. A
+position counts with what is reserved on it.
+"""
+
+from collections.abc import Collection
+from enum import Enum, auto
+
+
+class Bound(Enum):
+    CAP = auto()
+    COVER = auto()
+
+
+def limit_of(cap: int, cover: int) -> int:
+    """What a position may rise to."""
+    return min(cap, cover)
+
+
+def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
+    """Which bounds a position is above: if any, it is above its limit. One that is None bounds nothing."""
+    if (cap is None or position <= cap) and (cover is None or position <= cover):
+        return ()  # soonest for what is nearly always so
+    bounds = ((Bound.CAP, cap), (Bound.COVER, cover))
+    return [bound for bound, most in bounds if most is not None and position > most]
+
+
+# For statements, in which `a` is a POSITION account and `s` its participant's SETTLEMENT account in that currency.
+POSITION = "a.posted_debits - a.posted_credits + a.pending_debits"
+COVER = "s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold"
+S_COVERS_A = "s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'"
+LIMIT_OF_A = f"LEAST(a.net_debit_cap, (SELECT {COVER} FROM ledger_account s WHERE {S_COVERS_A}))"  # noqa: S608

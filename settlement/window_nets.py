@@ -1,0 +1,90 @@
+"""What each participant owes or is owed for a window's commits.
+
+Of a closed window it was added up once. Of the open one each process remembers what it has added up, and adds what came
+since: a look costs the last minutes' commits, not the day's.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from django.core.cache import caches
+from django.db.models import Sum
+
+from ledger.models import SettlementWindow
+from settlement import store
+from settlement.models import ContentTotal
+from settlement.netting import Total
+
+_KEPT_S = 3600
+_LAST = 2**63 - 1
+_Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency: sent and received
+
+
+@dataclass(frozen=True, slots=True)
+class NetPosition:
+    """What a participant owes (above 0) or is owed (below 0) for a window's commits."""
+
+    participant: str
+    currency: str
+    sent: int
+    received: int
+
+    @property
+    def net(self) -> int:
+        return self.sent - self.received
+
+
+def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
+    """By currency and name, of all or of one participant; of all they come to zero in each currency."""
+    return of_windows([window], participant=participant)[window.pk]
+
+
+def of_windows(windows: Iterable[SettlementWindow], *, participant: str = "") -> dict[int, list[NetPosition]]:
+    """The same of each of these windows, by one statement for all that are added up."""
+    windows = list(windows)
+    added_up = _added_up([window.pk for window in windows if window.totalled_at], participant)
+    return {
+        window.pk: _nets(added_up[window.pk] if window.totalled_at else _so_far(window.pk), participant)
+        for window in windows
+    }
+
+
+def _nets(sums: _Sums, participant: str) -> list[NetPosition]:
+    found = [NetPosition(name, currency, *both) for (name, currency), both in sums.items()]
+    return sorted(
+        (net for net in found if participant in ("", net.participant)), key=lambda net: (net.currency, net.participant)
+    )
+
+
+def _added_up(window_ids: list[int], participant: str) -> Mapping[int, _Sums]:
+    totals = ContentTotal.objects.filter(content__window__in=window_ids)
+    if participant:
+        totals = totals.filter(account__participant__name=participant)
+    rows = (
+        totals.order_by()
+        .values_list("content__window_id", "account__participant__name", "account__currency")
+        .annotate(sent=Sum("debits"), received=Sum("credits"))
+    )
+    found: dict[int, dict[tuple[str, str], tuple[int, int]]] = defaultdict(dict)
+    for window_id, name, currency, sent, received in rows:
+        found[window_id][name, currency] = (int(sent), int(received))
+    return found
+
+
+def _so_far(window_id: int) -> _Sums:
+    key = f"settlement:nets:{window_id}"
+    base_id, base = caches["process"].get(key) or (0, {})
+    seen = max(base_id, store.surely_seen())
+    if seen > base_id:
+        base = _plus(base, store.totals_between(window_id, after=base_id, up_to=seen))
+        caches["process"].set(key, (seen, base), timeout=_KEPT_S)
+    return _plus(base, store.totals_between(window_id, after=seen, up_to=_LAST))
+
+
+def _plus(sums: _Sums, totals: Iterable[tuple[str, Total]]) -> _Sums:
+    found = dict(sums)
+    for name, total in totals:
+        sent, received = found.get((name, total.currency), (0, 0))
+        found[name, total.currency] = (sent + total.debits, received + total.credits)
+    return found

@@ -1,0 +1,18 @@
+"""A position is above one of its bounds exactly where it is above the lower of them."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ledger import limits
+from ledger.limits import Bound
+
+amounts = st.integers(-20, 20)
+
+
+@given(position=amounts, cap=amounts, cover=amounts)
+def test_what_passes_a_bound_is_above_the_limit(position: int, cap: int, cover: int) -> None:
+    passed = limits.passed(position, cap, cover)
+    assert bool(passed) == (position > limits.limit_of(cap, cover))
+    assert (Bound.CAP in passed, Bound.COVER in passed) == (position > cap, position > cover)
+    assert Bound.COVER not in limits.passed(position, cap, None)
+    assert not limits.passed(position, None, None)
