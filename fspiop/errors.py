@@ -1,6 +1,6 @@
-"""The API's error codes and the error bodies made of them (FSPIOP API v1.1, section 7.6).
+"""The API's error codes, and the bodies of error responses (FSPIOP API v1.1, section 7.6).
 
-The HTTP status of a code is the one that the reference hub answers with.
+The HTTP status of a code is the one that the reference hub returns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ _STATUS_OF_CATEGORY = {"1": 503, "2": 500}
 
 
 class ErrorCode(Enum):
-    """Every code with its text; `ADD_PARTY_INFO_ERROR` to `THIRD_PARTY_AUTH_ERROR` hold the reference hub's own too."""
+    """Every code with its text: the codes of the API, and those that the reference hub adds."""
 
     COMMUNICATION_ERROR = ("1000", "Communication error")
     DESTINATION_COMMUNICATION_ERROR = ("1001", "Destination communication error")
@@ -102,7 +102,7 @@ _TEXTS: Mapping[str, str] = {error.code: error.text for error in ErrorCode}
 
 
 def text_of(code: str) -> str:
-    """The text of a code; a scheme's own code reads as the generic one of its digits (FSPIOP API v1.1, section 7.6)."""
+    """The text of a code; for a scheme's own code, the text of its generic code (FSPIOP API v1.1, section 7.6)."""
     for known in (code, code[:2] + "00", code[:1] + "000"):
         if known in _TEXTS:
             return _TEXTS[known]
@@ -110,7 +110,7 @@ def text_of(code: str) -> str:
 
 
 def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The body of an error, each part cut to the length that the API allows (FSPIOP API v1.1, section 7.4.2)."""
+    """The body of an error, with each part cut to the length that the API allows (FSPIOP API v1.1, section 7.4.2)."""
     information: dict[str, Any] = {
         "errorCode": code,
         "errorDescription": description[:MAX_DESCRIPTION] or text_of(code),
@@ -126,7 +126,7 @@ def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]
 
 
 class FspiopError(Exception):
-    """A request or message that can not be obeyed, with the words in which its sender is told."""
+    """A request or message that the receiver refuses, with the error code and description for its sender."""
 
     def __init__(
         self,
@@ -144,5 +144,5 @@ class FspiopError(Exception):
         super().__init__(f"{self.code} {self.description}")
 
     def body(self) -> dict[str, Any]:
-        """The error as the API's own body."""
+        """The body of the error in the API's form."""
         return error_body(self.code, self.description, self.extensions)

@@ -24,16 +24,16 @@ FORWARDED = (
     "tracestate",
     "x-forwarded-for",
 )
-"""What a hub passes on with a message, as it came."""
+"""The headers that a hub forwards unchanged with a message."""
 
 _PARTICIPANT_NAME = re.compile(r"[A-Za-z0-9 _.\-]{1,32}\Z")
-_ANSWERED = frozenset({"GET", "POST", "DELETE"})  # the methods that are answered by a callback, which has a version
-_NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})  # a payer knows the payee's DFSP by then
+_ANSWERED = frozenset({"GET", "POST", "DELETE"})  # requests with these methods get a callback
+_NEED_DESTINATION = frozenset({("POST", "quotes"), ("POST", "bulkQuotes")})  # the payer already knows the payee DFSP
 
 
 @dataclass(frozen=True, slots=True)
 class Headers:
-    """What the headers of one request say; `date_text` is the Date as it came."""
+    """The headers of one request; `date_text` is the Date header as received."""
 
     source: str
     destination: str | None
@@ -49,10 +49,10 @@ class Headers:
 def read_headers(
     method: str, resource: str, get: Callable[[str], str | None], *, needs_content_type: bool = True
 ) -> Headers:
-    """Reads the headers of a request; `get` finds one by its lower-case name. FspiopError names the one at fault.
+    """Reads the headers of a request; `get` returns a header by its lower-case name. FspiopError names a wrong header.
 
-    The API's OpenAPI documents and the reference hub want a Content-Type of every request, the text of the API only
-    where there is a body: who takes requests from any hub does not need it of a GET.
+    The API's OpenAPI documents and the reference hub require a Content-Type in every request.
+    The API's text requires it only for a body. With `needs_content_type=False`, a request without a body may omit it.
     """
     content_type = get("content-type")
     is_read = needs_content_type or content_type is not None

@@ -16,7 +16,7 @@ _RANDOM_BITS = 80
 
 
 def is_correlation_id(text: str) -> bool:
-    """Says whether the API takes this text as an ID."""
+    """Whether the API accepts this text as an ID."""
     return _CORRELATION_ID.match(text) is not None
 
 
@@ -26,11 +26,11 @@ def new_uuid() -> str:
 
 
 def new_ulid() -> str:
-    """A ULID of this millisecond."""
+    """A new ULID with the current time."""
     return ulid(time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS))
 
 
 def ulid(milliseconds: int, bits: int) -> str:
-    """48 bits of time, then the lowest 80 of `bits`, in Crockford's base 32."""
+    """A ULID: 48 bits of time, then the lowest 80 bits of `bits`, in Crockford's base 32."""
     number = milliseconds << _RANDOM_BITS | bits & (1 << _RANDOM_BITS) - 1
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(5 * (_ULID_LENGTH - 1), -1, -5))

@@ -1,8 +1,8 @@
 """The Interledger part of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and 6.5.2.3).
 
-A packet is what ilp-packet 2.x and the Mojaloop SDK write: a type octet and a length around the payment of listing 6.
-The packet printed in listing 45 of the specification lacks that envelope and its closing extensions octet; the
-reference readers refuse it and so do we.
+A packet has the form that ilp-packet 2.x and the Mojaloop SDK write: a type byte and a length, then the payment of
+listing 6. Listing 45 of the specification omits the type byte, the length and the closing extensions byte. The
+reference readers refuse such a packet, and so does this module.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ LONGEST_TEXT = 32_768
 
 @dataclass(frozen=True, slots=True)
 class IlpPayment:
-    """What a packet says: `amount` in the currency's minor units, the payee's ILP address, and opaque data."""
+    """The content of a packet: `amount` in the currency's minor units, the payee's ILP address, and opaque data."""
 
     amount: int
     account: str
@@ -30,7 +30,7 @@ class IlpPayment:
 
 
 def encode_payment(payment: IlpPayment) -> str:
-    """Writes a payment as packet text (FSPIOP API v1.1, listing 6, in canonical OER); ValueError where it can not."""
+    """The packet text of a payment (FSPIOP API v1.1, listing 6, canonical OER); ValueError if a value does not fit."""
     if not 0 <= payment.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
     if len(payment.data) > _MOST_DATA:
@@ -48,13 +48,13 @@ def encode_payment(payment: IlpPayment) -> str:
 
 
 def decode_payment(text: str) -> IlpPayment:
-    """Reads packet text (FSPIOP API v1.1, listing 6); ValueError for anything but one whole canonical packet."""
+    """The payment in packet text (FSPIOP API v1.1, listing 6); ValueError unless it is one whole canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PAYMENT_TYPE]):
         raise ValueError("the packet is not an ILP payment")
     contents, rest = read_octet_string(packet[1:])
     if rest:
-        raise ValueError("octets follow the packet")
+        raise ValueError("extra bytes follow the packet")
     if len(contents) < _AMOUNT_OCTETS:
         raise ValueError("the packet ends within the amount")
     account, rest = read_octet_string(contents[_AMOUNT_OCTETS:])
@@ -67,23 +67,23 @@ def decode_payment(text: str) -> IlpPayment:
 
 
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
-    """The fulfilment of a packet: HMAC-SHA256 of its octets (FSPIOP API v1.1, listing 12).
+    """The fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK hashes the packet's text instead. Only the payee's own side ever computes a fulfilment anew, so
-    both interoperate; this one agrees with listings 42 to 44.
+    The Mojaloop SDK hashes the packet's text instead. The two interoperate, because only the payee DFSP ever computes a
+    fulfilment. This function agrees with listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
 
 def condition_for(fulfilment: str) -> str:
-    """The condition that a fulfilment fulfils: its SHA-256 (FSPIOP API v1.1, section 4.4); ValueError if malformed."""
+    """The condition that a fulfilment meets: its SHA-256 (FSPIOP API v1.1, section 4.4); ValueError if malformed."""
     return base64url.encode(hashlib.sha256(_hash_octets(fulfilment)).digest())
 
 
 def fulfils(fulfilment: str, condition: str) -> bool:
     """Whether the fulfilment is the pre-image of the condition (FSPIOP API v1.1, section 4.4), in constant time.
 
-    Either text in another spelling than canonical base64url of 32 octets is a no.
+    False if either text is not canonical base64url of 32 bytes.
     """
     try:
         found, wanted = hashlib.sha256(_hash_octets(fulfilment)).digest(), _hash_octets(condition)
@@ -101,15 +101,15 @@ def _hash_octets(text: str) -> bytes:
 
 
 def packet_digest(text: str) -> bytes:
-    """The SHA-256 of packet text, the same with its padding and without."""
+    """The SHA-256 of packet text: the same with or without padding."""
     return hashlib.sha256(text.rstrip("=").encode()).digest()
 
 
 def packet_octets(text: str) -> bytes:
-    """The octets of packet text, which may be padded; ValueError if malformed."""
+    """The bytes of packet text, with or without padding; ValueError if malformed."""
     if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
-    # The pattern of IlpPacket allows padding, and listing 45 has it; then there must be as much as there should be.
+    # The pattern of IlpPacket allows padding, and listing 45 has it. Padding must have the correct length.
     bare = text.rstrip("=")
     if text != bare and text != bare + "=" * (-len(bare) % 4):
         raise ValueError("not base64url")

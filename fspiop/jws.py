@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature detached from the body it signs (API Signature v1.1, RFC 7515).
 
-Written on the RSA primitive itself: a general JOSE library reads `alg`, keys and extensions from the message, and
-each of those is a way in. Here the message chooses among three hashes and nothing else.
+This module uses the RSA primitive directly. A general JOSE library reads `alg`, keys and extensions from the message,
+and an attacker can abuse each of them. Here a message can only choose among three hashes.
 """
 
 import json
@@ -16,21 +16,22 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 
-# API Signature v1.1, section 3.2 step 3 A. Not ES256, which the reference also takes, and no "none" or HMAC.
+# API Signature v1.1, section 3.2 step 3 A. ES256 is not supported, although the reference accepts it; "none" and HMAC
+# are not either.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# Say nothing about the request and are not read. Any other name must be an HTTP header with the same value.
+# These say nothing about the request and are not read. Any other name must be an HTTP header with the same value.
 _IGNORED = frozenset({"typ", "cty"})
-# Change how a signature is checked, or bring or choose the key. The key comes from the registry only (RFC 7515, 10).
+# These change how a signature is checked, or supply or choose the key. Keys come only from the registry (RFC 7515, 10).
 _REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "x5t#s256", "enc", "zip"})
 
 _FEWEST_KEY_BITS = 2048
 _MOST_KEY_BITS = 4096
-_MOST_SIGNING_KEY_BITS = 3072  # a longer key's signature does not fit into table 1's 512 characters
-_LONGEST_SIGNATURE = 683  # of 4096 bits: more than table 1 allows, but a known key of a peer is honoured
+_MOST_SIGNING_KEY_BITS = 3072  # the signature of a longer key exceeds table 1's 512 characters
+_LONGEST_SIGNATURE = 683  # for 4096 bits: exceeds table 1, but a registered key may be that long
 _LONGEST_PROTECTED_HEADER = 32_768
 _LONGEST_HEADER = 40_000
 
@@ -38,7 +39,7 @@ Form = Literal["raw", "sorted", "compact"]
 
 
 def load_private_key(pem: bytes) -> RSAPrivateKey:
-    """Reads the key to sign with (API Signature v1.1, 3.2); ValueError unless RSA of 2048 to 3072 bits."""
+    """The private key to sign with (API Signature v1.1, 3.2); ValueError unless it is RSA of 2048 to 3072 bits."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
@@ -50,7 +51,7 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
 
 
 def load_public_key(pem: bytes) -> RSAPublicKey:
-    """Reads a participant's key (API Signature v1.1, 3.2); ValueError unless RSA of 2048 to 4096 bits and sound."""
+    """A participant's public key (API Signature v1.1, 3.2); ValueError unless it is sound RSA of 2048 to 4096 bits."""
     try:
         key = serialization.load_pem_public_key(pem)
     except UnsupportedAlgorithm as error:
@@ -73,7 +74,7 @@ def sign(
 ) -> str:
     """The value of FSPIOP-Signature for a request (API Signature v1.1, 3.2), with RS256.
 
-    `uri` is the path and query that the receiver sees, from the resource on ("/transfers/...").
+    `uri` is the path and query that the receiver sees, starting at the resource ("/transfers/...").
     """
     protected = {"alg": "RS256", "FSPIOP-URI": uri, "FSPIOP-HTTP-Method": method, "FSPIOP-Source": source}
     if destination is not None:
@@ -94,10 +95,10 @@ def verify(
     uri: str,
     headers: Mapping[str, str],
 ) -> None:
-    """Checks that one of `keys` signed these very octets for this very request (API Signature v1.1, 3.3).
+    """Checks that one of `keys` signed exactly these bytes for this request (API Signature v1.1, 3.3).
 
-    `method` and `uri` are those of the real request (the path from the resource on, with its query), not what the
-    FSPIOP-URI and FSPIOP-HTTP-Method headers claim; `headers` has lower-case names. Raises FspiopError 3105.
+    `method` and `uri` are those of the actual request, not the claims in FSPIOP-URI and FSPIOP-HTTP-Method.
+    `uri` is the path from the resource on, with its query. `headers` has lower-case names. Raises FspiopError 3105.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     if not _is_signed(header_text, body, signature, keys, algorithm):
@@ -113,10 +114,10 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """As `verify`, for a peer whose signature is over its JSON written anew: tells which form was signed.
+    """Like `verify`, for a peer that signs its JSON after re-serialising it; returns which form was signed.
 
-    The reference's Node libraries sign and check the parsed body written with sorted keys (since 2026) or in the order
-    read (before), not the octets sent.
+    The reference's Node libraries do not sign the bytes sent. They sign and check the parsed body, written again with
+    sorted keys (since 2026) or in the order read (before).
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -128,7 +129,7 @@ def verify_compat(
 def _read(
     signature_header: str, *, method: str, uri: str, headers: Mapping[str, str]
 ) -> tuple[hashes.HashAlgorithm, str, bytes]:
-    """The hash, the protected header's text and the signature, once what is protected agrees with the request."""
+    """The hash, the text of the protected header and the signature, after checking that the header fits the request."""
     header_text, signature_text = _split(signature_header)
     protected = _read_protected(header_text)
     algorithm = _HASHES.get(protected.pop("alg", ""))
@@ -143,7 +144,7 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature is missing")
     if len(signature_header) > _LONGEST_HEADER:
         raise _refused("the signature header is too long")
-    # Two headers, which servers join with a comma, are trailing data here.
+    # A server joins two headers with a comma; the second one is then trailing data.
     value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
     if value.keys() != {"signature", "protectedHeader"}:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")
@@ -166,13 +167,13 @@ def _read_protected(header_text: str) -> dict[str, str]:
 
 
 def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
-    """Section 3.3 step 3: what is protected is what was asked. Takes the names it has checked out of `protected`."""
-    # The names are case-sensitive in the protected header: "fspiop-uri" would not be looked for by the reference.
+    """Section 3.3 step 3: the protected values match the request. Removes the names that it checks from `protected`."""
+    # Names in the protected header are case-sensitive: the reference would not look for "fspiop-uri".
     if protected.pop("FSPIOP-URI", None) != uri:
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # Both may stand in HTTP headers too. Such a header may not tell the next reader another story.
+    # Both may also be HTTP headers. Such a header must not contradict the request, because the next reader may use it.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:

@@ -1,4 +1,4 @@
-"""Reads the keys and certificates that a participant registers: PEM, X.509 or JWK. What is weak is refused here."""
+"""Reads the keys and certificates that a participant registers: PEM, X.509 or JWK. Weak ones are refused."""
 
 import hashlib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _PRIVATE = "this is a private key; keep it, make a new one, and register its pub
 
 
 class _Jwk(msgspec.Struct):
-    """What of a JWK (RFC 7517) counts here."""
+    """The fields of a JWK (RFC 7517) that are read."""
 
     kty: Literal["RSA"]
     n: str
@@ -33,7 +33,7 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """What the registry keeps. The times are a certificate's own; a bare key has none."""
+    """The public part that the registry stores. Only a certificate has times; a bare key has none."""
 
     sha256: str
     pem: str
@@ -43,7 +43,7 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """The RSA key that a participant signs with; ValueError says what is wrong with it."""
+    """The RSA key that a participant signs with; ValueError says what is wrong with the text."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):
@@ -64,7 +64,7 @@ def read_signing_key(text: str) -> PublicPart:
 
 
 def read_certificate(text: str) -> PublicPart:
-    """A TLS client certificate; ValueError says what is wrong with it."""
+    """A TLS client certificate; ValueError says what is wrong with the text."""
     _refuse_private(text)
     certificate = _one_certificate(text)
     _check_strength(certificate)
@@ -84,7 +84,7 @@ def read_certificate(text: str) -> PublicPart:
 
 
 def read_signing_request(text: str) -> x509.CertificateSigningRequest:
-    """A request to sign a certificate (PKCS #10); ValueError says what is wrong with it."""
+    """A certificate signing request (PKCS #10); ValueError says what is wrong with the text."""
     _refuse_private(text)
     try:
         request = x509.load_pem_x509_csr(text.strip().encode())
@@ -101,7 +101,7 @@ def read_signing_request(text: str) -> x509.CertificateSigningRequest:
 
 
 def public_pem(key: RSAPublicKey) -> str:
-    """A key as it is handed to others."""
+    """The key in PEM, for publication."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 

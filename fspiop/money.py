@@ -1,7 +1,7 @@
-"""Money: a whole number of ten-thousandths inside, the API's text at the edge (FSPIOP API v1.1, section 7.2.13).
+"""Money: a whole number of ten-thousandths internally, the API's text in messages (FSPIOP API v1.1, section 7.2.13).
 
-The API allows 18 digits before the point. Here 14 fit, as in the reference hub, so that an amount is a 64-bit integer;
-what does not fit is refused and never rounded.
+The API allows 18 digits before the point. This module accepts 14, like the reference hub, so that an amount is a 64-bit
+integer. It refuses an amount that does not fit and never rounds.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 SCALE = 4
-MAX_AMOUNT = 10**18 - 1  # 14 digits before the point and 4 behind it, in ten-thousandths
+MAX_AMOUNT = 10**18 - 1  # 14 digits before the point and 4 after it, in ten-thousandths
 
 AMOUNT = r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{0,3}[1-9])?\Z"
 
@@ -17,8 +17,8 @@ _UNIT: int = 10**SCALE
 _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
-# The currencies of the API's enumeration by the decimals that ISO 4217 gives them. XDR, XTS and XXX have none
-# there; connectors of today put XTS and XXX into ILP packets with four, so nothing that the wire carries is lost.
+# The currencies of the API's enumeration, by their number of decimals in ISO 4217. ISO gives XDR, XTS and XXX none.
+# Current connectors write XTS and XXX into ILP packets with four decimals, so four keeps every digit on the wire.
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: """
@@ -37,39 +37,39 @@ CURRENCIES: Mapping[str, int] = MappingProxyType(
 
 
 class AmountError(ValueError):
-    """An amount that the API refuses, or that does not fit."""
+    """An amount that the API refuses, or that does not fit into 64 bits."""
 
 
 def parse_amount(text: object) -> int:
-    """Reads a wire amount such as "12.5" as ten-thousandths: 125000."""
+    """An amount in the API's text as ten-thousandths: "12.5" gives 125000."""
     if not isinstance(text, str):
-        raise AmountError("an amount is a string")
+        raise AmountError("an amount must be a string")
     if _AMOUNT.match(text) is None:
-        raise AmountError("an amount has digits, at most 4 decimals, and no zero at either end")
+        raise AmountError("an amount must have digits, at most 4 decimals, and no leading or trailing zeros")
     whole, _, decimals = text.partition(".")
     if len(whole) > _MOST_WHOLE_DIGITS:
-        raise AmountError(f"an amount has at most {_MOST_WHOLE_DIGITS} digits before the point")
+        raise AmountError(f"an amount must have at most {_MOST_WHOLE_DIGITS} digits before the point")
     return int(whole) * _UNIT + int(decimals.ljust(SCALE, "0"))
 
 
 def format_amount(amount: int) -> str:
-    """Ten-thousandths as the wire writes them: 125000 is "12.5". A report may show a negative one."""
+    """Ten-thousandths as the API's text: 125000 gives "12.5". Reports may contain negative amounts."""
     whole, decimals = divmod(abs(amount), _UNIT)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"
 
 
 def decimals_fault(text: str, currency: str) -> str | None:
-    """What is wrong with a wire amount that is finer than the currency's minor unit; None where it is not."""
+    """An error text if a wire amount has more decimals than the currency allows, otherwise None."""
     decimals = CURRENCIES[currency]
     return None if len(text.partition(".")[2]) <= decimals else f"{currency} has {decimals} decimals"
 
 
 def minor_units(amount: int, currency: str) -> int:
-    """Ten-thousandths as whole minor units of the currency, 125000 USD as 1250; refuses a fraction of one."""
+    """Ten-thousandths as whole minor units of the currency (125000 USD gives 1250); AmountError for a fraction."""
     decimals = CURRENCIES.get(currency)
     if decimals is None:
-        raise AmountError(f"{currency} is not a currency of the API")
+        raise AmountError(f"{currency} is not a currency in the API")
     unit: int = 10 ** (SCALE - decimals)
     units, fraction = divmod(amount, unit)
     if fraction:

@@ -1,8 +1,8 @@
-"""Strings of octets as Interledger packets hold them (ITU-T X.696, canonical OER)."""
+"""Byte strings as Interledger packets hold them: OCTET STRING in canonical OER (ITU-T X.696)."""
 
 
 def octet_string(octets: bytes) -> bytes:
-    """A string behind its length, as canonical OER wants it: short below 128, else as few octets as will do."""
+    """A byte string after its length in canonical OER: one byte below 128, otherwise as few bytes as possible."""
     length = len(octets)
     if length < 0x80:
         return bytes([length]) + octets
@@ -11,7 +11,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """A string and what follows it."""
+    """The first byte string, and the bytes after it."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

@@ -1,4 +1,4 @@
-"""Paths of resources as they go on the wire (FSPIOP API v1.1, section 5.1.6.11; RFC 3986, section 3.3)."""
+"""Paths of resources in their wire form (FSPIOP API v1.1, section 5.1.6.11; RFC 3986, section 3.3)."""
 
 import re
 from urllib.parse import quote, unquote
@@ -8,14 +8,14 @@ _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*\Z")
 
 
 def path_of(*segments: str) -> str:
-    """The path of a resource in Kitovu's own encoding, such as /parties/EMAIL/ada@example.org."""
+    """The path of a resource in Kitovu's own percent-encoding, such as /parties/EMAIL/ada@example.org."""
     return "".join("/" + quote(segment, safe="@:+") for segment in segments)
 
 
 def encodes(written: str, path: str) -> bool:
     """Whether `written` is a percent-encoding of a decoded path.
 
-    The segments are compared one by one: %2F separates no segments, but a server's decoded path does not show that.
+    The segments are compared one by one: %2F does not separate segments, but a server's decoded path hides that.
     """
     if _WRITTEN.match(written) is None:
         return False
@@ -27,5 +27,5 @@ def encodes(written: str, path: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Whether this is a valid query, without its question mark."""
+    """Whether this is a valid query string, without its question mark."""
     return _QUERY.match(text) is not None

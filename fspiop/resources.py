@@ -1,7 +1,7 @@
-"""The resources of the FSPIOP API, in one table: versions, doors, endpoints and the proxy's template follow it.
+"""A table of the FSPIOP API's resources, which defines their versions, routes, endpoints and proxy configuration.
 
-FSPIOP API v1.1, section 6; v2.0 adds the resources of currency conversion and the ISO 20022 forms. To add a resource:
-a row here, its URLs in `hub.dfsp_urls`, its endpoint types in `hub.participants.endpoints`. Tests compare them.
+FSPIOP API v1.1, section 6. v2.0 adds the resources of currency conversion and the ISO 20022 forms. To add a resource,
+add a row here, its URLs in `hub.dfsp_urls` and its endpoint types in `hub.participants.endpoints`. Tests compare them.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,16 @@ from types import MappingProxyType
 
 
 class Iso20022(Enum):
-    """What version 2.0 of a resource has of ISO 20022."""
+    """How version 2.0 of a resource uses ISO 20022."""
 
     NOTHING = "nothing"
-    MEDIA_TYPE = "media type"  # the media type may say so, the bodies are the plain ones
-    BODIES = "bodies"  # the media type says so, and the bodies are ISO 20022 messages
+    MEDIA_TYPE = "media type"  # the media type may name it, but bodies have the plain form
+    BODIES = "bodies"  # the media type names it, and bodies are ISO 20022 messages
 
 
 @dataclass(frozen=True)
 class Resource:
-    """`name` is the first segment of the path; `ids` name the segments behind it, as endpoint templates write them."""
+    """`name` is the first segment of the path; `ids` name the segments after it, as endpoint templates write them."""
 
     name: str
     first_version: int = 1  # the first major version that has it
@@ -51,5 +51,5 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
 
 
 def has_iso20022_bodies(name: str) -> bool:
-    """Whether version 2.0 of this resource has ISO 20022 messages as bodies."""
+    """Whether bodies of version 2.0 of this resource are ISO 20022 messages."""
     return name in RESOURCES and RESOURCES[name].iso20022 is Iso20022.BODIES

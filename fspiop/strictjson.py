@@ -1,6 +1,6 @@
-"""JSON that two readers can not understand in two ways (RFC 8259, FSPIOP API v1.1, section 3.1.5).
+"""Reads only JSON that every reader understands in the same way (RFC 8259, FSPIOP API v1.1, section 3.1.5).
 
-Python's own reader keeps the last of two equal keys, takes NaN, and lets through text that no database stores.
+Python's own reader keeps the last of two equal keys and accepts NaN. It also accepts text that a database cannot store.
 """
 
 import hashlib
@@ -15,17 +15,17 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_DEPTH = 32
 OCTETS_OF_A_VALUE = 32
-"""Objects, arrays and what is in them: a body may have one for so many octets of the largest size that it may have.
+"""Bytes of body size for each value that a body may contain; arrays, objects and their members are values.
 
-It is the values that cost: five megabytes of `[],[],...` make 1.7 million objects of a hundred octets each."""
-MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # of the largest body that the API allows
-_QUOTES_OF_A_VALUE = 4  # its key's and its own; one that is escaped counts too
-_MOST_DIGITS = 18  # of a whole number; an amount has fewer, and a 64-bit integer holds them
+Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
+MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # for the largest body that the API allows
+_QUOTES_OF_A_VALUE = 4  # two for its key and two for itself; escaped ones count too
+_MOST_DIGITS = 18  # in a whole number, which then fits into 64 bits; amounts have fewer
 _MOST_NUMBER_CHARACTERS = 40
 
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> object:
-    """Reads a body; FspiopError 3101 says what is wrong with it, 3104 that it has more values than `most_values`."""
+    """The value in a body; FspiopError 3101 says what is wrong with it, 3104 that it has too many values."""
     check_structure(raw, max_depth=max_depth, most_values=most_values)
     try:
         value: object = _DECODER.decode(raw.decode("utf-8"))
@@ -33,27 +33,27 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
         _refuse("the body is not UTF-8")
     except json.JSONDecodeError as error:
         _refuse(f"the body is not JSON: {error.msg} at character {error.pos}")
-    if b"\\u" in raw:  # only an escape can bring a NUL or half a character in
+    if b"\\u" in raw:  # only an escape can write a NUL or half a character
         _check_texts(value)
     return value
 
 
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
-    """FspiopError 3101 or 3104 where these octets are nested too deeply, or would make too many objects.
+    """Raises FspiopError 3101 if the body is nested too deeply, 3104 if it would create too many objects.
 
-    Counts in the octets, before an object is made of them. Each octet is looked at a few times, whatever they are.
-    An array or object that is empty counts twice.
+    It counts in the bytes, before any object is created. The work for each byte is bounded. An empty array or object
+    counts twice.
     """
     marks = raw.translate(None, _NOT_MARKS)
     opens = marks.count(b"[") + marks.count(b"{")
     if opens <= max_depth and len(marks) < most_values:
-        return  # and there are fewer, where some of the marks are in texts
+        return  # marks inside of texts only make the count too high
     if marks.count(b'"') > _QUOTES_OF_A_VALUE * most_values:
         _refuse_as_large(f"at most {_QUOTES_OF_A_VALUE * most_values} quotation marks")
     bare = _TEXT.sub(b"", raw)
     opens = bare.count(b"[") + bare.count(b"{")
     if opens > max_depth:
-        # As many as there may be: if there are more, they are too many in any case.
+        # Looks at no more brackets than are allowed. If there are more, the body has too many values anyway.
         brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * most_values]
         if max(accumulate(map(_DEEPER.__getitem__, brackets))) > max_depth:
             _refuse(f"the body is nested deeper than {max_depth}")
@@ -62,12 +62,12 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
 
 
 def canonical(value: object) -> bytes:
-    """Sorted keys, no spaces, UTF-8 unescaped: the form in which reference validators check a signature."""
+    """JSON with sorted keys, without spaces, as unescaped UTF-8: the form that the reference signs and checks."""
     return _ENCODER.encode(value).encode("utf-8")
 
 
 def digest(value: object) -> bytes:
-    """SHA-256 of the canonical form: the same for two texts of one message."""
+    """SHA-256 of the canonical form: equal for two texts of the same message."""
     return hashlib.sha256(canonical(value)).digest()
 
 
@@ -96,15 +96,15 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
     if math.isinf(number):
         _refuse("the body has a number that is too large")
-    # A float, as a signature's canonical form writes it; the FSPIOP API has its amounts as text. What is read says all
-    # that was written: two amounts, or two messages, never become one by rounding.
+    # A float is kept as a signature's canonical form writes it; amounts in the FSPIOP API are text.
+    # The number read must equal the number written. Otherwise rounding could make two different messages equal.
     if Decimal(repr(number)) != Decimal(text):
-        _refuse("the body has a number of more digits than can be kept; write it as text")
+        _refuse("the body has a number with too many digits; write it as text")
     return number
 
 
 def _constant(text: str) -> NoReturn:
-    _refuse(f"the body has {text}, which is not JSON")
+    _refuse(f"the body has {text}, which JSON does not allow")
 
 
 def _check_texts(value: object) -> None:
@@ -129,7 +129,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-# A text to its end, or to the end of all: no octet is looked at twice.
+# A text up to its closing quote or the end of the body. The pattern never reads a byte twice.
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")

@@ -1,4 +1,4 @@
-"""Moments as the API and HTTP write them (FSPIOP API v1.1, sections 7.2.14 and 7.2.15; RFC 9110, section 5.6.7)."""
+"""Times in the formats of the API and HTTP (FSPIOP API v1.1, sections 7.2.14 and 7.2.15; RFC 9110, section 5.6.7)."""
 
 import re
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# The last day that can be counted may lie in the next year of UTC, which neither Python nor a timestamp column holds.
+# In UTC this time would be in the year 10000, which neither Python nor a timestamp column can hold.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"
@@ -28,34 +28,34 @@ _HTTP_DATE = re.compile(
 
 
 def parse_datetime(text: str) -> datetime:
-    """Reads the API's DateTime, which has exactly three decimals and a zone, as a moment in UTC."""
+    """The time of an API DateTime, in UTC; ValueError unless the text has exactly three decimals and a zone."""
     if _DATE_TIME.match(text) is None:
-        raise ValueError("a DateTime looks like 2026-01-31T08:00:00.000Z")
+        raise ValueError("a DateTime must look like 2026-01-31T08:00:00.000Z")
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def format_datetime(moment: datetime) -> str:
-    """A moment as the API's DateTime in UTC; what is finer than a millisecond is cut off."""
+    """A time as the API's DateTime in UTC, cut to milliseconds."""
     return f"{_utc(moment).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def http_date(moment: datetime) -> str:
-    """A moment as the Date header's IMF-fixdate, in English whatever the locale is."""
+    """A time as the IMF-fixdate of a Date header, in English whatever the locale is."""
     m = _utc(moment)
     weekday, month = _WEEKDAYS[m.weekday()], _MONTHS[m.month - 1]
     return f"{weekday}, {m.day:02} {month} {m.year:04} {m.hour:02}:{m.minute:02}:{m.second:02} GMT"
 
 
 def parse_http_date(text: str) -> datetime:
-    """Reads an IMF-fixdate. The weekday must be one; that it is the day's own is not our business."""
+    """The time of an IMF-fixdate. The weekday must exist, but is not compared with the date."""
     found = _HTTP_DATE.match(text)
     if found is None:
-        raise ValueError("a date looks like Tue, 24 Nov 2026 08:00:00 GMT")
+        raise ValueError("a date must look like Tue, 24 Nov 2026 08:00:00 GMT")
     day, month, year, hour, minute, second = found.groups()
     return datetime(int(year), _MONTH_NUMBERS[month], int(day), int(hour), int(minute), int(second), tzinfo=UTC)
 
 
 def _utc(moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError("a moment has a zone")
+        raise ValueError("a time must have a zone")
     return moment.astimezone(UTC)

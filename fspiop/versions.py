@@ -1,8 +1,8 @@
-"""Which version a message has and which one its answer may have (FSPIOP API v1.1, section 3.3.4).
+"""Reads the version of a message and the version that its sender accepts in return (FSPIOP API v1.1, section 3.3.4).
 
-Versions belong to resources, not to the API as a whole; the reference hub takes 1.0, 1.1 and 2.0 of each. Five
-resources have a second form of version 2.0, whose bodies are ISO 20022 messages and whose media types say so; a sixth
-has the media type alone.
+Each resource has its own versions; the reference hub accepts 1.0, 1.1 and 2.0 of each. Version 2.0 of five resources
+has a second form: the bodies are ISO 20022 messages, and the media types name ISO 20022. A sixth resource has only the
+media type.
 """
 
 import re
@@ -18,7 +18,7 @@ _ISO20022_MARK = "i"
 
 
 class Version(NamedTuple):
-    """A resource's version, "1.1" in text; "2.0i" where its bodies are ISO 20022 messages."""
+    """The version of a resource, in text "1.1"; "2.0i" if its bodies are ISO 20022 messages."""
 
     major: int
     minor: int
@@ -29,7 +29,7 @@ class Version(NamedTuple):
 
 
 def is_iso20022(version_text: str) -> bool:
-    """Whether a version's text is one of ISO 20022 bodies."""
+    """Whether a version's text stands for ISO 20022 bodies."""
     return version_text.endswith(_ISO20022_MARK)
 
 
@@ -42,7 +42,7 @@ SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
     }
 )
 
-_MOST_CHARACTERS = 512  # of either header; what is remembered below stays small
+_MOST_CHARACTERS = 512  # in either header; this keeps the caches below small
 _NUMBER = "[0-9]{1,3}"
 _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
 _MEDIA_TYPES = {
@@ -68,7 +68,7 @@ _ACCEPTED_TYPES = {
 
 
 def read_content_type(text: str | None, resource: str) -> Version:
-    """The version of the message that this Content-Type announces."""
+    """The version of the message, from its Content-Type."""
     if text is None:
         raise missing_header("content-type")
     if len(text) > _MOST_CHARACTERS:
@@ -77,9 +77,9 @@ def read_content_type(text: str | None, resource: str) -> Version:
 
 
 def read_accept(text: str | None, resource: str) -> Version:
-    """The version in which the caller wants its answer: the first of its wishes that is supported.
+    """The version that the sender accepts in return: the first supported one in its Accept header.
 
-    A wish for a major version alone is one for its newest minor, and a wish for none is one for the newest of all.
+    A major version alone means its newest minor version. No version means the newest of all.
     """
     if text is None:
         raise missing_header("accept")
@@ -89,18 +89,18 @@ def read_accept(text: str | None, resource: str) -> Version:
 
 
 def content_type(resource: str, version: Version | str) -> str:
-    """The Content-Type of a message."""
+    """The Content-Type header of a message."""
     text = str(version)
     dialect = "iso20022." if is_iso20022(text) else ""
     return f"application/vnd.interoperability.{dialect}{resource}+json;version={text.removesuffix(_ISO20022_MARK)}"
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """The Accept of a request; an int is a major version, any minor of which will do."""
+    """The Accept header of a request; an int is a major version and allows any of its minor versions."""
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 
-# Senders repeat the same few texts. Only what was understood is remembered: an exception is not.
+# Senders repeat the same few texts. Only valid texts are cached, because exceptions are not.
 @lru_cache(maxsize=256)
 def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)
@@ -118,7 +118,7 @@ def _supported(resource: str, iso20022: bool) -> tuple[Version, ...]:
 
 
 def _fault_of(content_type: str, resource: str) -> str:
-    # The reference's service for this one resource refuses what is no JSON at all before it looks at versions.
+    # For this one resource, the reference's service refuses a body that is not JSON before it checks the version.
     is_json = content_type.partition(";")[0].strip().lower().endswith("json")
     return (
         "Unsupported Media Type" if resource == "transactionRequests" and not is_json else "Invalid content-type header"
@@ -153,11 +153,11 @@ def _newest(supported: tuple[Version, ...], major: str | None, minor: str | None
 
 
 def missing_header(header: str, said_first: str = "") -> FspiopError:
-    """The refusal of a request without this header, in the words of the reference hub."""
+    """The error for a request without this header, with the reference hub's text."""
     return FspiopError(ErrorCode.MISSING_ELEMENT, f"{said_first}/header must have required property '{header}'")
 
 
 def _unsupported(detail: str, supported: tuple[Version, ...]) -> FspiopError:
-    """FSPIOP API v1.1, section 3.3.4.3: the refusal lists what is supported."""
+    """The error of FSPIOP API v1.1, section 3.3.4.3, which lists the supported versions."""
     versions = [(str(version.major), str(version.minor)) for version in supported]
     return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=versions)
