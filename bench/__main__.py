@@ -1,4 +1,4 @@
-"""`python -m bench`: loads a hub with whole transfers and says how many it completes, how fast, and at what cost."""
+"""`python -m bench`: loads a hub with whole transfers; reports their number, their times and their costs."""
 
 import argparse
 import sys
@@ -22,50 +22,46 @@ from bench.seed import Crowd
 
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rate", type=float, default=50, help="transfers begun each second (50)")
-    parser.add_argument("--seconds", type=float, default=30, help="how long to measure (30)")
-    parser.add_argument("--warmup", type=float, default=5, help="seconds of load before that (5)")
+    parser.add_argument("--rate", type=float, default=50, help="transfers begun per second (50)")
+    parser.add_argument("--seconds", type=float, default=30, help="seconds of measurement (30)")
+    parser.add_argument("--warmup", type=float, default=5, help="seconds of load before the measurement (5)")
+    parser.add_argument("--drain", type=float, default=20, help="seconds to wait for news of unfinished transfers (20)")
+    parser.add_argument("--dfsps", type=int, default=2, help="number of DFSPs that pay each other (2)")
     parser.add_argument(
-        "--drain", type=float, default=20, help="seconds to wait for a sign of unfinished transfers (20)"
+        "--hot", type=float, default=0.0, help="extra share of all transfers that the first DFSP pays (0)"
     )
-    parser.add_argument("--dfsps", type=int, default=2, help="how many DFSPs pay each other (2)")
-    parser.add_argument(
-        "--hot", type=float, default=0.0, help="share of all transfers that the first DFSP pays, besides its own (0)"
-    )
-    parser.add_argument("--payments", action="store_true", help="whole payments: lookup, quote and transfer")
-    parser.add_argument(
-        "--signed", action="store_true", help="signatures by every DFSP, checked; the hub signs as well"
-    )
+    parser.add_argument("--payments", action="store_true", help="sends whole payments: lookup, quote and transfer")
+    parser.add_argument("--signed", action="store_true", help="every DFSP signs, and the hub checks and signs")
     parser.add_argument(
         "--calm",
         type=float,
         default=0.0,
         metavar="RATE",
-        help=f"after that so many a second for {CALM_S} s: how long the hub takes to serve as ever",
+        help=f"rate for {CALM_S} s after the measurement: shows how long the hub takes to recover",
     )
-    parser.add_argument("--suite", action="store_true", help="2, 8 and 32 DFSPs, and payments, one after the other")
-    parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: how p99 grows, up to collapse")
-    parser.add_argument("--alone", action="store_true", help="only the engine in process beside the database's limit")
+    parser.add_argument("--suite", action="store_true", help="runs with 2, 8 and 32 DFSPs, then payments")
+    parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: p99 up to collapse")
+    parser.add_argument("--alone", action="store_true", help="only the engine in process and the database's limit")
     parser.add_argument(
-        "--pages", type=int, metavar="TRANSFERS", help="only the portal's pages, on so many transfers of a day"
+        "--pages", type=int, metavar="TRANSFERS", help="only the times of the portal's pages, with this many transfers"
     )
-    parser.add_argument("--hours", type=float, default=24, help="with --pages: the hours that they arrived in (24)")
+    parser.add_argument("--hours", type=float, default=24, help="with --pages: hours over which they arrived (24)")
     parser.add_argument(
         "--bad",
         metavar="NAME",
-        help="only what two DFSPs notice while a third misbehaves, each way on a hub of its own: all, or some of"
-        f" {', '.join(ALL)}; --rate is that of transfers, a fifth as many payments go beside them, and --seconds the"
-        " length of each of the intervals before, while and after",
+        help="only how a third DFSP's misbehaviour affects two others. NAME is all, or some of"
+        f" {', '.join(ALL)}. Each needs a new hub. --rate is the rate of transfers; a fifth as many payments run in"
+        " addition. --seconds is the length of each interval: before, during and after",
     )
     parser.add_argument(
-        "--bad-rows", type=int, default=1_000_000, metavar="N", help="messages that wait in the queue for some of them"
+        "--bad-rows", type=int, default=1_000_000, metavar="N", help="with --bad: waiting messages (1000000)"
     )
-    parser.add_argument("--no-limit", action="store_true", help="without the engine in process and the limit")
-    parser.add_argument("--state", help="folder for our own hub's database and logs (a new one)")
-    parser.add_argument("--port", type=int, help="port for our own hub (a free one)")
-    parser.add_argument("--hub", metavar="URL", help="load this running hub instead of one of our own")
+    parser.add_argument("--no-limit", action="store_true", help="without the two figures of --alone")
+    parser.add_argument("--state", help="folder for the started hub's database and logs (a new one)")
+    parser.add_argument("--port", type=int, help="port for the started hub (a free one)")
+    parser.add_argument("--hub", metavar="URL", help="load this running hub instead of starting one")
     parser.add_argument("--database-url", metavar="URL", help="with --hub: its database, for the ledger check")
     parser.add_argument(
         "--watch", action="append", default=[], metavar="NAME=PID", help="with --hub: a process to watch"
@@ -75,14 +71,14 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
     if options.bad:
         if options.hub or options.signed:
-            parser.error("--bad needs a hub of its own, and signs nothing")
+            parser.error("--bad cannot be used with --hub or --signed")
         if unknown := [name for name in trials.names(options.bad) if name not in ALL]:
             parser.error(f"--bad: {', '.join(unknown)} is not one of {', '.join(ALL)}")
     return options
 
 
 def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
-    """The runs that the command line asks for, by name."""
+    """The runs that the command line requests, by name."""
     plan = Plan(
         options.rate,
         options.seconds,
@@ -107,7 +103,7 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs all; the exit code says whether all was well."""
+    """Runs everything; the exit code is 0 if every check passed."""
     options = read_arguments(arguments)
     console = Console(highlight=False)
     all_figures: list[dict[str, Any]] = []

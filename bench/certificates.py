@@ -1,4 +1,4 @@
-"""A scheme's authority and its TLS certificates, for the length of a run."""
+"""A certificate authority for one run, and its TLS certificates."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,7 +11,7 @@ _DAY = timedelta(days=1)
 
 
 class Authority:
-    """Writes everything into one folder: `ca.pem`, and for each name its `.crt` and `.key`."""
+    """Writes all files into one folder: `ca.pem`, and a `.crt` and a `.key` for each name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -22,7 +22,7 @@ class Authority:
         Path(self.file).write_bytes(own)
 
     def issue(self, name: str, *, host: str | None = None) -> tuple[str, str]:
-        """The files of a certificate of this common name, and of its key."""
+        """The file names of a new certificate with this common name, and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         certificate, key_file = self._folder / f"{name}.crt", self._folder / f"{name}.key"

@@ -1,4 +1,4 @@
-"""Keep-alive connections to one hub. A callback instead of a future: half the work of an exchange is saved."""
+"""Keep-alive connections to one hub. Callbacks instead of futures save half of the work of each exchange."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ Done = Callable[[int], None]
 
 
 class Client:
-    """Sends whole requests over at most `most` connections and tells each one's HTTP status, or NO_ANSWER."""
+    """Sends whole requests over at most `most` connections; passes each HTTP status, or NO_ANSWER, to a callback."""
 
     def __init__(self, host: str, port: int, *, most: int = 128) -> None:
         self._host, self._port, self._most = host, port, most
@@ -21,9 +21,9 @@ class Client:
         self._connecting: set[asyncio.Task[None]] = set()
 
     def send(self, request: bytes, done: Done) -> None:
-        """Sends now if a connection is free, else as soon as one is."""
+        """Sends the request now if a connection is free, otherwise as soon as one is."""
         if self._idle:
-            self._idle.pop().ask(request, done)  # the one used last: the others may fall asleep
+            self._idle.pop().ask(request, done)  # the one used last, so that the others may become idle
             return
         self._waiting.append((request, done))
         if self._connections < self._most:
@@ -42,14 +42,14 @@ class Client:
                 self._waiting.popleft()[1](NO_ANSWER)
 
     def free(self, connection: "_Connection") -> None:
-        """A connection has nothing to do."""
+        """Takes back a connection that has finished its request."""
         if self._waiting:
             connection.ask(*self._waiting.popleft())
         else:
             self._idle.append(connection)
 
     def lost(self, connection: "_Connection") -> None:
-        """A connection is gone; what was asked on one that had answered before is asked once more on another."""
+        """Removes a closed connection. If it had worked before, its request is sent once more on another connection."""
         self._connections -= 1
         if connection in self._idle:
             self._idle.remove(connection)
@@ -63,7 +63,7 @@ class Client:
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time."""
+    """One connection, with one request at a time."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,11 +1,11 @@
-"""The three-way comparison: payer's books, hub, payee's books, transfer by transfer."""
+"""Compares the payer's books, the hub and the payee's books, transfer by transfer."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 
 def compare(notes: Mapping[str, Mapping[str, Any]], at_hub: Collection[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each transfer that is not in all three books or in none; `notes` are each DFSP's own."""
+    """A sentence for each transfer that is in some of the three books only; `notes` are each DFSP's records."""
     hub = {t["transferId"]: (t["payer"], t["payee"]) for t in at_hub if t["payer"] in notes and t["payee"] in notes}
     paid = {key: name for name, note in notes.items() for key, (_, said) in note["ends"].items() if said == "COMMITTED"}
     received = {

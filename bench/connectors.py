@@ -1,8 +1,7 @@
-"""`python -m bench.connectors`: what a payment between two connectors costs, by how they know that the hub is speaking.
+"""`python -m bench.connectors`: the cost of a payment between two connectors, by how they recognise the hub.
 
-A connector that knows the hub's connection by the name in its certificate believes what comes over it. One that knows
-the hub by its signature alone asks the hub whose the payee is; and where the payee's DFSP tells that a transfer has
-ended, it asks the hub how.
+A connector that recognises the hub's connection by its certificate accepts every message on it. A connector that only
+has the hub's signatures must make more requests: for the payee's DFSP, and for the outcome that the payee DFSP reports.
 """
 
 import argparse
@@ -39,7 +38,7 @@ ANSWERS = {"RESERVED": State.COMMITTED, "COMMITTED": State.COMMITTED, "rejects":
 
 
 class Core:
-    """A bank whose customer takes everything, or nothing."""
+    """A bank whose customer accepts every payment, or none."""
 
     rejects = False
 
@@ -62,14 +61,14 @@ class Core:
 
 @dataclass
 class Figures:
-    """Of one way to know the hub and one kind of answer."""
+    """The figures for one way to recognise the hub and one kind of answer."""
 
     seconds: list[float] = field(default_factory=list)
-    asked: Counter[str] = field(default_factory=Counter)  # by the payer, of the hub
+    asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub
     cpu_s: float = 0.0  # of all the hub's processes
 
     def row(self) -> list[str]:
-        """For people: median and p95 in milliseconds, requests and the hub's CPU for each payment."""
+        """A table row: median and p95 in milliseconds, then requests and the hub's CPU milliseconds per payment."""
         count = len(self.seconds)
         return [
             f"{percentile(self.seconds, 50) * 1000:.0f}",
@@ -80,10 +79,10 @@ class Figures:
 
 
 def main() -> None:
-    """The command line."""
+    """Parses the command line and runs the comparison."""
     parser = argparse.ArgumentParser(prog="python -m bench.connectors", description=__doc__)
-    parser.add_argument("--payments", type=int, default=100, help="of each kind, one after the other (100)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each kind has its turn (3)")
+    parser.add_argument("--payments", type=int, default=100, help="payments of each kind, one after the other (100)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds over all kinds (3)")
     parser.add_argument("--port", type=int, help="port for the hub (a free one)")
     options = parser.parse_args()
     table = Table("the hub is known by", "the payee", "median ms", "p95 ms", "requests of the payer", "hub CPU ms")
@@ -106,7 +105,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[tuple[str, str],
     found = {(known_by, answer): Figures() for known_by in KNOWN_BY for answer in ANSWERS}
     with own_hub(str(folder / "hub"), options.port, signed=True, settings=shown) as hub:
         configs = _onboard(hub, folder)
-        # In turns, so that whatever else the machine does meets all kinds alike.
+        # In turns, so that other load on the machine affects all kinds alike.
         for number in range(options.rounds):
             for (known_by, answer), figures in found.items():
                 chosen = [_as_known(config, folder, is_pinned=KNOWN_BY[known_by]) for config in configs]
@@ -163,7 +162,7 @@ def _as_known(config: Config, folder: Path, *, is_pinned: bool) -> Config:
 
 @contextmanager
 def _counted(figures: Figures) -> Iterator[Any]:
-    """Counts what the payer's connector asks of the hub."""
+    """Counts the requests of the payer's connector to the hub."""
     send = HubClient.send
 
     async def counted(self: HubClient, method: str, path: str, *arguments: Any, **more: Any) -> Answer:

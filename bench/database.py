@@ -1,4 +1,4 @@
-"""What a run costs its database: statements, transactions and write-ahead log, read before and after."""
+"""The database costs of a run: statements, transactions and write-ahead log, read before and after it."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +10,7 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# Those that foreign keys run inside are counted apart; this reading is not part of the run.
+# Statements inside of foreign keys are counted separately. The statements of this module are not counted.
 _STATEMENTS = """
     SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
            coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint
@@ -25,16 +25,16 @@ _DEAREST = """
 
 @dataclass(frozen=True)
 class Counters:
-    """Since the statistics began."""
+    """Totals since the statistics began."""
 
     transactions: int
     wal_bytes: int
     wal_syncs: int
-    statements: int | None  # None where pg_stat_statements is not there
+    statements: int | None  # None without pg_stat_statements
     foreign_key_checks: int | None
 
     def since(self, before: "Counters") -> dict[str, int]:
-        """What was added."""
+        """The difference to earlier counters."""
         found = {}
         for each in fields(self):
             now, then = getattr(self, each.name), getattr(before, each.name)
@@ -44,7 +44,7 @@ class Counters:
 
 
 class Database:
-    """A connection of the instrument's own, which counts little: a handful of statements in a run."""
+    """The bench's own database connection; it adds only a few statements to a run."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -55,25 +55,25 @@ class Database:
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
     def settings(self) -> dict[str, str]:
-        """Those that a figure means nothing without."""
+        """The settings without which a figure has no meaning."""
         names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         rows = self._connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(names)])
         return dict(rows.fetchall())
 
     def counters(self) -> Counters:
-        """As they stand."""
+        """The present totals."""
         row = self._connection.execute(_COUNTERS).fetchone()
         assert row is not None
         statements = self._connection.execute(_STATEMENTS).fetchone() if self._has_statements else None
         return Counters(row[0], row[1], row[2], *(statements or (None, None)))
 
     def forget_statements(self) -> None:
-        """Begins to count them anew."""
+        """Resets the statement statistics."""
         if self._has_statements:
             self._connection.execute("SELECT pg_stat_statements_reset()")
 
     def dearest(self) -> list[dict[str, Any]]:
-        """The statements that took the most time since `forget_statements`."""
+        """The statements that have taken the most time since `forget_statements`."""
         if not self._has_statements:
             return []
         names = ("calls", "rows", "ms", "wal_kb", "statement")

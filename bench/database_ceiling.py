@@ -1,7 +1,7 @@
-"""The database's own ceiling: a transfer's rows written in sets by bare psycopg (`python -m bench.database_ceiling`).
+"""The database's own limit: writes a transfer's rows in sets with bare psycopg (`python -m bench.database_ceiling`).
 
-Same rows, same guards (constraints and triggers), same batches and two commits per batch as the engine; nothing is
-read, decided or locked beyond what the statements themselves do.
+It writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per batch. It
+reads, decides and locks nothing beyond what the statements do themselves.
 """
 
 import os
@@ -64,7 +64,7 @@ class Writer:
         self._back = orjson.dumps(sample_transfers.headers(sample_transfers.PAYEE, sample_transfers.PAYER)).decode()
 
     def reserve(self, batch: list[Row]) -> None:
-        """What a batch of prepares leaves behind."""
+        """Writes the rows of a batch of prepares."""
         now = datetime.now(UTC)
         ids, bodies = [row.transfer_id for row in batch], [row.prepare for row in batch]
         (payer, payer_account), (payee, payee_account) = self._payer, self._payee
@@ -86,7 +86,7 @@ class Writer:
         self._connection.commit()
 
     def commit(self, batch: list[Row]) -> None:
-        """What a batch of fulfils leaves behind."""
+        """Writes the rows of a batch of fulfils."""
         now = datetime.now(UTC)
         ids, bodies = [row.transfer_id for row in batch], [row.fulfil for row in batch]
         payer, payee = self._payer[1], self._payee[1]
@@ -104,7 +104,7 @@ class Writer:
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
-    """Prints one JSON line."""
+    """Measures, and prints one JSON line."""
     import django
 
     django.setup()

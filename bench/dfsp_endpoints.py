@@ -1,7 +1,6 @@
-"""The DFSPs as a load instrument sees them: each takes prepares and fulfils them, answers lookups and quotes, and takes
-the ends of its own transfers.
+"""The DFSPs of a load run: they fulfil prepares, answer lookups and quotes, and receive the outcomes of transfers.
 
-`python -m bench.dfsp_endpoints CONFIG` serves until SIGTERM and then writes what its DFSPs saw.
+`python -m bench.dfsp_endpoints CONFIG` serves until SIGTERM and then writes what its DFSPs recorded.
 """
 
 import asyncio
@@ -28,7 +27,7 @@ _PAUSE_S = 0.25
 
 @dataclass(frozen=True)
 class Dfsps:
-    """Which DFSPs to be, by name and port, and where the hub is."""
+    """The DFSPs to serve, by name and port, and the address of the hub."""
 
     ours: dict[str, int]
     everybody: list[str]
@@ -39,26 +38,26 @@ class Dfsps:
 
     @classmethod
     def from_text(cls, text: str) -> "Dfsps":
-        """Reads what `as_text` wrote."""
+        """Reads the text that `as_text` wrote."""
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
-        """For a command line."""
+        """The configuration as text for a command line."""
         return json.dumps(asdict(self))
 
 
 @dataclass
 class Notes:
-    """What one DFSP saw; moments are of time.monotonic."""
+    """The records of one DFSP; times are of time.monotonic."""
 
-    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # came, fulfil answered, how
-    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of what it paid: came, what it said
-    undone: dict[str, str] = field(default_factory=dict)  # of what it was paid: the error it was told
-    found: dict[str, float] = field(default_factory=dict)  # its payees, by payment: when their lookup was answered
-    quoted: dict[str, float] = field(default_factory=dict)  # terms, by payment: when they came
+    prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of outgoing transfers: received, outcome
+    undone: dict[str, str] = field(default_factory=dict)  # of incoming transfers: the error received
+    found: dict[str, float] = field(default_factory=dict)  # by payment: when the lookup was answered
+    quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the terms were received
     repeats: int = 0
     retries: int = 0
-    strays: dict[str, int] = field(default_factory=dict)  # answers to what it never asked, by who sent them and what
+    strays: dict[str, int] = field(default_factory=dict)  # answers without a request, by sender and kind
 
 
 class Dfsp:
@@ -74,14 +73,14 @@ class Dfsp:
         self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
         self._presigned = presigned_fulfils
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
-        # As a payee: every packet that it may be paid with.
+        # As a payee: every packet that a payer may use.
         packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
         self._fulfilments = {packet.condition: packet.fulfilment for packet in packets}
         self._terms = {payer.encode(): cycle(messages.pool(payer, name)) for payer in config.everybody if payer != name}
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """What to answer to a request; the DFSP's own next message goes out besides."""
+        """The response to a request; the DFSP's own next message is sent separately."""
         method, path, _ = message.start.split(b" ", 2)
         resource = path.split(b"/", 2)[1]
         if resource == b"transfers":
@@ -160,7 +159,7 @@ class Dfsp:
             self._say(messages.post_transfer(self._host, self._name, payee, body, self._clock), self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Whether the payment goes on: the answer is the first of its kind, and no error."""
+        """Whether the payment continues: this answer is the first of its kind, and is not an error."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False
@@ -176,7 +175,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """A payer that can not go on tells its customer so: the payment has ended."""
+        """For a payer that cannot continue: records that the payment has ended."""
 
         def answered(status: int) -> None:
             if status != 202:
@@ -207,7 +206,7 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """As a DFSP does: what the hub could not take is sent again, word for word."""
+        """Sends a request that the hub could not accept again, unchanged, as a DFSP does."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:
@@ -249,7 +248,7 @@ async def _serve(config: Dfsps, dfsps: dict[str, Dfsp]) -> None:
 
 
 def main(config: Dfsps) -> None:
-    """Serves until SIGTERM, then writes what each DFSP saw."""
+    """Serves until SIGTERM, then writes what each DFSP recorded."""
     hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
     clock.tick()
     signed = Signer(config.keys, list(config.ours))

@@ -9,7 +9,7 @@ from bench.sample_transfers import Row
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
-    """Prints one JSON line."""
+    """Measures, and prints one JSON line."""
     import django
 
     django.setup()
@@ -18,7 +18,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     from ledger import engine
     from ledger.messages import Committed, Fulfil, Prepare, Reserved, Wire
 
-    outbox.poke = lambda destination_ids: None  # there is no courier to wake
+    outbox.poke = lambda destination_ids: None  # no courier runs
     parties = sample_transfers.onboard()
     there, back = (
         sample_transfers.headers(sample_transfers.PAYER, sample_transfers.PAYEE),

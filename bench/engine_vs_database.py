@@ -1,4 +1,4 @@
-"""The ledger without HTTP and the database without the ledger, side by side on servers of their own."""
+"""Compares the ledger without HTTP to the database without the ledger, on servers started for this."""
 
 import json
 import subprocess
@@ -10,11 +10,11 @@ from typing import Any
 from bench.hubs import PROJECT
 from bench.measure import cpu_seconds
 
-_WARM_UP = 20  # batches: statements are prepared, pages are there
+_WARM_UP = 20  # batches, which prepare the statements and load the pages
 
 
 def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: int) -> None:
-    """Runs the steps and prints rate and CPU as JSON; the first few are not measured."""
+    """Runs the steps and prints rate and CPU as JSON; the first steps are not measured."""
     for step in steps[:_WARM_UP]:
         step()
     counted = transfers * (len(steps) - _WARM_UP) / len(steps)
@@ -32,9 +32,9 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Both, one after the other, on a hub's servers without the hub; the ratio is what the engine reaches of the limit.
+    """Runs both, one after the other, on a hub's servers without the hub; returns the engine's share of the limit.
 
-    By CPU as well as by the clock: on a machine that others use, only the CPU figures compare.
+    The share is by time and by CPU. On a machine with other load, only the CPU figures can be compared.
     """
     from hub.local.stack import Stack
 

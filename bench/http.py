@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a load instrument needs it: it shares its machine with the hub, so each message is a few finds."""
+"""A minimal HTTP/1.1 parser. The bench shares the hub's machine, so parsing a message takes only a few searches."""
 
 from typing import NamedTuple
 
@@ -12,21 +12,21 @@ class Message(NamedTuple):
 
     @property
     def status(self) -> int:
-        """Of a response: 'HTTP/1.1 202 Accepted'."""
+        """The status of a response: 202 for 'HTTP/1.1 202 Accepted'."""
         return int(self.start[9:12])
 
 
 class Reader:
-    """Takes octets as they come and gives messages as they are whole.
+    """Receives bytes and returns complete messages.
 
-    A message without Content-Length or chunks has no body: a response that ends with its connection is not known here.
+    A message without Content-Length or chunks has no body. A body that ends with the connection is not supported.
     """
 
     def __init__(self) -> None:
         self._left = b""
 
     def feed(self, octets: bytes) -> list[Message]:
-        """The messages that are whole now; ValueError where a length is not a number."""
+        """The messages that are complete now; ValueError if a length is not a number."""
         buffer = self._left + octets if self._left else octets
         found: list[Message] = []
         at = 0
@@ -42,7 +42,7 @@ class Reader:
 
 
 def header(head: bytes, name: bytes) -> bytes | None:
-    """A header's value by its lower-case name."""
+    """The value of a header, by its lower-case name."""
     lines = b"\r\n" + head
     at = lines.lower().find(b"\r\n" + name + b":")
     if at < 0:
@@ -53,7 +53,7 @@ def header(head: bytes, name: bytes) -> bytes | None:
 
 
 def _body(buffer: bytes, at: int, head: bytes) -> tuple[bytes, int]:
-    """The body that begins at `at` and where the next message begins; -1 while it is not whole."""
+    """The body that begins at `at`, and where the next message begins; -1 while the body is incomplete."""
     length = header(head, b"content-length")
     if length is not None:
         end = at + int(length)

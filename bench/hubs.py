@@ -1,4 +1,4 @@
-"""The hub to load: one of our own, brought up for the run, or one that is there."""
+"""The hub to load: one started for the run, or a running one."""
 
 import json
 import os
@@ -24,36 +24,36 @@ class Hub(Protocol):
     database_url: str | None
 
     def pids(self) -> dict[str, int]:
-        """Its processes, by name, as far as they can be watched."""
+        """The process ids that can be watched, by name."""
         ...
 
     def committed(self) -> list[dict[str, Any]] | None:
-        """Its committed transfers, for the comparison of books; None where they can not be read."""
+        """The hub's committed transfers, for the comparison of books; None if they cannot be read."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Whether the ledger's invariants hold (None: it can not be checked), and what was printed."""
+        """Whether the ledger's invariants hold (None: not checked), and the command's output."""
         ...
 
 
 @dataclass
 class GivenHub:
-    """A hub that somebody else runs."""
+    """A running hub that the bench did not start."""
 
     url: str
     watched: dict[str, int]
     database_url: str | None
 
     def pids(self) -> dict[str, int]:
-        """Those that the caller named."""
+        """The processes that the caller named."""
         return self.watched
 
     def committed(self) -> list[dict[str, Any]] | None:
-        """By this checkout's own command, on the database named."""
+        """Read by this checkout's own command, from the given database."""
         return None if self.database_url is None else _last_json(self._manage("committed_transfers", "--json")[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """By this checkout's own command, on the database named."""
+        """Checked by this checkout's own command, on the given database."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
         return self._manage("check_ledger")
@@ -80,10 +80,10 @@ def _last_json(text: str) -> list[dict[str, Any]]:
 def own_hub(
     state: str, port: int | None, *, signed: bool = False, settings: Mapping[str, str] | None = None
 ) -> Iterator[Hub]:
-    """A hub with its own database and broker in a folder, for the length of the run.
+    """Runs a hub with its own database and broker in a folder, for the length of the run.
 
-    With `signed` it checks every signature and signs what it says itself; without, it does neither. `settings` are laid
-    over the environment.
+    With `signed`, the hub checks every signature and signs its own messages; otherwise it does neither. `settings`
+    override the environment.
     """
     from hub.local import net
     from hub.local.errors import LocalError
@@ -112,7 +112,7 @@ def own_hub(
     tell = partial(print, "  ", sep="", flush=True)
     environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"} | dict(settings or {})
     if signed:
-        key = Path(f"{state}-key.pem")  # beside the state, which holds the stack's own files only
+        key = Path(f"{state}-key.pem")  # next to the state folder, which is only for the stack's own files
         key.parent.mkdir(parents=True, exist_ok=True)
         make_key(key)
         environ["HUB_SIGNING_KEY_FILE"] = str(key)

@@ -1,7 +1,7 @@
-"""The generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate, come what may.
+"""The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-An open loop: a hub that slows down does not slow the load down with it, and a transfer's time counts from the moment
-it was due, not from the moment it could be sent.
+It is an open loop: the rate stays the same when the hub slows down. A transfer's time counts from the moment it was
+due, not from the moment it could be sent.
 """
 
 import asyncio
@@ -21,45 +21,45 @@ from bench import messages, presigned
 from bench.client import Client
 from bench.signing import Signer
 
-CALM_S = 15  # after the load proper, at the lower rate that was asked for
-_ANSWERS_S = 30  # how long the last answers may take
-_MOST_OPEN = 2000  # requests under way: more than a hub lets in, or they would wait here for each other
+CALM_S = 15  # length of the load at the lower rate, after the measured load
+_ANSWERS_S = 30  # time limit for the last responses
+_MOST_OPEN = 2000  # open requests: above a hub's own limit, so that none waits here
 
 
 @dataclass(frozen=True)
 class Load:
-    """What to generate. `starts_at` is a moment of time.monotonic, which all processes of a machine share."""
+    """The load to generate. `starts_at` is of time.monotonic, which is the same in all processes of a machine."""
 
     host: str
     port: int
     rate: float
     seconds: float
     starts_at: float
-    calm: float  # begun each second for CALM_S after that; 0 for none
+    calm: float  # begun per second for CALM_S after that; 0 for none
     dfsps: list[str]
     hot: float
-    aliases: dict[str, list[str]]  # each DFSP's customers; without any, a transfer is begun and not a whole payment
+    aliases: dict[str, list[str]]  # each DFSP's customers; if empty, only transfers are sent, not whole payments
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; without one, nothing is signed
 
     @classmethod
     def from_text(cls, text: str) -> "Load":
-        """Reads what `as_text` wrote."""
+        """Reads the text that `as_text` wrote."""
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
-        """For a command line."""
+        """The load as text for a command line."""
         return json.dumps(asdict(self))
 
     def moments(self) -> Iterator[float]:
-        """When each transfer is due."""
+        """The time at which each transfer is due."""
         yield from (self.starts_at + number / self.rate for number in range(round(self.rate * self.seconds)))
         then = self.starts_at + self.seconds
         yield from (then + number / self.calm for number in range(round(self.calm * CALM_S)))
 
 
 def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
-    """Payer and payee of each transfer, for ever: every pair in turn, and the first DFSP pays a share of `hot`."""
+    """Payer and payee of each transfer, without end: all pairs in turn; the first DFSP pays the extra share `hot`."""
     everybody = cycle([(payer, payee) for payer in dfsps for payee in dfsps if payer != payee])
     from_first = cycle([(dfsps[0], payee) for payee in dfsps[1:]])
     owed = 0.0
@@ -94,7 +94,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends for the whole time, or until SIGTERM, then waits for the answers."""
+        """Sends for the whole time, or until SIGTERM, then waits for the responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:
@@ -103,7 +103,7 @@ class Generator:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             elif number % 16 == 0:
-                await asyncio.sleep(0)  # late: send, but let the answers in
+                await asyncio.sleep(0)  # late: lets the responses be read before sending
             self._send(due)
         if self._open:
             self._all_answered = asyncio.Event()
@@ -141,7 +141,7 @@ class Generator:
 
 
 def main(load: Load) -> None:
-    """Generates the load and writes what was answered."""
+    """Generates the load and writes the responses to the results file."""
     generator = Generator(load)
     gc.freeze()
     asyncio.run(generator.run())

@@ -1,4 +1,4 @@
-"""What a run says: the time of each hop, what was lost, and the CPU seconds of each process."""
+"""The figures of a run: the time of each hop, the lost transfers, and the CPU seconds of each process."""
 
 import math
 from collections import Counter
@@ -11,11 +11,11 @@ import psutil
 TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
 PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
 WHOLE = "whole"
-GOAL_S, GOAL_SHARE = 1.0, 0.99  # so long a payer waits at most, and how often that must be so
+GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of payments that must meet it
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest value that `percent` of all are not above; 0 of none."""
+    """The nearest-rank percentile: the smallest value that at least `percent` % do not exceed; 0 if there is none."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -24,7 +24,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Outcome:
-    """The run, counted. `hops` are seconds, of the transfers that were due while it was measured."""
+    """The counts of a run. `hops` are seconds, of the transfers that were due during the measurement."""
 
     sent: int = 0
     accepted: int = 0
@@ -39,9 +39,9 @@ class Outcome:
 def join(
     sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Puts what generator and DFSPs saw together; measured are the transfers (or payments) due from `since` to `until`.
+    """Joins the records of generator and DFSPs. Measured are the transfers (or payments) due from `since` to `until`.
 
-    Lost is what the hub may have taken (it said 202, or nothing) and whose end its payer was never told.
+    A transfer is lost if the hub may have accepted it (status 202, or none) and its payer never received the outcome.
     """
     prepares, ends, found, quoted = (_all(notes, what) for what in ("prepares", "ends", "found", "quoted"))
     is_payments = bool(found)
@@ -66,14 +66,14 @@ def join(
                 _add(outcome.hops, PAYMENT_HOPS, (due, due, named, offered), (answered, named, offered, ended))
             elif key in prepares:
                 came, taken, _ = prepares[key]
-                taken = taken or ended  # its answer was still under way when the DFSP was stopped
+                taken = taken or ended  # the DFSP was stopped before it received the response
                 _add(outcome.hops, TRANSFER_HOPS, (due, answered, came, taken), (answered, came, taken, ended))
     return outcome
 
 
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
-    """Whole seconds from a moment until the hub serves as ever: of what is due in any second from then on, nearly all
-    is committed within `GOAL_S`. None where that is not so in the last one."""
+    """Whole seconds from `since` until the hub has recovered: from then on, it commits nearly all that is due in each
+    second within `GOAL_S`. None if the last second fails this."""
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
     served_in: Counter[int] = Counter()
@@ -95,12 +95,12 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub tells the other side when it has committed, which may be before its answer is read here.
+        # The hub notifies the other side after its commit, which may be before its response is read here.
         hops[name].append(max(0.0, end - start))
 
 
 def cpu_seconds(pid: int) -> float:
-    """What a process, its living descendants, and the dead children they waited for, have used."""
+    """CPU seconds of a process, its living descendants, and the dead children that they waited for."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -115,18 +115,18 @@ def cpu_seconds(pid: int) -> float:
 
 
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far, by name."""
+    """CPU seconds so far, by process name."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def machine_cpu_seconds() -> float:
-    """CPU seconds that the whole machine has used so far, whoever used them."""
+    """CPU seconds of the whole machine so far, for all users."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Sums of what is named 'sink bench1', 'sink bench2': by the first word."""
+    """Sums of items such as 'sink bench1' and 'sink bench2', by their first word."""
     sums: dict[str, float] = {}
     for name, used in seconds:
         group = name.split(" ")[0]

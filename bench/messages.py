@@ -1,7 +1,7 @@
-"""The messages of a payment, prepared so far in advance that making one is a join of octets.
+"""The messages of a payment, prepared in advance so that making one only joins bytes.
 
-Both sides of a transfer make the same pool: the payer's side takes packet and condition from it, the payee's side
-the fulfilment.
+Both sides of a transfer build the same pool. The payer's side uses packet and condition, the payee's side the
+fulfilment.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ _VALID_S = 600
 
 
 class Packet(NamedTuple):
-    """One payment's ILP packet, its condition, and what fulfils that."""
+    """One payment's ILP packet, its condition and its fulfilment."""
 
     ilp_packet: bytes
     condition: bytes
@@ -29,7 +29,7 @@ class Packet(NamedTuple):
 
 @cache
 def pool(payer: str, payee: str) -> list[Packet]:
-    """The packets that this payer's transfers to this payee use in turn; the same in every process."""
+    """The packets that this payer's transfers to this payee use in turn; identical in every process."""
     return [_packet(payer, payee, number) for number in range(_POOL)]
 
 
@@ -42,7 +42,7 @@ def _packet(payer: str, payee: str, number: int) -> Packet:
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
-    """As large as those of real quotes: the packet is most of a prepare's octets."""
+    """As large as in real quotes, because the packet makes up most bytes of a prepare."""
     return {
         "transactionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}")),
         "quoteId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote")),
@@ -55,14 +55,14 @@ def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
 
 
 class Clock:
-    """The moment as headers and bodies write it, written once a second."""
+    """The current time in the forms of headers and bodies, written once per second."""
 
     def __init__(self) -> None:
         self._second = 0
         self.date = self.now = self.expiration = b""
 
     def tick(self) -> None:
-        """Brings `date`, `now` and `expiration` up to date."""
+        """Updates `date`, `now` and `expiration`."""
         second = int(time.time())
         if second != self._second:
             self._second = second
@@ -75,13 +75,13 @@ def _datetime(second: int) -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(second)).encode()
 
 
-# --- bodies: keys in order and no blanks, the form that every JWS validator signs -------------------------------------
+# --- bodies: sorted keys and no spaces, the form that every JWS validator signs ---------------------------------------
 
 
 def prepare_body(
     payer: bytes, payee: bytes, ilp_packet: bytes, condition: bytes, transfer_id: bytes, clock: Clock
 ) -> bytes:
-    """Of POST /transfers."""
+    """The body of POST /transfers."""
     return (
         b'{"amount":{"amount":"%b","currency":"%b"},"condition":"%b","expiration":"%b","ilpPacket":"%b",'
         b'"payeeFsp":"%b","payerFsp":"%b","transferId":"%b"}'
@@ -89,7 +89,7 @@ def prepare_body(
 
 
 def party(payee: bytes, alias: bytes) -> bytes:
-    """Of PUT /parties/{Type}/{ID}."""
+    """The body of PUT /parties/{Type}/{ID}."""
     return (
         b'{"party":{"name":"Bench Payee","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"},'
         b'"personalInfo":{"complexName":{"firstName":"Bench","lastName":"Payee"}}}}'
@@ -97,7 +97,7 @@ def party(payee: bytes, alias: bytes) -> bytes:
 
 
 def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Clock) -> bytes:
-    """Of POST /quotes; the quote's id serves for the transaction and the transfer as well."""
+    """The body of POST /quotes; the quote's id is also that of the transaction and the transfer."""
     return (
         b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b","note":"bench",'
         b'"payee":{"partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"}},'
@@ -108,7 +108,7 @@ def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Cloc
 
 
 def terms(packet: Packet, clock: Clock) -> bytes:
-    """Of PUT /quotes/{ID}."""
+    """The body of PUT /quotes/{ID}."""
     return (
         b'{"condition":"%b","expiration":"%b","ilpPacket":"%b","payeeReceiveAmount":{"amount":"%b","currency":"%b"},'
         b'"transferAmount":{"amount":"%b","currency":"%b"}}'
@@ -124,7 +124,7 @@ def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: C
 
 
 def prepare(host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock) -> bytes:
-    """The same with a packet of the pool."""
+    """POST /transfers with a packet of the pool."""
     body = prepare_body(payer, payee, packet.ilp_packet, packet.condition, transfer_id, clock)
     return post_transfer(host, payer, payee, body, clock)
 
@@ -159,7 +159,7 @@ def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, cloc
 
 
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock) -> bytes:
-    """GET /parties/MSISDN/{ID}, by the payer, who does not know yet where that is (section 6.3.3.1)."""
+    """GET /parties/MSISDN/{ID}, by the payer, which does not know the payee's DFSP yet (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
     return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace)
 
@@ -194,7 +194,7 @@ def request(
     accept: bool = False,
     trace: bytes = b"",
 ) -> bytes:
-    """Any request of the API, its headers included."""
+    """Any request of the API, with its headers."""
     kind = _TYPE % resource
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
     if destination:
@@ -203,22 +203,22 @@ def request(
         parts.append(b"Accept: %b1" % kind)
     if trace:
         parts.append(b"traceparent: " + trace)
-    parts.append(b"Content-Type: %b1.1" % kind)  # the reference hub wants it with a GET as well
+    parts.append(b"Content-Type: %b1.1" % kind)  # the reference hub requires it in a GET too
     if body:
         parts.append(b"Content-Length: %d" % len(body))
     return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)
 
 
-# --- finding things in what came --------------------------------------------------------------------------------------
+# --- searching received messages --------------------------------------------------------------------------------------
 
 
 def trace_of(payment_id: str) -> bytes:
-    """A traceparent (W3C) whose trace is the payment: both sides and the hub carry it along."""
+    """A traceparent (W3C) whose trace id is the payment; both sides and the hub pass it on."""
     return b"00-%b-0000000000000001-01" % payment_id.replace("-", "").encode()
 
 
 def id_of_trace(trace: bytes) -> str:
-    """The payment that a traceparent belongs to; "" where there is none, as in what nobody asked for."""
+    """The payment of a traceparent; "" if there is none, as in a message that was not requested."""
     try:
         return str(uuid.UUID(trace[3:35].decode()))
     except ValueError:
@@ -226,7 +226,7 @@ def id_of_trace(trace: bytes) -> str:
 
 
 def text_of(body: bytes, key: bytes) -> bytes:
-    """The text under a key of a JSON body, found without reading the rest; empty where there is none."""
+    """The text under a key of a JSON body, found without parsing the rest; empty if there is none."""
     at = body.find(b'"' + key + b'"')
     if at < 0:
         return b""

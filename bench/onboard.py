@@ -1,4 +1,4 @@
-"""Brings DFSPs into the scheme by the hub's administration API, as an operator would."""
+"""Onboards DFSPs with the hub's administration API, as an operator would."""
 
 import json
 import time
@@ -10,14 +10,14 @@ from typing import Any
 
 from bench.messages import CURRENCY
 
-# Enough that no transfer of a run meets a limit: what is measured is the way of a payment, not of a refusal.
+# High enough that no transfer exceeds a limit: the bench measures payments, not refusals.
 FUNDS = "1000000000"
 NET_DEBIT_CAP = 1_000_000_000
-BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type of a DFSP with one address for everything
+BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type for a DFSP with one base URL
 
 
 class OnboardingError(Exception):
-    """The hub did not take what every run needs."""
+    """The hub refused a request that every run needs."""
 
 
 class Administration:
@@ -28,7 +28,7 @@ class Administration:
         self._base = f"{hub_url}/api/ledger/v1"
 
     def call(self, method: str, path: str, body: object = None, *, may_fail: bool = False) -> Any:
-        """One call's JSON answer; None where it may fail and does."""
+        """The JSON response of one call; None if the call may fail and does."""
         headers = {"Content-Type": "application/json"}
         return self._ask(method, f"{self._base}{path}", body, headers, may_fail=may_fail)
 
@@ -44,10 +44,10 @@ class Administration:
                 return None
             raise OnboardingError(f"{method} {url}: HTTP {error.code} {error.read(300).decode()}") from None
         except OSError as error:
-            raise OnboardingError(f"{url} does not answer: {error}") from None
+            raise OnboardingError(f"no response from {url}: {error}") from None
 
     def open_hub_accounts(self) -> None:
-        """The hub's own accounts; they may be there already."""
+        """Opens the hub's own accounts, unless they exist."""
         for kind in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
             self.call("POST", "/participants/Hub/accounts", {"type": kind, "currency": CURRENCY}, may_fail=True)
 
@@ -59,7 +59,7 @@ class Administration:
         net_debit_cap: int = NET_DEBIT_CAP,
         endpoint_type: str = BASE,
     ) -> None:
-        """A DFSP with a limit, an endpoint (none where there is no URL) and funds."""
+        """Adds a DFSP with a limit, an endpoint (none without a URL) and funds."""
         self.call("POST", "/participants", {"name": name, "currency": CURRENCY})
         limit = {"type": "NET_DEBIT_CAP", "value": net_debit_cap}
         initial = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
@@ -69,7 +69,7 @@ class Administration:
         self._add_funds(name)
 
     def add_key(self, name: str, public_key: str) -> None:
-        """Registers the key of a DFSP's signatures."""
+        """Registers the public key of a DFSP's signatures."""
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
     def add_customers(self, name: str, aliases: list[str]) -> None:
@@ -94,7 +94,7 @@ class Administration:
             },
         )
         until = time.monotonic() + 10
-        while not self._settlement_account(name)["value"]:  # the API answers 202: the funds may come a moment later
+        while not self._settlement_account(name)["value"]:  # after the API's 202, the funds may arrive later
             if time.monotonic() > until:
                 raise OnboardingError(f"the funds of {name} did not arrive")
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""How fast the portal's pages answer on a full ledger: `python -m bench --pages 1000000`."""
+"""Measures the portal's pages on a full ledger: `python -m bench --pages 1000000`."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ WITHIN_MS = 150
 
 
 def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
-    """Every page on a hub's servers without the hub; see `main`, which runs in a process of its own."""
+    """Measures every page on a hub's servers without the hub; `main` runs in a process of its own."""
     from hub.local.stack import Stack
 
     with Stack(state, programs=()) as stack:
@@ -30,7 +30,7 @@ def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
 
 
 def main(crowd: Crowd) -> None:
-    """Fills the tables where they are empty, asks for each page and prints the figures as JSON."""
+    """Fills the tables if they are empty, requests each page and prints the figures as JSON."""
     import django
 
     django.setup()
@@ -39,7 +39,7 @@ def main(crowd: Crowd) -> None:
 
     if not Transfer.objects.exists():
         fill(crowd, tell=lambda text: print(text, file=sys.stderr))
-    while balance_checkpoints.mark():  # what a hub at work does every ten seconds
+    while balance_checkpoints.mark():  # a running hub does this every ten seconds
         pass
     print(json.dumps([_measure(*page) for page in _pages()]))
 
@@ -48,7 +48,7 @@ Ask = Callable[[], Any]
 
 
 def _pages() -> Iterator[tuple[str, Ask]]:
-    """What a page is called, and how it is asked for."""
+    """Each page's name, and a function that requests it."""
     from django.contrib.auth.models import User
     from django.core.cache import caches
     from django.test import Client
@@ -63,7 +63,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
     def page(client: Client, path: str) -> Ask:
         def ask() -> Any:
-            caches["process"].delete("portal:overview")  # as if its four seconds were over
+            caches["process"].delete("portal:overview")  # as if its four seconds had passed
             return client.get(f"/portal/{path}")
 
         return ask
@@ -129,7 +129,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
 
 def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
-    """A signed-in browser, its session made past the sign-in."""
+    """A browser with a signed-in session, made without the sign-in page."""
     from django.test import Client
 
     from portal.users import create
@@ -147,7 +147,7 @@ def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
 
 
 def _measure(name: str, ask: Ask) -> dict[str, Any]:
-    """The first answer, and the median and the slowest of those after it, in milliseconds."""
+    """The time of the first response, and the median and the maximum of the later ones, in milliseconds."""
     took = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()

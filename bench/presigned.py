@@ -1,6 +1,6 @@
-"""Transfers made and signed before the load begins, on all cores: DFSPs have machines of their own to sign on.
+"""Signs transfers before the load begins, on all cores, because real DFSPs sign on machines of their own.
 
-Both sides' messages of each transfer go to files, by its id; generator and sinks send them as they are.
+Both sides' messages of each transfer are stored in files, by transfer id. Generator and DFSPs send them unchanged.
 """
 
 import json
@@ -21,7 +21,7 @@ Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the paye
 
 
 def write(folder: Path, host: str, parties: Iterable[Parties]) -> None:
-    """Signs a transfer for each payer and payee, with the keys in `folder`, and writes `posts` and `fulfils` there."""
+    """Signs a transfer for each payer and payee, with the keys in `folder`; writes `posts` and `fulfils` there."""
     posts, fulfils = [], {}
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for signed in pool.map(_sign, *zip(*((str(folder), host, chunk) for chunk in _chunks(parties)), strict=True)):
@@ -33,7 +33,7 @@ def write(folder: Path, host: str, parties: Iterable[Parties]) -> None:
 
 
 def posts(folder: str) -> list[tuple[str, bytes]]:
-    """Transfer ids and signed prepares in the order of sending; none where nothing was signed before."""
+    """Transfer ids and signed prepares in sending order; empty if nothing was signed in advance."""
     path = Path(folder) / "posts"
     if not folder or not path.exists():
         return []
@@ -41,7 +41,7 @@ def posts(folder: str) -> list[tuple[str, bytes]]:
 
 
 def fulfils(folder: str) -> dict[str, bytes]:
-    """The signed fulfils by transfer id; none where nothing was signed before."""
+    """The signed fulfils by transfer id; empty if nothing was signed in advance."""
     path = Path(folder) / "fulfils"
     if not folder or not path.exists():
         return {}
@@ -64,7 +64,7 @@ def _sign(folder: str, host: str, parties: Sequence[Parties]) -> list[Signed]:
         transfer_id, packet = str(uuid.uuid4()), next(packets[payer, payee])
         a, b, id = payer.encode(), payee.encode(), transfer_id.encode()
         post = signed(messages.prepare(address, a, b, packet, id, clock))
-        # Without completedTimestamp, which would be too old by the time that it is sent.
+        # Without completedTimestamp, which would be too old when the message is sent.
         put = signed(messages.fulfil(address, b, a, packet.fulfilment, id, clock, says_when=False))
         found.append((transfer_id, post.decode(), put.decode()))
     return found

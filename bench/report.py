@@ -1,4 +1,4 @@
-"""A run in words: tables for the reader, JSON for the next comparison, and one last line for both."""
+"""Reports of a run: tables for people, JSON for later comparison, and one last line for both."""
 
 import json
 import os
@@ -21,7 +21,7 @@ RESULTS = PROJECT / "bench" / "results"
 
 
 def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any]:
-    """All figures of a run, ready for JSON."""
+    """All figures of a run, as JSON values."""
     outcome = result.outcome
     completed = outcome.completed_while_measured
     cpu = grouped(result.cpu.items())
@@ -59,7 +59,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
 
 
 def where_and_when() -> dict[str, Any]:
-    """The machine, the code and the moment of a run."""
+    """The machine, the revision and the time of a run."""
     return {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()},
         "revision": _revision(),
@@ -71,7 +71,7 @@ _BUSY = frozenset({"HTTP 429", "HTTP 503"})
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Why the run failed; empty if it did not. 429 and 503 are a busy hub's, which an overload run may want to see."""
+    """Why the run failed; empty if it passed. 429 and 503 are no faults, because an overload run expects them."""
     faults = []
     if figures["lost"]:
         faults.append(f"{figures['lost']} transfers lost")
@@ -91,20 +91,20 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
 
 
 def p99(figures: Mapping[str, Any]) -> float:
-    """Of a whole transfer, in milliseconds."""
+    """The p99 of a whole transfer, in milliseconds."""
     found: float = figures["hops_ms"][WHOLE]["p99"]
     return found
 
 
 def last_line(figures: Mapping[str, Any]) -> str:
-    """The line that scripts read."""
+    """The last line of output, for scripts."""
     ledger = {True: "ok", False: "BROKEN", None: "not checked"}[figures["ledger_ok"]]
     rate, lost = figures["transfers_per_s"], figures["lost"]
     return f"bench: {rate} transfers/s, p99 {p99(figures)} ms, lost {lost}, ledger {ledger}"
 
 
 def write(figures: Mapping[str, Any], name: str) -> Path:
-    """Keeps the figures in bench/results."""
+    """Stores the figures in bench/results."""
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{figures['at'].replace(':', '').replace('+0000', 'Z')}-{name}.json"
     path.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
@@ -123,7 +123,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
-    # What others on the machine take is missing from the run, and is not seen anywhere else.
+    # CPU that other processes used was missing for the run, and no other row shows it.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     if per_transfer := figures["per_transfer"]:
@@ -132,7 +132,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
     if figures["recovered_s"] is not None:
         console.print(
-            f"at {figures['plan']['calm']:g}/s after that, {GOAL_SHARE:.0%} was served within {GOAL_S:g} s in each"
+            f"at {figures['plan']['calm']:g}/s after that, {GOAL_SHARE:.0%} completed within {GOAL_S:g} s in each"
             f" second from {figures['recovered_s']:g} s on",
             highlight=False,
         )

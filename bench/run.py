@@ -1,4 +1,4 @@
-"""One run: DFSPs onboarded, their processes and the generator started, the time measured, all notes put together."""
+"""One run: onboards DFSPs, starts their processes and the generator, measures, and joins all records."""
 
 import json
 import socket
@@ -23,16 +23,16 @@ from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, re
 from bench.onboard import Administration
 from bench.signing import make_key
 
-_LEAD_S = 1.5  # from the generator's start to its first transfer: Python starts in the meantime
-_READ_EACH_S = 4000  # transfers signed before, by the generator
-_SINKS = 2  # processes that the DFSPs share
+_LEAD_S = 1.5  # from the generator's start to its first transfer, so that Python can start
+_READ_EACH_S = 4000  # presigned transfers that the generator reads per second
+_SINKS = 2  # processes for all DFSPs together
 _CUSTOMERS = 200  # of each DFSP
-_KEYS_KNOWN_S = 3  # the hub's processes read credentials anew every two seconds
+_KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do. The first `warmup` seconds of load are not measured: connections open and caches fill."""
+    """The plan of a run. The first `warmup` seconds are not measured, because connections open and caches fill."""
 
     rate: float
     seconds: float
@@ -40,14 +40,14 @@ class Plan:
     drain: float
     dfsps: int
     hot: float
-    payments: bool = False  # whole payments: lookup, terms and transfer, instead of transfers alone
-    signed: bool = False  # by the DFSPs, and checked by the hub
-    calm: float = 0.0  # the rate after the time that is measured, for seeing a hub recover; 0: none
+    payments: bool = False  # whole payments (lookup, terms and transfer) instead of transfers only
+    signed: bool = False  # the DFSPs sign, and the hub checks
+    calm: float = 0.0  # the rate after the measurement, to see whether the hub recovers; 0: none
 
 
 @dataclass
 class Result:
-    """What came of it."""
+    """The results of a run."""
 
     outcome: Outcome
     cpu: dict[str, float]
@@ -59,7 +59,7 @@ class Result:
     dearest: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     book_faults: list[str] | None = None  # None: the hub's books could not be read
-    recovered_s: float | None = None  # None: it did not recover, or the load was not lowered at its end
+    recovered_s: float | None = None  # None: the hub did not recover, or `calm` was 0
 
 
 class Run:
@@ -67,7 +67,7 @@ class Run:
         self._hub, self._plan = hub, plan
         address = urlsplit(hub.url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
-        prefix = f"bench{uuid.uuid4().hex[:6]}"  # a hub that is there may have seen other runs
+        prefix = f"bench{uuid.uuid4().hex[:6]}"  # a running hub may have names from other runs
         names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
         self._ports = dict(zip(names, free_ports(plan.dfsps), strict=True))
         first = uuid.uuid4().int % 10**8 * 10**4
@@ -79,7 +79,7 @@ class Run:
         self._database = Database(hub.database_url) if hub.database_url else None
 
     def perform(self) -> Result:
-        """Runs it all; every process that was started is gone afterwards."""
+        """Runs everything, and ends every process that it started."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -185,7 +185,7 @@ class Run:
             if now != seen:
                 seen, until = now, time.monotonic() + self._plan.drain
             time.sleep(0.2)
-        time.sleep(0.5)  # the answers to the last fulfils
+        time.sleep(0.5)  # for the responses to the last fulfils
 
     def _stop_sinks(self, folder: Path) -> dict[str, dict[str, Any]]:
         sinks = {name: process for name, process in self._processes.items() if name.startswith("dfsps")}
@@ -201,7 +201,7 @@ class Run:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at now."""
+    """Ports that are free now."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -212,7 +212,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def await_port(port: int) -> None:
-    """Until somebody listens there."""
+    """Waits until a process listens on the port."""
     until = time.monotonic() + 15
     while True:
         try:
@@ -225,7 +225,7 @@ def await_port(port: int) -> None:
 
 
 def ends_at(port: int) -> int:
-    """How many ends the sink at this port has seen."""
+    """The number of outcomes that the DFSPs at this port have received."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen", timeout=10) as response:
         return int(response.read())
 

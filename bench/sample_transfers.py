@@ -1,4 +1,4 @@
-"""The transfers that `bench.database_ceiling` and `bench.engine` both write: the bytes of the load generator."""
+"""The transfers that `bench.database_ceiling` and `bench.engine` both write, with the bytes of the load generator."""
 
 import uuid
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ AMOUNT = 10_000  # of AMOUNT "1", in ten-thousandths
 
 @dataclass(frozen=True)
 class Row:
-    """One transfer: its id, its two bodies and what stands in them."""
+    """One transfer: its id, its two bodies and their values."""
 
     transfer_id: str
     condition: str
@@ -24,7 +24,7 @@ class Row:
 
 
 def rows(count: int) -> list[Row]:
-    """Made before the clock starts."""
+    """New rows, made before the measurement starts."""
     clock = messages.Clock()
     clock.tick()
     pool = messages.pool(PAYER, PAYEE)
@@ -45,7 +45,7 @@ def _row(packet: messages.Packet, clock: messages.Clock, expires_at: datetime) -
 
 
 def headers(source: str, destination: str) -> dict[str, str]:
-    """As they travel with a message."""
+    """The headers of a message between these two DFSPs."""
     kind = "application/vnd.interoperability.transfers+json;version=1"
     return {
         "content-type": f"{kind}.1",
@@ -57,12 +57,12 @@ def headers(source: str, destination: str) -> dict[str, str]:
 
 
 def batches(found: list[Row], size: int) -> list[list[Row]]:
-    """As many as there are, the last may be smaller."""
+    """Batches of this size; the last may be smaller."""
     return [found[start : start + size] for start in range(0, len(found), size)]
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Payer and payee, brought into the scheme as an operator would: name -> (participant, POSITION account)."""
+    """Onboards payer and payee as an operator would: name -> (participant, POSITION account)."""
     from hub.participants import services as participants
     from ledger import services
     from ledger.models import Account

@@ -1,6 +1,6 @@
-"""Fills a hub's tables with as many transfers as a busy day leaves, by a few statements, past the triggers.
+"""Fills a hub's tables with the transfers of a busy day, in a few statements without triggers.
 
-What is written is what the engine would have written: `manage.py check_ledger` finds it sound.
+The rows are those that the engine would write: `manage.py check_ledger` finds no fault.
 """
 
 import uuid
@@ -12,11 +12,11 @@ from bench.messages import CURRENCY
 from fspiop import ilp
 
 BUSY = 30  # DFSPs that pay each other
-SILENT = "silent-bank"  # has never paid
-QUIET = "quiet-bank"  # paid a few times, long ago
+SILENT = "silent-bank"  # has no transfers
+QUIET = "quiet-bank"  # has a few transfers, long ago
 _QUIET_PAYMENTS = 20
-_CLOSED_WINDOWS = 4  # each holds a tenth of all; the open one the rest
-_RESERVED = 40  # the latest are under way
+_CLOSED_WINDOWS = 4  # each has a tenth of all transfers; the open window has the rest
+_RESERVED = 40  # the latest transfers are not finished
 _BATCH = 200_000
 _MUCH = 10**15
 _FULFILMENT = ilp.fulfilment_for("AA", b"crowd")
@@ -25,7 +25,7 @@ _CONDITION = ilp.condition_for(_FULFILMENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """How many transfers, and over how many hours up to now they arrived."""
+    """The number of transfers, and the hours up to now over which they arrived."""
 
     transfers: int
     hours: float
@@ -37,7 +37,7 @@ _PARTIES = """
     FROM participants_participant p JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
     WHERE p.name LIKE 'busy-%%'
 """
-# One in 40 was refused by its payee, one in 200 on arrival; the quiet one's are the oldest.
+# One in 40 was rejected by its payee, and one in 200 on arrival. The quiet bank's transfers are the oldest.
 _ROWS = """
     CREATE TEMPORARY TABLE crowd AS
     SELECT n, md5('crowd' || n)::uuid::text AS transfer_id,
@@ -105,7 +105,7 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
-# One in ten had a conversion asked for that was refused on arrival.
+# One in ten had a conversion that was refused on arrival.
 _CONVERSIONS = """
     INSERT INTO ledger_fxtransfer (commit_request_id, determining_transfer_id, side, initiator_id, fxp_id, fxp_name,
         source_currency, source_amount, target_currency, target_amount, state, reason, error_code, error_description,
@@ -159,7 +159,7 @@ _STATEMENTS = (
 
 
 def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
-    """Onboards the DFSPs and writes their transfers; Django is set up, the tables are migrated and empty."""
+    """Onboards the DFSPs and writes their transfers. Needs Django set up, and migrated, empty tables."""
     from django.db import connection, transaction
 
     names = [f"busy-{number:02}" for number in range(BUSY)]
@@ -218,7 +218,7 @@ def _onboard(names: Sequence[str]) -> None:
 
 
 def _windows(cursor: Any) -> list[int]:
-    """The numbers of the windows, the open one last."""
+    """The ids of the windows; the open one is last."""
     from ledger.models import SettlementWindow
 
     open_window = SettlementWindow.objects.get(state="OPEN")
@@ -237,7 +237,7 @@ def _let_the_quiet_one_pay(cursor: Any) -> None:
 
 
 def _close(cursor: Any, windows: Sequence[int]) -> None:
-    """The windows as closing one after the other leaves them; the last is open."""
+    """Writes the windows as if each had been closed in turn; the last one is open."""
     cursor.execute("DELETE FROM ledger_settlementwindow")
     cursor.execute(
         """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at, closed_at, last_entry_id)
@@ -254,7 +254,7 @@ def _close(cursor: Any, windows: Sequence[int]) -> None:
 
 
 def _settle(windows: Sequence[int]) -> None:
-    """All but the last closed window settled, by the services that settle."""
+    """Settles all closed windows but the last, with the settlement services."""
     from settlement import services
     from settlement.models import SettlementModel
     from settlement.states import State

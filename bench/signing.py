@@ -1,4 +1,4 @@
-"""Signed messages: a key for each DFSP of a run, and the headers that a signature adds to a request made already."""
+"""Signs messages: makes a key for each DFSP of a run, and adds the signature headers to a finished request."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from fspiop import jws
 
 
 class Signer:
-    """The private keys of some DFSPs, from a folder; without a folder nothing is signed."""
+    """The private keys of some DFSPs, from a folder. Without a folder, nothing is signed."""
 
     def __init__(self, folder: str, names: list[str]) -> None:
         self._keys = {
@@ -18,7 +18,7 @@ class Signer:
         }
 
     def __call__(self, request: bytes) -> bytes:
-        """The request as its source sends it (API Signature v1.1, section 3)."""
+        """The request with its source's signature (API Signature v1.1, section 3)."""
         method, uri, _ = request.split(b" ", 2)
         if not self._keys or method == b"GET":
             return request
@@ -39,7 +39,7 @@ class Signer:
 
 
 def make_key(path: Path) -> str:
-    """Writes a new private key; returns its public half, to be registered at the hub."""
+    """Writes a new private key; returns its public key, for registration at the hub."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

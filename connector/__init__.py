@@ -1,1 +1,1 @@
-"""The connector: what an existing DFSP hosts to talk to an FSPIOP hub. Imports `fspiop` only."""
+"""The connector, which an existing DFSP runs to exchange messages with an FSPIOP hub. It imports only `fspiop`."""

@@ -1,4 +1,4 @@
-"""Registers and withdraws customers' aliases at the hub, and waits for its answer."""
+"""Registers and withdraws customers' aliases at the hub, and waits for the hub's callback."""
 
 import asyncio
 
@@ -14,23 +14,23 @@ Alias = tuple[str, str, str | None]
 
 
 class Aliases:
-    """POST and DELETE /participants/{Type}/{ID}. Both may be repeated: the hub says the same again."""
+    """POST and DELETE /participants/{Type}/{ID}. Both may be repeated; the hub then returns the same result."""
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._hub = config, hub
         self._waiting: dict[Alias, asyncio.Future[ErrorInformation | None]] = {}
 
     async def register(self, alias: Alias, currency: str | None) -> None:
-        """Returns when the hub has registered it; FspiopError with the hub's reason where it did not."""
+        """Returns when the hub has registered the alias; FspiopError with the hub's reason if the hub refuses it."""
         body = bodies.write(ParticipantPost(fsp_id=self._config.dfsp, currency=currency))
         await self._ask("POST", alias, body)
 
     async def withdraw(self, alias: Alias) -> None:
-        """Returns when the hub has forgotten it."""
+        """Returns when the hub has removed the alias; FspiopError with the hub's reason if the hub refuses."""
         await self._ask("DELETE", alias, b"")
 
     def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
-        """The hub's own callback about an alias of ours; whether anybody waited for it."""
+        """Passes on the hub's callback about an alias of this DFSP; returns whether a request was waiting for it."""
         future = self._waiting.get(alias)
         if future is None or future.done():
             return False
@@ -43,9 +43,9 @@ class Aliases:
             future = self._waiting[alias] = asyncio.get_running_loop().create_future()
         answer = await self._hub.send(method, party_path("participants", *alias), body)
         if answer.said is Said.NO:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, f"the hub refused: {answer.code} {answer.text}")
+            raise FspiopError(ErrorCode.CLIENT_ERROR, f"the hub refused the request: {answer.code} {answer.text}")
         if answer.said is Said.NOTHING:
-            raise FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "the hub does not answer; try again")
+            raise FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "no response from the hub; try again")
         try:
             error = await asyncio.wait_for(asyncio.shield(future), self._config.agree_s)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Amounts for a core: the API's text and whole ten-thousandths, without a second way to read them."""
+"""Amounts for a core: the API's text and whole ten-thousandths. The whole connector reads amounts with these."""
 
 from fspiop.money import format_amount, parse_amount
 

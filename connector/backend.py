@@ -1,7 +1,7 @@
-"""What a bank writes: five methods. `HttpBackend` calls the same five over HTTP at an existing core.
+"""The five methods that a bank implements. `HttpBackend` calls the same five over HTTP at an existing core.
 
-The paths and names are those that a DFSP knows from Mojaloop's SDK (backend API 2.1): GET /parties,
-POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (the end of it).
+The paths and names are those of Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties,
+POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (commit or release).
 """
 
 from dataclasses import dataclass
@@ -39,47 +39,47 @@ class PartyDetails:
 
 @dataclass(frozen=True, slots=True)
 class TermsWanted:
-    """A request for terms of a payment to our customer, with everything that the payer DFSP sent."""
+    """A request for the terms of a payment to a customer of this DFSP, with every field that the payer DFSP sent."""
 
-    payer: PartyRef  # as its DFSP describes it, with fsp_id
+    payer: PartyRef  # as described by the payer DFSP, with fsp_id
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
 
     @property
     def quote_id(self) -> str:
-        """The payer's DFSP gave it."""
+        """The id of the quote, set by the payer DFSP."""
         return self.asked.quote_id
 
     @property
     def transaction_id(self) -> str:
-        """Of the whole payment."""
+        """The id of the whole payment."""
         return self.asked.transaction_id
 
     @property
     def amount_type(self) -> str:
-        """SEND: the payer spends `amount`; RECEIVE: the payee gets it."""
+        """SEND: `amount` is what the payer spends. RECEIVE: `amount` is what the payee receives."""
         return self.asked.amount_type
 
     @property
     def currency(self) -> str:
-        """Of `amount`."""
+        """The currency of `amount`."""
         return self.asked.amount.currency
 
     @property
     def transaction_type(self) -> TransactionType:
-        """What kind of payment it is, and who began it."""
+        """The kind of payment, and which side initiated it."""
         return self.asked.transaction_type
 
     @property
     def note(self) -> str | None:
-        """For the payee."""
+        """The payer's note for the payee."""
         return self.asked.note
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The core's answer: what the customer will get and what the bank takes for it (ten-thousandths)."""
+    """The core's answer: the amount that the customer receives and the bank's fee (both in ten-thousandths)."""
 
     receive_amount: int
     fee: int = 0
@@ -87,19 +87,19 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMoney:
-    """A transfer to our customer, checked by the connector against the terms that the core gave."""
+    """A transfer to a customer of this DFSP. The connector has checked it against the terms that the core gave."""
 
     transfer_id: str
-    terms: TermsWanted  # what was asked, and is paid for now
-    amount: int  # what the hub settles with us
-    receive_amount: int  # what the customer gets
+    terms: TermsWanted  # the request that this transfer pays for
+    amount: int  # the amount that the hub settles with this DFSP
+    receive_amount: int  # the amount that the customer receives
     fee: int
     currency: str
-    extensions: Extensions = ()  # of the transfer itself
+    extensions: Extensions = ()  # the extensions of the transfer itself
 
 
 class Refused(Exception):
-    """The core's definite no, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...)."""
+    """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...)."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(f"{code} {text}")
@@ -107,26 +107,26 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """No answer that can be relied on. The connector asks again; the core must be idempotent by transfer id."""
+    """The core's outcome is unknown. The connector retries; the core must be idempotent by transfer id."""
 
 
 class Backend(Protocol):
-    """The core. Every method may be called again with the same arguments and must then give the same answer."""
+    """The core. The connector may repeat any call with the same arguments and must then receive the same result."""
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """The customer behind an alias, or None."""
+        """The customer with this alias, or None."""
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
-        """Fee and amount, or Refused. Reserves nothing."""
+        """The amount and the fee, or Refused. Reserves nothing."""
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Makes sure, durably, that the money can be credited later; or Refused, which is final for this id."""
+        """Ensures durably that the money can be credited later. Refused is final for this id."""
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """The hub has committed: credit the customer, with what was reserved under this id."""
+        """The hub has committed: credits the customer with the amount reserved under this id."""
 
     async def release(self, transfer_id: str) -> None:
-        """The hub has aborted: forget the reservation, and never make one under this id any more."""
+        """The hub has aborted: releases the reservation, and refuses every later one with this id."""
 
 
 class _Answer(msgspec.Struct, rename="camel", kw_only=True):
@@ -152,7 +152,7 @@ class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class HttpBackend:
-    """An existing core behind HTTP. 2xx is yes, 4xx with `{statusCode, message}` is a definite no, the rest unknown."""
+    """An existing core behind HTTP. 2xx: success. 4xx with `{statusCode, message}`: refusal. All else: unknown."""
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
         self._base = url.rstrip("/")
@@ -176,7 +176,7 @@ class HttpBackend:
             await self._session.close()
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """GET /parties/{idType}/{idValue}[/{idSubValue}]; 404 is nobody."""
+        """GET /parties/{idType}/{idValue}[/{idSubValue}]; 404 means that there is no such party."""
         path = "/parties/" + "/".join(quoted(part, safe="") for part in (id_type, id_value, sub_id) if part)
         status, raw = await self._call("GET", path, None)
         if status == 404:
@@ -252,7 +252,7 @@ class HttpBackend:
 
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
         status, raw = await self._call("PUT", f"/transfers/{transfer_id}", body)
-        if not 200 <= status < 300:  # the hub has decided: a core has no say any more, so a no is a fault
+        if not 200 <= status < 300:  # the hub has decided: the core can no longer refuse, so this is a fault
             raise Unavailable(f"HTTP {status}: {raw[:200]!r}")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -271,7 +271,7 @@ class HttpBackend:
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """The fields common to terms and transfer, named as in Mojaloop's SDK, which does not have the last two."""
+    """The fields common to terms and transfer, with the names of Mojaloop's SDK. The SDK does not have the last two."""
     kind = wanted.transaction_type
     return {
         "quoteId": wanted.quote_id,

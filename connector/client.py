@@ -1,4 +1,4 @@
-"""Requests to the hub: FSPIOP headers, signature, one connection pool, a total deadline, no redirects."""
+"""Sends requests to the hub: FSPIOP headers, signature, one connection pool, a total deadline, no redirects."""
 
 import asyncio
 import random
@@ -27,14 +27,14 @@ from fspiop.versions import Version
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
-# Statuses and codes that tell nothing about the request itself although they are 4xx. Who was not known at the door, or
-# whose signature did not fit, may have been let in with the same request before: keys and tokens change meanwhile.
+# 4xx statuses and codes that do not decide the request. The hub may have accepted an earlier copy of a request that it
+# now rejects with 401 or for its signature, because keys and tokens change in between.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
 
 class Said(Enum):
-    """What an answer says about the request."""
+    """Whether the hub accepted or refused the request, or left this unclear."""
 
     YES = "taken"
     NO = "refused"
@@ -43,7 +43,7 @@ class Said(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The outcome of one request."""
+    """The hub's response to one request."""
 
     said: Said
     code: str = ""
@@ -51,7 +51,7 @@ class Answer:
 
 
 class HubClient:
-    """Sends to the hub in the name of one DFSP."""
+    """Sends requests to the hub for one DFSP."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -59,7 +59,7 @@ class HubClient:
         major, minor = map(int, config.version.split("."))
         self._version = Version(major, minor)
         self._key = jws.load_private_key(Path(config.signing_key).read_bytes()) if config.signing_key else None
-        # RS256 costs a millisecond of CPU and releases the GIL: off the event loop.
+        # RS256 takes a millisecond of CPU and releases the GIL, so a thread does it outside of the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
         self._tokens = Tokens(config) if config.token_url or config.hub_token_file else None
@@ -93,7 +93,7 @@ class HubClient:
         try:
             status, raw = await self._once(method, url, body, headers)
             if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
-                # It was revoked, or the hub's clock is ahead: with a new one, the same bytes again.
+                # The token was revoked, or the hub's clock is ahead: sends the same bytes with a new token.
                 status, raw = await self._once(method, url, body, headers)
             return _answer_of(status, raw)
         except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
@@ -117,7 +117,7 @@ class HubClient:
         destination: str | None = None,
         still_wanted: Callable[[], bool],
     ) -> Answer:
-        """Repeats the identical bytes until the hub takes or refuses them, as long as `still_wanted` says so."""
+        """Repeats the identical bytes until the hub accepts or refuses them, while `still_wanted` returns True."""
         pause = 0.25
         while True:
             answer = await self.send(method, path, body, destination=destination)
@@ -131,7 +131,7 @@ class HubClient:
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
         headers = {
-            # A GET carries the content type too: it is how a hub tells the dialect of a request without a body.
+            # A GET has a Content-Type too: the hub reads from it the dialect of a request without a body.
             "Content-Type": versions.content_type(resource, self._version),
             "Date": fsptime.http_date(datetime.now(UTC)),
             "FSPIOP-Source": self._config.dfsp,
@@ -155,7 +155,7 @@ class HubClient:
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, cut off at `limit`: an answer is no way to fill our memory."""
+    """The body, cut off at `limit`, so that a large response cannot fill the memory."""
     parts, size = [], 0
     async for part in response.content.iter_any():
         parts.append(part)
@@ -172,7 +172,8 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     try:
         information = read(ErrorPut, raw).error_information
     except FspiopError:
-        # A 4xx without FSPIOP's error body may come from anything between us and the hub: not the hub's word.
+        # A 4xx without FSPIOP's error body may come from a proxy before the hub, so it does not count as the hub's
+        # answer.
         return Answer(Said.NOTHING, text=f"HTTP {status}")
     if 400 <= status < 500 and status not in NOT_A_WORD and information.error_code not in NOT_A_CODE:
         return Answer(Said.NO, information.error_code, information.error_description)

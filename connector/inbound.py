@@ -1,4 +1,4 @@
-"""The server that the hub calls: headers, signature and body are checked, what must last is stored, then it answers."""
+"""The server for the hub's requests: checks headers, signature and body, stores what must be durable, then responds."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -42,35 +42,35 @@ from fspiop.errors import ErrorCode, FspiopError
 log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
-MAX_BODY_BYTES = 65_536  # nothing that a connector takes is about many at once
+MAX_BODY_BYTES = 65_536  # a connector accepts no bulk messages
 _CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An accepted message, its sender, and what proves that the hub sent or forwarded it.
+    """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
 
-    The hub authenticates the sender of each message that it forwards. A sender's signature proves who wrote a message,
+    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message,
     but not that the hub has received it.
     """
 
     request: web.Request
     raw: bytes
-    source: str  # FSPIOP-Source; signed by it where signatures are verified
-    sent_at: float  # its Date
-    is_from_hub: bool  # the hub itself sent it
-    came_via_hub: bool  # it came over a connection of the hub's
+    source: str  # FSPIOP-Source; signed by this DFSP if signatures are verified
+    sent_at: float  # the time in its Date header
+    is_from_hub: bool  # the hub itself wrote it
+    came_via_hub: bool  # it arrived on a connection from the hub
 
     @property
     def alias(self) -> tuple[str, str, str | None]:
-        """The alias in its path."""
+        """The alias in the request's path."""
         found = self.request.match_info
         return found["id_type"], found["id_value"], found.get("sub_id")
 
     @property
     def id(self) -> str:
-        """The id in its path."""
+        """The id in the request's path."""
         return self.request.match_info["id"]
 
 
@@ -78,7 +78,7 @@ Handler = Callable[[Message], Awaitable[int]]
 
 
 class Inbound:
-    """What the hub may say to this DFSP."""
+    """The requests and callbacks that the hub may send to this DFSP."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Inbound:
         }
 
     def application(self) -> web.Application:
-        """The aiohttp application, at the prefix that the hub has registered for us."""
+        """The aiohttp application, at the prefix that the hub has registered for this DFSP."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         prefix = self._config.inbound_prefix.rstrip("/")
         alias, sub_alias = "/{id_type}/{id_value}", "/{id_type}/{id_value}/{sub_id}"
@@ -146,7 +146,7 @@ class Inbound:
 
     async def _let_in(self, request: web.Request) -> Message:
         if self._config.is_pinned and not self._is_connection_of_hub(request):
-            raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not the hub's", http_status=403)
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not from the hub", http_status=403)
         path = request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
         resource = re.split(r"[/?]", path)[1]
         raw = await request.read()
@@ -157,10 +157,10 @@ class Inbound:
         if read.content_version is not None and read.content_version.is_iso20022:
             raise FspiopError(ErrorCode.UNACCEPTABLE_VERSION, "ISO 20022 is not supported")
         if read.destination not in (None, self._config.dfsp):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: this is another DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
         is_signed = self._verify(request, read, raw, path, resource)
-        # Without signatures and without a pinned certificate FSPIOP-Source is the only evidence: then nothing but the
-        # hub may be able to reach this port.
+        # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence. Then only the hub may
+        # be able to reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         return Message(
             request=request,
@@ -176,7 +176,7 @@ class Inbound:
         return self._config.inbound_client_name in tls.names_of(certificate)
 
     def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
-        """Whether the sender signed it; FspiopError 3105 if a required signature is missing, or any is wrong."""
+        """Whether the sender signed the request; FspiopError 3105 if a signature is wrong, or missing but required."""
         if not self._config.verify_jws or request.method in _UNSIGNED:
             return False
         if resource == "parties" and not self._config.verify_put_parties and read.signature is None:
@@ -198,8 +198,8 @@ class Inbound:
     async def _party_asked(self, message: Message) -> int:
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is none")
-        # The answer goes to the hub, which forwards it to FSPIOP-Source or refuses it.
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is not a party type")
+        # The callback goes to the hub, which forwards it to FSPIOP-Source or refuses it.
         self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
@@ -233,7 +233,7 @@ class Inbound:
         self._check_is_from_hub(message)
         error = bodies.read(ErrorPut, message.raw).error_information
         if self._aliases.told(message.alias, error):
-            return 200  # a lookup of the same alias is sent again
+            return 200  # a new lookup of the same alias follows
         failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
         return await self._move_lookups(message, failed)
 
@@ -248,7 +248,7 @@ class Inbound:
         if body.payer.party_id_info.fsp_id not in (None, message.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: this is another DFSP")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
         digest = strictjson.digest(strictjson.loads(message.raw))
         await self._payee.take_quote(
             QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source)
@@ -282,7 +282,7 @@ class Inbound:
     async def _transfer_asked(self, message: Message) -> int:
         body = bodies.read(TransferPost, message.raw)
         if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp is not who the headers say")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
         money.parse_amount(body.amount.amount)
         await self._payee.take_transfer(
             Incoming(
@@ -329,8 +329,8 @@ class Inbound:
                 await self._payer.move(payment, EndClaimed())
             return 200
         incoming = self._incoming_of_hubs_message(message)
-        # Of the errors about an incoming transfer only its expiry says how it ended, and that the hub does not know it,
-        # if the hub wrote that after the transfer's expiration.
+        # Of the errors about an incoming transfer, two end it: its expiry, and "not found" if the hub wrote that after
+        # the transfer's expiration.
         is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
         if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
             error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
@@ -346,7 +346,7 @@ class Inbound:
         if message.is_from_hub:
             return True
         if message.source != _payee_of(payment):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub reports how a transfer ended")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return message.came_via_hub
 
     async def _end(self, message: Message, state: str) -> None:
@@ -359,12 +359,12 @@ class Inbound:
         if incoming is None:
             raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND)
         if not message.is_from_hub:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub reports how a transfer ended")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return incoming
 
 
 def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
-    """Code and description of an abort, if the hub reports them: "5104: no"."""
+    """Code and description of an abort ("5104: no"), if the hub reports them; otherwise None."""
     for extension in extensions.extension if extensions is not None else ():
         if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
             return found[1], found[2]

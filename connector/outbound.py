@@ -1,4 +1,4 @@
-"""The server that the bank's own core calls: pay, look a payment up, register an alias. Synchronous JSON."""
+"""The server for the bank's own core: makes a payment, finds a payment, registers an alias. Synchronous JSON."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ Extensions = Annotated[tuple[Extension, ...], msgspec.Meta(max_length=16)]
 
 
 class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request of the core. An unknown field is refused: it would be missing from what the connector sends."""
+    """A request of the core. An unknown field is refused, because the connector could not send it on."""
 
 
 class _Party(_Wanted):
@@ -53,7 +53,7 @@ class _Party(_Wanted):
 
 
 class PaymentWanted(_Wanted):
-    """POST /payments. `home_transaction_id` is the core's own id: the same again is the same payment."""
+    """POST /payments. `home_transaction_id` is the core's own id; a repeated request with it is the same payment."""
 
     home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     from_: _Party = msgspec.field(name="from")
@@ -82,13 +82,13 @@ class AliasWanted(_Wanted):
 
 
 class Outbound:
-    """What the core may ask of its connector."""
+    """The requests that the core may send to its connector."""
 
     def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases) -> None:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
 
     def application(self) -> web.Application:
-        """The aiohttp application. It belongs on an address that only the core reaches."""
+        """The aiohttp application. Its address must be reachable only by the core."""
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
@@ -119,7 +119,7 @@ class Outbound:
 
 
 def order_of(wanted: PaymentWanted) -> Order:
-    """The payment as the connector keeps it."""
+    """The payment in the form that the connector stores."""
     try:
         amount = money.parse_amount(wanted.amount)
     except money.AmountError as error:
@@ -180,7 +180,7 @@ def _answer(payment: Payment | None) -> web.Response:
         "errorCode": payment.error_code,
         "errorDescription": payment.error_text,
     }
-    # 202: not ended yet; ask again by GET, or send the same again.
+    # 202: the payment has not ended. The core can poll by GET, or repeat the request.
     return web.json_response(shown, status=200 if payment.state in ENDS else 202)
 
 
@@ -194,7 +194,7 @@ async def _errors(
         return _refused(error)
     except Conflict:
         return _refused(
-            FspiopError(ErrorCode.MODIFIED_REQUEST, "homeTransactionId: was used for another payment", http_status=409)
+            FspiopError(ErrorCode.MODIFIED_REQUEST, "homeTransactionId: used for another payment", http_status=409)
         )
 
 

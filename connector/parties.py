@@ -1,4 +1,4 @@
-"""Answers "who is this?" about customers of ours. Nothing is stored: who asked asks again."""
+"""Answers lookups of this DFSP's customers. Nothing is stored, because the requester repeats an unanswered lookup."""
 
 import asyncio
 
@@ -19,14 +19,14 @@ log = structlog.get_logger(__name__)
 
 
 class Parties:
-    """Looks customers up at the core and tells who asked."""
+    """Looks customers up at the core and sends the result to the requester."""
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
         self._config, self._hub, self._backend = config, hub, backend
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Answers in the background, by PUT /parties/… or its error."""
+        """Sends the result in the background, by PUT /parties/… or its error."""
         task = asyncio.get_running_loop().create_task(self._answer(asker, id_type, id_value, sub_id))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -36,7 +36,7 @@ class Parties:
         try:
             found = await self._backend.find_party(id_type, id_value, sub_id)
         except Unavailable as error:
-            log.warning("party_not_answered", why=str(error))  # who asked asks again, or gives up
+            log.warning("party_not_answered", why=str(error))  # the requester repeats its lookup, or gives up
             return
         if found is None:
             no = ErrorCode.PARTY_NOT_FOUND

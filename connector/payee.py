@@ -1,7 +1,7 @@
-"""The receiving side: parties looked up, terms given, money taken in. Every answer is durable before it is sent.
+"""The receiving side: answers lookups and quotes, and accepts transfers. Every answer is durable before it is sent.
 
-A fulfilment is given only for a transfer that fits terms of ours, and the customer is credited only when the hub has
-said COMMITTED: by PATCH where we answered RESERVED, else by its answer to GET /transfers/{ID}.
+A fulfilment is sent only for a transfer that fits terms of this DFSP. The customer is credited only when the hub has
+reported COMMITTED: by PATCH if the fulfilment had RESERVED, otherwise in its answer to GET /transfers/{ID}.
 """
 
 import asyncio
@@ -32,13 +32,13 @@ _ASK_AT_MOST_EVERY_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the hub says of a transfer: COMMITTED or ABORTED."""
+    """The outcome of a transfer as the hub reports it: COMMITTED or ABORTED."""
 
     state: str
 
 
 class Payee:
-    """All quotes given and incoming transfers of one DFSP."""
+    """All quotes given and all incoming transfers of one DFSP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
         self._config, self._store, self._hub, self._backend = config, store, hub, backend
@@ -47,14 +47,14 @@ class Payee:
         self._told: dict[str, asyncio.Event] = {}
 
     async def resume(self) -> None:
-        """At start: goes on with every quote and transfer that is not done."""
+        """At start: continues with every unfinished quote and transfer."""
         for quote in self._store.unfinished_quotes():
             self._spawn(self._answer_quote(quote))
         for incoming in self._store.unfinished_incoming():
             self.carry_on(incoming.transfer_id)
 
     async def close(self) -> None:
-        """Stops where it stands; the store has all of it."""
+        """Stops all tasks at once; the store has every step."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -62,7 +62,7 @@ class Payee:
     # --- quotes -----------------------------------------------------------------------------------------------------
 
     async def take_quote(self, quote: QuoteGiven) -> None:
-        """Stores a request for terms and answers it in the background; Conflict where the id had another content."""
+        """Stores a request for terms and answers it in the background; Conflict if the id had other content."""
         stored, is_new = await self._store.add_quote(quote)
         if is_new or stored.is_taken:
             self._spawn(self._answer_quote(stored))
@@ -97,21 +97,21 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and works on it in the background; Conflict where the id had another content."""
+        """Stores a transfer and processes it in the background; Conflict if the id had other content."""
         stored, is_new = await self._store.add_incoming(incoming)
         if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
-            await self._send_answer(stored)  # the same question again gets the same answer
+            await self._send_answer(stored)  # a repeated request gets the same answer
         self.carry_on(stored.transfer_id)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
-        """The hub's word on how a transfer ended. Only COMMITTED credits the customer."""
+        """Processes the hub's report of how a transfer ended. Only COMMITTED credits the customer."""
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
         while (incoming := self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
                 return
             if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
                 return
-            # False where our own step was stored meanwhile, such as that the fulfilment was taken: looked at again.
+            # False if another step was stored meanwhile, such as FULFILLED. The loop then reads the transfer again.
             if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
                 event = self._told.get(transfer_id)
                 if event is not None:
@@ -120,7 +120,7 @@ class Payee:
                 return
 
     def carry_on(self, transfer_id: str) -> None:
-        """Works on a transfer until it is done, unless somebody does so already."""
+        """Processes a transfer until it is finished, unless a task already does."""
         if transfer_id not in self._busy:
             self._busy.add(transfer_id)
             self._spawn(self._work_on(transfer_id))
@@ -152,7 +152,7 @@ class Payee:
             await self._reject(incoming, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or "unknown terms")
             return
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
-            text = "these terms belong to another transfer"
+            text = "the terms belong to another transfer"
             await self._reject(incoming, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, text)
             return
         announced = terms.money_of(body, quote, self._config.dfsp)
@@ -162,7 +162,7 @@ class Payee:
             await self._reject(incoming, no.code, no.text)
             return
         except Unavailable:
-            # Too late to fulfil, and perhaps reserved: the core is told to forget it.
+            # Too late to fulfil, and perhaps reserved: the core must release it.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if time.time() >= incoming.expires_at:
@@ -191,7 +191,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's word, and asks for it where it is overdue."""
+        """Waits for the hub's report, and requests it if it is overdue."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         while (now := self._store.incoming(incoming.transfer_id)) is not None and now.stage is Stage.FULFILLED:
@@ -203,11 +203,11 @@ class Payee:
         self._told.pop(incoming.transfer_id, None)
 
     async def _finish(self, incoming: Incoming, stage: Stage) -> None:
-        # The hub has decided: this is tried until the core has it, however long that takes.
+        # The hub has decided: the connector retries until the core has accepted this, however long that takes.
         if stage is Stage.COMMITTED:
             body = bodies.read(TransferPost, incoming.body)
             quote = self._store.quote_of_condition(body.condition)
-            assert quote is not None, "the hub committed what was never fulfilled"
+            assert quote is not None, "the hub committed a transfer that was never fulfilled"
             announced = terms.money_of(body, quote, self._config.dfsp)
             await self._until_available(lambda: self._backend.commit(announced), until=float("inf"))
         else:
@@ -216,7 +216,7 @@ class Payee:
         log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
 
     async def _move(self, incoming: Incoming, **changes: object) -> None:
-        # Where somebody else moved it first, the next look finds it there.
+        # If another task has moved it, the next read finds its new stage.
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_available(self, call: Callable[[], Awaitable[T]], *, until: float) -> T:
@@ -235,7 +235,7 @@ class Payee:
         async def guarded() -> None:
             try:
                 await work
-            except Exception:  # a restart, or the same message again, takes it up
+            except Exception:  # a restart or a repeated message continues
                 log.exception("incoming_step_failed")
 
         task = asyncio.get_running_loop().create_task(guarded())

@@ -1,6 +1,6 @@
-"""Carries outgoing payments through `connector.payment_states`: stores each step, then does what it asks for.
+"""Runs outgoing payments through `connector.payment_states`: stores each step, then sends the step's requests.
 
-A step is durable before its requests leave, so whatever dies, a restart goes on with the same ids and the same bytes.
+A step is durable before its requests are sent. After any crash, a restart continues with the same ids and bytes.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Payer:
-    """All outgoing payments of one DFSP. One event loop; each payment is moved by one event at a time."""
+    """All outgoing payments of one DFSP, in one event loop; each payment processes one event at a time."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._store, self._hub = store, hub
@@ -42,7 +42,7 @@ class Payer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def send(self, order: Order) -> Payment:
-        """Begins a payment, or finds the one that has this home id; Conflict where that one was another payment."""
+        """Begins a payment, or finds the one with this home id; Conflict if that one is a different payment."""
         now = time.time()
         new = Payment(
             order=order,
@@ -58,7 +58,7 @@ class Payer:
         return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
-        """The payment once it has ended, or as it stands after so many seconds; None where there is none."""
+        """The payment when it has ended, or its state after so many seconds; None if there is none."""
         if home_id in self._open:
             event = self._ended.setdefault(home_id, asyncio.Event())
             try:
@@ -68,13 +68,13 @@ class Payer:
         return self._store.payment(home_id)
 
     async def resume(self) -> None:
-        """At start: goes on with every payment that has no end."""
+        """At start: continues with every unfinished payment."""
         for payment in self._store.unfinished_payments():
             self._open[payment.order.home_id] = payment
             self._spawn(self.move(payment, Resumed()))
 
     async def close(self) -> None:
-        """Stops where it stands; the store has all of it."""
+        """Stops all tasks at once; the store has every step."""
         for timer in self._timers.values():
             timer.cancel()
         for task in list(self._tasks):
@@ -82,7 +82,7 @@ class Payer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def looking_for(self, id_type: str, id_value: str, sub_id: str | None) -> list[Payment]:
-        """The payments that wait to learn who has this alias."""
+        """The payments that wait for a lookup of this alias."""
         return [
             payment
             for payment in self._open.values()
@@ -92,7 +92,7 @@ class Payer:
         ]
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Gives an event to a payment; returns why the message must not be believed, or None."""
+        """Applies an event to a payment; returns the reason if the message must not be believed, otherwise None."""
         home_id = payment.order.home_id
         async with self._locks.setdefault(home_id, asyncio.Lock()):
             current = self._open.get(home_id) or self._store.payment(home_id)
@@ -136,7 +136,7 @@ class Payer:
             self._spawn(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request of a payment, once, if the payment still stands where the step left it."""
+        """Sends one request of a payment, once, if the payment is still in the state that the step left."""
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
@@ -156,7 +156,7 @@ class Payer:
             case Ask.SEND:
                 answer = await self._hub.send("POST", "/transfers", payment.transfer_body, destination=payee)
             case Ask.TRANSFER:
-                # Its answer is a callback; that a question was not taken says nothing about the transfer.
+                # The outcome arrives as a callback. If the hub refuses this GET, that says nothing about the transfer.
                 await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
                 return
         if answer.said is Said.NO:
@@ -170,7 +170,7 @@ class Payer:
         async def guarded() -> None:
             try:
                 await work
-            except Exception:  # one payment's fault is not another's; its timer or a restart takes it up again
+            except Exception:  # must not stop other payments; its timer or a restart continues it
                 log.exception("payment_step_failed")
 
         task = asyncio.get_running_loop().create_task(guarded())

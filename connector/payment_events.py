@@ -1,4 +1,4 @@
-"""What can happen to an outgoing payment, and what can then have to be done."""
+"""The events of an outgoing payment, and the actions that can follow from them."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,12 +14,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished: what was sent last is not known."""
+    """The connector has restarted and found the payment unfinished: its last sent request is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The time that was asked for by the last Wait is over."""
+    """The time of the last Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub answered the request of the present state with a definite no (4xx)."""
+    """The hub answered the request of the present state with a definite refusal (4xx)."""
 
     code: str
     text: str
@@ -37,19 +37,19 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The request of the present state got no answer that says anything: no connection, time-out, 5xx."""
+    """The request of the present state had no clear response: no connection, time-out, or 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerFound:
-    """PUT /participants from the hub: the DFSP that serves the payee's alias."""
+    """PUT /participants from the hub: the DFSP of the payee's alias."""
 
     fsp_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PartyFound:
-    """PUT /parties. `sender` is the DFSP that sent it, `is_proven` whether the hub is known to have forwarded it."""
+    """PUT /parties. `sender` is the DFSP that sent it; `is_proven`: the hub is known to have forwarded it."""
 
     party: PartyRef
     sender: str
@@ -58,7 +58,7 @@ class PartyFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error or PUT /participants/…/error; one from the hub itself is proven."""
+    """PUT /parties/…/error or PUT /participants/…/error; it is proven if the hub itself sent it."""
 
     code: str
     text: str
@@ -83,7 +83,7 @@ class QuoteFailed:
 
 @dataclass(frozen=True, slots=True)
 class EndClaimed:
-    """The payee DFSP reports the end of a transfer, and nothing proves that the hub forwarded this."""
+    """The payee DFSP reports how a transfer ended, but nothing proves that the hub forwarded this report."""
 
     fulfilment: str | None = None
 
@@ -95,13 +95,13 @@ class Reported:
     state: str
     fulfilment: str | None = None
     completed_at: str | None = None
-    cause: tuple[str, str] | None = None  # of ABORTED, if the hub reports it: code and description
+    cause: tuple[str, str] | None = None  # the code and description of an abort, if the hub reports them
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is its Date, by the hub's clock: a callback
-    may be delivered long after it."""
+    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is its Date, by the hub's clock: the
+    callback may be delivered long after that time."""
 
     code: str
     text: str
@@ -127,7 +127,7 @@ Event = (
 
 
 class Ask(StrEnum):
-    """A request to send, once the step is durable and if the payment still stands where the step left it."""
+    """A request to send once the step is durable, if the payment is still in the state that the step left."""
 
     OWNER = "GET /participants"
     PARTY = "GET /parties"
@@ -138,7 +138,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Wake the payment with Waited after this time; takes the place of an earlier Wait."""
+    """Sends Waited to the payment after this time; replaces an earlier Wait."""
 
     seconds: float
 

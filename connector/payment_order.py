@@ -1,4 +1,4 @@
-"""What a core wants to have paid, and parties as the connector keeps them."""
+"""A core's order for a payment, and parties in the form that the connector stores."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ Extensions = tuple[tuple[str, str], ...]  # key and value
 
 
 class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A party: type of alias, alias, and every field that the API has for a party."""
+    """A party: type of alias, alias, and every party field of the API."""
 
     id_type: PartyIdType
     id_value: str
@@ -42,7 +42,7 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the core wants: its own id of the payment, who pays whom how much, and what kind of payment it is."""
+    """A core's order: its own id of the payment, payer, payee, amount, and the kind of payment."""
 
     home_id: str
     payer: PartyRef
@@ -50,7 +50,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: int
     currency: str
     amount_type: AmountType = "SEND"
-    max_amount: int | None = None  # with RECEIVE: fees may raise the transfer up to this; default: not at all
+    max_amount: int | None = None  # with RECEIVE: the largest transfer after fees; by default, fees may add nothing
     scenario: Scenario = "TRANSFER"
     sub_scenario: str | None = None
     initiator: Initiator = "PAYER"
@@ -64,7 +64,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def transaction_type_of(order: Order) -> TransactionType:
-    """The type of the payment, in the API's form."""
+    """The transaction type of the payment, in the API's form."""
     refund = None
     if order.refunded_transaction_id is not None:
         refund = Refund(original_transaction_id=order.refunded_transaction_id, refund_reason=order.refund_reason)
@@ -79,7 +79,7 @@ def transaction_type_of(order: Order) -> TransactionType:
 
 
 def party_of(ref: PartyRef) -> Party:
-    """The whole party in the API's form."""
+    """The complete party in the API's form."""
     names = PartyComplexName(first_name=ref.first_name, middle_name=ref.middle_name, last_name=ref.last_name)
     has_names = bool(ref.first_name or ref.middle_name or ref.last_name)
     is_known = has_names or ref.date_of_birth or ref.kyc_information
@@ -105,7 +105,7 @@ def party_of(ref: PartyRef) -> Party:
 
 
 def ref_of(party: Party) -> PartyRef:
-    """The reverse."""
+    """The stored form of an API party."""
     info, person = party.party_id_info, party.personal_info or PartyPersonalInfo()
     names = person.complex_name or PartyComplexName()
     return PartyRef(
@@ -126,11 +126,11 @@ def ref_of(party: Party) -> PartyRef:
 
 
 def extension_list(extensions: Extensions) -> ExtensionList | None:
-    """In the API's form; None if there are none."""
+    """The extensions in the API's form; None if there are none."""
     found = [Extension(key=key, value=value) for key, value in extensions]
     return ExtensionList(extension=found) if found else None
 
 
 def extensions_of(found: ExtensionList | None) -> Extensions:
-    """The reverse."""
+    """The stored form of an API extension list."""
     return tuple((extension.key, extension.value) for extension in found.extension) if found is not None else ()

@@ -1,13 +1,13 @@
-"""The life of an outgoing payment: state + event -> next state + actions. Pure: no I/O, no clock of its own.
+"""The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the time is passed in.
 
     LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
                           |  ^        |
                           v  |        v
                           DOUBT <-----+         (ask GET /transfers/{id}, or send the identical bytes again)
 
-Up to PREPARED nothing can have moved, so giving up is safe. From PREPARED on, the payment ends only by the hub's word
-(API Definition 6.7.2: a payer never decides on its own that a transfer did not happen). A claim of the payee DFSP that
-nothing proves to be forwarded by the hub makes the connector ask the hub, and has no other effect.
+Up to PREPARED no money can have moved, so giving up is safe. From PREPARED on, only the hub's report ends the payment
+(API Definition 6.7.2: a payer never decides alone that a transfer did not happen). If nothing proves that the hub
+forwarded a payee DFSP's claim, the connector only requests the state from the hub.
 """
 
 from collections.abc import Sequence
@@ -48,24 +48,24 @@ from fspiop.errors import ErrorCode, text_of
 
 
 class State(StrEnum):
-    """Where an outgoing payment stands."""
+    """The state of an outgoing payment."""
 
-    LOOKUP = "LOOKUP"  # asks which DFSP has the payee, and that DFSP for the party
-    QUOTE = "QUOTE"  # asks for the terms
-    PREPARED = "PREPARED"  # the transfer is durable here and on its way for the first time
-    ACCEPTED = "ACCEPTED"  # the hub has it; its outcome is awaited
-    DOUBT = "DOUBT"  # nobody knows whether the hub has it, or its outcome is overdue
+    LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party there
+    QUOTE = "QUOTE"  # requests the terms
+    PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
+    ACCEPTED = "ACCEPTED"  # the hub has it; the outcome is pending
+    DOUBT = "DOUBT"  # unknown whether the hub has it, or the outcome is overdue
     COMMITTED = "COMMITTED"  # the end: the payee has the money
     ABORTED = "ABORTED"  # the end: no money moved
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
-SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's word ends these
-_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # at most, however many claims arrive
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only a report from the hub ends these
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # a limit, however many claims arrive
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An outgoing payment as it is stored. The ids are drawn once, before anything is sent."""
+    """An outgoing payment as stored. Its ids are created once, before any request is sent."""
 
     order: Order
     transfer_id: str
@@ -73,17 +73,17 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transaction_id: str
     created_at: float
     state: State = State.LOOKUP
-    tries: int = 0  # repetitions within the present state; sets the backoff
-    accepted: bool = False  # the hub once said that it has the transfer
-    asked_at: float = 0.0  # of the last GET /transfers
-    owner: str | None = None  # the DFSP that serves the payee's alias, as the hub reports it
-    payee: PartyRef | None = None  # with fsp_id, as the payee's DFSP describes it
-    quote_body: bytes = b""  # POST /quotes, byte for byte the same each time
+    tries: int = 0  # repetitions within the present state, which set the backoff
+    accepted: bool = False  # the hub has reported at least once that it has the transfer
+    asked_at: float = 0.0  # time of the last GET /transfers
+    owner: str | None = None  # the payee alias's DFSP, as the hub reports it
+    payee: PartyRef | None = None  # with fsp_id, as described by the payee DFSP
+    quote_body: bytes = b""  # POST /quotes, identical bytes each time
     transfer_amount: int = 0
     receive_amount: int | None = None
     fee: int | None = None
     condition: str = ""
-    transfer_body: bytes = b""  # POST /transfers, byte for byte the same each time
+    transfer_body: bytes = b""  # POST /transfers, identical bytes each time
     expires_at: float = 0.0
     completed_at: str | None = None
     fulfilment: str | None = None
@@ -93,10 +93,10 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that decisions depend on."""
+    """The settings that the decisions depend on."""
 
     dfsp: str
-    asks_owner: bool = False  # ask the hub which DFSP serves the payee: PUT /parties alone proves nothing
+    asks_owner: bool = False  # first look up the payee's DFSP at the hub, because PUT /parties alone proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
@@ -107,7 +107,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of an event. `refusal` says why a message must not be believed; nothing has changed then."""
+    """The result of an event. `refusal` is the reason if a message must not be believed; then nothing has changed."""
 
     payment: Payment
     actions: Sequence[Action] = ()
@@ -115,10 +115,10 @@ class Step:
 
 
 def proves_abort(code: str) -> bool:
-    """Whether an error about a transfer says that the transfer itself is over.
+    """Whether an error about a transfer means that the transfer itself is over.
 
-    1xxx and 2xxx tell of a fault on the way, 30xx and 3101-3107 of a message (3106: "the original goes on untouched"),
-    and 3208 that the hub does not know the id. None of these is a word about the money.
+    1xxx and 2xxx report a fault on the way. 30xx and 3101-3107 report a fault of a message (3106: the original transfer
+    goes on). 3208 reports that the hub does not know the id. None of these decides where the money is.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False
@@ -126,7 +126,7 @@ def proves_abort(code: str) -> bool:
 
 
 def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The next state of `payment` after `event`, and what must be done about it."""
+    """The next state of `payment` after `event`, and the actions that follow."""
     match payment.state:
         case State.LOOKUP:
             return _in_lookup(payment, event, now, policy)
@@ -138,7 +138,7 @@ def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
             return _after_the_end(payment, event)
 
 
-# ---- before anything was sent -----------------------------------------------------------------------------------
+# ---- before the transfer is sent --------------------------------------------------------------------------------
 
 
 def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
@@ -151,21 +151,21 @@ def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _abort(payment, code, text)
         case OwnerFound(fsp_id) if _wants_owner(payment, policy):
             if fsp_id == policy.dfsp:
-                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is a customer of this DFSP")
             return _ask_again(_change(payment, owner=fsp_id, tries=0), Ask.PARTY, now, policy)
         case PartyFound(sender=sender, is_proven=is_proven) | PartyFailed(sender=sender, is_proven=is_proven) if (
             policy.asks_owner and not is_proven and sender != payment.owner
         ):
-            return Step(payment, refusal="the hub named another DFSP for this party")
+            return Step(payment, refusal="the hub reported another DFSP for this party")
         case PartyFailed(code, text):
             return _abort(payment, code, text)
         case PartyFound(party, sender):
             if not party.fsp_id:
-                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party names no DFSP")
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party has no DFSP")
             if party.fsp_id != sender:
-                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party is reported as another DFSP's")
+                return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party belongs to another DFSP")
             if party.fsp_id == policy.dfsp:
-                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is our own customer")
+                return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is a customer of this DFSP")
             found = _change(payment, state=State.QUOTE, tries=0, payee=party)
             quoting = _change(found, quote_body=_quote_body(found, policy))
             return _ask_again(quoting, Ask.QUOTE, now, policy)
@@ -190,7 +190,7 @@ def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
             if problem is not None:
                 return _abort_for(payment, *problem)
             prepared = _prepared(payment, quote, now, policy)
-            # After this line the transfer may exist: it is stored, then sent, and then only the hub's word counts.
+            # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
             return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
         case _:
             return Step(payment)
@@ -198,7 +198,7 @@ def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
 
 def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
     if now >= payment.created_at + policy.agree_s:
-        return _abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no answer to {ask} in time")
+        return _abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")
     pause = min(policy.ask_again_s * 2**payment.tries, payment.created_at + policy.agree_s - now)
     return Step(_change(payment, tries=payment.tries + 1), [ask, Wait(pause)])
 
@@ -218,7 +218,7 @@ def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, s
     if expires_at <= now:
         return ErrorCode.QUOTE_EXPIRED, ""
     if transfer <= 0:
-        return ErrorCode.VALIDATION_ERROR, "the terms transfer nothing"
+        return ErrorCode.VALIDATION_ERROR, "the transfer amount of the terms is zero"
     if order.amount_type == "SEND" and transfer > order.amount:
         return ErrorCode.PAYER_ERROR, "the terms take more than the payer sends"
     if order.amount_type == "RECEIVE" and transfer > (order.max_amount or order.amount):
@@ -239,7 +239,7 @@ def _amount(value: Money | None, currency: str) -> int | None:
     return money.parse_amount(value.amount)
 
 
-# ---- once sent --------------------------------------------------------------------------------------------------
+# ---- after the transfer is sent ---------------------------------------------------------------------------------
 
 
 def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
@@ -249,7 +249,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
                 _change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
             )
         case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
-            # The only request that was ever sent for this id was turned away at the door.
+            # The hub refused the only request ever sent for this id.
             return _abort(payment, code, text)
         case Unclear() if payment.state is State.PREPARED:
             return Step(_change(payment, state=State.DOUBT, tries=0), [Wait(_soon(payment))])
@@ -265,14 +265,14 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _on_report(payment, event, policy)
         case ErrorReported(code, text, written_at):
             return _on_error(payment, code, text, written_at, now, policy)
-        case _:  # an answer to a repetition says nothing about the first request; the timer runs on
+        case _:  # a response to a repetition does not decide the first request; the timer continues
             return Step(payment)
 
 
 def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
     if reported.state == "COMMITTED":
         if reported.fulfilment is None or not ilp.fulfils(reported.fulfilment, payment.condition):
-            # Nobody but the payee's DFSP can know the fulfilment: without it this is hearsay.
+            # Only the payee DFSP can know the fulfilment: without it, this report is not proven.
             return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
         return Step(
             _change(
@@ -287,7 +287,7 @@ def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
     if reported.state == "ABORTED":
         code, text = reported.cause or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
         return _abort(payment, code, text)
-    # RECEIVED or RESERVED: the hub has it and works on it.
+    # RECEIVED or RESERVED: the hub has the transfer and processes it.
     return Step(
         _change(payment, state=State.ACCEPTED, accepted=True),
         [Wait(_backoff(payment.tries, policy.ask_at_most_every_s))],
@@ -299,21 +299,22 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
         return _abort(payment, code, text)
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and payment.state is State.DOUBT and not payment.accepted:
         if now < payment.expires_at:
-            # The hub never got it, or gets it later still: the identical bytes make both the same.
+            # The hub never received it, or receives it later: the identical bytes make both cases equal.
             return Step(payment, [Ask.SEND])
         if min(written_at, now) >= payment.expires_at + policy.clock_margin_s:
-            # Not there, and too late to be let in any more: only now does "not found" mean "never". What counts is when
-            # the hub wrote it: a callback waits while the connector is down, and the transfer may have arrived since.
+            # The hub does not have the transfer, and now it is too late to accept it: only now does "not found" mean
+            # "never". The time that counts is when the hub wrote the error. While the connector was down, the callback
+            # waited, and the transfer may have arrived since.
             return _abort(payment, code, text)
         return Step(payment)
-    return Step(payment)  # no word about the money: the timer asks again
+    return Step(payment)  # this does not decide the money: the timer repeats the request
 
 
 # ---- the end ----------------------------------------------------------------------------------------------------
 
 
 def _after_the_end(payment: Payment, event: Event) -> Step:
-    """An end is never left. A word against it is refused and must be looked at by people."""
+    """A final state never changes. A report that contradicts it is refused, and people must look at it."""
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
             if ilp.fulfils(fulfilment, payment.condition):
@@ -355,7 +356,7 @@ def _soon(payment: Payment) -> float:
 
 
 def _until_overdue(payment: Payment, policy: Policy) -> float:
-    """The hub tells of an expiry by itself; asking earlier than `callback_s` would only add load."""
+    """The hub reports an expiry by itself; a request before `callback_s` would only add load."""
     return policy.callback_s
 
 

@@ -1,4 +1,4 @@
-"""Paths of resources, percent-encoded as they go on the wire."""
+"""Paths of resources in their percent-encoded wire form."""
 
 from fspiop.paths import path_of
 

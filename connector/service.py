@@ -1,4 +1,4 @@
-"""One DFSP's connector, put together. In process: `async with Connector(config, backend) as c: await c.send(order)`."""
+"""One DFSP's whole connector. In process: `async with Connector(config, backend) as c: await c.send(order)`."""
 
 import ssl
 from types import TracebackType
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class Connector:
-    """Starts both servers and goes on with whatever an earlier run left unfinished."""
+    """Starts both servers and continues with everything that an earlier run left unfinished."""
 
     def __init__(self, config: Config, backend: Backend) -> None:
         self._config = config
@@ -64,7 +64,7 @@ class Connector:
         await self._store.close()
 
     async def send(self, order: Order) -> Payment:
-        """Pays, and returns the payment once it has ended, or as it stands after `answer_s` seconds."""
+        """Makes a payment; returns it when it has ended, or in its state after `answer_s` seconds."""
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 

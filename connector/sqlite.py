@@ -1,4 +1,4 @@
-"""Group commit for SQLite: one writer thread; jobs that arrive while a commit runs share the next one."""
+"""Group commit for SQLite: one writer thread commits all jobs that arrived during the previous commit together."""
 
 import asyncio
 import sqlite3
@@ -26,7 +26,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class Database:
-    """A SQLite file with one grouped writer and one reader. Reads see every write that has been awaited."""
+    """A SQLite file with one grouped writer and one reader. A read sees every write that has been awaited."""
 
     def __init__(self, path: Path, schema: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class Database:
         self._drain: asyncio.Task[None] | None = None
 
     async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction and returns once that is durable. A job that raises undoes itself only."""
+        """Runs `job` in a transaction and returns once it is durable. If a job raises, only that job is rolled back."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._drain is None:
@@ -46,7 +46,7 @@ class Database:
         return await future
 
     async def close(self) -> None:
-        """Finishes what waits and closes the file."""
+        """Finishes the waiting jobs and closes the file."""
         if self._drain is not None:
             await self._drain
         self._thread.shutdown(wait=True)
@@ -60,7 +60,7 @@ class Database:
                 group, self._waiting = self._waiting[:GROUP_AT_MOST], self._waiting[GROUP_AT_MOST:]
                 results = await loop.run_in_executor(self._thread, self._commit_group, [job for job, _ in group])
                 for (_, future), (result, error) in zip(group, results, strict=True):
-                    if future.done():  # the caller was cancelled; its job is durable all the same
+                    if future.done():  # the caller was cancelled, but its job is durable
                         continue
                     if error is not None:
                         future.set_exception(error)
@@ -83,7 +83,7 @@ class Database:
                     results.append((None, error))
                 conn.execute("RELEASE job")
             conn.execute("COMMIT")
-        except Exception as error:  # the whole group is undone and every caller is told (disk full, locked)
+        except Exception as error:  # rolls back the whole group; every caller gets the error (disk full, locked)
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
             return [(None, error) for _ in jobs]

@@ -1,4 +1,4 @@
-"""ALL SQLite of the connector: outgoing payments, quotes given, incoming transfers."""
+"""All SQLite access of the connector: outgoing payments, quotes given, incoming transfers."""
 
 import sqlite3
 import time
@@ -55,7 +55,7 @@ CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
 
 
 class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Terms that somebody asked us for, and what we answered."""
+    """Terms that a payer DFSP requested, and the answer."""
 
     quote_id: str
     digest: bytes
@@ -74,15 +74,15 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stage(StrEnum):
-    """Where an incoming transfer stands."""
+    """The stage of an incoming transfer."""
 
-    RECEIVED = "RECEIVED"  # durable here, the hub has its 202; to be reserved at the core
-    FULFILLING = "FULFILLING"  # reserved; the fulfilment is on its way to the hub
-    FULFILLED = "FULFILLED"  # the hub has the fulfilment; its word is awaited
-    REJECTING = "REJECTING"  # the core said no; the error is on its way to the hub
+    RECEIVED = "RECEIVED"  # stored, and the hub has its 202; next: reserve at the core
+    FULFILLING = "FULFILLING"  # reserved; next: send the fulfilment to the hub
+    FULFILLED = "FULFILLED"  # the hub has the fulfilment; its report is pending
+    REJECTING = "REJECTING"  # the core refused; next: send the error to the hub
     REJECTED = "REJECTED"  # the hub has the error
-    COMMITTING = "COMMITTING"  # the hub has committed; the customer is to be credited
-    RELEASING = "RELEASING"  # the hub has aborted; the reservation is to be undone
+    COMMITTING = "COMMITTING"  # the hub has committed; next: credit the customer
+    RELEASING = "RELEASING"  # the hub has aborted; next: release the reservation
     COMMITTED = "COMMITTED"  # the end: credited
     ABORTED = "ABORTED"  # the end: nothing is reserved
 
@@ -91,7 +91,7 @@ DONE = frozenset({Stage.COMMITTED, Stage.ABORTED, Stage.REJECTED})
 
 
 class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A transfer to a customer of ours."""
+    """A transfer to a customer of this DFSP."""
 
     transfer_id: str
     digest: bytes
@@ -106,26 +106,26 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Conflict(Exception):
-    """The same id with another content."""
+    """The same id with different content."""
 
 
 Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. Writes return when durable; records are immutable values."""
+    """Typed access to the three tables. Writes return when they are durable; records are immutable values."""
 
     def __init__(self, directory: Path) -> None:
         self._db = Database(directory / "connector.sqlite3", SCHEMA)
 
     async def close(self) -> None:
-        """Finishes what waits and closes the file."""
+        """Finishes the waiting writes and closes the file."""
         await self._db.close()
 
     # ---- outgoing payments
 
     async def add_payment(self, payment: Payment) -> Payment:
-        """Stores a new payment; an equal one that exists is returned instead; Conflict when it differs in anything."""
+        """Stores a new payment, or returns the equal one that exists; Conflict if the existing one differs."""
 
         def job(conn: sqlite3.Connection) -> Payment:
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (payment.order.home_id,)).fetchone()
@@ -164,26 +164,26 @@ class Store:
         await self._db.write(job)
 
     def payment(self, home_id: str) -> Payment | None:
-        """By the core's id."""
+        """The payment with this id of the core, or None."""
         return self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
 
     def payment_of_transfer(self, transfer_id: str) -> Payment | None:
-        """By the id that the hub knows."""
+        """The payment with this transfer id, or None."""
         return self._one("SELECT record FROM payment WHERE transfer_id = ?", transfer_id, Payment)
 
     def payment_of_quote(self, quote_id: str) -> Payment | None:
-        """By the quote's id."""
+        """The payment with this quote id, or None."""
         return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     def unfinished_payments(self) -> list[Payment]:
-        """Every payment without an end."""
+        """Every payment that has not ended."""
         rows = self._db.reader.execute("SELECT record FROM payment WHERE is_open = 1").fetchall()
         return [_decode(row["record"], Payment) for row in rows]
 
     # ---- quotes given
 
     async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
-        """Stores a request for terms: (stored, is new); Conflict when the id was used for another request."""
+        """Stores a request for terms; returns (stored, is new); Conflict if the id has another request."""
 
         def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
             row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
@@ -201,7 +201,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_quote(self, quote: QuoteGiven) -> None:
-        """Stores the answer, or that the hub took it."""
+        """Stores the answer, or that the hub has accepted it."""
         record = _encode(quote)
 
         def job(conn: sqlite3.Connection) -> None:
@@ -213,22 +213,22 @@ class Store:
         await self._db.write(job)
 
     def quote(self, quote_id: str) -> QuoteGiven | None:
-        """By its id."""
+        """The quote with this id, or None."""
         return self._one("SELECT record FROM quote WHERE quote_id = ?", quote_id, QuoteGiven)
 
     def quote_of_condition(self, condition: str) -> QuoteGiven | None:
-        """By the condition that we gave with it."""
+        """The quote with this condition, or None."""
         return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Every quote whose answer the hub has not taken."""
+        """Every quote whose answer the hub has not accepted."""
         rows = self._db.reader.execute("SELECT record FROM quote WHERE is_open = 1").fetchall()
         return [_decode(row["record"], QuoteGiven) for row in rows]
 
     # ---- incoming transfers
 
     async def add_incoming(self, incoming: Incoming) -> tuple[Incoming, bool]:
-        """Stores a transfer: (stored, is new); Conflict when the id was used for another transfer."""
+        """Stores a transfer; returns (stored, is new); Conflict if the id has another transfer."""
 
         def job(conn: sqlite3.Connection) -> tuple[Incoming, bool]:
             row = conn.execute(
@@ -247,7 +247,7 @@ class Store:
         return await self._db.write(job)
 
     async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
-        """Ties the terms to the transfer; False when another transfer has them."""
+        """Reserves the terms for the transfer; False if another transfer has them."""
 
         def job(conn: sqlite3.Connection) -> bool:
             try:
@@ -259,7 +259,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Moves a transfer on; False when somebody else moved it first (then nothing has changed)."""
+        """Stores a transfer's new stage; False if another task changed it first (then nothing has changed)."""
         record = _encode(after)
 
         def job(conn: sqlite3.Connection) -> bool:
@@ -273,11 +273,11 @@ class Store:
         return await self._db.write(job)
 
     def incoming(self, transfer_id: str) -> Incoming | None:
-        """By its id."""
+        """The transfer with this id, or None."""
         return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     def unfinished_incoming(self) -> list[Incoming]:
-        """Every transfer that still needs something from us or from the hub."""
+        """Every transfer that still needs an action of this DFSP or of the hub."""
         rows = self._db.reader.execute("SELECT record FROM incoming WHERE is_open = 1").fetchall()
         return [_decode(row["record"], Incoming) for row in rows]
 

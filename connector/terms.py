@@ -1,7 +1,7 @@
-"""The terms of a payment to a customer of ours: reading what is wanted, offering, and holding a transfer to them. Pure.
+"""The terms of a payment to a customer: reads requests, makes offers, and checks transfers against them. Pure.
 
-The ILP packet carries the transaction; the fulfilment is an HMAC of the packet under this DFSP's secret, so it need
-not be kept (FSPIOP API v1.1, section 6.5.2.3).
+The ILP packet contains the transaction. The fulfilment is an HMAC of the packet under this DFSP's secret, so it need
+not be stored (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from fspiop.bodies.transfers import TransferPost, TransferPut
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
-    """What the payer asked, for the core."""
+    """The payer DFSP's request, for the core."""
     asked = bodies.read(QuotePost, quote.request)
     return TermsWanted(
         payer=msgspec.structs.replace(ref_of(asked.payer), fsp_id=quote.payer_fsp),
@@ -32,9 +32,9 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
 
 
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
-    """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError where no packet can say it.
+    """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError if a packet cannot hold the values.
 
-    The payer DFSP signs for the packet, so it holds the whole payment as it was requested.
+    The payer DFSP signs for the packet, so the packet contains the whole payment as requested.
     """
     amount = given.receive_amount + given.fee
     transaction = Transaction(
@@ -97,9 +97,9 @@ def problem_of(transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None,
     if quote.payer_fsp != payer_fsp or transfer.payer_fsp != payer_fsp:
         return "the terms were given to another DFSP"
     if transfer.ilp_packet != quote.packet:
-        return "the ILP packet is not that of the terms"
+        return "the ILP packet does not match the terms"
     if transfer.amount.currency != quote.currency or money.parse_amount(transfer.amount.amount) != quote.amount:
-        return "the amount is not that of the terms"
+        return "the amount does not match the terms"
     if now >= quote.expires_at:
         return "the terms have expired"
     if now >= fsptime.parse_datetime(transfer.expiration).timestamp():
@@ -119,7 +119,7 @@ def fulfilment_of(quote: QuoteGiven, config: Config, *, now: float) -> bytes:
 
 
 def moment(timestamp: float) -> str:
-    """Seconds since 1970 as the API writes a moment."""
+    """Seconds since 1970 as the API's DateTime."""
     return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))
 
 

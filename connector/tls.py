@@ -1,4 +1,4 @@
-"""TLS in both directions: whom we trust as the hub, and what we show."""
+"""TLS in both directions: the trusted authorities, and the connector's own certificates."""
 
 import ssl
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from connector.config import Config
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
-    """For our calls to the hub, with our client certificate where we have one."""
+    """For requests to the hub, with the connector's client certificate if it has one."""
     if not (config.hub_ca or config.client_cert):
         return True
     context = ssl.create_default_context(cafile=config.hub_ca or None)
@@ -19,9 +19,9 @@ def outward(config: Config) -> ssl.SSLContext | bool:
 
 
 def inward(config: Config) -> ssl.SSLContext | None:
-    """For the hub's calls to us; with `inbound_client_ca` a caller must present a certificate of that authority.
+    """For requests from the hub. With `inbound_client_ca`, a caller must present a certificate of that authority.
 
-    `names_of` gives the names in it.
+    `names_of` returns the names in the certificate.
     """
     if not config.inbound_cert:
         return None
@@ -36,7 +36,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
     """The names in a verified client certificate: its DNS names, or its common name if it has none.
 
-    `certificate` is what ssl.SSLSocket.getpeercert gives.
+    `certificate` is the result of ssl.SSLSocket.getpeercert.
     """
     if not certificate:
         return frozenset()

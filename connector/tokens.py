@@ -1,4 +1,4 @@
-"""The access token for the hub (OAuth2 client credentials): fetched when first needed, renewed before it ends."""
+"""The access token for the hub (OAuth2 client credentials): requested when first needed, renewed before it expires."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ from connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-_RENEW_AT = 0.75  # of its life: a token must not end on its way to the hub
+_RENEW_AT = 0.75  # of its lifetime: a token must not expire on its way to the hub
 
 
 class _Granted(msgspec.Struct):
@@ -23,11 +23,11 @@ class _Granted(msgspec.Struct):
 
 
 class NoToken(Exception):
-    """The hub gave none; it may at the next try."""
+    """The hub returned no token; a later attempt may succeed."""
 
 
 class Tokens:
-    """One token for all requests. Renewing is one request, however many wait for it."""
+    """One token for all requests. A renewal is one request, however many callers wait for it."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -36,9 +36,9 @@ class Tokens:
         self._renewing = asyncio.Lock()
 
     async def token(self, session: aiohttp.ClientSession) -> str:
-        """A token that is valid now; NoToken where there is none to be had."""
+        """A token that is valid now; NoToken if the hub returns none."""
         if self._config.hub_token_file:
-            return _text_of(self._config.hub_token_file)  # each time: whoever renews the token replaces the file
+            return _text_of(self._config.hub_token_file)  # read each time, because a renewal replaces the file
         if time.monotonic() < self._renew_at:
             return self._token
         async with self._renewing:
@@ -49,7 +49,7 @@ class Tokens:
                 granted = await self._fetch(session)
             except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
                 if began < self._ends_at:
-                    return self._token  # it still has some life
+                    return self._token  # it is still valid
                 log.warning("no_token", error=str(error) or type(error).__name__)
                 raise NoToken from None
             self._token = granted.access_token
@@ -58,7 +58,7 @@ class Tokens:
             return self._token
 
     def refused(self, token: str) -> bool:
-        """The hub did not take this token: forgets it. True where another may be had at once."""
+        """The hub refused this token: removes it. True if a new token can be requested at once."""
         if self._config.hub_token_file:
             return False
         if token == self._token:
@@ -79,7 +79,7 @@ class Tokens:
         try:
             return msgspec.json.decode(raw, type=_Granted)
         except msgspec.MsgspecError:
-            raise NoToken("the answer holds no token") from None
+            raise NoToken("the response has no token") from None
 
     def _secret(self) -> str:
         if self._config.token_secret_file:

@@ -1,1 +1,1 @@
-"""A bank in a few hundred lines: customers, double-entry books, and its connector as the only way out."""
+"""A small example bank: customers, double-entry books, and a connector as its only link to the scheme."""

@@ -1,4 +1,4 @@
-"""The bank's core: what its connector asks (GET /parties, POST /quoterequests, …) and what its own people do."""
+"""The bank's core: serves its connector (GET /parties, POST /quoterequests, …) and the bank's staff."""
 
 import asyncio
 import json
@@ -15,9 +15,9 @@ from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn, S
 from example_dfsp.customers import LIMIT, Customer
 
 FEE_PER_10_000 = 0
-CURRENCY = "TZS"  # of all accounts here
+CURRENCY = "TZS"  # of all accounts in this bank
 _NO_SUCH_PAYMENT = "3200"
-_SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx that do not say whether a payment was begun
+_SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx that do not say whether a payment exists
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Bank:
             books.open_account(customer.msisdn, customer.balance)
 
     def application(self) -> web.Application:
-        """The aiohttp application; it belongs on an address that only the connector and the bank's people reach."""
+        """The aiohttp application. Its address must be reachable only by the connector and the bank's staff."""
         app = web.Application(middlewares=[_conflicts])
         app.router.add_get("/parties/MSISDN/{msisdn}", self._party)
         app.router.add_post("/quoterequests", self._terms)
@@ -56,7 +56,7 @@ class Bank:
         assert self._session is not None
         await self._session.close()
 
-    # --- what the connector asks ------------------------------------------------------------------------------------
+    # --- for the connector ------------------------------------------------------------------------------------------
 
     async def _party(self, request: web.Request) -> web.Response:
         customer = self._customers.get(request.match_info["msisdn"])
@@ -73,7 +73,7 @@ class Bank:
         if wanted["currency"] != CURRENCY:
             return _no(400, "5106", f"accounts here are in {CURRENCY}")
         if customer.manner == "limit" and amount > LIMIT:
-            return _no(400, "5200", "this account may not receive so much")
+            return _no(400, "5200", "the amount exceeds this account's limit")
         fee = amount * FEE_PER_10_000 // 10_000
         return web.json_response(
             {"payeeReceiveAmount": format_amount(amount - fee), "payeeFspFeeAmount": format_amount(fee)}
@@ -83,7 +83,7 @@ class Bank:
         wanted = await request.json()
         customer = self._customers.get(wanted["to"]["idValue"])
         if customer is None or customer.manner == "rejects":
-            return _no(400, "5104", "this account takes no money")
+            return _no(400, "5104", "this account accepts no payments")
         if customer.manner == "silent":
             return web.Response(status=503)
         if wanted["currency"] != CURRENCY:
@@ -91,7 +91,7 @@ class Bank:
         try:
             await asyncio.to_thread(self._books.expect, _announced(wanted["transferId"], wanted))
         except Conflict as error:
-            return _no(409, "5104", str(error))  # for ever: the connector refuses the transfer with it
+            return _no(409, "5104", str(error))  # final: the connector rejects the transfer with this text
         return web.json_response({"homeTransactionId": wanted["transferId"]})
 
     async def _end(self, request: web.Request) -> web.Response:
@@ -102,7 +102,7 @@ class Bank:
             await asyncio.to_thread(self._books.forget, transfer_id)
         return web.json_response({})
 
-    # --- what the bank's people do ----------------------------------------------------------------------------------
+    # --- for the bank's staff ---------------------------------------------------------------------------------------
 
     async def _register(self, _: web.Request) -> web.Response:
         """Registers every customer's phone number at the hub."""
@@ -113,9 +113,9 @@ class Bank:
         return web.json_response({"registered": len(self._customers)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Pays {reference, payer, payee, amount, currency, note}; the same reference again is the same payment.
+        """Pays {reference, payer, payee, amount, currency, note}; a repetition with the same reference pays only once.
 
-        With other content it is refused with 409.
+        A request with a used reference and different content gets 409.
         """
         wanted = await request.json()
         try:
@@ -126,14 +126,14 @@ class Bank:
         if payer is None:
             return _no(400, "4000", "no such customer")
         if wanted["currency"] != CURRENCY or amount == 0:
-            return _no(400, "4000", f"accounts here pay more than nothing, and in {CURRENCY}")
+            return _no(400, "4000", f"the amount must be greater than 0, in {CURRENCY}")
         content = Outgoing(payer.msisdn, wanted["payee"], amount, wanted["currency"], wanted.get("note") or "")
         try:
             standing: Standing = await asyncio.to_thread(self._books.hold, reference, content)
         except Overdrawn:
             return _no(400, "4200", "the balance does not suffice")
         if standing.was_never_sent:
-            return _no(400, standing.error_code or "4000", "the connector refused it; pay under a new reference")
+            return _no(400, standing.error_code or "4000", "the connector refused the payment; use a new reference")
         status, said = await self._connector(
             "POST",
             "/payments",
@@ -156,7 +156,7 @@ class Bank:
         return web.json_response(said, status=status)
 
     async def _was_never_begun(self, reference: str) -> bool:
-        """Whether the connector reports that it has no such payment: only then can none result."""
+        """Whether the connector reports that it has no such payment. Only then can no payment result."""
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT
 
@@ -172,7 +172,7 @@ class Bank:
             async with self._session.request(method, self._connector_url + path, json=body) as response:
                 return response.status, json.loads(await response.read() or b"{}")
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return 503, {"error": f"the connector does not answer: {type(error).__name__}"}
+            return 503, {"error": f"no response from the connector: {type(error).__name__}"}
 
 
 def _announced(transfer_id: str, told: dict[str, Any]) -> Incoming:
@@ -188,7 +188,7 @@ def _code_of(said: dict[str, Any]) -> str:
 async def _conflicts(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """409 if the books hold other content under a reference or an id; nothing was posted."""
+    """Returns 409 if the books have different content for a reference or an id; nothing was posted."""
     try:
         return await handler(request)
     except Conflict as error:

@@ -1,10 +1,11 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-Accounts: one per customer, `scheme` (what the payment scheme owes the bank, or the reverse), `held` (money on its way
-out), `fees` and `capital`. A posting is one row with both legs; a transfer posts each of its steps at most once.
+Accounts: one per customer, `scheme` (what the payment scheme owes the bank, or the reverse), `held` (money reserved for
+outgoing payments), `fees` and `capital`. A posting is one row with both legs. Each step of a transfer is posted at most
+once.
 
-A reference, or a transfer's id, stands for one content for ever. Other content under it is refused with Conflict at
-every step, and nothing is posted.
+A reference, or the id of a transfer, always stands for the same content. Every step refuses different content with
+Conflict and posts nothing.
 """
 
 import sqlite3
@@ -38,11 +39,11 @@ _ADDED = {"payee": "TEXT", "currency": "TEXT", "note": "TEXT", "paid": "INTEGER"
 
 
 class Overdrawn(Exception):
-    """The customer's balance does not suffice."""
+    """The customer's balance is too low."""
 
 
 class Conflict(Exception):
-    """The books hold other content under this reference or id; nothing was posted."""
+    """The books have different content for this reference or id; nothing was posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an outgoing payment stands: HELD, COMMITTED or ABORTED."""
+    """The state of an outgoing payment: HELD, COMMITTED or ABORTED."""
 
     state: str
     transfer_id: str | None = None
@@ -66,13 +67,13 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether it ended before anything left the bank."""
+        """Whether the payment ended before the bank sent anything."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Money for a customer: `amount` is what the scheme pays the bank, of which it keeps `fee`."""
+    """Money for a customer: the scheme pays the bank `amount`, of which the bank keeps `fee`."""
 
     transfer_id: str
     payee: str
@@ -81,7 +82,7 @@ class Incoming:
 
 
 class Books:
-    """Every method is one transaction, and may be called again with the same arguments."""
+    """The bank's books. Every method is one transaction, and may be repeated with the same arguments."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,14 +100,14 @@ class Books:
                 self._db.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
 
     def open_account(self, customer: str, balance: int) -> None:
-        """A customer's account with the balance that it was opened with first."""
+        """Opens a customer's account with this balance, unless it is open already."""
         with self._transaction():
             found = self._db.execute("INSERT OR IGNORE INTO account (name, is_customer) VALUES (?, 1)", (customer,))
             if found.rowcount:
                 self._post(f"opening {customer}", "open", "capital", customer, balance)
 
     def hold(self, reference: str, wanted: Outgoing) -> Standing:
-        """Takes an outgoing payment's money aside before anything is sent, or says how it stands."""
+        """Reserves the money of an outgoing payment before anything is sent; returns the state of the payment."""
         with self._transaction():
             known = self._db.execute(
                 "SELECT payer, payee, amount, currency, note, state, transfer_id, error_code"
@@ -125,13 +126,13 @@ class Books:
             return Standing("HELD")
 
     def settle(self, reference: str, transfer_id: str, amount: int) -> None:
-        """The hub has committed this amount: it goes to the scheme, and the rest of what is held back to the payer."""
+        """Moves the committed amount to the scheme, and returns the rest of the held money to the payer."""
         with self._transaction():
             payer, held, state, known_id, paid = self._payment(reference)
             if state == "COMMITTED" and (known_id, held if paid is None else paid) == (transfer_id, amount):
                 return
             if state != "HELD" or not 0 < amount <= held:
-                raise Conflict(f"{reference} is {state} and holds {held}, not to be settled with {amount}")
+                raise Conflict(f"{reference} is {state} and holds {held}: it cannot be settled with {amount}")
             self._post(reference, "end", "held", "scheme", amount)
             self._post(reference, "rest", "held", payer, held - amount)
             self._db.execute(
@@ -140,13 +141,13 @@ class Books:
             )
 
     def refund(self, reference: str, transfer_id: str | None, error_code: str) -> None:
-        """The payment has failed: its money goes back to the payer. Without a transfer's id it was never sent."""
+        """The payment has failed: returns its money to the payer. `transfer_id` is None if it was never sent."""
         with self._transaction():
             payer, held, state, known_id, _ = self._payment(reference)
             if state == "ABORTED" and known_id == transfer_id:
                 return
             if state != "HELD":
-                raise Conflict(f"{reference} is {state} already, and not to be refunded")
+                raise Conflict(f"{reference} is {state} already and cannot be refunded")
             self._post(reference, "end", "held", payer, held)
             self._db.execute(
                 "UPDATE payment SET state = 'ABORTED', transfer_id = ?, error_code = ? WHERE reference = ?",
@@ -154,7 +155,7 @@ class Books:
             )
 
     def expect(self, announced: Incoming) -> None:
-        """Money is announced for a customer; nothing is posted yet."""
+        """Records that money will arrive for a customer; posts nothing yet."""
         with self._transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
@@ -163,32 +164,32 @@ class Books:
                 self._add(announced, "EXPECTED")
 
     def credit(self, committed: Incoming) -> None:
-        """The hub has committed: the customer gets the money, the bank its fee."""
+        """The hub has committed: credits the customer, and the bank with its fee."""
         with self._transaction():
             state = self._incoming(committed)
             if state == "COMMITTED":
                 return
             if state == "ABORTED":
-                raise Conflict(f"{committed.transfer_id} was aborted, and is not to be credited")
-            if state is None:  # the books are older than the announcement, and the scheme owes us the money
+                raise Conflict(f"{committed.transfer_id} was aborted and cannot be credited")
+            if state is None:  # restored books may lack the announcement, but the money is owed
                 self._add(committed, "EXPECTED")
             self._post(committed.transfer_id, "credit", "scheme", committed.payee, committed.amount - committed.fee)
             self._post(committed.transfer_id, "fee", "scheme", "fees", committed.fee)
             self._db.execute("UPDATE incoming SET state = 'COMMITTED' WHERE transfer_id = ?", (committed.transfer_id,))
 
     def forget(self, transfer_id: str) -> None:
-        """The hub has aborted: the transfer is not credited, and not accepted if it is announced later."""
+        """The hub has aborted: the transfer will not be credited, and refused if it is announced later."""
         with self._transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
             if known is None:
                 self._add(Incoming(transfer_id, "", 0, 0), "ABORTED")
             elif known[0] == "COMMITTED":
-                raise Conflict(f"{transfer_id} was credited, and is not to be forgotten")
+                raise Conflict(f"{transfer_id} was credited and cannot be aborted")
             else:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def export(self) -> dict[str, object]:
-        """All that others may compare: completed payments and receipts, balances, and whether the books balance."""
+        """The data for comparisons: completed payments and receipts, balances, and whether the books balance."""
         with self._lock:
             rows = self._db.execute
             return {
@@ -223,16 +224,16 @@ class Books:
             "SELECT payer, amount, state, transfer_id, paid FROM payment WHERE reference = ?", (reference,)
         ).fetchone()
         if found is None:
-            raise Conflict(f"{reference} is not known")
+            raise Conflict(f"{reference} is unknown")
         return found
 
     def _check_same(self, reference: str, wanted: Outgoing, known: Outgoing) -> None:
         is_old = known.payee is None
         if (wanted.payer, wanted.amount) != (known.payer, known.amount) or (not is_old and wanted != known):
-            raise Conflict(f"{reference} is another payment")
+            raise Conflict(f"{reference} belongs to another payment")
 
     def _incoming(self, announced: Incoming) -> str | None:
-        """The state in which this money is known, None where it is not; Conflict where something else is."""
+        """The state of this money, or None if it is unknown; Conflict if the id has different content."""
         known = self._db.execute(
             "SELECT payee, amount, fee, state FROM incoming WHERE transfer_id = ?", (announced.transfer_id,)
         ).fetchone()
@@ -240,7 +241,7 @@ class Books:
             return None
         state = str(known[3])
         if state != "ABORTED" and known[:3] != (announced.payee, announced.amount, announced.fee):
-            raise Conflict(f"{announced.transfer_id} is known with other content")
+            raise Conflict(f"{announced.transfer_id} has different content")
         return state
 
     def _add(self, incoming: Incoming, state: str) -> None:
@@ -257,7 +258,7 @@ class Books:
                 "INSERT INTO posting (reference, step, debit, credit, amount) VALUES (?, ?, ?, ?, ?)",
                 (reference, step, debit, credit, amount),
             )
-        except sqlite3.IntegrityError as error:  # posted before, to an account that is none, or below nothing
+        except sqlite3.IntegrityError as error:  # a repetition, an unknown account, or a negative balance
             raise Conflict(f"{reference} cannot be posted: {error}") from None
         try:
             self._db.execute("UPDATE account SET balance = balance - ? WHERE name = ?", (amount, debit))

@@ -1,7 +1,7 @@
-"""Who banks here. The demo's customers come from a CSV: dfsp, msisdn, name, balance, manner.
+"""The bank's customers. The demo's customers come from a CSV file: dfsp, msisdn, name, balance, manner.
 
-`manner` is empty for most; "rejects" (the account takes no money), "silent" (the core never answers about it) and
-"limit" (nobody may receive more than LIMIT) make the payments that must fail.
+`manner` is empty for most customers. The others make payments fail: "rejects" (the account accepts no payments),
+"silent" (the core never answers about the account) and "limit" (no payment may exceed LIMIT).
 """
 
 import csv
@@ -24,7 +24,7 @@ class Customer:
 
 
 def read_customers(path: Path = DATA / "customers.csv") -> list[Customer]:
-    """Every customer of the file, all banks'."""
+    """Every customer in the file, of all banks."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Customer(row["dfsp"], row["msisdn"], row["name"], parse_amount(row["balance"]), row["manner"])

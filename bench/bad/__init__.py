@@ -1,1 +1,1 @@
-"""Participants that misbehave, and what the others notice of it (`python -m bench --bad NAME`)."""
+"""Participants that misbehave, and their effects on the others (`python -m bench --bad NAME`)."""

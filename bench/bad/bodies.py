@@ -1,4 +1,4 @@
-"""Requests that no participant would send that means well: large ones, odd ones, unasked ones, and many at once."""
+"""Requests that no well-behaved participant sends: very large, malformed, unrequested, or too many at once."""
 
 import json
 import uuid
@@ -8,12 +8,12 @@ from itertools import cycle
 from bench import messages
 from bench.bad.scheme import World
 
-MOST = 5_242_880  # octets of a body that the API lets through (FSPIOP API v1.1, table 1)
+MOST = 5_242_880  # the most bytes that the API allows in a body (FSPIOP API v1.1, table 1)
 ALIASES_IN_A_BATCH = 10_000
 TRANSFERS_IN_A_BULK = 1_000
 
 _ALIAS = "MSISDN/{alias}"
-# Method and path of everything that has a body.
+# Method and path of every request with a body.
 _WITH_BODIES = (
     ("POST", "transfers"),
     ("PUT", "transfers/{id}"),
@@ -34,18 +34,18 @@ _WITH_BODIES = (
 
 
 def long_text(octets: int = MOST) -> bytes:
-    """A JSON object that is one long text."""
+    """A JSON object with one long text."""
     return b'{"a":"' + b"x" * (octets - 8) + b'"}'
 
 
 def brackets(octets: int = MOST) -> bytes:
-    """A JSON object of very many empty lists: each is an object to whoever reads it."""
+    """A JSON object with very many empty lists; a parser creates an object for each."""
     count = (octets - 8) // 3
     return b'{"a":[' + b",".join([b"[]"] * count) + b"]}"
 
 
 def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) -> Iterator[bytes]:
-    """Requests with this body to each resource in turn, for ever."""
+    """Requests with this body to each resource in turn, without end."""
     alias = world.scene.aliases[world.scene.good[0]][0]
     for method, pattern in cycle(_WITH_BODIES):
         path = "/" + pattern.format(id=uuid.uuid4(), alias=alias)
@@ -54,14 +54,14 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """Conversions are of no earlier version of the API."""
+    """The request in version 2.0, which conversions need."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
 def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_chunked: bool = False) -> bytes:
-    """A request of the participant that misbehaves."""
+    """A request of the misbehaving participant."""
     resource = path.split("/")[1].encode()
-    # HTTP/1.1, section 7.1: a body in chunks says at its end how long it was.
+    # HTTP/1.1, section 7.1: a chunked body states its length only at its end.
     sent = b"" if is_chunked else body
     made = messages.request(
         world.host,
@@ -83,7 +83,7 @@ def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_ch
 
 
 def batch(world: World, number: int) -> bytes:
-    """Registers thousands of aliases; each number has others."""
+    """A request that registers thousands of aliases, different for each number."""
     first = f"9{number:03}"
     parties = [
         {"partyIdType": "MSISDN", "partyIdentifier": f"{first}{n:08}", "fspId": world.scene.bad}
@@ -94,7 +94,7 @@ def batch(world: World, number: int) -> bytes:
 
 
 class Bulks:
-    """Bulk transfers to the mate, each of a thousand transfers that no other has."""
+    """Bulk transfers to the mate, each with a thousand new transfers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -122,12 +122,12 @@ class Bulks:
 
 
 def poll(world: World, source: bytes) -> bytes:
-    """GET /transfers/{ID} of an id that nobody gave."""
+    """GET /transfers/{ID} with an id that does not exist."""
     return messages.ask_transfer(world.host, source, b"", str(uuid.uuid4()), world.clock)
 
 
 def unasked(world: World) -> Iterator[bytes]:
-    """Answers that nobody asked for, to each of the others, about the customers of the other one and about new ids."""
+    """Unrequested answers to each other participant, about the other one's customers and about new ids."""
     error = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
     refusal, rejection = b'{"responseType":"REJECTED"}', b'{"transactionState":"REJECTED"}'
     first, second = world.good[0].decode(), world.good[1].decode()
@@ -145,9 +145,9 @@ def unasked(world: World) -> Iterator[bytes]:
 
 
 def odd(world: World) -> Iterator[bytes]:
-    """Questions to the others with octets above 127, which a path, a query or a header that is sent on may not have.
+    """Requests to the others with bytes above 127, which a forwarded path, query or header must not have.
 
-    They are UTF-8: the web server refuses what is not.
+    They are UTF-8, because the web server refuses all other bytes.
     """
     question = "authenticationType=OTP&retriesLeft=2&amount=1&currency=USD"
     for to in cycle(world.good):

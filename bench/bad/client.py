@@ -1,8 +1,7 @@
-"""The participant that misbehaves, in a process of its own (`python -m bench.bad.client FILE`, which has the scene).
+"""The misbehaving participant, in a process of its own (`python -m bench.bad.client FILE`, which has the scene).
 
-It is told what to do by lines on its standard input, and answers each with the same word when it is done: `prepare`,
-`begin`, `end`; at `quit` it writes what it saw. It gives way to everybody else on the machine: in a real scheme it
-would have a machine of its own.
+It reads commands from its standard input and answers each with the same word when it is done: `prepare`, `begin`,
+`end`. At `quit` it writes its records. It runs at low priority, because in a real scheme it would have its own machine.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ _NICE = 10
 
 
 async def _live(scene: Scene) -> dict[str, object]:
-    """Does as it is told; what it saw."""
+    """Runs the commands; returns the records."""
     world = World(scene)
     misbehaviour = ALL[scene.name](world)
     endpoints = {
@@ -56,11 +55,11 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # it did not misbehave until the end
+        raise error  # it stopped misbehaving too early
 
 
 def _orders() -> asyncio.Queue[str]:
-    """The lines of the standard input; `quit` where that ends."""
+    """The lines of the standard input; `quit` when the input ends."""
     loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
 
     def read() -> None:

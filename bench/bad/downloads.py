@@ -1,4 +1,4 @@
-"""The portal's files, asked for by one participant's user and not read.
+"""Requests the portal's files as one participant's user, without reading them.
 
 `python -m bench.bad.downloads` fills a hub's tables, makes the user, and prints the cookie of its session.
 """
@@ -13,14 +13,14 @@ from bench.bad.scheme import World
 from bench.hubs import PROJECT
 
 COUNT = 60
-_TRANSFERS = 200_000  # of thirty DFSPs that pay each other: one of them has a file of some megabytes
+_TRANSFERS = 200_000  # among thirty DFSPs; the file of one has some megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
-_WINDOW = 4096  # octets that a socket takes before somebody reads it
+_WINDOW = 4096  # bytes that a socket accepts before anything reads them
 
 
 def sign_in(database_url: str) -> str:
-    """The Cookie header of a participant's user; the hub has many transfers of that participant then."""
+    """The Cookie header of a participant's user, after filling the hub with many transfers of that participant."""
     env = os.environ | {
         "DATABASE_URL": database_url,
         "DJANGO_SETTINGS_MODULE": "hub.settings",
@@ -33,7 +33,7 @@ def sign_in(database_url: str) -> str:
 
 
 async def hold(world: World, cookie: str) -> None:
-    """Asks for all files at once, reads the first octets of each and no more, for ever."""
+    """Requests all files at once and reads only the first bytes of each, without end."""
     await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
 
 
@@ -53,7 +53,7 @@ async def _hold_one(world: World, cookie: str) -> None:
 
 
 def main() -> None:
-    """In a process of its own, with Django."""
+    """Runs in a process of its own, with Django."""
     import django
 
     django.setup()
@@ -67,7 +67,7 @@ def main() -> None:
     from portal.queries import balance_checkpoints
 
     fill(Crowd(_TRANSFERS, 24))
-    while balance_checkpoints.mark():  # what a hub at work does every ten seconds
+    while balance_checkpoints.mark():  # a running hub does this every ten seconds
         pass
     participant = Participant.objects.get(name=_WHOSE)
     client = signed_in(User, "bench-bad", frozenset({Role.PARTICIPANT_VIEWER}), participant)

@@ -1,4 +1,4 @@
-"""The callback endpoint of a participant that misbehaves: what it does with the hub's requests."""
+"""The callback endpoint of a misbehaving participant: its ways to treat the hub's requests."""
 
 import asyncio
 from collections import Counter
@@ -7,14 +7,14 @@ from enum import StrEnum
 
 from bench.http import Message, Reader
 
-SLOW_S = 4.5  # just within the hub's patience for one delivery
+SLOW_S = 4.5  # just below the hub's time limit for one delivery
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _NOT_IMPLEMENTED = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n"
 
 
 class Manner(StrEnum):
-    """How an endpoint treats what it receives."""
+    """The way an endpoint treats the requests that it receives."""
 
     TAKES = "takes"
     SILENT = "silent"  # accepts and never reads
@@ -57,7 +57,7 @@ class _Server(asyncio.Protocol):
 
 
 class Endpoint:
-    """One participant's. It takes everything until it is told to misbehave, and again afterwards."""
+    """One participant's endpoint. It accepts everything except between `misbehave` and `behave`."""
 
     def __init__(self, port: int, manner: Manner) -> None:
         self._port, self._bad = port, manner
@@ -65,7 +65,7 @@ class Endpoint:
         self.seen: Counter[str] = Counter()
 
     async def listen(self) -> None:
-        """Nothing listens where this endpoint is a dead one."""
+        """Listens, unless this endpoint is a dead one."""
         if self._bad is not Manner.DEAD:
             loop = asyncio.get_running_loop()
             await loop.create_server(lambda: _Server(lambda: self._manner, self.seen), "127.0.0.1", self._port)
@@ -74,5 +74,5 @@ class Endpoint:
         self._manner = self._bad
 
     def behave(self) -> None:
-        """What was accepted before and not answered stays so: it is the hub that closes such a connection."""
+        """Accepts requests again. Connections that wait unanswered stay so until the hub closes them."""
         self._manner = Manner.TAKES

@@ -1,4 +1,4 @@
-"""What the others noticed: their times and errors before, while and after a participant misbehaved, and the verdict."""
+"""Times and errors of the other participants before, during and after the misbehaviour, and the verdict on them."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from bench.measure import percentile
 
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
-SHARE, MS = 0.20, 20.0  # a time has not changed while it stays within one of these of what it was
-MEMORY_SHARE = 0.20  # what a process may hold afterwards beyond what it held before
-_LAST_S = 3.0  # of an interval, when it is over what a process holds afterwards
+SHARE, MS = 0.20, 20.0  # a time counts as unchanged while its change is within one of these
+MEMORY_SHARE = 0.20  # the memory that a process may have gained afterwards
+_LAST_S = 3.0  # the end of an interval, for the memory afterwards
 
 
 @dataclass(frozen=True)
 class Interval:
-    """By time.monotonic."""
+    """An interval of time.monotonic."""
 
     since: float
     until: float
@@ -25,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one interval's transfers or payments came to."""
+    """The results of one interval's transfers or payments."""
 
     times_ms: dict[str, float]
     count: int
@@ -33,7 +33,7 @@ class Seen:
 
 
 def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping[str, Sequence[Any]]) -> Seen:
-    """Of what was due in the interval, by what its payer's DFSP was told, whenever that was."""
+    """The results of the transfers due in the interval, whenever their payer's DFSP received the outcome."""
     seconds: list[float] = []
     errors = Counter[str]()
     for key, (due, _, status) in sent.items():
@@ -51,7 +51,7 @@ def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping
 
 
 def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Megabytes resident of each process before, at most from then on, and at the end."""
+    """Resident megabytes of each process: before, the maximum from then on, and at the end."""
     before, after = intervals["before"], intervals["after"]
     return {
         name: {
@@ -64,13 +64,13 @@ def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequ
 
 
 def change(before: float, now: float) -> str:
-    """Such as "+12 %, +7 ms"."""
+    """The change as text, such as "+12 %, +7 ms"."""
     share = f"{(now / before - 1) * 100:+.0f} %, " if before else ""
     return f"{share}{now - before:+.0f} ms"
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """How the others were harmed; nothing where they were not."""
+    """The harm to the others, as sentences; empty if there is none."""
     harm = [text for kind in ("transfers", "payments") for text in _slower(kind, figures[kind])]
     for when in ("during", "after"):
         for kind in ("transfers", "payments"):
@@ -78,7 +78,7 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
             if more:
                 harm.append(f"{kind} failed {when}: {_listed(more)}")
     if figures["strays"]:
-        harm.append(f"was sent what it had not asked for: {_listed(figures['strays'])}")
+        harm.append(f"received unrequested messages: {_listed(figures['strays'])}")
     for name, mb in figures["rss_mb"].items():
         if mb["after"] > mb["before"] * (1 + MEMORY_SHARE):
             harm.append(f"{name} holds {mb['after']} MB, {mb['before']} before")

@@ -1,12 +1,11 @@
-"""A queue full of one participant's messages: rows put into the outbox by SQL, as polling or a long silence leaves
-them."""
+"""A queue full of one participant's messages: SQL puts the rows into the outbox that polling or long silence would."""
 
 import time
 
 import psycopg
 
 _BATCH = 50_000
-# As the answers to polls look. One subject: each waits for the one before it. Many: all of them could be sent.
+# Like the answers to polls. With one subject, each message waits for the one before it. With many, all could be sent.
 _FILL = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
     SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',
@@ -33,7 +32,7 @@ _ONE = """
 
 
 def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
-    """Adds so many messages to this participant, and writes them down before anybody is measured."""
+    """Adds this many messages to the participant, and flushes them to disk before the measurement."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         for first in range(0, rows, _BATCH):
@@ -43,11 +42,11 @@ def fill(url: str, name: str, rows: int, *, one_subject: bool) -> None:
 
 
 def empty(url: str, name: str) -> None:
-    """Takes all messages to this participant out again, and what PostgreSQL keeps of them."""
+    """Removes all messages to this participant, and vacuums the table."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         while connection.execute(_ONE, [name]).fetchone() is not None:
-            # A courier may hold some of them just now, and locks them in an order of its own.
+            # A courier may have locked some of these rows, in another order.
             if not connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
                 time.sleep(0.2)
         connection.execute("VACUUM (ANALYZE) outbox_message")

@@ -1,4 +1,4 @@
-"""How much memory the hub's processes hold, read a few times a second while a trial runs."""
+"""Reads the memory use of the hub's processes, a few times per second during a trial."""
 
 import statistics
 import threading
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import psutil
 
 _EVERY_S = 0.25
-_FAMILY_S = 5.0  # a process's children are looked for anew: to find them takes more than to read them
+_FAMILY_S = 5.0  # how often a process's children are looked up, which costs more than reading them
 _MB = 1_000_000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Megabytes resident by process, at a moment of time.monotonic."""
+    """Resident megabytes by process, at a time of time.monotonic."""
 
     at: float
     mb: dict[str, float]
@@ -57,7 +57,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def resident_mb(processes: Iterable[psutil.Process]) -> float:
-    """Of all of them; what they share is counted for each."""
+    """Resident megabytes of all these processes; shared memory is counted for each."""
     total = 0
     for process in processes:
         try:
@@ -68,7 +68,7 @@ def resident_mb(processes: Iterable[psutil.Process]) -> float:
 
 
 def median_mb(samples: list[Sample], name: str, since: float, until: float) -> float:
-    """0 where nothing was read."""
+    """The median of the samples in the interval; 0 if there are none."""
     found = [sample.mb[name] for sample in samples if since <= sample.at < until]
     return statistics.median(found) if found else 0.0
 

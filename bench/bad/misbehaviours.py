@@ -1,4 +1,4 @@
-"""The ways of misbehaving, by name. One class is one way: what its endpoints do, and what it sends."""
+"""The ways to misbehave, by name. Each class is one way: its endpoints' behaviour and its requests."""
 
 import asyncio
 import uuid
@@ -14,14 +14,14 @@ from bench.messages import trace_of
 from bench.onboard import BASE
 
 _CONNECTIONS = 64
-_TRICKLE = 32_768  # octets at once, of a body that comes slowly
+_TRICKLE = 32_768  # bytes per chunk of a body that is sent slowly
 _TRICKLE_S = 0.1
 
 
 class Misbehaviour:
-    """Does nothing: shows how much the others' times change by themselves on this machine."""
+    """Does nothing: shows how much the others' times vary on this machine without a misbehaviour."""
 
-    manner: ClassVar[Manner] = Manner.TAKES  # of the participant's own endpoint
+    manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
     mate_manner: ClassVar[Manner] = Manner.TAKES
     mate_endpoint_type: ClassVar[str] = BASE
 
@@ -29,21 +29,21 @@ class Misbehaviour:
         self.world = world
 
     async def prepare(self) -> None:
-        """Before there is any load."""
+        """Runs before there is any load."""
 
     async def begin(self) -> None:
-        """After the first interval; what this takes is not measured."""
+        """Runs after the first interval; its time is not measured."""
 
     async def misbehave(self) -> None:
-        """Until it is cancelled."""
+        """Runs until it is cancelled."""
         await asyncio.Event().wait()
 
     async def end(self) -> None:
-        """Before the last interval; what this takes is not measured."""
+        """Runs before the last interval; its time is not measured."""
 
 
 class Polls(Misbehaviour):
-    """Asks for the state of transfers that there are not, as fast as it is let, and takes none of the answers."""
+    """Polls for transfers that do not exist, as fast as the hub allows, and accepts none of the answers."""
 
     manner = Manner.SILENT
 
@@ -52,7 +52,7 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Payments and lookups, its own and others', all of which need its endpoint."""
+    """Payments and lookups, by this participant and by others, which all need this participant's endpoint."""
 
     async def misbehave(self) -> None:
         world = self.world
@@ -77,25 +77,25 @@ class _BadEndpoint(Misbehaviour):
 
 
 class Hangs(_BadEndpoint):
-    """Takes part in payments and lookups, its own and others', and answers none of the hub's requests."""
+    """Takes part in payments and lookups, its own and others', but answers none of the hub's requests."""
 
     manner = Manner.HANGS
 
 
 class Slow(_BadEndpoint):
-    """The same, and answers just before the hub gives each request up."""
+    """Takes part likewise, but answers just before the hub's time limit for each request."""
 
     manner = Manner.SLOW
 
 
 class NotImplemented501(_BadEndpoint):
-    """The same, and answers 501 to everything."""
+    """Takes part likewise, but answers 501 to everything."""
 
     manner = Manner.NOT_IMPLEMENTED
 
 
 class BigBodies(Misbehaviour):
-    """The largest bodies that the API lets through, to every resource: whole, in chunks, and a little at a time."""
+    """Sends the largest bodies that the API allows to every resource: whole, in chunks, and slowly."""
 
     async def misbehave(self) -> None:
         body = bodies.long_text()
@@ -129,7 +129,7 @@ class BigBodies(Misbehaviour):
 
 
 class Brackets(Misbehaviour):
-    """Bodies as large as may be that become as many objects as can be."""
+    """Sends bodies of the largest size, with as many objects as possible."""
 
     async def misbehave(self) -> None:
         requests = bodies.to_every_resource(self.world, bodies.brackets())
@@ -137,7 +137,7 @@ class Brackets(Misbehaviour):
 
 
 class OddBytes(Misbehaviour):
-    """Messages to others that the hub cannot write as a request, and answers for which there is no endpoint."""
+    """Sends messages that the hub cannot forward as a request, and answers for which no endpoint exists."""
 
     mate_endpoint_type = "FSPIOP_CALLBACK_URL_QUOTES"
 
@@ -150,7 +150,7 @@ class OddBytes(Misbehaviour):
 
 
 class Batches(Misbehaviour):
-    """Registers ten thousand aliases, and ten thousand others, again and again."""
+    """Registers ten thousand aliases, then ten thousand others, and so on."""
 
     async def misbehave(self) -> None:
         numbers = count()
@@ -158,7 +158,7 @@ class Batches(Misbehaviour):
 
 
 class DeadLookups(Misbehaviour):
-    """Looks up thousands of aliases of a DFSP that hangs."""
+    """Looks up thousands of aliases of a DFSP that never answers."""
 
     mate_manner = Manner.HANGS
 
@@ -173,7 +173,7 @@ class DeadLookups(Misbehaviour):
 
 
 class Unsolicited(Misbehaviour):
-    """Answers what it was not asked, in place of who was, and what nobody was asked."""
+    """Sends unrequested answers: some in the name of the DFSP that was asked, some to requests that do not exist."""
 
     async def misbehave(self) -> None:
         requests = bodies.unasked(self.world)
@@ -181,7 +181,7 @@ class Unsolicited(Misbehaviour):
 
 
 class OpenBulks(Misbehaviour):
-    """Bulk transfers of a thousand each to a payee that never answers."""
+    """Sends bulk transfers of a thousand each to a payee that never answers."""
 
     mate_manner = Manner.HANGS
 
@@ -203,7 +203,7 @@ class _Waiting(Misbehaviour):
 
 
 class OneSubjectDead(_Waiting):
-    """A million messages of one subject wait for a participant where nothing listens."""
+    """A million messages of one subject wait for a participant on whose port nothing listens."""
 
     manner, one_subject = Manner.DEAD, True
 
@@ -215,19 +215,19 @@ class OneSubjectSlow(_Waiting):
 
 
 class ManySubjectsDead(_Waiting):
-    """A million messages, each of a subject of its own, wait for a participant where nothing listens."""
+    """A million messages, each with its own subject, wait for a participant on whose port nothing listens."""
 
     manner, one_subject = Manner.DEAD, False
 
 
 class ManySubjectsSlow(_Waiting):
-    """A million messages, each of a subject of its own, wait for a participant that answers slowly."""
+    """A million messages, each with its own subject, wait for a participant that answers slowly."""
 
     manner, one_subject = Manner.SLOW, False
 
 
 class Downloads(Misbehaviour):
-    """Sixty files of transfers asked of the portal by one participant's user, and not read."""
+    """Requests sixty files of transfers from the portal as one participant's user, without reading them."""
 
     async def prepare(self) -> None:
         self._cookie = await asyncio.to_thread(downloads.sign_in, self.world.scene.database_url)

@@ -1,4 +1,4 @@
-"""What a participant that misbehaves knows: who takes part, where the hub is, and how to send to it."""
+"""The data of a misbehaving participant: the other participants, the hub's address, and a client for requests."""
 
 import asyncio
 import json
@@ -10,29 +10,29 @@ from dataclasses import asdict, dataclass
 from bench import messages
 from bench.client import Client
 
-_PAUSE_S = 0.1  # one that was refused for its rate, or not answered, tries again after this
-_LATE_S = 1.0  # a fixed rate is not caught up with after this
+_PAUSE_S = 0.1  # wait before a retry after a 429 or without a response
+_LATE_S = 1.0  # the largest delay that a fixed rate catches up with
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Who takes part; written to a file, as it is too long for a command line."""
+    """The participants; written to a file, because it is too long for a command line."""
 
-    name: str  # of the misbehaviour
-    bad: str  # the participant that misbehaves
-    mate: str  # a second one, that has to do with the first alone
+    name: str  # name of the misbehaviour
+    bad: str  # the misbehaving participant
+    mate: str  # a second participant, which only exchanges messages with the first
     good: list[str]
-    ports: dict[str, int]  # of the two bad ones
-    aliases: dict[str, list[str]]  # everybody's customers
+    ports: dict[str, int]  # of these two
+    aliases: dict[str, list[str]]  # the customers of every participant
     hub_host: str
     hub_port: int
     database_url: str
-    rows: int  # how many messages are put into the queue, where that is what is done
+    rows: int  # messages put into the queue by the ways that fill it
     results: str
 
     @classmethod
     def from_text(cls, text: str) -> "Scene":
-        """Reads what `as_text` wrote."""
+        """Reads the text that `as_text` wrote."""
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
@@ -40,7 +40,7 @@ class Scene:
 
 
 class World:
-    """The scene, and a client of its own to send with."""
+    """The scene, and a client of its own for requests."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -48,17 +48,17 @@ class World:
         self.bad, self.mate = scene.bad.encode(), scene.mate.encode()
         self.good = [name.encode() for name in scene.good]
         self.client = Client(scene.hub_host, scene.hub_port, most=256)
-        self.answers: Counter[int] = Counter()  # of the hub, by HTTP status; 0 where there was none
+        self.answers: Counter[int] = Counter()  # the hub's, by HTTP status; 0 if there was none
         self._clock = messages.Clock()
 
     @property
     def clock(self) -> messages.Clock:
-        """The moment, as messages write it."""
+        """The current time in the forms of messages."""
         self._clock.tick()
         return self._clock
 
     async def ask(self, request: bytes) -> int:
-        """Sends one request; its HTTP status."""
+        """Sends one request; returns its HTTP status."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.client.send(request, lambda status: None if answer.done() else answer.set_result(status))
         status = await answer
@@ -66,7 +66,7 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """On each of so many connections the next request as soon as the last one is answered, for ever."""
+        """On each connection, sends the next request as soon as the last one is answered, without end."""
 
         async def one_after_the_other() -> None:
             while True:
@@ -76,7 +76,7 @@ class World:
         await asyncio.gather(*(one_after_the_other() for _ in range(connections)))
 
     async def pace(self, rate: float, make: Callable[[], bytes]) -> None:
-        """So many requests a second, for ever, whatever becomes of them."""
+        """Sends requests at this rate per second, without end, whatever their results."""
         under_way: set[asyncio.Task[int]] = set()
         due = time.monotonic()
         while True:

@@ -1,4 +1,4 @@
-"""One trial: a steady load between two DFSPs, beside a participant that behaves, misbehaves, and behaves again."""
+"""One trial: a steady load between two DFSPs, while a third behaves, misbehaves, and behaves again."""
 
 import json
 import select
@@ -26,7 +26,7 @@ from bench.measure import cpu_by_process, machine_cpu_seconds
 from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
 
-PAYMENTS_SHARE = 0.2  # whole payments begun for each transfer that is
+PAYMENTS_SHARE = 0.2  # whole payments per transfer
 _LEAD_S = 1.5
 _REST_S = 3.0  # between the end of the misbehaviour and the last interval
 _CUSTOMERS = 200
@@ -38,11 +38,11 @@ _WATCHED = ("web", "worker")
 
 @dataclass(frozen=True)
 class BadPlan:
-    """What to do."""
+    """The plan of a trial."""
 
     name: str
     rate: float
-    seconds: float  # of each interval
+    seconds: float  # length of each interval
     warmup: float
     drain: float
     rows: int
@@ -70,7 +70,7 @@ class Trial:
         return _CUSTOMERS if name in self._good else _BAD_CUSTOMERS
 
     def perform(self) -> dict[str, Any]:
-        """All figures but the verdict; every process that was started is gone afterwards."""
+        """Runs the trial, and ends every process that it started; returns all figures except the verdict."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -134,7 +134,7 @@ class Trial:
         )
 
     def _start_sinks(self, folder: Path) -> None:
-        everybody = [*self._good, self._bad]  # who pays them, and whom they pay
+        everybody = [*self._good, self._bad]  # their payers and payees
         for name in self._good:
             config = Dfsps({name: self._ports[name]}, everybody, self._host, self._port, f"{folder}/{name}")
             self._start(f"dfsps {name}", "bench.dfsp_endpoints", config.as_text())
@@ -175,19 +175,19 @@ class Trial:
         self._processes[name] = subprocess.Popen(command, cwd=PROJECT, stdin=pipe, stdout=pipe, text=True)
 
     def _order(self, order: str) -> None:
-        """Tells the participant that misbehaves, and waits until it has done so."""
+        """Sends a command to the misbehaving participant, and waits until it is done."""
         process = self._processes["bad"]
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write(order + "\n")
         process.stdin.flush()
         if not select.select([process.stdout], [], [], _ORDER_S)[0] or process.stdout.readline().strip() != order:
-            raise RuntimeError(f"{self._plan.name}: the participant that misbehaves did not {order}")
+            raise RuntimeError(f"{self._plan.name}: the misbehaving participant did not {order}")
 
-    # --- while the load lasts ----------------------------------------------------------------------------------------
+    # --- during the load ---------------------------------------------------------------------------------------------
 
     def _interval(self) -> tuple[Interval, dict[str, float]]:
-        """Waits for its end; who used how much of the machine meanwhile."""
+        """Waits for the end of an interval; returns it with the CPU use of the machine by group."""
         hub_pids, load_pids = self._hub.pids(), {name: process.pid for name, process in self._processes.items()}
 
         def reading() -> tuple[float, dict[str, float], float]:
@@ -214,7 +214,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Until no end came for some seconds, or the drain time is over."""
+        """Waits until no outcome has arrived for some seconds, or the drain time is over."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
@@ -247,7 +247,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """What the participants that misbehave could have the hub tell the others."""
+        """The messages that the misbehaving participants made the hub send to the others without a request."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
@@ -257,7 +257,7 @@ class Trial:
         return found
 
     def _compare(self, notes: Mapping[str, Mapping[str, Any]], sent: set[str]) -> list[str] | None:
-        """The three books, as far as the load's own transfers are concerned."""
+        """Compares the three books for the load's own transfers."""
         at_hub = self._hub.committed()
         if at_hub is None:
             return None

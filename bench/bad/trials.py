@@ -1,4 +1,4 @@
-"""Trials one after the other, each on a hub of its own, and what they say."""
+"""Runs trials one after the other, each on a new hub, and reports their results."""
 
 import argparse
 import shutil
@@ -20,16 +20,16 @@ from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
 _KINDS = ("transfers", "payments")
-_MANY = 0.2  # cores: what else runs on the machine slows all that is measured, and a verdict says little
+_MANY = 0.2  # cores: with more load from other programs, a verdict has little value
 
 
 def names(wanted: str) -> list[str]:
-    """Those that the command line asks for: "all", or some with commas between."""
+    """The names on the command line: "all", or some separated by commas."""
     return list(ALL) if wanted == "all" else wanted.split(",")
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """All that were asked for; 1 where one of them harmed the others, or could not be run."""
+    """Runs all trials on the command line; returns 1 if one harmed the others or could not run."""
     everything, failed = [], []
     for name in names(options.bad):
         plan = BadPlan(name, options.rate, options.seconds, options.warmup, options.drain, options.bad_rows)
@@ -68,7 +68,7 @@ def _one(plan: BadPlan, folder: Path, port: int | None) -> dict[str, Any]:
 
 
 def last_line(figures: Mapping[str, Any]) -> str:
-    """The line that scripts read."""
+    """The last line of output, for scripts."""
     name, harm = figures["plan"]["name"], figures["harm"]
     said = f"bench: {name}: " + (f"HARMED: {'; '.join(harm)}" if harm else "ok")
     strangers = max(figures["cpu_share"][when]["others"] for when in INTERVALS)
@@ -76,8 +76,8 @@ def last_line(figures: Mapping[str, Any]) -> str:
 
 
 def table(everything: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each way of misbehaving."""
-    made = Table("", title=f"What the others notice: before, while and after, in ms and MB ({_revision(everything)})")
+    """One row for each way to misbehave."""
+    made = Table("", title=f"Effects on the others: before, during and after, in ms and MB ({_revision(everything)})")
     for heading in (*(f"{kind} {name}" for kind in ("transfers", "payments") for name in PERCENTILES), "errors"):
         made.add_column(heading)
     for heading in ("web MB", "worker MB", "others' cores", ""):
@@ -110,9 +110,9 @@ def _show(figures: Mapping[str, Any], console: Console) -> None:
         shares.add_row(who, *(f"{figures['cpu_share'][when][who]:.2f}" for when in INTERVALS))
     console.print(times, memory, shares)
     bad = figures["bad"]
-    console.print(f"it was answered: {_counts(bad['answers'])}; it received: {_received(bad['received'])}")
+    console.print(f"the hub's answers: {_counts(bad['answers'])}; received: {_received(bad['received'])}")
     if figures["strays"]:
-        console.print(f"others received what they had not asked for: {_counts(figures['strays'])}")
+        console.print(f"others received unrequested messages: {_counts(figures['strays'])}")
 
 
 def _received(received: Mapping[str, Mapping[str, int]]) -> str:

@@ -19,22 +19,22 @@ console = Console(highlight=False)
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Parses the command line and runs the command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m hub.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
     run.add_argument("--demo", action="store_true", help="with the demo's two banks")
-    demo = commands.add_parser("demo", help="pay between two banks, close the window, compare the books")
+    demo = commands.add_parser("demo", help="make payments between two banks, close the window, compare the books")
     demo.add_argument("--payments", type=Path, help="another CSV of payments")
     for command in (run, demo):
         command.add_argument("--port", type=int, help="the hub's port; PORT, or 8000")
-    test = commands.add_parser("test", help="run the tests on servers of their own")
+    test = commands.add_parser("test", help="run the tests with their own servers")
     test.add_argument("arguments", nargs=argparse.REMAINDER, help="for pytest")
-    commands.add_parser("stop", help="stop the hub that runs on STATE")
-    commands.add_parser("clean", help="stop it and remove STATE")
-    commands.add_parser("env", help="print DATABASE_URL and REDIS_URL of the hub that runs on STATE")
+    commands.add_parser("stop", help="stop the hub that uses STATE")
+    commands.add_parser("clean", help="stop the hub and remove STATE")
+    commands.add_parser("env", help="print DATABASE_URL and REDIS_URL of the hub that uses STATE")
     for command in (*commands.choices.values(),):
-        command.add_argument("--state", help="the folder of everything that this hub keeps; STATE, or .local")
+        command.add_argument("--state", help="folder for all data of this hub; STATE, or .local")
     asked = parser.parse_args()
     try:
         return _do(asked)
@@ -91,7 +91,7 @@ def _run(asked: argparse.Namespace) -> int:
             f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"
             f"  API documentation   {stack.base_url}/docs/\n"
             f"  operators' portal   {stack.base_url}/portal/\n"
-            f'                        its first users, two: eval "$(make -s env)"; .venv/bin/python manage.py'
+            f'                        make the first two users: eval "$(make -s env)"; .venv/bin/python manage.py'
             f" create_administrator you --email you@example.org --url {stack.base_url}\n"
             f"  health, metrics     {stack.base_url}/health  {stack.base_url}/metrics\n"
             f"  logs                {stack.state.logs}\n"
@@ -104,9 +104,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Everything but the live tests on two processes, then the live tests, which take the machine for themselves.
+    """Runs all tests but the live ones on two processes, then the live tests, which need the machine for themselves.
 
-    Those that are marked thorough take long, and have a command of their own.
+    Tests marked as thorough take long and have their own command.
     """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)
@@ -116,11 +116,11 @@ def _test(asked: argparse.Namespace) -> int:
         with stack:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
-            # In small portions, or one process sits through all browser tests while the other has nothing left to do.
+            # Small portions: otherwise one process runs all browser tests while the other is idle.
             shared = ["-m", "not live and not thorough", "-n", "2", "--maxschedchunk", "10", "-q"]
             first = subprocess.run([*pytest, *shared], env=stack.env, cwd=PROJECT).returncode
             live = subprocess.run([*pytest, "-m", "live and not thorough", "-v"], env=stack.env, cwd=PROJECT).returncode
-            return first or (0 if live == 5 else live)  # 5: no test is marked so
+            return first or (0 if live == 5 else live)  # 5: no test has this mark
     finally:
         stack.state.open()
         stack.state.remove()
@@ -129,14 +129,14 @@ def _test(asked: argparse.Namespace) -> int:
 def _stop(state: State) -> int:
     owner = state.owner()
     if not state.is_locked() or owner is None:
-        _tell(f"No hub runs on {state.path}.")
+        _tell(f"No hub uses {state.path}.")
         return 0
     proc.send(owner, signal.SIGTERM)
     if not proc.wait_for(lambda: not state.is_locked(), 60):
         raise LocalError(
-            f"Process {owner} does not stop.", where=state.path, do=f"kill -9 {owner}: its watchdog ends the rest."
+            f"Process {owner} did not stop.", where=state.path, do=f"kill -9 {owner}: its watchdog ends the rest."
         )
-    _tell(f"The hub on {state.path} has stopped.")
+    _tell(f"The hub of {state.path} has stopped.")
     return 0
 
 

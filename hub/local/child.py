@@ -1,4 +1,4 @@
-"""One supervised process: started, watched, started again when it dies, and ended."""
+"""One supervised process: starts it, watches it, restarts it when it dies, and ends it."""
 
 import os
 import signal
@@ -14,47 +14,47 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.watchdog import Watchdog
 
-AT_ONCE_S = 3.0  # a child that ends sooner and was never ready has not really started
-TRIES = 5  # so many of those in a row are not an accident any more
+AT_ONCE_S = 3.0  # a child that ends sooner without being ready counts as not started
+TRIES = 5  # after so many failed starts in a row, the supervisor gives up
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
-LOG_BYTES = 20_000_000  # at a start, a longer log is put aside
-_UNTIL_READY_S = 0.05  # between two looks at a child that is not ready yet
-_WATCH_S = 1.0  # and at one that is: its end is reported by the kernel
+LOG_BYTES = 20_000_000  # a longer log is renamed at the next start
+_UNTIL_READY_S = 0.05  # between two checks of a child that is not ready yet
+_WATCH_S = 1.0  # between two checks of a ready one, whose end the kernel reports
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run and how to know that it serves."""
+    """A command, and how to check that it serves."""
 
     name: str
     argv: Callable[[], list[str]]
-    popen: dict[str, Any]  # env, cwd, and for a server the user
-    ready: Callable[[], bool] | None = None  # without one: it is ready when it has lived for a second
+    popen: dict[str, Any]  # env, cwd, and the user of a server
+    ready: Callable[[], bool] | None = None  # None: ready after one second
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
-    stop_s: float = 12.0  # for each signal
-    most_processes: int = 64  # in its group; a program that starts itself without end is stopped here
+    stop_s: float = 12.0  # time limit for each signal
+    most_processes: int = 64  # the limit in its group; it stops a program that starts itself without end
 
 
 class Adopted:
-    """A process that somebody else started: it can be watched and signalled, but not waited for."""
+    """A process that another program started: it can be watched and signalled, but not waited for."""
 
     def __init__(self, pid: int) -> None:
-        """Remembers which process had this pid."""
+        """Records which process has this pid now."""
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """None while it lives; how it ended is not known."""
+        """None while it lives; the exit status afterwards is unknown."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
-        """As Popen's."""
+        """Like Popen's."""
         if self.poll() is None:
             proc.send(self.pid, number)
 
 
 @dataclass
 class Child:
-    """Keeps one program running in a thread of its own."""
+    """Keeps one program running, in a separate thread."""
 
     program: Program
     log: Path
@@ -70,18 +70,18 @@ class Child:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begins to keep it running."""
+        """Starts the thread that keeps the program running."""
         self._thread = threading.Thread(target=self._run, name=f"keep-{self.program.name}", daemon=True)
         self._thread.start()
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now."""
+        """The pid of the running process, or None."""
         process = self._process
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: int, *, group: bool = False) -> bool:
-        """Sends a signal to the process, or to all of its group; False if none runs now."""
+        """Sends a signal to the process, or to its whole group; False if none runs now."""
         process = self._process
         if process is None or process.poll() is not None:
             return False
@@ -91,7 +91,7 @@ class Child:
         return True
 
     def stop(self) -> None:
-        """Ends it and waits for that."""
+        """Ends the process and waits for its end."""
         self.stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -107,19 +107,19 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # a bug of ours must not end in silence, with nobody watching the child
-                self.failure = f"{self.program.name} is not kept running any more: {problem!r}"
+            except Exception as problem:  # an own bug must be reported, as the child is no longer watched
+                self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:
                 break
             at_once = not self.is_ready and time.monotonic() - began < AT_ONCE_S
             in_a_row = in_a_row + 1 if at_once else 0
             if in_a_row >= TRIES:
-                self.failure = f"{self.program.name} {how}, {TRIES} times in a row at once after its start."
+                self.failure = f"{self.program.name} {how}, {TRIES} times in a row immediately after its start."
                 break
             self.is_ready, self.adopt = False, None
             self.restarts += 1
-            self.tell(f"{self.program.name} {how}; it is started again (restart {self.restarts})")
+            self.tell(f"{self.program.name} {how}; starting it again (restart {self.restarts})")
             self.stopping.wait(BACKOFF_S[min(in_a_row, len(BACKOFF_S) - 1)])
         self.is_ready = False
 
@@ -130,7 +130,8 @@ class Child:
         with self.log.open("ab") as out:
             out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
             out.flush()
-            # A session of its own: Ctrl-C in the terminal reaches only us, and its group can be ended as one.
+            # A separate session: Ctrl-C in the terminal reaches only the supervisor, and the group can be ended as a
+            # whole.
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -141,7 +142,7 @@ class Child:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
-        """Until it ends, or is to be ended; says how."""
+        """Waits until the process ends or must be ended; returns how it ended."""
         self.watchdog.add(process.pid, self.program.stop_signals)
         began = time.monotonic()
         crowd = proc.Crowd(process.pid)
@@ -160,7 +161,7 @@ class Child:
     def _check_crowd(self, pid: int, members: int) -> None:
         if members > self.program.most_processes:
             self.failure = (
-                f"{self.program.name} had started {members} processes, of {self.program.most_processes} allowed, "
+                f"{self.program.name} had started {members} processes (limit {self.program.most_processes}) "
                 "and was killed."
             )
             proc.send(pid, signal.SIGKILL, group=True)
@@ -177,7 +178,7 @@ class Child:
             proc.wait_for(lambda: process.poll() is not None, 2)
 
     def _clear(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
-        """Kills what is left of its group, and collects it."""
+        """Kills the rest of the process's group, and collects the process."""
         if process.poll() is None or proc.group_members(process.pid):
             proc.send(process.pid, signal.SIGKILL, group=True)
         proc.wait_for(lambda: process.poll() is not None, 5)
@@ -185,7 +186,7 @@ class Child:
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The end of a log, for an error message."""
+    """The last lines of a log, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.path.getsize(log) - 8000))

@@ -1,15 +1,15 @@
-"""The one exception of hub.local."""
+"""The exception class of hub.local."""
 
 
 class LocalError(Exception):
-    """Something a person has to put right: says what is wrong, where to look, and what to do."""
+    """A problem that a person must solve: what is wrong, where to look, and what to do."""
 
     def __init__(self, what: str, *, where: object = "", do: str = "") -> None:
-        """Keeps the three parts; str() prints each on a line of its own."""
+        """Keeps the three parts; str() prints each on its own line."""
         self.what, self.where, self.do = what, str(where), do
         super().__init__(what)
 
     def __str__(self) -> str:
-        """The three parts, the empty ones left out."""
+        """The three parts, without the empty ones."""
         parts = [self.what, f"Where: {self.where}" if self.where else "", f"What to do: {self.do}" if self.do else ""]
         return "\n".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""Ports and health, by the standard library alone."""
+"""Ports and health checks, with the standard library only."""
 
 import http.client
 import random
@@ -8,8 +8,7 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# Below the range from which the kernel takes ports for outgoing connections, so that a server
-# that died finds its own port free again.
+# Below the range from which the kernel takes ports for outgoing connections. So a restarted server finds its port free.
 SERVER_PORTS = range(15000, 30000)
 
 
@@ -26,7 +25,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """The preferred port if it is free, or another."""
+    """The preferred port if it is free, otherwise another."""
     if preferred is not None and is_free(preferred):
         return preferred
     for _ in range(200):
@@ -41,7 +40,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a GET of the URL is answered 200."""
+    """Whether a GET of the URL returns 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port or 80, timeout=timeout)
     try:

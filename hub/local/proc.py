@@ -1,4 +1,4 @@
-"""What the kernel says about processes. On a system without /proc the answers are the careful ones."""
+"""Reads the kernel's information about processes. Without /proc, the functions return the cautious answer."""
 
 import os
 import re
@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROC = Path("/proc")
-MARK = "KITOVU_STATE_MARK"  # set in every supervised child, inherited by whatever it starts
+MARK = "KITOVU_STATE_MARK"  # set in every supervised child, and inherited by its children
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the process's state on; None if it is gone or /proc is missing."""
+    """The fields of /proc/PID/stat from the process's state on; None if the process or /proc does not exist."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -22,7 +22,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def exists(pid: int) -> bool:
-    """Whether the pid is taken, be it by a zombie."""
+    """Whether the pid is in use, also by a zombie."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -33,24 +33,24 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Dead, but not yet collected by its parent."""
+    """Whether it is dead, but not yet collected by its parent."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
 
 def is_alive(pid: int) -> bool:
-    """Runs, or could run again: neither gone nor a zombie."""
+    """Whether it exists and is not a zombie."""
     return exists(pid) and not is_zombie(pid)
 
 
 def born(pid: int) -> str:
-    """The moment a process began, as the kernel writes it: with the pid it names one process for ever."""
+    """The start time of a process as the kernel writes it; together with the pid it identifies one process for ever."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 
 
 def pids() -> Iterator[int]:
-    """Every process there is."""
+    """The pids of all processes."""
     try:
         names = os.listdir(PROC)
     except OSError:
@@ -69,9 +69,10 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """How many processes a group has, counted anew only where the machine's number of tasks says that it may differ.
+    """Counts a group's processes, but only when the machine's number of tasks has changed.
 
-    Reading all of /proc each second for each of a few processes costs a twentieth of a core, and mostly finds the same.
+    Reading all of /proc each second for each of a few processes takes a twentieth of a core, usually with the same
+    result.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -90,7 +91,7 @@ _COUNT_EVERY_S = 15.0
 
 
 def _tasks() -> int | None:
-    """How many threads the machine has now; None where /proc does not say."""
+    """The number of threads on the machine; None if /proc does not contain it."""
     try:
         return int((PROC / "loadavg").read_text().split()[3].partition("/")[2])
     except (OSError, ValueError, IndexError):
@@ -98,7 +99,7 @@ def _tasks() -> int | None:
 
 
 class Death:
-    """Waits for the end of a process without looking again and again, where the kernel offers that (Linux)."""
+    """Waits for the end of a process without polling, where the kernel supports that (Linux)."""
 
     def __init__(self, pid: int) -> None:
         try:
@@ -114,7 +115,7 @@ class Death:
             os.close(self._pidfd)
 
     def wait(self, stopping: threading.Event, seconds: float) -> None:
-        """Until the process has ended, `stopping` is set, or the time is over."""
+        """Waits until the process has ended, `stopping` is set, or the time is over."""
         if self._pidfd is None:
             stopping.wait(min(seconds, _STEP_S))
             return
@@ -124,11 +125,11 @@ class Death:
                 return
 
 
-_STEP_S = 0.25  # a stop is noticed this late at most
+_STEP_S = 0.25  # the longest delay before a stop is noticed
 
 
 def marked(mark: str) -> list[int]:
-    """The living processes that were started under this mark, or by one that was; never ourselves."""
+    """The living processes that were started with this mark, directly or indirectly; never this process."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for pid in pids():
@@ -142,8 +143,8 @@ def marked(mark: str) -> list[int]:
 
 
 def titled(program: str, word: str) -> list[int]:
-    """The living processes of a program that bear a word in their command line or title. Unlike a working
-    directory or an environment, this may be read of another user's process without special rights."""
+    """The living processes of a program that have a word in their command line or title. Unlike the working
+    directory or the environment, this can be read for another user's process without special rights."""
     found = []
     for pid in pids():
         try:
@@ -157,17 +158,17 @@ def titled(program: str, word: str) -> list[int]:
 
 
 def send(pid: int, signal: int, *, group: bool = False) -> bool:
-    """Sends a signal; False if nobody is there any more."""
+    """Sends a signal; False if there is no such process."""
     try:
         (os.killpg if group else os.kill)(pid, signal)
     except (ProcessLookupError, PermissionError):
-        # macOS answers "not permitted" for a group that holds nothing but zombies.
+        # macOS returns "not permitted" for a group that contains only zombies.
         return False
     return True
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Asks until the answer is yes; False when the time is over."""
+    """Repeats the check until it succeeds; False when the time is over."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""The whole hub on one machine: the two servers, the database's tables, and the hub's three processes."""
+"""The whole hub on one machine: both servers, the database's tables, and the hub's three processes."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ HUB_PROGRAMS = ("web", "worker", "beat")
 
 
 class Stack:
-    """A hub that can be started, added to, disturbed and stopped. Usable as a context manager."""
+    """A hub that can be started, extended, disturbed and stopped. Usable as a context manager."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`environ` stands for os.environ; `programs` may be empty, for the servers alone.
+        """`environ` replaces os.environ; `programs` may be empty, to run only the servers.
 
-        `postgres_settings` are laid over those of our own PostgreSQL.
+        `postgres_settings` override those of the started PostgreSQL.
         """
         self._given = without_pg(dict(os.environ if environ is None else environ))
         self.state = State(state or self._given.get("STATE") or ".local")
@@ -54,12 +54,12 @@ class Stack:
 
     @property
     def base_url(self) -> str:
-        """Where the hub listens."""
+        """The URL at which the hub listens."""
         return f"http://{net.HOST}:{self.port}"
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of every process of the hub."""
+        """The environment of every hub process."""
         ours = {"PORT": str(self.port), "STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
         if self.postgres:
             ours["DATABASE_URL"] = self.postgres.url
@@ -83,13 +83,13 @@ class Stack:
         self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
         try:
             sweep(self.state)
-            shutil.rmtree(self._metrics, ignore_errors=True)  # counts of processes that are gone
+            shutil.rmtree(self._metrics, ignore_errors=True)  # counts of processes that have ended
             self._metrics.mkdir()
             if "web" in self.programs and not net.is_free(self.port):
                 raise LocalError(
-                    f"Port {self.port} is taken by another program.",
+                    f"Port {self.port} is in use by another program.",
                     where=self.base_url,
-                    do=f"Choose another: PORT={net.free_port(self.port + 1)}; `ss -ltnp` shows who has it.",
+                    do=f"Choose another: PORT={net.free_port(self.port + 1)}; `ss -ltnp` shows which program uses it.",
                 )
             self.start_servers()
             if self.programs:
@@ -103,7 +103,7 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """PostgreSQL and Valkey, each unless its URL was given."""
+        """Starts PostgreSQL and Valkey, except one whose URL was given."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -117,7 +117,7 @@ class Stack:
             self.postgres.ensure_database()
 
     def stop(self) -> None:
-        """Ends everything that was started, the latest first."""
+        """Ends everything that was started, in reverse order."""
         if self.supervisor is None:
             return
         self.supervisor.stop()
@@ -138,7 +138,7 @@ class Stack:
     # -- while it runs -------------------------------------------------------------------------------------------
 
     def wait_ready(self, names: Sequence[str] | None = None, seconds: float = 60.0) -> None:
-        """Until these processes (or all) serve."""
+        """Waits until these processes (by default all) serve."""
         self._running.wait_ready(names, seconds)
 
     def add_process(
@@ -151,7 +151,7 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts another process and keeps it running; `env` is laid over the hub's. Does not wait: see wait_ready."""
+        """Starts and supervises another process without waiting (see wait_ready); `env` overrides the hub's."""
         self._running.add(
             Program(
                 name,
@@ -163,32 +163,32 @@ class Stack:
         )
 
     def kill(self, name: str, signal: int, *, group: bool = False) -> None:
-        """Sends a signal to a process by its name, or to all of its group."""
+        """Sends a signal to a process by its name, or to its whole group."""
         if not self._running[name].send(signal, group=group):
-            raise LocalError(f"{name} does not run at the moment.", where=self.log(name))
+            raise LocalError(f"{name} is not running.", where=self.log(name))
 
     def pid(self, name: str) -> int | None:
-        """The process behind a name; None while it is being started again."""
+        """The pid of a process by its name; None while it is being restarted."""
         return self._running[name].pid
 
     def restarts(self, name: str) -> int:
-        """How often it was started again."""
+        """The number of restarts."""
         return self._running[name].restarts
 
     def log(self, name: str) -> Path:
-        """Where it writes."""
+        """The log file of the process."""
         return self.state.logs / f"{name}.log"
 
     def check(self) -> None:
-        """Raises if a process had to be given up."""
+        """Raises an error if the supervisor has given up a process."""
         self._running.check()
 
     def manage(self, *arguments: str, seconds: float = 600.0) -> str:
-        """Runs `manage.py` with the hub's environment and returns what it prints; raises if it fails."""
+        """Runs `manage.py` with the hub's environment and returns its output; raises an error if it fails."""
         self.tell(f"manage.py {' '.join(arguments)}")
         if not (self.project / "manage.py").is_file():
             raise LocalError(
-                "manage.py is not there.", where=self.project, do="Run from a complete checkout of the project."
+                "There is no manage.py.", where=self.project, do="Run from a complete checkout of the project."
             )
         log = self.log(f"manage-{arguments[0]}")
         options = self._popen(None, None)
@@ -213,7 +213,7 @@ class Stack:
     @property
     def _running(self) -> Supervisor:
         if self.supervisor is None:
-            raise LocalError("The hub is not started.", where=self.state.path, do="Call start() first.")
+            raise LocalError("The hub has not been started.", where=self.state.path, do="Call start() first.")
         return self.supervisor
 
     def _popen(self, env: Mapping[str, str] | None, cwd: Path | None) -> dict[str, Any]:
@@ -224,7 +224,7 @@ class Stack:
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
-            # By its own executable: as `python -m granian` under another Python program it starts itself without end.
+            # Run by its own executable: `python -m granian` under another Python program starts itself without end.
             serve = [_beside_python("granian"), "--interface", "wsgi", "--http", "1"]
             serve += ["--host", net.HOST, "--port", str(self.port)]
             size = ["--workers", str(workers), "--blocking-threads", str(threads)]
@@ -237,7 +237,7 @@ class Stack:
             argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
             most = 4
         ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
-        # So many threads wait for their group's commit; only a few of them need a connection of their own.
+        # Many threads wait for their group's commit; only a few of them need their own connection.
         pool = {"DATABASE_POOL": self._given.get("DATABASE_POOL", "16")} if name == "web" else {}
         return Program(name, lambda: argv, self._popen(pool, None), ready, most_processes=most)
 
@@ -245,9 +245,7 @@ class Stack:
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
     if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise LocalError(
-            f"{name}={text} is not a number that can be used.", where="the environment", do=f"{name}={default}"
-        )
+        raise LocalError(f"{name}={text} is not a valid number.", where="the environment", do=f"{name}={default}")
     return int(text)
 
 

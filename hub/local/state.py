@@ -1,4 +1,4 @@
-"""The folder that one local hub lives in (STATE), the lock on it, and where the servers' data really is."""
+"""The folder of one local hub (STATE), its lock, and the place of the servers' data."""
 
 import fcntl
 import hashlib
@@ -13,12 +13,12 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.os_user import Account, server_account
 
-SIGN = "kitovu-state.json"  # says that a folder is ours and may be removed
-POINTER = "servers-are-in"  # a symbolic link to the servers' data, where it could not lie in STATE
+SIGN = "kitovu-state.json"  # marks a folder of Kitovu's, which may be removed
+POINTER = "servers-are-in"  # a symbolic link to the servers' data, if it cannot be in STATE
 
 
 def hash_of(*parts: object) -> str:
-    """Twelve hex digits that stand for the parts."""
+    """Twelve hex digits of a hash of the parts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -26,7 +26,7 @@ class State:
     """One STATE folder. Two of them never share a server, a port or a file."""
 
     def __init__(self, path: str | Path = ".local") -> None:
-        """Only names it; `open` makes it."""
+        """Only stores the path; `open` creates the folder."""
         self.path = Path(os.path.abspath(Path(path).expanduser()))
         self.account: Account = server_account()
         self.logs = self.path / "logs"
@@ -34,7 +34,7 @@ class State:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Makes the folder, or checks that the one there is ours to use."""
+        """Creates the folder, or checks that the existing one can be used."""
         try:
             self.logs.parent.mkdir(parents=True, exist_ok=True)
             strangers = self.path.name != ".local" and any(self.path.iterdir()) and not (self.path / SIGN).exists()
@@ -46,7 +46,7 @@ class State:
             ) from problem
         if strangers:
             raise LocalError(
-                "The state folder holds files that are not Kitovu's, and `clean` removes all that is in it.",
+                "The state folder has files that are not Kitovu's, and `clean` would remove them.",
                 where=self.path,
                 do="Choose an empty or a new folder: STATE=/some/folder.",
             )
@@ -63,7 +63,7 @@ class State:
     # -- small records -------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> dict[str, Any]:
-        """A record written before; empty if there is none or it is damaged."""
+        """A record written earlier; empty if there is none or it is damaged."""
         try:
             record = json.loads((self.path / name).read_text())
         except (OSError, ValueError):
@@ -71,7 +71,7 @@ class State:
         return record if isinstance(record, dict) else {}
 
     def write(self, name: str, record: dict[str, Any]) -> None:
-        """Replaces a record in one step, so that a reader never sees half of it."""
+        """Replaces a record in one step, so that a reader never sees a part of it."""
         new = self.path / f".{name}.{os.getpid()}"
         new.write_text(json.dumps(record, indent=1) + "\n")
         new.replace(self.path / name)
@@ -79,7 +79,7 @@ class State:
     # -- the lock ------------------------------------------------------------------------------------------------
 
     def lock(self, wait_s: float = 20.0) -> int:
-        """Takes STATE for this process and whoever inherits the descriptor; the kernel gives it back on death.
+        """Locks STATE for this process and for processes that inherit the descriptor; the kernel unlocks it on death.
 
         Waits for a previous owner that died and whose watchdog is still stopping its processes.
         """
@@ -98,10 +98,10 @@ class State:
             if not proc.wait_for(taken, patience):
                 os.close(handle)
                 raise LocalError(
-                    f"Another hub.local (process {owner}) is working on this state folder.",
+                    f"Another hub.local (process {owner}) uses this state folder.",
                     where=self.path,
-                    do="Stop it (`python -m hub.local stop`, or Ctrl-C where it runs), or choose STATE=/other/folder "
-                    "and another PORT to run a second hub beside it.",
+                    do="Stop it (`python -m hub.local stop`, or Ctrl-C in its terminal), or choose STATE=/other/folder "
+                    "and another PORT to run a second hub.",
                 )
         os.ftruncate(handle, 0)
         os.pwrite(handle, str(os.getpid()).encode(), 0)
@@ -109,20 +109,20 @@ class State:
         return handle
 
     def unlock(self) -> None:
-        """Gives STATE back."""
+        """Unlocks STATE."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def owner(self) -> int | None:
-        """The process that took the lock last."""
+        """The pid of the process that took the lock last."""
         try:
             return int((self.path / "lock").read_text() or 0) or None
         except (OSError, ValueError):
             return None
 
     def is_locked(self) -> bool:
-        """Whether somebody holds the lock now."""
+        """Whether a process holds the lock now."""
         try:
             handle = os.open(self.path / "lock", os.O_RDWR)
         except OSError:
@@ -151,9 +151,9 @@ class State:
                 return inside
             if not new:
                 raise LocalError(
-                    f"The user '{self.account.name}', as whom the server has to run, can no longer reach its data.",
+                    f"The server runs as the user '{self.account.name}', who can no longer reach its data.",
                     where=inside,
-                    do=f"Give that user a way in (chmod o+x on the folders above), or run as the owner of {inside}.",
+                    do=f"Make the folders above accessible (chmod o+x), or run as the owner of {inside}.",
                 )
             inside.rmdir()
         outside = private_folder(self.path) / f"state-{self.mark}"
@@ -161,7 +161,7 @@ class State:
         outside.chmod(0o711)
         if not self._serves(outside / name):
             raise LocalError(
-                f"The user '{self.account.name}', as whom the server has to run, can write neither in STATE nor here.",
+                f"The server runs as the user '{self.account.name}', who can write neither in STATE nor here.",
                 where=outside,
                 do="Choose a STATE folder that this user can reach, such as one under /var/tmp.",
             )
@@ -177,14 +177,14 @@ class State:
         return self.account.can("-w", folder) and self.account.can("-x", folder)
 
     def remove(self) -> None:
-        """Removes STATE and what it points to. The caller has stopped everything and holds the lock."""
+        """Removes STATE and the folders that it points to. The caller has stopped everything and holds the lock."""
         if not (self.path / SIGN).exists():
-            raise LocalError("This is not a state folder of Kitovu's; nothing is removed.", where=self.path)
+            raise LocalError("This is not a state folder of Kitovu. Nothing was removed.", where=self.path)
         if Path.cwd().is_relative_to(self.path) or self.path in (Path.home(), Path("/")):
             raise LocalError(
-                "The state folder is where you stand or live; nothing is removed.",
+                "The state folder is the working directory or home directory, or contains it. Nothing was removed.",
                 where=self.path,
-                do="Remove its contents by hand if that is what you mean.",
+                do="Remove its contents by hand if you want to.",
             )
         pointer = self.path / POINTER
         if pointer.is_symlink() and pointer.resolve().parent == private_folder(self.path):
@@ -193,13 +193,13 @@ class State:
 
 
 def private_folder(wanted_by: object) -> Path:
-    """A folder under /var/tmp that this user made and nobody else can write in."""
+    """A folder under /var/tmp that this user made and that only this user can write in."""
     folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
     folder.mkdir(mode=0o755, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise LocalError(
-            f"This folder is needed for {wanted_by}, but somebody else made it or may write in it.",
+            f"This folder is needed for {wanted_by}, but another user made it or may write in it.",
             where=folder,
             do="Ask its owner to remove it, or set STATE to a folder that every user can enter.",
         )

@@ -1,4 +1,4 @@
-"""Keeps a fixed set of named processes running, and ends all of them in the reverse order of their start."""
+"""Keeps a fixed set of named processes running, and ends them in the reverse order of their start."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -16,19 +16,19 @@ class Supervisor:
     def __init__(
         self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
     ) -> None:
-        """`limit` is how many children there may be, however often somebody asks."""
+        """`limit` is the largest number of children."""
         self.state, self.limit, self.tell = state, limit, tell
         self.watchdog = Watchdog(lock)
         self.children: dict[str, Child] = {}
 
     def add(self, program: Program, *, adopt: int | None = None) -> Child:
-        """Starts a program (or takes over the one with this pid) and keeps it running."""
+        """Starts a program (or takes over the process with this pid) and keeps it running."""
         if program.name in self.children or len(self.children) >= self.limit:
             raise LocalError(
                 f"'{program.name}' is not started: "
-                + ("one of that name runs already." if program.name in self.children else f"{self.limit} run already."),
+                + ("that name is in use." if program.name in self.children else f"{self.limit} run already."),
                 where=f"supervisor of {self.state.path}",
-                do="Give each process a name of its own, and start no more than the limit.",
+                do="Give each process a different name, and start no more than the limit.",
             )
         log = self.state.logs / f"{program.name}.log"
         child = Child(program, log, self.watchdog, self.tell, adopt=adopt)
@@ -42,21 +42,21 @@ class Supervisor:
             return self.children[name]
         except KeyError:
             raise LocalError(
-                f"No process is called '{name}'.", where=self.state.path, do=f"Running are: {', '.join(self.children)}."
+                f"There is no process '{name}'.", where=self.state.path, do=f"Running are: {', '.join(self.children)}."
             ) from None
 
     def check(self) -> None:
-        """Raises if a child had to be given up."""
+        """Raises an error if a child was given up."""
         for name, child in self.children.items():
             if child.failure:
                 raise LocalError(
                     f"{child.failure}\n{tail(child.log)}",
                     where=child.log,
-                    do=f"Read the log's end (above), put its cause right, start again; {name} is not tried any more.",
+                    do=f"Read the end of the log (above), correct the cause, and start again. {name} is not restarted.",
                 )
 
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
-        """Until these (or all) serve; raises when one is given up or the time is over."""
+        """Waits until these children (by default all) serve; raises an error if one is given up or the time is over."""
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds
         while not all(child.is_ready for child in wanted):
@@ -64,28 +64,28 @@ class Supervisor:
             late = [child for child in wanted if not child.is_ready]
             if late and time.monotonic() > end:
                 raise LocalError(
-                    f"{', '.join(child.program.name for child in late)} did not get ready within {seconds:.0f} s.\n"
+                    f"{', '.join(child.program.name for child in late)} were not ready within {seconds:.0f} s.\n"
                     + tail(late[0].log),
                     where=late[0].log,
-                    do="Read the log's end (above). On a slow or busy machine, try again.",
+                    do="Read the end of the log (above). On a slow or busy machine, try again.",
                 )
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Ends all, the latest first, then whatever still bears our mark."""
+        """Ends all children in reverse order, then every other process with this STATE's mark."""
         for child in reversed(list(self.children.values())):
             child.stop()
         self.watchdog.close()
         sweep(self.state)
 
     def hurry(self) -> None:
-        """Shortens every time limit of a stop that is under way."""
+        """Shortens every time limit of a stop in progress."""
         for child in self.children.values():
             child.hurry.set()
 
 
 def sweep(state: State) -> list[int]:
-    """Kills processes that an earlier supervisor of this STATE left behind, its watchdog having been killed as well."""
+    """Kills processes that an earlier supervisor of this STATE left, if its watchdog was killed too."""
     left = proc.marked(state.mark)
     for pid in left:
         proc.send(pid, 9)

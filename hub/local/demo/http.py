@@ -1,4 +1,4 @@
-"""JSON over HTTP for the demo, by the standard library; what does not answer is asked again."""
+"""JSON over HTTP for the demo, with the standard library; a request without a response is repeated."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ from hub.local.errors import LocalError
 
 
 def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0) -> tuple[int, Any]:
-    """One request: (status, parsed body); OSError or HTTPException where nobody answers."""
+    """Sends one request; returns (status, parsed body); OSError or HTTPException without a response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -25,7 +25,7 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0)
 
 
 def call_until_answered(method: str, url: str, body: object = None, *, seconds: float = 60.0) -> tuple[int, Any]:
-    """Repeats a request that may be repeated until the answer is none of 5xx."""
+    """Repeats a repeatable request until the status is below 500."""
     end = time.monotonic() + seconds
     while True:
         try:
@@ -36,5 +36,5 @@ def call_until_answered(method: str, url: str, body: object = None, *, seconds: 
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
         if time.monotonic() > end:
-            raise LocalError(f"{method} {url} is not answered: {why}", where=url, do="See the logs in STATE/logs.")
+            raise LocalError(f"No response to {method} {url}: {why}", where=url, do="See the logs in STATE/logs.")
         time.sleep(0.5)

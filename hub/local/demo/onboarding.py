@@ -1,4 +1,4 @@
-"""Brings the banks into the scheme by the hub's administration API, as any provisioning script would. Repeatable."""
+"""Onboards the banks with the hub's administration API, as a provisioning script would. It can be repeated."""
 
 import uuid
 
@@ -24,7 +24,7 @@ _NAMESPACE = uuid.UUID("5e2b1a34-6d0f-4c55-9a43-0d1b6a6f7c11")
 
 
 def onboard(hub_url: str, banks: list[Bank]) -> None:
-    """Hub accounts and a settlement model; then each bank's cap, endpoint and funds, and its customers' numbers."""
+    """Creates hub accounts, a settlement model, each bank's cap, endpoint and funds, and its customers' aliases."""
     base = f"{hub_url}/api/ledger/v1"
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         _ask("POST", f"{base}/participants/Hub/accounts", {"type": account_type, "currency": CURRENCY}, may_exist=True)
@@ -50,7 +50,7 @@ def _onboard(base: str, bank: Bank) -> None:
         "POST",
         f"{mine}/accounts/{settlement['id']}",
         {
-            # The same id each time: funds that are recorded already are not recorded again.
+            # The same id each time, so that the hub records the funds only once.
             "transferId": str(uuid.uuid5(_NAMESPACE, bank.name)),
             "externalReference": "opening deposit",
             "action": "recordFundsIn",
@@ -62,6 +62,6 @@ def _onboard(base: str, bank: Bank) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # The reference hub's answers to "exists already" are 400 and, for limits, 500.
+    # When something exists already, the reference hub returns 400, or 500 for limits.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

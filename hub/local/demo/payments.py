@@ -1,4 +1,4 @@
-"""Pays a CSV of payments (reference, payer, payee, amount, currency, note, expect), several at a time."""
+"""Makes the payments of a CSV file (reference, payer, payee, amount, currency, note, expect), several at a time."""
 
 import csv
 import time
@@ -17,7 +17,7 @@ _COLUMNS = {"reference", "payer", "payee", "amount", "currency"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One line of the file; `expect` is "committed" or the error code that it must fail with, or empty."""
+    """One line of the file. `expect` is "committed", the error code that the payment must fail with, or empty."""
 
     reference: str
     payer: str
@@ -30,7 +30,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a payment: "committed", or an error code, and how long it took."""
+    """The result of a payment: "committed" or an error code, and its duration."""
 
     wanted: Wanted
     outcome: str
@@ -39,12 +39,12 @@ class Result:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the file said so."""
+        """Whether the result is the one in the file."""
         return self.wanted.expect in ("", self.outcome)
 
 
 def read_payments(path: Path) -> list[Wanted]:
-    """The file's payments; LocalError says which line is wrong."""
+    """The payments in the file; LocalError names a wrong line."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -63,13 +63,13 @@ def read_payments(path: Path) -> list[Wanted]:
                 for row in reader
             ]
     except OSError as error:
-        raise LocalError(f"The payments can not be read: {error.strerror}.", where=path) from None
+        raise LocalError(f"The payments cannot be read: {error.strerror}.", where=path) from None
 
 
 def pay_all(
     wanted: list[Wanted], run_id: str, bank_of: Callable[[str], Bank], told: Callable[[Result], None]
 ) -> list[Result]:
-    """Pays all; each through its payer's bank. Whatever dies meanwhile, a payment is asked for again until it ends."""
+    """Makes all payments, each at its payer's bank. After a crash, a payment is requested again until it ends."""
     results = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pay") as pool:
         waiting = [pool.submit(_pay, payment, run_id, bank_of(payment.payer)) for payment in wanted]

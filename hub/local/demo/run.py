@@ -1,4 +1,4 @@
-"""The demo from start to end, as a person sees it."""
+"""Runs the demo from start to end, with output for a person."""
 
 import time
 import uuid
@@ -23,16 +23,16 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def bring_up(stack: Stack, *, tell: Callable[[str], None]) -> list[Bank]:
-    """Starts the two banks beside a running hub and onboards them."""
+    """Starts the two banks next to a running hub and onboards them."""
     tell(f"Starting {' and '.join(demo_banks.NAMES)}, each behind its connector")
     banks = demo_banks.start(stack)
-    tell("Onboarding them by the administration API, and their customers' phone numbers")
+    tell("Onboarding them with the administration API; registering their customers' phone numbers")
     onboard(stack.base_url, banks)
     return banks
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts all, pays all, closes and settles the window, compares all books; 0 where everything adds up."""
+    """Starts everything, pays, closes and settles the window, and compares all books; 0 if everything agrees."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 
@@ -48,7 +48,7 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
         if any(result.outcome == "committed" for result in results):
             stack.manage("close_window", "--reason", "demo")
             console.print(stack.manage("settlement_report"), markup=False)
-            tell("Settling it: what was sent and received no longer stands in the positions")
+            tell("Settling it: positions no longer include the window's net amounts")
             console.print(stack.manage("settle", "--model", SETTLEMENT_MODEL, "--to", "SETTLED"), markup=False)
         compared = wait_for_books(stack, banks)
         tell("Checking the ledger")
@@ -58,18 +58,18 @@ def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
             f"Took {time.monotonic() - began:.0f} s. `make run DEMO=1` keeps this hub running, then look at\n"
             f"  {stack.base_url}/docs/   the API's documentation\n"
             f"  {stack.base_url}/portal/ the operators' portal; `make run` says how to make its first users\n"
-            f"  {stack.state.logs}  what each process said"
+            f"  {stack.state.logs}  output of each process"
         )
     return 0 if is_well else 1
 
 
 def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
-    """Pays all with a live display."""
+    """Makes all payments, with a live display."""
     by_customer = {customer: bank for bank in banks for customer in books_of(bank)["balances"]}
 
     def bank_of(payer: str) -> Bank:
         if payer not in by_customer:
-            raise LocalError(f"{payer} is no customer of the demo's banks.", where=DATA / "customers.csv")
+            raise LocalError(f"{payer} is not a customer of the demo's banks.", where=DATA / "customers.csv")
         return by_customer[payer]
 
     counts: Counter[str] = Counter()
@@ -87,7 +87,7 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """The comparison once nothing is on its way any more: a payee may hear of a commit after its payer."""
+    """The comparison, once no transfer is pending: a payee may be notified of a commit later than its payer."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:
