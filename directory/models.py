@@ -1,4 +1,4 @@
-"""Which DFSP an alias belongs to: the table behind the hub's own oracle, and the oracles that others run."""
+"""The aliases in the hub's own oracle, the registered external oracles, and open lookups."""
 
 from django.db import models
 from django.db.models import Q
@@ -8,7 +8,7 @@ from hub.participants.models import Participant
 
 
 class PartyIdentifier(models.Model):
-    """One alias of a customer, such as an MSISDN, and the DFSP that serves it. No other data of the customer."""
+    """One alias of a customer, such as an MSISDN, and its DFSP. No other data of the customer."""
 
     type = models.CharField(max_length=32)
     identifier = models.CharField(max_length=128)
@@ -31,7 +31,7 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """A registry that somebody else runs, asked over HTTP about one type, in one currency or (empty) in all."""
+    """An external registry, requested over HTTP for one type, in one currency or (empty) in all currencies."""
 
     class EndpointType(models.TextChoices):
         URL = "URL"
@@ -40,7 +40,7 @@ class Oracle(models.Model):
     endpoint_type = models.CharField(max_length=8, choices=EndpointType, default=EndpointType.URL)
     endpoint = models.CharField(max_length=512)
     currency = models.CharField(max_length=3, blank=True, default="")
-    is_default = models.BooleanField(default=False)  # asked first where a request names no currency
+    is_default = models.BooleanField(default=False)  # requested first if a request has no currency
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
 
@@ -57,33 +57,33 @@ class Oracle(models.Model):
 
 
 class PartyLookup(models.Model):
-    """A GET /parties that was passed on. It waits until its answer comes or is too late, and is kept for as long again:
-    the DFSP that was asked may repeat its answer, or give it late."""
+    """A forwarded GET /parties. It waits until its answer arrives or is overdue. Then it is kept for the same time
+    again, because the requested DFSP may repeat its answer or send it late."""
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     owner = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    subject = models.CharField(max_length=64)  # what orders its messages in the outbox
+    subject = models.CharField(max_length=64)  # the outbox keeps the order of messages with the same subject
     error_path = models.CharField(max_length=1024)
     version = models.CharField(max_length=8)
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
-    answers = models.PositiveSmallIntegerField(db_default=0)  # so many were passed on
+    answers = models.PositiveSmallIntegerField(db_default=0)  # the number of forwarded answers
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            # the answer finds its lookup by this
+            # an answer finds its lookup with this
             models.UniqueConstraint(fields=["requester", "subject", "owner"], name="one_lookup_waits_for_an_answer")
         ]
         indexes = [
-            # the sweep for what nobody answered in time, of each requester
+            # the sweep for overdue lookups, by requester
             models.Index(
                 fields=["requester", "answer_by"],
                 condition=Q(ended_at__isnull=True),
                 name="lookup_waiting_by_requester",
             ),
-            # the sweep for what is kept no longer
+            # the sweep that deletes old lookups
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="lookup_ended"),
         ]
 

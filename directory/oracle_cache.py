@@ -1,8 +1,8 @@
-"""What oracles said a short while ago, in Redis: it may be lost at any time, and is forgotten where the hub changes it.
+"""A cache of oracles' recent answers in Redis. It may be lost at any time; the hub removes what it changes itself.
 
-Each answer is a value of its own, which ends ORACLE_CACHE_S after it was given, whoever asks whatever meanwhile. What
-the hub changes about an alias gives the alias a new edition; answers of an older one are no longer read. No alias is in
-it, only digests; and since who can write to Redis must not say where money goes, answers are signed, with their time.
+Each answer is a separate value, which expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the alias
+gets a new edition, and answers of older editions are no longer read. The cache contains digests, not aliases. Answers
+are signed, with their time, because a program that can write to Redis must not decide where money goes.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from directory.aliases import Alias, Registration
 from directory.models import Oracle
 
 _SALT = "directory.oracle_cache"
-_MOST_REGISTRATIONS = 100  # of an answer that is worth remembering
-_MARGIN_S = 5  # by which an edition outlives every answer that was asked for before it
+_MOST_REGISTRATIONS = 100  # the largest answer that is cached
+_MARGIN_S = 5  # an edition lives this much longer than any answer requested before it
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What is known of a question. `edition` is the alias's as the question is asked."""
+    """The cached answer to a request, if any. `edition` is the alias's edition at the time of the request."""
 
     found: list[Registration] | None
     edition: str = ""
 
 
 def read(oracle: Oracle, alias: Alias) -> Remembered:
-    """The oracle's answer about this alias, if it is remembered."""
+    """The oracle's answer about this alias, if it is cached."""
     if settings.ORACLE_CACHE_S <= 0:
         return Remembered(None)
     edition_key, key = _edition_key(alias), _key(oracle, alias)
@@ -49,7 +49,7 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The time of the signature, too: a value that somebody kept and put back is as old as it was.
+        # The signature's time counts: a value that was stored elsewhere and put back is as old as its signature.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None
@@ -57,7 +57,7 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
 
 
 def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition: str) -> None:
-    """Remembers an answer for ORACLE_CACHE_S seconds; `edition` is what `read` gave before the oracle was asked."""
+    """Caches an answer for ORACLE_CACHE_S seconds; `edition` is from `read`, called before the oracle was asked."""
     if settings.ORACLE_CACHE_S <= 0:
         return
     key = _key(oracle, alias)
@@ -69,9 +69,9 @@ def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition
 
 
 def forget(aliases: Iterable[Alias]) -> None:
-    """Forgets all that was said of these aliases, by whichever oracle, for every sub-id and currency.
+    """Removes all answers about these aliases, from any oracle, for every sub-id and currency.
 
-    What is being asked at this moment is not remembered either.
+    Answers to requests that are in progress now are not cached either.
     """
     if settings.ORACLE_CACHE_S <= 0:
         return

@@ -1,4 +1,4 @@
-"""The scheme's oracles: adding, changing and removing them, each with its entry in the audit trail."""
+"""Adds, changes and removes the scheme's external oracles, with an entry in the audit trail for each change."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from hub.participants import endpoints
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. From now on it, and not the hub's own oracle, answers for this type and currency."""
+    """Registers an oracle. From now on it answers for this type and currency, instead of the hub's own oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
 
 
 def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Replaces what is said of an oracle."""
+    """Replaces an oracle's terms."""
     with transaction.atomic():
         oracle = _locked(oracle_id)
         if oracle is None:
@@ -34,7 +34,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
 
 @transaction.atomic
 def remove(oracle_id: str, *, actor: str) -> None:
-    """Removes an oracle; one that is not there is as good as removed."""
+    """Removes an oracle; does nothing if there is no such oracle."""
     oracle = _locked(oracle_id)
     if oracle is not None:
         record("oracle_removed", subject=str(oracle), actor=actor, before=_shown(oracle))
@@ -42,7 +42,7 @@ def remove(oracle_id: str, *, actor: str) -> None:
 
 
 def found(oracle_id: str) -> Oracle | None:
-    """The oracle that a path names."""
+    """The oracle with this id from a path, or None."""
     return _found(oracle_id, Oracle.objects.all())
 
 
@@ -61,7 +61,7 @@ def _found(oracle_id: str, rows: "QuerySet[Oracle]") -> Oracle | None:
 
 
 def terms_of(oracle: Oracle) -> dict[str, Any]:
-    """An oracle as a request for a change names it."""
+    """The terms of an oracle in the form of a change request."""
     return {
         "type": oracle.type,
         "endpoint": oracle.endpoint,
@@ -71,8 +71,8 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 
 
 def check_endpoint(endpoint: str) -> None:
-    """3100 where an oracle may not be called at this address."""
-    # A template would put what a DFSP wrote into the address.
+    """Raises 3100 if an oracle may not have this address."""
+    # A template would put a DFSP's text into the address.
     if not endpoints.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
@@ -90,7 +90,7 @@ def _save(oracle: Oracle, action: str, *, before: dict[str, Any] | None, actor: 
             oracle.save()
             record(action, subject=str(oracle), actor=actor, before=before, after=_shown(oracle))
     except IntegrityError:
-        # The reference hub's answer: clients look for this code and this word.
+        # The reference hub's error: clients check this code and this word.
         raise FspiopError(ErrorCode.INTERNAL_SERVER_ERROR, "Duplicate oracle for this type and currency") from None
     return oracle
 

@@ -1,4 +1,4 @@
-"""Reads: which oracle answers for an alias, and what the hub knows of an alias or an oracle."""
+"""Queries: the oracles that answer for an alias, and the hub's data about an alias or an oracle."""
 
 from django.db.models import Count, QuerySet
 
@@ -19,11 +19,11 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
-    """Who answers for this alias, first the one that new registrations go to; None is the hub's own oracle.
+    """The oracles for this alias, first the one for new registrations; None stands for the hub's own oracle.
 
-    In one currency there is one authority: the oracle of that currency, or the one of all currencies, or else the
-    hub's own. Without a currency each of them may know: the default one first, the hub's own before those of single
-    currencies. 3003 where nobody answers for the type.
+    Each currency has one authority: the oracle of that currency, otherwise the one of all currencies, otherwise the
+    hub's own. Without a currency any of them may have the alias. Then the default oracle comes first, and the hub's own
+    comes before those of single currencies. 3003 if there is none for the type.
     """
     registered = store.oracles(alias.type)
     if alias.currency:
@@ -45,14 +45,14 @@ def _own(alias_type: str) -> list[Oracle | None]:
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
-    """Every registration of an identifier with the hub's own oracle, whatever its type, sub-id, currency and DFSP."""
+    """Every registration of an identifier in the hub's own oracle, for any type, sub-id, currency and DFSP."""
     spellings = {Alias(alias_type, identifier).key for alias_type in ("MSISDN", "EMAIL", "IBAN", "ALIAS")}
     found = PartyIdentifier.objects.filter(identifier__in=spellings).select_related("fsp")
     return found.order_by("type", "identifier", "sub_id", "currency")
 
 
 def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
-    """Identifiers that more than one DFSP has registrations of, as after a customer moved: type, identifier, DFSPs."""
+    """Identifiers that several DFSPs have registered, as after a customer's move: type, identifier, number of DFSPs."""
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)
     return list(shared.values_list("type", "identifier", "dfsps")[:most])

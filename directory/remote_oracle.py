@@ -1,7 +1,7 @@
-"""Oracles that others run: their protocol (GET, POST and DELETE /participants/..., synchronous), spoken to with doubt.
+"""The protocol of external oracles (GET, POST and DELETE /participants/..., synchronous), with strict checks.
 
-The oracle is the authority of its aliases; what it says is read strictly, and the hub lets no DFSP change through it
-what the oracle shows as another's. `until` is the moment (time.monotonic()) by which all must be done.
+The oracle is the authority for its aliases. The hub reads its answers strictly. It lets no DFSP change an alias that
+the oracle shows as another DFSP's. `until` is the time limit (time.monotonic()) for the whole call.
 """
 
 import time
@@ -26,11 +26,11 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.forwarding import path_of
 from hub.participants.models import Participant
 
-_REFUSED_BY_ORACLE = "the oracle refused it"
+_REFUSED_BY_ORACLE = "refused by the oracle"
 
 
 def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
-    """Who serves this alias, as the oracle says or said a short while ago."""
+    """The registrations of this alias, from the oracle or its cached answer."""
     known = oracle_cache.read(oracle, alias)
     if known.found is not None:
         return known.found
@@ -41,7 +41,7 @@ def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[
 
 
 def probe(oracle: Oracle) -> float:
-    """How many seconds the oracle took to say of an alias that nobody has whatever it says; below 0: it did not."""
+    """Seconds that the oracle took for a lookup of an alias that does not exist; negative without an answer."""
     began = time.monotonic()
     alias = Alias(oracle.type, "0", currency=oracle.currency)
     try:
@@ -52,7 +52,7 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias, unless the oracle shows it as another DFSP's: then False, and nothing is changed."""
+    """Registers an alias; returns False, and changes nothing, if the oracle shows the alias as another DFSP's."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -68,19 +68,19 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
-    """Registers aliases by one request; returns those that the oracle shows as another's or refused, and why.
+    """Registers aliases in one request; returns those that another DFSP holds or the oracle refused, with the reason.
 
-    One batch of a DFSP at a time (2005).
+    Each DFSP may have one batch at a time (2005).
     """
     try:
         with oracle_client.batch(fsp.id, until=until):
             return _register_many(oracle, aliases, fsp, until)
     except BatchRefused:
-        raise FspiopError(ErrorCode.SERVER_BUSY, "another batch is under way; try again when it is done") from None
+        raise FspiopError(ErrorCode.SERVER_BUSY, "another batch is in progress; try again afterwards") from None
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Of several spellings of one alias the first is asked about and registered; all of them get its result."""
+    """Of several spellings of one alias, only the first is looked up and registered; all get its result."""
     first_of = {alias.identity: alias for alias in reversed(aliases)}
     distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
     refused = _register_distinct(oracle, distinct, fsp, until)
@@ -116,9 +116,9 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations, and says whether there was one.
+    """Deletes this DFSP's registrations; returns whether there was one.
 
-    A deletion goes out only where the oracle shows none but this DFSP's registrations under the very same path.
+    The hub sends the deletion only if all registrations that the oracle shows under exactly this path are this DFSP's.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
@@ -137,7 +137,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
-    """What the oracle now says of an alias."""
+    """The oracle's present answer about an alias, without the cache."""
     return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
 
 
@@ -176,7 +176,7 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 
 
 def _is_refusal(reply: Reply) -> bool:
-    """Whether the oracle refused this one alias, as by 400; a fault of its own says nothing about the alias."""
+    """Whether the oracle refused this alias, such as with 400; a fault of the oracle says nothing about the alias."""
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
 
@@ -185,14 +185,14 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 
 
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
-    """Whether another DFSP holds this alias: in its currency, or in all, unless this one has it in its currency."""
+    """Whether another DFSP holds this alias: in its currency, or in all unless this DFSP has it in its currency."""
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
     return bool(held - {fsp.name}) or (not held and bool(in_all - {fsp.name}))
 
 
 def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
-    """Who holds exactly this alias: in its currency, or in all where it names none."""
+    """The DFSPs that hold exactly this alias: in its currency, or in all currencies if it has none."""
     return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
 
 
@@ -212,7 +212,7 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 
 
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
-    """Which parties of a batch the oracle refused; one that says nothing of them took them all."""
+    """The aliases of a batch that the oracle refused; none if its answer does not mention them."""
     try:
         answer = bodies.read(OracleBatchReply, reply.body)
     except FspiopError:

@@ -1,6 +1,6 @@
-"""Finding who serves an alias, and registering and withdrawing aliases, with whichever oracle answers for them.
+"""Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for them.
 
-An oracle that others run is asked over HTTP while the request waits: never call these inside a transaction.
+The hub requests external oracles over HTTP while the caller waits: never call these functions in a transaction.
 """
 
 import time
@@ -20,10 +20,10 @@ _HELD = "this alias is registered by another participant"
 
 
 def owner_of(alias: Alias, *, caller: int) -> Party:
-    """The active participant that serves this alias; 3204 where there is none, 3200 where its sub-id is unknown.
+    """The active participant that serves this alias; 3204 if there is none, 3200 if its sub-id is unknown.
 
-    `caller` is the participant that wants to know: callers share what the hub asks of an oracle.
-    An oracle that gives no answer ends the search (2003): who comes after it might name another DFSP.
+    `caller` is the requesting participant; it limits each caller's share of the requests to an oracle. If an oracle
+    gives no answer, the search ends (2003), because the next oracle might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
@@ -41,7 +41,7 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP, or says again what is registered; another's stays with that one (3003)."""
+    """Registers an alias for this DFSP, or confirms it; 3003 if another DFSP holds the alias."""
     check_form(alias)
     oracle = queries.oracles_for(alias)[0]
     if oracle is None:
@@ -53,7 +53,7 @@ def register(alias: Alias, fsp: Participant) -> None:
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
-    """Registers many aliases for this DFSP; returns those that were not, and why. Statements do not grow with them."""
+    """Registers many aliases; returns those that failed, with the error. The number of statements is constant."""
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
     groups: dict[tuple[str, str], list[Alias]] = {}
@@ -76,7 +76,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # The reference hub's words, which differ from those about a single alias by a space.
+        # The reference hub's text, which differs from the one for a single alias by a space.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)
@@ -86,7 +86,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
 
 
 def withdraw(alias: Alias, fsp: Participant) -> None:
-    """Withdraws this DFSP's registrations of an alias from every oracle that answers for it; 3204 where it has none."""
+    """Withdraws this DFSP's registrations of an alias from every oracle responsible for it; 3204 if it has none."""
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     withdrawn = [_withdraw(oracle, alias, fsp, until) for oracle in queries.oracles_for(alias)]
     if not any(withdrawn):

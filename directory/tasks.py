@@ -1,4 +1,4 @@
-"""Ticks of the directory. They carry nothing: what is due stands in the database."""
+"""Periodic tasks of the directory. They have no arguments: the database contains the work that is due."""
 
 from celery import shared_task
 
@@ -7,7 +7,7 @@ from directory import party_lookups
 
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
-    """Tells those whose GET /parties nobody answered in time, and forgets lookups that ended; returns how many told."""
+    """Reports unanswered GET /parties to their requesters, and deletes old lookups; returns the number of reports."""
     try:
         return party_lookups.report_unanswered()
     finally:

@@ -1,4 +1,4 @@
-"""The administration of oracles, as the reference's account lookup service has it: /api/directory/v1."""
+"""The administration of oracles, as in the reference's account lookup service: /api/directory/v1."""
 
 from typing import Annotated, Any, Literal
 
@@ -40,7 +40,7 @@ class _OracleView(AdministrationView):
 
 
 class OraclesView(_OracleView):
-    @administration_schema(TAG, summary="The registered oracles, in the order in which they were added")
+    @administration_schema(TAG, summary="List the registered oracles, in the order in which they were added")
     def get(self, request: Request) -> Response:
         alias_type, currency = request.GET.get("type", ""), request.GET.get("currency", "")
         if (alias_type and alias_type not in TYPES) or (currency and currency not in CURRENCIES):
@@ -79,7 +79,7 @@ class OracleView(_OracleView):
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
         oracle = oracles.found(oracle_id)
         if oracle is None:
-            return empty(204)  # as good as removed
+            return empty(204)  # it does not exist, as after a removal
         self.needs_two(
             "remove_oracle",
             subject=str(oracle),
@@ -99,7 +99,7 @@ def _said(body: OracleInfo) -> dict[str, Any]:
 
 
 def _asked(said: dict[str, Any]) -> dict[str, Any]:
-    """The same as a request for a change names an oracle's terms."""
+    """The terms of an oracle in the form of a change request."""
     return {"type": said["alias_type"], **{name: said[name] for name in ("endpoint", "currency", "is_default")}}
 
 
@@ -109,5 +109,5 @@ def _show(oracle: Oracle) -> dict[str, Any]:
         "oracleIdType": oracle.type,
         "endpoint": {"value": oracle.endpoint, "endpointType": oracle.endpoint_type},
         "currency": oracle.currency or None,
-        "isDefault": int(oracle.is_default),  # as the reference hub says it: clients compare with 1
+        "isDefault": int(oracle.is_default),  # the reference hub's form: clients compare it with 1
     }

@@ -1,4 +1,4 @@
-"""What the views of /participants and /parties share: the alias in their path, and how they refuse."""
+"""Shared code of the views of /participants and /parties: the alias in the path, and error callbacks."""
 
 import re
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from hub.api.views import FspiopView, accepted
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 
-_LONGEST_PATH = 1000  # a character beyond ASCII is written as up to twelve
+_LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve
 
 
 class AliasView(FspiopView):
-    """A resource whose path names an alias. `self.alias` and `self.path` are there in every handler."""
+    """A resource whose path names an alias. Every handler can use `self.alias` and `self.path`."""
 
     alias: Alias
     path: str  # in the encoding of path_of
@@ -32,13 +32,13 @@ class AliasView(FspiopView):
         self.path = forwarding.path_of(*filter(None, parts))
         if max(len(self.path), len(self.signed_uri or "")) > _LONGEST_PATH:
             raise FspiopError(
-                ErrorCode.VALIDATION_ERROR, f"the path has more than {_LONGEST_PATH} characters on the wire"
+                ErrorCode.VALIDATION_ERROR, f"the percent-encoded path has more than {_LONGEST_PATH} characters"
             )
         asked = f"{self.path} in {self.alias.currency}" if request.method == "GET" else self.path
         self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
-        """202, or 200 to a PUT; what `work` gives or refuses goes to the caller as a callback."""
+        """Returns 202, or 200 to a PUT; the result or error of `work` goes to the requester as a callback."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"
@@ -54,7 +54,7 @@ def _alias(request: Request, *, id_type: str, identifier: str, sub_id: str = "")
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is none of {', '.join(sorted(TYPES))}")
     currency = request.GET.get("currency", "")
     if currency and not _CURRENCY.match(currency):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "currency: three capital letters")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "currency: must be three capital letters")
     alias = Alias(id_type, identifier, sub_id, currency)
     check_readable(alias)
     return alias

@@ -1,4 +1,4 @@
-"""/participants (FSPIOP API v1.1, section 6.2): which DFSP serves an alias, and registering one's own."""
+"""/participants (FSPIOP API v1.1, section 6.2): finds the DFSP of an alias, and registers a DFSP's own aliases."""
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -21,7 +21,7 @@ from hub.participants.models import Participant
 class ParticipantView(AliasView):
     resource = "participants"
 
-    @fspiop_schema("participants", answer=202, summary="Ask which DFSP serves an alias")
+    @fspiop_schema("participants", answer=202, summary="Find the DFSP that serves an alias")
     def get(self, request: Request, **_: str) -> HttpResponse:
         return self.answer_later(self._look_up)
 
@@ -34,7 +34,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # an answer to nobody: the hub asks no participant for this
+            return taken()  # has no recipient: the hub requests this from no participant
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()
@@ -44,8 +44,9 @@ class ParticipantView(AliasView):
         return self.answer_later(self._withdraw)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        # Nobody can be called back who is no participant. The reference hub takes such a request and drops it, and
-        # provisioning scripts count on the 202; where callers prove who they are this is refused before.
+        # A requester that is not a participant cannot receive a callback. The reference hub drops such a request after
+        # a 202, and provisioning scripts rely on the 202. If callers must authenticate, such a request is refused
+        # earlier.
         if self.request.method == "POST" and getattr(exc, "code", "") == ErrorCode.ID_NOT_FOUND.code:
             return accepted()
         return super().handle_exception(exc)
@@ -55,23 +56,23 @@ class ParticipantView(AliasView):
 
     def _register(self, fsp_id: str, currency: str) -> dict[str, object]:
         if fsp_id != self.fspiop.source:
-            raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "fspId: a participant registers its own parties only")
+            raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "fspId: must be the FSPIOP-Source")
         alias = Alias(self.alias.type, self.alias.identifier, self.alias.sub_id, currency or self.alias.currency)
         services.register(alias, _caller(self))
-        # The form of the reference hub's answer; the specification's would be {"fspId": ...}.
+        # The form of the reference hub's callback; the specification's would be {"fspId": ...}.
         answer: dict[str, object] = {"partyList": [_party_id(alias, fsp_id)]}
         return answer | ({"currency": alias.currency} if alias.currency else {})
 
     def _withdraw(self) -> dict[str, object]:
         services.withdraw(self.alias, _caller(self))
-        # The reference hub names the DFSP that withdrew; the specification's answer would be empty.
+        # The reference hub returns the DFSP that withdrew; the specification's body would be empty.
         return {"fspId": self.fspiop.source}
 
 
 class ParticipantErrorView(AliasView):
     resource = "participants"
 
-    @fspiop_schema("participants", request=ErrorPut, answer=200, summary="Refuse a request about an alias")
+    @fspiop_schema("participants", request=ErrorPut, answer=200, summary="Report an error about an alias")
     def put(self, request: Request, **_: str) -> HttpResponse:
         self.read(ErrorPut)
         return taken()
@@ -108,7 +109,7 @@ class ParticipantsView(FspiopView):
                 errors.append(error)
             results.append({"partyId": _party_id(alias, party.fsp_id)} | (error.body() if error else {}))
         if len(errors) == len(results) and len({(error.code, error.description) for error in errors}) == 1:
-            raise errors[0]  # FSPIOP API v1.1, section 6.2.5.2: nothing came of the request as a whole
+            raise errors[0]  # FSPIOP API v1.1, section 6.2.5.2: the request failed as a whole
         answer: dict[str, object] = {"partyList": results}
         return answer | ({"currency": currency} if currency else {})
 
@@ -117,7 +118,7 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's own answer about many aliases: taken, as the reference hub takes it; the hub asked for none."""
+    """A participant's answer about many aliases: accepted like in the reference hub, although the hub requests none."""
 
     resource = "participants"
 
@@ -131,7 +132,7 @@ class ParticipantsAnswerView(FspiopView):
 class ParticipantsErrorView(FspiopView):
     resource = "participants"
 
-    @fspiop_schema("participants", request=ErrorPut, answer=200, summary="Refuse a request about many aliases")
+    @fspiop_schema("participants", request=ErrorPut, answer=200, summary="Report an error about many aliases")
     def put(self, request: Request, request_id: str) -> HttpResponse:
         if request_id not in TYPES:
             _check_id(request_id)
@@ -145,7 +146,7 @@ def _check_id(request_id: str) -> None:
 
 
 def _caller(view: FspiopView) -> Participant:
-    """The caller as the database has it now: one that was disabled registers and withdraws nothing."""
+    """The caller's present state in the database, because a disabled participant cannot register or withdraw."""
     found = participants.active(view.fspiop.source)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")

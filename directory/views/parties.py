@@ -1,4 +1,4 @@
-"""/parties (FSPIOP API v1.1, section 6.3): asks the DFSP that serves an alias who that is; brings the answer back."""
+"""/parties (FSPIOP API v1.1, section 6.3): forwards lookups to the DFSP of an alias, and forwards the answers."""
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -18,7 +18,7 @@ from hub.participants.queries import Party
 class PartyView(AliasView):
     resource = "parties"
 
-    @fspiop_schema("parties", answer=202, summary="Look a party up")
+    @fspiop_schema("parties", answer=202, summary="Look up a party")
     def get(self, request: Request, **_: str) -> HttpResponse:
         try:
             party_lookups.ask(self._question_to(self._owner()), version=self.accepted_version)
@@ -26,7 +26,7 @@ class PartyView(AliasView):
             forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
         return accepted()
 
-    @fspiop_schema("parties", request=PartyPut, answer=200, summary="Say who a party is")
+    @fspiop_schema("parties", request=PartyPut, answer=200, summary="Answer a lookup with a party")
     def put(self, request: Request, **_: str) -> HttpResponse:
         self.read(PartyPut)
         return _bring_back(self, self.path)
@@ -45,7 +45,7 @@ class PartyView(AliasView):
             self,
             to=owner,
             path=self.signed_uri or self.path + query,
-            # Two that ask the same do not wait for each other.
+            # Two lookups of the same alias by different DFSPs do not wait for each other.
             subject=forwarding.subject_of(f"{self.path} for {self.fspiop.source}"),
             kind="party-request",
             error_path=self.path + "/error",
@@ -53,7 +53,7 @@ class PartyView(AliasView):
 
 
 def _check_some_payment(asker: Party, owner: Party) -> None:
-    """A lookup does not say who will pay: it may begin a payment, or a request to be paid."""
+    """Refuses the lookup if neither party may pay the other: it may begin a payment, or a request to be paid."""
     if not (asker.may_receive and owner.may_send):
         forwarding.check_payment(payer=asker, payee=owner)
 
@@ -61,7 +61,7 @@ def _check_some_payment(asker: Party, owner: Party) -> None:
 class PartyErrorView(AliasView):
     resource = "parties"
 
-    @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Say that a party can not be found")
+    @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Answer a lookup with an error")
     def put(self, request: Request, **_: str) -> HttpResponse:
         self.read(ErrorPut)
         return _bring_back(self, self.path + "/error")
@@ -70,7 +70,7 @@ class PartyErrorView(AliasView):
 def _bring_back(view: AliasView, path: str) -> HttpResponse:
     to = forwarding.destination_of(view)
     subject = forwarding.subject_of(f"{view.path} for {to.name}")
-    # A signed message is forwarded to the path as its signer encoded it: DFSPs encode aliases in different ways.
+    # A signed message is forwarded to the path as its signer encoded it, because DFSPs encode aliases differently.
     reply = forwarding.pass_on(view, to=to, path=view.signed_uri or path, subject=subject, kind="party-answer")
     party_lookups.answer(reply, answerer_id=view.caller)
     return taken()

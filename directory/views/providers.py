@@ -1,7 +1,7 @@
-"""/services/FXP (FSPIOP API v2.0): which participants convert currencies?
+"""/services/FXP (FSPIOP API v2.0): the participants that convert currencies.
 
-The answer comes from what administration registered. Its PUT is also taken from a participant, and says nothing that
-the hub acts on: nobody makes itself a provider.
+The answer comes from the administration's data. A participant may also send a PUT, but the hub ignores its content, so
+no participant can make itself a provider.
 """
 
 from django.http import HttpResponse
@@ -31,24 +31,26 @@ class _ProvidersView(FspiopView):
 
 
 class ProvidersView(_ProvidersView):
-    @fspiop_schema("services", answer=202, summary="Ask which participants convert currencies")
+    @fspiop_schema("services", answer=202, summary="Find the participants that convert currencies")
     def get(self, request: Request) -> HttpResponse:
         return self.tell("/services/FXP", queries.providers())
 
-    @fspiop_schema("services", request=ServicesFxpPut, answer=200, summary="Say which participants convert currencies")
+    @fspiop_schema(
+        "services", request=ServicesFxpPut, answer=200, summary="Name the participants that convert currencies"
+    )
     def put(self, request: Request) -> HttpResponse:
         return self.take()
 
 
 class ProvidersOfPairView(_ProvidersView):
-    @fspiop_schema("services", answer=202, summary="Ask which participants convert one currency into another")
+    @fspiop_schema("services", answer=202, summary="Find the participants that convert one currency into another")
     def get(self, request: Request, source_currency: str, target_currency: str) -> HttpResponse:
         _check(source_currency, target_currency)
         path = forwarding.path_of("services", "FXP", source_currency, target_currency)
         return self.tell(path, queries.providers(source_currency, target_currency))
 
     @fspiop_schema(
-        "services", request=ServicesFxpPut, answer=200, summary="Say which participants convert one currency"
+        "services", request=ServicesFxpPut, answer=200, summary="Name the participants that convert one currency"
     )
     def put(self, request: Request, source_currency: str, target_currency: str) -> HttpResponse:
         _check(source_currency, target_currency)

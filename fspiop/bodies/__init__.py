@@ -1,4 +1,4 @@
-"""The API's messages as types: reading names what is wrong, writing gives the bytes to sign and send."""
+"""The API's messages as types. Reading checks a body and names a wrong field; writing returns the bytes to send."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,30 +23,30 @@ _RANGE = re.compile(r"Expected `[^`]*` (?P<bound>[<>]=? .*)\Z")
 
 
 def read(kind: type[T], raw: bytes, *, decode: Decode | None = None) -> T:
-    """A body as the typed message it should be; FspiopError 3100 to 3103 names the field at fault."""
+    """A body as the expected typed message; FspiopError 3100 to 3103 names a wrong field."""
     return convert(kind, strictjson.loads(raw), decode=decode)
 
 
 def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
-    """A query string's parameters as the typed message they should be, refused like a body's fields."""
+    """A query string's parameters as the expected typed message, with the same errors as for a body's fields."""
     for name, values in parameters.items():
         if len(values) > 1:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: is there more than once")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must not be repeated")
     return convert(kind, {name: values[0] for name, values in parameters.items() if values}, strict=False)
 
 
 def write_query(message: Any) -> str:
-    """A typed message as a query string; only what was read stands in it, however its sender had written it."""
+    """A typed message as a query string. It has only the fields read, in one spelling."""
     return urlencode(msgspec.to_builtins(message))
 
 
 def write(message: Any) -> bytes:
-    """A message as canonical JSON; what is None is left out."""
+    """A message as canonical JSON, without fields that are None."""
     return msgspec.json.encode(message, order="sorted")
 
 
 def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode | None = None) -> T:
-    """What `strictjson.loads` has read, as the typed message it should be."""
+    """A value from `strictjson.loads` as the expected typed message."""
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode)
     except msgspec.ValidationError as error:
@@ -54,9 +54,9 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 
 
 def check_no_null(value: object) -> None:
-    """FspiopError 3100 that names the first element that is null: nothing in the API is nullable.
+    """FspiopError 3100 that names the first element that is null: no element of the API may be null.
 
-    The hub itself could do without the element, but passes the message on, and its receiver's validator refuses it.
+    The hub itself could ignore the element, but it forwards the message, and the receiver's validator would refuse it.
     """
     path = _path_to_null(value)
     if path is not None:
@@ -79,7 +79,7 @@ def _path_to_null(value: object) -> str | None:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Says it in the API's words. msgspec tells its findings as text alone; a test holds each form of it."""
+    """Turns msgspec's error into the API's. msgspec only provides a text, and a test checks each form of it."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")
@@ -103,5 +103,5 @@ def _reason(fault: str) -> str:
     if bound := _RANGE.match(fault):
         return f"must be {bound['bound']}"
     if "matching regex" in fault:
-        return "is not in the form that the API gives it"
+        return "does not have the format that the API requires"
     return fault[:1].lower() + fault[1:]

@@ -1,4 +1,4 @@
-"""The amounts in a message of any kind, each with its currency."""
+"""Finds the amounts in a message of any type, each with its currency."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -10,7 +10,7 @@ from fspiop import money
 
 
 def finer_than_a_minor_unit(message: Struct) -> str | None:
-    """What is wrong with the first amount that has more decimals than its currency; None where all are right."""
+    """An error text for the first amount with more decimals than its currency has; None if there is none."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
         if fault is not None:
@@ -19,7 +19,7 @@ def finer_than_a_minor_unit(message: Struct) -> str | None:
 
 
 def _amounts_in(message: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """(path of the object, amount, currency) wherever a message has the two side by side."""
+    """(path of the object, amount, currency) for each object of the message that has both."""
     kind: Any = type(message)
     if _is_money(kind):
         if message.amount is not None:
@@ -43,8 +43,8 @@ def _is_money(kind: type[Struct]) -> bool:
 
 @cache
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """Which fields of a kind of message hold money or what has some in it, as (name, name on the wire): found once, for
-    most of a message is something else."""
+    """The fields of a message type that hold money or objects with money, as (name, name on the wire). Computed once
+    per type, because most of a message is something else."""
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
     return tuple(

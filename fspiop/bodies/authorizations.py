@@ -15,21 +15,21 @@ class U2fPin(Message):
 
 
 class AuthenticationInfo(Message):
-    """What the payer entered (section 7.4.1); an OTP is digits, a QR code any text without spaces."""
+    """The value that the payer entered (section 7.4.1); an OTP is digits, a QR code any text without spaces."""
 
     authentication: AuthenticationType
     authentication_value: Annotated[str, Meta(pattern=r"^\S{1,64}\Z")] | U2fPin
 
 
 class AuthorizationPut(Message):
-    """PUT /authorizations/{ID} (section 6.6.4.1): whether the payer entered the value, refused, or wants it again."""
+    """PUT /authorizations/{ID} (section 6.6.4.1): whether the payer entered the value, refused, or wants a new one."""
 
     response_type: Literal["ENTERED", "REJECTED", "RESEND"]
     authentication_info: AuthenticationInfo | None = None
 
 
 class AuthorizationQuery(Message):
-    """The query of GET /authorizations/{ID} (section 6.6.3.1): all of it is mandatory."""
+    """The query of GET /authorizations/{ID} (section 6.6.3.1); every parameter is mandatory."""
 
     authentication_type: AuthenticationType
     retries_left: Annotated[int, Meta(ge=1, le=999_999)]

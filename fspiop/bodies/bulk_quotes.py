@@ -24,7 +24,7 @@ MAX_QUOTES = 1000
 
 
 class IndividualQuote(Message):
-    """One payment of the bulk whose terms are asked for (section 7.4.5)."""
+    """One payment of the bulk, for which terms are requested (section 7.4.5)."""
 
     quote_id: CorrelationId
     transaction_id: CorrelationId
@@ -38,7 +38,7 @@ class IndividualQuote(Message):
 
 
 class BulkQuotePost(Message):
-    """POST /bulkQuotes (section 6.9.3.2): what would each of these payments to one DFSP cost?"""
+    """POST /bulkQuotes (section 6.9.3.2): requests the terms of each of these payments to one DFSP."""
 
     bulk_quote_id: CorrelationId
     payer: Party
@@ -49,7 +49,7 @@ class BulkQuotePost(Message):
 
 
 class IndividualQuoteResult(Message):
-    """The terms of one payment, or why there are none (section 7.4.6)."""
+    """The terms of one payment, or the reason why there are none (section 7.4.6)."""
 
     quote_id: CorrelationId
     payee: Party | None = None
@@ -64,7 +64,7 @@ class IndividualQuoteResult(Message):
 
 
 class BulkQuotePut(Message):
-    """PUT /bulkQuotes/{ID} (section 6.9.4.1): the terms that the payee's DFSP offers until `expiration`."""
+    """PUT /bulkQuotes/{ID} (section 6.9.4.1): the terms that the payee DFSP offers until `expiration`."""
 
     expiration: DateTime
     individual_quote_results: Annotated[list[IndividualQuoteResult], Meta(max_length=MAX_QUOTES)] | None = None

@@ -32,7 +32,7 @@ class IndividualTransfer(Message):
 
 
 class BulkTransferPost(Message):
-    """POST /bulkTransfers (section 6.10.3.2): the payer's DFSP asks to reserve each of these for the payee's."""
+    """POST /bulkTransfers (section 6.10.3.2): the payer DFSP requests the reservation of each of these transfers."""
 
     bulk_transfer_id: CorrelationId
     bulk_quote_id: CorrelationId
@@ -44,7 +44,7 @@ class BulkTransferPost(Message):
 
 
 class IndividualTransferResult(Message):
-    """What became of one transfer: its fulfilment, or why there is none (section 7.4.8)."""
+    """The outcome of one transfer: its fulfilment, or the reason why there is none (section 7.4.8)."""
 
     transfer_id: CorrelationId
     fulfilment: BinaryString32 | None = None
@@ -53,7 +53,7 @@ class IndividualTransferResult(Message):
 
 
 class BulkTransferPut(Message):
-    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee's one answer, or the outcomes as the hub knows them."""
+    """PUT /bulkTransfers/{ID} (section 6.10.4.1): the payee DFSP's only answer, or the outcomes known to the hub."""
 
     bulk_transfer_state: BulkTransferState
     completed_timestamp: DateTime | None = None

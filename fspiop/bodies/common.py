@@ -1,7 +1,7 @@
 """The types and parts that the API's messages share (FSPIOP API v1.1, sections 7.2 to 7.4).
 
-Lengths, patterns and lists are those of versions 1.0 to 2.0 together, where one is wider the wider: what a sender of
-any of them may write is read. Unknown fields are passed over.
+Lengths, patterns and lists cover versions 1.0 to 2.0 together. If versions differ, the wider limit applies, so that a
+message of any of them can be read. Unknown fields are ignored.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +13,7 @@ from fspiop.bodies import names
 
 
 class Message(Struct, rename="camel", omit_defaults=True):
-    """What goes over the wire as one JSON object; a field that is None is left out."""
+    """A JSON object in a message; fields that are None are omitted."""
 
 
 Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13
@@ -56,14 +56,14 @@ TransferState = Literal["RECEIVED", "RESERVED", "COMMITTED", "ABORTED"]
 
 
 class Extension(Message):
-    """One thing that a scheme adds to a message (section 7.4.3)."""
+    """One addition of a scheme to a message: a key and a value (section 7.4.3)."""
 
     key: Annotated[str, Meta(min_length=1, max_length=32)]
     value: Text128
 
 
 class ExtensionList(Message):
-    """What a scheme adds to a message (section 7.4.4)."""
+    """A scheme's additions to a message (section 7.4.4)."""
 
     extension: Annotated[list[Extension], Meta(min_length=1, max_length=16)]
 
@@ -76,7 +76,7 @@ class Money(Message):
 
 
 class GeoCode(Message):
-    """Where a party is (section 7.4.9)."""
+    """A party's geographic position (section 7.4.9)."""
 
     latitude: Annotated[str, Meta(pattern=r"^[+-]?(?:90(?:\.0{1,6})?|(?:[0-9]|[1-8][0-9])(?:\.[0-9]{1,6})?)\Z")]
     longitude: Annotated[
@@ -97,7 +97,7 @@ class ErrorInformation(Message):
 
 
 class PartyIdInfo(Message):
-    """How a party is found (section 7.4.13); version 1.1 adds the extension list."""
+    """The identifier of a party (section 7.4.13); version 1.1 adds the extension list."""
 
     party_id_type: PartyIdType
     party_identifier: Text128
@@ -115,7 +115,7 @@ class PartyComplexName(Message):
 
 
 class PartyPersonalInfo(Message):
-    """What is known of a person (section 7.4.14); version 2.0 adds the KYC information."""
+    """Personal data of a party (section 7.4.14); version 2.0 adds the KYC information."""
 
     complex_name: PartyComplexName | None = None
     date_of_birth: Date | None = None
@@ -123,7 +123,7 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """Who pays or is paid (section 7.4.11); version 2.0 frees the name and adds the supported currencies."""
+    """The payer or payee (section 7.4.11); version 2.0 frees the name and adds the supported currencies."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: MerchantCode | None = None
@@ -133,14 +133,14 @@ class Party(Message):
 
 
 class Refund(Message):
-    """Which transaction is paid back (section 7.4.16)."""
+    """The transaction that is refunded (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None
 
 
 class TransactionType(Message):
-    """What kind of payment this is, and who began it (section 7.4.18)."""
+    """The kind of payment, and which party initiated it (section 7.4.18)."""
 
     scenario: Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
     initiator: Literal["PAYER", "PAYEE"]
@@ -151,7 +151,7 @@ class TransactionType(Message):
 
 
 class Transaction(Message):
-    """What an ILP packet carries between payer and payee: the payment as it was asked for (section 7.4.17)."""
+    """The content of an ILP packet between payer and payee: the payment as requested (section 7.4.17)."""
 
     transaction_id: CorrelationId
     quote_id: CorrelationId

@@ -1,4 +1,4 @@
-"""The bodies of /fxQuotes (FSPIOP API v2.0): what would a conversion cost, and on which terms is it offered?"""
+"""The bodies of /fxQuotes (FSPIOP API v2.0): requests and offers of the terms of a conversion."""
 
 from typing import Annotated
 
@@ -21,14 +21,14 @@ MAX_CHARGES = 16
 
 
 class FxMoney(Message):
-    """Money of which the amount may still be asked for."""
+    """Money whose amount may be missing because it is requested."""
 
     currency: Currency
     amount: Amount | None = None
 
 
 class FxCharge(Message):
-    """What the FXP charges for the conversion, in either currency."""
+    """The FXP's charge for the conversion, in either currency."""
 
     charge_type: Annotated[str, Meta(min_length=1, max_length=32)]
     source_amount: Money | None = None
@@ -51,14 +51,14 @@ class FxConversion(Message):
 
 
 class FxQuotePost(Message):
-    """POST /fxQuotes: which terms does the FXP offer?"""
+    """POST /fxQuotes: requests the FXP's terms."""
 
     conversion_request_id: CorrelationId
     conversion_terms: FxConversion
 
 
 class FxQuotePut(Message):
-    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition that its fulfilment will meet."""
+    """PUT /fxQuotes/{ID}: the FXP's terms, and the condition for its fulfilment."""
 
     conversion_terms: FxConversion
     condition: BinaryString32 | None = None

@@ -1,4 +1,4 @@
-"""The bodies of /fxTransfers (FSPIOP API v2.0): a conversion that is carried out together with a transfer."""
+"""The bodies of /fxTransfers (FSPIOP API v2.0): a conversion that is made together with a transfer."""
 
 from fspiop.bodies.common import (
     BinaryString32,
@@ -13,7 +13,7 @@ from fspiop.bodies.common import (
 
 
 class FxTransferPost(Message):
-    """POST /fxTransfers: the initiating DFSP asks its FXP to convert, if the determining transfer is carried out."""
+    """POST /fxTransfers: the initiating DFSP requests a conversion, which depends on the determining transfer."""
 
     commit_request_id: CorrelationId
     initiating_fsp: FspId
@@ -26,7 +26,7 @@ class FxTransferPost(Message):
 
 
 class FxTransferPut(Message):
-    """PUT /fxTransfers/{ID}: the FXP's answer, or the state as the hub knows it."""
+    """PUT /fxTransfers/{ID}: the FXP's answer, or the state known to the hub."""
 
     conversion_state: TransferState
     fulfilment: BinaryString32 | None = None
@@ -35,7 +35,7 @@ class FxTransferPut(Message):
 
 
 class FxTransferPatch(Message):
-    """PATCH /fxTransfers/{ID}: the end, told to the FXP."""
+    """PATCH /fxTransfers/{ID}: the final state, for the FXP."""
 
     conversion_state: TransferState
     completed_timestamp: DateTime | None = None

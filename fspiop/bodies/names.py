@@ -1,7 +1,7 @@
-"""Which characters a person's name may have (FSPIOP API v1.1, sections 7.2.4 and 7.3.15).
+"""The characters that a person's name may have (FSPIOP API v1.1, sections 7.2.4 and 7.3.15).
 
-Python's expressions know no Unicode categories, and their `\\w` leaves out the combining marks that Burmese, Hindi and
-Thai names are written with. Those are gathered here from Python's own tables.
+Python's regular expressions have no Unicode categories, and their `\\w` lacks the combining marks of Burmese, Hindi and
+Thai names. This module collects those marks from Python's own tables.
 """
 
 import unicodedata

@@ -1,4 +1,4 @@
-"""The bodies of /participants (FSPIOP API v1.1, section 6.2), and those of the protocol between hub and oracle."""
+"""The bodies of /participants (FSPIOP API v1.1, section 6.2), and of the protocol between hub and oracle."""
 
 from typing import Annotated
 
@@ -38,7 +38,7 @@ class ParticipantsPost(Message):
 class ParticipantPut(Message):
     """PUT /participants/{Type}/{ID} (section 6.2.4.1).
 
-    The API answers with `fsp_id`. The reference hub does so to GET and DELETE, and with the list to POST and PUT.
+    The API's answer has `fsp_id`. The reference hub answers GET and DELETE so, but POST and PUT with the list.
     """
 
     fsp_id: FspId | None = None
@@ -47,7 +47,7 @@ class ParticipantPut(Message):
 
 
 class PartyResult(Message):
-    """What became of one party of a POST /participants (section 7.4.15)."""
+    """The result for one party of a POST /participants (section 7.4.15)."""
 
     party_id: PartyIdInfo
     error_information: ErrorInformation | None = None
@@ -61,7 +61,7 @@ class ParticipantsPut(Message):
 
 
 class OracleRegistration(Message):
-    """One line of an oracle's answer, and what it is told to register."""
+    """One line of an oracle's answer, and the body of a registration at an oracle."""
 
     fsp_id: FspId
     currency: Currency | None = None
@@ -69,13 +69,13 @@ class OracleRegistration(Message):
 
 
 class OraclePartyList(Message):
-    """An oracle's answer to GET /participants/{Type}/{ID}: empty where it knows nobody."""
+    """An oracle's answer to GET /participants/{Type}/{ID}: empty if the party is unknown."""
 
     party_list: Annotated[list[OracleRegistration], Meta(max_length=MAX_PARTIES)]
 
 
 class OracleParty(Message):
-    """One party of what an oracle is told to register at once."""
+    """One party of a batch registration at an oracle."""
 
     party_id_type: PartyIdType
     party_identifier: Text128
@@ -93,6 +93,6 @@ class OracleBatch(Message):
 
 
 class OracleBatchReply(Message):
-    """What an oracle may answer to that: each party, with what is wrong with it."""
+    """An oracle's answer to a batch: each party, with its error if there is one."""
 
     party_list: list[PartyResult]

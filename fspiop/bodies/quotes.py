@@ -19,14 +19,14 @@ from fspiop.bodies.common import (
 
 
 class FxRate(Message):
-    """The conversion that a payer means to make (v2.0): the same money in both currencies."""
+    """The conversion that a payer intends (v2.0): the same money in both currencies."""
 
     source_amount: Money
     target_amount: Money
 
 
 class QuotePost(Message):
-    """POST /quotes (section 6.5.3.2): what would this payment cost? Version 2.0 adds who converts, and how."""
+    """POST /quotes (section 6.5.3.2): requests the terms of a payment. Version 2.0 adds the intended conversion."""
 
     quote_id: CorrelationId
     transaction_id: CorrelationId
@@ -46,7 +46,7 @@ class QuotePost(Message):
 
 
 class QuotePut(Message):
-    """PUT /quotes/{ID} (section 6.5.4.1): the terms that the payee's DFSP offers until `expiration`."""
+    """PUT /quotes/{ID} (section 6.5.4.1): the terms that the payee DFSP offers until `expiration`."""
 
     transfer_amount: Money
     expiration: DateTime

@@ -1,4 +1,4 @@
-"""The bodies of /services (FSPIOP API v2.0): who provides a service of the scheme?"""
+"""The bodies of /services (FSPIOP API v2.0): the participants that provide a service of the scheme."""
 
 from typing import Annotated
 
@@ -10,6 +10,6 @@ MAX_PROVIDERS = 16
 
 
 class ServicesFxpPut(Message):
-    """PUT /services/FXP[/{SourceCurrency}/{TargetCurrency}]: the participants that convert."""
+    """PUT /services/FXP[/{SourceCurrency}/{TargetCurrency}]: the participants that convert currencies."""
 
     providers: Annotated[list[FspId], Meta(max_length=MAX_PROVIDERS)]

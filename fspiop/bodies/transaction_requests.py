@@ -20,7 +20,7 @@ TransactionRequestState = Literal["RECEIVED", "PENDING", "ACCEPTED", "REJECTED"]
 
 
 class TransactionRequestPost(Message):
-    """POST /transactionRequests (section 6.4.3.2): the payee's DFSP asks the payer's to begin a payment."""
+    """POST /transactionRequests (section 6.4.3.2): the payee DFSP requests a payment from the payer DFSP."""
 
     transaction_request_id: CorrelationId
     payee: Party
@@ -35,7 +35,7 @@ class TransactionRequestPost(Message):
 
 
 class TransactionRequestPut(Message):
-    """PUT /transactionRequests/{ID} (section 6.4.4.1): how far the payer has come with it."""
+    """PUT /transactionRequests/{ID} (section 6.4.4.1): the state of the request at the payer DFSP."""
 
     transaction_request_state: TransactionRequestState
     transaction_id: CorrelationId | None = None

@@ -14,7 +14,7 @@ from fspiop.bodies.common import (
 
 
 class TransferPost(Message):
-    """POST /transfers (section 6.7.3.2): the payer's DFSP asks to reserve the amount for the payee's."""
+    """POST /transfers (section 6.7.3.2): the payer DFSP requests a reservation of the amount for the payee DFSP."""
 
     transfer_id: CorrelationId
     payee_fsp: FspId
@@ -27,7 +27,7 @@ class TransferPost(Message):
 
 
 class TransferPut(Message):
-    """PUT /transfers/{ID} (section 6.7.4.1): the payee's answer, or the state as the hub knows it."""
+    """PUT /transfers/{ID} (section 6.7.4.1): the payee DFSP's answer, or the state known to the hub."""
 
     transfer_state: TransferState
     fulfilment: BinaryString32 | None = None
@@ -36,7 +36,7 @@ class TransferPut(Message):
 
 
 class TransferPatch(Message):
-    """PATCH /transfers/{ID} (section 6.7.3.3): the end, told to a payee that answered RESERVED."""
+    """PATCH /transfers/{ID} (section 6.7.3.3): the final state, for a payee DFSP that answered RESERVED."""
 
     completed_timestamp: DateTime
     transfer_state: TransferState

@@ -1,7 +1,7 @@
-"""The ISO 20022 form of FSPIOP 2.0: the same resources, paths and headers, other bodies.
+"""The ISO 20022 form of FSPIOP 2.0: the same resources, paths and headers, but different bodies.
 
-Bodies are translated at the two edges, on the way in by `read` and where the hub speaks itself by `write`. What a
-participant wrote is never translated: it is passed on as it came.
+The hub translates bodies only at the edges: `read` translates received messages, and `write` the hub's own messages. A
+participant's message is never translated: it is forwarded unchanged.
 """
 
 from fspiop.iso20022.reading import content, read, wire_of

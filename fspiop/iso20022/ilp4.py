@@ -1,4 +1,4 @@
-"""The ILPv4 prepare packet that ISO 20022 messages carry: it holds the condition (Interledger RFC 27, section 3.1)."""
+"""The ILPv4 prepare packet in ISO 20022 messages, which contains the condition (Interledger RFC 27, section 3.1)."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _TIME = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{3})\Z", re.AS
 
 @dataclass(frozen=True, slots=True)
 class IlpPrepare:
-    """What a packet says: `amount` in the currency's minor units, `condition` as octets, and the payee's opaque data.
+    """The content of a packet: `amount` in the currency's minor units, the condition's bytes, and the payee's data.
 
     Connectors write the JSON of the agreed terms as the data, in base64url.
     """
@@ -30,11 +30,11 @@ class IlpPrepare:
 
 
 def encode_prepare(prepare: IlpPrepare) -> str:
-    """Writes a prepare packet as text; ValueError where it can not."""
+    """A prepare packet as text; ValueError if a value does not fit."""
     if not 0 <= prepare.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
     if len(prepare.condition) != HASH_OCTETS:
-        raise ValueError("the condition is not of 32 octets")
+        raise ValueError("the condition does not have 32 bytes")
     contents = (
         prepare.amount.to_bytes(_AMOUNT_OCTETS, "big")
         + _time_text(prepare.expires_at).encode("ascii")
@@ -49,19 +49,19 @@ def encode_prepare(prepare: IlpPrepare) -> str:
 
 
 def decode_prepare(text: str) -> IlpPrepare:
-    """Reads packet text; ValueError for anything but one whole canonical prepare packet."""
+    """The prepare packet in a text; ValueError unless it is one whole canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PREPARE_TYPE]):
         raise ValueError("the packet is not an ILPv4 prepare")
     contents, rest = read_octet_string(packet[1:])
     if rest:
-        raise ValueError("octets follow the packet")
+        raise ValueError("extra bytes follow the packet")
     if len(contents) < _FIXED_OCTETS:
         raise ValueError("the packet ends within the condition")
     destination, rest = read_octet_string(contents[_FIXED_OCTETS:])
     data, rest = read_octet_string(rest)
     if rest:
-        raise ValueError("octets follow the data")
+        raise ValueError("extra bytes follow the data")
     return IlpPrepare(
         amount=int.from_bytes(contents[:_AMOUNT_OCTETS], "big"),
         expires_at=_moment(contents[_AMOUNT_OCTETS : _AMOUNT_OCTETS + _TIME_OCTETS].decode("ascii")),
@@ -79,6 +79,6 @@ def _time_text(moment: datetime) -> str:
 def _moment(text: str) -> datetime:
     found = _TIME.match(text)
     if found is None:
-        raise ValueError("the time of expiry is not of 17 digits")
+        raise ValueError("the time of expiry does not have 17 digits")
     year, month, day, hour, minute, second, milliseconds = (int(part) for part in found.groups())
     return datetime(year, month, day, hour, minute, second, milliseconds * 1000, tzinfo=UTC)

@@ -1,8 +1,8 @@
-"""What a hub reads of ISO 20022 messages, under their own names on the wire.
+"""The parts of ISO 20022 messages that the hub reads, with their own names on the wire.
 
 The messages are those of Mojaloop's market practice: acmt.024 about parties, pacs.081 and pacs.082 about quotes,
 pacs.091 and pacs.092 about the quotes of conversions, pacs.008 and pacs.009 for transfers and conversions, and pacs.002
-for every answer and error. All else that they hold is passed over here, and passed on to the other side.
+for every answer and error. All other parts are ignored here, but forwarded to the receiver.
 """
 
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ from fspiop.bodies.common import (
     Text128,
 )
 
-# ISO 20022 has five decimals and zeros at the end; the hub's money has four, so the fifth must be nothing.
+# ISO 20022 allows five decimals and trailing zeros. The hub's money has four decimals, so the fifth must be zero.
 IsoAmount = Annotated[str, Meta(pattern=r"^(?:0|[1-9][0-9]{0,17})(?:[.][0-9]{1,4}0?)?\Z")]
 ReasonCode = Annotated[str, Meta(pattern=r"^[1-9][0-9]{3}\Z")]
 Status = Literal["COMM", "RESV", "RECV", "ABOR"]
@@ -64,7 +64,7 @@ class PartyId(Struct, rename={"person": "PrvtId", "organisation": "OrgId"}):
 
 
 class Customer(Struct, rename={"id": "Id"}):
-    """Who pays or is paid."""
+    """The payer or payee."""
 
     id: PartyId
 
@@ -80,7 +80,7 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """What the fulfilment must fit: a packet that holds the condition, or the condition alone."""
+    """The lock that the fulfilment must open: a packet with the condition, or only the condition."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None
@@ -107,7 +107,7 @@ class PartyReport(Struct, rename={"updated": "UpdtdPtyAndAcctId"}):
 
 
 class Verification(Struct, rename={"report": "Rpt"}):
-    """acmt.024 of a party that was found."""
+    """acmt.024 for a party that was found."""
 
     report: PartyReport
 
@@ -283,7 +283,7 @@ class TransactionStatus(Struct, rename={"status": "TxSts", "fulfilment": "ExctnC
 
 
 class StatusReport(Struct, rename={"transaction": "TxInfAndSts"}):
-    """pacs.002 that accepts."""
+    """pacs.002 with an acceptance."""
 
     transaction: TransactionStatus
 
@@ -306,7 +306,7 @@ class RefusedTransaction(Struct, rename={"why": "StsRsnInf"}):
 
 
 class RefusalReport(Struct, rename={"transaction": "TxInfAndSts"}):
-    """pacs.002 that refuses."""
+    """pacs.002 with a refusal."""
 
     transaction: RefusedTransaction
 
@@ -316,6 +316,6 @@ class UnfoundParty(Struct, rename={"reason": "Rsn"}):
 
 
 class RefusedVerification(Struct, rename={"report": "Rpt"}):
-    """acmt.024 of a party that was not found."""
+    """acmt.024 for a party that was not found."""
 
     report: UnfoundParty

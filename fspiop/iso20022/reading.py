@@ -1,4 +1,4 @@
-"""ISO 20022 messages as the messages that the hub acts on: views, rules and ledger know one form only."""
+"""Translates ISO 20022 messages into the plain API messages, so that views and ledger have only one form."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeVar, get_args
@@ -28,19 +28,19 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
 
 def read(kind: type[T], raw: bytes, resource: str) -> T:
-    """A body of this resource as the message `kind`; FspiopError 3100 to 3103 names the ISO 20022 element at fault."""
+    """A body of this resource as the message `kind`; FspiopError 3100 to 3103 names a wrong ISO 20022 element."""
     form = _form(kind, resource)
     message: T = form.translate(bodies.read(form.wire, raw))
     return message
 
 
 def wire_of(kind: type[Any], resource: str) -> type[Any]:
-    """The ISO 20022 message that becomes a `kind`: what is read of it."""
+    """The ISO 20022 message from which a `kind` is read."""
     return _form(kind, resource).wire
 
 
 def content(raw: bytes) -> object:
-    """What a message says. Its own id and time are none of it: senders write both anew when they send it again."""
+    """A message without its own id and time, because senders change both when they repeat a message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}
@@ -60,7 +60,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         transaction_id=asked.payment_id.transaction_id,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
-        # pacs.081 says who bears the charges instead: a payee that does is sent an amount, one that does not gets it.
+        # pacs.081 states who bears the charges instead. If the payer does, the payee receives the amount; if the payee
+        # does, the amount is what the payer sends.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=TransactionType(
@@ -174,7 +175,7 @@ def _condition(lock: messages.Lock) -> str:
     except ValueError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{_LOCK}.IlpV4PrepPacket: {error}") from None
     if lock.condition not in (None, condition):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{_LOCK}.Sh256Sgntr: is not the condition in the packet")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{_LOCK}.Sh256Sgntr: does not match the condition in the packet")
     return condition
 
 

@@ -1,4 +1,4 @@
-"""What the hub says in its own name as ISO 20022: states and errors as pacs.002, errors about parties as acmt.024."""
+"""Writes the hub's own messages in ISO 20022: states and errors as pacs.002, errors about parties as acmt.024."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ _STATUS = {state: status for status, state in STATES.items()}
 
 
 def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
-    """A state or error of the FSPIOP API as the ISO 20022 message that says the same to whom it is sent at `path`."""
+    """The ISO 20022 message for a state or error of the FSPIOP API, for the receiver of `path`."""
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
-    # The same thing said again at the same moment is the same message.
+    # A repetition with the same content and time is the same message.
     message_id = ids.ulid(int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big"))
     heading = {"MsgId": message_id, "CreDtTm": time.format_datetime(date)}
     if "errorInformation" not in body:
@@ -34,7 +34,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """When the message was made: the Date header has whole seconds, and the moment that it reports has milliseconds."""
+    """The time of the message, not before the reported time: Date has whole seconds, reported times milliseconds."""
     return date if reported is None else max(date, time.parse_datetime(reported))
 
 
@@ -45,7 +45,7 @@ def _state(body: Mapping[str, Any]) -> dict[str, Any]:
     if "fulfilment" in body:
         found["ExctnConf"] = body["fulfilment"]
     if "extensionList" in body:
-        # The hub's one extension says why something was aborted; ISO 20022 has a place for it.
+        # The hub's only extension is the reason of an abort, for which ISO 20022 has an element.
         (cause,) = body["extensionList"]["extension"]
         code, _, text = cause["value"].partition(": ")
         found["StsRsnInf"] = _reason(code, text)

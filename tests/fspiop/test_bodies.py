@@ -203,5 +203,5 @@ def test_what_a_sender_wrote_does_not_change_what_it_is_told(text):
     assert code == "3100"
     assert description.startswith("Generic validation error - amount.currency: ")
     assert refusal(TransferPost, changed(TransferPost, "condition", text + CONDITION))[1] == (
-        "Generic validation error - condition: is not in the form that the API gives it"
+        "Generic validation error - condition: does not have the format that the API requires"
     )

@@ -119,7 +119,7 @@ ENVELOPE = b"\x01\x0c" + bytes(7) + b"\x05\x01g\x00"  # up to the data, with no 
         (b"\x01", "before a length"),
         (ENVELOPE, "within a string"),
         (ENVELOPE + b"\x01", "empty list of extensions"),
-        (ENVELOPE + b"\x00\x00", "octets follow"),
+        (ENVELOPE + b"\x00\x00", "extra bytes follow"),
         (b"\x01\x07" + bytes(7), "within the amount"),
         (b"\x01\x81\x0c" + ENVELOPE[2:] + b"\x00", "shortest form"),
         (b"\x01\x82\x00\x0c" + ENVELOPE[2:] + b"\x00", "shortest form"),
