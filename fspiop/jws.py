@@ -244,7 +244,7 @@ def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
     exponent = key.public_numbers().e
     # An exponent of 1 signs nothing, and a huge one makes each check cost as much as a signature.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
-        raise ValueError("the RSA key's public exponent is not sound")
+        raise ValueError("the RSA key's public exponent must be odd, at least 3, and at most 64 bits long")
 
 
 def _refused(detail: str) -> FspiopError:

@@ -60,7 +60,7 @@ def read_signing_key(text: str) -> PublicPart:
     try:
         return _signing_key(jws.load_public_key(text.encode()), "PEM")
     except ValueError as error:
-        raise ValueError(f"not a public key in PEM, X.509 or JWK that can be used: {error}"[:200]) from None
+        raise ValueError(f"not a usable public key in PEM, X.509 or JWK: {error}"[:200]) from None
 
 
 def read_certificate(text: str) -> PublicPart:
@@ -73,7 +73,7 @@ def read_certificate(text: str) -> PublicPart:
     except x509.ExtensionNotFound:
         constraints = None
     if constraints is not None and constraints.ca:
-        raise ValueError("an authority's certificate proves nobody; register the client's own")
+        raise ValueError("this is a certificate authority's certificate; register the client's own")
     return PublicPart(
         certificate.fingerprint(hashes.SHA256()).hex(),
         certificate.public_bytes(Encoding.PEM).decode(),
@@ -89,7 +89,7 @@ def read_signing_request(text: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(text.strip().encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("the signing request can not be read: give it in PEM (BEGIN CERTIFICATE REQUEST)") from None
+        raise ValueError("the signing request cannot be read: give it in PEM (BEGIN CERTIFICATE REQUEST)") from None
     _check_strength(request)
     try:
         is_its_own = request.is_signature_valid
@@ -135,14 +135,14 @@ def _one_certificate(text: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(text.encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("the certificate can not be read") from None
+        raise ValueError("the certificate cannot be read") from None
 
 
 def _check_strength(signed: x509.Certificate | x509.CertificateSigningRequest) -> None:
     try:
         key, digest = signed.public_key(), signed.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("its key or its signature is of a kind that is not known here") from None
+        raise ValueError("its key type or its signature algorithm is not supported") from None
     if isinstance(key, RSAPublicKey):
         jws.check_strength(key)
     elif isinstance(key, EllipticCurvePublicKey):
@@ -151,4 +151,4 @@ def _check_strength(signed: x509.Certificate | x509.CertificateSigningRequest) -
     elif not isinstance(key, Ed25519PublicKey):
         raise ValueError("the certificate's key must be RSA, ECDSA or Ed25519")
     if digest is not None and digest.digest_size < hashes.SHA256.digest_size:
-        raise ValueError(f"the certificate is signed with {digest.name}, which is broken")
+        raise ValueError(f"the certificate is signed with {digest.name}, which is not secure")

@@ -1,4 +1,4 @@
-"""What Django admin shows and never changes: tables that only their services write."""
+"""Base class for Django admin pages that only show tables, because only services may write them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from django.http import HttpRequest
 
 class ReadOnlyAdmin(admin.ModelAdmin):
     show_full_result_count = False
-    not_listed: Sequence[str] = ()  # read for one row, when it is looked at
+    not_listed: Sequence[str] = ()  # loaded only on the page of one row
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Without what nobody is shown: a page of messages could be hundreds of megabytes."""
+        """Without the columns that lists do not show: a page of messages could be hundreds of megabytes."""
         fields = self.model._meta.get_fields()
         unseen = [field.name for field in fields if isinstance(field, BinaryField)]
         return super().get_queryset(request).defer(*unseen, *self.not_listed)

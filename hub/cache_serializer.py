@@ -1,4 +1,4 @@
-"""What the cache holds is JSON: nothing that is read from Redis is ever run."""
+"""Stores cache values as JSON, so that no value from Redis is ever executed."""
 
 from typing import Any
 
@@ -6,14 +6,14 @@ import orjson
 
 
 class JsonSerializer:
-    """For Django's Redis cache, whose own serializer unpickles whatever somebody wrote there."""
+    """For Django's Redis cache, whose own serializer unpickles any value in Redis."""
 
     def dumps(self, value: Any) -> bytes | int:
-        # Redis counts in plain numbers: `incr` needs one.
+        # Redis needs plain numbers for `incr`.
         return value if type(value) is int else orjson.dumps(value)
 
     def loads(self, stored: bytes) -> Any:
         try:
             return orjson.loads(stored)
         except orjson.JSONDecodeError:
-            return None  # not ours: as if it were not there
+            return None  # not written by this hub: treated as missing

@@ -1,4 +1,4 @@
-"""Secrets of OAuth2 clients, of DFSPs and of the hub's operators: made here, and stored as a hash alone."""
+"""Secrets of OAuth2 clients, of DFSPs and of the hub's operators: created here, and stored only as a hash."""
 
 import hashlib
 import hmac
@@ -10,10 +10,10 @@ def make() -> str:
 
 
 def hash_of(secret: str) -> str:
-    """What is stored of a secret. It has 256 random bits: there is nothing to guess that a slow hash would protect."""
+    """The stored hash of a secret. The secret has 256 random bits, so it needs no slow hash against guessing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_it(secret: str, sha256: str) -> bool:
-    """Whether this is the secret; takes as long for each that is not."""
+    """Whether this is the secret; the comparison takes constant time."""
     return hmac.compare_digest(hash_of(secret), sha256)

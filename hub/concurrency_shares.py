@@ -1,8 +1,8 @@
-"""Places that callers share: how many work on something at once, and how much of that one caller gets. Plain threads.
+"""A pool of places that callers share: limits how many requests run at once, and each caller's part. For plain threads.
 
-Each caller's first request is admitted while others hold all that is shared; its further requests are admitted from a
-shared part, of which it gets a part only. A request that is not admitted waits, and the next free place goes to the
-caller that holds fewest.
+Each caller's first request is admitted even while others hold the whole shared part. Its further requests come from the
+shared part, of which each caller gets only a part. Other requests wait, and the next free place goes to the caller that
+holds fewest.
 """
 
 import threading
@@ -15,16 +15,16 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """The caller has as many requests open as it may, or waited in vain."""
+    """The caller has as many open requests as allowed, or no place became free in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
     most: int  # requests admitted at once
-    shared: int  # of them, those that are beyond their callers' first
-    share: int  # of one caller beyond its first
+    shared: int  # of them, requests beyond each caller's first
+    share: int  # of the shared part, the limit of one caller
     waiting: int
-    waiting_share: int  # of one caller that has a request admitted
+    waiting_share: int  # of the waiting, the limit of a caller with an admitted request
 
 
 @dataclass(slots=True, eq=False)
@@ -38,18 +38,18 @@ class Places:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._held: Counter[Caller] = Counter()
-        self._waiting: list[_Waiting] = []  # the longest first
+        self._waiting: list[_Waiting] = []  # the longest wait first
 
     @contextmanager
     def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
-        """Holds a place for this caller; NoPlace where none comes free for it in time."""
+        """Holds a place for this caller; NoPlace if none becomes free in time."""
         self._take(caller, sizes, wait_s)
         try:
             yield
         finally:
             with self._guard:
                 self._held[caller] -= 1
-                self._held += Counter()  # drops who holds none
+                self._held += Counter()  # removes callers without a place
                 self._admit(sizes)
 
     def _take(self, caller: Caller, sizes: Sizes, wait_s: float) -> None:
@@ -74,8 +74,8 @@ class Places:
         return not held or (held <= sizes.share and beyond_the_first < sizes.shared)
 
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
-        """NoPlace where the caller has its part of those that wait; where all may wait that can, the last one of the
-        caller that has most gives way."""
+        """Adds a waiting request; NoPlace if the caller already has its part of the waiting ones. If the queue is full,
+        the last request of the caller with the most waiting ones gives way."""
         count = Counter(waiting.caller for waiting in self._waiting)
         own = count[newcomer.caller]
         if own >= sizes.waiting_share and (own or self._held[newcomer.caller]):
@@ -92,7 +92,7 @@ class Places:
         self._waiting.append(newcomer)
 
     def _admit(self, sizes: Sizes) -> None:
-        """Gives what is free to those who wait: to who holds fewest, and among them to who waits longest."""
+        """Gives free places to waiting requests: first to the caller with the fewest, then to the longest wait."""
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):
                 self._held[waiting.caller] += 1

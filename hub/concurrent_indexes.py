@@ -1,7 +1,6 @@
-"""Indexes that a migration adds to a hub at work: nobody waits for them, however large the table is.
+"""Adds indexes in a migration of a running hub without blocking anybody, however large the table is.
 
-For migrations with `atomic = False`. One that was interrupted can be run again: an index that it left half-made is made
-anew.
+For migrations with `atomic = False`. An interrupted migration can be run again: it rebuilds an invalid index.
 """
 
 from typing import Any
@@ -14,7 +13,7 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # It reads all of the table, and waits for every transaction that is older; nobody waits for it meanwhile.
+    # It reads the whole table, and waits for every older transaction; nothing waits for it meanwhile.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

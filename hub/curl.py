@@ -1,7 +1,7 @@
-"""HTTP to others by libcurl, driven by an event loop: one `Curl` for a loop, whatever it connects to.
+"""HTTP requests to others with libcurl, driven by an event loop: one `Curl` per loop, for all destinations.
 
-A deadline over the whole exchange (a byte a second is no life sign); no redirects, no proxies, no cookies; answers are
-read up to a cap and never decompressed; sockets only where `hub.egress` lets them go.
+A deadline limits the whole exchange, however slow the bytes arrive. There are no redirects, proxies or cookies.
+Responses are read up to a limit and never decompressed. Sockets are opened only to addresses that `hub.egress` allows.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from django.conf import settings
 from hub import egress
 
 _MOST_KEPT_CONNECTIONS = 1024
-_KEEP_S = 30  # an idle connection
-_UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # what libcurl would say by itself
+_KEEP_S = 30  # how long an idle connection is kept
+_UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that libcurl would send by itself
 
 
 class NotConnected(OSError):
-    """There was no connection that the request could be sent on."""
+    """No connection could be opened, so the request was not sent."""
 
 
 class NotConnectedInTime(NotConnected, TimeoutError):
-    """The same, and the deadline came."""
+    """No connection could be opened before the deadline."""
 
 
 class NotPermitted(NotConnected):
-    """This hub does not connect to the address that the URL leads to."""
+    """The hub does not connect to the address of the URL."""
 
 
 _BEFORE_CONNECTED = {
@@ -43,7 +43,7 @@ _BEFORE_CONNECTED = {
 
 @dataclass(slots=True)
 class Reply:
-    """An answer: its body as far as it was read."""
+    """A response, with the part of its body that was read."""
 
     status: int
     body: bytes
@@ -52,7 +52,7 @@ class Reply:
 
 
 class _Exchange:
-    """One libcurl handle. It is used again and again, for one request at a time."""
+    """One libcurl handle, which is reused, for one request at a time."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -72,7 +72,7 @@ class _Exchange:
         self._trust()
 
     def _trust(self) -> None:
-        """Whom the hub believes, and what it shows of itself."""
+        """Sets the trusted authorities and the hub's client certificate."""
         own = settings.CALLBACK_CA_FILE
         for option, place in (
             (pycurl.CAINFO, own or egress.SYSTEM_AUTHORITIES.cafile),
@@ -81,7 +81,7 @@ class _Exchange:
             if place:
                 self.handle.setopt(option, place)
             else:
-                self.handle.unsetopt(option)  # or libcurl would believe whom it was built to believe
+                self.handle.unsetopt(option)  # otherwise libcurl would trust its built-in authorities
         if settings.CALLBACK_CLIENT_CERT_FILE:
             self.handle.setopt(pycurl.SSLCERT, settings.CALLBACK_CLIENT_CERT_FILE)
             self.handle.setopt(pycurl.SSLKEY, settings.CALLBACK_CLIENT_KEY_FILE or settings.CALLBACK_CLIENT_CERT_FILE)
@@ -89,7 +89,7 @@ class _Exchange:
     def prepare(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, most: int
     ) -> None:
-        """Everything of the next request; ValueError for a header that would end its line."""
+        """Sets up the next request; ValueError for a header with a line break."""
         handle = self.handle
         handle.setopt(pycurl.URL, url.encode("ascii"))
         if body:
@@ -102,13 +102,13 @@ class _Exchange:
         self._parts, self._room, self._refusal = [], most, ""
 
     def reply(self) -> Reply:
-        """What came back."""
+        """The response that was received."""
         handle = self.handle
         retry_after = handle.getinfo(pycurl.RETRY_AFTER)
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """Why nothing came back."""
+        """The error because of which there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)
@@ -119,7 +119,7 @@ class _Exchange:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the answer was longer than it may be, so that the rest was not read."""
+        """Whether the response exceeded its limit, so that the rest was not read."""
         return self._room < 0
 
     def _write(self, part: bytes) -> int:
@@ -146,13 +146,13 @@ def _lines(headers: Mapping[str, str]) -> list[bytes]:
 
 
 class Curl:
-    """Sends requests and keeps connections; to be made and used in one event loop."""
+    """Sends requests and keeps connections; must be created and used in one event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_Exchange] = []
         self._busy: dict[pycurl.Curl, _Exchange] = {}
-        self._watched: dict[int, int] = {}  # what libcurl waits for, by socket
+        self._watched: dict[int, int] = {}  # the events that libcurl waits for, by socket
         self._timer: asyncio.TimerHandle | None = None
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
@@ -160,7 +160,7 @@ class Curl:
         multi.setopt(pycurl.M_MAXCONNECTS, _MOST_KEPT_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
-        """Nothing to open."""
+        """Opens nothing."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -168,7 +168,7 @@ class Curl:
         self.close()
 
     def close(self) -> None:
-        """Closes all connections; whoever still waits for an answer gets none."""
+        """Closes all connections; open requests get no response."""
         for exchange in list(self._busy.values()):
             self._finish(exchange, pycurl.E_ABORTED_BY_CALLBACK, "this hub closed the connection")
         for exchange in self._idle:
@@ -180,9 +180,9 @@ class Curl:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float, most: int
     ) -> Reply:
-        """One exchange, its answer's body cut at `most` bytes.
+        """Sends one request; returns the response with its body cut at `most` bytes.
 
-        OSError if there was no answer (TimeoutError: not in time; NotPermitted: nothing was sent), ValueError if the
+        OSError if there was no response (TimeoutError: not in time; NotPermitted: nothing was sent). ValueError if the
         request cannot be written.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
@@ -197,14 +197,14 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            # What was answered first is put back already, and the handle may be another request's by now.
+            # After a response, the handle was put back already, and another request may use it now.
             if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)
                 exchange.handle.close()
             raise
 
-    # --- what libcurl asks of the loop ------------------------------------------------------------------------------
+    # --- callbacks for libcurl --------------------------------------------------------------------------------------
 
     def _watch(self, what: int, fd: int, multi: Any, data: Any) -> None:
         before = self._watched.pop(fd, 0)

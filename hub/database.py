@@ -1,4 +1,4 @@
-"""The one way by which set-based statements reach PostgreSQL; everything else is Django's ORM."""
+"""Sends set-based statements to PostgreSQL; all other code uses Django's ORM."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,9 +22,9 @@ from hub.postgresql import arrays
 def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[TupleRow]:
     """Runs one statement on this thread's connection, in its transaction if there is one.
 
-    Parameters are bound by the server, lists as arrays of the type that the statement casts them to, and a statement is
-    prepared once per connection.
-    Errors are Django's, with psycopg's as their cause; a lost connection is marked to be opened anew.
+    The server binds parameters; lists become arrays of the type to which the statement casts them. A statement is
+    prepared once per connection. Errors are Django's, with psycopg's as their cause; a lost connection is marked for
+    reopening.
     """
     connection.close_if_health_check_failed()
     connection.ensure_connection()
@@ -33,8 +33,8 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
 
 
-# The plan of a prepared statement is kept, and may come from a moment when its table was empty: by it all of the table
-# is read, joined or sorted, however large that is by now. Without these ways a plan goes by indexes from the start.
+# The plan of a prepared statement is cached, and may be from a time when its table was empty. Such a plan would read,
+# join or sort the whole table, however large it is now. Without these methods, a plan uses indexes from the start.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
 _BY_KEYS_NOW = "SELECT " + ", ".join(
@@ -43,11 +43,11 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 
 
 def work_by_keys() -> None:
-    """Gives this thread a connection of its own, whose statements find rows by indexes and in their order.
+    """Gives this thread its own connection, whose statements find rows by indexes and in index order.
 
-    For the threads of the money path, in which each statement has an index to go by. The connection is beside the pool,
-    if there is one: others wait for such a thread while they have a connection, and if it waited for one of theirs,
-    nobody would go on.
+    For the threads of the money path, where each statement has an index. The connection is not from the pool: other
+    threads hold connections while they wait for such a thread. If it waited for one of theirs, there would be a
+    deadlock.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -58,7 +58,7 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows of one statement, found by indexes and in their order; for a thread that does not always work so."""
+    """The rows of one statement, found by indexes and in index order; for threads that usually work differently."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)
@@ -66,17 +66,17 @@ def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[
 
 
 def give_back() -> None:
-    """Gives this thread's connection back to the pool, for others to use while this thread waits for something else.
+    """Returns this thread's connection to the pool, so that others can use it while this thread waits.
 
-    The next statement borrows one again. Without a pool, or in a transaction, nothing is given back.
+    The next statement borrows one again. Without a pool, or in a transaction, nothing happens.
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database could not be reached, or gave this process up: what was to be written may be done or not."""
+    """Whether the database was unreachable or ended the connection; then a write may have been done or not."""
     if isinstance(error, InternalError):
-        # A process that stood still for longer than a transaction may; PostgreSQL closed the connection.
+        # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.
         return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
     return isinstance(error, OperationalError | InterfaceError)

@@ -1,4 +1,4 @@
-"""The FSPIOP API, at the root; see `hub.api.middleware`."""
+"""The URLs of the FSPIOP API, at the root; see `hub.api.middleware`."""
 
 from django.urls import path
 
@@ -13,7 +13,7 @@ _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
 
 urlpatterns = [
-    # First, as they are asked for most and the patterns are tried in turn.
+    # First, because they are requested most, and patterns are tried in order.
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),

@@ -1,4 +1,4 @@
-"""/docs/: one OpenAPI document of each API, and one of all, with pages to read them."""
+"""/docs/: an OpenAPI document for each API, one for all, and pages to read them."""
 
 from typing import Any
 
@@ -28,12 +28,12 @@ _PATTERNS = {
 assert set(_PATTERNS) == set(APIS)
 
 
-# Half a second of a processor each; what the code says does not change while a process runs.
+# Each document takes half a second of CPU, and its content does not change while a process runs.
 _made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
 
 
 class SchemaView(SpectacularAPIView):
-    """The document, made once in each form by each process, whatever the query asks for."""
+    """The document, generated once per form and process, whatever the query contains."""
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = self.perform_content_negotiation(request, force=True)[0]
@@ -56,7 +56,7 @@ def _of(api: str) -> list[URLPattern]:
 
 
 def _page(route: str, schema: str, name: str) -> URLPattern:
-    # Swagger UI styles its elements inline; its page shows nothing that came from anybody.
+    # Swagger UI styles its elements inline; its page contains no data of users.
     page = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name=schema))
     return path(route, page, name=name)
 

@@ -1,7 +1,7 @@
-"""Long answers that are made as they are sent, and how many of them one caller and all callers may have open.
+"""Long responses that are generated while they are sent, with a limit for each caller and for all callers.
 
-A download keeps a thread of the web server until its client has read it. Its rows are read in batches; between them it
-has neither a place among the requests that work nor a connection to the database, however slowly it is read.
+A download occupies a thread of the web server until its client has read it. Its rows are read in batches. Between
+batches it holds neither a place among the working requests nor a database connection, however slowly the client reads.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -14,14 +14,14 @@ from hub.concurrency_shares import Places, Sizes
 
 T = TypeVar("T")
 
-EACH = 3  # open downloads of one caller
+EACH = 3  # the most open downloads of one caller
 _SIZES = Sizes(most=16, shared=8, share=EACH - 1, waiting=0, waiting_share=0)
 
 _open = Places()
 
 
 class Download(StreamingHttpResponse):
-    """An answer in parts. NoPlace where this caller, or everybody, has as many open as may be."""
+    """A response in parts. NoPlace if this caller, or all callers together, have too many open."""
 
     def __init__(self, parts: Iterator[str], *, name: str, content_type: str, caller: Hashable) -> None:
         super().__init__(_Parts(parts, caller), content_type=content_type)
@@ -43,7 +43,7 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """The batches, each fetched within `reading`; what is done with it comes after that."""
+    """The batches, each fetched within `reading`; the caller uses a batch after leaving it."""
     left = iter(batches)
     while True:
         with reading():

@@ -1,8 +1,8 @@
-"""Where the hub may connect to: DFSPs and oracles that others name, and nothing inside our own network.
+"""Limits where the hub may connect: to the addresses of DFSPs and oracles, but not into its own network.
 
-With `CALLBACK_PUBLIC_ONLY` (the default in production) a connection goes to a public address, or to one that
-`CALLBACK_ALLOW` lists: schemes often run on private networks. An address is looked at where the socket is made, after
-the name was resolved, so a name that means something else a second time gains nothing. Redirects are never followed.
+With `CALLBACK_PUBLIC_ONLY` (the default in production), a connection must go to a public address or one in
+`CALLBACK_ALLOW`, because schemes often run on private networks. The address is checked when the socket is created,
+after the name was resolved, so a name that later resolves differently gains nothing. Redirects are never followed.
 """
 
 import functools
@@ -16,22 +16,22 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-_PORTS = frozenset({80, 443})  # and those from 1024 on: what listens below is no DFSP's API
+_PORTS = frozenset({80, 443})  # and those from 1024 on: other low ports are not DFSPs' APIs
 _FIRST_FREE_PORT = 1024
-_REFUSED = "this address is not public, or its port is not a web server's; CALLBACK_ALLOW can list it"
-# Of the special purposes in IANA's registries those that Python does not know in each of its versions: protocol
-# assignments, the 6to4 relays, and in IPv6 all but global unicast, of which some hold addresses of IPv4.
+_REFUSED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
+# Special-purpose ranges in IANA's registries that some Python versions lack: protocol assignments, the 6to4 relays, and
+# in IPv6 everything except global unicast, because some ranges contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
 Address = IPv4Address | IPv6Address
 SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
-"""Where this system keeps the certificates that it believes."""
+"""The system's file of trusted certificates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and a port if only that one."""
+    """One entry of CALLBACK_ALLOW: a network, and a port if it is limited to one."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -60,13 +60,13 @@ def _entry(text: str) -> Allowed:
 
 
 def may_connect(host: str, port: int) -> bool:
-    """Whether a socket may be opened to this address, given as numbers."""
+    """Whether a socket may be opened to this numeric address."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return True
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return False  # "127.1" and "2130706433" are addresses to the system, and to nobody else
+        return False  # the system would read "127.1" and "2130706433" as addresses
     address = getattr(address, "ipv4_mapped", None) or address
     if any(entry.covers(address, port) for entry in allowed(tuple(settings.CALLBACK_ALLOW))):
         return True
@@ -84,7 +84,7 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """ValueError where a callback to this URL would be refused by what its host means now."""
+    """ValueError if a callback to this URL would be refused, as its host resolves now."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)
@@ -94,13 +94,13 @@ def check_url(url: str) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return  # not known yet; each connection is looked at all the same
+        return  # unresolved now; each connection is checked anyway
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise ValueError(_REFUSED)
 
 
 def _may_use(port: int) -> bool:
-    """Whether there is an address at which this port may be used, whatever a name will mean."""
+    """Whether this port may be used with at least one address, whatever addresses a host name has."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -1,7 +1,7 @@
-"""Which of many overdue rows a tick takes: one of each participant's, then a second of each, and so on.
+"""Selects the overdue rows for one tick fairly: one of each participant, then a second one of each, and so on.
 
-So the backlog of one participant delays nobody else's, however long it is, and a participant that is alone has the
-whole tick. The statement reads no more rows of each participant than a tick takes, by an index that begins with it.
+So one participant's backlog, however long, does not delay others, and a participant that is alone gets the whole tick.
+The statement reads at most one tick's number of rows per participant, with an index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way in which rows are overdue. An index has the participant, and then the columns of `order`."""
+    """A condition for overdue rows. An index has the participant, and then the columns of `order`."""
 
     condition: str
     since: str
@@ -24,10 +24,10 @@ class Way:
 def overdue(
     batch: str, table: str, key: str, *, of: str, ways: Sequence[Way], parameters: Sequence[Any] = (), most: int
 ) -> list[str]:
-    """The keys of up to `most` overdue rows that the batch does not skip, of the participants in turn, the oldest of
-    each first. Locks nothing.
+    """The keys of up to `most` overdue rows, with participants in turn, the oldest of each first. Locks nothing.
 
-    `of` is the column that says whose a row is. `parameters` are those of the conditions, in their order.
+    Rows that the batch skips are excluded. `of` is the column with a row's participant. `parameters` are those of the
+    conditions, in their order.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

@@ -1,8 +1,8 @@
-"""Ticks that come where Celery's do not: while Valkey is away, beat stands still, or a broker hands nothing on.
+"""Runs the ticks when Celery does not: while Valkey is down, beat is stopped, or the broker delivers nothing.
 
-Beat, broker and worker are three that must live for a reservation to be released on time. Each worker process therefore
-looks by itself once it has been given nothing for a while. All that a tick says is "look now": two that look at once do
-no harm, and looking where nothing is due costs a few reads.
+A reservation is released on time only if beat, broker and worker all work. So each worker process runs the ticks itself
+when it has received none for a while. A tick only means "look now": two at once do no harm, and one without due work
+costs a few reads.
 """
 
 import threading
@@ -15,11 +15,11 @@ from django.db import DatabaseError, InterfaceError, close_old_connections, conn
 log = structlog.get_logger("standby")
 
 _EVERY_S = 0.5
-_PATIENCE_S = 2.0  # beat ticks several times a second; of many worker processes each hears some of it
+_PATIENCE_S = 2.0  # beat ticks several times a second, and each worker process gets some ticks
 
 
 class Standby:
-    """One worker process's own clock. Each tick is a function without arguments."""
+    """The own clock of one worker process. Each tick is a function without arguments."""
 
     def __init__(self, ticks: Collection[Callable[[], object]]) -> None:
         self._ticks = ticks
@@ -32,12 +32,12 @@ class Standby:
         self._thread.start()
 
     def stop(self) -> None:
-        """Lets a tick that is under way end."""
+        """Stops the clock after the tick in progress."""
         self._stopping.set()
         self._thread.join(5)
 
     def given(self) -> None:
-        """Celery gave this process a task."""
+        """Records that Celery gave this process a task."""
         self._given_at = time.monotonic()
 
     def _run(self) -> None:
@@ -46,7 +46,7 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # idle from now on, or not used for long
+                connection.close()  # idle from now on, or unused for long
             if is_needed:
                 self._tick()
 
@@ -58,5 +58,5 @@ class Standby:
             except (DatabaseError, InterfaceError) as error:
                 log.warning("tick_failed", error=str(error)[:200])
                 connection.close()
-            except Exception:  # the next tick must come
+            except Exception:  # the next tick must still run
                 log.exception("tick_failed")

@@ -1,4 +1,4 @@
-"""/health and /metrics: whether this hub can do its work, and what it counts."""
+"""/health and /metrics: whether this hub works, and its counters."""
 
 import secrets
 import threading
@@ -22,7 +22,7 @@ _FRESH_S = 0.5
 
 
 class _Database:
-    """Asked by one thread at a time, and not again for a moment: however many probe, they use one connection."""
+    """Checks the database in one thread at a time and caches the result, so that all probes share one connection."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -48,15 +48,15 @@ _ask_database = _Database().ask
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    """200 where every part works, else 503; the form is that of the reference hub's /health.
+    """200 if every part works, otherwise 503; the form is that of the reference hub's /health.
 
-    Only the datastore is needed to take payments: with the broker away, callbacks are later by at most a second.
+    Only the datastore is needed to accept payments: without the broker, callbacks are at most a second later.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 
 
 def health_of_ledger(request: HttpRequest) -> JsonResponse:
-    """The same of the parts that the reference's ledger has."""
+    """The health of the parts that the reference hub's ledger has."""
     return _report({"datastore": _ask_database, "broker": _ask_broker})
 
 
@@ -76,14 +76,14 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """200 as long as this process answers: whoever restarts processes asks this."""
+    """200 as long as this process responds; for systems that restart processes."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 where this process can take payments, else 503: whoever sends requests to processes asks this.
+    """200 if this process can accept payments, otherwise 503; for systems that route requests to processes.
 
-    Only the database counts: a hub without its broker takes and delivers payments all the same.
+    Only the database counts: without its broker a hub still accepts and delivers payments.
     """
     status = _status(_ask_database)
     return JsonResponse({"status": status}, status=200 if status == "OK" else 503)
@@ -111,7 +111,7 @@ def _has_token(request: HttpRequest) -> bool:
 
 
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format, over all processes where PROMETHEUS_MULTIPROC_DIR is set; for who has METRICS_TOKEN."""
+    """Prometheus' text format, over all processes if PROMETHEUS_MULTIPROC_DIR is set; requires METRICS_TOKEN."""
     if settings.PRODUCTION and not settings.METRICS_TOKEN:
         return HttpResponse(status=404)
     if settings.METRICS_TOKEN and not _has_token(request):

@@ -1,11 +1,11 @@
-"""What an invariant of the ledger is."""
+"""The type of an invariant of the ledger."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A sentence that must hold, and the SQL that returns the rows where it does not."""
+    """A sentence that must hold, and the SQL that returns the rows that violate it."""
 
     name: str
     sentence: str
@@ -13,9 +13,9 @@ class Invariant:
 
 
 def fits(fulfilment: str, condition: str) -> str:
-    """SQL that says whether this column's SHA-256 is that one; false of a fulfilment that cannot be read."""
+    """SQL that checks whether this column's SHA-256 is that condition; false if the fulfilment cannot be decoded."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"
-    # Said so, and not by a pattern of 43 characters, which takes six times as long.
+    # Two conditions, because a pattern of 43 characters takes six times as long.
     can_be_read = f"length({fulfilment}) = 43 AND {fulfilment} !~ '[^A-Za-z0-9_-]'"
     return f"CASE WHEN {can_be_read} THEN {hashed} = {condition} ELSE false END"

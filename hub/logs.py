@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line on standard error, with the id of each transfer that it is about.
+"""Structured logs: one JSON object per line on standard error, with the id of each transfer that it concerns.
 
-No MSISDN, name, token or key belongs in a log line.
+A log line must not contain an MSISDN, name, token or key.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ def _to_text(event: dict[str, Any], **_: Any) -> str:
 
 
 def configure(*, log_format: str, level: str) -> dict[str, Any]:
-    """Sets structlog up and gives Django's LOGGING; `log_format` is "json" or "console"."""
+    """Configures structlog and returns Django's LOGGING; `log_format` is "json" or "console"."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -54,7 +54,7 @@ def configure(*, log_format: str, level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "structured"}},
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
-            "celery.app.trace": {"level": "WARNING"},  # a line for each tick would drown the rest
+            "celery.app.trace": {"level": "WARNING"},  # a line for each tick would hide the rest
             "celery.beat": {"level": "WARNING"},
             "celery.worker.strategy": {"level": "WARNING"},
             "django.request": {"level": "ERROR"},

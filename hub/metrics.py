@@ -1,4 +1,4 @@
-"""What is read from the database for each scrape: a count in a process would be one process's view of it."""
+"""Metrics that each scrape reads from the database, because a count in one process would be only its own view."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -12,10 +12,10 @@ from hub.database import is_away
 
 log = structlog.get_logger("metrics")
 
-# What other apps show besides, read from the database.
+# Readers of other apps' metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# An agreed conversion past its time may wait for its transfer: that one is counted, if it is overdue.
+# An agreed conversion past its time may wait for its transfer; then the transfer is counted if it is overdue.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -23,15 +23,15 @@ _OVERDUE = """
 
 
 def is_shared() -> bool:
-    """Whether this deployment's processes count together."""
+    """Whether this deployment's processes share their counters."""
     return bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 
 
 class Gauges:
-    """The outbox and the reservations as they are now; without them where the database does not answer.
+    """The present state of the outbox and the reservations; omitted if the database does not respond.
 
-    No `Gauge`: where processes count together that one leaves its value in a file of this process, and other processes
-    would show it long after it was true.
+    This is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
+    processes would report it long after it has changed.
     """
 
     def collect(self) -> Iterable[Metric]:
@@ -39,7 +39,7 @@ class Gauges:
             found = _read()
         except DatabaseError:
             found = []
-        return [gauge("kitovu_database_up", "1 where the database answered this scrape", 1 if found else 0), *found]
+        return [gauge("kitovu_database_up", "1 if the database answered this scrape", 1 if found else 0), *found]
 
 
 def gauge(name: str, text: str, value: float) -> Metric:
@@ -57,7 +57,7 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """What one app shows; where that cannot be read, the others are shown all the same."""
+    """The metrics of one app; if they cannot be read, those of other apps are still reported."""
     try:
         return list(read())
     except DatabaseError as error:

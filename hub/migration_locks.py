@@ -1,7 +1,7 @@
-"""How a migration waits for locks on a hub at work: shortly, and again after a pause.
+"""Lock waits of a migration on a running hub: short, and repeated after a pause.
 
-A statement that waits for a table keeps everybody else waiting who comes after it. So it waits no longer than a payment
-may be late, and between two tries whoever came meanwhile is served.
+While a statement waits for a table lock, all later statements wait behind it. So a migration waits no longer than a
+payment may be delayed, and the pause between two attempts lets the others proceed.
 """
 
 import random
@@ -19,11 +19,11 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 500
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
-"""What reads a table for longer is to be ended by a person; the migration says what it waits for."""
+"""A person must end whatever reads a table for longer; the migration names what it waits for."""
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
-    """What `work` returns, which is done anew where it waited too long for a lock; it must be whole or undone."""
+    """The result of `work`, repeated if it waited too long for a lock; `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -31,13 +31,13 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
         except OperationalError as error:
             if not isinstance(error.__cause__, LockNotAvailable) or time.monotonic() > until:
                 raise
-            tell(f"Others hold a lock, trying again: {str(error).splitlines()[0]}")
+            tell(f"Another transaction holds a lock, trying again: {str(error).splitlines()[0]}")
         time.sleep(PAUSE_S * random.uniform(1, 2))  # noqa: S311 (no secret)
 
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """No statement of this session waits longer than `LOCK_TIMEOUT_MS` for a lock, until the end of the block."""
+    """Until the end of the block, no statement of this session waits longer than `LOCK_TIMEOUT_MS` for a lock."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         before = cursor.fetchone()[0]

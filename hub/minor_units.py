@@ -1,4 +1,4 @@
-"""Amounts in whole minor units of their currency (MINOR_UNITS_ONLY): no bank settles a fraction of a cent.
+"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY): no bank settles a fraction of a cent.
 
 Currencies without a minor unit in ISO 4217 (XXX, XTS, XDR) have the four decimals of the API.
 """
@@ -13,7 +13,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def check_message(message: Any) -> None:
-    """FspiopError 3100 naming the first amount of a message that is finer than its currency's minor unit."""
+    """FspiopError 3100 names a message's first amount with more decimals than its currency has."""
     if settings.MINOR_UNITS_ONLY:
         fault = amounts.finer_than_a_minor_unit(message)
         if fault is not None:
@@ -21,7 +21,7 @@ def check_message(message: Any) -> None:
 
 
 def check(amount: int, currency: str) -> None:
-    """The same of one amount in ten-thousandths."""
+    """The check for one amount in ten-thousandths."""
     fault = fault_of(amount, currency)
     if fault is not None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {fault}")

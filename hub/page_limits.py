@@ -1,11 +1,11 @@
-"""What everything but the DFSP API may have of a web process: the portal, the administration, documents and files.
+"""Limits the share of a web process for all requests but DFSPs': the portal, the administration, documents and files.
 
-Few requests work at once (`WEB_PAGES`), and of a pool of connections they have half at most: however slow they are,
-DFSPs' requests find threads and connections. A session, or an address without one, gets half of these places; what is
-beyond waits for some seconds and is then answered 503.
+Few such requests run at once (`WEB_PAGES`), with at most half of the pooled connections. So however slow they are,
+DFSPs' requests find threads and connections. A session, or an address without a session, gets half of these places.
+Further requests wait for some seconds and then get 503.
 
-The web server's thread stays with an answer that has several parts until its client has read all but the last two. So
-an answer leaves as one part where it is in memory or a small file, and a process sends few others at once.
+The web server's thread stays with a response of several parts until its client has read all but the last two. So a
+response in memory or from a small file is sent as one part, and a process sends few others at once.
 """
 
 import time
@@ -30,13 +30,13 @@ from hub.api.middleware import DFSP_DOORS
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
 
-REFUSED = Counter("kitovu_pages_refused_total", "Requests to all but the DFSP API answered 503: too many under way")
+REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answered with 503: too many in progress")
 
 _WAIT_S = 5.0
-_PATIENCE_S = 60.0  # of an answer that has begun
-_SMALL = 256 * 1024  # octets of a file that is sent as one part
+_PATIENCE_S = 60.0  # time limit for the next place of a response that has begun
+_SMALL = 256 * 1024  # bytes of a file that is sent as one part
 _LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
-_WITHOUT_A_PLACE = frozenset({"health", "static"})  # probes are short, and files need no database
+_WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, and files need no database
 
 Start = Callable[..., Any]
 Wsgi = Callable[[dict[str, Any], Start], Iterable[bytes]]
@@ -46,7 +46,7 @@ _large_files = Places()
 
 
 def sizes() -> Sizes:
-    """The places of requests that work: with a pool at most half as many as it has, where DFSPs need the others."""
+    """The places for these requests; with a pool, at most half of its size if this process also serves DFSPs."""
     most: int = settings.WEB_PAGES
     pool: int = settings.DATABASE_POOL_OPTIONS["max_size"]
     if pool and "fspiop" in settings.SERVES:
@@ -56,7 +56,7 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Holds a place while a batch of a long answer is read, and gives the connection to the database back after it."""
+    """Holds a place while a batch of a long response is read; then returns the database connection to the pool."""
     with ExitStack() as held:
         _wait_long(held, caller)
         try:
@@ -66,7 +66,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, caller: Hashable) -> None:
-    """What has begun does not end at the first refusal."""
+    """Waits for a place longer than a new request does, so that a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))
@@ -78,7 +78,7 @@ def _wait_long(held: ExitStack, caller: Hashable) -> None:
 
 
 class PageLimits:
-    """A WSGI application in front of another."""
+    """A WSGI middleware."""
 
     def __init__(self, application: Wsgi) -> None:
         self._application = application
@@ -117,7 +117,7 @@ class PageLimits:
 
 
 class _LargeFile:
-    """A file that leaves in many parts, with a place of its own until it has left."""
+    """A file that is sent in many parts, which holds a place until it is sent."""
 
     def __init__(self, answer: HttpResponseBase, caller: Hashable) -> None:
         self._held = ExitStack()
@@ -129,13 +129,13 @@ class _LargeFile:
         return self._parts
 
     def close(self) -> None:
-        """Called by the web server when the last part has left, or its client has."""
+        """The web server calls this when the last part is sent, or the client has disconnected."""
         self._held.close()
 
 
 def _is_small(answer: HttpResponseBase) -> bool:
     if isinstance(answer, FileResponse) and getattr(answer, "file_to_stream", None) is None:
-        return True  # HEAD, or what the client has already
+        return True  # HEAD, or a file that the client already has
     length = answer.headers.get("Content-Length", "")
     return length.isdecimal() and int(length) <= _SMALL
 
@@ -148,7 +148,7 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 def _caller_of(environ: dict[str, Any]) -> Hashable:
-    """A session, or else an address. A cookie that is no session's is found out soon, and costs little until then."""
+    """A session, otherwise an address. An invalid session cookie is detected soon, and costs little until then."""
     request = WSGIRequest(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
 

@@ -1,4 +1,4 @@
-"""What a production hub must not start with. Run by `manage.py check` and at the start of every process."""
+"""Settings with which a production hub must not start. `manage.py check` and the start of every process check them."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from hub import egress
 from hub.setting_choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
-_MOST_BODY_BYTES = 262_144  # 192 of them at once are 48 MiB
+_MOST_BODY_BYTES = 262_144  # 192 bodies at once are then 48 MiB
 
 
 def faults() -> list[str]:
@@ -20,17 +20,17 @@ def faults() -> list[str]:
     found = []
     key = settings.SECRET_KEY
     if key.startswith("development-only") or len(key) < 50 or len(set(key)) < 5:
-        found.append("SECRET_KEY is the default, shorter than 50 characters or no secret: set a long random one.")
+        found.append("SECRET_KEY is the default, too simple, or shorter than 50 characters: set a long random one.")
     if settings.DEBUG:
         found.append("DEBUG is on: unset it.")
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:
-        found.append("ALLOWED_HOSTS is empty or open: list the host names that this hub serves.")
+        found.append("ALLOWED_HOSTS is empty or allows every host: list the host names of this hub.")
     if not settings.PARTICIPANT_AUTH:
         found.append("PARTICIPANT_AUTH is none: set it to certificate, token or both (certificate,token).")
     if settings.SIGNATURES != "required":
-        found.append("SIGNATURES is not required: a DFSP must sign what it sends.")
+        found.append("SIGNATURES is not set to required: DFSPs must sign their messages.")
     if not 60 <= settings.TOKEN_LIFETIME_S <= 3600:
-        found.append("TOKEN_LIFETIME_S must be between 60 and 3600: a stolen token must end soon.")
+        found.append("TOKEN_LIFETIME_S must be between 60 and 3600: a stolen token must expire soon.")
     if "certificate" in settings.PARTICIPANT_AUTH and len(settings.PROXY_SECRET) < 32:
         found.append("PROXY_SECRET is shorter than 32 characters: the TLS proxy must prove itself with it.")
     if not settings.CALLBACK_PUBLIC_ONLY:
@@ -39,7 +39,7 @@ def faults() -> list[str]:
         found.append(f"MAX_BODY_BYTES is above {_MOST_BODY_BYTES}: only bulks may be larger, see MAX_BULK_BODY_BYTES.")
     if settings.BODY_DEADLINE_S <= settings.REQUEST_DEADLINE_S:
         found.append(
-            "BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: who was answered by then is known to be at work."
+            "BODY_DEADLINE_S must be above REQUEST_DEADLINE_S: connections without a response by then are shut."
         )
     try:
         egress.allowed(tuple(settings.CALLBACK_ALLOW))
@@ -49,23 +49,23 @@ def faults() -> list[str]:
         found.append("ADMINISTRATION_AUTH is not oauth2: a password alone, or none, must not move money.")
     if settings.TWO_PEOPLE == "unsaid":
         found.append(
-            "TWO_PEOPLE is not said: everywhere, or portal where API clients and commands may do alone what needs two"
-            " people in the portal."
+            "TWO_PEOPLE is not set: use everywhere, or portal if API clients and commands may do alone what needs"
+            " two people in the portal.",
         )
     if settings.ADMINISTRATION_API_READ_ONLY is None:
-        found.append("ADMINISTRATION_API_READ_ONLY is not said: true, or false where API clients may change things.")
+        found.append("ADMINISTRATION_API_READ_ONLY is not set: use true, or false if API clients may make changes.")
     if not settings.TRUSTED_PROXY_COUNT_IS_SAID:
         found.append(
-            "TRUSTED_PROXY_COUNT is not set: say how many proxies of yours stand before the hub (1 with one front), or"
-            " everybody calls from that front, and one person's wrong passwords keep all others out."
+            "TRUSTED_PROXY_COUNT is not set: give the number of your proxies in front of the hub (1 for one front)."
+            " Otherwise everybody seems to call from that proxy, and one person's wrong passwords lock everybody out."
         )
     if settings.METRICS_TOKEN and len(settings.METRICS_TOKEN) < 32:
-        found.append("METRICS_TOKEN is shorter than 32 characters: whoever guesses it reads /metrics.")
+        found.append("METRICS_TOKEN is shorter than 32 characters: anyone who guesses it can read /metrics.")
     if not settings.HUB_SIGNING_KEY_FILE:
-        found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign what it originates.")
+        found.append("HUB_SIGNING_KEY_FILE is not set: the hub must sign its own messages.")
     if unsaid := [kind for kind in RETENTION_KINDS if kind not in settings.RETENTION_DAYS]:
         found.append(
-            f"RETENTION_DAYS does not name {', '.join(unsaid)}: say for how many days each is kept, 0 for ever,"
+            f"RETENTION_DAYS does not name {', '.join(unsaid)}: give the days for which each is kept, 0 for ever,"
             " such as bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30."
         )
     return found + _faults_of_email() + _faults_of_webhooks()
@@ -74,8 +74,8 @@ def faults() -> list[str]:
 def _faults_of_email() -> list[str]:
     if not settings.EMAIL_IS_DECIDED:
         return [
-            "EMAIL_URL is not set: name the mail server (smtp+tls://user:password@host:587), or set it to none, and two"
-            " people hand over each invitation."
+            "EMAIL_URL is not set: give the mail server (smtp+tls://user:password@host:587). Or set it to none;"
+            " then two people hand over each invitation."
         ]
     if not settings.SENDS_EMAIL:
         return []
@@ -84,18 +84,18 @@ def _faults_of_email() -> list[str]:
     if not is_sent:
         found.append("EMAIL_URL names no mail server, so nobody would receive an invitation: use smtp+tls://.")
     elif not (settings.EMAIL_USE_TLS or settings.EMAIL_USE_SSL or settings.EMAIL_HOST in _OWN_MACHINE):
-        found.append("EMAIL_URL or EMAIL_HOST sends without TLS: an invitation's link must not be read on its way.")
+        found.append("EMAIL_URL or EMAIL_HOST sends without TLS: others could read an invitation's link.")
     if settings.DEFAULT_FROM_EMAIL.endswith("@localhost"):
-        found.append("DEFAULT_FROM_EMAIL is not set: name the address that this hub's e-mails come from.")
+        found.append("DEFAULT_FROM_EMAIL is not set: give the sender's address of this hub's e-mails.")
     if not settings.PORTAL_URL.startswith("https://"):
-        found.append("PORTAL_URL is not an https:// address: links in e-mails lead there.")
+        found.append("PORTAL_URL is not an https:// address: links in e-mails use it.")
     return found
 
 
 def _faults_of_webhooks() -> list[str]:
     found = []
     if settings.NOTIFICATION_WEBHOOKS and len(settings.WEBHOOK_SECRET) < 32:
-        found.append("WEBHOOK_SECRET is shorter than 32 characters: receivers of webhooks know the hub by it.")
+        found.append("WEBHOOK_SECRET is shorter than 32 characters: receivers of webhooks recognise the hub by it.")
     if not all(url.startswith("https://") for url in settings.NOTIFICATION_WEBHOOKS):
         found.append("NOTIFICATION_WEBHOOKS must be https:// addresses.")
     return found
@@ -107,7 +107,7 @@ def check_production(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 def refuse_if_faulty() -> None:
-    """Ends the process, saying why, where production settings are not fit for production."""
+    """Ends the process with the reasons if production settings are not acceptable."""
     found = faults()
     if found:
         raise ImproperlyConfigured("This hub does not start with PRODUCTION=true:\n  " + "\n  ".join(found))

@@ -1,4 +1,4 @@
-"""Settings that are one of a few words: a misspelt one must not mean "nothing is required"."""
+"""Reads settings that have a few allowed values: a misspelt value must not mean "nothing is required"."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -6,14 +6,14 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def one(word: str, *, of: Collection[str]) -> str:
-    """The word itself, if it is one of these."""
+    """The word, if it is one of these."""
     if word not in of:
         raise ImproperlyConfigured(f"{word!r} is not one of {', '.join(sorted(of))}")
     return word
 
 
 def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
-    """These words, each of which must be known; "none" alone is none."""
+    """The words, if all are known; "none" alone gives an empty set."""
     if list(words) == ["none"]:
         return frozenset()
     if not words:
@@ -22,7 +22,7 @@ def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
 
 
 def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
-    """Whether it says true or false; `unsaid` where it says nothing."""
+    """Whether the word is true or false; `unsaid` if it is empty."""
     if not word:
         return unsaid
     if word.lower() not in _WORDS:
@@ -36,8 +36,8 @@ RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions")
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
-    """For how many days each of these kinds is kept; 0 is for ever."""
+    """The number of days for which each of these kinds is kept; 0 means for ever."""
     for kind, text in days.items():
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
-            raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is no number of days")
+            raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")
     return {one(kind, of=of): int(text) for kind, text in days.items()}

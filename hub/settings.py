@@ -1,6 +1,6 @@
-"""All settings of Kitovu. Every value can be given by the environment; with nothing set, development runs.
+"""All settings of Kitovu. The environment can set every value; with none set, a development hub runs.
 
-`PRODUCTION=true` refuses to start on a default secret or without authentication (see `hub.production_checks`).
+With `PRODUCTION=true`, it does not start with a default secret or without authentication (see `hub.production_checks`).
 """
 
 from pathlib import Path
@@ -17,110 +17,112 @@ env = environ.Env()
 PRODUCTION = env.bool("PRODUCTION", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-production-refuses")
-# Which doors this process has; in production DFSPs and operators reach processes of their own, and the documents of the
-# APIs are shown where they are asked for.
+# The doors that this process serves. In production, DFSPs and operators use separate processes, and the APIs' documents
+# are served only if this lists them.
 SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", *([] if PRODUCTION else ["docs"])])
-# What a scrape of /metrics must have, as a bearer. Without it production shows no metrics, and development all.
+# The bearer token that a scrape of /metrics must have. Without it, production shows no metrics, and development all.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# What a DFSP must prove itself with: "certificate", "token" or both; "none" trusts FSPIOP-Source (demo, development).
+# The credentials that a DFSP must have: "certificate", "token" or both; "none" trusts FSPIOP-Source (demo,
+# development).
 PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})
-# FSPIOP-Signature of what a DFSP sends: "required", "checked" (where there is one), or "ignored".
+# FSPIOP-Signature on DFSPs' messages: "required", "checked" (if there is one), or "ignored".
 SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
-# The reference's libraries leave PUT /parties unsigned unless they are told otherwise.
+# By default, the reference's libraries do not sign PUT /parties.
 ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
-# How far a request's Date may be from the hub's clock, in seconds; 0 takes any.
+# How far a request's Date may differ from the hub's clock, in seconds; 0 accepts any.
 DATE_TOLERANCE_S = env.int("DATE_TOLERANCE_S", default=0)
-# Access tokens: who issues them, for whom, and for how long. Credentials are read anew after CREDENTIALS_REFRESH_S.
+# Access tokens: issuer, audience and lifetime. Credentials are read again after CREDENTIALS_REFRESH_S.
 TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
 TOKEN_AUDIENCE = env.str("TOKEN_AUDIENCE", default="fspiop")
 TOKEN_LIFETIME_S = env.int("TOKEN_LIFETIME_S", default=600)
 CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
-# Who may use the administration APIs: "none" (demo, development), "staff" (Django staff users; development), or
-# "oauth2" (administration clients, which are made in the portal).
+# The callers that the administration APIs accept: "none" checks nothing (demo, development), "staff" requires Django
+# staff users (development), and "oauth2" requires administration clients, which are created in the portal.
 ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
-# Whether API clients and commands do alone what needs two people in the portal ("portal"), or ask for it
-# ("everywhere"). Production says which: it does not start with "unsaid".
+# Whether API clients and commands may do alone what needs two people in the portal ("portal"), or must request it
+# ("everywhere"). Production must set it: it does not start with "unsaid".
 TWO_PEOPLE = one(
     env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
 )
-# Whether the administration APIs only show. Production says whether: it does not start with None.
+# Whether the administration APIs are read-only. Production must set it: it does not start with None.
 ADMINISTRATION_API_READ_ONLY = yes_or_no(
     env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
 )
-# For how many days each kind of customers' data is kept: 0, or not named, for ever. Production names every kind.
+# The number of days for which each kind of customers' data is kept: 0, or no entry, for ever. Production must name all.
 RETENTION_DAYS = periods(env.dict("RETENTION_DAYS", default={}), of=RETENTION_KINDS)
-# The SHA-256 of the client's certificate as the TLS proxy hands it over, in this request header.
+# The request header in which the TLS proxy forwards the client's certificate.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
-# Only a front proxy that proves itself with this secret may hand over certificates.
+# Only a front proxy that proves itself with this secret may forward certificates.
 PROXY_SECRET = env.str("PROXY_SECRET", default="")
-# PEM file of the hub's RSA key: signs what the hub itself originates. Empty: the hub's own messages are not signed.
+# PEM file of the hub's RSA key, which signs the hub's own messages. If it is empty, they are not signed.
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 # PEM files of the authority that signs DFSPs' client certificates in the portal, and of its key (`manage.py authority
-# create`); only the operators' process needs them. For how long such a certificate is good.
+# create`). Only the operators' process needs them. CLIENT_CERTIFICATE_DAYS is the lifetime of such a certificate.
 HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
 HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
 CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
-# The longest time that a transfer may hold its reservation, in seconds.
-# How long past its expiration a conversion that its FXP has fulfilled waits for the transfer that it pays for.
+# How long after its expiration a conversion that its FXP has fulfilled waits for the transfer that it pays for.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
+# The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
-# What is said about bulk transfers the hub says itself, as the reference hub does; else a DFSP's true words go on.
+# Whether the hub itself sends the callbacks of bulk transfers, as the reference hub does; otherwise it forwards DFSPs'
+# own correct messages.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
-# Whether the hub, too, holds a transfer against its ILP packet, and both against the answer to its quote; the API
-# leaves this to the payee.
+# Whether the hub also compares a transfer with its ILP packet, and both with the answer to its quote. The API leaves
+# this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
-# Whether an amount finer than its currency's minor unit is refused wherever one enters.
+# Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
-# How far ahead of the hub's clock, and how far behind it, a payee's completedTimestamp may be.
+# How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.
 COMPLETED_AHEAD_MS = env.int("COMPLETED_AHEAD_MS", default=200)
 COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)
-# PartyIdTypes that the hub's own oracle answers for.
+# The PartyIdTypes for which the hub's own oracle answers.
 BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
-# Oracles that others run: how long a request may wait for one, a batch for one, how many requests of one web process
-# wait for one at once beyond the first of each DFSP (of which one DFSP gets half), and for how long its answers are
-# remembered (0: not at all).
+# External oracles: how long a request may wait for one, and how long a batch may. How many requests of one web process
+# may wait for one at once beyond each DFSP's first; one DFSP gets half of these. How long an oracle's answers are
+# cached (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
-# How long a DFSP may take to answer GET /parties before who asked is told 2004; longer than a request is delivered.
-# For as long after its end a question of any kind may be answered once more, or late.
+# How long a DFSP may take to answer GET /parties before the requester gets 2004; longer than the request's delivery.
+# After its end, a request of any kind may be answered again or late for the same time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
-# The same for a request for terms (quotes of each kind) that has no expiration of its own.
+# The same for a request for terms (quotes of each kind) without an expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
-# The same for GET /authorizations, /transactions and /transactionRequests, which a customer may have to answer.
+# The same for GET /authorizations, /transactions and /transactionRequests, which may need a customer's answer.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
-# What one DFSP may have of a web process: requests a second (as many at once after a silence), and requests at once;
-# beyond them it is answered 429. Fewer at once than 3/4 of WEB_QUEUE, or one fills it. 0: no limit.
+# One DFSP's limits in a web process: requests per second (also the largest burst), and open requests. Beyond them it
+# gets 429. The open requests must be below 3/4 of WEB_QUEUE, so that no DFSP can fill it. 0: no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
-# How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process works on at once, of one DFSP and of all.
+# How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
-# The largest bodies: of a message, of one about many at once (FSPIOP API v1.1, table 1, allows it to all), and of the
-# administration, settlement and oracle APIs. Each may have a JSON value for 32 of the octets that it may have.
+# The largest bodies: of a message, of a bulk message (FSPIOP API v1.1, table 1, allows this size for all), and of the
+# administration, settlement and oracle APIs. A body may have one JSON value per 32 bytes of its largest size.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=65_536)
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=5_242_880)
 MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default=1_048_576)
-# How long a body may take to come. Longer than REQUEST_DEADLINE_S: a connection is known by having had no answer.
+# How long a body may take to arrive. It must exceed REQUEST_DEADLINE_S: the wait is detected by the missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
-# Whether the hub calls public addresses only, and which others all the same: networks, or address:port.
+# Whether the hub calls only public addresses, and exceptions to this: networks, or address:port.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
-# PEM files for the hub's calls: the authorities that it believes (none: the system's), the certificate that it shows.
+# PEM files for the hub's requests: the trusted authorities (none: the system's), and the hub's client certificate.
 CALLBACK_CA_FILE = env.str("CALLBACK_CA_FILE", default="")
 CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
 CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
 
 # --- e-mail and webhooks --------------------------------------------------------------------------------------------
-# EMAIL_URL (smtp+tls://user:password@host:587) or Django's own names; "none" says that this hub sends no e-mail.
+# EMAIL_URL (smtp+tls://user:password@host:587) or Django's own names; "none" means that this hub sends no e-mail.
 _EMAIL_URL = env.str("EMAIL_URL", default="")
 _EMAIL = env.email_url("EMAIL_URL") if _EMAIL_URL not in ("", "none") else {}
 EMAIL_IS_DECIDED = bool(_EMAIL_URL or env.str("EMAIL_HOST", default=""))
@@ -134,42 +136,43 @@ EMAIL_USE_SSL = bool(_EMAIL.get("EMAIL_USE_SSL", env.bool("EMAIL_USE_SSL", defau
 EMAIL_FILE_PATH = _EMAIL.get("EMAIL_FILE_PATH") or None
 EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # of each step of the exchange with the mail server
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
-# Whether people get e-mail at all. Where they do not, two people hand over an invitation's link and its code.
+# Whether people receive e-mail at all. If not, two people hand over an invitation's link and its code.
 SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
-# Where people reach the portal: links in e-mails begin with it.
+# The address of the portal for people, with which links in e-mails begin.
 PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
-# URLs that are told what operators should know, each request signed with a key made from the secret.
+# URLs that receive notifications for operators, each request signed with a key derived from the secret.
 NOTIFICATION_WEBHOOKS = env.list("NOTIFICATION_WEBHOOKS", default=[])
 WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
 WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
 NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)  # given up after this
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
-LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # commands in one transaction, at most
-LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # and octets of their messages
-# Between two transactions of a process that has much to do, milliseconds: more of them share one, which is cheaper.
+LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # the most commands in one transaction
+LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # the most bytes of their messages
+# The pause between two transactions of a busy process, in milliseconds: it puts more commands into one transaction,
+# which costs less.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
-# DFSP requests under way in a process, above which it answers 503: fewer than its threads, or all of them wait, nobody
-# is left to say so, and what comes waits where it can not be counted.
+# The number of open DFSP requests in a process above which it answers 503. It must be below the number of threads:
+# otherwise all threads wait, none can answer 503, and new requests wait where they cannot be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
-# Requests to the portal, the administration and for documents that a process works on at once. Where it serves DFSPs
-# too, no more than half of DATABASE_POOL.
+# The number of requests to the portal, the administration and for documents that a process handles at once. If it also
+# serves DFSPs, at most half of DATABASE_POOL.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once
 OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
-# Of these, so many may be caused by the requests of one participant: the others always find some.
+# Of these, the most that one participant's requests may cause, so that others always find some.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
-# And no more are begun once the bodies of those under way are so large together.
+# No more deliveries begin while the bodies of the open ones exceed this size together.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
 # How many messages that one participant causes may wait at one destination, before its next requests get 429.
 OUTBOX_PENDING_PER_SOURCE = env.int("OUTBOX_PENDING_PER_SOURCE", default=5000)
 OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the whole of one delivery, not only a silence in it
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=10)
 OUTBOX_GIVE_UP_S = env.int("OUTBOX_GIVE_UP_S", default=24 * 3600)
-# A request that somebody waits for (GET /parties, POST /quotes) fails after this long, and its sender is told.
+# A request that its sender waits for (GET /parties, POST /quotes) fails after this time, and the sender is notified.
 OUTBOX_REQUEST_GIVE_UP_S = env.int("OUTBOX_REQUEST_GIVE_UP_S", default=20)
 
 # --- Django ---------------------------------------------------------------------------------------------------------
@@ -252,10 +255,10 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # to the audit trail, see the adapter
-ACCOUNT_SESSION_REMEMBER = True  # the cookie's age is the session's; an idle one ends before
+ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session; an idle session ends earlier
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
-# Failures are counted by hub.api.password_attempts: allauth counts them so that a stranger can keep a person out.
+# hub.api.password_attempts counts failures. With allauth's own count, an attacker could lock a person out.
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_FORMS = {
@@ -263,20 +266,20 @@ MFA_FORMS = {
     "reauthenticate": "portal.one_time_code_forms.CodeAgain",
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_ALLOW_UNVERIFIED_EMAIL = True  # an invitation that was opened has verified it, where e-mail is sent at all
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # if e-mail is sent at all, opening an invitation has verified it
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
-# How many of one's own proxies stand before the hub, each adding an address to X-Forwarded-For.
-# Production says how many.
+# The number of the scheme's own proxies in front of the hub, each of which adds an address to X-Forwarded-For.
+# Production must set it.
 TRUSTED_PROXY_COUNT_IS_SAID = bool(env.str("TRUSTED_PROXY_COUNT", default=""))
 TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = (
     env.int("TRUSTED_PROXY_COUNT", default=0) if TRUSTED_PROXY_COUNT_IS_SAID else 0
 )
-SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # a person signs in again after this in any case
-SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this long without doing anything
+SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # after this, a person must sign in again in any case
+SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this time without activity
 SESSION_COOKIE_NAME = "kitovu_session"
-# How long what one person asks for waits for another's approval.
+# How long a request waits for another person's approval.
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
-INVITATION_EXPIRES_S = env.int("INVITATION_EXPIRES_S", default=24 * 3600)  # how long an invitation is good
+INVITATION_EXPIRES_S = env.int("INVITATION_EXPIRES_S", default=24 * 3600)  # how long an invitation is valid
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 CSRF_FAILURE_VIEW = "portal.views.errors.csrf_failed"
 CONTENT_SECURITY_POLICY = {
@@ -299,19 +302,19 @@ _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 1,  # and asked again until its patience ends: hub.postgresql
-    # A database that was away for seconds is asked anew by the next request, and not ever more seldom: the pool's own
-    # pauses grow to 8 s and beyond, in which no request gets a connection.
+    "timeout": 1,  # and repeated until hub.postgresql gives up
+    # After seconds without a database, the next request connects again. The pool's own pauses would grow to 8 s and
+    # more, and during them no request gets a connection.
     "reconnect_timeout": 1,
 }
 DATABASE_POOL_PATIENCE_S = 5
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
-# What the URL's query says to libpq, such as sslmode or target_session_attrs, comes before what is said here.
+# Options in the URL's query, such as sslmode or target_session_attrs, override the ones here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})
 DATABASES["default"] |= {
     "ENGINE": "hub.postgresql",
     "CONN_MAX_AGE": 0 if _POOL else None,
-    "CONN_HEALTH_CHECKS": not _POOL,  # hub.postgresql looks at each that the pool lends
+    "CONN_HEALTH_CHECKS": not _POOL,  # hub.postgresql checks each connection from the pool
     "DISABLE_SERVER_SIDE_CURSORS": True,
     "OPTIONS": {
         "connect_timeout": 3,
@@ -340,7 +343,7 @@ CACHES = {
             "serializer": "hub.cache_serializer.JsonSerializer",
         },
     },
-    # What one process remembers for some seconds; objects of its own, which never leave it.
+    # A cache in one process, for some seconds; its objects never leave the process.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
@@ -350,14 +353,14 @@ LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-# Where collectstatic puts files for production; development serves them from where they lie.
+# Where collectstatic puts files for production; development serves them from their source folders.
 STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
-DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # of what Django reads by itself: forms, without their files
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # the limit for forms, which Django reads itself, without their files
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
@@ -371,10 +374,10 @@ if PRODUCTION:
     LANGUAGE_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
-# --- Celery: hints only; PostgreSQL holds the truth (docs/architecture.md) ------------------------------------------
+# --- Celery: hints only; the database has all data (docs/architecture.md) -------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-# Celery would open a connection for each tick; hub.celery looks whether the one there is still good.
+# Celery would open a connection for each tick; hub.celery checks whether the existing one still works.
 CELERY_DB_REUSE_MAX = 1000
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -385,8 +388,8 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # A tick that is lost comes again. What kombu keeps of it until it is acknowledged makes a worker end with an
-    # AttributeError where Redis goes away under it.
+    # A lost tick is repeated. kombu's record of an unacknowledged tick makes a worker end with an AttributeError when
+    # Redis goes down.
     "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
@@ -425,7 +428,7 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "Kitovu",
     "DESCRIPTION": "An instant payments hub: FSPIOP for DFSPs, and the hub's administration.",
     "VERSION": "0.1.0",
-    "OAS_VERSION": "3.1.1",  # the messages' schemas are of JSON Schema 2020-12
+    "OAS_VERSION": "3.1.1",  # the messages' schemas use JSON Schema 2020-12
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,

@@ -1,4 +1,4 @@
-"""Ticks that belong to no app, and what makes ticks where Celery gives none."""
+"""Ticks that belong to no app, and the fallback that runs ticks without Celery."""
 
 from collections.abc import Callable
 
@@ -16,12 +16,12 @@ _standby: Standby | None = None
 
 @shared_task(name="hub.tasks.heartbeat", ignore_result=True)
 def heartbeat() -> None:
-    """Says that beat ticks and a worker works; /health looks for it."""
+    """Records that beat ticks and a worker works; /health reads this."""
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
 
 
 def of_each_second() -> list[Callable[[], object]]:
-    """What beat has done each second, because DFSPs wait for it."""
+    """The functions that beat runs each second, because DFSPs wait for them."""
     app: Celery = current_app
     names = [entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["schedule"] == 1.0]
     return [app.tasks[name].run for name in names]

@@ -1,4 +1,4 @@
-"""Management commands: who runs one, what they print, and rich output through the stream that Django gives them."""
+"""For management commands: the user who runs one, and rich output through Django's output stream."""
 
 import getpass
 import os
@@ -11,12 +11,12 @@ from hub.audit.two_people import Waits
 
 
 def console_of(command: BaseCommand) -> Console:
-    """A console on the command's standard output, whatever `call_command(stdout=...)` made it."""
+    """A console on the command's standard output, also with `call_command(stdout=...)`."""
     return Console(file=cast(IO[str], command.stdout))
 
 
 def who() -> str:
-    """Who runs a command, for the audit trail."""
+    """The user who runs the command, for the audit trail."""
     try:
         return f"manage.py ({getpass.getuser()})"
     except (KeyError, OSError):  # a container's user may have no name
@@ -24,7 +24,7 @@ def who() -> str:
 
 
 def told(waits: Waits) -> str:
-    """What a command prints whose change waits for a second person."""
+    """The output of a command whose change waits for a second person."""
     approval = waits.approval
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     return (

@@ -1,4 +1,4 @@
-"""All URLs except the FSPIOP API's, which take the short way of `hub.api.middleware`."""
+"""All URLs. The FSPIOP API's requests are routed by `hub.api.middleware` instead."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -26,7 +26,7 @@ urlpatterns = [
     path("docs/", include("hub.docs_urls")),
     path("portal/", include("portal.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
-    # Reached through the short way; here so that the OpenAPI document shows them.
+    # Routed by the middleware; here only for the OpenAPI document.
     *dfsp_urlpatterns,
 ]
 

@@ -1,4 +1,4 @@
-"""The web process's entry, for any WSGI server."""
+"""The entry point of the web process, for any WSGI server."""
 
 import os
 
@@ -7,7 +7,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 django.setup(set_prefix=False)
 
-from hub import process_tuning, production_checks  # noqa: E402 (settings must be there first)
+from hub import process_tuning, production_checks  # noqa: E402 (settings must be loaded first)
 from hub.api.load_shedding import Turnstile  # noqa: E402
 from hub.page_limits import PageLimits  # noqa: E402
 

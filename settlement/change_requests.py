@@ -1,4 +1,4 @@
-"""What a request to take a settlement further, or back, names: all that the person who approves it has to see."""
+"""The content of a request to move or abort a settlement: everything that the approver must see."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """The settlement bank's latest statement: what marking a settlement as settled is based on."""
+    """The settlement bank's latest statement, which is the evidence for marking a settlement as settled."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
 
 def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
-    """What net senders owe together, by currency."""
+    """The total that net senders owe, by currency."""
     owed: dict[str, int] = defaultdict(int)
     for account in settlement.accounts.all():
         owed[account.account.currency] += max(0, int(account.net))
@@ -24,7 +24,7 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
-    """A settlement, with its parts, as it is, and where to it shall go. `because`: why there is no statement."""
+    """The terms of a request to move a settlement to a state. `because`: the reason if there is no bank statement."""
     windows = sorted({content.window_id for content in settlement.contents.all()})
     return {
         "settlement": settlement.pk,
@@ -39,7 +39,7 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """The same for steps that are named account by account. To be settled without a statement takes their reasons."""
+    """The terms for steps of single accounts. To settle without a statement, each step needs a reason."""
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
     reason = "; ".join(dict.fromkeys(wish.reason for wish in wishes if wish.reason))
@@ -52,7 +52,7 @@ def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, 
 
 
 def wishes_of(payload: dict[str, Any]) -> list[Wish]:
-    """What `terms_of_steps` names."""
+    """The steps in the payload that `terms_of_steps` made."""
     return [
         Wish(participant, account, State(state), reason, reference)
         for participant, account, state, reason, reference in payload["steps"]

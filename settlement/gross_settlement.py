@@ -1,8 +1,8 @@
-"""Immediate gross settlement: soon after a commit its amount moves from both positions to the settlement accounts.
+"""Immediate gross settlement: soon after a commit, its amount moves from both positions to the settlement accounts.
 
-Per commit two entries: the payer's SETTLEMENT pays its POSITION, the payee's POSITION pays its SETTLEMENT.
-Many commits are moved by one transaction, in the order in which they were made, so no cover is ever overdrawn. One that
-cannot be moved is skipped, and so is what was paid on from it, until it can: the database holds each cover.
+Each commit has two entries: the payer's SETTLEMENT pays its POSITION, and the payee's POSITION pays its SETTLEMENT. One
+transaction moves many commits, in the order in which they were made, so no cover is ever overdrawn. A commit that
+cannot be moved is skipped until it can, with those that depend on it. The database guarantees each cover.
 """
 
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ def immediate_models() -> list[SettlementModel]:
 
 
 def batch_of(model: SettlementModel) -> str:
-    """The name under which commits that this model cannot settle are skipped."""
+    """The batch name under which commits that this model cannot settle are skipped."""
     return f"gross-settlement {model.currency}"
 
 
 def settle_new_commits() -> int:
-    """Settles what was committed in the open window under these models; returns how many commits."""
+    """Settles the commits of the open window under these models; returns their number."""
     return batches.each(*(partial(_settle_new, model) for model in immediate_models()))
 
 
@@ -51,7 +51,7 @@ def _find(model_id: int, most: int) -> list[str]:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     seen = store.surely_seen()
     found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
-    # What stands before the first of them is settled, or skipped and remembered: nobody looks there again.
+    # Every entry before the first of them is settled, or recorded as skipped, so later runs begin here.
     settled_to = min(seen, found[0] - 1) if found else seen
     if settled_to > model.settled_to:
         model.settled_to = settled_to
@@ -76,7 +76,7 @@ def _lock(model_id: int) -> SettlementModel:
 
 
 def settle_window(model: SettlementModel, window_id: int) -> None:
-    """Settles all that a closed window still holds; in the caller's transaction."""
+    """Settles everything that is left in a closed window, in the caller's transaction."""
     model = SettlementModel.objects.select_for_update().get(pk=model.pk)
     currency, into = model.currency or "", model.settlement_account_type
     while commits := store.unsettled_of_window(window_id, currency, into=into, limit=_MOST):

@@ -1,4 +1,4 @@
-"""The invariants of settlement, beside the ledger's own (`ledger.invariants`, which runs these too)."""
+"""The invariants of settlement, in addition to the ledger's own (`ledger.invariants` runs these too)."""
 
 from ledger import limits
 from ledger.invariants import Invariant
@@ -6,7 +6,7 @@ from ledger.invariants import Invariant
 INVARIANTS = [
     Invariant(
         "totals_are_the_sums_of_entries",
-        "What was added up of a window is what its entries say, for each account.",
+        "A window's totals equal the sums of its entries, for each account.",
         """WITH said AS (SELECT c.window_id, t.account_id, sum(t.debits) AS debits, sum(t.credits) AS credits
                          FROM settlement_contenttotal t JOIN settlement_windowcontent c ON c.id = t.content_id
                          GROUP BY 1, 2),
@@ -23,7 +23,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_what_its_windows_hold",
-        "Each account's net in a settlement is that of the contents in it.",
+        "Each account's net in a settlement equals the net of the settlement's contents.",
         """WITH held AS (SELECT i.settlement_id, t.account_id, sum(t.debits - t.credits) AS net
                          FROM settlement_inclusion i JOIN settlement_contenttotal t ON t.content_id = i.content_id
                          GROUP BY 1, 2)
@@ -33,14 +33,14 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_comes_to_zero",
-        "In each settlement and currency what is owed is what is due.",
+        "In each settlement and currency, the nets of all accounts add up to zero.",
         """SELECT s.settlement_id, a.currency, sum(s.net) AS difference
            FROM settlement_settlementaccount s JOIN ledger_account a ON a.id = s.account_id
            GROUP BY 1, 2 HAVING sum(s.net) <> 0""",
     ),
     Invariant(
         "what_is_settled_is_settled_once",
-        "A content is in one settlement that was not aborted, and its state is that of the settlement.",
+        "A content is in at most one settlement that was not aborted, and has the state of that settlement.",
         """SELECT c.id, c.window_id, c.state, array_agg(s.state::text) AS settlements
            FROM settlement_windowcontent c
            LEFT JOIN settlement_inclusion i ON i.content_id = c.id AND NOT i.is_released
@@ -55,7 +55,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_window_is_what_its_contents_are",
-        "A window is settled when all in it is, and pending while a part is, apart from what is settled at once.",
+        "A window is settled when all its contents are, and pending while some are. Gross contents do not count.",
         """SELECT w.id, w.state, array_agg(DISTINCT c.state::text) AS contents
            FROM ledger_settlementwindow w
            LEFT JOIN settlement_windowcontent c ON c.window_id = w.id AND NOT c.is_gross
@@ -67,7 +67,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_as_far_as_its_accounts",
-        "A settlement's state follows from those of its accounts, which are never more than one step apart.",
+        "A settlement's state follows from the states of its accounts, which are at most one step apart.",
         """WITH steps (state, step) AS (VALUES ('PENDING_SETTLEMENT', 0), ('PS_TRANSFERS_RECORDED', 1),
                 ('PS_TRANSFERS_RESERVED', 2), ('PS_TRANSFERS_COMMITTED', 3), ('SETTLED', 4), ('ABORTED', 9))
            SELECT s.id, s.state, min(steps.step) AS first, max(steps.step) AS last
@@ -81,7 +81,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlements_history_leads_to_its_state",
-        "What was recorded last of a settlement, and of each account in it, is its state.",
+        "The last event of a settlement, and of each account in it, has its present state.",
         """SELECT s.id AS settlement_id, NULL AS account, s.state, e.state AS recorded
            FROM settlement_settlement s
            LEFT JOIN LATERAL (SELECT state FROM settlement_settlementevent
@@ -96,7 +96,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_as_far_as_it_is",
-        "An account's entries are those of its state: receivers' from RESERVED on, senders' from COMMITTED on.",
+        "An account has the entries for its state: net recipients from RESERVED on, net senders from COMMITTED on.",
         """WITH due AS (
              SELECT a.transfer_id, a.account_id, abs(a.net) AS amount,
                     CASE WHEN NOT m.auto_position_reset THEN ''
@@ -122,7 +122,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settled_commit_is_settled_on_both_sides",
-        "Under immediate settlement both sides of a commit move, by its amount and between each side's own accounts.",
+        "Under immediate settlement, both sides of a commit move by its amount, between each side's own accounts.",
         """SELECT transfer_id, payer.amount AS of_payer, payee.amount AS of_payee, e.amount
            FROM (SELECT * FROM ledger_entry WHERE kind = 'GROSS_PAYER') payer
            FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'GROSS_PAYEE') payee USING (transfer_id)
@@ -132,7 +132,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_gross_is_settled",
-        "In a closed window every commit of a currency that is settled at once is settled.",
+        "In a closed window, every commit of a currency with immediate settlement is settled.",
         """SELECT e.id, e.transfer_id, e.currency
            FROM settlement_windowcontent c
            JOIN ledger_entry e ON e.window_id = c.window_id AND e.currency = c.currency
@@ -142,7 +142,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_against_the_hubs_account",
-        "What settles a position is posted against the hub's multilateral settlement account of its currency.",
+        "Entries that settle a position are against the hub's multilateral settlement account of its currency.",
         """SELECT e.id, e.transfer_id, e.kind, other.id AS against, other.type
            FROM ledger_entry e
            JOIN ledger_account other
@@ -152,8 +152,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_settled_at_once_is_settled_by_the_model",
-        "A commit moves at once only in a currency that a model settles so, and between each party's own accounts of"
-        " the model's types.",
+        "A commit is settled at once only under an immediate model of its currency, between each party's own accounts"
+        " of the model's types.",
         """SELECT e.id, e.transfer_id, e.kind, held.id AS held, held.type, position.id AS position
            FROM ledger_entry e
            JOIN ledger_account held
@@ -169,7 +169,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_takes_what_its_model_settles",
-        "Each content in a settlement is of the currency and the type of account that the settlement's model settles.",
+        "Each content in a settlement has the currency and the account type that the settlement's model settles.",
         """SELECT i.settlement_id, c.id AS content, c.currency, c.ledger_account_type, m.name
            FROM settlement_inclusion i
            JOIN settlement_windowcontent c ON c.id = i.content_id
@@ -180,7 +180,7 @@ INVARIANTS = [
     ),
     Invariant(
         "closed_windows_are_added_up",
-        "What a window holds is added up soon after it closed, and before anything of it is settled.",
+        "A window's totals exist soon after it closed, and before any part of it is settled.",
         """SELECT w.id, w.state, w.closed_at FROM ledger_settlementwindow w
            WHERE w.state <> 'OPEN' AND w.totalled_at IS NULL
              AND (w.closed_at < clock_timestamp() - interval '10 minutes'
@@ -189,7 +189,7 @@ INVARIANTS = [
     ),
     Invariant(
         "holds_are_of_net_senders",
-        "What is on hold was owed by a net sender of that settlement, whose position was reset.",
+        "Each cover hold is the net of a net sender of its settlement, whose position was reset.",
         """SELECT h.account_id, h.settlement_number, h.amount, sa.net, sa.state
            FROM ledger_coverhold h
            JOIN ledger_account held ON held.id = h.account_id
@@ -202,8 +202,8 @@ INVARIANTS = [
     ),
     Invariant(
         "positions_are_within_their_cover",
-        "No position with what is reserved is above its liquidity cover, apart from what a settlement without a check"
-        " of liquidity paid to it.",
+        "No position with its reserved amount is above its liquidity cover, except for what a settlement without a"
+        " liquidity check paid to it.",
         f"""SELECT a.id, a.participant_id, a.currency, {limits.POSITION} AS used,
                   cover.cover, unchecked.amount AS unchecked
            FROM ledger_account a

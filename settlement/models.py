@@ -1,4 +1,4 @@
-"""What is settled, under which rules and how far: columns and constraints, no behaviour.
+"""Settlements, their rules and their states: columns and constraints, no behaviour.
 
 The windows themselves are the ledger's. Amounts are whole ten-thousandths of a currency unit.
 """
@@ -34,7 +34,7 @@ _ABORT_PAIRS = ", ".join(
 
 
 def _moves(pairs: str, kept: str, what: str) -> str:
-    """A trigger's body: the state moves along these pairs or stays, and these columns do not change."""
+    """The body of a trigger: the state may move along these pairs or stay, and the kept columns cannot change."""
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
         IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN ({pairs}) THEN
@@ -47,7 +47,7 @@ def _moves(pairs: str, kept: str, what: str) -> str:
 
 
 class LedgerAccountType(models.Model):
-    """A kind of account that a settlement model may settle from or into."""
+    """A type of account that a settlement model may settle, or settle into."""
 
     name = models.CharField(max_length=30, unique=True)
     description = models.CharField(max_length=512)
@@ -62,7 +62,7 @@ class LedgerAccountType(models.Model):
 
 
 class SettlementModel(models.Model):
-    """How a currency's accounts of one type are settled; without a currency, how all those that no other names are."""
+    """How accounts of one type are settled in one currency; without a currency, in all currencies without a model."""
 
     class Granularity(models.TextChoices):
         GROSS = "GROSS"
@@ -86,7 +86,7 @@ class SettlementModel(models.Model):
     ledger_account_type = models.CharField(max_length=32)
     settlement_account_type = models.CharField(max_length=32)
     is_active = models.BooleanField(default=True)
-    # Of what is settled at once: no entry up to this one waits. Where to begin looking; closing a window looks at all.
+    # For immediate settlement: no entry up to this one waits, so the search begins here. Closing a window checks all.
     settled_to = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -120,7 +120,7 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window that is settled as one: a currency, and a type of account."""
+    """The part of a closed window that is settled as a unit: one currency and one type of account."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
     currency = models.CharField(max_length=3)
@@ -130,7 +130,7 @@ class WindowContent(models.Model):
         choices=[(state.value, state.value) for state in WindowState if state != WindowState.OPEN],
         default=WindowState.CLOSED.value,
     )
-    # Each of its commits was settled when it was made.
+    # True if each of its commits was settled immediately.
     is_gross = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
@@ -165,7 +165,7 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """What a content's commits posted to one account; added up once, when the window closed."""
+    """The totals that a content's commits posted to one account; computed once, when the window closed."""
 
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
@@ -184,7 +184,7 @@ class ContentTotal(models.Model):
 
 
 class Settlement(models.Model):
-    """Windows' contents that are settled together under one model."""
+    """Contents of windows that are settled together under one model."""
 
     model = models.ForeignKey(SettlementModel, on_delete=models.PROTECT, related_name="settlements")
     state = models.CharField(
@@ -218,7 +218,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A content in a settlement. A settlement that is aborted releases it; then another may have it."""
+    """A content in a settlement. An aborted settlement releases its contents, and another settlement may have them."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="inclusions")
@@ -238,12 +238,12 @@ class Inclusion(models.Model):
 
 
 class SettlementAccount(models.Model):
-    """An account in a settlement: what it owes (above 0) or is owed (below 0), and how far it has come."""
+    """An account in a settlement: what it owes (above 0) or is owed (below 0), and its state."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The entries that settle it carry this id, so that each is posted once.
+    # The entries that settle it have this id, so that each is posted once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,
@@ -278,7 +278,7 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (no account) and of its accounts; only ever added to."""
+    """The history of a settlement (no account) and of its accounts; rows are only added."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")
     account = models.ForeignKey(SettlementAccount, on_delete=models.PROTECT, null=True, related_name="events")

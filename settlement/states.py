@@ -1,11 +1,11 @@
-"""How a settlement, its accounts and its windows move: tables, and what follows from them. Pure."""
+"""The state transitions of settlements, their accounts and their windows: tables and pure functions."""
 
 from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """Of a settlement and, but for SETTLING, of each account in it."""
+    """The state of a settlement and (except SETTLING) of each account in it."""
 
     PENDING_SETTLEMENT = "PENDING_SETTLEMENT"
     PS_TRANSFERS_RECORDED = "PS_TRANSFERS_RECORDED"
@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 class WindowState(StrEnum):
-    """Of a window, and but for OPEN of each content of one."""
+    """The state of a window and (except OPEN) of each content in it."""
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
@@ -26,7 +26,7 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# The next state of an account, by the settlement's: one step at a time, all accounts before the settlement goes on.
+# The next state of an account by the settlement's state. All accounts move one step before the settlement moves on.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RECORDED: State.PS_TRANSFERS_RESERVED,
@@ -34,9 +34,9 @@ NEXT = {
     State.PS_TRANSFERS_COMMITTED: State.SETTLED,
     State.SETTLING: State.SETTLED,
 }
-# Once net senders have given up positions, nothing is taken back.
+# Once net senders have given up positions, a settlement can no longer be aborted.
 MAY_ABORT = frozenset({State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED, State.PS_TRANSFERS_RESERVED})
-# The way that a caller takes all accounts, in order.
+# The order of states through which a caller takes all accounts.
 STEPS = (
     State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RESERVED,
@@ -46,7 +46,7 @@ STEPS = (
 
 
 def settlement_state(now: State, accounts: Collection[State]) -> State:
-    """What a settlement becomes when its accounts stand so."""
+    """The state of a settlement whose accounts have these states."""
     step = NEXT.get(now)
     if step is None or step not in accounts:
         return now
@@ -56,9 +56,9 @@ def settlement_state(now: State, accounts: Collection[State]) -> State:
 
 
 def window_state(contents: Iterable[str]) -> WindowState:
-    """What a closed window is, by its contents, apart from those that were settled at once.
+    """The state of a closed window, from its contents except those with immediate settlement.
 
-    One that is settled in part is pending until it is settled whole; one where nothing is left to settle is settled.
+    A window that is settled in part is pending. A window with nothing left to settle is settled.
     """
     found = set(contents)
     if found <= {WindowState.SETTLED}:

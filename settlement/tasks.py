@@ -1,4 +1,4 @@
-"""The tick of settlement. It carries nothing: what is due stands in the database."""
+"""The periodic task of settlement. It has no arguments: the database contains the work that is due."""
 
 from celery import shared_task
 
@@ -8,5 +8,5 @@ from settlement import gross_settlement, services
 
 @shared_task(name="settlement.tasks.catch_up", ignore_result=True)
 def catch_up() -> None:
-    """Settles new commits under immediate models, and adds up windows whose closer died. Two at once do no harm."""
+    """Settles new commits under immediate models, and computes missing totals. Two runs at once do no harm."""
     batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)

@@ -1,4 +1,4 @@
-"""The Settlement API v2, at /api/settlement/v2, and what the administration API has of settlement."""
+"""The Settlement API v2, at /api/settlement/v2, and the settlement part of the administration API."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. None of them is a DFSP's."""
+"""The OAuth2 clients of the hub's operators: programs that use the administration APIs. DFSPs' clients are separate."""
 
 import pgtrigger
 from django.conf import settings
@@ -8,18 +8,17 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program with a key and a secret, for a time. The secret is made when its holder fetches it, and kept nowhere.
-
-    Its key is in the audit trail and in what it asked for, so no row is ever deleted and no key is given twice.
+    """A program with a key and a secret, for a limited time. The secret is created when its holder fetches it.
+    The client's key is in the audit trail and in its requests, so no row is ever deleted and no key is reused.
     """
 
     name = models.CharField(max_length=32)
     key = models.CharField(max_length=64, unique=True)
     may_read = models.BooleanField()
     may_write = models.BooleanField()
-    # Who asked for the client and is given its secret: that person never approves what the client asks for.
+    # The person who requested the client and receives its secret. That person may never approve the client's requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # of the secret, once it was fetched
+    sha256 = models.CharField(max_length=64, null=True, unique=True)  # of the secret, after it was fetched
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()
@@ -62,7 +61,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether it may be used, once it has a secret."""
+        """Whether it may be used, provided that it has a secret."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

@@ -1,4 +1,4 @@
-"""Making, giving out, using and revoking administration clients. Each change is in the audit trail."""
+"""Creates and revokes administration clients, issues their secrets, and records their use. All changes are audited."""
 
 import secrets
 from datetime import timedelta
@@ -14,16 +14,16 @@ from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
 from hub.database import execute
 
-# A slash is in no participant's name, and a DFSP's client key begins with its participant's.
+# A participant's name cannot have a slash, and a DFSP's client key begins with its participant's name.
 KEY_PREFIX = "administration/"
 _NOTE_USE_EVERY_S = 60
 
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """A new client, which can do nothing until its holder has fetched the secret."""
+    """A new client, which cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: one or both of {', '.join(SCOPES)}")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
         name=name,
         key=f"{KEY_PREFIX}{name}.{secrets.token_hex(8)}",
@@ -43,12 +43,12 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """The secret, which is made here and now: once, to the client's holder, within the time that a request waits."""
+    """Creates the secret and returns it once, only to the client's holder and only for as long as requests wait."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
-        raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such client of yours", http_status=404)
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)
     if not may_be_fetched(client):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "its secret was given already, or is not given any more")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "its secret was fetched already, or can no longer be fetched")
     secret = client_secrets.make()
     client.sha256, client.secret_given_at = client_secrets.hash_of(secret), timezone.now()
     client.save(update_fields=["sha256", "secret_given_at"])
@@ -63,7 +63,7 @@ def may_be_fetched(client: AdministrationClient) -> bool:
 
 @transaction.atomic
 def revoke(key: str, *, actor: str) -> AdministrationClient:
-    """Ends a client for ever; its tokens end with it. To revoke a revoked one changes nothing."""
+    """Revokes a client and its tokens permanently. Does nothing if the client is revoked already."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(key=key).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such administration client", http_status=404)
@@ -75,14 +75,14 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 
 
 def valid(key: str) -> AdministrationClient | None:
-    """The client of this key, if it may be used now. Read at each use: what is revoked is refused at once."""
+    """The client with this key, if it may be used now. Read at each use, so that a revocation takes effect at once."""
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None
     client = AdministrationClient.objects.filter(key=key, sha256__isnull=False).first()
     return client if client is not None and client.is_valid else None
 
 
-# What somebody else holds is being revoked, or noted by another request: neither is waited for.
+# A locked row is being revoked, or updated by another request. In both cases there is no need to wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (
@@ -93,7 +93,7 @@ _NOTE_USE = """
 
 
 def note_use(client: AdministrationClient) -> None:
-    """Keeps when a client was last used, to the minute."""
+    """Stores when a client was last used, to the minute."""
     seen = client.last_used_at
     if seen is None or (timezone.now() - seen).total_seconds() >= _NOTE_USE_EVERY_S:
         execute(_NOTE_USE, [client.pk])

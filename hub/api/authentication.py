@@ -1,8 +1,8 @@
-"""Who is calling: whatever the caller proves must be the participant that FSPIOP-Source names.
+"""Authenticates callers: every credential must belong to the participant that FSPIOP-Source names.
 
-`PARTICIPANT_AUTH` says what must be proven: a client certificate, as the TLS proxy hands it over, an access token, or
-both; in the demo nothing. Proofs are looked up in the registry's snapshot, never in the database. The caller is not
-told which of them failed, the log is.
+`PARTICIPANT_AUTH` says which credentials are required: a client certificate, as forwarded by the TLS proxy, an access
+token, or both; in the demo none. Credentials are checked against the registry's snapshot, never in the database. The
+response does not say which check failed, but the log does.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ from hub.participants import credential_cache, queries
 
 log = structlog.get_logger("security")
 
-TOKEN = "token"  # noqa: S105 (what PARTICIPANT_AUTH calls it)
+TOKEN = "token"  # noqa: S105 (the name in PARTICIPANT_AUTH)
 CERTIFICATE = "certificate"
 
 
 def participant_of(request: HttpRequest, source: str) -> int:
-    """The id of the participant that calls; refuses one that is not who FSPIOP-Source says."""
+    """The id of the calling participant; refuses a caller whose credentials do not match FSPIOP-Source."""
     if source == settings.HUB_NAME:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
@@ -47,14 +47,14 @@ def _named(source: str) -> int:
 
 
 def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
-    """Whether the request comes from where this participant may call, or it may from anywhere."""
+    """Whether the request comes from an address that this participant may use; True if it has no list of addresses."""
     return credential_cache.current().may_call_from(participant_id, address_of(request))
 
 
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
-    """Where the request comes from: the nearest address that is not one of our own proxies', as they hand it over.
+    """The address of the caller: the nearest address in the proxies' headers that is not a proxy of this hub.
 
-    None where it can not be known: also where a proxy must prove itself and this request's did not.
+    None if it is unknown, also if a proxy must prove itself and this request's proxy did not.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXY_COUNT:
@@ -81,9 +81,9 @@ def _proven(request: HttpRequest, source: str) -> int:
         proven.append(known.participant_id)
     if TOKEN in settings.PARTICIPANT_AUTH:
         proven.append(_client_of(request, source, certificate))
-    # Every binding must agree: a stolen certificate, token or name alone is worth nothing.
+    # All credentials must agree, so that a stolen certificate, token or name alone is useless.
     if {queries.name_of(participant_id) for participant_id in proven} != {source}:
-        _refuse(403, source, "FSPIOP-Source is not who the credentials belong to")
+        _refuse(403, source, "FSPIOP-Source does not match the credentials")
     return proven[0]
 
 
@@ -108,12 +108,13 @@ def _client_of(request: HttpRequest, source: str, certificate: str | None) -> in
 
 
 def presented_certificate(request: HttpRequest) -> str | None:
-    """The SHA-256 of the client certificate that the TLS proxy has verified, or None where it speaks for none.
+    """The SHA-256 of the client certificate that the TLS proxy has verified; None without one.
 
-    Only the proxy may speak for a certificate, and proves itself by a shared secret: without one, production believes
-    nobody. The certificate is known by its octets; names in it are never compared. Where the proof says which
-    certificate the proxy saw, no other is believed: WSGI reads X_SSL_Client_Cert, if the proxy lets it pass, as
-    X-SSL-Client-Cert.
+    Only the proxy may forward a certificate, and it proves itself by a shared secret. Without a secret, production
+    accepts no certificate. A certificate is identified by its bytes; its names are never compared.
+
+    If the proof names the certificate that the proxy saw, only that one counts. Otherwise a client could send the
+    header X_SSL_Client_Cert, which WSGI reads as X-SSL-Client-Cert if the proxy lets it pass.
     """
     sha1 = None
     if settings.PROXY_SECRET:
@@ -135,8 +136,8 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 
 
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
-    """Whether the proxy proves itself, and the SHA-1 of the certificate that it saw where the proof says it: empty if
-    there was none. The header is the secret, or the secret and ";sha1=" and nginx's $ssl_client_fingerprint."""
+    """Whether the proxy proves itself, and the SHA-1 of the certificate it saw if the proof has one ("": no
+    certificate). The header is the secret, or the secret and ";sha1=" and nginx's $ssl_client_fingerprint."""
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")
     if _is_secret(proof):
         return True, None
@@ -150,7 +151,7 @@ def _is_secret(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
-    """The SHA-1, by which nginx names a certificate, and the SHA-256, by which the registry does."""
+    """The SHA-1, with which nginx identifies a certificate, and the SHA-256, with which the registry does."""
     try:
         certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:
@@ -161,5 +162,5 @@ def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
 
 def _refuse(status: int, source: str, why: str, told: str = "") -> NoReturn:
     log.warning("caller_refused", source=source, why=why)
-    detail = told or ("not authenticated" if status == 401 else "FSPIOP-Source is not who the credentials belong to")
+    detail = told or ("not authenticated" if status == 401 else "FSPIOP-Source does not match the credentials")
     raise FspiopError(ErrorCode.CLIENT_ERROR, detail, http_status=status)

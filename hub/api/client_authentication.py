@@ -1,4 +1,4 @@
-"""Administration clients at the administration APIs: a bearer token, of a client that is valid at this moment."""
+"""Authenticates administration clients: a bearer token whose client is valid at this moment."""
 
 import time
 
@@ -15,7 +15,7 @@ log = structlog.get_logger("security")
 
 
 class ClientToken(BaseAuthentication):
-    """What the token's client is, with what both the token and the client may do, becomes `request.auth`."""
+    """Sets `request.auth` to the token's client, with the scopes that both the token and the client have."""
 
     def authenticate(self, request: Request) -> tuple[None, "Granted"] | None:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
@@ -35,7 +35,7 @@ class ClientToken(BaseAuthentication):
 
 
 class Granted:
-    """A client, and the scopes that this request has."""
+    """A client, and the scopes of this request."""
 
     def __init__(self, client: AdministrationClient, scopes: frozenset[str]) -> None:
         self.client, self.scopes = client, scopes

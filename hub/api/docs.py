@@ -1,4 +1,4 @@
-"""The OpenAPI descriptions of the FSPIOP resources, made from the typed messages themselves."""
+"""Generates the OpenAPI descriptions of the FSPIOP resources from the typed messages."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +21,11 @@ APIS = {
     "directory": "administration of oracles",
     "settlement": "settlement",
 }
-"""Each has a document of its own at /docs/schema/."""
+"""Each of these has its own document at /docs/schema/."""
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.client_authentication` is written down."""
+    """The OpenAPI form of `hub.api.client_authentication`."""
 
     target_class = "hub.api.client_authentication.ClientToken"
     name = "administrationClient"
@@ -36,7 +36,7 @@ class ClientScheme(OpenApiAuthenticationExtension):
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.staff_authentication` is written down: a session of the portal's."""
+    """The OpenAPI form of `hub.api.staff_authentication` with a portal session."""
 
     target_class = "hub.api.staff_authentication.StaffSession"
     name = "cookieAuth"
@@ -46,7 +46,7 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class StaffScheme(OpenApiAuthenticationExtension):
-    """How `hub.api.staff_authentication` is written down: a password."""
+    """The OpenAPI form of `hub.api.staff_authentication` with a password."""
 
     target_class = "hub.api.staff_authentication.StaffPassword"
     name = "basicAuth"
@@ -56,10 +56,10 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 
 class Schema(AutoSchema):
-    """Names each operation by its method and path: several resources have a single and a bulk form."""
+    """Names each operation by its method and path, because several resources have a single and a bulk form."""
 
     def get_operation_id(self) -> str:
-        """Such as put_transfers_transfer_id_error."""
+        """An id such as put_transfers_transfer_id_error."""
         words = re.findall(r"[A-Za-z0-9]+(?:_[a-z]+)*", self.path)
         return "_".join([self.method.lower(), *words])
 
@@ -69,7 +69,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _HEADERS = {
     "Date": "IMF-fixdate, for example Tue, 24 Nov 2026 08:00:00 GMT",
     "FSPIOP-Source": "The caller's participant name",
-    "FSPIOP-Destination": "The other side's participant name, where it is known",
+    "FSPIOP-Destination": "The recipient's participant name, if it is known",
     "FSPIOP-Signature": "JWS over the body (Signature v1.1)",
 }
 ERROR_SCHEMA: dict[str, Any] = {
@@ -102,7 +102,7 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """The JSON schema of a typed message, with its parts written in place; of FSPIOP's nothing is nullable."""
+    """The JSON schema of a typed message, with its parts inline. In FSPIOP messages, no field is nullable."""
     schema = msgspec.json.schema(message, schema_hook=lenient_numbers.describe)
     definitions = schema.pop("$defs", {})
 
@@ -117,7 +117,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
         if isinstance(node, list):
             return [inline(value) for value in node]
         if isinstance(node, str):
-            return node.replace(r"\Z", "$")  # JSON schema's regular expressions end otherwise than Python's
+            return node.replace(r"\Z", "$")  # JSON schema has no \Z
         return node
 
     found: dict[str, Any] = inline(schema)
@@ -125,7 +125,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
 
 
 def _not_null(node: dict[str, Any]) -> dict[str, Any]:
-    """A schema without the null that stands for an element that is not there, as message types have it."""
+    """The schema without null, which in message types only marks an absent element."""
     kinds = [kind for kind in node["anyOf"] if kind != _NULL]
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
     return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
@@ -139,7 +139,7 @@ def fspiop_schema(
     request: type[Any] | None = None,
     query: type[Any] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one method of an FSPIOP resource: its message, headers, query, answer and error."""
+    """Describes one method of an FSPIOP resource: its message, headers, query, response and error."""
     headers = [
         OpenApiParameter(
             name, str, OpenApiParameter.HEADER, required=name in ("Date", "FSPIOP-Source"), description=text
@@ -152,8 +152,8 @@ def fspiop_schema(
         request=_bodies(resource, request) if request else None,
         parameters=[*headers, *(_query_parameters(query) if query else ())],
         responses={
-            answer: OpenApiResponse(description="Taken; the answer, if any, comes as a callback"),
-            400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
+            answer: OpenApiResponse(description="Accepted; the answer, if any, is sent as a callback"),
+            400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
             406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
         },
@@ -161,7 +161,7 @@ def fspiop_schema(
 
 
 def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
-    """The message by its media type; in ISO 20022 too, where the resource has that form."""
+    """The message by its media type, and also in ISO 20022 if the resource has that form."""
     supported = versions.SUPPORTED[resource]
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
@@ -190,10 +190,10 @@ def administration_schema(
     answer: int = 200,
     two_people: Sequence[str] | None = None,
 ) -> Callable[[F], F]:
-    """Describes one method of an administration API; `query` names the filters that it takes.
+    """Describes one method of an administration API; `query` names its filters.
 
-    `two_people`: the kinds of change of which it is one, where a second person may have to approve (TWO_PEOPLE); none
-    where one person does it alone in the portal too. A method that changes something says so (`hub.api.system_checks`).
+    `two_people`: the method's kinds of change for which TWO_PEOPLE may require a second person; empty if one person may
+    do this alone in the portal too. Every method that changes something must state it (`hub.api.system_checks`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
     describe = extend_schema(
@@ -204,7 +204,7 @@ def administration_schema(
         responses={
             **waits,
             answer: OpenApiResponse({}, description="Done"),
-            400: OpenApiResponse(ERROR_SCHEMA, description="The request is at fault"),
+            400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
         },
     )
 

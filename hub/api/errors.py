@@ -1,4 +1,4 @@
-"""Every error of every API as the API's own body: one class carries the code, one handler renders it.
+"""Turns every error into the API's own error body: one class has the code, one handler renders it.
 
 HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
 """
@@ -21,17 +21,17 @@ RETRY_AFTER_S = 1
 
 
 def response_for(error: FspiopError) -> HttpResponse:
-    """The error as a response; 429 and 503 say when to come again."""
+    """The error as a response; 429 and 503 have a Retry-After header."""
     body = strictjson.canonical(error.body())
     response = HttpResponse(body, status=error.http_status, content_type="application/json")
-    response["Content-Length"] = str(len(body))  # the short way has no middleware that would say it
+    response["Content-Length"] = str(len(body))  # DFSP requests pass no middleware that would set it
     if error.http_status in (429, 503):
         response["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
 def as_fspiop(error: BaseException) -> FspiopError:
-    """Any exception as the error that the caller is told."""
+    """Any exception as the error for the caller."""
     match error:
         case FspiopError():
             return error
@@ -40,29 +40,29 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case exceptions.NotFound():
             return FspiopError(ErrorCode.UNKNOWN_URI)
         case exceptions.NotAuthenticated() | exceptions.AuthenticationFailed():
-            return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is needed", http_status=401)
+            return FspiopError(ErrorCode.CLIENT_ERROR, "authentication is required", http_status=401)
         case exceptions.PermissionDenied():
-            return FspiopError(ErrorCode.CLIENT_ERROR, "this caller may not do this", http_status=403)
+            return FspiopError(ErrorCode.CLIENT_ERROR, "this caller has no permission for this", http_status=403)
         case exceptions.APIException(status_code=status) if status < 500:
             return FspiopError(ErrorCode.CLIENT_ERROR, str(error.detail), http_status=status)
         case RequestDataTooBig():
             return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD)
         case UnreadablePostError():
-            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its length")
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():
-            # Such as a NUL in a name that a header brought: nothing was written, and the fault is the sender's.
+            # For example a NUL in a name from a header: nothing was written, and the sender is at fault.
             log.warning("not_storable", error=str(error)[:200])
-            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that can not be stored")
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         case _ if is_away(error):
             log.warning("database_not_reached", error=str(error)[:200])
-            return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database can not be reached; try again")
+            return FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database is unavailable; try again")
         case _:
             log.error("unhandled", exc_info=error)
             return FspiopError(ErrorCode.INTERNAL_SERVER_ERROR)
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
-    """DRF's hook."""
+    """The exception handler of Django REST framework."""
     return response_for(as_fspiop(error))
 
 

@@ -1,4 +1,4 @@
-"""Whole numbers of the administration and settlement APIs: their clients send 8 as 8, 8.0, "8" or "8.0"."""
+"""Whole numbers in the administration and settlement APIs, whose clients send 8 as 8, 8.0, "8" or "8.0"."""
 
 import re
 from typing import Any
@@ -7,7 +7,7 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """An element of a body that is a whole number; a subclass has other bounds."""
+    """A body element that is a whole number; subclasses have other bounds."""
 
     LEAST = 0
     MOST = 2**63 - 1
@@ -18,7 +18,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """The whole number that this is, as a number or as text; None where it is none."""
+    """The whole number in a number or text; None if it is not one."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -30,7 +30,7 @@ def whole_number(value: object) -> int | None:
 
 
 def decode(kind: type, value: object) -> Any:
-    """Reads an element of a kind that msgspec does not know: a `WholeNumber`."""
+    """Reads an element of a type that msgspec does not know: a `WholeNumber`."""
     if not issubclass(kind, WholeNumber):
         raise NotImplementedError(f"no element is a {kind}")
     number = whole_number(value)

@@ -1,6 +1,6 @@
-"""How many DFSP requests one web process works on at once; the next is told to come again before any work is done.
+"""Limits how many DFSP requests one web process handles at once; refuses others before any work is done.
 
-What has begun is finished first: a callback (PUT, PATCH) passes where new work (POST, GET) no longer does.
+Work in progress is finished first: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) no longer is.
 """
 
 import threading
@@ -14,8 +14,8 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors, slow_bodies
 from hub.api.middleware import DFSP_DOORS
 
-SHED = Counter("kitovu_web_shed_total", "DFSP requests answered 503 because too many were under way")
-UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests that are worked on", multiprocess_mode="livesum")
+SHED = Counter("kitovu_web_shed_total", "DFSP requests answered with 503 because too many were in progress")
+UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests in progress", multiprocess_mode="livesum")
 
 _NEW_WORK = frozenset({"POST", "GET"})
 _SHARE_OF_NEW_WORK = 0.75
@@ -24,7 +24,7 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class Turnstile:
-    """A WSGI application in front of another."""
+    """A WSGI middleware."""
 
     def __init__(self, application: Wsgi) -> None:
         self._application = application
@@ -53,7 +53,7 @@ class Turnstile:
             return self._body
         UNDER_WAY.inc()
         try:
-            return self._application(environ, start_response)  # a DFSP's answer is whole when it returns
+            return self._application(environ, start_response)  # a response to a DFSP is complete when this returns
         finally:
             UNDER_WAY.dec()
             with self._guard:

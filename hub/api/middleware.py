@@ -1,6 +1,7 @@
-"""The DFSP API's own short way: no sessions, no CSRF, no static files between a DFSP and its view.
+"""The short path of the DFSP API: no sessions, no CSRF checks and no static files between a DFSP and its view.
 
-Also which doors a process has at all (`SERVES`): in production DFSPs and operators have listeners of their own.
+It also closes the doors that a process does not serve (`SERVES`): in production, DFSPs and operators have separate
+listeners.
 """
 
 import re
@@ -15,21 +16,21 @@ from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
-# One path to this reader and another to the next: dot segments, control characters.
+# Paths that two programs may read differently: dot segments, control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token"}
-"""The first parts of the paths that DFSPs use."""
-# The other doors by the first part of their paths; what is not named here (health, metrics, files) is served always.
+"""The first segments of the paths for DFSPs."""
+# The other doors by the first segment of their paths. Paths not listed here (health, metrics, files) are always served.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
-"""Asked of each process by its address, in plain HTTP: the rules for host names and HTTPS are not for it."""
+"""Requested from each process by IP address in plain HTTP, so the rules for host names and HTTPS do not apply."""
 
 
 class DfspShortcut:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
         doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
-        doors["token"].add(DOORS["api"])  # the operators' clients get theirs where the administration is
+        doors["token"].add(DOORS["api"])  # operators' clients get tokens where the administration is served
         self.closed = frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
@@ -43,7 +44,7 @@ class DfspShortcut:
         if first not in DFSP_DOORS:
             return self.get_response(request)
         if _MISLEADING.search(path) is not None:
-            fault = "path: no dot segment and no control character"
+            fault = "path: must not have dot segments or control characters"
             return errors.response_for(FspiopError(ErrorCode.VALIDATION_ERROR, fault))
         try:
             view, args, kwargs = resolve(path, DFSP_URLS)
@@ -51,6 +52,6 @@ class DfspShortcut:
             return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
         try:
             response: HttpResponse = view(request, *args, **kwargs)
-        except Exception as error:  # what DRF's own handling let through
+        except Exception as error:  # raised outside of DRF's own handling
             return errors.response_for(errors.as_fspiop(error))
         return response

@@ -1,9 +1,10 @@
-"""POST /token: OAuth2 client credentials (RFC 6749, section 4.4), answered and refused in OAuth's own form.
+"""POST /token: OAuth2 client credentials (RFC 6749, section 4.4), with responses and errors in OAuth's own form.
 
-Where a DFSP presents a client certificate, it must be one of the same participant, and the token is bound to it.
-The hub's operators have clients of their own (`hub.administration`), whose tokens say what they may do (`scope`). A
-process gives tokens for the doors that it has. No wrong secret counts against a client: there is nothing to guess, and
-a stranger must not keep a client out.
+If a DFSP presents a client certificate, it must belong to the same participant, and the token is bound to it. The hub's
+operators have separate clients (`hub.administration`), whose tokens contain their permissions (`scope`). A process
+issues tokens only for the doors that it serves.
+
+Wrong secrets are not counted against a client: a secret cannot be guessed, and a stranger must not lock a client out.
 """
 
 import base64
@@ -30,7 +31,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class OAuthError(Exception):
-    """A refusal, with one of the words of RFC 6749, section 5.2."""
+    """A refusal, with one of the error codes of RFC 6749, section 5.2."""
 
     def __init__(self, word: str, why: str, *, status: int = 400) -> None:
         self.word, self.why, self.status = word, why, status
@@ -43,9 +44,9 @@ class TokenView(PlainView):
 
     @extend_schema(
         tags=["OAuth2"],
-        summary="An access token for a client of a DFSP's, or of the hub's operators",
-        description="HTTP Basic with client key and client secret; the form says grant_type=client_credentials, and"
-        " for an administration client may say which scopes it wants of those that it has.",
+        summary="Request an access token for a client of a DFSP or of the hub's operators",
+        description="HTTP Basic with client key and client secret. The form has grant_type=client_credentials. An"
+        " administration client may request some of its scopes in the form.",
         request={
             _FORM: {"type": "object", "properties": {"grant_type": {"type": "string"}, "scope": {"type": "string"}}}
         },
@@ -89,17 +90,17 @@ def _check_head(request: HttpRequest) -> None:
 
 
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Reads and checks the form, once the client has proven itself: a form that does not come holds a thread.
-    The scopes that it names, if any."""
+    """Reads and checks the form, after the client is authenticated: an incomplete form occupies a thread.
+    Returns the requested scopes, if any."""
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
     except ValueError:
-        raise OAuthError("invalid_request", "the form can not be read") from None
+        raise OAuthError("invalid_request", "the form cannot be read") from None
     grants = form.get("grant_type", [])
     if len(grants) != 1:
         raise OAuthError("invalid_request", "grant_type must be given once")
     if grants != ["client_credentials"]:
-        raise OAuthError("unsupported_grant_type", "only client_credentials")
+        raise OAuthError("unsupported_grant_type", "must be client_credentials")
     return " ".join(form.get("scope", [])).split()
 
 
@@ -118,15 +119,15 @@ def _basic(request: HttpRequest) -> tuple[str, str]:
 
 def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict[str, object]:
     if "administration" not in settings.SERVES:
-        _refuse(client_key, "this process has no door for administration clients")
+        _refuse(client_key, "this process does not serve administration clients")
     client = administration.valid(client_key)
     if client is None or client.sha256 is None:
-        _refuse(client_key, "no such client, or it is revoked or has expired")
+        _refuse(client_key, "the client does not exist, is revoked or has expired")
     if not client_secrets.is_it(secret, client.sha256):
         _refuse(client_key, "wrong secret")
     scopes = _scopes_asked_for(request)
     if not set(scopes) <= set(client.scopes):
-        raise OAuthError("invalid_scope", f"this client has {' '.join(client.scopes)}")
+        raise OAuthError("invalid_scope", f"this client only has {' '.join(client.scopes)}")
     granted = [scope for scope in client.scopes if scope in scopes] or client.scopes
     administration.note_use(client)
     token = tokens.issue_to_operators(client_key=client_key, scopes=granted)
@@ -135,10 +136,10 @@ def _operators_token(request: HttpRequest, client_key: str, secret: str) -> dict
 
 def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if "fspiop" not in settings.SERVES:
-        _refuse(client_key, "this process has no door for DFSPs")
+        _refuse(client_key, "this process does not serve DFSPs")
     known = credential_cache.current().by_client(client_key)
     if known is None:
-        _refuse(client_key, "no such client, or it is revoked or has expired")
+        _refuse(client_key, "the client does not exist, is revoked or has expired")
     if not client_secrets.is_it(secret, known.sha256):
         _refuse(client_key, "wrong secret")
     certificate = authentication.presented_certificate(request)
@@ -149,7 +150,7 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "called from an address that is not the participant's")
     if set(_scopes_asked_for(request)) & set(SCOPES):
-        raise OAuthError("invalid_scope", "a DFSP's client does not administrate the hub")
+        raise OAuthError("invalid_scope", "a DFSP's client cannot have administration scopes")
     return tokens.issue(
         client_key=client_key,
         participant=queries.name_of(known.participant_id),

@@ -1,9 +1,9 @@
-"""How often passwords may be tried, so that they are not guessed and a stranger who guesses keeps nobody out.
+"""Limits password attempts, so that passwords cannot be guessed, and so that an attacker cannot lock people out.
 
-Failures are counted for a quarter of an hour in up to three places: for the name from
-this address, for this address, and for the name from wherever nobody has signed in with it before. What a stranger
-elsewhere does fills only the last, which does not hold who signed in from here before. A browser that signed in before
-is counted by itself alone: nobody else can fill that.
+Failures are counted for a quarter of an hour in up to three places: for the name from this address, for this address,
+and for the name from all addresses from which nobody has signed in with it. An attacker elsewhere fills only the last
+one, which does not apply to a person who has signed in from this address before. A browser that has signed in before
+has its own count, which nobody else can fill.
 """
 
 import hashlib
@@ -21,22 +21,22 @@ log = structlog.get_logger("security")
 
 FORGOTTEN_AFTER_S = 15 * 60
 MOST_OF_A_NAME_HERE = 5
-MOST_OF_AN_ADDRESS = 20  # behind which a whole office may sit
+MOST_OF_AN_ADDRESS = 20  # a whole office may share one address
 MOST_OF_A_NAME_ELSEWHERE = 50
 _KNOWN_FOR_S = 90 * 24 * 3600
-_IPV6_PREFIX = 64  # one customer's
+_IPV6_PREFIX = 64  # the prefix of one customer
 
 
 def address_of(request: HttpRequest) -> str:
-    """From where a person's request comes; empty where that can not be known."""
+    """The address from which a person's request comes; empty if it is unknown."""
     try:
         return str(ip_address(get_adapter().get_client_ip(request)))
-    except (PermissionDenied, ValueError):  # none that can be trusted, or none that is one
+    except (PermissionDenied, ValueError):  # no trusted address, or not an address
         return ""
 
 
 def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsewhere: int | None = None) -> "Attempt":
-    """What is tried for this name from where this request comes."""
+    """An attempt for this name from the address of this request."""
     address = address_of(request)
     if address and isinstance(ip_address(address), IPv6Address):
         address = str(IPv6Network((address, _IPV6_PREFIX), strict=False))
@@ -45,7 +45,7 @@ def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsew
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One password that is tried: for which name, from which address and which known browser, if it is one."""
+    """One password attempt: for a name, from an address, and from a known browser if there is one."""
 
     name: str
     address: str
@@ -53,15 +53,16 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """For people, who try one after the other. Counts it as if it had failed, so that many at once are no way
-        around; False where too many did, and then the password is not looked at. `succeed` takes it back."""
+        """For people, who make one attempt at a time. Counts a failure in advance, so that parallel attempts cannot
+        evade the limit. Returns False if too many have failed; then the password is not checked. `succeed` removes the
+        failure."""
         try:
             return self._count_failure()
         except (RedisError, OSError):
             return _without_cache()
 
     def succeed(self) -> None:
-        """What began was right: it does not count, and its address is known from now on."""
+        """Records success: the attempt does not count, and its address is known from now on."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -70,7 +71,7 @@ class Attempt:
             return
 
     def is_open(self) -> bool:
-        """For programs, of which many may be right at once: whether too many have failed. `end` says how it ended."""
+        """For programs, which may make many attempts at once: whether an attempt is allowed. `end` adds the result."""
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())
         except (RedisError, OSError):
@@ -86,7 +87,7 @@ class Attempt:
             return
 
     def _count_failure(self) -> bool:
-        """A place that is full keeps it from those after it: one address alone does not fill what all share."""
+        """Counts a failure. A full place stops the count in later places, so one address cannot fill the shared one."""
         return all(_count(key) <= most for key, most in self._places())
 
     def _remember(self) -> None:
@@ -110,12 +111,12 @@ class Attempt:
 
 
 def _without_cache() -> bool:
-    log.warning("attempts_not_counted", why="the cache is away")
-    return True  # without its cache the hub still has to be administrated
+    log.warning("attempts_not_counted", why="the cache is unavailable")
+    return True  # the hub must be administrable without its cache
 
 
 def _key(*parts: str) -> str:
-    """What is typed as a name may be anything, a password too: it is not kept as it is."""
+    """A hash, because people may type anything as a name, even a password."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 
 
@@ -123,11 +124,11 @@ def _count(key: str) -> int:
     cache.add(key, 0, timeout=FORGOTTEN_AFTER_S)
     try:
         count = int(cache.incr(key))
-    except ValueError:  # ended between the two
+    except ValueError:  # it expired between the two calls
         cache.set(key, 1, timeout=FORGOTTEN_AFTER_S)
         return 1
     if count == 1:
-        # One that ended just before it was counted began anew by counting, and without an end.
+        # If the counter had expired just before, this created a new one without an expiry.
         cache.touch(key, timeout=FORGOTTEN_AFTER_S)
     return count
 
@@ -135,5 +136,5 @@ def _count(key: str) -> int:
 def _uncount(key: str) -> None:
     try:
         cache.decr(key)
-    except ValueError:  # ended meanwhile
+    except ValueError:  # it has expired
         return

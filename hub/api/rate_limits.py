@@ -1,13 +1,12 @@
-"""How much of a web process one DFSP may have: requests in a second (`DFSP_RATE`), requests at once
-(`DFSP_OPEN_REQUESTS`), and bulks at once (`DFSP_OPEN_BULKS`): a bulk may be of megabytes, holds as many locks as
-it has items, and works in the thread of its request. What is beyond is answered 429, before its body is taken in, its
-signature is looked at or a statement sent.
+"""Limits each DFSP's share of a web process: requests per second (`DFSP_RATE`), open requests (`DFSP_OPEN_REQUESTS`)
+and open bulks (`DFSP_OPEN_BULKS`). A bulk may be of megabytes, holds a lock for each item, and runs in its request's
+thread. A request beyond a limit gets 429, before its body is read, its signature is checked or a statement is sent.
 
-Counted in the process and nowhere else, by who has proven to be calling (docs/decisions/0034).
+Each process counts alone, by authenticated caller (docs/decisions/0034).
 
-What a DFSP's requests leave waiting in the outbox is bounded too (`OUTBOX_PENDING_PER_SOURCE`), per destination: of one
-that does not take its own callbacks no more requests are taken, and none is taken for a destination that has too many
-of them waiting. Callbacks (PUT, PATCH) are never refused for that.
+The number of messages that a DFSP's requests leave in the outbox is limited too, per destination
+(`OUTBOX_PENDING_PER_SOURCE`). If too many wait for a destination, a DFSP's further requests to it are refused. If too
+many wait for the DFSP itself, all its requests are refused. Callbacks (PUT, PATCH) are never refused for this.
 """
 
 import threading
@@ -23,9 +22,9 @@ from hub.outbox import backlog
 
 log = structlog.get_logger("api")
 
-LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered 429, by DFSP and limit", ["dfsp", "limit"])
+LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
-_BURST_S = 1.0  # after a silence, as many at once as in this time
+_BURST_S = 1.0  # the largest burst: as many requests as in this time
 _SAY_EVERY_S = 1.0
 
 
@@ -33,24 +32,24 @@ class Limits:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._spent_until: dict[int, float] = {}  # the moment up to which a caller has used its rate
+        self._spent_until: dict[int, float] = {}  # the time up to which a caller has used its rate
         self._open: dict[int, int] = {}
         self._open_bulks: dict[int, int] = {}
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str) -> None:
-        """Counts one request of a participant; FspiopError 2005 (429) where it has too many. `leave` ends it."""
+        """Counts one request of a participant; FspiopError 2005 (429) if it has too many. `leave` ends it."""
         exceeded = self._exceeded(caller, settings.DFSP_RATE, settings.DFSP_OPEN_REQUESTS)
         if exceeded is not None:
             self._say(caller, name, exceeded)
-            raise FspiopError(ErrorCode.SERVER_BUSY, f"more {exceeded} than one DFSP may send", http_status=429)
+            raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
 
     def leave(self, caller: int) -> None:
         with self._lock:
             self._open[caller] -= 1
 
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
-        """FspiopError 2005 (429) where as many messages caused by the caller wait at the destination as may."""
+        """FspiopError 2005 (429) if too many messages caused by the caller already wait at the destination."""
         if backlog.is_crowded(source, destination):
             self._say(caller, source, "messages waiting")
             raise FspiopError(
@@ -60,7 +59,7 @@ class Limits:
             )
 
     def enter_bulk(self, caller: int, name: str) -> None:
-        """Counts one bulk of a participant; FspiopError 2005 where it has too many at work (429), or all have (503).
+        """Counts one bulk of a participant; FspiopError 2005 if it has too many open (429), or if all have (503).
         `leave_bulk` ends it."""
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
@@ -70,7 +69,7 @@ class Limits:
                 self._open_bulks[caller] = count + 1
         if is_its_own:
             self._say(caller, name, "bulks at once")
-            raise FspiopError(ErrorCode.SERVER_BUSY, "more bulks at once than one DFSP may send", http_status=429)
+            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks at once", http_status=429)
         if not is_taken:
             raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503)
 
@@ -95,7 +94,7 @@ class Limits:
     def _say(self, caller: int, name: str, exceeded: str) -> None:
         LIMITED.labels(name, exceeded).inc()
         now = self._clock()
-        if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # a flood must not become one of the log
+        if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # a flood of requests must not flood the log
             self._said[caller] = now
             log.warning("dfsp_limited", source=name, limit=exceeded)
 

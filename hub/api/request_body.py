@@ -1,6 +1,6 @@
-"""The size and coding of a request, before anything is understood of it (FSPIOP API v1.1, section 3.2.1).
+"""Checks the size and encoding of a request, before its body is parsed (FSPIOP API v1.1, section 3.2.1).
 
-Read from the server's own stream and not by way of Django, which would keep the octets with its request.
+It reads the server's own stream, because Django would keep the bytes with its request.
 """
 
 import threading
@@ -20,7 +20,7 @@ _passing_over = threading.BoundedSemaphore(16)
 
 
 def check_head(request: HttpRequest) -> None:
-    """Refuses headers of more than 64 KiB in all."""
+    """Refuses headers of more than 64 KiB in total."""
     size = sum(
         len(name) + len(value) + _NAME_AND_VALUE for name, value in request.META.items() if name.startswith("HTTP_")
     )
@@ -29,14 +29,14 @@ def check_head(request: HttpRequest) -> None:
 
 
 def length_of(request: HttpRequest, most: int) -> int | None:
-    """The length that the body is said to have, at most `most`; None of one in chunks. Never both, never compressed."""
+    """The declared length of the body, at most `most`; None if it is chunked. Refuses both at once, and compression."""
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
-        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: must not be there")
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
     length = meta.get("CONTENT_LENGTH") or ""
     if "HTTP_TRANSFER_ENCODING" in meta:
-        if length:  # two lengths, of which two readers may believe one each
-            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not stand beside transfer-encoding")
+        if length:  # two programs could use different ones of the two lengths
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not be combined with transfer-encoding")
         return None
     if not length:
         return 0
@@ -48,7 +48,7 @@ def length_of(request: HttpRequest, most: int) -> int | None:
 
 
 def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
-    """The body's octets: as many as `length_of` says, and of no more values than one of at most `most` may have."""
+    """The body's bytes: as many as `length_of` returned, with no more JSON values than `most` bytes may have."""
     if length == 0:
         return b""
     began = time.monotonic()
@@ -57,20 +57,21 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
         raise _too_large(most)
     if time.monotonic() - began > settings.BODY_DEADLINE_S:
         raise FspiopError(
-            ErrorCode.CLIENT_ERROR, f"the body did not come within {settings.BODY_DEADLINE_S} s", http_status=408
+            ErrorCode.CLIENT_ERROR, f"the body was not received within {settings.BODY_DEADLINE_S} s", http_status=408
         )
     if length is not None and len(body) < length:
-        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its length")
+        raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
     most_values = most // strictjson.OCTETS_OF_A_VALUE
-    if len(body) > most_values:  # each takes an octet
+    if len(body) > most_values:  # each value takes at least one byte
         strictjson.check_structure(body, most_values=most_values)
     return body
 
 
 def pass_over(request: HttpRequest, most: int) -> None:
-    """Takes a refused body off its connection: a sender that is still sending might not see the answer.
+    """Reads a refused body off its connection, because a sender that still sends might not see the response.
 
-    A few at a time, since it may come slowly and nobody is known to answer for it; else the connection just ends.
+    Only a few requests at a time do this, since a body may be slow and its sender is not authenticated. For others the
+    connection just ends.
     """
     if not _passing_over.acquire(blocking=False):
         return
@@ -82,7 +83,7 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int) -> bytes:
-    # In pieces: granian would gather what it is asked for, and each of its threads keep as much memory as that took.
+    # In pieces: granian would collect the requested size, and each of its threads would keep as much memory.
     pieces = list(_pieces_of(request, most))
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

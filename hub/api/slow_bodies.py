@@ -1,13 +1,15 @@
-"""Bodies that do not come: after `BODY_DEADLINE_S` the connection is shut for reading, and the waiting thread is free.
+"""Ends the wait for slow bodies: after `BODY_DEADLINE_S`, shuts the connection for reading, which frees its thread.
 
-granian sets no limit to how slowly a body may come, and a WSGI thread waits for it. Nor does it say by which connection
-a request came: REMOTE_ADDR has no port. So this looks at what the kernel knows of the process's connections. While a
-body is overdue, those from its sender's address that have had no answer for longer than any request takes are shut for
-reading: the waiting thread gets what has come, answers, and granian closes. A request that is worked on has been
-answered by then, and an idle connection waits for no answer.
+granian does not limit how slowly a body may arrive, and a WSGI thread waits for it. granian does not say which
+connection a request uses either: REMOTE_ADDR has no port. So this module reads the kernel's data about the process's
+connections.
 
-On Linux only (TCP_INFO); elsewhere, and through a Unix socket, nothing is shut. It holds for HTTP/1, in which nothing
-is sent before the answer is.
+While a body is overdue, it considers the connections from its sender's address. It shuts those on which nothing was
+sent for longer than any request takes. The thread then gets the bytes received so far, responds, and granian closes.
+Requests that are being processed have been answered by then, and an idle connection waits for no response.
+
+This works on Linux only (TCP_INFO), and not through a Unix socket. It relies on HTTP/1, in which nothing is sent before
+the response.
 """
 
 import os
@@ -30,21 +32,21 @@ from django.conf import settings
 log = structlog.get_logger("api")
 
 SHUT_CONNECTIONS = prometheus_client.Counter(
-    "kitovu_web_slow_bodies_total", "Connections shut because the body of a request did not come"
+    "kitovu_web_slow_bodies_total", "Connections shut because a request's body did not arrive"
 )
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # until the connection of who waits has been seen for as long as the wait is
+_MARGIN_S = 4.0  # until a waiting request's connection has been observed as long as the wait
 
-# Linux's struct tcp_info: milliseconds since data was last sent and last received, at 44 and 52; how many segments with
-# data came and went, at 152 and 156. It grows at its end only.
+# Linux's struct tcp_info: milliseconds since data was last sent and received, at 44 and 52; numbers of data segments
+# received and sent, at 152 and 156. The struct grows only at its end.
 _TCP_INFO = struct.Struct("44xI4xI96xII")
 
 
 class Input:
-    """A request's `wsgi.input`: since when somebody waits for it is known, in however many pieces it comes."""
+    """A request's `wsgi.input`, which records since when a thread waits for it, however many pieces arrive."""
 
     __slots__ = ("_address", "_began", "_input", "_port")
 
@@ -72,12 +74,12 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection to this process, as the kernel knows it. Its clock may be as coarse as 10 ms."""
+    """One connection to this process, from the kernel's data. Its clock may be as coarse as 10 ms."""
 
     address: str
     port: int
     sent_s: float
-    """How long ago data was last sent on it; since it began where none was."""
+    """Seconds since data was last sent on it; since its beginning if there was none."""
     received_s: float
     has_sent: bool
     has_received: bool
@@ -88,12 +90,12 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Whether nothing has come or gone for so long."""
+        """Whether no data was received or sent for this time."""
         return min(self.sent_s, self.received_s) > for_s
 
 
 class Waits:
-    """Who waits for a body, since when; and which connections have had no answer, since when."""
+    """The waits for bodies and their beginnings; and the unanswered connections and their beginnings."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -103,13 +105,13 @@ class Waits:
         self._guard = threading.Lock()
 
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
-        """Somebody waits for a body that comes from this address to this port, and began to at this moment."""
+        """Records that a request waits for a body from this address to this port since this time."""
         self._open[wait] = (began, address, port)
         if self._thread is None and self._is_watching:
             self._start()
 
     def end(self, wait: object) -> None:
-        """It waits no more."""
+        """Records that the wait is over."""
         del self._open[wait]
 
     def _start(self) -> None:
@@ -127,7 +129,7 @@ class Waits:
                 log.warning("slow_bodies_not_looked_at", error=str(error))
 
     def look(self) -> None:
-        """Shuts what is overdue."""
+        """Shuts the connections with overdue bodies."""
         now = time.monotonic()
         waits = [(now - began, _plain(address), port) for began, address, port in self._open.copy().values()]
         ports = {int(port) for waited, _, port in waits if waited > _SUSPECT_AFTER_S and port.isdecimal()}
@@ -138,9 +140,9 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # Where those do not account for all who have waited so long that their connections must be known by now: an
-            # answer and the next question at one tick of the kernel's clock look like a question and its answer, and so
-            # does a head that asked for "100 Continue".
+            # Shut further ones if these do not cover all waits that are long enough for their connections to be known.
+            # Within one tick of the kernel's clock, a response and the next request look like a request and its
+            # response. So does a request head with "100 Continue".
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -152,16 +154,16 @@ class Waits:
                 _shut(connection)
 
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
-        """Those that have had no answer for longer than a body may take, and so for longer than a request does."""
+        """The connections without a response for longer than a body may take, and so longer than any request takes."""
         since: dict[tuple[str, int], float] = {}
         late = []
         for connection in found:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # It may have been answered, and asked again, since it was first seen so.
+            # It may have been answered and used again since it was first seen unanswered.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
-            since[key] = min(first, now - connection.received_s)  # nothing was sent since this came
+            since[key] = min(first, now - connection.received_s)  # nothing was sent since the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:
                 late.append(connection)
         self._unanswered = since
@@ -177,7 +179,7 @@ def _shut(connection: Connection) -> None:
 
 @contextmanager
 def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
-    """The connections that this process has taken at these ports."""
+    """The connections that this process has accepted at these ports."""
     found: list[Connection] = []
     try:
         for name in os.listdir(_DESCRIPTORS):
@@ -192,11 +194,11 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
         yield found
     finally:
         for connection in found:
-            connection.channel.close()  # our copy of it
+            connection.channel.close()  # the copied descriptor
 
 
 def _channel_of(descriptor: int) -> socket.socket | None:
-    """A copy: the descriptor itself may be another file's at the next moment, the copy stays what it is."""
+    """A copied descriptor: the original may belong to another file a moment later, but the copy stays the same."""
     try:
         copy = os.dup(descriptor)
     except OSError:
@@ -214,7 +216,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
             return None
         address, port = channel.getpeername()[:2]
         told = channel.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-    except OSError:  # one that listens, or has ended
+    except OSError:  # a listening socket, or a closed one
         return None
     if len(told) < _TCP_INFO.size:
         return None
@@ -231,7 +233,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """One spelling of an address, whichever the socket and the server have."""
+    """One spelling of an address, for the different spellings of socket and server."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Django's staff at the administration APIs, for development: a session with both factors, or a password.
+"""Authenticates Django's staff at the administration APIs, for development: a two-factor session, or a password.
 
-In production a password alone moves no money: clients authenticate there (`hub.api.client_authentication`).
+In production a password alone must not move money: there, clients authenticate (`hub.api.client_authentication`).
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from hub.api.password_attempts import attempt_of
 
 
 class StaffSession(SessionAuthentication):
-    """Whoever signed in at the portal, with the second factor that the portal requires."""
+    """A session of the portal, with the second factor that the portal requires."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)
@@ -27,7 +27,7 @@ class StaffSession(SessionAuthentication):
 
 
 class StaffPassword(BasicAuthentication):
-    """A user name and its password, tried no more often than at the portal's sign-in."""
+    """A user name and password, with the portal's limit on failed attempts."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[Any, Any]:
         assert request is not None
@@ -44,7 +44,7 @@ class StaffPassword(BasicAuthentication):
 
 
 def has_second_factor(request: HttpRequest) -> bool:
-    """Whether this session was opened with a one-time code, not with a password alone."""
+    """Whether this session was opened with a one-time code, and not only with a password."""
     user = request.user
     records = get_authentication_records(request, user if isinstance(user, User) else None)
     return any(record.get("method") == "mfa" for record in records)

@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the administration APIs: a view without a rule does not start."""
+"""System checks of `manage.py check` for the administration APIs: a view without an access rule prevents the start."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from hub.api.views import METHODS
 from hub.audit import two_people
 from hub.url_patterns import urls_below
 
-# Open to everybody: whether the process works.
+# Open to everybody, because they only show whether the process works.
 HEALTH = frozenset({"api/ledger/v1/health", "api/directory/v1/health", "api/settlement/v2/health"})
 
 
 def view_of(pattern: URLPattern) -> type[Any] | None:
-    """The class behind a URL; None where it is a function."""
+    """The class behind a URL; None if it is a function."""
     return getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
 
 
@@ -25,18 +25,18 @@ def methods_of(view: type[Any]) -> list[str]:
 
 @register()
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Who may use it, and which of its methods one person does not do alone."""
+    """Every view states who may use it, and which of its methods need two people."""
     found: list[CheckMessage] = []
     for route, pattern in urls_below("api/"):
         view = view_of(pattern)
         if route in HEALTH:
             continue
         if view is None or not issubclass(view, AdministrationView):
-            found.append(Error(f"/{route} has no rule: make it of AdministrationView", id="api.E001"))
+            found.append(Error(f"/{route} has no access rule: derive it from AdministrationView", id="api.E001"))
             continue
         for method in set(methods_of(view)) - READING:
             kinds = getattr(getattr(view, method.lower()), "two_people", None)
             if kinds is None or not set(kinds) <= two_people.kinds():
-                text = f"{method} /{route} does not say whether it needs two people (administration_schema)"
+                text = f"{method} /{route} does not state whether it needs two people (administration_schema)"
                 found.append(Error(text, id="api.E002"))
     return found

@@ -1,9 +1,9 @@
-"""Access tokens: short-lived signed JWTs (RFC 9068) that only this hub makes and reads, with a key of its own.
+"""Access tokens: short-lived signed JWTs (RFC 9068) that only this hub issues and reads, with its own key.
 
-A token names the client that asked for it and, where a client certificate was presented, that certificate (RFC 8705).
-Nothing is stored: the client's credential is looked up at each use, so revoking it ends its tokens within seconds.
+A token contains its client and, if the client presented a certificate, that certificate (RFC 8705). Tokens are not
+stored. Each use checks the client's credential, so revoking the credential ends its tokens within seconds.
 
-DFSPs' tokens and those of the hub's operators are signed with two keys: neither is ever taken for the other.
+Tokens of DFSPs and of the hub's operators have different keys, so neither can be mistaken for the other.
 """
 
 import base64
@@ -19,15 +19,15 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
-_ALGORITHM = "HS256"  # pinned: the token does not choose how it is checked
+_ALGORITHM = "HS256"  # fixed, so that a token cannot choose its algorithm
 _DFSPS = "hub.api.tokens"
 _OPERATORS = "hub.api.tokens of operators"
-_ADMINISTRATION = "administration"  # whom the operators' are for
+_ADMINISTRATION = "administration"  # the audience of operators' tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a valid token says."""
+    """The content of a DFSP's valid token."""
 
     client_key: str
     participant: str
@@ -37,7 +37,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class OperatorsToken:
-    """What a valid token of an administration client says."""
+    """The content of an administration client's valid token."""
 
     client_key: str
     scopes: frozenset[str]
@@ -45,7 +45,7 @@ class OperatorsToken:
 
 
 class BadToken(Exception):
-    """Not a token of this hub's, or not for this hub."""
+    """The token was not issued by this hub, or not for this hub."""
 
 
 def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:
@@ -69,9 +69,9 @@ def _signed(claims: dict[str, object], whose: str) -> str:
     return jwt.encode({"alg": _ALGORITHM, "typ": "at+jwt"}, claims | times | common, _key(settings.SECRET_KEY, whose))
 
 
-@lru_cache(maxsize=4096)  # a DFSP shows the same token for minutes; what is wrong is not remembered
+@lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; errors are not cached
 def read(text: str) -> Token:
-    """The token, where this hub made it for this hub; BadToken otherwise. Whether it has expired is the caller's."""
+    """The content of a token that this hub issued; otherwise BadToken. The caller must check whether it has expired."""
     claims = _claims(text, _DFSPS, settings.TOKEN_AUDIENCE)
     thumbprint = claims.get("cnf", {}).get("x5t#S256")
     return Token(
@@ -83,7 +83,7 @@ def read(text: str) -> Token:
 
 
 def read_operators(text: str) -> OperatorsToken:
-    """The same of an administration client's token."""
+    """The content of an administration client's token; otherwise BadToken. The caller must check the expiry."""
     claims = _claims(text, _OPERATORS, _ADMINISTRATION)
     return OperatorsToken(
         client_key=str(claims["client_id"]),

@@ -1,5 +1,5 @@
-"""The doorway of every FSPIOP resource, in this order: the size that is told, headers and versions, who calls, how much
-it may. Then the octets of the body come, the signature is checked over them, and only then is the body read."""
+"""The base class of every FSPIOP view. It checks in this order: declared size, headers and versions, caller, limits.
+Then it receives the body, checks the signature over its bytes, and only then parses it."""
 
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -22,14 +22,14 @@ from hub.api import authentication, errors, rate_limits, request_body, signature
 T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""Those that the API knows; DRF would answer OPTIONS by itself, and Django HEAD by GET."""
+"""The methods that the API knows; by itself DRF would answer OPTIONS, and Django would answer HEAD like GET."""
 _OF_BULKS = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
-"""What answers something: never refused because others do not take their messages."""
+"""Methods that answer a request: never refused because other participants do not accept their messages."""
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """Answers are JSON whatever Accept names: FSPIOP negotiates versions, not renderers; `fspiop.versions` does it."""
+    """Responses are JSON whatever Accept names: FSPIOP negotiates versions, which `fspiop.versions` does."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -40,15 +40,15 @@ class NoNegotiation(BaseContentNegotiation):
 
 @cache
 def _key_of(name: str) -> str:
-    """Where WSGI keeps a header; asked with the few names of the API, not with a sender's."""
+    """The WSGI key of a header; called only with the API's header names, never with a sender's."""
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 
 
 class PlainView(APIView):
-    """An API's view of which nothing is left when its request has ended.
+    """An API view that is freed as soon as its request has ended.
 
-    DRF's request names its view among what parsers may want; the view names its request, its answer and, as `head`, a
-    method of its own. Such cycles hold a body until Python's collector runs, which it seldom does in a hub
+    DRF's request refers to its view for parsers. The view refers to its request, its response and, as `head`, a method
+    of its own. Such cycles keep a body in memory until Python's garbage collector runs, which is rare in a hub
     (`hub.process_tuning`).
     """
 
@@ -68,12 +68,12 @@ class PlainView(APIView):
 
 
 class FspiopView(PlainView):
-    """A resource of the FSPIOP API. After `initial`, `self.caller` (a participant's id), `self.fspiop` (its headers),
-    `self.raw_body` and `self.signed_uri` are there; a handler reads a body, makes one call and answers."""
+    """A resource of the FSPIOP API. After `initial`, a handler can use `self.caller` (a participant's id),
+    `self.fspiop` (the headers), `self.raw_body` and `self.signed_uri`. It reads a body, makes one call and responds."""
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a POST or PUT here is about many at once: it may be larger, and a DFSP has fewer of them open."""
+    """Whether a POST or PUT here has many items: its body may be larger, and a DFSP may have fewer open."""
 
     authentication_classes = ()
     permission_classes = ()
@@ -82,11 +82,11 @@ class FspiopView(PlainView):
     caller: int
     fspiop: Headers
     raw_body: bytes
-    signed_uri: str | None  # FSPIOP-URI of a signature that was checked
+    signed_uri: str | None  # FSPIOP-URI of the checked signature
     _is_counted = False
     _is_counted_as_bulk = False
     _unread = 0
-    """At most how many octets of a body were told of and not taken in."""
+    """The declared bytes of the body that were not read yet, as an upper limit."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -113,7 +113,7 @@ class FspiopView(PlainView):
 
         def header(name: str) -> str | None:
             value: str | None = meta.get(_key_of(name))
-            return value if value or name != "content-type" else None  # a server gives what is not there as ""
+            return value if value or name != "content-type" else None  # a server returns "" for a missing one
 
         self._header = header
         self.fspiop = read_headers(method, self.resource, header)
@@ -133,7 +133,7 @@ class FspiopView(PlainView):
         )
 
     def check_room_at(self, destination: str) -> None:
-        """FspiopError 2005 (429) where too many messages that the caller caused wait for the destination already."""
+        """FspiopError 2005 (429) if too many messages that the caller caused already wait for the destination."""
         if self.request.method not in CALLBACKS:
             rate_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -144,23 +144,23 @@ class FspiopView(PlainView):
         return errors.response_for(errors.as_fspiop(exc))
 
     def read(self, kind: type[T]) -> T:
-        """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""
         if self._is_iso20022:
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
-        if b"null" in self.raw_body:  # else no element is, and few bodies have the word in a text
+        if b"null" in self.raw_body:  # otherwise no element is null; few bodies have the word in a text
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_units.check_message(message)
         return message
 
     def digest(self) -> bytes:
-        """The same for two texts of one message."""
+        """A digest that is equal for two texts of the same message."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """The headers that are forwarded with the message, as they came; without empty ones, which would not arrive."""
+        """The forwarded headers as received; without empty ones, which would not arrive."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -195,17 +195,17 @@ def _check_date(headers: Headers) -> None:
 
 
 def accepted() -> HttpResponse:
-    """202: the answer comes as a callback."""
+    """202: the answer follows as a callback."""
     return empty(202)
 
 
 def taken() -> HttpResponse:
-    """200: a callback was taken."""
+    """200: a callback was accepted."""
     return empty(200)
 
 
 def empty(status: int) -> HttpResponse:
-    """An answer that is its status alone."""
+    """A response without a body."""
     response = HttpResponse(status=status)
     del response["Content-Type"]
     response["Content-Length"] = "0"

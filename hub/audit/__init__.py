@@ -1,4 +1,4 @@
-"""Who did what: `record(...)` in the transaction that does it."""
+"""The audit trail: call `record(...)` in the transaction of the change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _address: ContextVar[str] = ContextVar("address", default="")
 
 @contextmanager
 def coming_from(address: str) -> Iterator[None]:
-    """What is recorded inside came from this network address."""
+    """Entries that are recorded inside of this block get this network address."""
     token = _address.set(address)
     try:
         yield
@@ -19,12 +19,12 @@ def coming_from(address: str) -> Iterator[None]:
 
 
 def address() -> str:
-    """The network address that the present request came from; empty where there is none that can be trusted."""
+    """The network address of the present request; empty if there is no trusted one."""
     return _address.get()
 
 
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None) -> None:
     """Adds one entry to the audit trail; see `hub.audit.trail.record`."""
-    from hub.audit import trail  # models can not be imported before the apps are ready
+    from hub.audit import trail  # models cannot be imported before the apps are ready
 
     trail.record(action, subject=subject, actor=actor, before=before, after=after, address=_address.get())

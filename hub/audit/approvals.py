@@ -1,6 +1,6 @@
-"""Maker and checker: what one person asks for, another lets happen. Never the same person, never twice, never too late.
+"""Maker and checker: one person requests a change, and a different person must approve it, once and in time.
 
-What is approved is done in the transaction of the approval: there is no approved change that did not happen.
+The approved change is made in the transaction of the approval, so every approved change has been made.
 """
 
 import hashlib
@@ -20,22 +20,22 @@ from hub.audit.models import Approval
 from hub.database import execute
 
 _TIME = "SELECT clock_timestamp()"
-# The hash of a secret is no secret that can be used, and still has no place in a trail that many read.
+# The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
 _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """Why nothing was decided; the request is as it was."""
+    """The reason for which nothing was decided; the request is unchanged."""
 
 
 def mailbox(email: str) -> str:
-    """The mailbox behind an e-mail address: small letters, and without a tag such as the +2 of asha+2@example.org."""
+    """The mailbox of an e-mail address: in lower case, without a tag such as +2 in asha+2@example.org."""
     local, _at, domain = email.strip().lower().rpartition("@")
     return f"{local.split('+', 1)[0]}@{domain}" if local else ""
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Whether these accounts belong to one person: one account, or one mailbox."""
+    """Whether these accounts belong to one person: the same account, or the same mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -46,20 +46,20 @@ def _hash(approval: Approval) -> bytes:
         "payload": approval.payload,
         "maker": approval.maker_id,
     }
-    if approval.client:  # requests from before programs asked keep their hash
+    if approval.client:  # older requests, from before there were programs', keep their hash
         content |= {"client": approval.client, "holder": approval.holder_id}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
 
 def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
-    """Asks for a change; it waits for another person until it expires."""
+    """Requests a change; the request waits for another person until it expires."""
     return _ask(Approval(kind=kind, subject=subject, payload=payload, reason=reason, maker=maker))
 
 
 def ask_for_program(
     *, kind: str, subject: str, payload: dict[str, Any], reason: str, client: str, holder_id: int | None
 ) -> Approval:
-    """The same, asked for by an API client or a command. Whoever has the client's secret can not approve it."""
+    """The same for an API client or a command. The person who has the client's secret cannot approve it."""
     return _ask(
         Approval(kind=kind, subject=subject, payload=payload, reason=reason, client=client, holder_id=holder_id)
     )
@@ -83,38 +83,38 @@ def _ask(approval: Approval) -> Approval:
 
 @transaction.atomic
 def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], None]) -> Approval:
-    """Approves and, in the same transaction, does it. Whatever `perform` raises leaves the request waiting."""
+    """Approves the request and makes the change in one transaction. If `perform` raises, the request still waits."""
     approval = _lock_open(approval_id)
     asker = approval.maker or approval.holder
     if asker is not None:
         if asker.pk == checker.pk:
-            raise NotApproved(_("Who asked for a change can not approve it."))
+            raise NotApproved(_("The requester of a change cannot approve it."))
         if is_one_person(asker, checker):
-            raise NotApproved(_("Two accounts of one person are one person."))
+            raise NotApproved(_("Both accounts belong to the same person."))
     if approval.maker is not None and not approval.maker.is_active:
-        raise NotApproved(_("Who asked for this is no longer a user of this hub. Refuse it, and ask again."))
+        raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
-        raise NotApproved(_("This request is not what was asked for."))
-    # Done before it is written down: writing holds the trail's lock, and `perform` may ask the network for an address.
+        raise NotApproved(_("This request was changed after it was submitted."))
+    # Before the entry is written: writing locks the trail, and `perform` may resolve a host name over the network.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
 
 
 @transaction.atomic
 def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
-    """Says no, and why. Nothing else happens."""
+    """Rejects a request with a reason, and does nothing else."""
     approval = _lock_open(approval_id, may_be_late=True)
     if checker.pk in (approval.maker_id, approval.holder_id):
-        raise NotApproved(_("Who asked for a change withdraws it."))
+        raise NotApproved(_("The requester of a change cannot reject it. Withdraw it instead."))
     return _end(approval, Approval.State.REFUSED, actor=checker, checker=checker, decision=reason)
 
 
 @transaction.atomic
 def withdraw(approval_id: int, *, maker: User) -> Approval:
-    """Who asked takes it back; or, where a client did, the person who has its secret."""
+    """Withdraws a request: for its requester, or for the person who has the requesting client's secret."""
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):
-        raise NotApproved(_("Only who asked for a change can withdraw it."))
+        raise NotApproved(_("Only the requester of a change can withdraw it."))
     return _end(approval, Approval.State.WITHDRAWN, actor=maker)
 
 
@@ -135,9 +135,9 @@ def _lock_open(approval_id: int, *, may_be_late: bool = False) -> Approval:
     if approval is None:
         raise NotApproved(_("There is no such request."))
     if approval.state != Approval.State.PENDING:
-        raise NotApproved(_("This was decided already."))
+        raise NotApproved(_("This request has already been decided."))
     if not may_be_late and _now() >= approval.expires_at:
-        raise NotApproved(_("This request has expired; ask again."))
+        raise NotApproved(_("This request has expired. Submit a new one."))
     return approval
 
 

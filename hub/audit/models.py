@@ -1,6 +1,6 @@
-"""The audit trail: who did what, when, before and after; and what waits for a second person's approval.
+"""The audit trail, with actor, action, time, and states before and after; and requests for a second person's approval.
 
-Entries are only ever added, each chained to the one before. An approval's terms never change, and it ends once.
+Entries are only added, each chained to the previous one. An approval's terms never change, and it is decided once.
 """
 
 import pgtrigger
@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 class Entry(models.Model):
     at = models.DateTimeField()
     actor = models.CharField(max_length=128)
-    address = models.GenericIPAddressField(null=True)  # where from, of what came over a network
+    address = models.GenericIPAddressField(null=True)  # of the request, if the change came over a network
     action = models.CharField(max_length=64)
     subject = models.CharField(max_length=128)
     before = models.JSONField(null=True)
@@ -39,11 +39,11 @@ class Entry(models.Model):
 
 
 class Approval(models.Model):
-    """A change that a person, or a program, asks for and another person lets happen, or not."""
+    """A change that a person or a program requests, and that another person approves or rejects."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
-        APPROVED = "APPROVED"  # and done, in the same transaction
+        APPROVED = "APPROVED"  # the change was made in the same transaction
         REFUSED = "REFUSED"
         WITHDRAWN = "WITHDRAWN"
 
@@ -53,7 +53,8 @@ class Approval(models.Model):
     payload_hash = models.BinaryField(max_length=32)
     reason = models.CharField(max_length=512)
     maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
-    # The API client or the command that asked, where no person did; and the person who has that client's secret.
+    # The API client or the command that requested it, if it was not a person; and the person who has the client's
+    # secret.
     client = models.CharField(max_length=128, default="", db_default="")
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     asked_at = models.DateTimeField(db_default=Now())
@@ -66,7 +67,7 @@ class Approval(models.Model):
     class Meta:
         ordering = ["-id"]
         indexes = [
-            # what waits for somebody
+            # the requests that wait for approval
             models.Index(fields=["expires_at"], condition=Q(state="PENDING"), name="approval_pending"),
         ]
         constraints = [
@@ -114,5 +115,5 @@ class Approval(models.Model):
 
     @property
     def asked_by(self) -> str:
-        """The name of the person or the program."""
+        """The name of the requesting person or program."""
         return self.maker.get_username() if self.maker else self.client

@@ -1,4 +1,4 @@
-"""Writing and checking the audit trail."""
+"""Writes and checks the audit trail."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from fspiop import strictjson
 from hub.audit.models import Entry
 
-_CHAIN_LOCK = 0x4B49_0002  # one writer at a time, or two entries would follow the same one
+_CHAIN_LOCK = 0x4B49_0002  # one writer at a time, so that no two entries follow the same one
 _GENESIS = bytes(32)
 
 
@@ -26,14 +26,14 @@ def _hash(entry: Entry) -> bytes:
         "before": entry.before,
         "after": entry.after,
     }
-    if entry.address is not None:  # entries from before it was kept keep their hash
+    if entry.address is not None:  # older entries, without an address, keep their hash
         content["address"] = entry.address
     return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
 
 
 @transaction.atomic
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction: what is rolled back is not recorded, what is done is."""
+    """Adds one entry in the caller's transaction: an entry exists exactly if its change was committed."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()
@@ -53,9 +53,9 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 
 
 def broken_links() -> Iterator[Entry]:
-    """The entries that do not follow the one before them, or were changed after they were written."""
+    """The entries that do not fit the previous entry, or were changed after they were written."""
     previous = _GENESIS
-    # As text: what `record` did not write may be what Python cannot read, and the others are checked all the same.
+    # As text: Python may be unable to read values that `record` did not write, but must still check the other entries.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

@@ -1,7 +1,7 @@
-"""What programs may not do alone where TWO_PEOPLE is everywhere: API clients and commands ask, a person approves.
+"""Changes that programs may not make alone if TWO_PEOPLE is everywhere: a program requests, and a person approves.
 
-Which kinds of change there are, and how each is done, the portal says: it stands above all that asks, and registers
-them here when the hub starts.
+The portal registers the kinds of changes and how to make them when the hub starts, because it depends on all the apps
+that request changes.
 """
 
 from collections.abc import Callable
@@ -18,21 +18,21 @@ from hub.audit.models import Approval
 Payload = dict[str, Any]
 TryOut = Callable[[Payload], None]
 EVERYWHERE = "everywhere"
-MOST_WAITING = 200  # requests of one program: people have to read them
+MOST_WAITING = 200  # the most waiting requests of one program, because people must read them
 
 _kinds: dict[str, TryOut] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """An API client or a command, by the name that the audit trail knows, and the person who has its secret."""
+    """An API client or a command: its name in the audit trail, and the person who has its secret."""
 
     name: str
     holder_id: int | None = None
 
 
 class Waits(Exception):
-    """Ends what would have been done at once: it waits for a second person."""
+    """Raised instead of making a change: the change waits for a second person."""
 
     def __init__(self, approval: Approval) -> None:
         self.approval = approval
@@ -40,12 +40,12 @@ class Waits(Exception):
 
 
 def register(kind: str, try_out: TryOut) -> None:
-    """A kind of change, and what raises FspiopError where it could not be made now. It leaves nothing behind."""
+    """Registers a kind of change. `try_out` raises FspiopError if the change is impossible now; it changes nothing."""
     _kinds[kind] = try_out
 
 
 def kinds() -> frozenset[str]:
-    """The kinds of change that there are."""
+    """The registered kinds of changes."""
     return frozenset(_kinds)
 
 
@@ -58,10 +58,10 @@ def ask_where_needed(
     reason: str = "",
     has_own_id: bool = False,
 ) -> None:
-    """Does nothing where programs may act alone. Else asks for the change, which ends here by raising `Waits`.
+    """Does nothing if programs may act alone. Otherwise requests the change and raises `Waits`.
 
-    FspiopError where it could not be made now: what would be refused if it were done at once is refused at once.
-    `has_own_id`: the payload has an id that is used once, so the same again, also after it was done, is the same.
+    FspiopError if the change is impossible now: it is refused at once, as if it were made at once. `has_own_id`: the
+    payload has an id that is used once, so a repetition finds the earlier request, even if it is done.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(_ask(kind, program, subject, payload(), reason, has_own_id))
@@ -70,14 +70,14 @@ def ask_where_needed(
 def _ask(kind: str, program: Program, subject: str, payload: Payload, reason: str, has_own_id: bool) -> Approval:
     mine = Approval.objects.filter(client=program.name)
     waiting = mine.filter(state=Approval.State.PENDING, expires_at__gt=Now())
-    # A script that is run again asks for nothing new.
+    # A script that is run again makes no new request.
     done = mine.filter(state=Approval.State.APPROVED) if has_own_id else Approval.objects.none()
     same = (waiting | done).filter(kind=kind, subject=subject, payload=payload).first()
     if same is not None:
         return same
     if waiting.count() >= MOST_WAITING:
         raise FspiopError(
-            ErrorCode.SERVER_BUSY, f"{MOST_WAITING} requests of this client wait to be decided", http_status=429
+            ErrorCode.SERVER_BUSY, f"{MOST_WAITING} requests of this client already wait for approval", http_status=429
         )
     _kinds[kind](payload)
     return approvals.ask_for_program(

@@ -1,7 +1,7 @@
-"""E-mails and signed webhooks: `notify` in the transaction that makes a thing true, and a worker sends them.
+"""E-mails and signed webhooks: call `notify` in the transaction of the event, and a worker sends them.
 
-One row for each recipient: one that fails holds up no other. A notification that cannot be sent is tried again until it
-expires; then the portal shows it as given up.
+Each recipient has its own row, so a failing one does not delay others. A notification that cannot be sent is retried
+until it expires. Then the portal shows it as given up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,13 @@ def notify(
     """Writes a notification to each of these e-mail addresses and URLs, in the caller's transaction.
 
     An e-mail address receives subject and text. A URL receives signed JSON: {"type": kind, "timestamp": ..., "data":
-    webhook}; without `webhook`, data is subject and text.
-    `is_secret`: the text holds a link or a code. It is encrypted in its row, shown on no page, cleared when it is sent,
-    given up or expired, and sent by e-mail only.
-    `expires_at`: until when it may be sent; NOTIFICATION_EXPIRES_S from now at the latest.
+    webhook}. Without `webhook`, data is subject and text. `is_secret`: the text contains a link or a code. It is
+    encrypted in its row, shown on no page, and sent only by e-mail. It is deleted when it is sent, given up or expired.
+    `expires_at`: the time until which it may be sent, at most NOTIFICATION_EXPIRES_S from now.
 
-    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), addresses are left out. Returns the ids of the new rows.
+    If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new rows.
     """
-    from hub.notifications import services  # models can not be imported before the apps are ready
+    from hub.notifications import services  # models cannot be imported before the apps are ready
 
     return services.notify(
         kind=kind,
@@ -43,7 +42,7 @@ def notify(
 
 
 def is_recipient(text: str) -> bool:
-    """Whether `notify` takes this: an e-mail address or an http(s) URL."""
+    """Whether `notify` accepts this recipient: an e-mail address or an http(s) URL."""
     from hub.notifications import services
 
     try:
@@ -54,7 +53,7 @@ def is_recipient(text: str) -> bool:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """Takes back what was not sent, in the caller's transaction: it is not true any more."""
+    """Withdraws unsent notifications that are no longer true, in the caller's transaction."""
     from hub.notifications import services
 
     services.withdraw(notification_ids)

@@ -1,4 +1,4 @@
-"""One e-mail, by the backend that Django's settings name."""
+"""Sends one e-mail with the backend in Django's settings."""
 
 import smtplib
 from email.utils import parseaddr
@@ -14,23 +14,23 @@ log = structlog.get_logger("notifications")
 
 
 def send(message: Claimed, text: str) -> Outcome:
-    """Sends it; never raises for what the mail server does. Blocks for EMAIL_TIMEOUT at each step at most."""
+    """Sends the e-mail; never raises because of the mail server. Each step blocks for EMAIL_TIMEOUT at most."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    # The same each time: where it is sent twice, because a worker died in between, mail programs show it once.
+    # The same id each time, so that mail programs show a message once if a crashed worker's message is sent twice.
     number = f"{message.id}.{message.created_at:%Y%m%d%H%M%S%f}"
     headers = {"Message-ID": f"<{number}@{domain}>", "Auto-Submitted": "auto-generated"}
     try:
         EmailMessage(message.subject, text, to=[message.recipient], headers=headers).send()
     except (smtplib.SMTPException, OSError) as error:
         return Outcome(is_sent=False, error=_text(error, message), is_refusal=_is_refusal(error))
-    except Exception as error:  # a message that can not be written must not end the sender
+    except Exception as error:  # a message that cannot be written must not stop the sender
         log.exception("email_can_not_be_written", notification=message.id)
         return Outcome(is_sent=False, error=type(error).__name__, is_refusal=True)
     return SENT
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the server refused this recipient or this text for good; what it says of us may be put right."""
+    """Whether the server permanently refused this recipient or text; an error about the hub itself may be temporary."""
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 
 
@@ -41,7 +41,7 @@ def _code(error: Exception) -> int:
 
 
 def _text(error: Exception, message: Claimed) -> str:
-    # What a server says of a refused text may repeat the text, and with it the secret.
+    # The server's error for a refused text may repeat the text, and with it the secret.
     code = _code(error)
     brief = f"{type(error).__name__} {code}" if code else type(error).__name__
     return brief if message.is_secret else f"{brief}: {error}".replace("\0", "\ufffd")

@@ -1,4 +1,4 @@
-"""What the sender counts for Prometheus."""
+"""The sender's counters for Prometheus."""
 
 from prometheus_client import Counter
 
@@ -9,5 +9,5 @@ ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks 
 
 
 def count(message: Claimed, outcome: Outcome) -> None:
-    """Counts one attempt by what came of it."""
+    """Counts one attempt by its result."""
     ATTEMPTS.labels(message.channel.lower(), outcome.result).inc()

@@ -1,4 +1,4 @@
-"""What the hub tells people and other systems, one row for each recipient. The table is the queue."""
+"""Notifications to people and other systems, one row for each recipient. The table is the queue."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class Notification(models.Model):
-    """An e-mail or a webhook. Its text is kept until it is sent, a secret one encrypted and no longer than it waits."""
+    """An e-mail or a webhook. Its text is stored until it is sent; a secret text is encrypted until it is deleted."""
 
     class Channel(models.TextChoices):
         EMAIL = "EMAIL"
@@ -18,13 +18,13 @@ class Notification(models.Model):
         PENDING = "PENDING"
         SENT = "SENT"
         GIVEN_UP = "GIVEN_UP"  # an operator may send it again, unless it was a secret
-        WITHDRAWN = "WITHDRAWN"  # not true any more before it was sent
+        WITHDRAWN = "WITHDRAWN"  # no longer true, and not sent
 
     kind = models.CharField(max_length=32)
     channel = models.CharField(max_length=7, choices=Channel)
-    recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may itself hold a secret
+    recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may contain a secret
     subject = models.CharField(max_length=200)
-    text = models.TextField(blank=True)  # of a webhook: its body, JSON
+    text = models.TextField(blank=True)  # for a webhook: its JSON body
     is_secret = models.BooleanField()
     sealed = models.BinaryField(null=True)  # the text of a secret one, encrypted
     state = models.CharField(max_length=9, choices=State, db_default=State.PENDING)
@@ -39,11 +39,11 @@ class Notification(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the claim: what is due, oldest first, and whether its recipient has one under way
+            # the claim: due rows, oldest first, and whether another message to the recipient is being sent
             models.Index(fields=["channel", "recipient", "due_at"], condition=Q(state="PENDING"), name="notify_due"),
-            # what was given up, for the portal
+            # given-up rows, for the portal
             models.Index(fields=["id"], condition=Q(state="GIVEN_UP"), name="notify_given_up"),
-            # what ended long ago is deleted
+            # the deletion of rows that ended long ago
             models.Index(fields=["ended_at"], condition=~Q(state="PENDING"), name="notify_ended"),
         ]
         constraints = [
@@ -65,7 +65,7 @@ class Notification(models.Model):
 
     @property
     def shown_recipient(self) -> str:
-        """Who gets it; of a URL only the host, since its path may be the secret that opens it."""
+        """The recipient for display. For a URL it is only the host, because the path may be a secret."""
         if self.channel == self.Channel.EMAIL:
             return self.recipient
         return f"{urlsplit(self.recipient).hostname}/…"

@@ -1,4 +1,4 @@
-"""What came of one attempt, and what follows from it. Pure."""
+"""The result of one attempt, and the time of the next. Pure."""
 
 import random
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _LONGEST_WAIT_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`is_refusal`: the recipient read it and does not want it, so soon sending it again will not help."""
+    """`is_refusal`: the recipient read the message and refused it, so an early retry will not help."""
 
     is_sent: bool
     error: str = ""
@@ -27,7 +27,7 @@ SENT = Outcome(is_sent=True)
 
 
 def delay_s(outcome: Outcome, *, attempts: int, left_s: float) -> float | None:
-    """When to try again: exponential backoff with jitter. None: not any more, it would expire or was refused."""
+    """Seconds until the next attempt: exponential backoff with jitter. None after a refusal or before an expiry."""
     if outcome.is_refusal and attempts >= _MOST_REFUSALS:
         return None
     wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

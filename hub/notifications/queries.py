@@ -1,4 +1,4 @@
-"""Reads of the notifications, for who watches them."""
+"""Queries of the notifications, for operators and monitoring."""
 
 from collections.abc import Iterable
 
@@ -17,30 +17,30 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """How many wait, how many were given up, and for how many seconds the oldest waits."""
+    """How many wait, how many were given up, and for how many seconds the oldest has waited."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
 
 
 def found(*, is_given_up: bool) -> "QuerySet[Notification]":
-    """Those that were given up, or all; without their texts."""
+    """The notifications that were given up, or all; without their texts."""
     rows = Notification.objects.defer("text", "sealed")
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 
 
 def one(notification_id: int | None) -> Notification | None:
-    """This notification, without its text; None where there is none, or it was deleted long after it ended."""
+    """This notification, without its text; None if it does not exist, or was deleted long after it ended."""
     if notification_id is None:
         return None
     return Notification.objects.defer("text", "sealed").filter(pk=notification_id).first()
 
 
 def show() -> Iterable[Metric]:
-    """The same for Prometheus."""
+    """The counts as metrics for Prometheus."""
     pending, given_up, age_s = counts()
     return [
         gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),
-        gauge("kitovu_notifications_given_up", "E-mails and webhooks given up, to be looked at", given_up),
+        gauge("kitovu_notifications_given_up", "E-mails and webhooks given up, for an operator to check", given_up),
         gauge("kitovu_notifications_oldest_seconds", "Age of the oldest e-mail or webhook not sent yet", age_s),
     ]

@@ -1,7 +1,7 @@
-"""Sends notifications: looks once a second for what is due, sends it, writes what came of it.
+"""Sends notifications: checks once a second for due ones, sends them, and stores the results.
 
-Each worker process has one sender, an event loop in a thread of its own, so that a mail server or a receiver that hangs
-takes no place of a task. E-mails and webhooks have places of their own, and a recipient has one at a time.
+Each worker process has one sender, an event loop in a separate thread. So a mail server or receiver that hangs does not
+block a task. E-mails and webhooks have separate limits, and each recipient gets one message at a time.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than a mail server can take, each step of which may last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than an e-mail can take, each step of which may last EMAIL_TIMEOUT
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 
@@ -49,7 +49,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Takes no more, and waits for what is being sent."""
+        """Starts no more messages, and waits for those being sent."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -67,7 +67,7 @@ class Sender:
                 except DatabaseError as error:
                     log.warning("notifications_can_not_be_read", error=str(error)[:200])
                     found = 0
-                except Exception:  # the sender must live; what was claimed comes back when its lease ends
+                except Exception:  # the sender must go on; claimed messages become due again after their lease
                     log.exception("notifications_failed")
                     found = 0
                 if not found:
@@ -75,7 +75,7 @@ class Sender:
             await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
 
     async def _look(self, curl: Curl) -> int:
-        """Begins to send what is due and has a place; returns how many."""
+        """Starts to send due messages, up to the limits; returns how many."""
         room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
         if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
             self._expired_at = time.monotonic()
@@ -95,9 +95,9 @@ class Sender:
             metrics.count(message, outcome)
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
-            # What was sent and could not be settled is sent again when its lease ends: at least once.
+            # If a message was sent but its result not stored, it is sent again after its lease: at least once.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
-        except Exception:  # one that can not be sent must not hold up the others
+        except Exception:  # a faulty message must not delay the others
             log.exception("notification_failed", notification=message.id)
 
     async def _attempt(self, curl: Curl, message: Claimed) -> Outcome:
@@ -106,7 +106,7 @@ class Sender:
         try:
             text = fernet(SEAL).decrypt(bytes(message.sealed)).decode() if message.sealed else message.text
         except InvalidToken:
-            return Outcome(is_sent=False, error="SECRET_KEY was changed: it can not be read any more", is_refusal=True)
+            return Outcome(is_sent=False, error="SECRET_KEY was changed: the text is unreadable", is_refusal=True)
         return await self._loop.run_in_executor(self._mail, email.send, message, text)
 
     async def _in_database(self, work: Callable[..., T], *arguments: object, **options: object) -> T:

@@ -1,4 +1,4 @@
-"""Writing notifications, taking them back, and sending again what was given up."""
+"""Writes and withdraws notifications, and sends given-up ones again."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ _Channel, _State = Notification.Channel, Notification.State
 
 
 class NotSent(Exception):
-    """Why a notification is not sent again."""
+    """The reason for which a notification is not sent again."""
 
 
 def notify(
@@ -42,17 +42,17 @@ def notify(
     is_secret: bool,
     expires_at: datetime | None,
 ) -> list[int]:
-    """See `hub.notifications.notify`. One statement, however many recipients."""
+    """See `hub.notifications.notify`. One statement for any number of recipients."""
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings.NOTIFICATION_EXPIRES_S)
-    subject = " ".join(subject.replace("\0", " ").split())[:_LONGEST_SUBJECT]  # a line break begins another header
-    text = text.replace("\0", "\ufffd")  # no text of PostgreSQL's holds one
+    subject = " ".join(subject.replace("\0", " ").split())[:_LONGEST_SUBJECT]  # a line break would begin another header
+    text = text.replace("\0", "\ufffd")  # PostgreSQL cannot store a NUL
     body = _webhook_body(kind, now, webhook or {"subject": subject, "text": text})
     rows = []
     for recipient in dict.fromkeys(recipients):
         channel = channel_of(recipient)
         if is_secret and channel is not _Channel.EMAIL:
-            raise ValueError("a secret goes by e-mail only")
+            raise ValueError("a secret can only be sent by e-mail")
         if channel is _Channel.EMAIL and not settings.SENDS_EMAIL:
             log.info("email_not_set_up", kind=kind)
             continue
@@ -75,14 +75,14 @@ def notify(
 
 
 def channel_of(recipient: str) -> Notification.Channel:
-    """By which way this recipient is reached; ValueError where it is neither an e-mail address nor a URL."""
+    """The channel for this recipient; ValueError if it is neither an e-mail address nor a URL."""
     parts = urlsplit(recipient)
     if parts.scheme in ("http", "https") and parts.hostname and recipient.isascii() and " " not in recipient:
         return _Channel.WEBHOOK
     try:
         validate_email(recipient)
     except ValidationError:
-        raise ValueError("a recipient is an e-mail address or an http(s) URL") from None
+        raise ValueError("a recipient must be an e-mail address or an http(s) URL") from None
     return _Channel.EMAIL
 
 
@@ -92,7 +92,7 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """See `hub.notifications.withdraw`. One that a worker is just sending may still arrive."""
+    """See `hub.notifications.withdraw`. A notification that a worker is sending now may still arrive."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None
@@ -101,13 +101,13 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
-    """Puts a notification that was given up among those due now. A secret was cleared: it is made anew where it came
-    from."""
+    """Makes a given-up notification due now. Refuses a secret one, whose text was deleted: a new one must be created at
+    its source."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
-        raise NotSent(_("This notification was not given up, or does not exist."))
+        raise NotSent(_("This notification does not exist, or the hub has not given it up."))
     if found.is_secret:
-        raise NotSent(_("It held a secret, which is not kept. Ask for another where it came from."))
+        raise NotSent(_("This notification contained a secret, which was deleted. Request a new one at its source."))
     now = datetime.now(UTC)
     found.state, found.due_at, found.ended_at, found.attempts = _State.PENDING, now, None, 0
     found.expires_at = now + timedelta(seconds=settings.NOTIFICATION_EXPIRES_S)
@@ -123,10 +123,10 @@ def send_again(notification_id: int, *, actor: str) -> Notification:
 
 @transaction.atomic
 def put_aside(notification_id: int, *, actor: str) -> None:
-    """Takes a notification that was given up from the list of what somebody should look at."""
+    """Removes a given-up notification from the list of those that an operator should check."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
-        raise NotSent(_("This notification was not given up, or does not exist."))
+        raise NotSent(_("This notification does not exist, or the hub has not given it up."))
     withdraw([found.pk])
     record(
         "notification_put_aside",

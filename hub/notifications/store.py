@@ -1,4 +1,4 @@
-"""The statements of the worker that sends."""
+"""The SQL statements of the sending worker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from hub.database import execute
 
 @dataclass(slots=True)
 class Claimed:
-    """A notification that this worker holds for the time of its lease."""
+    """A notification that this worker holds until its lease ends."""
 
     id: int
     kind: str
@@ -20,12 +20,12 @@ class Claimed:
     sealed: bytes | None
     is_secret: bool
     attempts: int
-    left_s: float  # until it expires
+    left_s: float  # seconds until it expires
     created_at: datetime
     lease: datetime
 
 
-# One at a time for each recipient, the longest due first: a recipient with many waiting takes one place of many.
+# One at a time for each recipient, the longest due first: a recipient with many waiting ones occupies only one place.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -57,7 +57,7 @@ _CLAIM = """
 
 
 def claim(room: Mapping[str, int], *, lease_s: int) -> list[Claimed]:
-    """Takes notifications that are due for `lease_s` seconds, of each channel as many as there is room for."""
+    """Claims due notifications for `lease_s` seconds, for each channel as many as there is room for."""
     rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
     return sorted((Claimed(*row) for row in rows), key=lambda claimed: claimed.id)
 
@@ -70,11 +70,11 @@ _SENT = """
 
 
 def sent(notification_id: int) -> None:
-    """Marks it as sent and clears its text, whoever holds it by now: it was sent."""
+    """Marks a notification as sent and deletes its text, whichever worker holds it now, because it was sent."""
     execute(_SENT, [notification_id])
 
 
-# Only the holder of the lease settles: a worker that slept past it must not undo what its successor did.
+# Only the lease's holder may store a result: a worker that slept past its lease must not undo its successor's.
 _FAILED = """
     UPDATE notifications_notification
     SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => %s), last_error = %s
@@ -88,12 +88,12 @@ _GIVEN_UP = """
 
 
 def failed(message: Claimed, *, error: str, delay_s: float) -> None:
-    """Puts it back for a later attempt."""
+    """Makes it due again after the delay."""
     execute(_FAILED, [delay_s, error[:300], message.id, message.lease])
 
 
 def given_up(message: Claimed, *, error: str) -> None:
-    """Ends it without success; a secret is cleared."""
+    """Ends it without success, and deletes a secret text."""
     execute(_GIVEN_UP, [error[:300], message.id, message.lease])
 
 
@@ -107,7 +107,7 @@ _EXPIRE = """
 
 
 def expire() -> int:
-    """Gives up what waited past its time; returns how many."""
+    """Gives up notifications that have expired; returns how many."""
     return execute(_EXPIRE).rowcount
 
 
@@ -120,5 +120,5 @@ _DELETE = """
 
 
 def delete_old(*, days: int, most: int) -> int:
-    """Deletes what ended so long ago, so many at most; returns how many."""
+    """Deletes rows that ended at least so many days ago, `most` at once; returns how many."""
     return execute(_DELETE, [days, most]).rowcount

@@ -1,4 +1,4 @@
-"""What Celery's worker processes carry: a sender each; and the tick that deletes what ended long ago."""
+"""Runs a sender in each Celery worker process, and the tick that deletes old notifications."""
 
 from celery import shared_task, signals
 
@@ -26,5 +26,5 @@ def _stop_sender(**_: object) -> None:
 
 @shared_task(name="hub.notifications.tasks.tidy", ignore_result=True)
 def tidy() -> None:
-    """Deletes what was sent, given up or withdrawn more than 90 days ago."""
+    """Deletes notifications that were sent, given up or withdrawn more than 90 days ago."""
     store.delete_old(days=_KEPT_DAYS, most=_MOST_AT_ONCE)

@@ -1,4 +1,4 @@
-"""One webhook: signed by the Standard Webhooks specification, sent by libcurl to addresses `hub.egress` permits."""
+"""Sends one webhook, signed per the Standard Webhooks specification, to an address that `hub.egress` allows."""
 
 import base64
 import hashlib
@@ -19,20 +19,20 @@ class NoSecret(Exception):
 
 
 def key_of(url: str) -> bytes:
-    """The key that signs what goes to this URL: one of its own, so that no receiver can sign for another."""
+    """The key that signs requests to this URL. Each URL has its own, so that no receiver can sign for another."""
     if not settings.WEBHOOK_SECRET:
         raise NoSecret
     return hmac.digest(settings.WEBHOOK_SECRET.encode(), f"webhook\0{url}".encode(), hashlib.sha256)
 
 
 def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
-    """HMAC-SHA256 over id, timestamp and body."""
+    """HMAC-SHA256 of id, timestamp and body."""
     signed = f"{identity}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """The id stays the same however often it is sent; a receiver knows by it what it has already."""
+    """The headers. The id is the same in each attempt, so that a receiver can detect repetitions."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {
@@ -44,7 +44,7 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends it; never raises for what the network or the receiver does."""
+    """Sends the webhook; never raises because of the network or the receiver."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))
@@ -57,9 +57,9 @@ async def send(curl: Curl, message: Claimed) -> Outcome:
             most=_MOST_OF_AN_ANSWER,
         )
     except NoSecret:
-        return Outcome(is_sent=False, error="WEBHOOK_SECRET is not set: it can not be signed")
+        return Outcome(is_sent=False, error="WEBHOOK_SECRET is not set, so the webhook cannot be signed")
     except TimeoutError:
-        return Outcome(is_sent=False, error=f"no answer within {timeout_s} s")
+        return Outcome(is_sent=False, error=f"no response within {timeout_s} s")
     except (OSError, ValueError) as error:
         return Outcome(is_sent=False, error=f"{type(error).__name__}: {error}")
     if 200 <= reply.status < 300:

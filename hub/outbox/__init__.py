@@ -1,6 +1,6 @@
-"""The transactional outbox: `append` in the transaction that makes a thing true, `poke` after its commit.
+"""The transactional outbox: call `append` in the transaction of an event, and `poke` after its commit.
 
-The table is the queue. A poke is a hint through Redis that destinations have work; it may be lost.
+The table is the queue. A poke is a hint through Redis that destinations have messages; it may be lost.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -10,21 +10,21 @@ from hub.outbox.messages import Outgoing
 
 
 def append(messages: Iterable[Outgoing]) -> None:
-    """Writes these messages in the caller's transaction; see `hub.outbox.store.append`."""
-    from hub.outbox import store  # the database can not be imported before the apps are ready
+    """Adds these messages in the caller's transaction; see `hub.outbox.store.append`."""
+    from hub.outbox import store  # the database cannot be imported before the apps are ready
 
     store.append(list(messages))
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Changes something and writes the messages about it, as one statement; see `hub.outbox.store.append_about`."""
+    """Makes a change and adds the messages about it, in one statement; see `hub.outbox.store.append_about`."""
     from hub.outbox import store
 
     return store.append_about(changed, parameters, messages)
 
 
 def poke(destination_ids: Collection[int]) -> None:
-    """Says that these destinations have work; see `hub.outbox.wakeup`."""
+    """Notifies the couriers that these destinations have messages; see `hub.outbox.wakeup`."""
     from hub.outbox import wakeup
 
     wakeup.ring(destination_ids)

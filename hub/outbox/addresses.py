@@ -1,4 +1,4 @@
-"""Where each participant's messages go. What is registered is remembered until it changes."""
+"""The URLs for messages to each participant. Registered endpoints are cached until they change."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,13 @@ from hub.participants import endpoints, queries
 
 
 class Addresses:
-    """One courier's memory; used by one thread at a time."""
+    """One courier's cache; used by one thread at a time."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # the version that was current before it was read
+        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # version read first, endpoints
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
-        """The URL of each message, None where its destination registered none that fits."""
+        """The URL of each message; None if its destination has registered no fitting endpoint."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
             endpoints.url_for(self._known[message.destination_id][1], message.method, message.path)
@@ -26,4 +26,4 @@ class Addresses:
             return
         for destination_id, registered in queries.endpoints_of(old).items():
             self._known[destination_id] = (versions[destination_id], registered)
-            queries.name_of(destination_id)  # remembered for the log
+            queries.name_of(destination_id)  # caches the name for the log

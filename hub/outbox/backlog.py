@@ -1,7 +1,7 @@
-"""Whose messages wait at whom beyond the bound that one participant has: its next requests are refused.
+"""Finds participants with too many waiting messages at one destination; their next requests are refused.
 
-Each process reads it anew once a second, while requests come. What is refused is counted by messages in the table, so
-the bound is exceeded by what comes within that second, and no more.
+Each process reads this once a second, while requests arrive. The count is of messages in the table, so a participant
+can exceed the limit only by its messages of one second.
 """
 
 import threading
@@ -23,13 +23,13 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Whether as many messages as may wait do wait at this participant, caused by that one's requests. By names."""
+    """Whether the messages that `source` caused have reached their limit at `destination`. Both are names."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
             _crowded = store.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
-            log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will find out
+            log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will notice
         finally:
             _read_at = time.monotonic()
             _reading.release()
@@ -37,6 +37,6 @@ def is_crowded(source: str, destination: str) -> bool:
 
 
 def forget() -> None:
-    """Has it read anew at the next question; for tests."""
+    """Clears the cached result; for tests."""
     global _crowded, _read_at
     _crowded, _read_at = frozenset(), float("-inf")

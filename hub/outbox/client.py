@@ -1,6 +1,6 @@
-"""One HTTP request to a participant, and what its answer means.
+"""Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` carries it; a participant's connections are kept, and go to addresses that `hub.egress` lets through.
+`hub.curl` transports it. Connections to participants are kept, and lead only to addresses that `hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ NOT_IMPLEMENTED = 501
 
 @dataclass(slots=True)
 class Answer:
-    """What came back: an HTTP status, or 0 and why there is none."""
+    """The response: an HTTP status, or 0 and the reason why there is none."""
 
     status: int
     error: str = ""
     retry_after_s: float | None = None
-    is_unsent: bool = False  # the hub itself could not send it: that says nothing about the participant
-    is_hopeless: bool = False  # and never will
+    is_unsent: bool = False  # the hub itself could not send it, so the participant is not at fault
+    is_hopeless: bool = False  # and it never can
 
     @property
     def is_taken(self) -> bool:
@@ -34,24 +34,24 @@ class Answer:
 
     @property
     def is_refusal(self) -> bool:
-        """The participant read it and does not want it: sending it again soon will not help."""
+        """Whether the participant read and refused the message, so that an early retry will not help."""
         return (300 <= self.status < 500 and self.status not in (408, 425, 429)) or self.status == NOT_IMPLEMENTED
 
     @property
     def is_silence(self) -> bool:
-        """Nothing came back, though it was sent."""
+        """Whether the message was sent but had no response."""
         return self.status == 0 and not self.is_unsent
 
 
 class HubKey:
-    """The hub's signing key, read once; None where this deployment does not sign."""
+    """The hub's signing key, read once; None if this deployment does not sign."""
 
     def __init__(self) -> None:
         path = settings.HUB_SIGNING_KEY_FILE
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """The headers to send with, signed where the hub is the one who speaks (FSPIOP API v1.1, table 1)."""
+        """The headers to send, with a signature if the hub is the message's author (FSPIOP API v1.1, table 1)."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}
@@ -69,14 +69,14 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message; never raises for what the network or the other side does."""
+    """Sends one message; never raises because of the network or the recipient."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(
             message.method, url, headers, message.body, timeout_s=timeout_s, most=_MOST_OF_AN_ANSWER
         )
     except TimeoutError:
-        return Answer(0, f"no answer within {timeout_s} s")
+        return Answer(0, f"no response within {timeout_s} s")
     except NotPermitted as error:
         return Answer(0, str(error), is_unsent=True)
     except OSError as error:
@@ -85,14 +85,14 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # No text in PostgreSQL holds a NUL; one would keep what else was delivered with it from being settled.
+    # PostgreSQL cannot store a NUL, and the result would then fail to be stored together with other results.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
 def cannot_be_sent(error: Exception) -> Answer:
-    """For a message that no request can be made of."""
+    """The answer for a message that cannot be written as a request."""
     return Answer(0, f"cannot be sent: {type(error).__name__}: {error}", is_unsent=True, is_hopeless=True)
 
 

@@ -1,4 +1,4 @@
-"""What the outbox counts for Prometheus."""
+"""The outbox's metrics for Prometheus."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ AGE = Histogram(
 
 
 def count(message: Claimed, answer: Answer) -> None:
-    """Counts one attempt by what came of it."""
+    """Counts one attempt by its result."""
     result = "taken" if answer.is_taken else "no_answer" if answer.status == 0 else f"{answer.status // 100}xx"
     ATTEMPTS.labels(message.kind, result).inc()
     if answer.is_taken:
@@ -27,13 +27,17 @@ def count(message: Claimed, answer: Answer) -> None:
 
 
 def show() -> Iterable[Metric]:
-    """The queue as the database has it now."""
+    """The present state of the queue in the database."""
     queues = queries.queues()
     oldest = min((queue.oldest for queue in queues if queue.oldest is not None), default=None)
     age_s = (datetime.now(UTC) - oldest).total_seconds() if oldest is not None else 0.0
     return [
         gauge("kitovu_outbox_pending", "Messages not delivered yet", sum(queue.pending for queue in queues)),
-        gauge("kitovu_outbox_dead", "Messages given up, to be looked at", sum(queue.dead for queue in queues)),
+        gauge("kitovu_outbox_dead", "Messages given up, for an operator to check", sum(queue.dead for queue in queues)),
         gauge("kitovu_outbox_oldest_seconds", "Age of the oldest message not delivered yet", age_s),
-        gauge("kitovu_outbox_crowded", "Pairs of DFSPs of which one is refused for what waits", len(queries.crowds())),
+        gauge(
+            "kitovu_outbox_crowded",
+            "Pairs of DFSPs whose waiting messages reach the limit",
+            len(queries.crowds()),
+        ),
     ]

@@ -1,4 +1,4 @@
-"""The outbox: what the hub still has to tell, and what it told. The table is the queue."""
+"""The outbox: messages to send, and records of delivered ones. The table is the queue."""
 
 import pgtrigger
 from django.db import models
@@ -10,7 +10,7 @@ from hub.participants.models import Participant
 
 
 class Message(models.Model):
-    """A request to a participant that is not delivered yet. Deleted when it is; see Delivery."""
+    """A request to a participant that is not delivered yet. It is deleted after delivery; see Delivery."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
@@ -24,7 +24,7 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
-    # No foreign key: 0 is the hub, and a participant is never deleted.
+    # Not a foreign key: 0 stands for the hub, and participants are never deleted.
     source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)
@@ -38,17 +38,18 @@ class Message(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the claim: a destination's due messages, of each source the oldest first; and how many of a source wait
+            # the claim: a destination's due messages, the oldest of each source first; and the number of a source's
+            # messages
             models.Index(
                 fields=["destination", "source_id", "due_at"], condition=Q(state="PENDING"), name="message_by_source"
             ),
-            # a message waits for its predecessor of the same subject to the same destination
+            # the search for an earlier message of the same subject to the same destination
             models.Index(
                 fields=["destination", "subject", "id"], condition=~Q(state="DEAD"), name="message_by_subject"
             ),
-            # what was given up for a destination
+            # given-up messages of a destination
             models.Index(fields=["destination", "id"], condition=Q(state="DEAD"), name="message_dead"),
-            # requests that are too old to be delivered, of each requester the oldest first
+            # overdue requests, the oldest of each requester first
             models.Index(
                 fields=["reply_to", "created_at"],
                 condition=Q(state="PENDING", reply_to__isnull=False),
@@ -68,7 +69,7 @@ class Message(models.Model):
 
 
 class Delivery(models.Model):
-    """A message that its destination took: when, after how many attempts, with which answer."""
+    """A message that its destination accepted: the time, the number of attempts, and the response's status."""
 
     message_id = models.BigIntegerField(primary_key=True)
     destination = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -87,7 +88,7 @@ class Delivery(models.Model):
         indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
         triggers = [
             pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update),
-            # Those whose subject is a digest are about customers' identifiers, and are kept for a time.
+            # A row whose subject is a digest concerns a customer's identifier, and is deleted after a time.
             pgtrigger.Protect(
                 name="deliveries_about_payments_are_never_deleted",
                 operation=pgtrigger.Delete,

@@ -1,4 +1,4 @@
-"""Reads of the outbox for who waits for what it delivers, and for who watches it."""
+"""Queries of the outbox for apps that wait for deliveries, and for operators and monitoring."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from hub.outbox.models import Message
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
     """Since when requests about these subjects wait or are given up: by requester, destination, subject and state.
 
-    By requester, since anybody may send a request about an id that it knows.
+    The requester is a part of the key, because any participant that knows an id can send a request about it.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -23,18 +23,18 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
 
 
 COUNTED = 10_000
-"""Messages of one destination that are counted at most: a page must not read a million rows to say that many wait."""
+"""The most messages of one destination that are counted, because a page must not read a million rows for a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What one participant has still to be sent; numbers up to `COUNTED`."""
+    """The messages that one participant has not received yet; counts stop at `COUNTED`."""
 
     destination_id: int
     destination: str
     pending: int
     dead: int
-    oldest: datetime | None  # of the pending that were counted
+    oldest: datetime | None  # among the counted pending ones
     most_attempts: int
 
 
@@ -56,19 +56,19 @@ _QUEUES = """
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
-    """Of each participant that something waits for, or was given up, by name; or of one."""
+    """The queues of participants with pending or given-up messages, by name; or only that of one."""
     rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """So many messages caused by one participant wait at another that its requests are refused (429)."""
+    """A participant that caused so many waiting messages at another that its requests are refused (429)."""
 
     source: str
     destination: str
 
 
 def crowds() -> list[Crowd]:
-    """By names."""
+    """All such pairs, by names."""
     return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -1,4 +1,4 @@
-"""What people do to the outbox: send again what was given up."""
+"""Actions of operators on the outbox: sending given-up messages again."""
 
 from datetime import UTC, datetime
 
@@ -11,14 +11,14 @@ from hub.outbox.models import Message
 
 
 class NotSent(Exception):
-    """Why a message is not sent again."""
+    """The reason for which a message is not sent again."""
 
 
 @transaction.atomic
 def send_again(message_id: int, *, actor: str) -> Message:
-    """Puts a message among those due now, whether it was given up or waits for its next attempt.
+    """Makes a message due now, whether it was given up or waits for its next attempt.
 
-    A request that somebody waited for is not asked again: who waited was told that it failed.
+    Refuses a request whose requester was already notified of its failure.
     """
     message = (
         Message.objects.select_for_update(no_key=True, of=("self",))
@@ -30,7 +30,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
     if message is None:
         raise NotSent(_("This message was delivered, or does not exist."))
     if message.reply_to_id is not None:
-        raise NotSent(_("Who waited for this request was told that it failed; it is not asked again."))
+        raise NotSent(_("The requester was notified that this request failed. It is not sent again."))
     before = {"state": message.state, "attempts": message.attempts}
     message.state = Message.State.PENDING
     message.due_at = datetime.now(UTC)
@@ -45,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> int:
-    """The same for all that was given up for one participant; returns how many."""
+    """Sends all given-up messages of one participant again; returns how many."""
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
     if name is None:

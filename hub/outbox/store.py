@@ -1,4 +1,4 @@
-"""All statements on the outbox's tables that run often."""
+"""The frequent SQL statements on the outbox's tables."""
 
 import hashlib
 from collections import Counter
@@ -18,7 +18,7 @@ from hub.database import execute, is_away
 from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
 from hub.sweeps.store import not_skipped
 
-OVERDUE = "undeliverable"  # the batch that gives up requests which nobody delivered in time
+OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time
 
 _INSERT = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub, reply_to_id,
@@ -34,11 +34,11 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
-# Every statement here finds rows of which it knows the ids by `id = ANY(...)`, never by a join alone, and the neighbour
-# of a row by all columns of the index that it shall use. This table is a queue: PostgreSQL counts it when it is nearly
-# empty, and when it expects two rows, it joins by reading all forty thousand for each of them.
+# Every statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a row's neighbour by all
+# columns of the index that it must use. The table is a queue, so PostgreSQL's statistics are from when it was nearly empty.
+# If PostgreSQL expects two rows, it joins by reading all forty thousand for each row.
 
-# One that a courier holds at this moment is passed over: what it says is on its way already.
+# A message that a courier holds now is skipped, because it is being sent already.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
         SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
@@ -66,9 +66,9 @@ _APPEND_OR_RENEW = f"""
 
 
 def append(messages: Sequence[Outgoing]) -> None:
-    """Adds these messages in the caller's transaction, by one statement.
+    """Adds these messages in the caller's transaction, in one statement.
 
-    A message that another makes needless is not added, or takes its place; see `IfPending`.
+    A message may replace a waiting one, or be dropped in favour of it; see `IfPending`.
     """
     if not messages:
         return
@@ -77,10 +77,10 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Changes something and adds the messages about it by one statement, so outside a transaction it is one itself.
+    """Makes a change and adds the messages about it in one statement, which is atomic outside of a transaction too.
 
-    `changed` is the text of a WITH whose last table has that name and a column `subject`. A message about what is not
-    among these subjects is not added; returns them. Every message is added as `IfPending.ADD` says.
+    `changed` is the text of a WITH whose last table has that name and a column `subject`. A message is added only if
+    its subject is among these; returns them. Every message is added as `IfPending.ADD` says.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -108,7 +108,7 @@ def _columns(messages: Sequence[Outgoing]) -> list[list[Any]]:
 
 @dataclass(slots=True)
 class Claimed:
-    """A message that this worker holds for the time of its lease."""
+    """A message that this worker holds until its lease ends."""
 
     id: int
     destination_id: int
@@ -124,17 +124,17 @@ class Claimed:
     attempts: int
     age_s: float
     lease: datetime
-    endpoints_version: int = 0  # of the destination, when the message was claimed
+    endpoints_version: int = 0  # the destination's, when the message was claimed
     source_id: int = HUB
 
     @property
     def is_end(self) -> bool:
-        """Whether it reports the end of a payment."""
+        """Whether it reports the outcome of a payment."""
         return self.kind in END_KINDS
 
 
 def _sources_at(destination: str) -> str:
-    """The sources that have messages pending at a destination, found by going from one to the next in the index."""
+    """The sources with pending messages at a destination, found by stepping from one to the next in the index."""
     return f"""
         WITH RECURSIVE source (id) AS (
             (SELECT s.source_id FROM outbox_message s
@@ -147,9 +147,9 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# Which due messages: a destination's room is shared by the sources that have any there, and of each the oldest come
-# first, so that none of them waits behind the thousands of another. `statement_timestamp()` bounds the read of an index
-# where `clock_timestamp()` would only filter what was read.
+# The choice of due messages: all sources with messages at a destination share its room, and each source's oldest come
+# first, so that no source waits behind thousands of another's. `statement_timestamp()` bounds the range of the index
+# scan, where `clock_timestamp()` would only filter the rows read.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -171,11 +171,11 @@ _DUE = f"""
     ) due
 """  # noqa: S608 (put together from constants)
 
-# A message whose predecessor (same subject, same destination) is still to be delivered waits for it: only the first of
-# a subject is leased. The index by subject is in that order, and its first row decides.
+# A message with an undelivered predecessor (same subject, same destination) waits for it: only the first message of a
+# subject is leased. The index by subject is in that order, and its first row decides.
 #
-# A statement of its own, after the one that took the locks: whoever delivers the predecessor looks for its successor
-# under that lock, so either this sees the predecessor gone, or that one sees what was put off and lets it go.
+# This statement must follow the one that took the locks. A predecessor's delivery looks for its successor under the
+# same lock. So either this statement no longer finds the predecessor, or the delivery finds the postponed successor.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -190,8 +190,8 @@ _LEASE = """
               (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
-# What waits for a predecessor is not looked at again for a while, the longer the longer it has waited: a claim reads
-# what can be sent. The delivery of the predecessor ends that; the time is for the case that the two miss each other.
+# A message with a predecessor is postponed, the longer the longer it has waited, so that a claim reads only messages
+# that can be sent. The predecessor's delivery ends this. The time limit is for the case that the delivery misses it.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -203,7 +203,7 @@ _BEHIND_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a destination may be sent now: so many messages, and bodies until they have so many octets together."""
+    """What a destination may be sent now: a number of messages, and a limit for the bytes of their bodies together."""
 
     messages: int
     octets: int
@@ -211,9 +211,9 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Messages to be sent, and the destinations for which there may be more at once.
+    """Messages to be sent, and the destinations that may have more.
 
-    `spoilt` are the ids of those that the database does not give, where each was tried alone.
+    `spoilt` are the ids of messages that the database cannot return, when each was tried alone.
     """
 
     messages: Sequence[Claimed]
@@ -230,11 +230,11 @@ def claim(
     except_for: Collection[int] = (),
     each_alone: bool = False,
 ) -> Claim:
-    """Takes due messages for `lease_s` seconds, of each destination as many as it has room for, fairly by source.
+    """Claims due messages for `lease_s` seconds, for each destination as many as it has room for, fairly by source.
 
-    `open_requests` says, by (destination, source), how many of `most_of_one_source` are under way already. Messages
-    with these ids are passed over. Other workers pass over what is taken. One transaction; `each_alone` takes each by a
-    statement of its own, for a destination of which one message makes the statement fail.
+    `open_requests` has the number of open requests by (destination, source); `most_of_one_source` is their limit.
+    Messages with these ids are skipped. Other workers skip the claimed messages. One transaction. `each_alone` claims
+    each message in a separate statement, for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
         due = execute(
@@ -260,7 +260,7 @@ def claim(
         if behind:
             execute(_PUT_OFF, [_BEHIND_S, sorted(behind)])
             has_more |= {destination_id for id, destination_id, *_ in due if id in behind}
-    # Django's connections leave JSON as text.
+    # Django's connections return JSON as text.
     claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
     return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt)
 
@@ -280,7 +280,7 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """The ids of those that fit into each destination's octets, and the destinations that may have more."""
+    """The ids of the messages within each destination's byte limit, and the destinations that may have more."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()
@@ -291,7 +291,7 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
             has_more.add(destination_id)
     taken: list[int] = []
     octets: Counter[int] = Counter()
-    for _, message_id, destination_id, size in sorted(ranked):  # one of each source, then the second of each
+    for _, message_id, destination_id, size in sorted(ranked):  # the first of each source, then the second of each
         if octets[destination_id] >= room[destination_id].octets:
             has_more.add(destination_id)
             continue
@@ -300,7 +300,7 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
     return taken, has_more
 
 
-# The next message of the same subject to the same destination may have been put off until now; see `_LEASE`.
+# The next message of the same subject to the same destination may have been postponed; see `_LEASE`.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id
@@ -349,16 +349,16 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
 
 
 def _digest_key() -> bytes:
-    """Whoever has the table and not this cannot try telephone numbers until one fits."""
+    """Without this key, a person with a copy of the table cannot find telephone numbers by trying them all."""
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
 
 def kept_subject(subject: str) -> str:
-    """What stands for a subject with an identifier in it, once its message is delivered."""
+    """The stored replacement of a subject with an identifier, after its message's delivery."""
     return hashlib.sha256(_digest_key() + subject.encode()).hexdigest()
 
 
-# Only the holder of the lease settles: a worker that slept past it must not undo what its successor did.
+# Only the lease's holder may store a result: a worker that slept past its lease must not undo its successor's.
 _POSTPONE = f"""
     WITH postponed AS (
         UPDATE outbox_message m
@@ -379,9 +379,9 @@ _POSTPONE = f"""
 
 @dataclass(slots=True)
 class Failure:
-    """A message that was not taken: when to try again, or that there will be no other attempt.
+    """A message that was not accepted: the time of its next attempt, or that there will be none.
 
-    Without `is_attempt` nothing was sent: the courier leaves such messages alone for a while.
+    Without `is_attempt` nothing was sent: the courier only postpones the message.
     """
 
     message: Claimed
@@ -392,7 +392,7 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Puts failed messages back, or among the dead; returns the ids of those that were still this worker's."""
+    """Postpones failed messages, or marks them as dead; returns the ids of those that this worker still held."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -411,12 +411,12 @@ def postpone(failures: Sequence[Failure]) -> set[int]:
     return {row[0] for row in rows}
 
 
-# What a courier holds is left to it: its attempt may still arrive.
+# A message that a courier holds is left to the courier, because its attempt may still succeed.
 _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# Of each requester a share, so that the thousands of one do not keep the others from hearing.
+# A share for each requester, so that thousands of one requester's do not delay the reports to others.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -447,9 +447,9 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that will not be delivered any more, without its body: what its requester is told by.
+    """A request that will not be delivered any more, without its body; used for the report to its requester.
 
-    Of its headers those that say in which version.
+    Of its headers, it has those with the version.
     """
 
     method: str
@@ -461,7 +461,7 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """The requests that have waited too long, whether or not they were tried, but for the skipped."""
+    """The requests that have waited too long, attempted or not, without those that the batch skips."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 
@@ -515,5 +515,5 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """Which participants have `most` messages or more waiting at which: (source's name, destination's name)."""
+    """The pairs with at least `most` waiting messages: (source's name, destination's name)."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

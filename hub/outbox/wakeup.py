@@ -1,4 +1,4 @@
-"""The bell: says through Redis which destinations have work. A hint; the couriers look once a second in any case."""
+"""Notifies couriers through Redis of destinations with messages. Only a hint: couriers also check once a second."""
 
 import asyncio
 import threading
@@ -14,20 +14,20 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # where no courier listens, the rest is found by looking
+_MOST_WAITING = 1000  # if no courier listens, their checks find the rest
 _LIFETIME_S = 5
-_COMPANY_S = 0.002  # between two rings of one process: what is appended meanwhile rings together
+_COMPANY_S = 0.002  # pause between two rings of one process, which combines the messages added meanwhile
 _LISTEN_S = 2
 _PAUSE_S = 1.0
 
 
 def _key() -> str:
-    # Two hubs on one Redis must not take each other's rings away.
+    # Two hubs on one Redis must not receive each other's notifications.
     return f"kitovu:outbox-bell:{connection.settings_dict['NAME']}"
 
 
 class Ringer:
-    """Rings from a thread of its own: a Redis that hangs must not hold up a commit."""
+    """Notifies from a separate thread, because a Redis that hangs must not delay a commit."""
 
     def __init__(self) -> None:
         self._waiting: set[int] = set()
@@ -35,7 +35,7 @@ class Ringer:
         self._thread: threading.Thread | None = None
 
     def ring(self, destination_ids: Collection[int]) -> None:
-        """Says soon that these destinations have work; never raises, never waits."""
+        """Notifies soon that these destinations have messages; never raises, never waits."""
         if not destination_ids:
             return
         with self._arrived:
@@ -66,7 +66,7 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Calls `heard` with destinations that have work, for ever. Each ring is heard by one of all listeners."""
+    """Calls `heard` with destinations that have messages, for ever. Each notification reaches one of all listeners."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
     )
@@ -78,7 +78,7 @@ async def listen(heard: Callable[[Iterable[int]], None]) -> None:
                 continue
             others = await client.lpop(key, _MOST_WAITING) or []
             heard({int(text) for text in (first[1], *others)})
-        except (RedisError, OSError, ValueError) as error:  # ValueError: what somebody else wrote there
+        except (RedisError, OSError, ValueError) as error:  # ValueError: another program's value
             log.warning("bell_not_heard", error=str(error)[:200])
             await asyncio.sleep(_PAUSE_S)
 

@@ -20,7 +20,7 @@ class ParticipantAdmin(admin.ModelAdmin):
 
 @admin.register(Credential)
 class CredentialAdmin(ReadOnlyAdmin):
-    """To look at only: what is registered is checked by `hub.participants.credentials`."""
+    """Read-only, because `hub.participants.credentials` must check every registration."""
 
     list_display = ["participant", "kind", "label", "valid_from", "valid_until", "revoked_at"]
     list_filter = ["kind"]

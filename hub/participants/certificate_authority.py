@@ -1,6 +1,6 @@
-"""The scheme's certificate authority, where this hub keeps one: it signs DFSPs' client certificates and nothing else.
+"""The scheme's certificate authority, if this hub has one. It only signs DFSPs' client certificates.
 
-Its key is read from its file at each use, and is nowhere else: in no page, no log and no table.
+Its key is read from its file at each use. It is never in a page, a log or a table.
 """
 
 import hashlib
@@ -26,18 +26,18 @@ from django.conf import settings
 
 from fspiop import keys
 
-_CLOCKS_APART = timedelta(minutes=5)  # a certificate is good at once, also where a clock is slow
+_CLOCKS_APART = timedelta(minutes=5)  # a certificate must be valid at once, also for a slow clock
 _OWN_DAYS = 3650
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class NotReady(Exception):
-    """Why this hub can sign nothing now."""
+    """The reason for which this hub cannot sign now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a DFSP asks to have signed: for people who compare it with what the DFSP tells them."""
+    """A DFSP's signing request, shown to people, who compare it with the DFSP's own statement."""
 
     csr: x509.CertificateSigningRequest
     subject: str
@@ -50,7 +50,7 @@ def is_set_up() -> bool:
 
 
 def read_request(text: str, *, name: str) -> Request:
-    """A participant's signing request (PKCS #10, in PEM); ValueError says what is wrong with it."""
+    """A participant's signing request (PKCS #10, in PEM); ValueError says what is wrong with the text."""
     csr = keys.read_signing_request(text)
     names = [found.value for found in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [name]:
@@ -62,13 +62,13 @@ def read_request(text: str, *, name: str) -> Request:
 
 
 def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> str:
-    """What its key is known by: the SHA-256 of the SubjectPublicKeyInfo, as a signing key's is."""
+    """The key's identifier: the SHA-256 of its SubjectPublicKeyInfo, as for signing keys."""
     info = signed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
 
 
 def sign(request: Request, *, name: str, days: int) -> str:
-    """A client certificate in PEM. Of the request it takes the key alone: name, uses and times are the hub's words."""
+    """A client certificate in PEM. Only the key comes from the request; the hub sets name, uses and times."""
     own, key = _load()
     now = datetime.now(UTC)
     if own.not_valid_after_utc <= now:
@@ -92,7 +92,7 @@ def sign(request: Request, *, name: str, days: int) -> str:
 
 
 def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
-    """The list (CRL, in PEM) of those certificates that this authority signed: each in PEM, and when it was revoked."""
+    """The revocation list (CRL, in PEM) for certificates of this authority; takes PEMs and times of revocation."""
     own, key = _load()
     now = datetime.now(UTC)
     builder = (
@@ -112,7 +112,7 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """A new authority, in files that are not there yet; its key's is for its owner's eyes only."""
+    """Creates an authority in new files; only the owner can read the key's file."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (
@@ -139,9 +139,9 @@ def _load() -> tuple[x509.Certificate, _PrivateKey]:
         own = x509.load_pem_x509_certificate(Path(settings.HUB_CA_CERTIFICATE_FILE).read_bytes())
         key = load_pem_private_key(Path(settings.HUB_CA_KEY_FILE).read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise NotReady("the authority's files can not be read") from None  # not what they hold, nor where they are
+        raise NotReady("the authority's files cannot be read") from None  # without their content or paths
     if not isinstance(key, _PrivateKey) or key.public_key() != own.public_key():
-        raise NotReady("the authority's key is not that of its certificate, or neither RSA nor ECDSA")
+        raise NotReady("the authority's key does not match its certificate, or is neither RSA nor ECDSA")
     return own, key
 
 

@@ -1,7 +1,7 @@
-"""What participants prove themselves with, as this process knows it: read anew every two seconds, asked at no cost.
+"""A process's cache of participants' credentials: refreshed every two seconds, and free to read.
 
-A request is checked against a snapshot, so the transfer path makes no query for it; what is revoked stops working in
-every process within `CREDENTIALS_REFRESH_S`.
+A request is checked against a snapshot, so the transfer path needs no query for it. A revocation takes effect in every
+process within `CREDENTIALS_REFRESH_S`.
 """
 
 import threading
@@ -24,8 +24,8 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_TOO_OLD = 5  # times the refresh: from then on everybody waits for a new snapshot
-_TRY_AGAIN_S = 1.0  # after the database did not answer
+_TOO_OLD = 5  # times the refresh: after this, requests wait for a new snapshot
+_TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Known:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Every credential, by what a request brings."""
+    """Every credential, by the value that a request contains."""
 
     taken_at: float
     certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
     clients: dict[str, Known] = field(default_factory=dict)  # by their client key
     keys: dict[int, list[tuple[Known, RSAPublicKey]]] = field(default_factory=lambda: defaultdict(list))
     networks: dict[int, list[Network]] = field(default_factory=lambda: defaultdict(list))
-    compat: frozenset[int] = frozenset()  # participants whose signatures may be over their JSON written anew
+    compat: frozenset[int] = frozenset()  # participants whose signatures may be over re-serialised JSON
 
     def by_certificate(self, sha256: str) -> Known | None:
         known = self.certificates.get(sha256)
@@ -65,7 +65,7 @@ class Snapshot:
         return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
 
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
-        """Whether this participant calls from there; one without a list calls from anywhere."""
+        """Whether this participant may call from this address; without a list, it may call from anywhere."""
         listed = self.networks.get(participant_id)
         if listed is None:
             return True
@@ -74,25 +74,25 @@ class Snapshot:
 
 _lock = threading.Lock()
 _snapshot: Snapshot | None = None
-_parsed: dict[str, RSAPublicKey] = {}  # by SHA-256: reading a PEM costs more than asking for it
+_parsed: dict[str, RSAPublicKey] = {}  # by SHA-256, because parsing a PEM is expensive
 _down_until = 0.0
 
 
 def current() -> Snapshot:
-    """The snapshot, at most a few seconds old; DatabaseError where the database has not answered for longer."""
+    """The snapshot, at most a few seconds old; DatabaseError if the database has been unavailable for longer."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S
     if found is not None and now - found.taken_at < refresh:
         return found
     may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request fetches it; the others go on with the old one as long as it is not too old.
+    # One request refreshes it; the others use the old one unless it is too old.
     if not _lock.acquire(blocking=not may_be_used):
         assert found is not None
         return found
     try:
         if _snapshot is not None and _snapshot is not found:
-            return _snapshot  # somebody else was quicker
+            return _snapshot  # another thread was faster
         if time.monotonic() >= _down_until:
             try:
                 _snapshot = _load()
@@ -103,13 +103,13 @@ def current() -> Snapshot:
                     raise
         if may_be_used and found is not None:
             return found
-        raise OperationalError("the credentials can not be read")
+        raise OperationalError("the credentials cannot be read")
     finally:
         _lock.release()
 
 
 def forget() -> None:
-    """Lets the next request read the credentials anew."""
+    """Makes the next request read the credentials again."""
     global _snapshot, _down_until
     _snapshot, _down_until = None, 0.0
 
@@ -130,7 +130,7 @@ def _load() -> Snapshot:
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
     for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
-        listed = snapshot.networks[participant_id]  # whoever has a list calls from nowhere else, also where it is bad
+        listed = snapshot.networks[participant_id]  # a list always restricts, even with bad entries
         network = _network(text)
         if network is not None:
             listed.append(network)
@@ -141,7 +141,7 @@ def _load() -> Snapshot:
 def _network(text: str) -> Network | None:
     try:
         return ip_network(text)
-    except ValueError:  # one participant's bad row must not shut the door for all
+    except ValueError:  # one participant's invalid row must not lock out the others
         log.error("network_can_not_be_read", network=text)
         return None
 
@@ -150,7 +150,7 @@ def _key(sha256: str, pem: str) -> RSAPublicKey | None:
     if sha256 not in _parsed:
         try:
             _parsed[sha256] = jws.load_public_key(pem.encode())
-        except ValueError as error:  # one participant's bad row must not shut the door for all
+        except ValueError as error:  # one participant's invalid row must not lock out the others
             log.error("signing_key_can_not_be_read", sha256=sha256, why=str(error))
             return None
     return _parsed[sha256]

@@ -1,4 +1,4 @@
-"""Registering and revoking what participants prove themselves with. Each change is in the audit trail."""
+"""Registers and revokes participants' credentials. Each change is in the audit trail."""
 
 import secrets
 from collections.abc import Callable
@@ -17,31 +17,31 @@ from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
-MOST_CLIENTS = 2  # valid at once: the old and the new, while they are changed
+MOST_CLIENTS = 2  # valid at once, so that a new one can replace an old one
 _VALID_FOR = timedelta(days=730)
 
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """A client with its secret, which exists only here: the database has its hash."""
+    """A new client with its secret, which is not stored: the database only has its hash."""
 
     credential: Credential
     secret: str
 
 
 def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
-    """Registers a TLS client certificate, valid as long as it says itself."""
+    """Registers a TLS client certificate, for its own period of validity."""
     return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
 
 
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
-    """Has the scheme's authority sign a participant's request, and registers the certificate."""
+    """Signs a participant's request with the scheme's authority, and registers the certificate."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
     if _is_anothers(request.key_sha256, participant):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate of this key")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate with this key")
     try:
         pem = certificate_authority.sign(request, name=participant.name, days=days)
     except certificate_authority.NotReady as error:
@@ -50,7 +50,7 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
-    """Whether another participant proves itself, or signs, with this key, or once did."""
+    """Whether another participant uses this key, or once did, in a certificate or for signatures."""
     others = Credential.objects.exclude(participant=participant)
     if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
         return True
@@ -68,13 +68,13 @@ def add_signing_key(
     valid_until: datetime | None = None,
     actor: str,
 ) -> Credential:
-    """Registers the public key of the participant's signatures, in PEM, X.509 or JWK."""
+    """Registers the public key for the participant's signatures, in PEM, X.509 or JWK."""
     part = _read(keys.read_signing_key, key)
     return _add_public(participant, Credential.Kind.SIGNING_KEY, part, valid_from, valid_until, actor)
 
 
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
-    """A new client key and secret; at most two are valid at once, so that one can replace the other."""
+    """A new client key and secret. At most two are valid at once, so that one can replace the other."""
     secret = client_secrets.make()
     credential = register_client(
         participant,
@@ -94,7 +94,7 @@ def new_client_key(participant: Participant) -> str:
 def register_client(
     participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
 ) -> Credential:
-    """Registers a client whose secret was made before: its holder has it, and it is good from now on."""
+    """Registers a client whose secret its holder already has; it is valid from now on."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)
@@ -124,7 +124,7 @@ def of_participant(participant: Participant, credential_id: int, *, locks: bool 
 
 @transaction.atomic
 def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
-    """Ends a credential for ever, in every process within seconds. To revoke a revoked one changes nothing."""
+    """Revokes a credential permanently, in every process within seconds. Does nothing if it is revoked already."""
     credential = of_participant(participant, credential_id, locks=True)
     if credential.revoked_at is None:
         credential.revoked_at = timezone.now()
@@ -136,7 +136,7 @@ def revoke(participant: Participant, *, credential_id: int, actor: str) -> Crede
 
 @transaction.atomic
 def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) -> None:
-    """Whether signatures of this participant may also be over its JSON written anew."""
+    """Sets whether this participant's signatures may also be over its re-serialised JSON."""
     before = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk).jws_compat
     Participant.objects.filter(pk=participant.pk).update(jws_compat=jws_compat)
     record(
@@ -150,13 +150,13 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """A credential as a request to revoke it names it."""
+    """A credential in the form of a request to revoke it."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # A secret's hash is no secret that can be used, and still has no place where many read.
+        # The hash of a secret cannot be used as a secret, but many people read this.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
     }
 
@@ -194,19 +194,19 @@ def _add_public(
 
 def _check_times(begins: datetime, ends: datetime | None) -> None:
     if ends is not None and ends <= max(begins, timezone.now()):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "it has expired, or would before it begins")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "it has expired, or would expire before it becomes valid")
 
 
 def _save(credential: Credential, actor: str) -> Credential:
     if credential.participant.closed_at is not None:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{credential.participant} was closed for good")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{credential.participant} was closed permanently")
     try:
         with transaction.atomic():
             credential.save(force_insert=True)
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
-        # The database holds it: what one participant proves itself with is nobody else's, and never comes back.
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "it is registered already, here or elsewhere, or was once") from None
+        # The database ensures that a credential belongs to one participant only, and is never registered again.
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "it is registered already, or was once, here or elsewhere") from None
     _changed()
     return credential
 
@@ -216,7 +216,7 @@ def _told(credential: Credential) -> dict[str, str | int]:
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret is no secret that can be used, and still has no place in a trail that many read.
+        # The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
         "validUntil": credential.valid_until.isoformat(),
     }

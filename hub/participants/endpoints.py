@@ -1,7 +1,7 @@
-"""Which endpoint a message goes to, and its URL. Pure: a participant's endpoints and a message's path in, a URL out.
+"""Determines a message's endpoint type and URL. Pure: takes a participant's endpoints and a path, and returns a URL.
 
-The names of the types are those of the reference hub's administration API, so that its provisioning scripts work
-unchanged; `BASE` is Kitovu's own, one address for everything.
+The types have the names of the reference hub's administration API, so that its provisioning scripts work unchanged.
+`BASE` is Kitovu's own: one base URL for all messages.
 """
 
 import re
@@ -16,8 +16,8 @@ from fspiop.resources import RESOURCES
 
 BASE = "FSPIOP_CALLBACK_URL"
 
-# What each resource's endpoint types are called. A type ending in "base" takes the message's path appended;
-# the others hold the whole URL with {{names}} for the path's parts.
+# The names of each resource's endpoint types. To a type that ends in "base" the hub appends the message's path. The
+# others have the whole URL, with {{names}} for the parts of the path.
 _PREFIX = "FSPIOP_CALLBACK_URL_"
 BASE_TYPES = frozenset(
     _PREFIX + name for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
@@ -60,7 +60,7 @@ EMAIL_TYPES = frozenset(
 ALARM_NUMBER_TYPES = frozenset({"ALARM_NOTIFICATION_URL", "ALARM_NOTIFICATION_TOPIC"})
 
 _PLACEHOLDER = re.compile(r"\{\{\s*(\w+)\s*\}\}")
-# Those of the reference's templates, and the API's other names of ids.
+# The names in the reference's templates, and the API's other names of ids.
 _NAMES = frozenset(
     {
         *("partyIdType", "partyIdentifier", "partySubIdOrType", "requestId", "transferId", "id", "ID"),
@@ -74,7 +74,7 @@ _DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # what the hub sends 
 
 
 def is_known_type(endpoint_type: str) -> bool:
-    """Whether the administration API takes an endpoint of this type."""
+    """Whether the administration API accepts an endpoint of this type."""
     return (
         endpoint_type == BASE
         or endpoint_type in BASE_TYPES | TEMPLATE_TYPES | EMAIL_TYPES | ALARM_NUMBER_TYPES
@@ -86,25 +86,25 @@ def is_fit(endpoint_type: str, value: str) -> bool:
     """Whether the hub can call this URL for messages of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
-    if endpoint_type.startswith("TP_CB_URL_"):  # taken as in the reference; the hub sends nothing there
+    if endpoint_type.startswith("TP_CB_URL_"):  # accepted like in the reference; the hub sends nothing there
         return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
     return is_base(value)
 
 
 def is_base(value: str) -> bool:
-    """Whether paths can be put behind this URL: http or https, a host and perhaps a path, and nothing else."""
+    """Whether paths can be appended to this URL: http or https, a host and perhaps a path, and nothing else."""
     return _is_url(value, may_have_query=False)
 
 
 def is_template(value: str) -> bool:
-    """Whether this is a whole URL, with {{names}} of a message's path behind the host."""
+    """Whether this is a whole URL, with {{names}} of a message's path after the host."""
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False
     return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
 
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
-    # A fragment is not sent: what stands behind it would be lost, and the outcome go to another resource.
+    # A fragment is not sent: the path appended to it would be lost, and the message would reach another resource.
     if not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
@@ -124,7 +124,7 @@ def _is_url(value: str, *, may_have_query: bool) -> bool:
 
 
 def _ascii_host(parts: SplitResult) -> str | None:
-    """The host as DNS has it, an IPv6 address in its brackets; None of what is none."""
+    """The host in its DNS form, or an IPv6 address in brackets; None if it is invalid."""
     host = parts.hostname or ""
     try:
         if parts.netloc.startswith("["):
@@ -136,7 +136,7 @@ def _ascii_host(parts: SplitResult) -> str | None:
         for label in labels:
             if label.startswith("xn--"):
                 idna.ulabel(label)
-    except ValueError:  # idna's errors, too
+    except ValueError:  # including idna's errors
         return None
     if len(host) > _LONGEST_HOST or not all(_LABEL.match(label) for label in labels):
         return None
@@ -145,8 +145,8 @@ def _ascii_host(parts: SplitResult) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
-    """A registered URL as it is called, its host in ASCII. None of one that was registered before it was looked at so
-    closely, and would lose a message's path."""
+    """The URL as the hub calls it, with its host in ASCII. None for an old registration that today's checks would
+    refuse, because it would lose a message's path."""
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None
     if registered.isascii():
@@ -157,7 +157,7 @@ def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
 
 
 def type_of(method: str, path: str) -> str:
-    """The endpoint type for a message of this method and path, such as ..._TRANSFER_PUT for PUT /transfers/{ID}."""
+    """The endpoint type for a message with this method and path: ..._TRANSFER_PUT for PUT /transfers/{ID}."""
     parts = path.split("?", 1)[0].strip("/").split("/")
     is_error = len(parts) > 1 and parts[-1] == "error"
     ids = parts[1:-1] if is_error else parts[1:]
@@ -166,9 +166,7 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        case (
-            "fxQuotes" | "services"
-        ):  # the provisioning scripts know no type for the list of FXPs; these two belong together
+        case "fxQuotes" | "services":  # provisioning scripts have no type for the list of FXPs, so it shares this one
             return _PREFIX + "FX_QUOTES"
         case "authorizations":
             return _PREFIX + "AUTHORIZATIONS"
@@ -188,7 +186,7 @@ def type_of(method: str, path: str) -> str:
 
 
 def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
-    """The URL that a message goes to, or None where the participant registered none that fits."""
+    """The URL for a message, or None if the participant has registered no fitting endpoint."""
     endpoint_type = type_of(method, path)
     registered = endpoints.get(endpoint_type)
     if registered is None:

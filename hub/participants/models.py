@@ -1,4 +1,4 @@
-"""Who takes part in the scheme, where each is called back, and how each proves itself."""
+"""The participants of the scheme, their callback endpoints and their credentials."""
 
 import pgtrigger
 from django.db import models
@@ -6,21 +6,22 @@ from django.db.models.functions import Lower
 
 
 class Participant(models.Model):
-    """A DFSP, or the hub itself. Names are compared exactly, so two that differ only in case are refused."""
+    """A DFSP, or the hub itself. Two names must not differ only in case, because names are compared exactly."""
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
-    # One that only receives begins no payment; one that only sends is paid none. What is reserved still ends.
+    # A participant that may only receive can begin no payment, and one that may only send cannot be paid. Reserved
+    # payments still end.
     may_send = models.BooleanField(default=True, db_default=True)
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
-    # Counts the changes of its endpoints: whoever remembers them sees by it that they have changed.
+    # The number of changes of its endpoints; caches compare it to detect a change.
     endpoints_version = models.PositiveIntegerField(default=0)
-    # Its signatures may be over its JSON written anew, as the reference's Node libraries make them.
+    # True if its signatures may be over re-serialised JSON, as the reference's Node libraries make them.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Off-boarding: since when no new payment is begun with it, and when it was closed for good.
+    # Off-boarding: since when no new payment may begin, and when the participant was closed permanently.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -56,7 +57,7 @@ class Participant(models.Model):
 
 
 class Endpoint(models.Model):
-    """Where a participant takes one type of callback: a URL, with {{name}} for what the message's path names."""
+    """The URL for one type of callback to a participant, with {{name}} for parts of the message's path."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="endpoints")
     type = models.CharField(max_length=64)
@@ -86,11 +87,11 @@ class Endpoint(models.Model):
 
 
 class Credential(models.Model):
-    """What a participant proves itself with, for a time; several of a kind overlap while they are changed.
+    """A credential of a participant, for a limited time. Several of a kind may overlap during a change.
 
-    `sha256` is what it is known by: of a certificate's DER, of a signing key's SubjectPublicKeyInfo, of a client's
-    secret. It is never given twice, not even after it was revoked. `label` is a certificate's subject or a client's
-    key; `pem` is what is public of a certificate or a signing key. A secret itself is nowhere.
+    `sha256` identifies it: the hash of a certificate's DER, of a signing key's SubjectPublicKeyInfo, or of a client's
+    secret. It is never used again, not even after a revocation. `label` is a certificate's subject or a client's key.
+    `pem` is the public part of a certificate or a signing key. A secret itself is not stored.
     """
 
     class Kind(models.TextChoices):
@@ -135,10 +136,10 @@ class Credential(models.Model):
 
 
 class AllowedNetwork(models.Model):
-    """A network that a participant calls from. One that has none may call from anywhere."""
+    """A network from which a participant calls. Without any, the participant may call from anywhere."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
-    network = models.CharField(max_length=43)  # in the one spelling of `ipaddress`, such as 192.0.2.0/24
+    network = models.CharField(max_length=43)  # in the spelling of `ipaddress`, such as 192.0.2.0/24
 
     class Meta:
         ordering = ["id"]
@@ -151,7 +152,7 @@ class AllowedNetwork(models.Model):
 
 
 class Contact(models.Model):
-    """Whom to call at a participant, and for what."""
+    """A contact person of a participant, and the contact's role."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="contacts")
     role = models.CharField(max_length=64)
@@ -179,7 +180,7 @@ class CurrencyPair(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # also the index of who converts this pair
+            # also the index for the participants that convert this pair
             models.UniqueConstraint(
                 fields=["source_currency", "target_currency", "participant"], name="a_pair_is_offered_once"
             ),

@@ -1,6 +1,6 @@
-"""A participant that leaves the scheme: held back, its credentials ended, and marked as closed when nothing is left.
+"""Off-boarding of a participant: blocks new payments, revokes credentials, and marks the participant as closed.
 
-What must be settled before is the ledger's and settlement's to say: `settlement.services.closing_participants`.
+The ledger and settlement decide what must be settled before: `settlement.services.closing_participants`.
 """
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from hub.participants.services import lock_open
 
 @transaction.atomic
 def begin(participant: Participant, *, actor: str) -> None:
-    """From now on no payment begins with it; what is reserved still ends."""
+    """From now on no new payment with this participant begins; reserved payments still end."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
@@ -28,7 +28,7 @@ def begin(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def stay(participant: Participant, *, actor: str) -> None:
-    """It stays after all, and may send and receive again. Credentials that were revoked do not come back."""
+    """Cancels the off-boarding: the participant may send and receive again. Revoked credentials stay revoked."""
     participant = lock_open(participant)
     if participant.leaving_since is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not leaving")
@@ -40,7 +40,7 @@ def stay(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Ends every certificate, key and client, and with the clients the tokens that they were given."""
+    """Revokes every certificate, key and client, and with the clients their tokens."""
     live = Credential.objects.filter(participant=participant, revoked_at__isnull=True).order_by("id")
     for credential_id in live.values_list("id", flat=True):
         credentials.revoke(participant, credential_id=credential_id, actor=actor)

@@ -1,4 +1,4 @@
-"""What is known of a participant beside its money: where it calls from, and whom to call there."""
+"""A participant's networks and contacts: the addresses that it calls from, and its contact persons."""
 
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -10,11 +10,11 @@ from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
-MOST_NETWORKS = 50  # looked through at each request
+MOST_NETWORKS = 50  # every request searches them
 
 
 def read_networks(lines: Sequence[str]) -> list[str]:
-    """Addresses and networks in one spelling, each once; ValueError names the one that is none."""
+    """Addresses and networks in one spelling, without duplicates; ValueError names an invalid one."""
     found: dict[str, None] = {}
     for line in lines:
         try:
@@ -22,9 +22,9 @@ def read_networks(lines: Sequence[str]) -> list[str]:
         except ValueError:
             raise ValueError(f"{line.strip()[:60]} is neither an address nor a network such as 192.0.2.0/24") from None
         if network.version == 6 and network.network_address.ipv4_mapped is not None:
-            raise ValueError(f"{network} is of IPv4 addresses: write it as such")  # how they are compared
+            raise ValueError(f"{network} has IPv4 addresses: write it as an IPv4 network")  # how they are compared
         if network.prefixlen == 0:
-            raise ValueError("a network of all addresses allows everything: leave the list empty for that")
+            raise ValueError("a network of all addresses allows every address: leave the list empty instead")
         found[str(network)] = None
     if len(found) > MOST_NETWORKS:
         raise ValueError(f"at most {MOST_NETWORKS} networks")
@@ -33,7 +33,7 @@ def read_networks(lines: Sequence[str]) -> list[str]:
 
 @transaction.atomic
 def set_networks(participant: Participant, *, networks: Sequence[str], actor: str) -> None:
-    """From where a participant may call, instead of what was there before; from nowhere named, from anywhere."""
+    """Replaces the networks from which a participant may call; an empty list allows every address."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     try:
         wanted = read_networks(networks)
@@ -54,7 +54,7 @@ def networks_of(participant: Participant) -> list[str]:
 @transaction.atomic
 def add_contact(participant: Participant, *, role: str, name: str, email: str, phone: str, actor: str) -> Contact:
     if not (email or phone):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "a contact has an e-mail address or a telephone number")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "a contact needs an e-mail address or a telephone number")
     contact = Contact.objects.create(participant=participant, role=role, name=name, email=email, phone=phone)
     record("contact_added", subject=participant.name, actor=actor, after=_told(contact))
     return contact

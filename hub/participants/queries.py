@@ -1,4 +1,4 @@
-"""Reads about participants."""
+"""Queries of participants."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from django.db.models.functions import Now
 from hub.database import execute
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 
-# A participant's id never changes and its name is never given away, so a found name may be kept.
+# A participant's id never changes and its name is never reused, so names can be cached.
 _ids_by_name: dict[str, int] = {}
 _names_by_id: dict[int, str] = {}
 
 
 def id_of(name: str) -> int | None:
-    """The participant's id, or None where there is none of exactly this name."""
+    """The id of the participant with exactly this name, or None."""
     found = _ids_by_name.get(name)
     if found is None:
         found = Participant.objects.filter(name=name).values_list("id", flat=True).first()
@@ -27,7 +27,7 @@ def id_of(name: str) -> int | None:
 
 
 def name_of(participant_id: int) -> str:
-    """The participant's name; it must exist."""
+    """The participant's name; the participant must exist."""
     if participant_id not in _names_by_id:
         name = Participant.objects.values_list("name", flat=True).get(pk=participant_id)
         _names_by_id[participant_id] = name
@@ -36,31 +36,31 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """The participant's name where this process has it in mind, else its number; for logs, never asks the database."""
+    """The participant's name if this process has it in its cache, otherwise its number; for logs, without a query."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
 
 def forget() -> None:
-    """Empties what this process remembers; for tests, whose databases come and go."""
+    """Clears this process's cache; for tests, which replace the database."""
     _ids_by_name.clear()
     _names_by_id.clear()
 
 
 def active(name: str) -> Participant | None:
-    """The active participant of this name, as it is in the database now."""
+    """The active participant with this name, as in the database now, or None."""
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """What a message needs to know of an active participant."""
+    """The data of an active participant that messages need."""
 
     id: int
     name: str
     may_send: bool
     may_receive: bool
     currencies: Collection[str]
-    """Of its active accounts."""
+    """Those of its active accounts."""
 
 
 _ACTIVE = """
@@ -71,12 +71,12 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """The ledger, which keeps the accounts, says by this how to ask for the currencies of the participant `p`."""
+    """Sets the SQL for the currencies of the participant `p`; the ledger calls it, because it has the accounts."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
-    """The active participants of these names, by name, as they are in the database now. One statement."""
+    """The active participants with these names, by name, as in the database now. One statement."""
     found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
@@ -91,7 +91,7 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """What participants, or one, prove themselves with that ends within this time, the first to end first."""
+    """Credentials, of one participant or all, that expire within this time, the earliest first."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -101,8 +101,8 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """The names of the active participants that offer this conversion, or any; the longest there first."""
-    # Who converts is paid in one currency and pays in another.
+    """The names of the active participants that offer this conversion, or any; the oldest offer first."""
+    # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True
     )

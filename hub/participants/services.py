@@ -1,4 +1,4 @@
-"""Changes to participants."""
+"""Creates and changes participants."""
 
 from django.conf import settings
 from django.db import transaction
@@ -14,14 +14,14 @@ _NAMES_NOT_GIVEN = frozenset({"switch"})
 
 
 def hub() -> Participant:
-    """The hub's own participant, made when it is first asked for."""
+    """The hub's own participant, which is created at the first call."""
     participant, _ = Participant.objects.get_or_create(is_hub=True, defaults={"name": settings.HUB_NAME})
     return participant
 
 
 @transaction.atomic
 def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
-    """A new active participant. A name that differs from another only in case is refused."""
+    """A new active participant. Refuses a name that differs from another only in case."""
     if name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower():
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
@@ -32,16 +32,16 @@ def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
 
 
 def lock_open(participant: Participant) -> Participant:
-    """The participant, held until the end of the transaction; one that was closed never changes again."""
+    """The participant, locked until the end of the transaction; refuses a closed one, which never changes again."""
     found = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     if found.closed_at is not None:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed for good")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed permanently")
     return found
 
 
 @transaction.atomic
 def set_active(participant: Participant, *, is_active: bool, actor: str) -> Participant:
-    """Enables or disables a participant; a disabled one can neither pay nor be paid."""
+    """Enables or disables a participant; a disabled one cannot send or receive payments."""
     participant = lock_open(participant)
     before = participant.is_active
     participant.is_active = is_active
@@ -58,7 +58,7 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Says which payments a participant may begin to take part in; what is reserved already still ends."""
+    """Sets which payments a participant may begin or receive; reserved payments still end."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; let it stay first")
@@ -71,8 +71,8 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
-    """Adds or replaces an endpoint; the next callback already goes there."""
-    _check_endpoint(endpoint_type, value)  # asks for the host's addresses, which no transaction should wait for
+    """Adds or replaces an endpoint, which the next callback already uses."""
+    _check_endpoint(endpoint_type, value)  # resolves the host's addresses, which no transaction should wait for
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 
 
@@ -86,7 +86,7 @@ def _check_endpoint(endpoint_type: str, value: str) -> None:
     if not is_fit:
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR,
-            "value: must be an http or https URL without user, query, fragment or {{names}} that its type lacks",
+            "value: must be an http or https URL without user, query, fragment or {{names}} unknown to its type",
         )
     if endpoint_type not in endpoints.EMAIL_TYPES | endpoints.ALARM_NUMBER_TYPES:
         try:
@@ -115,12 +115,12 @@ def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, 
 
 @transaction.atomic
 def offer_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> CurrencyPair:
-    """Registers the participant as a provider of this conversion; again changes nothing."""
+    """Registers the participant as a provider of this conversion; a repetition changes nothing."""
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
     if source_currency == target_currency:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetCurrency: is the source currency")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "targetCurrency: must differ from the source currency")
     pair, is_new = CurrencyPair.objects.get_or_create(
         participant=participant, source_currency=source_currency, target_currency=target_currency
     )
@@ -131,7 +131,7 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
 
 @transaction.atomic
 def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
-    """The participant no longer provides this conversion. What it agreed to before goes on."""
+    """Ends the participant's offer of this conversion. Conversions that it agreed to earlier go on."""
     pair = CurrencyPair.objects.filter(
         participant=participant, source_currency=source_currency, target_currency=target_currency
     ).first()

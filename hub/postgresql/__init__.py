@@ -1,1 +1,1 @@
-"""Django's backend for PostgreSQL, with its own idea of which connections are worth using."""
+"""Django's backend for PostgreSQL, with its own checks of which connections still work."""

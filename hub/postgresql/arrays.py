@@ -1,7 +1,7 @@
-"""Lists as PostgreSQL's array literals, made by a few operations on whole texts.
+"""Writes lists as PostgreSQL's array literals, with a few operations on whole texts.
 
-psycopg chooses and calls a dumper for each element, which was a quarter of what the ledger's engine does in Python.
-The statement says the array's type (`%s::text[]`); a literal brings none along.
+psycopg chooses and calls a dumper for each element, which was a quarter of the ledger engine's work in Python. The
+statement must cast the literal to its type (`%s::text[]`).
 """
 
 from collections.abc import Callable, Sequence
@@ -21,13 +21,13 @@ def literal(values: Sequence[Any]) -> str:
         write = _text if issubclass(kind, str) else _plain
     if None not in values:
         return write(values)
-    # The same by runs: NULL is the one element that is not quoted.
+    # Writes all other elements together; only NULL is not quoted.
     known = iter(write([value])[1:-1] for value in values if value is not None)
     return "{" + ",".join(_NULL if value is None else next(known) for value in values) + "}"
 
 
 def _text(values: Sequence[str]) -> str:
-    # A NUL can be in no text of PostgreSQL's; it marks where an element ends until the quotes are in place.
+    # PostgreSQL's texts cannot have a NUL, so it marks the ends of elements until the quotes are in place.
     joined = "\0".join(values)
     if joined.count("\0") != len(values) - 1:
         raise ValueError("a text has a NUL character")

@@ -1,4 +1,4 @@
-"""Connections that ended are found without a statement, and without a pause where a pool holds many of them."""
+"""Detects closed connections without a statement, and replaces many in a pool without a pause."""
 
 import select
 import time
@@ -13,20 +13,20 @@ from hub.postgresql.schema import SchemaEditor
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Looks at sockets where Django asks by a statement, once for each request and at each loan from a pool."""
+    """Checks a connection's socket where Django would send a statement, once per request and per loan from a pool."""
 
     SchemaEditorClass = SchemaEditor
 
     def is_usable(self) -> bool:
-        """Whether PostgreSQL has not ended this connection, as far as this host has heard."""
+        """Whether PostgreSQL has not ended this connection, as far as this host knows."""
         return self.connection is not None and not _has_ended(self.connection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A new connection, or one of the pool's that lives; psycopg's OperationalError where there is none.
+        """A new connection, or a working one from the pool; psycopg's OperationalError if there is none.
 
-        The pool's own check pauses 1, 2, 4 s between two that ended, and where PostgreSQL was away all of them did.
-        Whoever waits asks again each `timeout` of the pool: it opens connections as it is asked for them, and gives up
-        soon where PostgreSQL is away.
+        The pool's own check pauses 1, 2, 4 s between closed connections, and after an outage of PostgreSQL all are
+        closed. Here a caller asks the pool again after each `timeout`. The pool then opens connections on demand, and
+        fails soon if PostgreSQL is down.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)
@@ -41,11 +41,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if not _has_ended(found):
                 return found
             found.close()
-            self.pool.putconn(found)  # which opens another in its place
+            self.pool.putconn(found)  # which then opens a replacement
 
 
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
-    """Between two statements PostgreSQL says nothing; what it says as it ends a connection is there to be read."""
+    """PostgreSQL sends nothing between two statements, so readable data means that it has ended the connection."""
     if connection.closed:
         return True
     socket = select.poll()

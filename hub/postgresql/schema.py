@@ -1,4 +1,4 @@
-"""Statements that change tables, each tried again where others hold its lock, unless it is part of a transaction."""
+"""Runs statements that change tables, and retries each one that waited too long for a lock, outside of transactions."""
 
 from typing import Any
 

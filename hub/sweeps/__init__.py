@@ -1,5 +1,5 @@
-"""Periodic batches in which one bad row stops no other: `hub.sweeps.batches` runs them.
+"""Periodic batches in which one bad row stops no other; `hub.sweeps.batches` runs them.
 
-What a batch could not work on it skips for a while, longer each time, and tries again. Which rows these are and why
-stands in a table (`models`), from which operators see it; nothing else depends on it.
+A row that a batch cannot process is skipped for a while, longer each time, and then tried again. A table (`models`)
+lists these rows and the reasons for operators; nothing else depends on it.
 """

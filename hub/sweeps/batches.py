@@ -1,8 +1,8 @@
-"""Runs a periodic batch: many rows by one transaction, and where that fails the bad rows apart from the others.
+"""Runs a periodic batch: many rows in one transaction, and if that fails, the bad rows apart from the others.
 
-A group that failed is halved until the rows that fail are alone. These are skipped, logged and remembered
-(`hub.sweeps.models`), and tried again after a pause that grows. A tick has an end: what could not be told apart in its
-time is remembered too, so the next tick begins with rows that nobody has tried.
+A failed group is halved until each failing row is alone. These rows are skipped, logged and stored
+(`hub.sweeps.models`), and tried again after a growing pause. A tick has a time limit. Rows that it could not separate
+in time are stored too, so the next tick begins with untried rows.
 """
 
 import time
@@ -24,24 +24,24 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-# Seconds of a tick, for what is new and for what is tried again; a group that was begun is not interrupted. The batches
-# of one task together must stay well below CELERY_TASK_TIME_LIMIT.
+# Seconds per tick, for new rows and for rows tried again; a group in progress is not interrupted. All batches of one
+# task together must stay well below CELERY_TASK_TIME_LIMIT.
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
-# These name a row, or a few: what it takes too long to do, or what somebody else holds.
+# Errors of one or a few rows: work that takes too long, or rows that another transaction holds.
 _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 class Busy(Exception):
-    """Another process is at this batch: it needs no help, and says nothing about any row."""
+    """Another process runs this batch now; this is no fault of any row."""
 
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
-    """Works on the rows that `find` names, `most` by one call of `work`; returns the sum of what `work` returns.
+    """Processes the rows that `find` returns, `most` per call of `work`; returns the sum of the results of `work`.
 
-    `find` leaves out what the batch skips (`hub.sweeps.queries`). `work` is one transaction, and does nothing to a row
-    that another has worked on in between. Raises only where nothing can be done for any row, as without a database.
+    `find` leaves out skipped rows (`hub.sweeps.queries`). `work` is one transaction, and ignores a row that another
+    process has finished in between. Raises only if no row can be processed, such as without a database.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)
@@ -55,7 +55,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """The same for rows of which each builds on those before it: nothing is done past one that fails."""
+    """Like `in_groups`, for rows that build on earlier rows: stops at a row that fails."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -81,9 +81,9 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Works on each of these few rows, given by their keys; passes by those that failed a short while ago.
+    """Processes each of these few rows, given by their keys, except those that failed a short while ago.
 
-    Where these are all rows that there are, others that were skipped are forgotten.
+    `are_all`: these are all existing rows, so the stored failures of other rows are deleted.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -104,7 +104,7 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """Runs all of these, and then raises what the first that failed raised; returns the sum of what they return."""
+    """Runs all these ticks, then raises the first error, if any; returns the sum of their results."""
     done, first = 0, None
     for tick in ticks:
         try:
@@ -119,7 +119,7 @@ def each(*ticks: Callable[[], int]) -> int:
 
 
 def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
-    """What came of the rows that are not skipped, and whether they could be found."""
+    """Processes the rows that are not skipped; returns the result, and whether the rows could be found."""
     until = time.monotonic() + _FOR_S
     done, tried, held = 0, set[str](), 0
     while True:
@@ -132,7 +132,7 @@ def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bo
             _skip(batch, [store.ALL], error)
             return done, False
         rows = [row for row in found if row not in tried][:most]
-        held = sum(row in tried for row in found)  # by another process: they are found again, before the others
+        held = sum(row in tried for row in found)  # another process holds them, so they are found again first
         if rows:
             done += _work_apart(batch, rows, work, until)[0]
         tried.update(rows)
@@ -152,7 +152,7 @@ def _try_again(batch: str, work: Work, most: int) -> int:
 
 
 def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_again: bool = False) -> tuple[int, bool]:
-    """What came of these rows, and whether all are well: of a group that fails, each half again."""
+    """Processes a failed group by halves; returns the result, and whether all rows succeeded."""
     done, failure = 0, None
     groups = deque([rows])
     while groups:
@@ -179,7 +179,7 @@ def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_aga
 
 def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool = True) -> None:
     reason = why(error)
-    # What PostgreSQL says besides may hold a customer's number.
+    # Other texts of PostgreSQL may contain a customer's number.
     trace = None if isinstance(error, DatabaseError) else error
     if is_alone:
         for row in rows:
@@ -190,7 +190,7 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 
 
 def why(error: BaseException) -> str:
-    """What operators are told of an error: without what PostgreSQL says of the row, any text can be kept."""
+    """The error text for operators, without PostgreSQL's details, which may contain any text of the row."""
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
         text = f"{type(cause).__name__}: {cause.diag.message_primary or cause}"
@@ -200,7 +200,7 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Whether this would have happened to any row: a server is away, or another process is at it."""
+    """Whether any row would have failed: a server is down, or another process runs the batch."""
     if isinstance(error, RedisError | Busy):
         return True
     return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)

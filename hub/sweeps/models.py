@@ -1,4 +1,4 @@
-"""What periodic batches remember: the rows that one could not work on, and how far texts were erased."""
+"""The data of periodic batches: the rows that failed, and up to when texts were erased."""
 
 import pgtrigger
 from django.db import models
@@ -6,10 +6,10 @@ from django.db.models.functions import Now
 
 
 class SkippedRow(models.Model):
-    """A row that a batch passes by until `due_at`, and why. Deleted once the batch has worked on it.
+    """A row that a batch skips until `due_at`, with the reason. It is deleted when the batch has processed the row.
 
-    `attempts` counts those in which the row was alone: 0 where it was in a group that failed and is still to be tried
-    alone. The row "*" stands for the batch itself, where its rows could not even be found.
+    `attempts` counts attempts with this row alone. 0 means that the row was in a failed group and has not been tried
+    alone. The row "*" stands for the batch itself, if its rows could not even be found.
     """
 
     batch = models.CharField(max_length=32)
@@ -23,7 +23,7 @@ class SkippedRow(models.Model):
     class Meta:
         ordering = ["first_at", "id"]
         constraints = [models.UniqueConstraint(fields=["batch", "row"], name="a_batch_skips_a_row_once")]
-        # what is to be tried again
+        # rows to be tried again
         indexes = [models.Index(fields=["batch", "attempts", "due_at"], name="skipped_by_due")]
 
     def __str__(self) -> str:
@@ -31,9 +31,9 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """Up to when the texts of a kind of rows were erased: what is missing before is kept no longer.
+    """Up to when the texts of a kind of rows were erased, because their retention has ended.
 
-    `position` is where the next run goes on, of what is found by its number and not by its time.
+    `position` is where the next run continues, for rows that are found by number and not by time.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

@@ -1,4 +1,4 @@
-"""What is skipped now: for the batches, for Prometheus and for people."""
+"""The rows skipped now: for the batches, for Prometheus and for people."""
 
 from collections.abc import Iterable
 
@@ -20,13 +20,13 @@ def is_skipped(batch: str) -> Exists:
 
 
 def counts() -> list[tuple[str, int]]:
-    """How many rows each batch skips, of those that skip any."""
+    """The number of skipped rows of each batch that skips any."""
     return [(batch, count) for batch, count in execute(_COUNTS)]
 
 
 def show() -> Iterable[Metric]:
-    """The same for Prometheus."""
-    skipped = GaugeMetricFamily("kitovu_rows_skipped", "Rows that a periodic batch could not work on", labels=["batch"])
+    """The numbers as metrics for Prometheus."""
+    skipped = GaugeMetricFamily("kitovu_rows_skipped", "Rows that a periodic batch could not process", labels=["batch"])
     for batch, count in counts():
         skipped.add_metric([batch], count)
     return [skipped]

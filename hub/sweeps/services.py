@@ -1,4 +1,4 @@
-"""What people do about skipped rows: have them tried again once the cause was mended."""
+"""Actions of operators on skipped rows: trying them again after the cause was removed."""
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -9,12 +9,12 @@ from hub.sweeps.models import SkippedRow
 
 
 def try_again(row_id: int, *, actor: str) -> int:
-    """Has the next tick try this row again; returns 0 where it is no longer skipped."""
+    """Makes the next tick try this row again; returns 0 if it is no longer skipped."""
     return _try_again(SkippedRow.objects.filter(pk=row_id), actor)
 
 
 def try_all_again(batch: str, *, actor: str) -> int:
-    """The same for all rows that a batch skips; returns how many."""
+    """Makes the next tick try all skipped rows of a batch again; returns how many."""
     return _try_again(SkippedRow.objects.filter(batch=batch), actor)
 
 

@@ -1,12 +1,12 @@
-"""The statements on skipped rows. Each takes lists, and stands in a transaction of its own."""
+"""The SQL statements on skipped rows. Each takes lists, and must run in its own transaction."""
 
 from collections.abc import Collection
 
 from hub.database import execute
 
-ALL = "*"  # the row that stands for the batch itself: its rows could not be found
+ALL = "*"  # stands for the batch itself, if its rows could not be found
 
-# 5, 10, 20 ... seconds, ten minutes at most: a row that was mended ends by itself, and one that stays bad costs little.
+# 5, 10, 20 ... seconds, at most ten minutes: a repaired row soon succeeds, and a bad one costs little.
 _PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
 
 _REMEMBER = f"""
@@ -21,11 +21,11 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Has the batch pass these rows by for a while, longer each time; `attempts` are added to those before."""
+    """Makes the batch skip these rows for a while, longer each time; adds `attempts` to those before."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
-# A claimed row is postponed before it is tried: other processes leave it alone, and so it is if this one dies of it.
+# A claimed row is postponed before it is tried, so that other processes leave it alone, even if this one dies.
 _CLAIM = f"""
     WITH due AS (
         SELECT id FROM sweeps_skippedrow
@@ -39,34 +39,34 @@ _CLAIM = f"""
 
 
 def claim(batch: str, most: int) -> list[str]:
-    """Takes rows that are due to be tried again, those tried least first."""
+    """Takes rows that are due for another attempt, those with the fewest attempts first."""
     return [row[0] for row in execute(_CLAIM, [batch, most])]
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """The batch has worked on these rows; many of them were never skipped."""
+    """Deletes the entries of rows that the batch has processed; many of these rows have none."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
 def forget_all(batch: str) -> None:
-    """Nothing of this batch is to be tried again."""
+    """Deletes all entries of this batch."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s", [batch])
 
 
 def standing(batch: str) -> dict[str, bool]:
-    """The rows that the batch skips, and whether each is due to be tried again."""
+    """The rows that the batch skips, and whether each is due for another attempt."""
     found = execute("SELECT row, due_at <= clock_timestamp() FROM sweeps_skippedrow WHERE batch = %s", [batch])
     return dict(found.fetchall())
 
 
 def skips_any(batch: str) -> bool:
-    """Whether this batch skips anything: nearly always not, which this says at little cost."""
+    """Whether this batch skips any row: a cheap check, because it usually skips none."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 
 
 def not_skipped(batch: str | None, key: str) -> str:
-    """The SQL condition that a batch does not skip the row whose key is in this column. Both are constants; where the
-    batch is None, it is a parameter."""
+    """The SQL condition that a batch does not skip the row with this column's key. Both must be constants; if the batch
+    is None, it is a parameter."""
     name = "%s" if batch is None else f"'{batch}'"
     return f"NOT EXISTS (SELECT FROM sweeps_skippedrow s WHERE s.batch = {name} AND s.row = {key}::text)"

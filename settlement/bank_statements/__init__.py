@@ -1,1 +1,1 @@
-"""What the settlement bank says that it moved, beside what a settlement expects."""
+"""Bank statements: compares the payments that the settlement bank reports with those that a settlement expects."""

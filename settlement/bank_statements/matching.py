@@ -1,4 +1,4 @@
-"""Which lines of a bank's statement are what a settlement expects? Pure: no database, no clock."""
+"""Finds the lines of a bank statement that a settlement expects. Pure: no database, no clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from settlement.bank_statements.parsing import Direction, Line
 
 
 class Finding(StrEnum):
-    """What a line is, beside what was expected."""
+    """The result of comparing a line with the expected payments."""
 
     MATCHED = "MATCHED"
     UNKNOWN_REFERENCE = "UNKNOWN_REFERENCE"
@@ -21,7 +21,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an account of a settlement pays (above 0) or is paid (below 0) through the bank."""
+    """The amount that an account of a settlement pays (above 0) or receives (below 0) through the bank."""
 
     account_id: int
     reference: str
@@ -42,7 +42,7 @@ class Matched:
 
 
 def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
-    """A finding for each line, in order."""
+    """A finding for each line, in the order of the lines."""
     by_reference = {bare(account.reference): account for account in expected if account.net}
     seen: set[str] = set()
     found = []
@@ -71,11 +71,11 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 
 
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
-    """Whether every account that pays or is paid has its line, and there is no other line: then all totals agree."""
+    """Whether each account that pays or receives has its line, and there is no other line: then all totals agree."""
     due = {account.account_id for account in expected if account.net}
     return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due
 
 
 def bare(reference: str) -> str:
-    """A reference as files carry it: ISO 20022 has room for 35 characters, which a UUID with its hyphens passes."""
+    """A reference as in the files: ISO 20022 allows 35 characters, so a UUID must lose its hyphens."""
     return reference.replace("-", "").lower()

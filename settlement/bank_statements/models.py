@@ -1,4 +1,4 @@
-"""Statements of the settlement bank, kept as they came: evidence, only ever added to."""
+"""Statements of the settlement bank, stored unchanged. They are evidence: rows are only added."""
 
 import pgtrigger
 from django.db import models
@@ -9,7 +9,7 @@ from settlement.bank_statements.parsing import Direction
 
 
 class Statement(models.Model):
-    """One file, about one settlement. `is_exact`: it has a line for each account that pays or is paid, and no other."""
+    """One file for one settlement. `is_exact`: it has a line for each account that pays or receives, and no other."""
 
     settlement = models.ForeignKey("settlement.Settlement", on_delete=models.PROTECT, related_name="statements")
     name = models.CharField(max_length=128)
@@ -31,7 +31,7 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """A line of a statement, and what was found of it. `account` is the settlement's that its reference names."""
+    """A line of a statement, and its finding. `account` is the settlement's account that the line's reference names."""
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines", db_index=False)
     number = models.PositiveIntegerField()

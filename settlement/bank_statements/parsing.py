@@ -1,6 +1,6 @@
-"""From a settlement bank's file to its lines, strictly: what is not understood to the last cell is refused.
+"""Reads the lines of a settlement bank's file strictly: refuses a file if any cell has an unexpected form.
 
-Nothing is unpacked, no cell is worked out, and no document may define entities of its own. No database, no network.
+It decompresses nothing, evaluates no cell, and allows no entities in a document. No database, no network.
 """
 
 import csv
@@ -25,11 +25,11 @@ _PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2
 
 
 class Unreadable(Exception):
-    """Why a file is not taken, for who sent it."""
+    """The reason for which a file is refused, for its sender."""
 
 
 class Direction(StrEnum):
-    """Seen from the participant's account at the bank: who owes is debited."""
+    """The direction as seen from the participant's account at the bank: a participant that owes is debited."""
 
     DEBIT = "DEBIT"
     CREDIT = "CREDIT"
@@ -37,7 +37,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One movement. `settlement` and `participant` are empty where the file's form has no place for them."""
+    """One movement. `settlement` and `participant` are empty if the file's format has no field for them."""
 
     number: int
     reference: str
@@ -52,9 +52,9 @@ class Line:
 def read(octets: bytes) -> list[Line]:
     """The lines of a CSV file with headings, or of a camt.053 document."""
     if len(octets) > MOST_OCTETS:
-        raise Unreadable(_("The file is larger than %(most)s octets.") % {"most": MOST_OCTETS})
+        raise Unreadable(_("The file is larger than %(most)s bytes.") % {"most": MOST_OCTETS})
     if octets.startswith(_PACKED):
-        raise Unreadable(_("This is a packed file or a spreadsheet. Send the CSV or the XML itself."))
+        raise Unreadable(_("This is a compressed file or a spreadsheet. Send the CSV or XML file itself."))
     try:
         text = octets.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -63,7 +63,7 @@ def read(octets: bytes) -> list[Line]:
         raise Unreadable(_("The file is not UTF-8 text."))
     lines = list(_of_xml(text) if text.lstrip().startswith("<") else _of_csv(text))
     if not lines:
-        raise Unreadable(_("The file has no line."))
+        raise Unreadable(_("The file has no lines."))
     return lines
 
 
@@ -75,7 +75,7 @@ def _of_csv(text: str) -> Iterator[Line]:
         raise Unreadable(_("The first line must name %(needed)s, and may name %(more)s.") % told)
     for number, cells in rows:
         if len(cells) != len(headings):
-            raise _wrong(number, _("it has not as many cells as the first line"))
+            raise _wrong(number, _("it does not have as many cells as the first line"))
         cell = dict(zip(headings, cells, strict=True))
         yield Line(
             number=number,
@@ -90,7 +90,7 @@ def _of_csv(text: str) -> Iterator[Line]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not empty, with the number of its line."""
+    """Each row that is not empty, with its line number."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:
@@ -99,14 +99,14 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if any(cells):
                 yield reader.line_num, [_checked(reader.line_num, cell.strip()) for cell in cells]
     except csv.Error:
-        raise _wrong(reader.line_num, _("its quotes do not match")) from None
+        raise _wrong(reader.line_num, _("its quotation marks do not match")) from None
 
 
 def _checked(number: int, cell: str) -> str:
     if cell.startswith(_STARTS_A_FORMULA):
-        raise _wrong(number, _("a cell begins as a formula does"))
+        raise _wrong(number, _("a cell begins like a formula"))
     if len(cell) > _MOST_OF_A_CELL or not cell.isprintable():
-        raise _wrong(number, _("a cell is too long, or holds what can not be printed"))
+        raise _wrong(number, _("a cell is too long, or has characters that cannot be printed"))
     return cell
 
 
@@ -116,9 +116,9 @@ def _amount(number: int, text: str, currency: str) -> int:
     try:
         amount = money.parse_amount(text)
     except money.AmountError:
-        raise _wrong(number, _("its amount is not one such as 1500 or 12.50")) from None
+        raise _wrong(number, _("its amount must look like 1500 or 12.50")) from None
     if amount == 0:
-        raise _wrong(number, _("its amount is not one such as 1500 or 12.50"))
+        raise _wrong(number, _("its amount must look like 1500 or 12.50"))
     if minor_units.fault_of(amount, currency) is not None:
         raise _wrong(number, _("its amount has more decimals than its currency"))
     return amount
@@ -126,7 +126,7 @@ def _amount(number: int, text: str, currency: str) -> int:
 
 def _currency(number: int, text: str) -> str:
     if text not in money.CURRENCIES:
-        raise _wrong(number, _("its currency is none"))
+        raise _wrong(number, _("its currency is unknown"))
     return text
 
 
@@ -143,11 +143,11 @@ def _wrong(number: int, why: str) -> Unreadable:
 
 # --- camt.053 (ISO 20022, BankToCustomerStatement) ------------------------------------------------------------------
 def _of_xml(text: str) -> Iterator[Line]:
-    # Without a document type there are no entities: nothing to expand, nothing to fetch.
+    # Without a document type there are no entities to expand or fetch.
     if "<!" in text:
         raise Unreadable(_("An XML file may have neither a document type nor comments."))
     try:
-        # As text: what the file says of its encoding was decided before.
+        # Parsed from text, because the encoding was decided before: the file's own declaration has no effect.
         root = ElementTree.fromstring(text)  # noqa: S314 (see above)
     except (ElementTree.ParseError, ValueError, RecursionError):
         raise Unreadable(_("The file is not well-formed XML.")) from None
@@ -178,7 +178,7 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
 
 
 def _is(element: ElementTree.Element, name: str) -> bool:
-    """By its local name: each version of the message has a namespace of its own."""
+    """Compares the local name, because each version of the message has a namespace of its own."""
     return element.tag.rpartition("}")[2] == name
 
 

@@ -1,4 +1,4 @@
-"""What changes settlement: windows that close, settlements that are made and moved, and their models."""
+"""The changes of settlement: closing windows, making and moving settlements, and changing their models."""
 
 from settlement.services.bank_statements import NotTaken, take_in
 from settlement.services.settlements import abort, advance, create, move, plan

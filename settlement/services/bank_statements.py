@@ -1,4 +1,4 @@
-"""Taking in what the settlement bank says that it moved. It moves nothing here: it is what a later step is based on."""
+"""Stores and checks the settlement bank's statements. A statement moves nothing, but later steps depend on it."""
 
 import hashlib
 
@@ -15,11 +15,11 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """Why a statement is not taken in; nothing was stored."""
+    """The reason for which a statement is refused; nothing was stored."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
-    """What the bank has to move for a settlement, by account."""
+    """The amounts that the bank must move for a settlement, by account."""
     return [
         Expected(
             account.pk,
@@ -34,7 +34,7 @@ def expected_of(settlement: Settlement) -> list[Expected]:
 
 @transaction.atomic
 def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
-    """Reads a bank's file, finds which lines are what the settlement expects, and keeps both."""
+    """Reads a bank's file, compares its lines with those that the settlement expects, and stores both."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("There is no such settlement."))
@@ -87,7 +87,7 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """A file for another settlement, or of another currency, is somebody's mistake and no evidence."""
+    """Refuses a file for another settlement or currency, which is a mistake and not evidence."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}

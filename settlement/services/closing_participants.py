@@ -1,7 +1,7 @@
-"""Closing a participant for good, step by step: nothing is asked of a step before the one before it is through.
+"""Closes a participant for good, step by step. A step is possible only when the previous step is complete.
 
-The database holds the end of it: an account is closed empty and with no window left to settle, a participant with all
-of its accounts closed and nothing reserved for it.
+The database enforces the end: an account is closed only if it is empty and has no unsettled window. A participant is
+closed only if all its accounts are closed and nothing is reserved for it.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from settlement.states import WindowState
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a participant has still in the scheme. Amounts are ten-thousandths, by currency."""
+    """What a participant still has in the scheme. Amounts are ten-thousandths, by currency."""
 
     reserved: int
     positions: list[tuple[str, int]]
@@ -53,24 +53,24 @@ def left_of(participant: Participant) -> Left:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Ends its credentials, when it has nothing left that it would need them for."""
+    """Revokes all credentials of a participant that no longer needs them."""
     _check_drained(participant)
     left = left_of(participant)
     if not left.is_settled or left.funds:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is not settled, or has funds left")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} still has unsettled amounts or funds")
     offboarding.revoke_all(participant, actor=actor)
 
 
 @transaction.atomic
 def close(participant: Participant, *, actor: str) -> None:
-    """Closes its accounts and itself; its entries, transfers and audit trail stay. Nothing opens it again."""
+    """Closes a participant and its accounts for ever; its entries, transfers and audit trail stay."""
     _check_drained(participant)
     services.close_accounts(participant, actor=actor)
-    left = left_of(participant)  # under the accounts' locks
+    left = left_of(participant)  # read after the accounts are locked
     if left.windows:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"windows wait to be settled: {left.windows}")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"unsettled windows: {left.windows}")
     if left.credentials:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "it has certificates, keys or clients that are not revoked")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "some of its certificates, keys or clients are not revoked")
     offboarding.mark_closed(participant, actor=actor)
 
 

@@ -1,4 +1,4 @@
-"""Settlement models and the types of account that they settle: what a scheme chooses, rarely."""
+"""Settlement models and the account types that they settle. A scheme rarely changes them."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _PERMITTED = {
     ("DEFERRED", "NET", "BILATERAL"),
     ("DEFERRED", "NET", "MULTILATERAL"),
 }
-# What each of the built-in types is settled into.
+# The type of account into which each built-in type is settled.
 _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_SETTLEMENT"}
 
 
@@ -39,17 +39,17 @@ def create_model(
     settlement_account_type: str,
     actor: str,
 ) -> SettlementModel:
-    """A new model, active at once, and the accounts that participants need for it."""
+    """Creates a model, active at once, and the accounts that participants need for it."""
     if SettlementModel.objects.filter(name=name).exists():
         raise _refused("Settlement Model already exists")
     if (delay, granularity, interchange) not in _PERMITTED:
-        raise _refused(f"{delay} {granularity} {interchange} is no permitted settlement model")
+        raise _refused(f"{delay} {granularity} {interchange} is not a supported settlement model")
     if currency is not None and currency not in money.CURRENCIES:
         raise _refused(f"currency: {currency} is not an ISO 4217 code")
     _check_types(ledger_account_type, settlement_account_type)
     is_immediate = delay == SettlementModel.Delay.IMMEDIATE
     if is_immediate and (currency is None or ledger_account_type != "POSITION"):
-        raise _refused("what is settled at once names its currency, and settles the POSITION account")
+        raise _refused("an immediate model needs a currency, and must settle the POSITION account")
     if is_immediate:
         _refuse_while_unsettled(currency or "")
     try:
@@ -76,7 +76,7 @@ def create_model(
 
 @transaction.atomic
 def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementModel:
-    """Enables or disables a model; one that settles at once only while nothing waits to be settled."""
+    """Enables or disables a model; an immediate model only if no window is unsettled."""
     model = SettlementModel.objects.select_for_update().filter(name=name).first()
     if model is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
@@ -93,7 +93,7 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
     if is_active:
         ledger.open_missing_accounts(model.currency)
     else:
-        forget_all(gross_settlement.batch_of(model))  # all of it is settled
+        forget_all(gross_settlement.batch_of(model))  # all commits are settled
     record("settlement_model_changed", subject=name, actor=actor, before=before, after=_shown(model))
     return model
 
@@ -102,7 +102,7 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """A further type of account that models may name; participants get such accounts when one does."""
+    """Adds an account type that models may use; participants receive such accounts when a model uses the type."""
     if LedgerAccountType.objects.filter(name=name).exists():
         raise _refused("Ledger Account Type already exists")
     made = LedgerAccountType.objects.create(
@@ -115,16 +115,16 @@ def create_account_type(
 def _check_types(ledger_account_type: str, settlement_account_type: str) -> None:
     known = LedgerAccountType.objects.filter(is_active=True)
     if not known.filter(name=ledger_account_type, is_settleable=True).exists():
-        raise _refused(f"ledgerAccountType: {ledger_account_type} is no account type that can be settled")
+        raise _refused(f"ledgerAccountType: {ledger_account_type} is not an account type that can be settled")
     wanted = _SETTLED_INTO.get(ledger_account_type)
     if wanted is not None and settlement_account_type != wanted:
-        raise _refused(f"settlementAccountType: {ledger_account_type} is settled into {wanted}")
+        raise _refused(f"settlementAccountType: {ledger_account_type} must be settled into {wanted}")
     if not known.filter(name=settlement_account_type).exists():
-        raise _refused(f"settlementAccountType: {settlement_account_type} is no account type")
+        raise _refused(f"settlementAccountType: {settlement_account_type} is not an account type")
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Within a window a currency is settled at once or not at all, never in part."""
+    """Within a window, either all commits of a currency are settled immediately, or none is."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     open_windows = SettlementWindow.objects.filter(totalled_at=None)

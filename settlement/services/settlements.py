@@ -1,6 +1,7 @@
-"""Making settlements, moving them account by account, and aborting them. Every call is one transaction.
+"""Makes settlements, moves them account by account, and aborts them. Every call is one transaction.
 
-Locks, before the ledger's own: the settlement, its windows by id, then (ledger.settlement_postings) accounts by id.
+Lock order, before the ledger's own locks: the settlement, its windows by id, then accounts by id
+(ledger.settlement_postings).
 """
 
 import uuid
@@ -37,10 +38,10 @@ NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
-    """A settlement of what these windows hold for this model; 3100 where any of them has nothing to settle by it."""
+    """Makes a settlement of these windows' contents for this model; 3100 if a window has nothing for the model."""
     if len(set(window_ids)) != len(window_ids) or not window_ids:
-        raise _refused("settlementWindows: each window once, and at least one")
-    # Usually done when it closed; a hub that died in between left it to whoever comes next.
+        raise _refused("settlementWindows: name at least one window, and each only once")
+    # Totals are usually computed when a window closes, but a hub may have died in between.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -97,7 +98,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Moves accounts one step each, as far as each may; the settlement follows when all its accounts have moved."""
+    """Moves each account one step, if allowed; the settlement follows when all its accounts have moved."""
     settlement = _lock(settlement_id)
     ends = any(wish.state == State.SETTLED for wish in wishes)
     contents, windows = _lock_contents(settlement) if ends else ([], [])
@@ -116,13 +117,13 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # After this line what may move, moves.
+    # From here on, every account that may move is moved.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
             [posting for wish in steps for posting in _postings(wish.state, accounts[wish.account_id], hub)]
         )
-        # A position that is reset must not be filled again with the cover that the bank has yet to move.
+        # The cover that the bank has not moved yet must not be available to a position that is reset.
         reset = [accounts[wish.account_id] for wish in steps if wish.state == State.PS_TRANSFERS_COMMITTED]
         owed = [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)]
         settlement_holds.place(settlement.pk, settlement.created_at, owed)
@@ -146,7 +147,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Takes every account through the steps up to this state; ends at the first step that refuses one, with why.
+    """Moves all accounts step by step up to this state; stops at the first refused step and returns the reasons.
 
     `references` are the settlement bank's, by account of the settlement, for the last step.
     """
@@ -168,7 +169,7 @@ def advance(
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """What each step posts, or has posted, for a settlement whose accounts are loaded; nothing is locked or changed."""
+    """The postings of each step, past or future, for a settlement with loaded accounts; locks and changes nothing."""
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
     accounts = list(settlement.accounts.all())
@@ -193,7 +194,7 @@ def _step_of(state: str) -> int:
 
 @transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
-    """Takes a settlement back as a whole, and its postings; its windows can be settled again."""
+    """Aborts a whole settlement and reverses its postings; its windows can be settled again."""
     settlement = _lock(settlement_id)
     contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
@@ -202,7 +203,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED single accounts may have gone on.
+    # While the settlement is RESERVED, single accounts may already be a step further.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -255,7 +256,7 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 
 
 def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
-    """The hub's account in each currency, and these accounts' balances; all locked."""
+    """The hub's account in each currency, and these accounts' balances; all are locked."""
     by_id = {account.account_id: account.account.currency for account in accounts}
     hub = _hub_accounts(set(by_id.values()))
     return hub, settlement_postings.lock([*by_id, *hub.values(), *_covers_of(accounts)])
@@ -267,7 +268,7 @@ def _gives_up(account: SettlementAccount) -> bool:
 
 
 def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
-    """The SETTLEMENT accounts of the net senders among these."""
+    """The SETTLEMENT accounts of the net senders among these accounts."""
     senders = [account.account.participant_id for account in accounts if _gives_up(account)]
     currencies = {account.account.currency for account in accounts}
     covers = Account.objects.filter(participant__in=senders, currency__in=currencies, type=Account.Type.SETTLEMENT)
@@ -294,7 +295,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """The settlement's own step, where its accounts make it take one."""
+    """Moves the settlement if its accounts' states require it; returns the new state or None."""
     state = settlement_state(State(settlement.state), [State(account.state) for account in accounts])
     if state == settlement.state:
         return None
@@ -307,7 +308,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """Moves contents of locked windows, and the windows as their contents stand then."""
+    """Moves contents of locked windows; then moves the windows to the states that follow from their contents."""
     now = datetime.now(UTC)
     WindowContent.objects.filter(pk__in=[content.pk for content in contents]).update(state=state, changed_at=now)
     for window in windows:

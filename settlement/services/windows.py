@@ -1,4 +1,4 @@
-"""Closing settlement windows, and adding up what is in them."""
+"""Closes settlement windows, and computes their totals."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,19 +23,19 @@ _BATCH = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A window that was closed, and the one that opened in the same transaction."""
+    """A closed window, and the one that was opened in the same transaction."""
 
     closed: SettlementWindow
     opened: SettlementWindow
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window and opens the next; commits wait for it for milliseconds. Then adds the closed one up.
+    """Closes the open window and opens the next; commits wait for milliseconds. Then computes the closed one's totals.
 
-    Raises FspiopError 3100 where the window named is not the open one, or nothing was committed in it.
+    Raises FspiopError 3100 if `window_id` is not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    # It is closed in any case; what can not be added up now is tried again by the tick, and shown to operators.
+    # The window is closed in any case. If the totals cannot be computed now, the tick retries, and operators see it.
     batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
@@ -43,7 +43,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # Exclusive: no commit is under way, and those that come read the next window (ledger.locks).
+        # Exclusive: no commit is in progress, and later ones read the next window (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:
@@ -67,7 +67,7 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 
 @transaction.atomic(durable=True)
 def total_up(window_id: int) -> SettlementWindow:
-    """Adds up a closed window, once; whoever comes later finds it done. A closed window takes no more entries."""
+    """Computes a closed window's totals, once; later calls do nothing. A closed window takes no more entries."""
     store.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
 
@@ -82,7 +82,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     states = []
     for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
         totals = [total for _, _, total in rows]
-        obligations(totals)  # asserts that they come to zero
+        obligations(totals)  # asserts that they add up to zero
         is_gross = (currency, account_type) in immediate
         content = WindowContent.objects.create(
             window=window,
@@ -104,7 +104,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Adds up the windows whose closer died in between; returns how many."""
+    """Computes the totals of closed windows that still lack them; returns how many."""
     return batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
@@ -117,6 +117,6 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # Whoever closed one may be at it: all of the workers would wait for that one, and do nothing else.
+    # The process that closed a window may hold it. Without SKIP LOCKED, all workers would wait for that window.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

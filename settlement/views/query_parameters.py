@@ -1,4 +1,4 @@
-"""What the settlement API's paths and queries hold, read and checked; for all its views."""
+"""Reads and checks the values in the settlement API's paths and queries, for all its views."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ def number(text: str, name: str) -> int:
 
 
 def moment(text: str, name: str) -> datetime:
-    """An ISO 8601 moment; without a zone it is UTC's."""
+    """An ISO 8601 time; without a zone it is UTC."""
     try:
         # A plus sign that was not encoded arrives as a space.
         found = datetime.fromisoformat(text.replace(" ", "+"))
@@ -31,25 +31,25 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """A reader of a word that must be one of these."""
+    """A function that reads a word, which must be one of these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:
-            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: one of {', '.join(names)}")
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be one of {', '.join(names)}")
         return text
 
     return read
 
 
 def currency(text: str, name: str) -> str:
-    """Three capital letters."""
+    """A currency: three capital letters."""
     if not (len(text) == 3 and text.isascii() and text.isalpha() and text.isupper()):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be three capital letters")
     return text
 
 
 def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
-    """The query's filters by the names that a query function gives them; at least one, and no other."""
+    """The query's filters, by the parameter names of a query function; at least one, and no unknown one."""
     if unknown := sorted(set(query) - set(readers)):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{unknown[0]} is not a filter")
     if not query:

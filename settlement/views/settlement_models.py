@@ -1,4 +1,4 @@
-"""Settlement models and ledger account types, on the hub's administration API as the reference has them."""
+"""Settlement models and ledger account types, as in the reference hub's administration API."""
 
 from typing import Annotated, Any, Literal
 
@@ -67,7 +67,7 @@ def _show_type(found: LedgerAccountType) -> dict[str, Any]:
 
 
 class ModelsView(AdministrationView):
-    @administration_schema(TAG, summary="All settlement models")
+    @administration_schema(TAG, summary="List the settlement models")
     def get(self, request: Request) -> Response:
         return Response([_show(model) for model in SettlementModel.objects.all()])
 
@@ -93,7 +93,7 @@ class ModelsView(AdministrationView):
 
 
 class ModelView(AdministrationView):
-    @administration_schema(TAG, summary="One settlement model")
+    @administration_schema(TAG, summary="Show a settlement model")
     def get(self, request: Request, name: str) -> Response:
         found = SettlementModel.objects.filter(name=name).first()
         if found is None:
@@ -117,7 +117,7 @@ class ModelView(AdministrationView):
 
 
 class AccountTypesView(AdministrationView):
-    @administration_schema(TAG, summary="All ledger account types")
+    @administration_schema(TAG, summary="List the ledger account types")
     def get(self, request: Request) -> Response:
         return Response([_show_type(found) for found in LedgerAccountType.objects.all()])
 

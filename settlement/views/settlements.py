@@ -1,4 +1,4 @@
-"""Settlements, as the Settlement API v2 shows and moves them."""
+"""Settlements in the Settlement API v2: lists, shows, makes, moves and aborts them."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -126,7 +126,7 @@ def _show_participants(accounts: Iterable[SettlementAccount]) -> list[dict[str, 
 
 
 def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[str, Any]]:
-    """As they were asked for, each account with its new state or the reason why not."""
+    """The results in the order of the request, each account with its new state or the reason for a refusal."""
     accounts = {account.account_id: account for account in settlement.accounts.all()}
     by_participant = groupby(answers, key=lambda answer: answer.wish.participant_id)
     return [
@@ -150,7 +150,7 @@ def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda
 
 
 class SettlementsView(AdministrationView):
-    @administration_schema(TAG, summary="Settlements by at least one filter", query=list(_FILTERS))
+    @administration_schema(TAG, summary="Find settlements by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
         found = queries.settlements(**query_parameters.filters(request.query_params, _FILTERS))
         return Response([_show(settlement, _show_participants(settlement.accounts.all())) for settlement in found])
@@ -184,13 +184,13 @@ def _wish(participant_id: int, account_id: int, step: AccountStep) -> Wish:
 
 
 class SettlementView(_Moving):
-    @administration_schema(TAG, summary="One settlement")
+    @administration_schema(TAG, summary="Show a settlement")
     def get(self, request: Request, sid: str) -> Response:
         return Response(_show_whole(query_parameters.number(sid, "id")))
 
     @administration_schema(
         TAG,
-        summary="Move accounts one step each, or abort the whole",
+        summary="Move accounts one step each, or abort the settlement",
         request=Change,
         two_people=("move_settlement", "abort_settlement"),
     )
@@ -209,7 +209,7 @@ class SettlementView(_Moving):
             services.abort(number, reason=reason, actor=self.actor)
             return Response(_show_whole(number))
         if body.participants is None or body.state is not None:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "either participants, or state ABORTED and a reason")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "give either participants, or state ABORTED and a reason")
         return self.move(
             number,
             [
@@ -221,7 +221,7 @@ class SettlementView(_Moving):
 
 
 class ParticipantView(_Moving):
-    @administration_schema(TAG, summary="One participant's part of a settlement")
+    @administration_schema(TAG, summary="Show one participant's part of a settlement")
     def get(self, request: Request, sid: str, pid: str) -> Response:
         participant = query_parameters.number(pid, "pid")
         return Response(
@@ -244,7 +244,7 @@ class ParticipantView(_Moving):
 
 
 class AccountView(_Moving):
-    @administration_schema(TAG, summary="One account of a settlement")
+    @administration_schema(TAG, summary="Show one account of a settlement")
     def get(self, request: Request, sid: str, pid: str, aid: str) -> Response:
         participant, number = query_parameters.number(pid, "pid"), query_parameters.number(aid, "aid")
         return Response(

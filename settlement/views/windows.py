@@ -1,4 +1,4 @@
-"""Settlement windows, as the Settlement API v2 shows them."""
+"""Settlement windows in the Settlement API v2: finds, shows and closes them."""
 
 from typing import Annotated, Any, Literal
 
@@ -54,31 +54,31 @@ def show(window: SettlementWindow) -> dict[str, Any]:
 
 
 class WindowsView(AdministrationView):
-    @administration_schema(TAG, summary="Windows by at least one filter", query=list(_FILTERS))
+    @administration_schema(TAG, summary="Find windows by at least one filter", query=list(_FILTERS))
     def get(self, request: Request) -> Response:
         found = queries.windows(**query_parameters.filters(request.query_params, _FILTERS))
         return Response([show(window) for window in found])
 
 
 class NoWindowView(AdministrationView):
-    @administration_schema(TAG, summary="Refused: names no window", two_people=())
+    @administration_schema(TAG, summary="Always refused, because the path names no window", two_people=())
     def post(self, request: Request) -> Response:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "settlementWindowId: is required")
 
 
 class WindowView(AdministrationView):
-    @administration_schema(TAG, summary="One window")
+    @administration_schema(TAG, summary="Show a window")
     def get(self, request: Request, window_id: str) -> Response:
         return Response(_shown(query_parameters.number(window_id, "id")))
 
     @administration_schema(
-        TAG, summary="Close the open window and open the next, which is shown", request=WindowEnd, two_people=()
+        TAG, summary="Close the open window and open the next; returns the new window", request=WindowEnd, two_people=()
     )
     def post(self, request: Request, window_id: str) -> Response:
         number = query_parameters.number(window_id, "id")
         body = self.read(WindowEnd)
         done = services.close_window(reason=body.reason, actor=self.actor, window_id=number)
-        return Response(_shown(done.opened.pk))  # the window that is open now, as clients of the reference hub expect
+        return Response(_shown(done.opened.pk))  # the window that is open now, as with the reference hub
 
 
 def _shown(number: int) -> dict[str, Any]:

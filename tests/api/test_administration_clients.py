@@ -269,7 +269,7 @@ def approve(number: int, user: User) -> None:
 def test_a30_who_has_a_clients_secret_does_not_approve_what_it_asks_for(world: World) -> None:
     holder, juma = risk_officer("asha"), risk_officer("juma")
     number = operators.send("PUT", LIMITS, CAP, operators.bearer(of=holder)).json()["approvalId"]
-    with pytest.raises(changes.NotApproved, match="can not approve it"):
+    with pytest.raises(changes.NotApproved, match="cannot approve it"):
         approve(number, holder)
     browser_of(holder).post(f"/portal/approvals/{number}/approve/")
     assert Approval.objects.get(pk=number).state == "PENDING"
@@ -331,7 +331,7 @@ def test_the_holder_may_take_back_what_the_client_asked_for_and_sees_it_as_its_o
     assert "administration/provisioning" in text_of(browser_of(juma), "/portal/approvals/")
     assert '<span class="count">1</span>' in browser_of(juma).get("/portal/overview/").content.decode()
     assert '<span class="count">1</span>' not in browser_of(holder).get("/portal/overview/").content.decode()
-    with pytest.raises(changes.NotApproved, match="withdraws it"):
+    with pytest.raises(changes.NotApproved, match="Withdraw it instead"):
         changes.refuse(visitor_for(holder), number, reason="")
     browser_of(holder).post(f"/portal/approvals/{number}/withdraw/")
     assert Approval.objects.get(pk=number).state == "WITHDRAWN"
@@ -344,7 +344,7 @@ def test_a30_staff_who_ask_through_the_api_do_not_approve_it_in_the_portal(world
     User.objects.filter(pk=olga.pk).update(is_staff=True)
     browser = browser_of(User.objects.get(pk=olga.pk))
     number = operators.send("PUT", LIMITS, CAP, browser=browser).json()["approvalId"]
-    with pytest.raises(changes.NotApproved, match="can not approve it"):
+    with pytest.raises(changes.NotApproved, match="cannot approve it"):
         approve(number, olga)
     approve(number, juma)
     assert world.account("green").net_debit_cap == amount(5)

@@ -79,7 +79,7 @@ def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pyt
         dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069")
         refused = dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069")
     assert error_of(refused) == (429, "2005")
-    assert description_of(refused) == "Server busy - more requests a second than one DFSP may send"
+    assert description_of(refused) == "Server busy - too many requests a second"
     assert refused["Retry-After"] == "1"
 
 
@@ -94,7 +94,7 @@ def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None
     with override_settings(DFSP_OPEN_BULKS=2, WEB_BULKS=3):
         for _ in range(2):
             own.enter_bulk(1, "green")
-        its_own = (429, "Server busy - more bulks at once than one DFSP may send")
+        its_own = (429, "Server busy - too many bulks at once")
         assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
         own.enter_bulk(2, "blue")
         assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own

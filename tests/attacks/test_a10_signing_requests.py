@@ -118,16 +118,16 @@ def test_a33_the_authoritys_key_is_in_its_file_only_and_for_its_owner_only(
     secret = "".join((folder / "ca.key").read_text().splitlines()[1:3])
     (folder / "ca.key").write_text("garbage " + secret)
     said = refused(signing.csr("green"))
-    assert "can not be read" in said
+    assert "cannot be read" in said
     assert secret not in said
     assert str(folder) not in said
     settings.HUB_CA_KEY_FILE = str(folder / "missing.key")  # type: ignore[attr-defined]
-    assert "can not be read" in refused(signing.csr("green"))
+    assert "cannot be read" in refused(signing.csr("green"))
 
 
 def test_a_key_that_is_not_the_authoritys_signs_nothing(world: World, folder: Path) -> None:
     (folder / "ca.key").write_text(proofs.private_pem(key_of("another authority")))
-    assert "not that of its certificate" in refused(signing.csr("green"))
+    assert "does not match its certificate" in refused(signing.csr("green"))
 
 
 def test_without_an_authority_the_hub_says_what_to_set(world: World) -> None:

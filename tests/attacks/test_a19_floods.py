@@ -56,7 +56,7 @@ def assert_held(statuses: Counter[int], took: float, refused: Answer, *, taken: 
     assert RATE <= statuses[taken] <= RATE * (took + 1) + 1
     assert json.loads(refused.rest)["errorInformation"] == {
         "errorCode": "2005",
-        "errorDescription": "Server busy - more requests a second than one DFSP may send",
+        "errorDescription": "Server busy - too many requests a second",
     }
 
 

@@ -65,7 +65,7 @@ def _cap_is_untouched(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_a30_nobody_approves_what_they_asked_for(world: World, maker: User) -> None:
     approval = ask_by(maker)
-    with pytest.raises(NotApproved, match="can not approve it"):
+    with pytest.raises(NotApproved, match="cannot approve it"):
         approve_by(maker, approval)
     browser_of(maker).post(f"/portal/approvals/{approval.pk}/approve/")
     assert Approval.objects.get(pk=approval.pk).state == "PENDING"
@@ -94,7 +94,7 @@ def test_a30_what_was_asked_for_can_not_be_changed_afterwards(world: World, make
     behind_the_guards(
         f"UPDATE audit_approval SET payload = jsonb_set(payload, '{{ndc}}', '99999990000') WHERE id = {approval.pk}"
     )
-    with pytest.raises(NotApproved, match="not what was asked for"):
+    with pytest.raises(NotApproved, match="changed after it was submitted"):
         approve_by(checker, approval)
 
 
@@ -139,7 +139,7 @@ def test_a30_what_was_decided_stays_decided(world: World, maker: User, checker: 
         lambda: approvals.refuse(approval.pk, checker=checker, reason=""),
         lambda: approvals.withdraw(approval.pk, maker=maker),
     ):
-        with pytest.raises(NotApproved, match="decided already"):
+        with pytest.raises(NotApproved, match="already been decided"):
             decide()
     with pytest.raises(IntegrityError, match="was decided"), transaction.atomic():
         Approval.objects.filter(pk=approval.pk).update(state="PENDING", decided_at=None)
@@ -151,7 +151,7 @@ def test_a30_only_the_maker_withdraws_and_nobody_else_is_refused_in_its_name(
     approval = ask_by(maker)
     with pytest.raises(NotApproved, match="Only who asked"):
         approvals.withdraw(approval.pk, maker=checker)
-    with pytest.raises(NotApproved, match="withdraws it"):
+    with pytest.raises(NotApproved, match="Withdraw it instead"):
         approvals.refuse(approval.pk, checker=maker, reason="")
 
 
@@ -205,7 +205,7 @@ def test_a30_two_checkers_at_once_do_it_once(committed_world: World) -> None:
             return "approved"
 
         said = together([partial(decide, checker) for checker in checkers])
-        assert sorted(said) == ["This was decided already."] * 3 + ["approved"]
+        assert sorted(said) == ["This request has already been decided."] * 3 + ["approved"]
         assert committed_world.account("green", "SETTLEMENT").posted_credits == before + amount(1)
     assert committed_world.breaks() == []
 

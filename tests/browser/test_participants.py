@@ -78,7 +78,7 @@ def test_a_technician_has_a_certificate_signed_and_fetches_it(
     technician.page.get_by_label("Signing request").fill("nonsense")
     technician.page.get_by_label("Reason").fill("first certificate")
     technician.page.get_by_role("button", name="Ask for it").click()
-    technician.page.get_by_text("the signing request can not be read").wait_for()
+    technician.page.get_by_text("the signing request cannot be read").wait_for()
     expect_refusal(technician)
     technician.page.get_by_label("Signing request").fill(signing.csr(BANK))
     technician.page.get_by_role("button", name="Ask for it").click()

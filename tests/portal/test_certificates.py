@@ -62,7 +62,7 @@ def test_a_wrong_request_is_refused_in_the_form_with_the_reason(world: World, ch
     for csr, why in {
         signing.csr("blue"): "common name green",
         signing.csr("green", key=key_of("short", 1024)): "2048",
-        "nonsense": "can not be read",
+        "nonsense": "cannot be read",
     }.items():
         answer = maker.post(SIGN, {"csr": csr, "reason": "r"})
         assert answer.status_code == 400
@@ -86,7 +86,7 @@ def test_an_authority_that_is_gone_at_the_approval_leaves_the_request_waiting(
     browser(Role.OPERATOR).post(SIGN, {"csr": signing.csr("green"), "reason": "r"})
     (tmp_path / "ca.key").unlink()
     page = approve(checker)
-    assert "can not be read" in page
+    assert "cannot be read" in page
     assert str(tmp_path) not in page
     assert latest().state == "PENDING"
 

@@ -61,7 +61,7 @@ def test_everything_that_a_reader_finds_wrong_is_said_in_each_language(code: str
 def test_parts_are_kept_and_what_a_library_says_is_left_as_it_is() -> None:
     with translation.override("fr"):
         assert "1024" in error_translations.translated("an RSA key must have 2048 to 4096 bits, not 1024")
-        nested = error_translations.translated("not a public key in PEM, X.509 or JWK that can be used: not an RSA key")
+        nested = error_translations.translated("not a usable public key in PEM, X.509 or JWK: not an RSA key")
         assert nested.endswith(error_translations.translated("not an RSA key"))
         assert "RSA key" not in nested
         assert error_translations.translated("MalformedFraming at byte 7") == "MalformedFraming at byte 7"

@@ -63,7 +63,7 @@ def test_an_account_that_is_refused_is_named_and_the_command_fails(closed: World
     set_cap(closed, "blue", 0)
     pay(closed, "green", "red", 1)
     said = io.StringIO()
-    with pytest.raises(CommandError, match="go on with --id"):
+    with pytest.raises(CommandError, match="continue with --id"):
         call_command("settle", model="DEFERREDNET", window=_windows()[:1], stdout=said)
     assert "raise the cap first" in " ".join(said.getvalue().replace("\u2502", " ").split())
     assert Settlement.objects.get().state == "PS_TRANSFERS_RECORDED"

@@ -1,5 +1,5 @@
-"""/approvals: what became of the changes that programs asked for, where TWO_PEOPLE is everywhere. People decide them in
-the portal, and nowhere else."""
+"""/approvals: the state of changes that programs have requested, if TWO_PEOPLE is everywhere. People decide them
+only in the portal."""
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -16,27 +16,27 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """What people ask for in the portal is shown there."""
+    """The requests of programs; those of people are shown in the portal."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 
 class ApprovalsView(AdministrationView):
-    @administration_schema(TAG, summary="The latest changes that programs asked for", query=("state",))
+    @administration_schema(TAG, summary="List the latest changes that programs have requested", query=("state",))
     def get(self, request: Request) -> Response:
         found, state = _of_programs(), request.query_params.get("state", "")
-        if state == "EXPIRED":  # which no row says: a request that waits has an end
+        if state == "EXPIRED":  # not stored in rows, but follows from the expiry time
             found = found.filter(state=Approval.State.PENDING, expires_at__lte=Now())
         elif state == Approval.State.PENDING:
             found = found.filter(state=state, expires_at__gt=Now())
         elif state in Approval.State.values:
             found = found.filter(state=state)
         elif state:
-            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"state: one of {', '.join(Approval.State)}, EXPIRED")
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"state: must be one of {', '.join(Approval.State)}, EXPIRED")
         return Response([show_approval(approval) for approval in found[:_LATEST]])
 
 
 class ApprovalView(AdministrationView):
-    @administration_schema(TAG, summary="What became of a change that a program asked for")
+    @administration_schema(TAG, summary="Show the state of a change that a program has requested")
     def get(self, request: Request, approval_id: int) -> Response:
         found = _of_programs().filter(pk=approval_id).first() if approval_id <= _LARGEST_ID else None
         if found is None:

@@ -1,6 +1,6 @@
-"""/participants/{name}/credentials: what a participant proves itself with. Kitovu's own part of the administration API.
+"""/participants/{name}/credentials: a participant's credentials. This part of the administration API is Kitovu's own.
 
-A client's secret is in the answer to its POST and never again.
+A client's secret is only in the response to its POST.
 """
 
 import json
@@ -65,13 +65,13 @@ def _show(credential: Credential) -> dict[str, Any]:
 
 
 def _not_kept(response: HttpResponse) -> HttpResponse:
-    """No cache on the way keeps a secret."""
+    """Forbids caches to store the response, because it contains a secret."""
     response["Cache-Control"] = "no-store"
     return response
 
 
 class CredentialsView(AdministrationView):
-    @administration_schema(TAG, summary="A participant's certificates, clients and signing keys, also the revoked")
+    @administration_schema(TAG, summary="List a participant's credentials, including revoked ones")
     def get(self, request: Request, name: str) -> Response:
         return Response([_show(credential) for credential in _dfsp(name).credentials.all()])
 
@@ -129,13 +129,13 @@ class SigningKeysView(AdministrationView):
 class ClientsView(AdministrationView):
     @administration_schema(
         TAG,
-        summary="A new OAuth2 client; its secret is told once",
+        summary="Create an OAuth2 client; only this response contains its secret",
         request=NewClient,
         answer=201,
         two_people=("add_client",),
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        """Where it waits for a second person the secret is told all the same: now or never, and good from then on."""
+        """Returns the secret even if the client waits for approval, because no later response has it."""
         body, dfsp = self.read(NewClient), _dfsp(name)
         client_key, secret = credentials.new_client_key(dfsp), client_secrets.make()
         try:
@@ -163,7 +163,7 @@ class ClientsView(AdministrationView):
 
 class CredentialView(AdministrationView):
     @administration_schema(
-        TAG, summary="Revoke a certificate, client or signing key for ever", two_people=("revoke_credential",)
+        TAG, summary="Revoke a certificate, client or signing key permanently", two_people=("revoke_credential",)
     )
     def delete(self, request: Request, name: str, credential_id: int) -> Response:
         dfsp = _dfsp(name)
@@ -176,7 +176,7 @@ class CredentialView(AdministrationView):
 class CompatView(AdministrationView):
     @administration_schema(
         TAG,
-        summary="Whether signatures may be over the JSON written anew",
+        summary="Set whether signatures may be over re-serialised JSON",
         request=Compat,
         two_people=("set_jws_compat",),
     )

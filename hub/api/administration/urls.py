@@ -1,4 +1,4 @@
-"""The part of the administration API about who participants are and what waits for a second person: /api/ledger/v1."""
+"""The participants and approvals part of the administration API: /api/ledger/v1."""
 
 from django.urls import path
 

@@ -1,6 +1,6 @@
-"""The doorway of the hub's administration APIs: who may, strict JSON, errors in the API's own form.
+"""The base class of the hub's administration APIs: permissions, strict JSON, errors in the API's own form.
 
-Where TWO_PEOPLE is everywhere, what needs two people in the portal is not done here, but asked for (`needs_two`).
+If TWO_PEOPLE is everywhere, a change that needs two people in the portal only creates a request here (`needs_two`).
 """
 
 from collections.abc import Callable
@@ -31,9 +31,9 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class MayAdministrate(BasePermission):
-    """An administration client with the scope for it, Django staff, or anybody, as ADMINISTRATION_AUTH says.
+    """Allows an administration client with the right scope, Django staff, or everybody, as ADMINISTRATION_AUTH says.
 
-    With ADMINISTRATION_API_READ_ONLY nobody changes anything here.
+    With ADMINISTRATION_API_READ_ONLY, these APIs allow no change.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
@@ -50,7 +50,7 @@ class MayAdministrate(BasePermission):
 
 
 class AdministrationView(PlainView):
-    # Clients name FSPIOP's media types here too; `PlainView` negotiates none.
+    # Clients send FSPIOP's media types here too; `PlainView` does not negotiate them.
     permission_classes = (MayAdministrate,)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -63,7 +63,7 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(request._request)
-        # Before who calls: to see that a session's request is its own, Django reads what says that it is a form.
+        # Before authentication: for the CSRF check of a session, Django reads a body that claims to be a form.
         self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 
@@ -76,14 +76,14 @@ class AdministrationView(PlainView):
         return response
 
     def read(self, kind: type[T]) -> T:
-        """The body as a typed message; FspiopError 3100 to 3103 naming what is wrong."""
+        """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""
         most = settings.MAX_ADMINISTRATION_BODY_BYTES
         raw = request_body.body_of(self.request._request, self._length, most)
         return bodies.read(kind, raw, decode=lenient_numbers.decode)
 
     @property
     def actor(self) -> str:
-        """Who does it, for the audit trail."""
+        """The person or program that makes the request, for the audit trail."""
         if isinstance(self.request.auth, Granted):
             return self.request.auth.client.key
         user = getattr(self.request, "user", None)
@@ -98,7 +98,7 @@ class AdministrationView(PlainView):
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
-        """Ends the request here, with 202, where this change waits for a second person (TWO_PEOPLE)."""
+        """Ends the request here with 202 if this change needs a second person (TWO_PEOPLE)."""
         two_people.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
@@ -114,7 +114,7 @@ class AdministrationView(PlainView):
 
 
 def show_approval(approval: Approval) -> dict[str, Any]:
-    """A request for a change as its program reads it: what it asked for, and what became of it."""
+    """A change request in the form for programs: the requested change and its state."""
     is_late = approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now()
     return {
         "approvalId": approval.pk,
@@ -130,7 +130,7 @@ def show_approval(approval: Approval) -> dict[str, Any]:
 
 
 def waits_response(approval: Approval, **further: Any) -> HttpResponse:
-    """202 for all that waits, whatever it would be if it were done; a client polls what Location names."""
+    """The 202 response for every change that waits for approval; the client can poll the Location."""
     body = strictjson.canonical(show_approval(approval) | further)
     response = HttpResponse(body, status=202, content_type="application/json")
     response["Location"] = f"/api/ledger/v1/approvals/{approval.pk}"

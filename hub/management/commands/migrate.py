@@ -1,4 +1,4 @@
-"""Django's migrate, on a hub at work: it waits for each lock shortly, and again. See `hub.migration_locks`."""
+"""Django's migrate for a running hub: waits for each lock only shortly, and retries. See `hub.migration_locks`."""
 
 from typing import Any
 
@@ -12,6 +12,6 @@ class Command(migrate.Command):
     def handle(self, *args: Any, **options: Any) -> None:
         connection = connections[options["database"]]
         with migration_locks.short_waits(connection):
-            # What was done is recorded, migration by migration; one that waited too long was undone. Those that are not
-            # atomic are tried again statement by statement (hub.postgresql).
+            # Each finished migration is recorded, and a migration that waited too long was rolled back. Migrations that
+            # are not atomic are retried statement by statement (hub.postgresql).
             migration_locks.again(lambda: super(Command, self).handle(*args, **options), tell=self.stderr.write)

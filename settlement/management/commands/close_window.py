@@ -12,8 +12,8 @@ class Command(BaseCommand):
     help = "Closes the open settlement window and opens the next. A window without a commit is not closed."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--reason", default="end of settlement period", help="kept with the window")
-        parser.add_argument("--window", type=int, help="refuse unless this window is the open one")
+        parser.add_argument("--reason", default="end of settlement period", help="stored with the window")
+        parser.add_argument("--window", type=int, help="fail unless this window is the open one")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

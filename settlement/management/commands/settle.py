@@ -1,4 +1,4 @@
-"""manage.py settle: makes a settlement of closed windows and takes it on, or aborts it."""
+"""manage.py settle: makes a settlement of closed windows and moves it to a state, or aborts it."""
 
 from typing import Any
 
@@ -19,27 +19,27 @@ ACTOR = "manage.py"
 
 
 class Command(BaseCommand):
-    help = "Settles closed windows: every account step by step up to --to. Exits 1 where an account is refused."
+    help = "Settles closed windows: moves every account step by step to --to. Exits 1 if an account is refused."
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--model", help="make a new settlement under this settlement model")
-        which.add_argument("--id", type=int, help="go on with this settlement")
+        which.add_argument("--model", help="make a new settlement under this model")
+        which.add_argument("--id", type=int, help="continue this settlement")
         parser.add_argument(
-            "--window", type=int, action="append", help="of --model: this window; default: all that wait"
+            "--window", type=int, action="append", help="with --model: this window (default: all unsettled windows)"
         )
         parser.add_argument(
             "--to",
             choices=[*(step.value for step in STEPS), State.ABORTED.value],
             default=State.PS_TRANSFERS_COMMITTED.value,
-            help="the state to reach (default: %(default)s, positions are reset; SETTLED when the bank has paid)",
+            help="the state to reach (default: %(default)s, which resets positions; SETTLED when the bank has paid)",
         )
-        parser.add_argument("--reason", default="end of settlement period", help="kept with each step")
+        parser.add_argument("--reason", default="end of settlement period", help="stored with each step")
         parser.add_argument(
             "--without-statement",
             default="",
             metavar="WHY",
-            help="of --to SETTLED where a second person has to approve it: why there is no statement of the bank's",
+            help="with --to SETTLED, if a second person must approve it: why there is no bank statement",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,19 +55,19 @@ class Command(BaseCommand):
         self._show(Settlement.objects.get(pk=number), refused)
         if refused:
             raise CommandError(
-                f"{len(refused)} accounts were refused; put right what it says and go on with --id {number}"
+                f"{len(refused)} accounts were refused; solve the problems above and continue with --id {number}"
             )
 
     def _create(self, model: str, windows: list[int] | None, reason: str) -> int:
         chosen = windows or queries.windows_waiting_for(model)
         if not chosen:
-            raise CommandError(f"no closed window holds anything to settle under {model}")
+            raise CommandError(f"no closed window has anything to settle under {model}")
         made = services.create(model_name=model, window_ids=chosen, reason=reason, actor=ACTOR)
         number: int = made.pk
         return number
 
     def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
-        """What takes a settlement on, or back, waits for a second person where commands may not do it alone."""
+        """Where commands may not do this alone, moving or aborting a settlement waits for a second person."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
             two_people.ask_where_needed(
@@ -78,7 +78,7 @@ class Command(BaseCommand):
                 reason=reason,
             )
         except FspiopError as error:
-            raise CommandError(f"{error.description}; go on with --id {number}") from None
+            raise CommandError(f"{error.description}; continue with --id {number}") from None
 
     def _take_on(self, number: int, to: State, reason: str) -> list[Answer]:
         if to == State.ABORTED:

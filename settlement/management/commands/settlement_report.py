@@ -1,4 +1,4 @@
-"""manage.py settlement_report: what each participant owes or is owed for a settlement window."""
+"""manage.py settlement_report: the amounts that participants owe or are owed for a settlement window."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ from settlement import window_nets
 
 
 class Command(BaseCommand):
-    help = "Shows each participant's net of a window; without --window, of the one that closed last."
+    help = "Shows each participant's net of a window; without --window, of the last closed window."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--window", type=int, help="the window's number")

@@ -1,4 +1,4 @@
-"""manage.py check_audit: whether any entry of the audit trail was changed, taken out or put in."""
+"""manage.py check_audit: checks whether an entry of the audit trail was changed, removed or inserted."""
 
 from itertools import islice
 from typing import Any
@@ -12,7 +12,7 @@ _MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Follows the chain of the audit trail from its first entry; exit code 1 where it is broken."
+    help = "Follows the chain of the audit trail from its first entry; exit code 1 if it is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
         broken = list(islice(trail.broken_links(), _MOST_SHOWN))
@@ -22,5 +22,5 @@ class Command(BaseCommand):
             raise CommandError("the audit trail is broken")
         last = Entry.objects.order_by("-id").first()
         head = bytes(last.hash).hex() if last else "none"
-        # An end that was cut off leaves a sound chain: keep this line elsewhere, and compare.
+        # A trail without its last entries still has a valid chain. So store this line elsewhere, and compare.
         self.stdout.write(f"{Entry.objects.count()} entries follow each other; head {head}")

@@ -1,4 +1,4 @@
-"""manage.py authority: makes the certificate authority that signs DFSPs' requests, and its list of revocations."""
+"""manage.py authority: creates the authority that signs DFSPs' requests, and prints its list of revocations."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -14,14 +14,14 @@ from hub.participants.models import Credential
 
 class Command(BaseCommand):
     help = (
-        "create: a new authority, in the files that HUB_CA_CERTIFICATE_FILE and HUB_CA_KEY_FILE name; "
+        "create: creates an authority in the files that HUB_CA_CERTIFICATE_FILE and HUB_CA_KEY_FILE name; "
         "revocations: prints the list of revoked certificates for the TLS front"
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=["create", "revocations"])
-        parser.add_argument("--name", default=f"{settings.HUB_NAME} DFSPs", help="what the authority calls itself")
-        parser.add_argument("--days", type=int, default=30, help="for how long the list of revocations is good")
+        parser.add_argument("--name", default=f"{settings.HUB_NAME} DFSPs", help="the authority's name")
+        parser.add_argument("--days", type=int, default=30, help="validity of the list of revocations, in days")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -34,7 +34,7 @@ class Command(BaseCommand):
 
     def _create(self, name: str) -> None:
         if not certificate_authority.is_set_up():
-            raise CommandError("set HUB_CA_CERTIFICATE_FILE and HUB_CA_KEY_FILE to where the files shall be")
+            raise CommandError("set HUB_CA_CERTIFICATE_FILE and HUB_CA_KEY_FILE to the paths of the new files")
         certificate_file = Path(settings.HUB_CA_CERTIFICATE_FILE)
         certificate_authority.create(name, certificate_file=certificate_file, key_file=Path(settings.HUB_CA_KEY_FILE))
         record("authority_created", subject=settings.HUB_NAME, actor="manage.py", after={"name": name})

@@ -1,4 +1,4 @@
-"""manage.py credentials: lists, adds and revokes what participants prove themselves with."""
+"""manage.py credentials: lists, registers and revokes participants' credentials."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -18,16 +18,16 @@ from hub.participants.models import Credential, Participant
 from hub.terminal import console_of, told, who
 
 _ACTIONS = {
-    "list": "all of a participant's credentials",
+    "list": "list all of a participant's credentials",
     "certificate": "register the TLS client certificate in FILE (PEM)",
     "key": "register the signing key in FILE (PEM, X.509 or JWK)",
-    "client": "make an OAuth2 client; its secret is shown once",
-    "revoke": "end the credential with the number ID, for ever",
+    "client": "create an OAuth2 client; its secret is shown once",
+    "revoke": "revoke the credential with the number ID permanently",
 }
 
 
 class Command(BaseCommand):
-    help = "What a participant proves itself with: " + "; ".join(f"{name}: {text}" for name, text in _ACTIONS.items())
+    help = "A participant's credentials: " + "; ".join(f"{name}: {text}" for name, text in _ACTIONS.items())
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("action", choices=[*_ACTIONS, "hub-key"], help="hub-key shows the hub's own public key")
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             return
         participant = Participant.objects.filter(name=name, is_hub=False).first()
         if participant is None:
-            raise CommandError(f"{name} is no DFSP of this hub")
+            raise CommandError(f"{name} is not a DFSP of this hub")
         actor = who()
         match action:
             case "list":
@@ -78,7 +78,7 @@ class Command(BaseCommand):
         )
 
     def _client(self, participant: Participant, actor: str) -> None:
-        """Its secret is printed now or never, also where it is good only once a second person approves."""
+        """Creates a client. Its secret is printed only now, even if the client still needs a second approval."""
         client_key, secret = credentials.new_client_key(participant), client_secrets.make()
         sha256 = client_secrets.hash_of(secret)
         told = f"client key     {client_key}\nclient secret  {secret}"
