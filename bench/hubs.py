@@ -18,7 +18,7 @@ COUNTED = {"shared_preload_libraries": "pg_stat_statements", "track_io_timing": 
 
 
 class Hub(Protocol):
-    """What a run needs of a hub."""
+    """The functions of a hub that a run needs."""
 
     url: str
     database_url: str | None

@@ -3,7 +3,7 @@
     LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
                           |  ^        |
                           v  |        v
-                          DOUBT <-----+         (ask GET /transfers/{id}, or send the identical bytes again)
+                          DOUBT <-----+         (GET /transfers/{id}, or send the identical bytes again)
 
 Up to PREPARED no money can have moved, so giving up is safe. From PREPARED on, only the hub's report ends the payment
 (API Definition 6.7.2: a payer never decides alone that a transfer did not happen). If nothing proves that the hub

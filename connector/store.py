@@ -63,7 +63,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     payer_fsp: str
     answer: bytes = b""  # PUT /quotes/{id}, or …/error
     is_refusal: bool = False
-    is_taken: bool = False  # the hub has taken the answer
+    is_taken: bool = False  # the hub has accepted the answer
     packet: str = ""
     condition: str | None = None
     amount: int = 0

@@ -156,7 +156,7 @@ class Bank:
         return web.json_response(said, status=status)
 
     async def _was_never_begun(self, reference: str) -> bool:
-        """Whether the connector reports that it has no such payment. Only then can no payment result."""
+        """Whether the connector reports that it has no such payment: only then is it certain that none will result."""
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT
 

@@ -238,7 +238,7 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """ValueError where the key is weak, or so strange that checking with it costs too much."""
+    """ValueError if the key is weak, or if a check with it would cost too much."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise ValueError(f"an RSA key must have {_FEWEST_KEY_BITS} to {most_bits} bits, not {key.key_size}")
     exponent = key.public_numbers().e

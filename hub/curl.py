@@ -108,7 +108,7 @@ class _Exchange:
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """The error because of which there is no response."""
+        """The reason why there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)

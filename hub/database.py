@@ -58,7 +58,7 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows of one statement, found by indexes and in index order; for threads that usually work differently."""
+    """The rows of one statement, found by indexes and in index order; for threads without `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)

@@ -138,7 +138,7 @@ EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # of each step of the exch
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
 # Whether people receive e-mail at all. If not, two people hand over an invitation's link and its code.
 SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
-# The address of the portal for people, with which links in e-mails begin.
+# The portal's address for people; links in e-mails begin with it.
 PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', default=8000)}")
 # URLs that receive notifications for operators, each request signed with a key derived from the secret.
 NOTIFICATION_WEBHOOKS = env.list("NOTIFICATION_WEBHOOKS", default=[])

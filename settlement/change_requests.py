@@ -39,7 +39,7 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """The terms for steps of single accounts. To settle without a statement, each step needs a reason."""
+    """The terms for steps of single accounts. Their reasons explain a settlement without a statement."""
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
     reason = "; ".join(dict.fromkeys(wish.reason for wish in wishes if wish.reason))

@@ -36,7 +36,7 @@ NEXT = {
 }
 # Once net senders have given up positions, a settlement can no longer be aborted.
 MAY_ABORT = frozenset({State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED, State.PS_TRANSFERS_RESERVED})
-# The order of states through which a caller takes all accounts.
+# The steps of all accounts, in order.
 STEPS = (
     State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RESERVED,

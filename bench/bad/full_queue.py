@@ -1,4 +1,4 @@
-"""A queue full of one participant's messages: SQL puts the rows into the outbox that polling or long silence would."""
+"""A queue full of one participant's messages: SQL inserts the rows that polling or a long silence would leave."""
 
 import time
 

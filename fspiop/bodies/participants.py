@@ -38,7 +38,7 @@ class ParticipantsPost(Message):
 class ParticipantPut(Message):
     """PUT /participants/{Type}/{ID} (section 6.2.4.1).
 
-    The API's answer has `fsp_id`. The reference hub answers GET and DELETE so, but POST and PUT with the list.
+    The API's answer has `fsp_id`. The reference hub sends it after GET and DELETE, but the list after POST and PUT.
     """
 
     fsp_id: FspId | None = None

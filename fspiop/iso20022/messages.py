@@ -1,8 +1,13 @@
 """The parts of ISO 20022 messages that the hub reads, with their own names on the wire.
 
-The messages are those of Mojaloop's market practice: acmt.024 about parties, pacs.081 and pacs.082 about quotes,
-pacs.091 and pacs.092 about the quotes of conversions, pacs.008 and pacs.009 for transfers and conversions, and pacs.002
-for every answer and error. All other parts are ignored here, but forwarded to the receiver.
+The messages are those of Mojaloop's market practice:
+- acmt.024: parties
+- pacs.081 and pacs.082: quotes
+- pacs.091 and pacs.092: the quotes of conversions
+- pacs.008 and pacs.009: transfers and conversions
+- pacs.002: every answer and error
+
+All other parts are ignored here, but forwarded to the receiver.
 """
 
 from typing import Annotated, Literal

@@ -60,8 +60,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         transaction_id=asked.payment_id.transaction_id,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
-        # pacs.081 states who bears the charges instead. If the payer does, the payee receives the amount; if the payee
-        # does, the amount is what the payer sends.
+        # pacs.081 names the bearer of the charges instead. If the payer bears them, the amount is what the payee
+        # receives. If the payee bears them, the amount is what the payer sends.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=TransactionType(

@@ -1,9 +1,12 @@
 """Limits password attempts, so that passwords cannot be guessed, and so that an attacker cannot lock people out.
 
-Failures are counted for a quarter of an hour in up to three places: for the name from this address, for this address,
-and for the name from all addresses from which nobody has signed in with it. An attacker elsewhere fills only the last
-one, which does not apply to a person who has signed in from this address before. A browser that has signed in before
-has its own count, which nobody else can fill.
+Failures are counted for a quarter of an hour in up to three places:
+- the name from this address
+- this address
+- the name from all addresses from which nobody has signed in with it
+
+An attacker elsewhere fills only the last one, which does not apply to a person who has signed in from this address
+before. A browser that has signed in before has its own count, which nobody else can fill.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The audit trail, with actor, action, time, and states before and after; and requests for a second person's approval.
+"""The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
 Entries are only added, each chained to the previous one. An approval's terms never change, and it is decided once.
 """

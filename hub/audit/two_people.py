@@ -60,7 +60,7 @@ def ask_where_needed(
 ) -> None:
     """Does nothing if programs may act alone. Otherwise requests the change and raises `Waits`.
 
-    FspiopError if the change is impossible now: it is refused at once, as if it were made at once. `has_own_id`: the
+    FspiopError if the change is impossible now, exactly as if it were made now. `has_own_id`: the
     payload has an id that is used once, so a repetition finds the earlier request, even if it is done.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:

@@ -107,7 +107,7 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # an own bug must be reported, as the child is no longer watched
+            except Exception as problem:  # a bug here must be reported: nothing watches the child now
                 self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:

@@ -182,7 +182,7 @@ class State:
             raise LocalError("This is not a state folder of Kitovu. Nothing was removed.", where=self.path)
         if Path.cwd().is_relative_to(self.path) or self.path in (Path.home(), Path("/")):
             raise LocalError(
-                "The state folder is the working directory or home directory, or contains it. Nothing was removed.",
+                "The state folder is, or contains, your working directory or home. Nothing was removed.",
                 where=self.path,
                 do="Remove its contents by hand if you want to.",
             )

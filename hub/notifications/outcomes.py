@@ -27,7 +27,7 @@ SENT = Outcome(is_sent=True)
 
 
 def delay_s(outcome: Outcome, *, attempts: int, left_s: float) -> float | None:
-    """Seconds until the next attempt: exponential backoff with jitter. None after a refusal or before an expiry."""
+    """Seconds until the next attempt: exponential backoff with jitter. None if refused, or if it would expire first."""
     if outcome.is_refusal and attempts >= _MOST_REFUSALS:
         return None
     wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

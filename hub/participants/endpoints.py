@@ -70,7 +70,7 @@ _NAMES = frozenset(
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")  # and the underscore of container networks
 _LONGEST_HOST = 253
-_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # what the hub sends would go to another path
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a URL with one leads to another path
 
 
 def is_known_type(endpoint_type: str) -> bool:

@@ -1,4 +1,4 @@
-"""The changes of settlement: closing windows, making and moving settlements, and changing their models."""
+"""Changes to settlement: closing windows, making and moving settlements, and changing settlement models."""
 
 from settlement.services.bank_statements import NotTaken, take_in
 from settlement.services.settlements import abort, advance, create, move, plan

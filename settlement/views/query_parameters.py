@@ -49,7 +49,7 @@ def currency(text: str, name: str) -> str:
 
 
 def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
-    """The query's filters, by the parameter names of a query function; at least one, and no unknown one."""
+    """The query's filters, named as a query function's parameters. FspiopError for none, or for an unknown one."""
     if unknown := sorted(set(query) - set(readers)):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{unknown[0]} is not a filter")
     if not query:
