@@ -90,7 +90,7 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         if asker.pk == checker.pk:
             raise NotApproved(_("The requester of a change cannot approve it."))
         if is_one_person(asker, checker):
-            raise NotApproved(_("Both accounts belong to the same person."))
+            raise NotApproved(_("Both accounts belong to one person."))
     if approval.maker is not None and not approval.maker.is_active:
         raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):

@@ -199,7 +199,7 @@ def _check_times(begins: datetime, ends: datetime | None) -> None:
 
 def _save(credential: Credential, actor: str) -> Credential:
     if credential.participant.closed_at is not None:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{credential.participant} was closed permanently")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{credential.participant} was closed for good")
     try:
         with transaction.atomic():
             credential.save(force_insert=True)

@@ -35,7 +35,7 @@ def lock_open(participant: Participant) -> Participant:
     """The participant, locked until the end of the transaction; refuses a closed one, which never changes again."""
     found = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     if found.closed_at is not None:
-        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed permanently")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed for good")
     return found
 
 

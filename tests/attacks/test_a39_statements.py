@@ -83,9 +83,9 @@ def test_a39_a_wrong_or_hostile_file_is_refused_with_its_reason_and_nothing_is_k
 ) -> None:
     rows = rows_of(settlement)
     for octets, why in (
-        (packed("s.csv", b"0" * 50_000_000), "packed file"),
-        (gzip.compress(b"0" * 50_000_000), "packed file"),
-        (b"\xd0\xcf\x11\xe0" + b"old spreadsheet", "packed file"),
+        (packed("s.csv", b"0" * 50_000_000), "compressed file"),
+        (gzip.compress(b"0" * 50_000_000), "compressed file"),
+        (b"\xd0\xcf\x11\xe0" + b"old spreadsheet", "compressed file"),
         (file_of(rows) + b"\n" * MOST_OCTETS, "larger than"),
         ("\n".join([HEAD, "ärger"]).encode("latin-1"), "not UTF-8"),
         (file_of(rows).decode().encode("utf-16"), "not UTF-8"),
@@ -101,7 +101,7 @@ def test_a39_a_wrong_or_hostile_file_is_refused_with_its_reason_and_nothing_is_k
         (changed(rows, 4, "99999999999999999999"), "amount must look like"),
         (changed(rows, 4, "\u0661\u0660\u0660"), "amount must look like"),
         (changed(rows, 3, "KES"), "in which this settlement has nothing"),
-        (changed(rows, 3, "tzs"), "currency is none"),
+        (changed(rows, 3, "tzs"), "currency is unknown"),
         (changed(rows, 5, "OUT"), "neither DEBIT nor CREDIT"),
         (changed(rows, 0, str(settlement.pk + 1)), f"of settlement {settlement.pk + 1}"),
         (changed(rows, 0, f"window {settlement.contents.get().window_id}"), "of settlement window"),

@@ -149,7 +149,7 @@ def test_a30_only_the_maker_withdraws_and_nobody_else_is_refused_in_its_name(
     world: World, maker: User, checker: User
 ) -> None:
     approval = ask_by(maker)
-    with pytest.raises(NotApproved, match="Only who asked"):
+    with pytest.raises(NotApproved, match="Only the requester"):
         approvals.withdraw(approval.pk, maker=checker)
     with pytest.raises(NotApproved, match="Withdraw it instead"):
         approvals.refuse(approval.pk, checker=maker, reason="")

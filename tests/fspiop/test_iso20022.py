@@ -137,7 +137,7 @@ REFUSED = [
     (TransferPost, messages.transfer(), "GrpHdr", None, "3102", "GrpHdr is required"),
     (TransferPost, messages.transfer(), "GrpHdr.PmtInstrXpryDtTm", None, "3102", "GrpHdr.PmtInstrXpryDtTm is required"),
     (TransferPost, messages.transfer(), "CdtTrfTxInf.PmtId.TxId", None, "3102", "CdtTrfTxInf.PmtId.TxId is required"),
-    (TransferPost, messages.transfer(), "CdtTrfTxInf.PmtId.TxId", "7", "3100", "CdtTrfTxInf.PmtId.TxId: is not"),
+    (TransferPost, messages.transfer(), "CdtTrfTxInf.PmtId.TxId", "7", "3100", "CdtTrfTxInf.PmtId.TxId: does not have"),
     (
         *(TransferPost, messages.transfer(), "CdtTrfTxInf.CdtrAgt.FinInstnId.Othr.Id", None, "3102"),
         "CdtTrfTxInf.CdtrAgt.FinInstnId.Othr.Id is required",

@@ -72,7 +72,7 @@ def test_an_amount_in_another_form_is_refused(text):
 
 @pytest.mark.parametrize("value", [1, 1.5, 0, None, True, b"1", ["1"], {"amount": "1"}])
 def test_an_amount_is_a_string(value):
-    with pytest.raises(AmountError, match="is a string"):
+    with pytest.raises(AmountError, match="must be a string"):
         parse_amount(value)
 
 

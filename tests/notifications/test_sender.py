@@ -179,7 +179,7 @@ def test_a33_the_database_keeps_no_secret_of_what_does_not_wait(transactional_db
 
 
 def test_a33_a_secret_goes_to_no_url(transactional_db: None, receiver: Receiver) -> None:
-    with pytest.raises(ValueError, match="e-mail only"):
+    with pytest.raises(ValueError, match="only be sent by e-mail"):
         notify(receiver.url, text=LINK, is_secret=True)
     assert not Notification.objects.exists()
 

@@ -65,7 +65,7 @@ def test_an_alias_that_moved_meanwhile_is_not_moved_again_and_none_to_who_is_pau
     operator.post(f"/portal/directory/aliases/{found.pk}/move/", {"to": "green", "reason": "x"})
     participants.set_active(Participant.objects.get(name="green"), is_active=False, actor="test")
     third = Approval.objects.latest("id")
-    assert "active DFSP only" in checker.post(f"/portal/approvals/{third.pk}/approve/", follow=True).content.decode()
+    assert "DFSP must be active" in checker.post(f"/portal/approvals/{third.pk}/approve/", follow=True).content.decode()
     found.refresh_from_db()
     assert found.fsp.name == "red"
 
