@@ -34,9 +34,9 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
-# Every statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a row's neighbour by all
-# columns of the index that it must use. The table is a queue, so PostgreSQL's statistics are from when it was nearly empty.
-# If PostgreSQL expects two rows, it joins by reading all forty thousand for each row.
+# Every statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a row's neighbour by
+# all columns of the index that it must use. The table is a queue, so PostgreSQL's statistics may be from a time when it
+# was nearly empty. If PostgreSQL expects two rows, it joins by reading all forty thousand for each row.
 
 # A message that a courier holds now is skipped, because it is being sent already.
 _APPEND_OR_RENEW = f"""
