@@ -136,10 +136,10 @@ def test_a_client_that_can_not_be_is_not_asked_for(world: World, asha: User, cha
 
 def test_a_secret_is_given_only_while_its_request_would_wait(world: World, asha: User) -> None:
     made = services.add(name="late", scopes=[READ], days=30, holder=asha, actor="test")
-    with time_machine.travel(timezone.now() + timedelta(days=4)), pytest.raises(Exception, match="no longer be fetched"):
+    with time_machine.travel(timezone.now() + timedelta(days=4)), pytest.raises(Exception, match="no longer"):
         services.give_secret(made.pk, to=asha)
     services.revoke(made.key, actor="test")
-    with pytest.raises(Exception, match="no longer be fetched"):
+    with pytest.raises(Exception, match="no longer"):
         services.give_secret(made.pk, to=asha)
 
 
