@@ -1,7 +1,7 @@
-"""What readers of keys, certificates and networks find wrong, in the reader's language.
+"""Translates the errors of the functions that read keys, certificates and networks.
 
-They are below the portal and speak English to everybody, the API's callers too. Here are their sentences once more, for
-translation; `tests/portal/test_error_translations.py` compares the two.
+These functions are below the portal, and their errors are English for the API's callers too. This module repeats their
+sentences for translation. `tests/portal/test_error_translations.py` compares both.
 """
 
 import re
@@ -38,7 +38,7 @@ SENTENCES = (
     gettext_noop("a network of all addresses allows every address: leave the list empty instead"),
     gettext_noop("at most %(most)s networks"),
 )
-_PART = re.compile(r"%\\\((\w+)\\\)s")  # as `re.escape` leaves it
+_PART = re.compile(r"%\\\((\w+)\\\)s")  # the form that `re.escape` gives a placeholder
 
 
 def _pattern(sentence: str) -> re.Pattern[str]:
@@ -49,12 +49,12 @@ _PATTERNS = [(_pattern(sentence), sentence) for sentence in SENTENCES]
 
 
 def translated(text: str) -> str:
-    """This fault in the visitor's language; as it is where it is a library's."""
+    """This error in the visitor's language. An error of a library stays unchanged."""
     for pattern, sentence in _PATTERNS:
         found = pattern.fullmatch(text)
         if found:
             parts = found.groupdict()
-            if "error" in parts:  # why that, in another's words or one of these
+            if "error" in parts:  # the cause: one of these sentences, or an error of a library
                 parts["error"] = translated(parts["error"])
             return _(sentence) % parts if parts else _(sentence)
     return text

@@ -1,4 +1,4 @@
-"""Form fields for what the API and the registry write in their own way."""
+"""Form fields for values that have a format of their own: amounts, networks, keys and URLs."""
 
 import re
 from collections.abc import Callable
@@ -14,12 +14,14 @@ from hub import egress, minor_units
 from hub.participants import endpoints, profile
 from portal import error_translations
 
-CSR_HELP = gettext_lazy("PKCS #10 in PEM, with the participant's name as its common name. The private key stays there.")
+CSR_HELP = gettext_lazy(
+    "PKCS #10 in PEM, with the participant's name as its common name. The private key stays with the participant."
+)
 PHONE = re.compile(r"[+]?[0-9][0-9 ()/.-]{4,30}\Z")
 
 
 class AmountField(forms.CharField):
-    """An amount as people write it, "1500" or "12.50", as ten-thousandths."""
+    """Reads an amount such as "1500" or "12.50" as ten-thousandths."""
 
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
 
@@ -38,20 +40,21 @@ class AmountField(forms.CharField):
         except money.AmountError:
             raise forms.ValidationError(_("Write an amount such as 1500 or 12.50, without separators.")) from None
         if amount == 0 and not self.may_be_zero:
-            raise forms.ValidationError(_("An amount is above 0."))
+            raise forms.ValidationError(_("The amount must be above 0."))
         return amount
 
 
 class NetworksField(forms.CharField):
-    """Addresses and networks, one a line, as a list in one spelling; an empty one is any address."""
+    """Reads addresses and networks, one per line, as a list of networks. An empty list allows every address."""
 
     widget = forms.Textarea(attrs={"rows": 4, "spellcheck": "false", "autocomplete": "off"})
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            label=gettext_lazy("Calls from"),
+            label=gettext_lazy("Allowed source addresses"),
             help_text=gettext_lazy(
-                "One address or network a line, such as 192.0.2.10 or 2001:db8::/48. Empty: from anywhere."
+                "Enter one address or network per line, such as 192.0.2.10 or 2001:db8::/48. If the list "
+                "is empty, every address is allowed."
             ),
             required=False,
             max_length=4000,
@@ -65,7 +68,9 @@ class NetworksField(forms.CharField):
         lines = [line for line in super().clean(value).splitlines() if line.strip()]
         found: list[str] = readable(lambda: profile.read_networks(lines))
         if found and settings.PRODUCTION and not settings.TRUSTED_PROXY_COUNT:
-            raise forms.ValidationError(_("The hub sees its own front's address only: TRUSTED_PROXY_COUNT is not set."))
+            raise forms.ValidationError(
+                _("The hub sees only the address of its own proxy, because TRUSTED_PROXY_COUNT is not set.")
+            )
         return found
 
 
@@ -77,7 +82,7 @@ class PemField(forms.CharField):
 
 
 def readable(read: Callable[[], Any]) -> Any:
-    """What this reads, or, as a fault of the form, why it can not be read."""
+    """The result of `read`. A ValueError becomes a validation error of the form."""
     try:
         return read()
     except ValueError as error:
@@ -87,11 +92,12 @@ def readable(read: Callable[[], Any]) -> Any:
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
     """Adds an error to the field of an amount that is finer than its currency's minor unit."""
     if amount is not None and currency and minor_units.fault_of(amount, currency) is not None:
-        form.add_error(field, _("%(currency)s has no such small unit.") % {"currency": currency})
+        text = _("The amount has more decimal places than %(currency)s allows.")
+        form.add_error(field, text % {"currency": currency})
 
 
 def callback_url(text: str, endpoint_type: str = endpoints.BASE) -> str:
-    """The URL, if the hub can call it as it stands now; the person who asks is told, not the one who approves."""
+    """The URL. Raises ValidationError, for the requester and not the approver, if the hub cannot call it now."""
     if text and not endpoints.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")

@@ -82,13 +82,16 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
     profile = lock_unconfirmed(user, signed_in_at)
     found = standing(user)
     if is_one_person(user, confirmed_by):
-        raise NotConfirmed(_("Nobody confirms their own sign-in."))
+        raise NotConfirmed(_("You cannot confirm your own sign-in."))
     if confirmed_by.username in found.confirmed_by:
-        raise NotConfirmed(_("You have confirmed this sign-in. Another administrator has to confirm it too."))
+        raise NotConfirmed(_("You have already confirmed this sign-in. Another administrator must confirm it too."))
     if confirmed_by not in found.may_confirm:
         names = ", ".join(each.username for each in found.may_confirm) or "–"
         raise NotConfirmed(
-            _("An administrator who neither asked for this account nor approved it confirms it: %(names)s.")
+            _(
+                "Only an administrator who neither requested nor approved this account can confirm the "
+                "sign-in: %(names)s."
+            )
             % {"names": names}
         )
     Confirmation.objects.create(user=user, signed_in_at=signed_in_at, confirmed_by=confirmed_by)
@@ -124,11 +127,11 @@ def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
     """The profile of an account whose first sign-in still is the one that an administrator looked at."""
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
-        raise NotConfirmed(_("This account may not sign in."))
+        raise NotConfirmed(_("This account is inactive."))
     if profile.confirmed_at is not None:
-        raise NotConfirmed(_("This account is confirmed already."))
+        raise NotConfirmed(_("This account is already confirmed."))
     if profile.signed_in_at is None or profile.signed_in_at != signed_in_at:
-        raise NotConfirmed(_("This is not the account's first sign-in any more. Look at it again."))
+        raise NotConfirmed(_("The first sign-in of this account has changed. Check it again."))
     return profile
 
 
@@ -191,8 +194,9 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
                 recipients=[recipient],
                 subject=_("%(user)s signed in to %(hub)s for the first time") % facts,
                 text=_(
-                    "%(user)s signed in for the first time at %(at)s, from %(where)s. Ask that person whether it was"
-                    " them, then confirm it:\n\n%(link)s\n"
+                    "%(user)s signed in for the first time at %(at)s, from %(where)s. Ask this person whether"
+                    " the sign-in was theirs. Then confirm or reject the sign-in:\n\n"
+                    "%(link)s\n"
                 )
                 % facts,
                 webhook={"user": user.username} | sign_in_of(profile),

@@ -44,7 +44,7 @@ class NewCurrency(AskForm):
     def clean_currency(self) -> str:
         currency: str = self.cleaned_data["currency"]
         if self.participant.accounts.filter(currency=currency).exists():
-            raise forms.ValidationError(_("This participant has this currency already."))
+            raise forms.ValidationError(_("This participant already has this currency."))
         return currency
 
     def clean(self) -> dict[str, Any]:
@@ -59,7 +59,9 @@ class Networks(AskForm):
 
 class NewContact(AskForm):
     role = forms.CharField(
-        label=gettext_lazy("Role"), max_length=64, help_text=gettext_lazy("Such as operations, settlement or fraud.")
+        label=gettext_lazy("Role"),
+        max_length=64,
+        help_text=gettext_lazy("For example operations, settlement or fraud."),
     )
     name = forms.CharField(label=gettext_lazy("Name"), max_length=128)
     email = forms.EmailField(label=gettext_lazy("Email"), required=False)
@@ -68,7 +70,7 @@ class NewContact(AskForm):
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
         if not self.errors and not (said["email"] or said["phone"]):
-            self.add_error("email", _("Give an email address or a telephone number."))
+            self.add_error("email", _("Enter an email address or a telephone number."))
         return said
 
 
@@ -92,10 +94,10 @@ class Cap(CurrencyForm):
     ndc = AmountField(
         label=gettext_lazy("New net debit cap"),
         may_be_zero=True,
-        help_text=gettext_lazy("Below the present position it only stops new payments."),
+        help_text=gettext_lazy("A cap below the current position only stops new payments."),
     )
     alarm_percentage = forms.IntegerField(
-        label=gettext_lazy("Alarm when less than this much of the limit is free, in per cent"),
+        label=gettext_lazy("Alarm when less than this percentage of the limit is available"),
         min_value=0,
         max_value=100,
     )
@@ -108,10 +110,10 @@ class Funds(CurrencyForm):
 
 class FundsEnd(AskForm):
     outcome = forms.ChoiceField(
-        label=gettext_lazy("What happened"),
+        label=gettext_lazy("Outcome"),
         choices=[
-            ("paid", gettext_lazy("The bank paid it out")),
-            ("stays", gettext_lazy("It stays: the bank did not pay it out")),
+            ("paid", gettext_lazy("The bank paid the money out")),
+            ("stays", gettext_lazy("The bank did not pay the money out: it stays in the account")),
         ],
         widget=forms.RadioSelect,
     )
@@ -125,7 +127,7 @@ class EndpointChange(AskForm):
     def clean_type(self) -> str:
         name: str = self.cleaned_data["type"]
         if not endpoints.is_known_type(name):
-            raise forms.ValidationError(_("This is no type of endpoint."))
+            raise forms.ValidationError(_("This is not an endpoint type."))
         return name
 
     def clean(self) -> dict[str, Any]:
@@ -140,7 +142,7 @@ class EndpointChange(AskForm):
 
 class Directions(AskForm):
     direction = forms.ChoiceField(
-        label=gettext_lazy("It may"),
+        label=gettext_lazy("Permissions"),
         choices=[(found.value, found.label) for found in (Direction.BOTH, Direction.SEND, Direction.RECEIVE)],
         widget=forms.RadioSelect,
     )
@@ -171,7 +173,9 @@ class NewCredential(AskForm):
     )
     text = PemField(
         label=gettext_lazy("Public key or certificate"),
-        help_text=gettext_lazy("A signing key as PEM, X.509 or JWK; a TLS client certificate as X.509 in PEM."),
+        help_text=gettext_lazy(
+            "Enter a signing key as PEM, X.509 or JWK, or a TLS client certificate as X.509 in PEM."
+        ),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -186,7 +190,9 @@ class NewCredential(AskForm):
 
 class NewUser(AskForm):
     username = forms.CharField(label=gettext_lazy("User name"), max_length=40)
-    email = forms.EmailField(label=gettext_lazy("Email"), help_text=gettext_lazy("One person, one address."))
+    email = forms.EmailField(
+        label=gettext_lazy("Email"), help_text=gettext_lazy("Each person must have their own address.")
+    )
     roles = forms.MultipleChoiceField(
         label=gettext_lazy("Roles"), choices=Role.choices, widget=forms.CheckboxSelectMultiple
     )
@@ -194,13 +200,13 @@ class NewUser(AskForm):
         label=gettext_lazy("Participant"),
         queryset=Participant.objects.filter(is_hub=False, closed_at=None).order_by("name"),
         required=False,
-        empty_label=gettext_lazy("none: one of the hub's own people"),
+        empty_label=gettext_lazy("none: a user of the hub"),
     )
 
 
 class NewEmail(AskForm):
     email = forms.EmailField(
-        label=gettext_lazy("New email address"), help_text=gettext_lazy("One person, one address.")
+        label=gettext_lazy("New email address"), help_text=gettext_lazy("Each person must have their own address.")
     )
 
 
@@ -224,9 +230,9 @@ class OracleTerms(AskForm):
     endpoint = forms.CharField(
         label=gettext_lazy("Address"),
         max_length=512,
-        help_text=gettext_lazy("The base address; /participants/... is put behind it."),
+        help_text=gettext_lazy("The base address. The hub appends /participants/... to it."),
     )
-    is_default = forms.BooleanField(label=gettext_lazy("Asked first where no currency is named"), required=False)
+    is_default = forms.BooleanField(label=gettext_lazy("Default oracle if a request names no currency"), required=False)
 
     def clean_endpoint(self) -> str:
         endpoint: str = self.cleaned_data["endpoint"]
@@ -247,12 +253,10 @@ class Porting(AskForm):
 
 
 class SettlementStep(AskForm):
-    to = forms.ChoiceField(label=gettext_lazy("As far as"), widget=forms.RadioSelect)
-    without_statement = forms.BooleanField(
-        label=gettext_lazy("Settled without a bank statement, because"), required=False
-    )
+    to = forms.ChoiceField(label=gettext_lazy("Continue up to"), widget=forms.RadioSelect)
+    without_statement = forms.BooleanField(label=gettext_lazy("Settle without a bank statement"), required=False)
     because = forms.CharField(
-        label=gettext_lazy("Why there is no statement, and how else it is known that the money moved"),
+        label=gettext_lazy("Explanation of the missing statement, and other evidence that the money moved"),
         required=False,
         max_length=512,
     )
@@ -271,10 +275,13 @@ class SettlementStep(AskForm):
         elif not said.get("without_statement"):
             self.add_error(
                 "without_statement",
-                _("No statement of the settlement bank was taken in. Take one in first, or tick this and say why not."),
+                _(
+                    "No bank statement has been uploaded. Upload a statement first, or tick this box and "
+                    "explain why there is none."
+                ),
             )
         elif not said.get("because", "").strip():
-            self.add_error("because", _("Say why there is none."))
+            self.add_error("because", _("Explain why there is no statement."))
         return said
 
 

@@ -127,7 +127,12 @@ def show_half(user: User, *, holder: User) -> Shown:
     invitation = _open(user)
     half = half_of(invitation, holder)
     if invitation is None or half is None:
-        raise NotShown(_("There is nothing to show you: your half was shown already, is too old, or is not yours."))
+        raise NotShown(
+            _(
+                "There is nothing to show. Your half was already shown, has expired, or belongs to "
+                "another administrator."
+            )
+        )
     token = secrets.token_urlsafe(32) if half is Half.LINK else _code()
     column = "link_hash" if half is Half.LINK else "code_hash"
     setattr(invitation, column, _hash(half, _spelt(token) if half is Half.CODE else token))
@@ -161,7 +166,9 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
             return user
         is_last = _count_wrong_code(locked)
     # Raised after the count is durable.
-    raise NotOpened(_too_old() if is_last else _("This is not the code. The person who approved your account has it."))
+    raise NotOpened(
+        _too_old() if is_last else _("The code is wrong. The person who approved your account has the right one.")
+    )
 
 
 def _count_wrong_code(invitation: Invitation) -> bool:
@@ -213,7 +220,7 @@ def _spelt(code: str) -> str:
 
 
 def _too_old() -> str:
-    return _("This invitation was used already, is too old, or was replaced. Ask an administrator for another.")
+    return _("This invitation was already used, has expired, or was replaced. Ask an administrator for a new one.")
 
 
 def _letter(user: User, token: str, asked_by: User | None, approved_by: User) -> tuple[str, str]:
@@ -231,11 +238,14 @@ def _letter(user: User, token: str, asked_by: User | None, approved_by: User) ->
         subject = _("Your account at %(hub)s") % facts
         text = (
             _(
-                "%(maker)s asked for this, and %(checker)s approved it: you set a new password for your account"
-                " %(user)s at %(hub)s.\n\n"
-                "Open this link within %(hours)s hours. It works once:\n\n%(link)s\n\n"
-                "Then sign in and set up one-time codes. An administrator will ask you whether that was you.\n\n"
-                "If you do not expect this e-mail, do not open the link, and tell an administrator of the hub."
+                "%(maker)s requested this invitation, and %(checker)s approved it. Set a new password for"
+                " your account %(user)s at %(hub)s.\n\n"
+                "Open this link within %(hours)s hours. It works once:\n\n"
+                "%(link)s\n\n"
+                "Then sign in and set up one-time codes. An administrator will ask you whether the "
+                "sign-in was yours.\n\n"
+                "If you do not expect this e-mail, do not open the link. Contact an administrator of the "
+                "hub."
             )
             % facts
         )

@@ -47,7 +47,7 @@ class Identity(StepForm):
     name = forms.CharField(
         label=gettext_lazy("Name"),
         max_length=30,
-        help_text=gettext_lazy("As it calls itself in FSPIOP-Source, such as greenbank."),
+        help_text=gettext_lazy("The participant's name in the FSPIOP-Source header, such as greenbank."),
     )
 
     def clean_name(self) -> str:
@@ -55,9 +55,9 @@ class Identity(StepForm):
         if not _NAME.match(name):
             raise forms.ValidationError(_("2 to 30 letters, digits, dots, hyphens or underscores."))
         if name.lower() in {settings.HUB_NAME.lower(), *_RESERVED}:
-            raise forms.ValidationError(_("This name is reserved; choose another."))
+            raise forms.ValidationError(_("This name is reserved. Choose another name."))
         if Participant.objects.filter(name__iexact=name).exists():
-            raise forms.ValidationError(_("There is a participant of this name, or one that differs only in case."))
+            raise forms.ValidationError(_("A participant already has this name, or a name that differs only in case."))
         return name
 
 
@@ -78,23 +78,25 @@ class Money(StepForm):
         for row in range(MOST_CURRENCIES):
             currency, ndc = said.get(f"currency_{row}"), said.get(f"ndc_{row}")
             if currency in chosen:
-                self.add_error(f"currency_{row}", _("This currency is there already."))
+                self.add_error(f"currency_{row}", _("This currency is already in the list."))
             elif currency:
                 chosen.add(currency)
             if currency and ndc is None and f"ndc_{row}" not in self.errors:
-                self.add_error(f"ndc_{row}", _("A currency needs a cap; it may be 0."))
+                self.add_error(f"ndc_{row}", _("Enter a cap for this currency. The cap may be 0."))
             if ndc is not None and not currency and f"currency_{row}" not in self.errors:
-                self.add_error(f"currency_{row}", _("Of which currency?"))
+                self.add_error(f"currency_{row}", _("Choose a currency for this cap."))
             check_minor_unit(self, f"ndc_{row}", ndc, currency or "")
         return said
 
 
 class Connection(StepForm):
     endpoint = forms.CharField(
-        label=gettext_lazy("Callbacks go to"),
+        label=gettext_lazy("Callback URL"),
         max_length=512,
         required=False,
-        help_text=gettext_lazy("The base address of its FSPIOP API; each callback's path is put behind it."),
+        help_text=gettext_lazy(
+            "The base address of the participant's FSPIOP API. The hub appends the path of each callback to it."
+        ),
     )
     networks = NetworksField()
 
@@ -109,16 +111,18 @@ class Security(StepForm):
         help_text=CSR_HELP,
     )
     key = PemField(
-        label=gettext_lazy("Public key of its signatures"),
+        label=gettext_lazy("Public signing key"),
         required=False,
-        help_text=gettext_lazy("PEM, X.509 or JWK; RSA of 2048 to 4096 bits."),
+        help_text=gettext_lazy("PEM, X.509 or JWK. The key must be RSA with 2048 to 4096 bits."),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if not certificate_authority.is_set_up():
             self.fields["csr"].disabled = True
-            self.fields["csr"].help_text = _("This hub keeps no certificate authority, so it can sign nothing yet.")
+            self.fields["csr"].help_text = _(
+                "This hub has no certificate authority yet, so it cannot sign certificates."
+            )
 
     def clean_csr(self) -> str:
         text: str = self.cleaned_data["csr"] or ""
@@ -151,11 +155,11 @@ class Contacts(StepForm):
             if not any((role, name, email, phone)):
                 continue
             if not role:
-                self.add_error(f"role_{row}", _("What is this person there for?"))
+                self.add_error(f"role_{row}", _("Enter the role of this person."))
             if not name:
-                self.add_error(f"name_{row}", _("Who is it?"))
+                self.add_error(f"name_{row}", _("Enter the name of this person."))
             if not (email or phone) and not {f"email_{row}", f"phone_{row}"} & set(self.errors):
-                self.add_error(f"email_{row}", _("Give an email address or a telephone number."))
+                self.add_error(f"email_{row}", _("Enter an email address or a telephone number."))
         return said
 
 

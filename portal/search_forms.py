@@ -24,7 +24,7 @@ class DayField(forms.DateField):
         if day is None:
             return None
         if not _FIRST <= day <= _LAST:
-            raise forms.ValidationError(_("This day is too far away."))
+            raise forms.ValidationError(_("This date is out of range."))
         if self.is_end:
             day += timedelta(days=1)
         return datetime(day.year, day.month, day.day, tzinfo=timezone.get_current_timezone())

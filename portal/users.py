@@ -33,12 +33,12 @@ class Refused(Exception):
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
     """Raises Refused where no user may be made so."""
     if not _USERNAME.match(username):
-        raise Refused(_("A user name has 2 to 40 small letters, digits, dots, hyphens or underscores."))
+        raise Refused(_("A user name must have 2 to 40 lower-case letters, digits, dots, hyphens or underscores."))
     if User.objects.filter(username__iexact=username).exists():
-        raise Refused(_("This user name is taken."))
+        raise Refused(_("This user name is already in use."))
     check_email(email)
     if participant is not None and participant.closed_at is not None:
-        raise Refused(_("This participant was closed for good: its people have no access any more."))
+        raise Refused(_("This participant is permanently closed. Its users no longer have access."))
     check_roles(roles=roles, participant=participant)
 
 
@@ -50,17 +50,17 @@ def check_email(email: str) -> None:
         raise Refused(_("This is not an email address.")) from None
     known = User.objects.exclude(email="").values_list("email", flat=True)
     if mailbox(email) in {mailbox(each) for each in known}:
-        raise Refused(_("Somebody has this email address already."))
+        raise Refused(_("Another user already has this email address."))
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
     """A participant's user has participant roles only, and the hub's people none of them."""
     if not roles:
-        raise Refused(_("A user needs a role."))
+        raise Refused(_("A user must have at least one role."))
     if participant is None and roles & PARTICIPANT_ROLES:
-        raise Refused(_("A participant's role needs a participant."))
+        raise Refused(_("A user with a participant role must belong to a participant."))
     if participant is not None and roles - PARTICIPANT_ROLES:
-        raise Refused(_("A participant's user has participant roles only."))
+        raise Refused(_("A user of a participant can have only participant roles."))
 
 
 @transaction.atomic
@@ -110,7 +110,7 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):
-        raise Refused(_("This participant was closed for good: its people have no access any more."))
+        raise Refused(_("This participant is permanently closed. Its users no longer have access."))
     before, user.is_active = user.is_active, is_active
     user.save(update_fields=["is_active"])
     if not is_active:
@@ -157,7 +157,7 @@ def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> 
     """The first sign-in was somebody else's: what opened the account opens it no more. One administrator is enough."""
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
-        raise first_sign_in.NotConfirmed(_("Nobody rejects their own sign-in."))
+        raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))
     before = first_sign_in.sign_in_of(profile)
     end_access(user)
     record("sign_in_rejected", subject=user.username, actor=rejected_by.username, before=before)

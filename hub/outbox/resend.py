@@ -28,7 +28,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
         .first()
     )
     if message is None:
-        raise NotSent(_("This message was delivered, or does not exist."))
+        raise NotSent(_("This message was already delivered, or it does not exist."))
     if message.reply_to_id is not None:
         raise NotSent(_("The requester was notified that this request failed. It is not sent again."))
     before = {"state": message.state, "attempts": message.attempts}

@@ -51,7 +51,7 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
     if visitor.user is not None and not visitor.is_confirmed:
         raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].ask) or visitor.user is None:
-        raise NotApproved(_("Your roles do not allow you to ask for this."))
+        raise NotApproved(_("Your roles do not allow you to submit this request."))
     return approvals.ask(kind=kind, subject=subject, payload=payload, reason=reason, maker=visitor.user)
 
 
@@ -78,12 +78,12 @@ def _check_asker(approval: Approval, kind: Kind) -> None:
     """NotApproved where whoever asked could not ask now."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
-        raise NotApproved(_("The first sign-in of the person who asked for this is not confirmed."))
+        raise NotApproved(_("The requester's first sign-in is not confirmed."))
     may_ask = (
         api_requests.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
     )
     if not may_ask:
-        raise NotApproved(_("Who asked for this may no longer ask for it. Refuse it, and ask again."))
+        raise NotApproved(_("The requester no longer has permission. Reject this request and submit a new one."))
 
 
 def refuse(visitor: Visitor, approval_id: int, *, reason: str) -> Approval:
@@ -97,7 +97,7 @@ def _checker(visitor: Visitor, approval_id: int) -> User:
     if not visitor.is_confirmed:
         raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].check):
-        raise NotApproved(_("Your roles do not allow you to decide this."))
+        raise NotApproved(_("Your roles do not allow you to approve or reject this request."))
     return visitor.user
 
 

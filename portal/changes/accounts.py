@@ -21,7 +21,7 @@ def _describe_participant(payload: Payload) -> list[Line]:
     return [
         Line(_("Participant"), payload["participant"]),
         Line(_("Currency"), payload["currency"]),
-        Line(_("Is a proxy of another scheme"), _("yes") if payload["is_proxy"] else _("no")),
+        Line(_("Proxy of another scheme"), _("yes") if payload["is_proxy"] else _("no")),
     ]
 
 
@@ -44,7 +44,7 @@ def _set_limit(payload: Payload, actor: str) -> None:
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
-    after = _("active") if payload["is_active"] else _("closed to payments in this currency")
+    after = _("active") if payload["is_active"] else _("inactive: no payments in this currency")
     return [
         Line(_("Participant"), payload["participant"]),
         Line(_("Account"), f"{payload['account']}, {payload['type']}, {payload['currency']}"),
@@ -81,7 +81,7 @@ KINDS = [
     ),
     Kind(
         "set_account_active",
-        gettext_lazy("Open or close an account to payments"),
+        gettext_lazy("Activate or deactivate an account"),
         *_RIGHTS,
         _describe_activity,
         _set_active,

@@ -46,11 +46,13 @@ def by_name(*kinds: Kind) -> Mapping[str, Kind]:
 def participant_named(name: str) -> Participant:
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:
-        raise CanNotBeDone(_("There is no participant of this name."))
+        raise CanNotBeDone(_("There is no participant with this name."))
     return found
 
 
 def must_still_be(now: Any, asked: Any) -> None:
     """Refuses to change what is not any more as it was when the change was asked for."""
     if now != asked:
-        raise CanNotBeDone(_("This has changed since it was asked for. Refuse it, and ask again."))
+        raise CanNotBeDone(
+            _("The data has changed since this request was submitted. Reject this request and submit a new one.")
+        )

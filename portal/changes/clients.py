@@ -22,9 +22,9 @@ def told_scopes(scopes: list[str]) -> str:
 def _describe_new(payload: Payload) -> list[Line]:
     return [
         Line(_("Name"), payload["name"]),
-        Line(_("It may"), told_scopes(payload["scopes"])),
-        Line(_("Good for, in days"), payload["days"]),
-        Line(_("Its secret is given to"), payload["holder"]),
+        Line(_("Permissions"), told_scopes(payload["scopes"])),
+        Line(_("Validity in days"), payload["days"]),
+        Line(_("Secret given to"), payload["holder"]),
     ]
 
 
@@ -38,7 +38,7 @@ def _add(payload: Payload, actor: str) -> None:
 def _describe_end(payload: Payload) -> list[Line]:
     return [
         Line(_("Client"), payload["key"]),
-        Line(_("After"), _("revoked for ever; its tokens are refused within seconds")),
+        Line(_("After"), _("permanently revoked: the hub rejects its tokens within seconds")),
     ]
 
 
@@ -48,6 +48,6 @@ def _revoke(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
 KINDS = [
-    Kind("add_administration_client", gettext_lazy("Make an API client"), *_RIGHTS, _describe_new, _add),
+    Kind("add_administration_client", gettext_lazy("Create an API client"), *_RIGHTS, _describe_new, _add),
     Kind("revoke_administration_client", gettext_lazy("Revoke an API client"), *_RIGHTS, _describe_end, _revoke),
 ]

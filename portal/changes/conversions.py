@@ -35,6 +35,6 @@ def _withdraw(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("offer_pair", gettext_lazy("Let a participant convert"), *_RIGHTS, _describe, _offer),
-    Kind("withdraw_pair", gettext_lazy("End a participant's conversions"), *_RIGHTS, _describe, _withdraw),
+    Kind("offer_pair", gettext_lazy("Allow a participant to convert currencies"), *_RIGHTS, _describe, _offer),
+    Kind("withdraw_pair", gettext_lazy("Stop a participant's currency conversions"), *_RIGHTS, _describe, _withdraw),
 ]

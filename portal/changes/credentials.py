@@ -30,7 +30,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
         Line(_("Subject"), request.subject),
         Line(_("Key"), request.key),
         Line(_("SHA-256 of the key"), request.key_sha256),
-        Line(_("Good for, in days"), days),
+        Line(_("Validity in days"), days),
     ]
 
 
@@ -68,7 +68,7 @@ def _moment(payload: Payload, name: str) -> datetime | None:
 
 
 def _times(payload: Payload) -> list[Line]:
-    given = ((_("Good from"), payload.get("valid_from")), (_("Good until"), payload.get("valid_until")))
+    given = ((_("Valid from"), payload.get("valid_from")), (_("Valid until"), payload.get("valid_until")))
     return [Line(label, moment) for label, moment in given if moment]
 
 
@@ -111,8 +111,12 @@ def _add_client(payload: Payload, actor: str) -> None:
 
 
 def _describe_compat(payload: Payload) -> list[Line]:
-    after = _("also over the JSON written anew") if payload["jws_compat"] else _("over the octets as they came")
-    return [Line(_("Participant"), payload["participant"]), Line(_("Signatures are taken"), after)]
+    after = (
+        _("over the bytes as received, or over the JSON serialised again")
+        if payload["jws_compat"]
+        else _("only over the bytes as received")
+    )
+    return [Line(_("Participant"), payload["participant"]), Line(_("Accepted signatures"), after)]
 
 
 def _set_compat(payload: Payload, actor: str) -> None:
@@ -127,7 +131,7 @@ def _describe_end(payload: Payload) -> list[Line]:
         Line(_("Kind"), KIND_NAMES[Credential.Kind(payload["kind"])]),
         Line(_("Label"), payload["label"]),
         Line("SHA-256", payload["sha256"] or "–"),
-        Line(_("After"), _("revoked for ever; what it signs or opens is refused within seconds")),
+        Line(_("After"), _("permanently revoked: the hub rejects its use within seconds")),
     ]
 
 
@@ -141,6 +145,8 @@ KINDS = [
     Kind("sign_certificate", gettext_lazy("Sign a certificate"), *_RIGHTS, _describe_request, _sign),
     Kind("add_credential", gettext_lazy("Register a certificate or a key"), *_RIGHTS, _describe_new, _add),
     Kind("add_client", gettext_lazy("Register an OAuth2 client"), *_RIGHTS, _describe_client, _add_client),
-    Kind("set_jws_compat", gettext_lazy("Change how signatures are taken"), *_RIGHTS, _describe_compat, _set_compat),
+    Kind(
+        "set_jws_compat", gettext_lazy("Change which signatures are accepted"), *_RIGHTS, _describe_compat, _set_compat
+    ),
     Kind("revoke_credential", gettext_lazy("Revoke a certificate, key or client"), *_RIGHTS, _describe_end, _revoke),
 ]

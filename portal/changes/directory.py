@@ -16,7 +16,7 @@ def _lines(said: dict[str, Any]) -> list[Line]:
         Line(_("Type"), said["type"]),
         Line(_("Currency"), said["currency"] or _("all")),
         Line(_("Address"), said["endpoint"]),
-        Line(_("Asked first where no currency is named"), _("yes") if said["is_default"] else _("no")),
+        Line(_("Default oracle if a request names no currency"), _("yes") if said["is_default"] else _("no")),
     ]
 
 
@@ -61,7 +61,7 @@ def _describe_port(payload: Payload) -> list[Line]:
     found = PartyIdentifier.objects.filter(pk=payload["registration"]).first()
     return [
         Line(_("Type"), payload["type"]),
-        Line(_("Alias"), found.identifier if found else _("is not registered any more")),
+        Line(_("Alias"), found.identifier if found else _("no longer registered")),
         Line(_("From"), payload["before"]),
         Line(_("To"), payload["to"]),
     ]
@@ -70,7 +70,7 @@ def _describe_port(payload: Payload) -> list[Line]:
 def _port(payload: Payload, actor: str) -> None:
     found = PartyIdentifier.objects.select_related("fsp").filter(pk=payload["registration"]).first()
     if found is None:
-        raise CanNotBeDone(_("This alias is not registered any more."))
+        raise CanNotBeDone(_("This alias is no longer registered."))
     must_still_be(found.fsp.name, payload["before"])
     builtin_oracle.port(found.pk, to=participant_named(payload["to"]), actor=actor)
 

@@ -38,12 +38,18 @@ def _describe_out(payload: Payload) -> list[Line]:
     lines = _describe(payload)
     if settlement_holds.is_named_by(payload["participant"], payload["currency"], payload["reference"]):
         number = {"number": payload["reference"]}
-        lines.append(Line(_("Cover on hold"), _("This takes from what is on hold for settlement %(number)s") % number))
+        lines.append(
+            Line(_("Cover on hold"), _("This payment uses the cover on hold for settlement %(number)s") % number)
+        )
     return lines
 
 
 def _describe_end(payload: Payload) -> list[Line]:
-    paid = _("The bank paid it out") if payload["commits"] else _("It stays: the bank did not pay it out")
+    paid = (
+        _("The bank paid the money out")
+        if payload["commits"]
+        else _("The bank did not pay the money out: it stays in the account")
+    )
     return [*_describe_out(payload), Line(_("Outcome"), paid)]
 
 
@@ -98,5 +104,5 @@ KINDS = [
         _describe_out,
         _reserve_out,
     ),
-    Kind("end_funds_out", gettext_lazy("End funds out"), *_RIGHTS, _describe_end, _end_out),
+    Kind("end_funds_out", gettext_lazy("Record the outcome of funds out"), *_RIGHTS, _describe_end, _end_out),
 ]

@@ -11,10 +11,12 @@ from portal.permissions import Right
 from settlement.services import closing_participants
 
 AFTER = {
-    "begin_leaving": gettext_lazy("no payment begins with it; what is reserved still ends"),
-    "stay": gettext_lazy("it may send and receive again; what was revoked stays revoked"),
-    "revoke_all": gettext_lazy("every certificate, key and client is revoked for ever; its tokens end"),
-    "close_participant": gettext_lazy("its accounts and itself are closed for good, and its people sign in no more"),
+    "begin_leaving": gettext_lazy("no new payments; reserved payments are still fulfilled, rejected or expire"),
+    "stay": gettext_lazy("may send and receive again; revoked credentials stay revoked"),
+    "revoke_all": gettext_lazy("all certificates, keys and clients are permanently revoked, and their tokens end"),
+    "close_participant": gettext_lazy(
+        "the participant and its accounts are permanently closed, and its users can no longer sign in"
+    ),
 }
 
 
@@ -35,8 +37,8 @@ def _close(participant: Participant, *, actor: str) -> None:
 
 
 KINDS = [
-    _kind("begin_leaving", gettext_lazy("Begin to off-board a participant"), offboarding.begin),
-    _kind("stay", gettext_lazy("Let a participant stay after all"), offboarding.stay),
+    _kind("begin_leaving", gettext_lazy("Begin the off-boarding of a participant"), offboarding.begin),
+    _kind("stay", gettext_lazy("Cancel the off-boarding of a participant"), offboarding.stay),
     _kind("revoke_all", gettext_lazy("Revoke all of a participant's credentials"), closing_participants.revoke_all),
-    _kind("close_participant", gettext_lazy("Close a participant for good"), _close),
+    _kind("close_participant", gettext_lazy("Close a participant permanently"), _close),
 ]

@@ -28,12 +28,12 @@ def described(payload: Payload) -> list[Line]:
     lines = [Line(_("Participant"), name)]
     for found in _currencies(payload):
         lines.append(Line(_("Net debit cap"), found["ndc"], found["currency"]))
-    lines.append(Line(_("Callbacks go to"), payload["endpoint"] or "–"))
+    lines.append(Line(_("Callback URL"), payload["endpoint"] or "–"))
     if payload.get("csr"):
         lines += described_request(payload["csr"], name=name, days=payload["days"])
     if payload.get("key"):
         lines += described_key(Credential.Kind.SIGNING_KEY, payload["key"])
-    lines.append(Line(_("Calls from"), told_networks(payload.get("networks", []))))
+    lines.append(Line(_("Allowed source addresses"), told_networks(payload.get("networks", []))))
     return lines + [Line(_("Contact"), told_contact(contact)) for contact in payload.get("contacts", [])]
 
 

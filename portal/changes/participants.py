@@ -12,7 +12,7 @@ from portal.permissions import Right
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
-    after = _("active") if payload["is_active"] else _("paused: it can neither pay nor be paid")
+    after = _("active") if payload["is_active"] else _("paused: may neither send nor receive")
     return [Line(_("Participant"), payload["participant"]), Line(_("After"), after)]
 
 
@@ -60,7 +60,7 @@ KINDS = [
     Kind("set_active", gettext_lazy("Pause or resume a participant"), *_RIGHTS, _describe_activity, _set_active),
     Kind(
         "set_directions",
-        gettext_lazy("Change what a participant may do"),
+        gettext_lazy("Change whether a participant may send and receive"),
         *_RIGHTS,
         _describe_directions,
         _set_directions,

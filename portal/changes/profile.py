@@ -45,7 +45,9 @@ def _remove_contact(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_TECHNICAL, Right.CHECK_PARTICIPANTS)
 KINDS = [
-    Kind("set_networks", gettext_lazy("Change from where it may call"), *_RIGHTS, _describe_networks, _set_networks),
+    Kind(
+        "set_networks", gettext_lazy("Change the allowed source addresses"), *_RIGHTS, _describe_networks, _set_networks
+    ),
     Kind("add_contact", gettext_lazy("Add a contact"), *_RIGHTS, _describe_contact, add_contact),
     Kind("remove_contact", gettext_lazy("Remove a contact"), *_RIGHTS, _describe_contact, _remove_contact),
 ]

@@ -30,14 +30,10 @@ def _evidence(payload: Payload) -> list[Line]:
     found = payload.get("statement")
     if found is None:
         return [
-            Line(_("Bank's statement"), _("none was taken in")),
-            Line(_("Settled without one, because"), payload.get("without_statement") or "–"),
+            Line(_("Bank's statement"), _("none uploaded")),
+            Line(_("Reason for settling without a statement"), payload.get("without_statement") or "–"),
         ]
-    told = (
-        _("number %(number)s, which agrees to the last line")
-        if found["is_exact"]
-        else _("number %(number)s, which does not agree")
-    )
+    told = _("number %(number)s, every line matches") if found["is_exact"] else _("number %(number)s, does not match")
     return [Line(_("Bank's statement"), told % {"number": found["id"]}), Line("SHA-256", found["sha256"])]
 
 
@@ -63,7 +59,7 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
     if statement is None:
         return {}  # two people said that there is none, and why
     if not statement["is_exact"]:
-        raise CanNotBeDone(_("The bank's last statement does not agree with this settlement."))
+        raise CanNotBeDone(_("The bank's last statement does not match this settlement."))
     lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)
     return {
         account: bank_reference or reference
@@ -77,7 +73,9 @@ def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, s
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))
     if payload.get("statement") is None and not payload.get("without_statement"):
-        raise CanNotBeDone(_("There is no bank's statement, and nobody said why. Refuse it, and ask again."))
+        raise CanNotBeDone(
+            _("There is no bank statement and no reason for its absence. Reject this request and submit a new one.")
+        )
     return _references(payload.get("statement"))
 
 
@@ -133,8 +131,8 @@ def _describe_hold(payload: Payload) -> list[Line]:
     return [
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Participant"), payload["participant"]),
-        Line(_("On hold until the bank has moved it"), payload["amount"], payload["currency"]),
-        Line(_("After"), _("it is cover again, though the hub has no report of the bank")),
+        Line(_("On hold until the bank has moved the money"), payload["amount"], payload["currency"]),
+        Line(_("After"), _("cover again, although the hub has no report from the bank")),
     ]
 
 
@@ -152,8 +150,14 @@ def _release(payload: Payload, actor: str) -> None:
 
 _RIGHTS = (Right.ASK_SETTLEMENT, Right.CHECK_SETTLEMENT)
 KINDS = [
-    Kind("advance_settlement", gettext_lazy("Take a settlement further"), *_RIGHTS, _describe, _advance),
-    Kind("move_settlement", gettext_lazy("Move accounts of a settlement"), *_RIGHTS, _describe_steps, _move),
-    Kind("release_hold", gettext_lazy("Release what is on hold"), *_RIGHTS, _describe_hold, _release),
-    Kind("abort_settlement", gettext_lazy("Take a settlement back"), *_RIGHTS, _describe, _abort),
+    Kind("advance_settlement", gettext_lazy("Continue a settlement"), *_RIGHTS, _describe, _advance),
+    Kind(
+        "move_settlement",
+        gettext_lazy("Change the state of accounts in a settlement"),
+        *_RIGHTS,
+        _describe_steps,
+        _move,
+    ),
+    Kind("release_hold", gettext_lazy("Release cover on hold"), *_RIGHTS, _describe_hold, _release),
+    Kind("abort_settlement", gettext_lazy("Abort a settlement"), *_RIGHTS, _describe, _abort),
 ]

@@ -16,7 +16,7 @@ def _describe_model(payload: Payload) -> list[Line]:
     how = (payload["delay"], payload["granularity"], payload["interchange"])
     return [
         Line(_("Settlement model"), payload["name"]),
-        Line(_("How"), ", ".join(how)),
+        Line(_("Method"), ", ".join(how)),
         Line(_("Currency"), payload["currency"] or _("all")),
         Line(_("Account"), f"{payload['ledger_account_type']} → {payload['settlement_account_type']}"),
         Line(_("Checks cap and cover"), _yes(payload["require_liquidity_check"])),
@@ -29,7 +29,7 @@ def _create_model(payload: Payload, actor: str) -> None:
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
-    after = _("active") if payload["is_active"] else _("settles nothing more")
+    after = _("active") if payload["is_active"] else _("inactive: the hub no longer settles with this model")
     return [Line(_("Settlement model"), payload["name"]), Line(_("After"), after)]
 
 
@@ -56,7 +56,7 @@ KINDS = [
     ),
     Kind(
         "set_settlement_model_active",
-        gettext_lazy("Enable or disable a settlement model"),
+        gettext_lazy("Activate or deactivate a settlement model"),
         *_RIGHTS,
         _describe_activity,
         _set_active,

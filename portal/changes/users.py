@@ -57,7 +57,7 @@ def _set_roles(payload: Payload, actor: str) -> None:
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
-    after = _("may sign in") if payload["is_active"] else _("may not sign in")
+    after = _("active: can sign in") if payload["is_active"] else _("inactive: cannot sign in")
     return [Line(_("User"), payload["username"]), Line(_("After"), after)]
 
 
@@ -70,7 +70,10 @@ def _describe_reset(payload: Payload) -> list[Line]:
 
 
 def _after_a_reset() -> str:
-    return _("Password and one-time codes end. A new invitation sets up others, and the sign-in is confirmed again.")
+    return _(
+        "The password and one-time codes no longer work. The user sets up new ones with a new "
+        "invitation, and the first sign-in must be confirmed again."
+    )
 
 
 def _reset(payload: Payload, actor: str) -> None:
@@ -103,8 +106,9 @@ def _let_the_old_address_know(user: User, payload: Payload) -> None:
             recipients=[payload["before"]],
             subject=_("The e-mail address of your account at %(hub)s was changed") % facts,
             text=_(
-                "Two administrators gave your account %(user)s at %(hub)s another e-mail address. Your password and"
-                " your one-time codes open it no more.\n\nIf you do not know of this, tell an administrator of the hub."
+                "Two administrators changed the e-mail address of your account %(user)s at %(hub)s. Your "
+                "password and your one-time codes no longer work.\n\n"
+                "If you did not expect this change, contact an administrator of the hub."
             )
             % facts,
         )
@@ -113,7 +117,7 @@ def _let_the_old_address_know(user: User, payload: Payload) -> None:
 def _one_who_may_sign_in(payload: Payload) -> User:
     user = _user(payload)
     if not user.is_active:
-        raise CanNotBeDone(_("This account may not sign in. Let it in first."))
+        raise CanNotBeDone(_("This account is inactive. Activate it first."))
     return user
 
 
@@ -121,11 +125,16 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
     user = _user(payload)
     if asked_by is None and not invitations.goes_by_email(user):
         raise CanNotBeDone(
-            _("Without e-mail one of the two who asked and approved hands over the link: a person has to ask for this.")
+            _(
+                "The hub cannot e-mail this invitation, so the requester must hand over the link. A "
+                "person, not a program, must submit this request."
+            )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
         # Its sessions have just ended, and with them the way to its half.
-        raise CanNotBeDone(_("Two others ask for this and approve it: nobody does so for their own account."))
+        raise CanNotBeDone(
+            _("You can neither request nor approve this for your own account. Two other administrators must do it.")
+        )
     invitations.make(user, asked_by=asked_by, approved_by=approved_by)
 
 
@@ -133,7 +142,7 @@ _RIGHTS = (Right.ASK_ROLES, Right.CHECK_ROLES)
 KINDS = [
     Kind("create_user", gettext_lazy("Create a user"), *_RIGHTS, _describe_user, _create, then=_invite),
     Kind("set_roles", gettext_lazy("Change a user's roles"), *_RIGHTS, _describe_roles, _set_roles),
-    Kind("set_user_active", gettext_lazy("Let a user in or out"), *_RIGHTS, _describe_activity, _set_active),
+    Kind("set_user_active", gettext_lazy("Activate or deactivate a user"), *_RIGHTS, _describe_activity, _set_active),
     Kind(
         "reset_second_factor",
         gettext_lazy("Reset password and second factor"),

@@ -18,7 +18,7 @@ from quotes.models import FxQuote
 
 T = TypeVar("T", bound=Model)
 _TITLES = {
-    "RESERVED": gettext_lazy("Prepared, and reserved"),
+    "RESERVED": gettext_lazy("Prepared and reserved"),
     "AGREED": gettext_lazy("Agreed by the FXP"),
     "COMMITTED": gettext_lazy("Committed with its transfer"),
     "ABORTED": gettext_lazy("Aborted"),

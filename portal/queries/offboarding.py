@@ -35,22 +35,25 @@ def steps_of(participant: Participant) -> list[Step]:
     is_leaving, is_closed = participant.leaving_since is not None, participant.closed_at is not None
     return [
         Step(
-            gettext_lazy("Drain"),
-            gettext_lazy("It begins and is paid nothing new. What is reserved is fulfilled, rejected or expires."),
+            gettext_lazy("Stop new payments"),
+            gettext_lazy(
+                "The participant can neither send nor receive new payments. Reserved payments are "
+                "fulfilled, rejected or expire."
+            ),
             "" if is_leaving else "begin_leaving",
             is_leaving and not left.reserved,
             _counted(_("%(count)s still reserved"), left.reserved),
         ),
         Step(
             gettext_lazy("Settle"),
-            gettext_lazy("Windows with its payments are closed and settled, until no position is left."),
+            gettext_lazy("Close and settle the windows that contain its payments, until all its positions are 0."),
             "",
             is_leaving and left.is_settled,
             _unsettled(left),
         ),
         Step(
             gettext_lazy("Pay out"),
-            gettext_lazy("What it holds at the settlement bank is paid out, and recorded as funds out."),
+            gettext_lazy("The settlement bank pays out the participant's cover. Record the payment as funds out."),
             "",
             is_leaving and left.is_settled and not left.funds,
             [
@@ -60,7 +63,10 @@ def steps_of(participant: Participant) -> list[Step]:
         ),
         Step(
             gettext_lazy("Revoke"),
-            gettext_lazy("Its certificates, keys and clients end for ever; from then on it proves nothing."),
+            gettext_lazy(
+                "All its certificates, keys and clients are permanently revoked. The participant can no "
+                "longer authenticate itself."
+            ),
             "revoke_all" if left.credentials else "",
             is_leaving and left.is_settled and not left.funds and not left.credentials,
             _counted(_("%(count)s not revoked"), left.credentials),
@@ -68,7 +74,8 @@ def steps_of(participant: Participant) -> list[Step]:
         Step(
             gettext_lazy("Close"),
             gettext_lazy(
-                "Closed for good, and its people sign in no more. Transfers, entries and the audit trail stay."
+                "The participant is permanently closed, and its users can no longer sign in. Transfers, "
+                "entries and the audit trail are kept."
             ),
             "" if is_closed else "close_participant",
             is_closed,

@@ -101,7 +101,11 @@ def _looked_up(quote: Quote | None) -> Iterator[Moment]:
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
     subjects = [kept_subject(subject), subject]  # and as it was kept by earlier versions
     for done in Delivery.objects.filter(subject__in=subjects, delivered_at__range=span).select_related("destination"):
-        title = _("%(name)s was asked who the payee is") if done.method == "GET" else _("%(name)s was told who it is")
+        title = (
+            _("%(name)s received the lookup of the payee")
+            if done.method == "GET"
+            else _("%(name)s received the result of the lookup")
+        )
         yield Moment(done.delivered_at, title % {"name": done.destination.name}, "", _delivery(done))
 
 
@@ -128,11 +132,11 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
     """The asking for terms, of a payment or of a conversion, and the answer."""
     if quote is None:
         return
-    asked = _("%(payer)s asked %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
-    yield Moment(quote.created_at, _("Quote asked for"), "", asked, text(quote.request), quote.request_headers or {})
+    asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
+    yield Moment(quote.created_at, _("Quote requested"), "", asked, text(quote.request), quote.request_headers or {})
     if quote.answered_at is not None:
         is_refused = quote.state == Quote.State.REJECTED
-        tone, title = ("bad", _("Quote refused")) if is_refused else ("", _("Quote answered"))
+        tone, title = ("bad", _("Quote rejected")) if is_refused else ("", _("Quote returned"))
         yield Moment(quote.answered_at, title, tone, "", text(quote.response), quote.response_headers or {})
 
 
@@ -153,8 +157,8 @@ def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":
 
 
 _TITLES = {
-    "RESERVED": gettext_lazy("Prepared, and reserved"),
-    "COMMITTED": gettext_lazy("Fulfilled, and committed"),
+    "RESERVED": gettext_lazy("Prepared and reserved"),
+    "COMMITTED": gettext_lazy("Fulfilled and committed"),
     "ABORTED": gettext_lazy("Aborted"),
 }
 
@@ -171,13 +175,13 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
     """What these parties were told about these subjects, and what they still have to be."""
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
-        title = _("%(name)s was told") % {"name": done.destination.name}
+        title = _("%(name)s was notified") % {"name": done.destination.name}
         yield Moment(done.delivered_at, title, "", _delivery(done))
     # The destinations are named for the index, which begins with them.
     waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
     for waiting in waiting_ones.select_related("destination"):
         is_dead = waiting.state == Message.State.DEAD
-        title = _("%(name)s was not told") if is_dead else _("%(name)s is still to be told")
+        title = _("%(name)s was not notified") if is_dead else _("%(name)s has not been notified yet")
         yield Moment(
             waiting.created_at,
             title % {"name": waiting.destination.name},

@@ -51,6 +51,9 @@ _TONES = {
     "TWICE": "danger",
 }
 
+# States for which the pages have another word than the database, so that one thing has one word on every page.
+_SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
+
 
 @register.filter
 def money(amount: Any, currency: str = "") -> str:
@@ -132,8 +135,11 @@ def until(at: datetime) -> str:
 
 @register.filter
 def state(name: Any) -> SafeString:
-    """A state as a badge; its word is the API's, its colour only helps."""
-    return format_html('<span class="state state-{}">{}</span>', _TONES.get(str(name), "secondary"), str(name))
+    """A state as a badge, with the API's word or the pages' own. The colour only helps."""
+    word = str(name)
+    return format_html(
+        '<span class="state state-{}">{}</span>', _TONES.get(word, "secondary"), _SHOWN_AS.get(word, word)
+    )
 
 
 @register.filter
@@ -178,9 +184,9 @@ def standing(participant: Participant) -> SafeString:
     if participant.closed_at is not None:
         tone, text = "danger", _("closed")
     elif participant.leaving_since is not None:
-        tone, text = "warning", _("leaving")
+        tone, text = "warning", _("off-boarding")
     elif not participant.is_active:
-        tone, text = "danger", _("inactive")
+        tone, text = "danger", _("paused")
     else:
         tone, text = "success", _("active")
     return format_html('<span class="state state-{}">{}</span>', tone, text)

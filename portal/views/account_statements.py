@@ -84,7 +84,9 @@ def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | D
     account, visitor = _account(request, name, account_id), visitor_of(request)
     span = Days.asked(request).span(account)
     if span.entries > MOST_ROWS:
-        messages.error(request, _("A file has room for %(most)s entries. Ask for fewer days.") % {"most": MOST_ROWS})
+        messages.error(
+            request, _("A file can contain at most %(most)s entries. Choose fewer days.") % {"most": MOST_ROWS}
+        )
         return redirect("account_statement", name, account_id)
     file = f"{name}-{account.type}-{account.currency}.csv".lower()
     answer = csv_export.response(request, file, _HEADINGS, _rows(span, own=visitor.dfsp_id))

@@ -65,12 +65,19 @@ def show(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
     visitor = _checker(request, approval_id)
-    return _decide(request, approval_id, _("Approved, and done."), lambda: changes.approve(visitor, approval_id))
+    return _decide(
+        request,
+        approval_id,
+        _("Request approved. The change has taken effect."),
+        lambda: changes.approve(visitor, approval_id),
+    )
 
 
 def refuse(request: HttpRequest, approval_id: int) -> HttpResponse:
     visitor, reason = _checker(request, approval_id), request.POST.get("reason", "")[:512]
-    return _decide(request, approval_id, _("Refused."), lambda: changes.refuse(visitor, approval_id, reason=reason))
+    return _decide(
+        request, approval_id, _("Request rejected."), lambda: changes.refuse(visitor, approval_id, reason=reason)
+    )
 
 
 def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
@@ -78,7 +85,7 @@ def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
     _found(visitor, approval_id)
     user = visitor.user
     assert user is not None
-    return _decide(request, approval_id, _("Withdrawn."), lambda: approvals.withdraw(approval_id, maker=user))
+    return _decide(request, approval_id, _("Request withdrawn."), lambda: approvals.withdraw(approval_id, maker=user))
 
 
 def _checker(request: HttpRequest, approval_id: int) -> Visitor:

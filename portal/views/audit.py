@@ -19,8 +19,8 @@ _AT_ONCE = 200
 
 
 class AuditSearch(Search):
-    actor = forms.CharField(label=_("Who"), required=False)
-    subject = forms.CharField(label=_("About"), required=False)
+    actor = forms.CharField(label=_("Done by"), required=False)
+    subject = forms.CharField(label=_("Subject"), required=False)
     action = forms.CharField(label=_("Action"), required=False)
     since = DayField(label=_("From"), required=False)
     until = DayField(label=_("To"), required=False, is_end=True)

@@ -27,9 +27,11 @@ def take_in(request: HttpRequest, settlement_id: int) -> HttpResponse:
         messages.error(request, str(reason))
         return redirect("settlement_of", settlement_id)
     if found.is_exact:
-        messages.success(request, _("Every line is what this settlement expects, and none is missing."))
+        messages.success(
+            request, _("The statement matches this settlement: every line is expected, and no line is missing.")
+        )
     else:
-        messages.error(request, _("Not every line is what this settlement expects."))
+        messages.error(request, _("The statement does not match this settlement."))
     return redirect("statement", found.pk)
 
 

@@ -41,14 +41,14 @@ def resend(request: HttpRequest, message_id: int) -> HttpResponse:
     except outbox_resend.NotSent as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, _("It is sent to %(name)s again, now.") % {"name": message.destination.name})
+        messages.success(request, _("Now being sent to %(name)s again.") % {"name": message.destination.name})
     return _back(request)
 
 
 def resend_all(request: HttpRequest, name: str) -> HttpResponse:
     participant = Participant.objects.filter(name=name).first()
     count = outbox_resend.send_all_again(participant.pk, actor=visitor_of(request).name) if participant else 0
-    messages.success(request, _("%(count)s callbacks are sent again, now.") % {"count": count})
+    messages.success(request, _("%(count)s callbacks are now being sent again.") % {"count": count})
     return _back(request)
 
 

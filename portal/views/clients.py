@@ -25,15 +25,17 @@ class NewClient(AskForm):
         r"^[a-z0-9][a-z0-9-]{1,31}\Z",
         label=gettext_lazy("Name"),
         max_length=32,
-        help_text=gettext_lazy("What it is for, such as provisioning: 2 to 32 small letters, digits or hyphens."),
+        help_text=gettext_lazy(
+            "The purpose of the client, for example provisioning. 2 to 32 lower-case letters, digits or hyphens."
+        ),
     )
     scopes = forms.MultipleChoiceField(
-        label=gettext_lazy("It may"),
+        label=gettext_lazy("Permissions"),
         choices=[(scope, SCOPE_NAMES[scope]) for scope in SCOPES],
         widget=forms.CheckboxSelectMultiple,
     )
     days = forms.IntegerField(
-        label=gettext_lazy("Good for, in days"), min_value=1, max_value=_MOST_DAYS, initial=_USUAL_DAYS
+        label=gettext_lazy("Validity in days"), min_value=1, max_value=_MOST_DAYS, initial=_USUAL_DAYS
     )
 
 
@@ -66,7 +68,7 @@ def create(request: HttpRequest) -> HttpResponse:
             "holder": holder,
         },
         back=reverse("clients"),
-        facts=[Line(_("Its secret is given to"), holder)],
+        facts=[Line(_("Secret given to"), holder)],
     )
 
 
@@ -79,7 +81,7 @@ def give_secret(request: HttpRequest, client_id: int) -> HttpResponse:
     except FspiopError as error:
         if error.http_status == 404:
             raise Http404 from None
-        messages.error(request, _("Its secret was given already, or is not given any more."))
+        messages.error(request, _("The secret was already shown, or it can no longer be shown."))
         return redirect("clients")
     return render(request, "portal/client_secret.html", {"client": client, "secret": secret})
 
@@ -95,5 +97,5 @@ def revoke(request: HttpRequest, client_id: int) -> HttpResponse:
         subject=found.key,
         payload=lambda _said: {"key": found.key},
         back=reverse("clients"),
-        facts=[Line(_("Client"), found.key), Line(_("It may"), told_scopes(found.scopes))],
+        facts=[Line(_("Client"), found.key), Line(_("Permissions"), told_scopes(found.scopes))],
     )

@@ -28,7 +28,7 @@ def sign(request: HttpRequest, name: str) -> HttpResponse:
         subject=name,
         payload=lambda said: {"participant": name, "csr": said["csr"], "days": days},
         back=reverse("participant", args=[name]),
-        facts=[Line(_("Participant"), name), Line(_("Good for, in days"), days)],
+        facts=[Line(_("Participant"), name), Line(_("Validity in days"), days)],
     )
 
 

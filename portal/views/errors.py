@@ -28,5 +28,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Says nothing of what happened, and asks nothing of a database that may be away."""
     if not _is_portal(request):
         return errors.server_error(request)
-    text = "The page could not be made. Nothing was changed. Try again; the log says what happened."
+    text = "The hub could not show this page. Nothing was changed. Try again. The hub's log has the details."
     return HttpResponse(f"<!doctype html><title>Kitovu</title><h1>500</h1><p>{text}</p>", status=500)

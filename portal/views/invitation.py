@@ -20,13 +20,13 @@ class PasswordForm(forms.Form):
 
     token = forms.CharField(
         label=gettext_lazy("Invitation"),
-        help_text=gettext_lazy("What stands behind the # of your link."),
+        help_text=gettext_lazy("The part of your link after the #."),
         max_length=64,
         widget=forms.TextInput(attrs={"autocomplete": "off", "data-from-fragment": "", "spellcheck": "false"}),
     )
     code = forms.CharField(
         label=gettext_lazy("Code, if you have one"),
-        help_text=gettext_lazy("Twelve letters and digits, from the person who approved your account."),
+        help_text=gettext_lazy("Twelve letters and digits. The person who approved your account has the code."),
         max_length=32,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
@@ -49,7 +49,7 @@ class PasswordForm(forms.Form):
         if self.errors:
             return said
         if said["password1"] != said["password2"]:
-            raise forms.ValidationError({"password2": _("This is not the same password.")})
+            raise forms.ValidationError({"password2": _("The two passwords are not the same.")})
         try:
             self.invitation = invitations.find(said["token"])
         except invitations.NotOpened as reason:

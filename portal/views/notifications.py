@@ -29,7 +29,7 @@ def resend(request: HttpRequest, notification_id: int) -> HttpResponse:
     except services.NotSent as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, _("It is sent to %(name)s again, now.") % {"name": found.shown_recipient})
+        messages.success(request, _("Now being sent to %(name)s again.") % {"name": found.shown_recipient})
     return redirect("notifications")
 
 
@@ -39,5 +39,5 @@ def put_aside(request: HttpRequest, notification_id: int) -> HttpResponse:
     except services.NotSent as reason:
         messages.error(request, str(reason))
     else:
-        messages.success(request, _("It is put aside."))
+        messages.success(request, _("Notification put aside."))
     return redirect("notifications")

@@ -78,7 +78,7 @@ def _shown(said: dict[str, Any], here: str) -> list[dict[str, Any]]:
         {"title": found.title, "url": _url(found), "is_done": found.name in said, "is_here": found.name == here}
         for found in STEPS
     ]
-    return [*shown, {"title": _("Look over, and ask"), "url": "", "is_done": False, "is_here": here == REVIEW}]
+    return [*shown, {"title": _("Review and submit"), "url": "", "is_done": False, "is_here": here == REVIEW}]
 
 
 def _url(found: Step) -> str:

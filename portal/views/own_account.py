@@ -23,7 +23,7 @@ class ProfileForm(forms.ModelForm):
     language = forms.ChoiceField(
         label=gettext_lazy("Language"),
         required=False,
-        choices=[("", gettext_lazy("as the browser asks")), *settings.LANGUAGES],
+        choices=[("", gettext_lazy("as set in the browser")), *settings.LANGUAGES],
     )
     time_zone = forms.ChoiceField(label=gettext_lazy("Time zone"), choices=[(name, name) for name in TIME_ZONES])
 

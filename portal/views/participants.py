@@ -82,9 +82,9 @@ def is_ending(credential: Credential) -> bool:
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
     """What stands between a new participant and its first payment; empty when nothing does."""
     steps = [
-        (_("Accounts and a net debit cap"), any(standing.cap is not None for standing in found)),
-        (_("Somewhere to call it back"), bool(endpoints)),
-        (_("Something to prove itself with"), any(found.revoked_at is None for found in credentials)),
+        (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),
+        (_("Callback URL"), bool(endpoints)),
+        (_("Credentials"), any(found.revoked_at is None for found in credentials)),
         (_("Cover at the settlement bank"), any(standing.cover > 0 for standing in found)),
     ]
     return [] if all(is_done for _text, is_done in steps) else steps
@@ -115,7 +115,7 @@ def change_cap(request: HttpRequest, name: str, currency: str) -> HttpResponse:
             "alarm_percentage": said["alarm_percentage"],
         },
         back=reverse("participant", args=[name]),
-        facts=[Line(_("Participant"), name), Line(_("Cap now"), position.net_debit_cap, currency)],
+        facts=[Line(_("Participant"), name), Line(_("Current cap"), position.net_debit_cap, currency)],
     )
 
 
@@ -148,9 +148,9 @@ def _move_funds(request: HttpRequest, name: str, currency: str, kind: str) -> Ht
         back=reverse("participant", args=[name]),
         facts=[
             Line(_("Participant"), name),
-            Line(_("Cover now"), standing.cover, currency),
+            Line(_("Current cover"), standing.cover, currency),
             *([Line(_("On hold"), standing.on_hold, currency)] if standing.on_hold else []),
-            Line(_("Of it in use"), max(0, standing.used), currency),
+            Line(_("Of which in use"), max(0, standing.used), currency),
         ],
     )
 
@@ -250,8 +250,8 @@ def test_connection(request: HttpRequest, name: str) -> HttpResponse:
     answer = connection_test.call(endpoint.value)
     took_ms = round((time.monotonic() - began) * 1000)
     if answer.status == 0:
-        messages.error(request, _("No answer from %(url)s: %(why)s") % {"url": endpoint.value, "why": answer.error})
+        messages.error(request, _("No response from %(url)s: %(why)s") % {"url": endpoint.value, "why": answer.error})
     else:
         told = {"url": endpoint.value, "status": answer.status, "ms": took_ms, "text": answer.error}
-        messages.success(request, _("%(url)s answered with HTTP %(status)s after %(ms)s ms. %(text)s") % told)
+        messages.success(request, _("%(url)s responded with HTTP %(status)s after %(ms)s ms. %(text)s") % told)
     return redirect("participant", name)

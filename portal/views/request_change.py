@@ -51,7 +51,7 @@ def asking(
         except changes.NotApproved as reason:
             form.add_error(None, str(reason))
         else:
-            messages.success(request, _("Asked for. It happens when another person approves it."))
+            messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
             return redirect("approval", approval.pk)
     found = changes.KINDS[kind]
     checkers = sorted(str(role.label) for role in RIGHTS[found.check])

@@ -21,7 +21,7 @@ from settlement.states import MAY_ABORT, STEPS, State
 
 _LATEST = 20
 _NAMES = {
-    State.PS_TRANSFERS_RECORDED: gettext_lazy("Recorded: everybody knows what they owe or are owed"),
+    State.PS_TRANSFERS_RECORDED: gettext_lazy("Recorded: the net amounts are fixed"),
     State.PS_TRANSFERS_RESERVED: gettext_lazy("Reserved: net recipients are settled in the hub"),
     State.PS_TRANSFERS_COMMITTED: gettext_lazy("Committed: net senders are settled in the hub"),
     State.SETTLED: gettext_lazy("Settled: the bank has moved the money"),
@@ -45,7 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
 def close(request: HttpRequest, window_id: int) -> HttpResponse:
     form = forms.Reason(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Say why the window is closed."))
+        messages.error(request, _("Enter a reason for closing the window."))
         return redirect("settlement")
     try:
         done = services.close_window(
@@ -55,7 +55,7 @@ def close(request: HttpRequest, window_id: int) -> HttpResponse:
         messages.error(request, error.description)
         return redirect("settlement")
     told = {"closed": done.closed.pk, "opened": done.opened.pk}
-    messages.success(request, _("Window %(closed)s is closed; window %(opened)s is open.") % told)
+    messages.success(request, _("Window %(closed)s is closed. Window %(opened)s is open.") % told)
     return redirect("window", done.closed.pk)
 
 
@@ -85,7 +85,7 @@ def create(request: HttpRequest, window_id: int) -> HttpResponse:
     _window(window_id)
     form = forms.NewSettlement(request.POST)
     if not form.is_valid():
-        messages.error(request, _("Choose a model, and say why."))
+        messages.error(request, _("Choose a model and enter a reason."))
         return redirect("window", window_id)
     try:
         settlement = services.create(
@@ -140,7 +140,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     form = forms.SettlementStep(
         request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
     )
-    none_yet = Line(_("Bank's statement"), _("none was taken in"))
+    none_yet = Line(_("Bank's statement"), _("none uploaded"))
     return asking(
         request,
         "advance_settlement",
@@ -171,7 +171,7 @@ def release_hold(request: HttpRequest, hold_id: int) -> HttpResponse:
         facts=[
             Line(_("Settlement"), hold.settlement_number),
             Line(_("Participant"), terms["participant"]),
-            Line(_("On hold until the bank has moved it"), hold.remaining, terms["currency"]),
+            Line(_("On hold until the bank has moved the money"), hold.remaining, terms["currency"]),
         ],
     )
 

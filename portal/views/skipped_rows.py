@@ -19,16 +19,16 @@ _NAMES = {
     "bulk-quotes": gettext_lazy("Expiry of bulk quotes"),
     "fx-quotes": gettext_lazy("Expiry of FX quotes"),
     "requests-to-pay": gettext_lazy("Expiry of requests to pay"),
-    "lookups": gettext_lazy("Lookups without an answer"),
-    "ended-lookups": gettext_lazy("Removal of lookups that ended"),
-    "questions": gettext_lazy("Questions without an answer"),
-    "ended-questions": gettext_lazy("Removal of questions that ended"),
+    "lookups": gettext_lazy("Lookups without a response"),
+    "ended-lookups": gettext_lazy("Removal of completed lookups"),
+    "questions": gettext_lazy("Questions without a response"),
+    "ended-questions": gettext_lazy("Removal of completed questions"),
     "undeliverable": gettext_lazy("Requests not delivered in time"),
     "windows": gettext_lazy("Totals of closed windows"),
     "gross-settlement": gettext_lazy("Gross settlement"),
-    "position-alarms": gettext_lazy("Alarms of positions"),
+    "position-alarms": gettext_lazy("Position alarms"),
     "account-marks": gettext_lazy("Running balances of accounts"),
-    "invariants": gettext_lazy("Checks of the ledger"),
+    "invariants": gettext_lazy("Ledger checks"),
 }
 _PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "window"}
 
@@ -58,7 +58,7 @@ def try_all_again(request: HttpRequest, batch: str) -> HttpResponse:
 
 def _told(request: HttpRequest, count: int) -> HttpResponse:
     if count:
-        messages.success(request, _("%(count)s rows are tried again within seconds.") % {"count": count})
+        messages.success(request, _("The hub retries %(count)s rows within seconds.") % {"count": count})
     else:
-        messages.info(request, _("Nothing of this is skipped any more."))
+        messages.info(request, _("These rows are no longer skipped."))
     return redirect("skipped_rows")

@@ -151,5 +151,5 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
         raise Http404
     ledger.tell_state(transfer_id=transfer_id, asker_id=participant_id, asker=to, version=transfer.version)
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
-    messages.success(request, _("%(name)s is told again how this transfer stands.") % {"name": to})
+    messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})
     return redirect("transfer", transfer_id)

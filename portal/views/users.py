@@ -77,8 +77,8 @@ def hand_over(request: HttpRequest, username: str) -> HttpResponse:
 def confirm(request: HttpRequest, username: str) -> HttpResponse:
     def do(user: User, administrator: User, signed_in_at: datetime) -> str:
         if first_sign_in.confirm(user, signed_in_at=signed_in_at, confirmed_by=administrator):
-            return _("The sign-in is confirmed. The account now has all that its roles allow.")
-        return _("The sign-in is confirmed by you. Another administrator has to confirm it too.")
+            return _("The sign-in is confirmed. The account now has all the rights of its roles.")
+        return _("You have confirmed the sign-in. Another administrator must confirm it too.")
 
     return _judge(request, username, do)
 
@@ -86,7 +86,7 @@ def confirm(request: HttpRequest, username: str) -> HttpResponse:
 def reject(request: HttpRequest, username: str) -> HttpResponse:
     def do(user: User, administrator: User, signed_in_at: datetime) -> str:
         users.reject_sign_in(user, signed_in_at=signed_in_at, rejected_by=administrator)
-        return _("The sign-in is rejected. Its password and second factor no longer open the account.")
+        return _("The sign-in is rejected. The account's password and second factor no longer work.")
 
     return _judge(request, username, do)
 
@@ -100,7 +100,7 @@ def _judge(request: HttpRequest, username: str, do: Callable[[User, User, dateti
         messages.success(request, do(user, administrator, signed_in_at))
     except (ValueError, first_sign_in.NotConfirmed) as reason:
         is_ours = isinstance(reason, first_sign_in.NotConfirmed)
-        messages.error(request, str(reason) if is_ours else _("This is not a sign-in of this account."))
+        messages.error(request, str(reason) if is_ours else _("This sign-in does not belong to this account."))
     return redirect("user", username)
 
 
@@ -177,7 +177,7 @@ def change_activity(request: HttpRequest, username: str) -> HttpResponse:
         back=reverse("user", args=[username]),
         facts=[
             Line(_("User"), username),
-            Line(_("After"), _("may not sign in") if user.is_active else _("may sign in")),
+            Line(_("After"), _("inactive: cannot sign in") if user.is_active else _("active: can sign in")),
         ],
     )
 

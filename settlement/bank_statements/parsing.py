@@ -72,7 +72,7 @@ def _of_csv(text: str) -> Iterator[Line]:
     headings = next(rows, (0, []))[1]
     if len(set(headings)) < len(headings) or not set(_NEEDED) <= set(headings) <= _HEADINGS:
         told = {"needed": ", ".join(_NEEDED), "more": ", ".join(sorted(_HEADINGS - set(_NEEDED)))}
-        raise Unreadable(_("The first line must name %(needed)s, and may name %(more)s.") % told)
+        raise Unreadable(_("The first line must name the columns %(needed)s. It may also name %(more)s.") % told)
     for number, cells in rows:
         if len(cells) != len(headings):
             raise _wrong(number, _("it does not have as many cells as the first line"))
@@ -120,7 +120,7 @@ def _amount(number: int, text: str, currency: str) -> int:
     if amount == 0:
         raise _wrong(number, _("its amount must look like 1500 or 12.50"))
     if minor_units.fault_of(amount, currency) is not None:
-        raise _wrong(number, _("its amount has more decimals than its currency"))
+        raise _wrong(number, _("its amount has more decimal places than its currency allows"))
     return amount
 
 
@@ -145,7 +145,7 @@ def _wrong(number: int, why: str) -> Unreadable:
 def _of_xml(text: str) -> Iterator[Line]:
     # Without a document type there are no entities to expand or fetch.
     if "<!" in text:
-        raise Unreadable(_("An XML file may have neither a document type nor comments."))
+        raise Unreadable(_("An XML file must not contain a document type or comments."))
     try:
         # Parsed from text, because the encoding was decided before: the file's own declaration has no effect.
         root = ElementTree.fromstring(text)  # noqa: S314 (see above)

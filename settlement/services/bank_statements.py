@@ -39,13 +39,15 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
     if settlement is None:
         raise NotTaken(_("There is no such settlement."))
     if settlement.state in _ENDED:
-        raise NotTaken(_("This settlement is %(state)s: nothing is expected for it.") % {"state": settlement.state})
+        raise NotTaken(
+            _("This settlement is %(state)s, so no bank statement is expected.") % {"state": settlement.state}
+        )
     sha256 = hashlib.sha256(octets).hexdigest()
     before = Statement.objects.filter(sha256=sha256).first()
     if before is not None:
         told = {"statement": before.pk, "settlement": before.settlement_id}
         raise NotTaken(
-            _("This file was taken in already, as statement %(statement)s of settlement %(settlement)s.") % told
+            _("This file was already uploaded as statement %(statement)s of settlement %(settlement)s.") % told
         )
     try:
         lines = read(octets)
@@ -91,9 +93,11 @@ def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Exp
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}
-            raise NotTaken(_("Line %(number)s is of settlement %(other)s; this is settlement %(this)s.") % told)
+            raise NotTaken(_("Line %(number)s is part of settlement %(other)s. This is settlement %(this)s.") % told)
     currencies = {account.currency for account in expected}
     for line in lines:
         if line.currency not in currencies:
             told = {"number": line.number, "currency": line.currency}
-            raise NotTaken(_("Line %(number)s is in %(currency)s, in which this settlement has nothing.") % told)
+            raise NotTaken(
+                _("Line %(number)s is in %(currency)s, a currency in which this settlement has nothing.") % told
+            )

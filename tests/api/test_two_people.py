@@ -581,11 +581,11 @@ def test_a_settlement_without_an_agreeing_statement_waits_and_says_why(
         approve(waits(operators.send("PUT", path, moves(settlement, state), by), "move_settlement"), checker)
     silent = operators.send("PUT", path, moves(settlement, "SETTLED", reason=""), by)
     assert error_of(silent) == (400, "3000")
-    assert "nobody said why" in description_of(silent)
+    assert "no reason for its absence" in description_of(silent)
     number = waits(operators.send("PUT", path, moves(settlement, "SETTLED"), by), "move_settlement")
     approval = Approval.objects.get(pk=number)
     lines = {str(line.label): line.text for line in changes.KINDS["move_settlement"].describe(approval.payload)}
-    assert lines["Settled without one, because"] == "the bank says so"
+    assert lines["Reason for settling without a statement"] == "the bank says so"
     assert "SETTLED, the bank says so" in lines.values()
     settlement.refresh_from_db()
     assert settlement.state == "PS_TRANSFERS_COMMITTED"
@@ -594,7 +594,7 @@ def test_a_settlement_without_an_agreeing_statement_waits_and_says_why(
     with pytest.raises(changes.NotApproved, match="has changed"):
         approve(number, checker)
     refused = operators.send("PUT", path, moves(settlement, "SETTLED"), by)
-    assert "does not agree" in description_of(refused)
+    assert "does not match" in description_of(refused)
     settlement.refresh_from_db()
     assert settlement.state == "PS_TRANSFERS_COMMITTED"
 

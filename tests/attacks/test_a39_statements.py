@@ -156,8 +156,8 @@ def test_a41_xml_with_a_document_type_is_refused_and_no_entity_is_worked_out(
 
 def test_a39_one_file_is_taken_in_once(settlement: Settlement, officer: Client) -> None:
     octets = file_of(rows_of(settlement))
-    assert "Every line is what this settlement expects" in send(officer, settlement, octets)
-    assert "taken in already" in send(officer, settlement, octets, "another-name.csv")
+    assert "every line is expected" in send(officer, settlement, octets)
+    assert "already uploaded" in send(officer, settlement, octets, "another-name.csv")
     assert Statement.objects.get().is_exact
 
 
@@ -165,7 +165,7 @@ def test_a39_a_settlement_that_ended_takes_no_statement(settlement: Settlement, 
     octets = file_of(rows_of(settlement))
     shown: dict[str, Any] = operator_steps.settlement_api("GET", f"/settlements/{settlement.pk}").json()
     operator_steps.step(shown, "SETTLED")
-    assert "nothing is expected" in send(officer, settlement, octets)
+    assert "no bank statement is expected" in send(officer, settlement, octets)
     assert not Statement.objects.exists()
 
 
@@ -174,7 +174,7 @@ def test_a39_totals_that_do_not_match_exactly_are_shown_and_settle_nothing(
 ) -> None:
     rows = rows_of(settlement)
     wrong = [[*row[:4], "99.99", row[5]] for row in rows]
-    assert "Not every line" in send(officer, settlement, file_of(wrong))
+    assert "does not match this settlement" in send(officer, settlement, file_of(wrong))
     page = officer.get(f"/portal/settlement/statements/{Statement.objects.get().pk}/").content.decode()
     assert page.count("OTHER_AMOUNT") == 2
     assert "99.99" in page
@@ -182,7 +182,7 @@ def test_a39_totals_that_do_not_match_exactly_are_shown_and_settle_nothing(
     officer.post(f"/portal/settlement/{settlement.pk}/advance/", ask)
     checker = browser(Role.RISK)
     answer = checker.post(f"/portal/approvals/{Approval.objects.get().pk}/approve/", follow=True)
-    assert "does not agree" in answer.content.decode()
+    assert "last statement does not match" in answer.content.decode()
     assert Settlement.objects.get().state == "PS_TRANSFERS_COMMITTED"
     # An approval that was asked for on other evidence does not settle it either.
     send(officer, settlement, file_of(rows))
@@ -216,7 +216,7 @@ def test_a39_what_the_hub_gives_to_the_bank_comes_back_as_an_exact_statement(
 ) -> None:
     answer = officer.get(f"/portal/settlement/{settlement.pk}/obligations.csv")
     octets = b"".join(answer.streaming_content)
-    assert "Every line is what this settlement expects" in send(officer, settlement, octets)
+    assert "every line is expected" in send(officer, settlement, octets)
     kept = officer.get(f"/portal/settlement/statements/{Statement.objects.get().pk}/file/")
     assert kept.content == octets
     assert kept["Content-Disposition"].startswith("attachment")

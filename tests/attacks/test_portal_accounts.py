@@ -393,7 +393,7 @@ def test_a30_nobody_resets_their_own_account_or_gives_it_another_address(
         assert asha.post(f"/portal/users/asha/{page}/", {"reason": "x", "email": "n@example.org"}).status_code == 403
         juma.post(f"/portal/users/asha/{page}/", {"reason": "x", "email": "n@example.org"})
         answer = asha.post(f"/portal/approvals/{latest().pk}/approve/", follow=True)
-        assert "their own account" in answer.content.decode()
+        assert "your own account" in answer.content.decode()
         assert latest().state == "PENDING"
     assert User.objects.get(username="asha").has_usable_password()
 

@@ -113,7 +113,7 @@ def test_a30_a_maker_who_left_or_lost_the_role_meanwhile_has_asked_for_nothing(
 ) -> None:
     approval = ask_by(maker)
     users.set_roles(maker, roles=frozenset({Role.VIEWER}), actor="test")
-    with pytest.raises(NotApproved, match="may no longer ask"):
+    with pytest.raises(NotApproved, match="no longer has permission"):
         approve_by(checker, approval)
     users.set_active(maker, is_active=False, actor="test")
     with pytest.raises(NotApproved, match="no longer a user"):

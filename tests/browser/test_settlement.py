@@ -45,8 +45,8 @@ def two(open_window: Open) -> tuple[Window, Window]:
 
 def ask(maker: Window, reason: str) -> None:
     maker.page.get_by_label("Reason").fill(reason)
-    maker.page.get_by_role("button", name="Ask for it").click()
-    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+    maker.page.get_by_role("button", name="Submit request").click()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
 
 
 def approve(checker: Window, title: str, *, reads: str = "") -> None:
@@ -55,8 +55,8 @@ def approve(checker: Window, title: str, *, reads: str = "") -> None:
     checker.page.get_by_role("link", name=title).first.click()
     if reads:
         checker.page.get_by_text(reads).first.wait_for()
-    checker.page.get_by_role("button", name="Approve and do it").click()
-    checker.page.get_by_text("Approved, and done.").wait_for()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("Request approved. The change has taken effect.").wait_for()
 
 
 def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Window], tmp_path: Path) -> None:
@@ -64,44 +64,46 @@ def test_a_day_is_closed_settled_and_agreed_with_the_bank(two: tuple[Window, Win
     page = maker.page
     maker.go("/portal/overview/")
     page.get_by_role("link", name="Settlement", exact=True).click()
-    page.get_by_placeholder("Reason, such as: end of day").fill("end of day")
+    page.get_by_placeholder("Reason, for example: end of day").fill("end of day")
     page.get_by_role("button", name="Close this window").click()
-    page.get_by_text("is closed; window").wait_for()
+    page.get_by_text("is closed. Window").wait_for()
     page.get_by_label("Model").select_option("DEFERREDNET")
     page.get_by_label("Reason").fill("end of day")
-    page.get_by_role("button", name="Make a settlement").click()
-    page.get_by_role("heading", name="What each step posts").wait_for()
+    page.get_by_role("button", name="Create settlement").click()
+    page.get_by_role("heading", name="Entries of each step").wait_for()
     planned = page.locator(".posting")
     assert planned.count() > 2
     assert page.get_by_text("not posted").count() == planned.count()
-    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Continue settlement").click()
     page.get_by_label("Committed: net senders are settled in the hub").check()
     ask(maker, "the bank was told")
-    approve(checker, "Take a settlement further", reads="PS_TRANSFERS_COMMITTED")
+    approve(checker, "Continue a settlement", reads="PS_TRANSFERS_COMMITTED")
     settlement = Settlement.objects.get()
     maker.go(f"/portal/settlement/{settlement.pk}/")
     assert page.get_by_text("not posted").count() == 0
 
     with page.expect_download() as fetched:
-        page.get_by_role("link", name="What is to be moved, CSV").click()
+        page.get_by_role("link", name="Download payments as CSV").click()
     said = Path(fetched.value.path()).read_text()
     wrong = tmp_path / "wrong.csv"
     wrong.write_text(said.replace("DEBIT", "CREDIT", 1))
     right = tmp_path / "right.csv"
     right.write_text(said)
     page.get_by_label("The bank's statement").set_input_files(wrong)
-    page.get_by_role("button", name="Take in the statement").click()
-    page.get_by_text("Not every line is what this settlement expects.").wait_for()
+    page.get_by_role("button", name="Upload statement").click()
+    page.get_by_text("The statement does not match this settlement.").wait_for()
     page.get_by_text("OTHER_DIRECTION").wait_for()
     maker.picture("statement-wrong-light")
     maker.go(f"/portal/settlement/{settlement.pk}/")
     page.get_by_label("The bank's statement").set_input_files(right)
-    page.get_by_role("button", name="Take in the statement").click()
-    page.get_by_text("Every line is what this settlement expects, and none is missing.").wait_for()
-    page.get_by_role("link", name="Go on with the settlement").click()
+    page.get_by_role("button", name="Upload statement").click()
+    page.get_by_text(
+        "The statement matches this settlement: every line is expected, and no line is missing."
+    ).wait_for()
+    page.get_by_role("link", name="Continue settlement").click()
     page.get_by_label("Settled: the bank has moved the money").check()
     ask(maker, "agreed with the bank")
-    approve(checker, "Take a settlement further", reads="which agrees to the last line")
+    approve(checker, "Continue a settlement", reads="every line matches")
     settlement.refresh_from_db()
     assert settlement.state == "SETTLED"
 
@@ -114,12 +116,12 @@ def test_a_day_is_settled_without_the_banks_statement_for_a_reason_that_the_seco
     closed = services.close_window(reason="end of day", actor="test").closed
     made = services.create(model_name="DEFERREDNET", window_ids=[closed.pk], reason="end of day", actor="test")
     maker.go(f"/portal/settlement/{made.pk}/")
-    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Continue settlement").click()
     page.get_by_label("Settled: the bank has moved the money").check()
-    page.get_by_label("Settled without a bank statement, because").check()
-    page.get_by_label("Why there is no statement").fill(why)
+    page.get_by_label("Settle without a bank statement").check()
+    page.get_by_label("Explanation of the missing statement").fill(why)
     ask(maker, "the day is over")
-    approve(checker, "Take a settlement further", reads=why)
+    approve(checker, "Continue a settlement", reads=why)
     made.refresh_from_db()
     assert made.state == "SETTLED"
 

@@ -32,16 +32,16 @@ def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open
     maker.page.get_by_label("Email").fill("neema@example.org")
     maker.page.get_by_label("Viewer", exact=True).check()
     maker.page.get_by_label("Reason").fill("joins the team")
-    maker.page.get_by_role("button", name="Ask for it").click()
+    maker.page.get_by_role("button", name="Submit request").click()
     checker.go("/portal/approvals/")
     checker.page.get_by_role("link", name="Create a user").click()
-    checker.page.get_by_role("button", name="Approve and do it").click()
-    checker.page.get_by_role("link", name="To the account neema").click()
-    checker.page.get_by_role("button", name="Show the code, once").click()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_role("link", name="Open account neema").click()
+    checker.page.get_by_role("button", name="Show code once").click()
     typed_code = checker.page.locator("code.secret").inner_text()
     checker.picture("code-light")
     maker.go("/portal/users/neema/")
-    maker.page.get_by_role("button", name="Show the link, once").click()
+    maker.page.get_by_role("button", name="Show link once").click()
     link = maker.page.locator("code.secret").inner_text()
     window = open_window()
     page = window.page
@@ -57,7 +57,7 @@ def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="Set up one-time codes").wait_for()
-    page.get_by_text("The app can not scan?").click()
+    page.get_by_text("Cannot scan the QR code?").click()
     secret = page.locator("code.secret").inner_text()
     page.get_by_label("Authenticator code").fill(code(secret))
     page.get_by_role("button", name="Confirm").click()
@@ -65,16 +65,16 @@ def test_an_invited_person_sets_a_password_and_a_second_factor_and_comes_in(open
     assert page.locator(".codes li").count() == 10
     page.get_by_role("link", name="Overview").click()
     page.get_by_role("heading", name="Overview").wait_for()
-    page.get_by_text("Until then you can only read").wait_for()
+    page.get_by_text("you can only read").wait_for()
     window.picture("unconfirmed-light")
     zuri = open_window(person(Role.ADMINISTRATOR, name="zuri"))
     zuri.go("/portal/users/")
     zuri.page.get_by_role("link", name="neema").click()
     zuri.picture("first-sign-in-light")
-    zuri.page.get_by_role("button", name="It was this person").click()
+    zuri.page.get_by_role("button", name="Confirm sign-in").click()
     zuri.page.get_by_text("The sign-in is confirmed").wait_for()
     page.reload()
-    assert not page.get_by_text("Until then you can only read").is_visible()
+    assert not page.get_by_text("you can only read").is_visible()
 
 
 def test_signing_in_takes_a_password_and_a_code(open_window: Open) -> None:
@@ -99,15 +99,15 @@ def test_one_person_asks_for_a_cap_and_another_approves_it(open_window: Open) ->
     maker.page.get_by_role("link", name="Change cap").click()
     maker.page.get_by_label("New net debit cap").fill("8000")
     maker.page.get_by_label("Reason").fill("more customers")
-    maker.page.get_by_role("button", name="Ask for it").click()
-    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
-    assert maker.page.get_by_role("button", name="Approve and do it").count() == 0
+    maker.page.get_by_role("button", name="Submit request").click()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
+    assert maker.page.get_by_role("button", name="Approve").count() == 0
     checker.go("/portal/overview/")
     checker.page.get_by_role("link", name="Approvals").click()
     checker.page.get_by_role("link", name="Change a net debit cap").click()
     checker.page.get_by_text("more customers").wait_for()
-    checker.page.get_by_role("button", name="Approve and do it").click()
-    checker.page.get_by_text("Approved, and done.").wait_for()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("Request approved. The change has taken effect.").wait_for()
     cap = Account.objects.get(participant__name="kilele-sacco", type="POSITION").net_debit_cap
     assert cap == amount(8000)
     assert Approval.objects.get().state == "APPROVED"
@@ -119,15 +119,15 @@ def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window:
     window.go("/portal/overview/")
     page.get_by_role("link", name="Given up").click()
     page.get_by_role("button", name="Send now").first.click()
-    page.get_by_text("again, now").wait_for()
+    page.get_by_text("Now being sent").wait_for()
     assert not Message.objects.filter(state="DEAD").exists()
     transfer = Transfer.objects.filter(state="COMMITTED").latest("received_at")
     page.get_by_role("link", name="Transfers").click()
     page.get_by_label("Any id", exact=True).fill(transfer.transfer_id)
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=transfer.transfer_id).click()
-    page.get_by_text("Fulfilled, and committed").wait_for()
-    page.get_by_text("The message").first.click()
+    page.get_by_text("Fulfilled and committed").wait_for()
+    page.get_by_text("Show message").first.click()
 
 
 def test_a_treasurer_reads_what_an_account_stands_at_and_takes_it_home(open_window: Open) -> None:
@@ -148,7 +148,7 @@ def test_a_treasurer_reads_what_an_account_stands_at_and_takes_it_home(open_wind
     assert (amount(opening["balance"]), last["kind"]) == (0, "CLOSING")
     assert entries[-1]["balance"] == last["balance"]
     page.locator("tbody a").first.click()
-    page.get_by_role("heading", name="What happened").wait_for()
+    page.get_by_role("heading", name="History").wait_for()
     window.picture("own-payment-light")
 
 
@@ -161,18 +161,18 @@ def test_two_administrators_give_somebody_a_role_and_an_auditor_finds_it(open_wi
     maker.page.get_by_role("link", name="Change roles").click()
     maker.page.get_by_label("Settlement officer").check()
     maker.page.get_by_label("Reason").fill("joins the settlement team")
-    maker.page.get_by_role("button", name="Ask for it").click()
-    maker.page.get_by_text("You asked for this; another person decides.").wait_for()
+    maker.page.get_by_role("button", name="Submit request").click()
+    maker.page.get_by_text("You submitted this request. Another person must approve or reject it.").wait_for()
     checker.go("/portal/approvals/")
     checker.page.get_by_role("link", name=re.compile("roles")).click()
-    checker.page.get_by_role("button", name="Approve and do it").click()
-    checker.page.get_by_text("Approved, and done.").wait_for()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("Request approved. The change has taken effect.").wait_for()
     assert joins.groups.filter(name=Role.SETTLEMENT.value).exists()
 
     auditor = open_window(person(Role.AUDITOR))
     auditor.go("/portal/overview/")
     auditor.page.get_by_role("link", name="Audit trail").click()
-    auditor.page.get_by_label("About").fill("neema")
+    auditor.page.get_by_label("Subject").fill("neema")
     auditor.page.get_by_role("button", name="Search").click()
     auditor.page.get_by_role("row").filter(has_text="juma").first.wait_for()
     with auditor.page.expect_download() as fetched:

@@ -90,7 +90,7 @@ def test_without_email_two_people_hand_over_link_and_code_and_a_third_confirms_t
     set_password(asha, juma)
     own = sign_in_first("neema", headers={"user-agent": BROWSER}, REMOTE_ADDR="192.0.2.7")
     assert own.get("/portal/overview/").status_code == 200
-    assert "Until then you can only read" in own.get("/portal/overview/").content.decode()
+    assert "confirmed it, you can only read" in own.get("/portal/overview/").content.decode()
     assert own.get("/portal/participants/green/TZS/cap/").status_code == 403
     page = zuri.get("/portal/users/neema/").content.decode()
     for fact in ("192.0.2.7", BROWSER, "asha, juma"):
@@ -122,7 +122,7 @@ def test_with_email_the_link_goes_to_the_new_users_address_and_nobody_else_sees_
         assert "by e-mail" in page
         assert "invitation/#" not in page
     text = sent_text(letter)
-    assert "asha asked for this, and juma approved it" in text
+    assert "asha requested this invitation, and juma approved it" in text
     link = re.search(r"https://hub\.example/portal/invitation/#\S+", text)[0]
     assert use_invitation(link) == 200
     sign_in_first("neema")
@@ -144,10 +144,10 @@ def test_where_both_other_administrators_had_a_part_both_confirm(world: World, a
     set_password(asha, juma)
     sign_in_first("neema")
     page = asha.get("/portal/users/neema/").content.decode()
-    assert "two of them confirm it" in page
-    assert "Another administrator has to confirm it too" in judge(asha)
+    assert "two of them must confirm" in page
+    assert "Another administrator must confirm it too" in judge(asha)
     assert not may_act()
-    assert "You have confirmed" in judge(asha)
+    assert "You have already confirmed" in judge(asha)
     assert not may_act()
     assert "is confirmed" in judge(juma)
     assert may_act()
@@ -162,7 +162,7 @@ def test_one_who_had_a_part_does_not_confirm_where_there_is_one_who_had_none(
     set_password(asha, juma)
     sign_in_first("neema")
     for client in (asha, juma):
-        assert "neither asked" in judge(client)
+        assert "neither requested" in judge(client)
     assert not Confirmation.objects.exists()
     assert not may_act()
 
@@ -186,7 +186,7 @@ def test_a_sign_in_that_was_somebody_elses_is_rejected_by_one_administrator(
     create(asha, juma)
     set_password(asha, juma)
     other = sign_in_first("neema")
-    assert "no longer open the account" in judge(asha, "reject")
+    assert "no longer work" in judge(asha, "reject")
     assert other.get("/portal/overview/").status_code == 302
     neema = User.objects.get(username="neema")
     assert (neema.has_usable_password(), neema.is_active) == (False, True)
@@ -246,7 +246,7 @@ def test_one_who_is_let_in_again_is_confirmed_again(world: World, asha: Client, 
     client = browser_of(User.objects.get(username="neema"))
     first_sign_in.note_sign_in(User.objects.get(username="neema"), browser="x")
     assert client.get("/portal/participants/green/TZS/cap/").status_code == 403
-    assert "neither asked" in judge(asha)
+    assert "neither requested" in judge(asha)
     judge(zuri)
     assert may_act()
 
@@ -310,7 +310,7 @@ def test_who_is_disabled_or_of_a_closed_participant_has_no_use_of_an_invitation(
     assert Invitation.objects.get().ended_at is not None
     asha.post("/portal/users/neema/second-factor/", {"reason": "x"})
     page = juma.post(f"/portal/approvals/{latest().pk}/approve/", follow=True).content.decode()
-    assert "Let it in first" in page
+    assert "Activate it first" in page
     assert latest().state == "PENDING"
 
 

@@ -29,7 +29,7 @@ def test_a_cap_changes_when_a_second_person_approves_it_and_not_before(world: Wo
     maker, checker = browser(Role.RISK, name="asha"), browser(Role.RISK, name="juma")
     approval = ask_for_cap(maker)
     assert world.account("green").net_debit_cap == amount(1000)
-    assert "You can decide this" in checker.get("/portal/approvals/").content.decode()
+    assert "You can approve or reject this request" in checker.get("/portal/approvals/").content.decode()
     assert checker.post(f"/portal/approvals/{approval.pk}/approve/").status_code == 302
     assert world.account("green").net_debit_cap == parse_amount("2500")
     assert world.account("green").alarm_percentage == 15
@@ -58,7 +58,7 @@ def test_an_amount_finer_than_its_minor_unit_is_refused_to_who_asks(
     for client in (browser(Role.RISK), browser(Role.SETTLEMENT), browser(Role.OPERATOR)):
         answer = client.post(f"/portal/participants/green/{page}", said | {"reason": "x"})
         if answer.status_code != 403:
-            assert (answer.status_code, "small unit" in answer.content.decode()) == (400, True)
+            assert (answer.status_code, "more decimal places than" in answer.content.decode()) == (400, True)
             break
     else:
         raise AssertionError("nobody may ask for it")

@@ -44,7 +44,7 @@ def test_a_request_is_signed_when_a_second_person_approves_and_the_certificate_f
     page = text_of(checker, f"/portal/approvals/{latest().pk}/")
     for part in ("CN=green", "RSA 2048", "365"):
         assert part in page, part
-    assert "Approved, and done." in approve(checker)
+    assert "Request approved. The change has taken effect." in approve(checker)
     credential = Credential.objects.get()
     assert credential.participant.name == "green"
     assert AuditEntry.objects.get(action="credential_added").actor == f"{role.value}, approved by risk"
@@ -167,6 +167,6 @@ def test_operators_see_whose_credentials_end_soon(world: World, checker: Client)
         Credential.objects.filter(pk=credential.pk).update(valid_from=ends - timedelta(days=90), valid_until=ends)
     page = checker.get("/portal/participants/")
     assert [found.participant.name for found in page.context["ending"]] == ["green"]
-    assert "ends in 11 d" in page.content.decode()
+    assert "expires in 11 d. Register its replacement" in page.content.decode()
     own = browser_of(person(Role.PARTICIPANT_VIEWER))
-    assert "ends in 11 d" in text_of(own, GREEN)
+    assert "expires in 11 d. Register its replacement" in text_of(own, GREEN)

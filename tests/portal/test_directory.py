@@ -93,19 +93,19 @@ def test_an_oracle_is_added_changed_and_removed_by_two_people(world: World, orac
         assert operator.post("/portal/directory/oracles/new/", new | spoilt).status_code == 400
     operator.post("/portal/directory/oracles/new/", new)
     assert not Oracle.objects.exists()
-    assert "Approved, and done" in approved()
+    assert "Request approved" in approved()
     made = Oracle.objects.get()
     assert (made.type, made.endpoint, made.is_default) == ("MSISDN", oracle.url, True)
     operator.post("/portal/directory/oracles/new/", new)
     assert "Duplicate oracle" in approved()
     path = f"/portal/directory/oracles/{made.pk}/"
     operator.post(path, new | {"currency": "TZS", "is_default": ""})
-    assert "Approved, and done" in approved()
+    assert "Request approved" in approved()
     made.refresh_from_db()
     assert (made.currency, made.is_default) == ("TZS", False)
     operator.post(path, new)
     operator.post(f"{path}remove/", {"reason": "it closes"})
-    assert "Approved, and done" in approved()
+    assert "Request approved" in approved()
     assert not Oracle.objects.exists()
     left = Approval.objects.filter(kind="change_oracle", state="PENDING").get()
     answer = checker.post(f"/portal/approvals/{left.pk}/approve/", follow=True)
@@ -117,12 +117,12 @@ def test_the_page_says_whether_an_oracle_answers(world: World, oracle: RunningOr
     path = f"/portal/directory/oracles/{Oracle.objects.get().pk}/health/"
     client = browser(Role.VIEWER)
     assert path in client.get("/portal/directory/").content.decode()
-    assert "does not answer" not in client.get(path).content.decode()
+    assert "does not respond" not in client.get(path).content.decode()
     oracle.misbehave = lambda _method, _path: (500, b"<script>")
     assert len(oracle.asked) == 1
     client.get(path)
     assert len(oracle.asked) == 1  # asked once in some seconds, whoever looks
     caches["process"].clear()
     page = client.get(path).content.decode()
-    assert "does not answer" in page
+    assert "does not respond" in page
     assert "<script>" not in page

@@ -37,7 +37,7 @@ def test_a_person_has_few_files_open_and_is_told(world: World) -> None:
     assert exported.count() == EACH
     refused = client.get(FILE)
     assert refused.status_code == 429
-    assert "Too many files at once" in refused.content.decode()
+    assert "Too many downloads at once" in refused.content.decode()
     assert exported.count() == EACH
     end(other.get(FILE), held[0])
     held[0] = client.get(FILE)

@@ -23,7 +23,7 @@ def test_two_people_say_that_a_dfsp_settles_otherwise(committed_world: World) ->
     hold = CoverHold.objects.get()
     officer, checker = browser(Role.SETTLEMENT), browser(Role.RISK)
     page = f"/portal/settlement/{made.pk}/"
-    assert "On hold until the bank has moved it" in text_of(officer, page)
+    assert "On hold until the bank has moved the money" in text_of(officer, page)
     asked = f"/portal/settlement/holds/{hold.pk}/release/"
     assert asked in officer.get(page).content.decode()
     assert asked not in checker.get(page).content.decode()
@@ -37,7 +37,7 @@ def test_two_people_say_that_a_dfsp_settles_otherwise(committed_world: World) ->
     checker.post(f"/portal/approvals/{approval.pk}/approve/")
     assert committed_world.account("green", "SETTLEMENT").on_hold == 0
     assert Entry.objects.get(action="hold_released").after["settlement"] == made.pk
-    assert "On hold until the bank has moved it" not in text_of(officer, page)
+    assert "On hold until the bank has moved the money" not in text_of(officer, page)
     assert officer.get(asked).status_code == 404
 
 

@@ -42,7 +42,7 @@ def states() -> dict[str, str]:
 
 def test_what_was_given_up_is_shown_with_its_last_answer(given_up: list[int]) -> None:
     page = page_of(browser(Role.OPERATOR))
-    for part in ("asha@example.org", "neema@example.org", "alarms.example/…", "Watch out", "invite that person again"):
+    for part in ("asha@example.org", "neema@example.org", "alarms.example/…", "Watch out", "Invite the person again"):
         assert part in page, part
     assert "waits@example.org" not in page
     assert "waits@example.org" in page_of(browser(Role.AUDITOR), "?state=all")

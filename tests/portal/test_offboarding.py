@@ -41,7 +41,7 @@ def test_a_participant_leaves_step_by_step(world: World, two: tuple[Client, Clie
     operator.post(f"{PAGE}begin_leaving/", {"reason": "its licence ends"})
     assert green().leaving_since is None
     approve(checker)
-    assert "leaving" in text_of(operator, GREEN)
+    assert ">off-boarding<" in text_of(operator, GREEN)
     page = text_of(operator, PAGE)
     assert "1 still reserved" in page
     assert offered(operator) == {"stay"}

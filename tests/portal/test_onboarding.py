@@ -52,7 +52,7 @@ def test_all_that_was_said_is_there_after_the_approval_and_nothing_before(
     for page in (told, text_of(checker, f"/portal/approvals/{latest().pk}/")):
         for part in ("10.00", "2.50", "https://new.example/fsp", "192.0.2.7/32", "CN=newbank", "neema@new.example"):
             assert part in page, part
-    assert "Approved, and done." in approve(checker)
+    assert "Request approved. The change has taken effect." in approve(checker)
     caps = dict(new_bank().accounts.filter(type="POSITION").values_list("currency", "net_debit_cap"))
     assert caps == {"TZS": amount(10), "KES": amount("2.5")}
     assert set(new_bank().accounts.values_list("is_active", flat=True)) == {True}
@@ -90,21 +90,21 @@ def test_no_step_is_skipped_and_each_can_be_gone_back_to(world: World) -> None:
     [
         ("identity", {"name": "a"}, "2 to 30"),
         ("identity", {"name": "Green"}, "differs only in case"),
-        ("identity", {"name": "green"}, "a participant of this name"),
+        ("identity", {"name": "green"}, "already has this name"),
         ("identity", {"name": "Switch"}, "reserved"),
         ("money", {"currency_0": ""}, "required"),
         ("money", {"ndc_0": "1e3"}, "Write an amount"),
-        ("money", {"ndc_1": ""}, "needs a cap"),
-        ("money", {"currency_1": ""}, "Of which currency"),
-        ("money", {"currency_1": "TZS"}, "there already"),
+        ("money", {"ndc_1": ""}, "Enter a cap"),
+        ("money", {"currency_1": ""}, "Choose a currency"),
+        ("money", {"currency_1": "TZS"}, "already in the list"),
         ("money", {"currency_1": "ZZZ"}, "valid choice"),
         ("connection", {"endpoint": "file:///etc"}, "http or https"),
         ("connection", {"networks": "192.0.2.1/24"}, "neither an address nor a network"),
         ("connection", {"networks": "0.0.0.0/0"}, "allows every address"),
         ("connection", {"networks": "localhost"}, "neither an address nor a network"),
         ("security", {"key": "nonsense"}, "not a usable public key"),
-        ("contacts", {"name_0": ""}, "Who is it"),
-        ("contacts", {"role_0": ""}, "there for"),
+        ("contacts", {"name_0": ""}, "Enter the name"),
+        ("contacts", {"role_0": ""}, "Enter the role"),
         ("contacts", {"email_0": "", "phone_0": ""}, "address or a telephone"),
         ("contacts", {"phone_0": "call me"}, "valid value"),
     ],

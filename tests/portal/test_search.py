@@ -244,7 +244,7 @@ def test_conversions_are_listed_found_and_told_to_who_took_part(world: World) ->
         rows = viewer.get(f"/portal/conversions/?{query}").context["page"].rows
         assert {row.pk for row in rows} == found, query
     page = viewer.get(f"/portal/conversions/{ours}/").content.decode()
-    for part in ("Prepared, and reserved", "Agreed by the FXP", "fxp is still to be told", "has not come"):
+    for part in ("Prepared and reserved", "Agreed by the FXP", "fxp has not been notified yet", "not received yet"):
         assert part in page, part
     for name, status in {"green": 200, "fxp": 200, "blue": 404, "red": 404}.items():
         client = browser_of(person(Role.PARTICIPANT_VIEWER, name=f"of-{name}", participant=name))
@@ -265,7 +265,10 @@ def test_terms_that_were_asked_for_are_listed_and_stand_in_the_conversions_story
     for any_id in (asked["conversionRequestId"], terms["conversionId"], terms["determiningTransferId"]):
         rows = viewer.get(f"/portal/conversions/terms/?id={any_id}").context["page"].rows
         assert [row.pk for row in rows] == [asked["conversionRequestId"]]
-    assert "green asked fxp" in viewer.get(f"/portal/conversions/{conversion.commit_request_id}/").content.decode()
+    assert (
+        "green requested terms from fxp"
+        in viewer.get(f"/portal/conversions/{conversion.commit_request_id}/").content.decode()
+    )
     red = browser_of(person(Role.PARTICIPANT_VIEWER, name="of-red", participant="red"))
     assert red.get("/portal/conversions/terms/").context["page"].rows == []
 

@@ -24,7 +24,7 @@ def _forget_figures() -> None:
 def test_without_skipped_rows_the_overview_and_the_page_say_so(world: World) -> None:
     viewer = browser(Role.VIEWER)
     assert viewer.get("/portal/overview/").context["skipped"] == 0
-    assert "No row is skipped." in text_of(viewer, PAGE)
+    assert "No rows are skipped." in text_of(viewer, PAGE)
 
 
 def test_the_overview_counts_the_skipped_rows_and_the_page_says_which_and_why(world: World) -> None:
@@ -41,7 +41,7 @@ def test_the_overview_counts_the_skipped_rows_and_the_page_says_which_and_why(wo
     assert "&lt;script&gt;it is bad" in shown
     for text in ("Expiry of transfers", "Gross settlement KES", "white has no SETTLEMENT account", "all rows"):
         assert text in shown
-    assert "Try again now" not in shown  # to look is not to do
+    assert "Retry now" not in shown  # to look is not to do
 
 
 def test_an_operator_has_one_row_or_all_of_a_batch_tried_again_and_it_is_recorded(world: World) -> None:
@@ -50,7 +50,7 @@ def test_an_operator_has_one_row_or_all_of_a_batch_tried_again_and_it_is_recorde
     row = SkippedRow.objects.get(row="9")
     operator = browser(Role.OPERATOR)
     assert store.claim("windows", 1) == []
-    assert "Try again now" in text_of(operator, PAGE)
+    assert "Retry now" in text_of(operator, PAGE)
     assert operator.post(f"{PAGE}{row.pk}/again/").status_code == 302
     assert store.claim("windows", 5) == ["9"]
     assert store.claim("lookups", 5) == []
@@ -62,7 +62,7 @@ def test_an_operator_has_one_row_or_all_of_a_batch_tried_again_and_it_is_recorde
         ("operator", "lookups", {"rows": 2}),
     ]
     assert SkippedRow.objects.filter(due_at__gt=timezone.now()).count() == 3  # claimed: postponed before it is tried
-    assert "Nothing of this is skipped any more." in operator.post(f"{PAGE}999/again/", follow=True).content.decode()
+    assert "These rows are no longer skipped." in operator.post(f"{PAGE}999/again/", follow=True).content.decode()
 
 
 def test_metrics_count_them(world: World) -> None:

@@ -69,17 +69,17 @@ def test_a_payments_page_goes_from_the_lookup_to_the_settlement(paid: str, monke
     viewer = browser(Role.VIEWER)
     page = page_of(viewer, paid)
     parts = [
-        "blue was asked who the payee is",
-        "green was told who it is",
-        "green asked blue",
-        "Quote answered",
-        "Prepared, and reserved",
-        "Fulfilled, and committed",
+        "blue received the lookup of the payee",
+        "green received the result of the lookup",
+        "green requested terms from blue",
+        "Quote returned",
+        "Prepared and reserved",
+        "Fulfilled and committed",
     ]
     places = [page.find(part) for part in parts]
     assert -1 not in places, parts
     assert places == sorted(places)
-    assert "blue was told" in page
+    assert "blue was notified" in page
     assert "green POSITION" in page
     assert "PENDING_SETTLEMENT" not in page
     add_model()
@@ -118,7 +118,7 @@ def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: 
     run(refused)
     client = browser(Role.VIEWER)
     page = page_of(client, paid.transfer_id)
-    assert "What the hub checked" in page
+    assert "Checks by the hub" in page
     assert "its net debit cap is enough" in page
     assert "its conversion is agreed" not in page  # it has none
     assert "those of the quote" not in page  # it is not recorded whether that was checked
@@ -138,7 +138,7 @@ def test_another_payments_lookup_is_not_in_the_story(paid: str, committed_world:
     other = prepare(committed_world, "green", "blue", 5, transfer_id=str(uuid.uuid4()))
     run(other)
     page = page_of(browser_of(person(Role.PARTICIPANT_VIEWER, participant="green")), other.transfer_id)
-    assert "was asked who the payee is" not in page
+    assert "received the lookup of the payee" not in page
 
 
 @pytest.mark.django_db(transaction=True)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def test_it_is_not_asked_for_without_the_tick_and_a_reason(officer: Client, settlement: Settlement) -> None:
     path = f"/portal/settlement/{settlement.pk}/advance/"
-    assert "none was taken in" in text_of(officer, path)
+    assert "none uploaded" in text_of(officer, path)
     for said in ({}, {"without_statement": "on"}, {"without_statement": "on", "because": "  "}, {"because": WHY}):
         answer = officer.post(path, {"to": "SETTLED", "reason": "end of day", **said})
         assert answer.status_code == 400, said
@@ -67,5 +67,5 @@ def test_a_request_that_does_not_say_why_settles_nothing(officer: Client, settle
         kind=kept.kind, subject="settlement old", payload=payload | {"to": "SETTLED"}, reason="r", maker=kept.maker
     )
     answer = browser(Role.RISK).post(f"/portal/approvals/{asked.pk}/approve/", follow=True)
-    assert "nobody said why" in answer.content.decode()
+    assert "no reason for its absence" in answer.content.decode()
     assert Settlement.objects.get().state == "PENDING_SETTLEMENT"

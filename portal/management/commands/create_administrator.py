@@ -17,21 +17,21 @@ _FEWEST = 2  # so that one asks and another approves
 
 class Command(BaseCommand):
     help = (
-        "Makes a user with the administrator's role and prints the link at which that person sets a password."
-        " Make two: each change of roles needs one administrator who asks and another who approves."
+        "Creates a user with the administrator's role and prints the link at which that person sets a password."
+        " Create two: each change of roles needs one administrator who requests it and another who approves it."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")
-        parser.add_argument("--email", required=True, help="one person, one address")
+        parser.add_argument("--email", required=True, help="each person must have their own address")
         parser.add_argument("--role", action="append", choices=Role.values, help="instead of administrator; repeatable")
-        parser.add_argument("--url", default=settings.PORTAL_URL, help="where the hub is reached")
+        parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
         """A hub's first two administrators have nobody who could approve them; all others have."""
         if settings.TWO_PEOPLE == two_people.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
-                raise CommandError("nobody could approve this yet: make two administrators first")
+                raise CommandError("nobody can approve this yet: create two administrators first")
             return
         two_people.ask_where_needed(
             "create_user",
