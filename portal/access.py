@@ -1,4 +1,4 @@
-"""The door of every page: `page(...)` in `portal.urls` says which right each method needs."""
+"""Checks access to every page: `page(...)` in `portal.urls` names the right that each method needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ View = Callable[..., HttpResponseBase]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The right that each method of a page needs; a method without one does not exist."""
+    """The right that each method of a page needs. A method without a right is not allowed."""
 
     get: Right | None
     post: Right | None
@@ -45,12 +45,12 @@ def page(
     post: Right | None = None,
     with_password: bool = False,
 ) -> URLPattern:
-    """A page of the portal. `with_password`: open before the second factor is set up, as the page for that must be."""
+    """A page of the portal. `with_password`: the page is open before the user has set up a second factor."""
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 
 
 def form_page(route: str, view: View, *, name: str, right: Right, with_password: bool = False) -> URLPattern:
-    """A page with a form on it, which needs the same right to be seen and to be sent."""
+    """A page with a form. Reading the page and submitting the form need the same right."""
     return page(route, view, name=name, get=right, post=right, with_password=with_password)
 
 
@@ -83,8 +83,8 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        # A part of a page that refreshes itself: the whole page goes to the sign-in.
+        # The request refreshes a part of a page: HX-Redirect sends the whole page to the sign-in.
         return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
     if request.method != "GET":
-        return redirect("account_login")  # what was sent is not sent again
+        return redirect("account_login")  # the browser does not repeat the POST after the sign-in
     return redirect_to_login(request.get_full_path(), reverse("account_login"))

@@ -1,4 +1,4 @@
-"""Django's admin with the portal's sign-in: for looking into tables. What changes something goes through services."""
+"""Django's admin with the portal's sign-in, for reading tables. Changes go through services."""
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
@@ -10,7 +10,7 @@ from hub.api.staff_authentication import has_second_factor
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Staff with two factors. No method that changes: a change here would be one that nobody checked."""
+        """Whether this is staff with two factors and a reading method. Nobody would check a change made here."""
         is_harmless = request.method in ("GET", "HEAD") or request.path == reverse("admin:logout")
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 

@@ -1,4 +1,4 @@
-"""Figures that many look at are made once in some seconds by each process, not once for each who looks."""
+"""Caches figures that many visitors read. Each process computes them once in some seconds, not for each visitor."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def for_seconds(seconds: int, key: str, make: Callable[[], T]) -> T:
-    """What `make` returned at most `seconds` ago."""
+    """The result of `make`, which is at most `seconds` old."""
     cache = caches["process"]
     found: T | None = cache.get(key)
     if found is None:

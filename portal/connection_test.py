@@ -1,4 +1,4 @@
-"""Calls a participant's endpoint with the deadline and caps of a callback; it changes nothing."""
+"""Calls a participant's endpoint with the deadline and limits of a callback. The call changes nothing."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from hub.outbox.store import Claimed
 
 
 def call(url: str) -> Answer:
-    """A GET of where the endpoint begins: any HTTP answer shows that the way there is open."""
+    """Sends a GET to the endpoint's base address. Any HTTP response shows that the hub can reach it."""
     database.give_back()
     return asyncio.run(_call(_root_of(url)))
 
@@ -44,6 +44,6 @@ async def _call(url: str) -> Answer:
 
 
 def _root_of(url: str) -> str:
-    """Up to the first {{name}}, which only a message fills in."""
+    """The part before the first {{name}}, which only a message fills in."""
     parts = urlsplit(url.split("{{", 1)[0])
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))

@@ -1,4 +1,4 @@
-"""What every page of the portal shows: the menu that this visitor may use."""
+"""The context of every page of the portal: the menu with the pages that this visitor may open."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +20,7 @@ from portal.visitor import Visitor, visitor_of
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the menu. `pages` are the URL names that it stands for."""
+    """A line of the menu. `pages` are the names of the URLs below it."""
 
     text: Promise
     icon: str
@@ -61,7 +61,7 @@ MENU = [
         Right.SEE_SETTLEMENT,
         ("window", "settlement_of", "advance_settlement", "statement"),
     ),
-    # Where its people land: their own page.
+    # A participant's users land on their own page.
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(_("Approvals"), "approvals", "approvals", Right.SEE_APPROVALS, ("approval",)),
@@ -79,7 +79,7 @@ MENU = [
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """The template's context for pages below /portal/; nothing for others."""
+    """The template's context for pages below /portal/. It is empty for other pages."""
     if not request.path_info.startswith("/portal/"):
         return {}
     visitor = visitor_of(request)
@@ -104,7 +104,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 
 def _counts(visitor: Visitor) -> dict[str, int]:
-    """What waits for this visitor, by item of the menu: requests to decide, and sign-ins to confirm. One statement."""
+    """The numbers of requests and sign-ins that wait for this visitor, by menu item. One statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
     if not kinds or visitor.user is None:
         return {}

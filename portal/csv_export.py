@@ -1,4 +1,4 @@
-"""CSV files that a spreadsheet can open without running what is in them."""
+"""CSV files that a spreadsheet opens without evaluating their content."""
 
 import csv
 import io
@@ -20,9 +20,9 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe(value: Any) -> str:
-    """A cell as text; one that a spreadsheet would take for a formula is made text by an apostrophe.
+    """A cell as text. An apostrophe in front makes a cell text if a spreadsheet would read it as a formula.
 
-    Numbers stay numbers, negative ones too.
+    Numbers stay numbers, including negative numbers.
     """
     if value is None:
         return ""
@@ -36,10 +36,10 @@ def safe(value: Any) -> str:
 def response(
     request: HttpRequest, name: str, headings: Sequence[str], batches: Iterable[Iterable[Sequence[Any]]]
 ) -> Download:
-    """The rows as a file, sent as they are read; NoPlace where the visitor has too many files open.
+    """Streams the rows as a file. Raises NoPlace if the visitor has too many files open.
 
-    Each batch of rows is what one visit to the database gives. However slowly the file is read, nothing is open there
-    between two of them.
+    Each batch of rows comes from one visit to the database. Nothing stays open in the database between two batches,
+    however slowly the visitor reads the file.
     """
     caller = _holder(visitor_of(request))
     read = each_within(partial(page_limits.reading, caller), map(_lines, batches))
@@ -48,7 +48,7 @@ def response(
 
 
 def _holder(visitor: Visitor) -> tuple[str, int]:
-    """Whose files are counted together: a participant's people are one."""
+    """The owner for whom files are counted: all users of a participant are counted together."""
     if visitor.dfsp_id is not None:
         return "participant", visitor.dfsp_id
     return "user", visitor.user.pk if visitor.user else 0

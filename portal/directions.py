@@ -1,4 +1,4 @@
-"""What a participant may do, in the words of the pages: the two facts that the ledger asks for, as one choice."""
+"""Whether a participant may send and receive, as one choice for the pages. The ledger has two separate flags."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,5 +16,5 @@ class Direction(models.TextChoices):
 
     @property
     def allows(self) -> tuple[bool, bool]:
-        """Whether it may send, and whether it may receive."""
+        """Whether the participant may send, and whether it may receive."""
         return self in (Direction.BOTH, Direction.SEND), self in (Direction.BOTH, Direction.RECEIVE)

@@ -1,8 +1,8 @@
-"""Whether an account is the person whose name it bears: other administrators confirm its first sign-in.
+"""Other administrators confirm the first sign-in of an account, so that its owner is the right person.
 
-Until then the account reads and does nothing else. One confirmation is enough from an administrator who neither asked
-for nor approved anything about the account since it was last confirmed. Where the hub has no such administrator, two
-others confirm it, each for themselves: a single person never makes another account act.
+Until then the account can only read. One confirmation is enough from an administrator who neither requested nor
+approved anything about the account since its last confirmation. If the hub has no such administrator, two others
+confirm it, each separately. So a single person can never make another account act.
 """
 
 from collections.abc import Sequence
@@ -23,22 +23,22 @@ from hub.notifications import is_recipient, notify
 from portal.models import Confirmation, Profile
 from portal.permissions import Role
 
-# The kinds of change by which two people say who works here; the subject of each is a user name.
+# The kinds of change that concern an account. The subject of each is a user name.
 ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset_second_factor", "change_email"})
 
 
 class NotConfirmed(Exception):
-    """Why a sign-in is not confirmed, or not by this person."""
+    """The reason why a sign-in is not confirmed, or not by this person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an account stands that is not confirmed yet."""
+    """The state of an account that is not confirmed yet."""
 
-    involved: Sequence[str]  # who asked for or approved something about it since it was last confirmed
+    involved: Sequence[str]  # requested or approved something about the account since its last confirmation
     may_confirm: Sequence[User]
     needed: int
-    confirmed_by: Sequence[str]  # so far, this sign-in
+    confirmed_by: Sequence[str]  # so far, for this sign-in
 
     @property
     def is_reachable(self) -> bool:
@@ -47,7 +47,7 @@ class Standing:
 
 
 def note_sign_in(user: User, *, browser: str) -> None:
-    """Keeps the first sign-in with both factors of an account that is not confirmed, and lets administrators know."""
+    """Records the first sign-in with both factors of an unconfirmed account, and notifies the administrators."""
     with transaction.atomic():
         unconfirmed = Profile.objects.filter(user=user, confirmed_at=None, signed_in_at=None)
         noted = unconfirmed.update(
@@ -61,7 +61,7 @@ def note_sign_in(user: User, *, browser: str) -> None:
 
 
 def standing(user: User) -> Standing:
-    """Who may confirm this account now, and how many of them it takes."""
+    """The administrators who may confirm this account now, and how many of them are needed."""
     profile = Profile.objects.get(user=user)
     involved_ids = _involved(user, profile)
     others = [each for each in _administrators() if not is_one_person(each, user)]
@@ -78,7 +78,7 @@ def standing(user: User) -> Standing:
 
 @transaction.atomic
 def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
-    """Confirms the sign-in that was looked at; returns whether the account is confirmed with it."""
+    """Confirms the sign-in that the administrator checked. Returns whether the account is now confirmed."""
     profile = lock_unconfirmed(user, signed_in_at)
     found = standing(user)
     if is_one_person(user, confirmed_by):
@@ -113,18 +113,18 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """From now on the account reads only, until its next first sign-in is confirmed."""
+    """Limits the account to reading until its next first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 
 
 def waiting() -> "models.QuerySet[Profile]":
-    """The accounts whose first sign-in waits to be confirmed."""
+    """The accounts whose first sign-in is waiting for confirmation."""
     return Profile.objects.filter(confirmed_at=None, signed_in_at__isnull=False, user__is_active=True)
 
 
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
-    """The profile of an account whose first sign-in still is the one that an administrator looked at."""
+    """The locked profile of an account. Raises NotConfirmed if its first sign-in is not the one that was checked."""
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
         raise NotConfirmed(_("This account is inactive."))
@@ -143,7 +143,7 @@ def _confirmations(user: User, profile: Profile) -> list[Confirmation]:
 
 
 def _involved(user: User, profile: Profile) -> set[int]:
-    """Who asked for or approved something about this account since it was last confirmed."""
+    """The users who requested or approved something about this account since its last confirmation."""
     rows = Approval.objects.filter(
         state=Approval.State.APPROVED,
         subject=user.username,
@@ -154,7 +154,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
 
 
 def _administrators() -> list[User]:
-    """Who may confirm others: confirmed themselves, and at work."""
+    """The administrators who may confirm others: active, and confirmed themselves."""
     return list(
         User.objects.filter(
             is_active=True,
@@ -180,7 +180,7 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
         *((url, "") for url in settings.NOTIFICATION_WEBHOOKS),
     ]:
         if not is_recipient(recipient):
-            continue  # an account from the shell may have any address, or none; the person still signs in
+            continue  # an account made in the shell may have any address or none, and its owner can still sign in
         with translation.override(language or settings.LANGUAGE_CODE):
             facts = {
                 "user": user.username,

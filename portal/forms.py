@@ -1,4 +1,4 @@
-"""What is asked for: one form for each kind of change."""
+"""The forms of requests: one form for each kind of change."""
 
 from collections.abc import Sequence
 from typing import Any

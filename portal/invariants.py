@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (the only thing put in is a constant)
-"""What must hold of what the portal derived from the ledger."""
+"""Invariants of the data that the portal derives from the ledger."""
 
 from hub.invariants import Invariant
 from portal.queries.balance_checkpoints import SIZE
@@ -7,7 +7,7 @@ from portal.queries.balance_checkpoints import SIZE
 INVARIANTS = [
     Invariant(
         "a_mark_is_the_sum_of_its_entries",
-        "What is marked of an account is what its entries come to, up to the end of the block.",
+        "The sums of an account's mark are the sums of its entries up to the end of the block.",
         f"""WITH legs AS (
              SELECT id / {SIZE} AS block, debit_account_id AS account_id, amount AS debits, 0 AS credits
              FROM ledger_entry

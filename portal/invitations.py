@@ -1,8 +1,8 @@
-"""Invitations: how the owner of an account, and nobody else, sets its password.
+"""Invitations, with which only the owner of an account can set its password.
 
-With e-mail the link goes to the account's address, and no page shows it. Without e-mail the person who asked for the
-account hands over the link, and the person who approved it the code; each sees their own half, once. The password needs
-both. A half that was lost, seen by another or is too old needs a new invitation, and that needs two people again.
+With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
+account hands over the link, and the approver hands over the code. Each of them sees their own half once, and the owner
+needs both. If a half was lost, was seen by another person or has expired, two people must request a new invitation.
 """
 
 import hmac
@@ -25,7 +25,7 @@ from hub.audit import record
 from hub.notifications import is_recipient, notify, withdraw
 from portal.models import Invitation, Profile
 
-_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # none that is taken for another when it is read out
+_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # without letters and digits that are easily confused
 _CODE_LENGTH = 12
 MOST_WRONG_CODES = 5
 
@@ -36,30 +36,30 @@ class Half(StrEnum):
 
 
 class NotShown(Exception):
-    """Why a half is not shown."""
+    """The reason why a half is not shown."""
 
 
 class NotOpened(Exception):
-    """Why an invitation opens nothing, in words for the person who holds it."""
+    """The reason why an invitation cannot be used, for the person who has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half as its holder sees it, this once."""
+    """A half in the form in which its holder sees it, once."""
 
     half: Half
     text: str
 
 
 def goes_by_email(user: User) -> bool:
-    """Whether the link of this account's invitation is sent to its address, and no page shows it."""
+    """Whether the hub sends the link of this account's invitation by e-mail. Then no page shows it."""
     return settings.SENDS_EMAIL and is_recipient(user.email)
 
 
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
-    """A new invitation in the transaction of its approval; an earlier one ends.
+    """Creates an invitation in the transaction of its approval. An earlier invitation ends.
 
-    `asked_by` may be None only where the link goes by e-mail.
+    `asked_by` may be None only if the hub sends the link by e-mail.
     """
     end_open(user)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
@@ -84,7 +84,7 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 
 
 def make_for_console(user: User) -> str:
-    """An invitation by its link alone, for `manage.py`; returns its path. Who has this shell has the database."""
+    """Creates an invitation that needs only a link, and returns its path. A shell user has the database anyway."""
     end_open(user)
     token = secrets.token_urlsafe(32)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
@@ -93,25 +93,25 @@ def make_for_console(user: User) -> str:
 
 
 def path_of(token: str) -> str:
-    """Behind the #, so that no server's or proxy's log, and no Referer, ever holds the token."""
+    """The token stands after the #, so that it is in no log of a server or proxy and in no Referer."""
     return f"{reverse('invitation')}#{token}"
 
 
 @transaction.atomic
 def end_open(user: User) -> None:
-    """Ends the open invitation of this account, and the e-mail that carries it."""
+    """Ends the open invitation of this account and withdraws its e-mail."""
     invitation = _open(user)
     if invitation is not None:
         _end(invitation)
 
 
 def latest(user: User) -> Invitation | None:
-    """The account's last invitation, open or not."""
+    """The account's latest invitation, whether open or ended."""
     return Invitation.objects.filter(user=user).select_related("link_holder", "code_holder").first()
 
 
 def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
-    """Which half this person may see now: never both, and none twice."""
+    """The half that this person may see now. Nobody sees both halves, or one half twice."""
     if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
         return None
     if invitation.link_holder_id == holder.pk and invitation.link_hash is None:
@@ -123,7 +123,7 @@ def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
 
 @transaction.atomic
 def show_half(user: User, *, holder: User) -> Shown:
-    """Makes this person's half of the open invitation and returns it; only its hash stays."""
+    """Creates and returns this person's half of the open invitation. The hub keeps only its hash."""
     invitation = _open(user)
     half = half_of(invitation, holder)
     if invitation is None or half is None:
@@ -142,7 +142,7 @@ def show_half(user: User, *, holder: User) -> Shown:
 
 
 def find(token: str) -> Invitation:
-    """The open invitation with this link; NotOpened where there is none."""
+    """The open invitation with this link. Raises NotOpened if there is none."""
     invitation = _usable().filter(link_hash=_hash(Half.LINK, token)).select_related("user").first()
     if invitation is None or not invitation.user.is_active:
         raise NotOpened(_too_old())
@@ -150,8 +150,8 @@ def find(token: str) -> Invitation:
 
 
 def set_password(invitation: Invitation, *, code: str, password: str) -> User:
-    """Uses an invitation: the account has this password, and nothing else opens it. A wrong code is counted."""
-    hashed = make_password(password)  # slow on purpose, so not under the locks
+    """Sets the account's password with an invitation, which then ends. A wrong code is counted."""
+    hashed = make_password(password)  # hashing is slow on purpose, so it runs before the rows are locked
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)
         locked = _usable().select_for_update(no_key=True).filter(pk=invitation.pk).first()
@@ -165,7 +165,7 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
             record("password_set", subject=user.username, actor=user.username)
             return user
         is_last = _count_wrong_code(locked)
-    # Raised after the count is durable.
+    # Raised outside of the transaction, so that the count is durable.
     raise NotOpened(
         _too_old() if is_last else _("The code is wrong. The person who approved your account has the right one.")
     )
@@ -199,13 +199,13 @@ def _usable() -> "models.QuerySet[Invitation]":
 
 def _is_right(invitation: Invitation, code: str) -> bool:
     if invitation.code_holder_id is None:
-        return True  # the link went to the person's own mailbox
+        return True  # the hub sent the link to the owner's mailbox
     given = _hash(Half.CODE, _spelt(code))
     return invitation.code_hash is not None and hmac.compare_digest(invitation.code_hash, given)
 
 
 def _hash(half: Half, text: str) -> str:
-    # Keyed, so that no copy of the database alone allows a search through all codes.
+    # Keyed, so that a copy of the database is not enough to try all codes.
     return salted_hmac(f"portal.invitations.{half}", text, algorithm="sha256").hexdigest()
 
 
@@ -215,7 +215,7 @@ def _code() -> str:
 
 
 def _spelt(code: str) -> str:
-    """A code in the one spelling that is hashed, however it was typed."""
+    """A code in the spelling that is hashed: capital letters and digits only."""
     return "".join(letter for letter in code.upper() if letter.isalnum())
 
 
@@ -224,7 +224,7 @@ def _too_old() -> str:
 
 
 def _letter(user: User, token: str, asked_by: User | None, approved_by: User) -> tuple[str, str]:
-    """Subject and text of the e-mail with the link."""
+    """The subject and the text of the e-mail with the link."""
     profile = Profile.objects.get(user=user)
     with translation.override(profile.language or settings.LANGUAGE_CODE):
         facts = {

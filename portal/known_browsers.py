@@ -1,6 +1,6 @@
-"""Browsers in which a person has signed in before: strangers' wrong passwords do not keep that person out of them.
+"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock these out.
 
-What a browser keeps is a signed cookie for each such person. It opens nothing; whoever has it is counted by itself.
+The browser keeps a signed cookie for each such user. The cookie gives no access. It only counts attempts separately.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """What this browser is known as to this user; empty where the user has not signed in with it."""
+    """The name under which this user's browser is known. It is empty if the user has not signed in with it."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:
@@ -27,7 +27,7 @@ def known_as(request: HttpRequest, username: str) -> str:
 
 
 def remember(request: HttpRequest, response: HttpResponse, visitor: Visitor) -> None:
-    """Gives a browser in which somebody has signed in with both factors its cookie, unless it has one."""
+    """Sets the cookie in a browser in which a user has signed in with both factors, unless it has one."""
     if not visitor.has_second_factor or known_as(request, visitor.name):
         return
     response.set_cookie(

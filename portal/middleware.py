@@ -1,4 +1,4 @@
-"""What surrounds every request of a person: its language and time zone, the end of an idle session, who is recorded."""
+"""Sets language and time zone of each request, ends idle sessions, refuses large bodies, and records the address."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _MOST_OF_A_FORM = 65_536
 
 
 class Visit:
-    """For all but the DFSP API, whose short way passes before it."""
+    """Handles all requests except those of the DFSP API, which a middleware before this one answers."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,7 +36,7 @@ class Visit:
                 return self.get_response(request)
             _end_if_idle(request)
             visitor = visitor_of(request)
-            # Only here: what an API says does not depend on the language that its caller asks for.
+            # Only for the portal: an API's texts do not depend on the language that its caller prefers.
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)
@@ -45,8 +45,8 @@ class Visit:
 
 
 def _is_too_large(request: HttpRequest) -> bool:
-    """Looked at before anything reads a form: the first that asks for its token would take it in whole. The
-    administration APIs look for themselves."""
+    """Whether the body is too large. Checked before anything reads the form, because reading its token reads the whole
+    body. The administration APIs have their own check."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if request.path_info.startswith("/api/"):
         return False
@@ -56,7 +56,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """One page takes a file, of who is signed in."""
+    """The maximum size of a file in bytes: only one page accepts a file, and only from a signed-in user."""
     try:
         page = resolve(request.path_info).url_name
     except Resolver404:
@@ -65,7 +65,7 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """A page that refreshes itself does not keep a session awake; a person does."""
+    """Ends the session of a user who was idle too long. A page that refreshes itself does not count as activity."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

@@ -1,4 +1,4 @@
-"""What the portal keeps of its own: about its users, and how the last looks at the books ended."""
+"""The portal's own tables: its users and their invitations, and results of ledger checks."""
 
 from zoneinfo import available_timezones
 
@@ -23,22 +23,22 @@ def check_time_zone(name: str) -> None:
 
 
 class Profile(models.Model):
-    """A user of the portal: bound to one DFSP, or, without one, of the hub's own people.
+    """A user of the portal: either bound to one DFSP, or a user of the hub.
 
-    A new account, and one whose password and second factor were reset, changes nothing until other administrators have
-    confirmed its first sign-in: `portal.first_sign_in`.
+    A new account can change nothing until other administrators have confirmed its first sign-in. The same holds after a
+    reset of password and second factor: `portal.first_sign_in`.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
-    language = models.CharField(max_length=8, blank=True)  # empty: the browser's
+    language = models.CharField(max_length=8, blank=True)  # empty: the language of the browser
     confirmed_at = models.DateTimeField(null=True)
     unconfirmed_since = models.DateTimeField(null=True, db_default=Now())
-    # The first sign-in with both factors since then, which the administrators confirm.
+    # The first sign-in with both factors since `unconfirmed_since`, which administrators confirm.
     signed_in_at = models.DateTimeField(null=True)
     signed_in_from = models.GenericIPAddressField(null=True)
-    signed_in_with = models.CharField(max_length=200, blank=True, db_default="")  # what the browser says it is
+    signed_in_with = models.CharField(max_length=200, blank=True, db_default="")  # the browser's User-Agent header
 
     class Meta:
         constraints = [
@@ -70,7 +70,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator knows that the first sign-in of an account was that person's."""
+    """An administrator's confirmation that the first sign-in of an account was its owner's."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -94,10 +94,10 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """Lets the owner of an account set its password, once: `portal.invitations`.
+    """Lets the owner of an account set its password once: `portal.invitations`.
 
-    The link goes by e-mail to the owner. Without e-mail two people hand over link and code: each sees one half, once.
-    Both are kept as keyed hashes.
+    The hub sends the link by e-mail to the owner. Without e-mail, two people hand over link and code, and each sees one
+    half once. The hub keeps keyed hashes of both.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -169,7 +169,7 @@ class Invitation(models.Model):
 
 
 class LedgerCheck(models.Model):
-    """What one run of the ledger's invariants found; see `portal.tasks`."""
+    """The result of one check of the ledger's invariants: `portal.tasks`."""
 
     at = models.DateTimeField(db_default=Now())
     seconds = models.FloatField()
@@ -185,13 +185,13 @@ class LedgerCheck(models.Model):
 class LedgerBlock(models.Model):
     """The sum of a block of entry ids (`balance_checkpoints.SIZE`), once no further entry can appear in it."""
 
-    number = models.BigIntegerField(primary_key=True)  # of the ids divided by the size
-    through_at = models.DateTimeField()  # when the latest entry of it, and of all before it, was posted
+    number = models.BigIntegerField(primary_key=True)  # the ids of its entries, divided by the size
+    through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it
 
     class Meta:
         ordering = ["number"]
         indexes = [
-            # where a day begins
+            # finds the block in which a day begins
             models.Index(fields=["through_at"], name="block_by_moment")
         ]
 
@@ -200,9 +200,9 @@ class LedgerBlock(models.Model):
 
 
 class AccountMark(models.Model):
-    """What was posted to an account up to the end of a block in which there is something of it.
+    """The sums of an account's entries up to the end of a block that contains entries of the account.
 
-    Derived from the entries, for statements of accounts: `manage.py check_ledger` compares them.
+    Derived from the entries, for account statements. `manage.py check_ledger` compares both.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)

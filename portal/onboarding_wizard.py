@@ -1,4 +1,4 @@
-"""The steps of onboarding: what each asks for, in which order. What is said is kept in the session until it is sent."""
+"""The steps of onboarding, with the form of each step. The session keeps the values until the request is submitted."""
 
 import re
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ from portal.fields import (
 )
 from portal.forms import CURRENCIES
 
-Said = Mapping[str, Mapping[str, Any]]  # what each step was told, by its name
+Said = Mapping[str, Mapping[str, Any]]  # the values of each step, by the step's name
 
 MOST_CURRENCIES = 3
 MOST_CONTACTS = 3
@@ -36,7 +36,7 @@ _RESERVED = frozenset({"switch", "new"})
 
 
 class StepForm(forms.Form):
-    """One step; `said` is what the steps before it were told."""
+    """The form of one step. `said` has the values of the steps before it."""
 
     def __init__(self, *args: Any, said: Said, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +62,7 @@ class Identity(StepForm):
 
 
 class Money(StepForm):
-    """Rows of a currency and its cap; the first is needed."""
+    """Rows of a currency and its cap. The first row is required."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -138,7 +138,7 @@ class Security(StepForm):
 
 
 class Contacts(StepForm):
-    """Rows of a person; an empty row is nobody."""
+    """Rows of a contact. An empty row is ignored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -168,7 +168,7 @@ class Step:
     name: str
     title: Promise
     form: type[StepForm]
-    rows: int = 1  # of equal groups of fields
+    rows: int = 1  # the number of equal groups of fields
 
 
 STEPS = (
@@ -182,7 +182,7 @@ REVIEW = "review"
 
 
 def payload_of(said: Said) -> Payload:
-    """What is asked for, of all that the steps were told."""
+    """The payload of the request, from the values of all steps."""
     money, contacts = said["money"], said["contacts"]
     parts = ("role", "name", "email", "phone")
     return {

@@ -1,4 +1,4 @@
-"""One-time codes are tried as passwords are: counted, and a known browser by itself (`hub.api.password_attempts`)."""
+"""Counts attempts at one-time codes like those at passwords: `hub.api.password_attempts`."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import context
@@ -7,7 +7,7 @@ from allauth.mfa.base.forms import AuthenticateForm, BaseAuthenticateForm, Reaut
 from hub.api.password_attempts import attempt_of
 from portal import known_browsers
 
-# A code has six digits: of those who know the password, strangers may try fewer than they may try passwords.
+# A code has only six digits, so unknown browsers get fewer attempts at codes than at passwords.
 _MOST_ELSEWHERE = 5
 
 
@@ -24,8 +24,8 @@ class _Counted(BaseAuthenticateForm):
 
 
 class Code(_Counted, AuthenticateForm):
-    """At the sign-in."""
+    """The form for the code at the sign-in."""
 
 
 class CodeAgain(_Counted, ReauthenticateForm):
-    """Before a second factor is changed."""
+    """The form for a code before a second factor is changed."""

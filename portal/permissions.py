@@ -1,7 +1,7 @@
-"""Who may do what in the portal: roles, rights, and the one table between them.
+"""Roles and rights of the portal, and the table that assigns rights to roles.
 
-A role is a Django group of the same name; a user may hold several. Being a superuser gives no right here: what needs
-two people needs them of an administrator too.
+A role is a Django group of the same name, and a user may have several roles. A superuser has no additional rights:
+a change that needs two people also needs them if an administrator requests it.
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Role(models.TextChoices):
     PARTICIPANT_TECHNICIAN = "participant-technician", _("Participant technician")
 
 
-# Held only by users who are bound to one DFSP; every page that they may open shows nothing of another.
+# Only for users who are bound to one DFSP. Their pages show no data of another DFSP.
 PARTICIPANT_ROLES = frozenset({Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER, Role.PARTICIPANT_TECHNICIAN})
 HUB_ROLES = frozenset(Role) - PARTICIPANT_ROLES
 _EVERYONE = frozenset(Role)
@@ -52,8 +52,8 @@ class Right(StrEnum):
     SEE_NOTIFICATIONS = "see e-mails and webhooks that were not sent"
     RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
-    # What needs two people: who may ask for it, and who may check it. One person never does both to one request.
-    # ASK and CHECK open the pages; these say for which kind of change.
+    # Rights to request and to approve changes that need two people. One person never does both for one request.
+    # ASK and CHECK open the pages. The rights below apply to kinds of change.
     ASK_LIMITS = "ask for limits"
     CHECK_LIMITS = "check limits"
     ASK_FUNDS = "ask for funds"
@@ -120,11 +120,11 @@ RIGHTS: dict[Right, frozenset[Role]] = {
 }
 
 
-# All that an account may do before its first sign-in was confirmed: it reads, and neither asks nor decides nor acts.
+# The rights of an account before its first sign-in is confirmed: it may only read.
 READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 
 def rights_of(roles: frozenset[Role], *, is_confirmed: bool) -> frozenset[Right]:
-    """All that these roles allow together."""
+    """The rights of all these roles together."""
     found = frozenset(right for right, holders in RIGHTS.items() if roles & holders)
     return found if is_confirmed else found & READING

@@ -1,9 +1,9 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes customers' data that is kept no longer: each kind once its period is over (`RETENTION_DAYS`).
+"""Removes customers' data when the period of its kind is over (`RETENTION_DAYS`).
 
-What stays: ids, amounts, parties, states, times, digests, and all that a resend or a payment's page needs. A text is
-erased where it stands, in slices of a thousand rows, each a transaction; how far it went is in `sweeps_erasure`, so
-`check_ledger` knows what is missing and why.
+Ids, amounts, parties, states, times and digests stay, and so does all data that a resend or a payment's page needs.
+Texts are erased in their rows, in slices of a thousand rows, each slice in one transaction. `sweeps_erasure` records
+the progress, so `check_ledger` knows which texts are missing and why.
 """
 
 import time
@@ -28,15 +28,15 @@ log = structlog.get_logger("retention")
 
 ACTOR = "retention"
 _SLICE = 1000
-_FOR_S = 60.0  # of a run, for each table; the next one goes on
+_FOR_S = 60.0  # the maximum duration of a run for each table; the next run continues
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# Of a payment's messages a dead letter is what says that its DFSP was told.
+# A payment's dead letter is the only record of the message to its DFSP, so it stays.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A table whose texts are erased by the time of its rows, and the statements that erase those of a slice."""
+    """A table whose texts are erased by the time of its rows, with the statements that erase a slice."""
 
     kind: str
     table: str
@@ -45,7 +45,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # Each state by itself, as the history's indexes have them.
+    # One statement for each state, because the history has an index for each.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
@@ -96,7 +96,7 @@ QUOTES = tuple(
 
 
 def remove_old() -> int:
-    """Removes what is kept no longer, for a while; returns how many rows. What cannot be done stops nothing else."""
+    """Removes expired data for a limited time. Returns the number of rows. A failing kind does not stop the others."""
     return batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
 
 
@@ -106,7 +106,7 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # What may still be reserved is not looked at: it would be passed by for ever.
+    # Excludes transfers that may still be reserved, because the run would pass them and never return to them.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
@@ -134,7 +134,7 @@ def _erase(texts: Texts, before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _begins(kind: str, before: datetime) -> bool:
-    """Whether a day or more is left to be done; the audit trail says so first, and never less than was done."""
+    """Whether a day or more is left to erase. The audit trail records it first, so it never shows too little."""
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):
         return False
@@ -144,7 +144,7 @@ def _begins(kind: str, before: datetime) -> bool:
 
 @transaction.atomic(durable=True)
 def _erase_slice(texts: Texts, before: datetime, size: int) -> int | None:
-    """Erases the oldest slice that is left; returns how many texts, None where all before this moment is done."""
+    """Erases the oldest slice that is left. Returns the number of texts, or None if none is left before this moment."""
     mark = _mark(texts.kind)
     if mark.up_to >= before:
         return None
@@ -157,7 +157,7 @@ def _erase_slice(texts: Texts, before: datetime, size: int) -> int | None:
 
 @transaction.atomic(durable=True)
 def _pass_by(texts: Texts, before: datetime, error: Exception) -> None:
-    """Leaves what cannot be erased where it is: it must not keep all later ones from being erased."""
+    """Skips a text that cannot be erased, so that later texts can be erased."""
     mark = _mark(texts.kind)
     since, mark.up_to = mark.up_to, _end_of_slice(texts, mark.up_to, before, 1)
     _save(mark)
@@ -205,7 +205,7 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """The deliveries of questions about customers' identifiers; those under way are forgotten soon in any case."""
+    """Removes deliveries of lookups, which name customers' identifiers. Open lookups are removed soon by other code."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT
@@ -218,7 +218,7 @@ def _forget_lookups(before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _forget_some(before: datetime) -> tuple[int, int]:
-    """How many deliveries were removed, and how many looked at."""
+    """Returns how many deliveries were removed, and how many were read."""
     mark = _mark("lookups")
     row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
     assert row is not None

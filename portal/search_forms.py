@@ -1,4 +1,4 @@
-"""Search forms: what is not understood is ignored with a word beside the field, never an error page."""
+"""Search forms. An invalid value is ignored with an error beside its field, and never gives an error page."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-# Beyond them a zone, or the day after, is no date any more.
+# Outside of these, a time zone or the next day would leave the range of dates.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
-    """A day in the visitor's zone, as the moment at which it begins, or, for the end of a span, ends."""
+    """A day in the visitor's time zone, as the moment of its beginning, or of its end if it ends a span."""
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
         self.is_end = is_end
@@ -31,7 +31,7 @@ class DayField(forms.DateField):
 
 
 class Search(forms.Form):
-    """A form that is sent by GET."""
+    """A search form, which is submitted by GET."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,7 +40,7 @@ class Search(forms.Form):
             field.widget.attrs.setdefault("class", f"{kind} {kind}-sm")
 
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
-        """Narrows `rows` by each field that was filled in and understood, by the lookup named for it."""
+        """Filters `rows` by each field with a valid value, by the lookup named for the field."""
         self.is_valid()
         for name, lookup in lookups.items():
             value = self.cleaned_data.get(name)

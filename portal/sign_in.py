@@ -1,4 +1,4 @@
-"""How people sign in: what allauth does, with this hub's rules, and each step in the audit trail."""
+"""Adapts allauth's sign-in to this hub's rules, and records each step in the audit trail."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from hub.audit import record
 from hub.encryption import fernet
 from portal import first_sign_in, known_browsers, users
 
-# What allauth says on these pages, for languages that it does not speak.
+# Texts of allauth on these pages, for languages that allauth does not have.
 _SAID_BY_ALLAUTH = (
     gettext_noop("Username"),
     gettext_noop("Password"),
@@ -29,32 +29,32 @@ _SAID_BY_ALLAUTH = (
     gettext_noop("Too many failed login attempts. Try again later."),
     gettext_noop("The username and/or password you specified are not correct."),
 )
-_LONGEST_NAME = 64  # what is typed as a name may be anything
+_LONGEST_NAME = 64  # users may type anything as a name
 
 
 class Backend(AuthenticationBackend):
-    """Reads a user with what the portal asks of it in each request: two statements, whatever its roles."""
+    """Reads a user with all data that a request of the portal needs: two statements, however many roles there are."""
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
-        """Nobody of a participant that was closed, whoever closed it, and whatever became of its users then."""
+        """Whether this user may sign in. No user of a closed participant may, even if the user is still active."""
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Nobody signs up by itself. Sign-ins that succeed and that fail are recorded."""
+    """Forbids sign-up, and records sign-ins that succeed and that fail."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """`authenticate` counts, not allauth, which would let a stranger keep a person out."""
+        """Does nothing. `authenticate` counts attempts, because allauth would let a stranger lock a user out."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Looks at the password, unless too many were tried; see `hub.api.password_attempts`."""
+        """Checks the password, unless there were too many attempts: `hub.api.password_attempts`."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():
@@ -66,7 +66,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
-        # Only a name that exists is kept: people type passwords into the wrong field.
+        # Records only a name that exists, because users type passwords into the wrong field.
         name = User.objects.filter(username__iexact=str(credentials.get("username", ""))[:_LONGEST_NAME])
         subject = name.values_list("username", flat=True).first() or "unknown"
         record("sign_in_failed", subject=subject, actor="not signed in")
@@ -88,7 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
         record("password_set", subject=user.get_username(), actor=user.get_username())
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """To change a second factor. Who has none has just given the password, and can do nothing but set one up."""
+        """Whether a change of second factor needs a new proof. A user without one has just entered the password."""
         return has_second_factor(self.request)
 
     def send_notification_mail(
@@ -98,12 +98,12 @@ class AccountAdapter(DefaultAccountAdapter):
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
-        """What others mail to the user goes to the audit trail: "mfa/email/totp_activated" as totp_activated."""
+        """Records the event in the audit trail instead of an e-mail: "mfa/email/totp_activated" as totp_activated."""
         record(template_prefix.rpartition("/")[2], subject=user.get_username(), actor=user.get_username())
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
-    """Secrets of authenticator apps are encrypted at rest; a second factor is not given up, only replaced."""
+    """Encrypts the secrets of authenticator apps at rest. A second factor can only be replaced, not removed."""
 
     def encrypt(self, text: str) -> str:
         return fernet("second factor").encrypt(text.encode()).decode()

@@ -1,4 +1,4 @@
-"""What `manage.py check` says of the portal: a page without a rule does not start."""
+"""A check of `manage.py check`: the hub does not start if a page of the portal has no access rule."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the portal has done at regular times: a look at the books, and marks for the statements of accounts."""
+"""Periodic tasks of the portal: ledger checks, removal of old data, and marks for account statements."""
 
 import time
 
@@ -16,7 +16,7 @@ _UNCHECKED = "invariants"
 
 @shared_task(name="portal.tasks.check_ledger", ignore_result=True, time_limit=1800)
 def check_ledger() -> None:
-    """Runs every invariant and keeps what it found."""
+    """Checks every invariant and stores the result."""
     began = time.monotonic()
     breaks = invariants.find_breaks()
     done = LedgerCheck.objects.create(seconds=time.monotonic() - began, breaks=[str(found) for found in breaks])
@@ -29,11 +29,11 @@ def check_ledger() -> None:
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes what is kept no longer; see `portal.retention`."""
+    """Removes data whose period is over: `portal.retention`."""
     retention.remove_old()
 
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
 def mark_entries() -> None:
-    """Adds up what was posted since the last tick, for account statements (`portal.queries.balance_checkpoints`)."""
+    """Adds marks for entries since the last tick, for account statements: `portal.queries.balance_checkpoints`."""
     balance_checkpoints.mark()

@@ -1,6 +1,6 @@
-"""The portal's users: made, given roles, ended. Roles change by `set_roles` only, and it says who did it.
+"""Creates, changes and deactivates the portal's users. Roles change only by `set_roles`, which records the actor.
 
-How they set a password is in `portal.invitations`, and when they may do more than read in `portal.first_sign_in`.
+`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts, which can only read before.
 """
 
 import re
@@ -27,11 +27,11 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """Why a user was not made or changed, for who asked."""
+    """The reason why a user was not created or changed, for the requester."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
-    """Raises Refused where no user may be made so."""
+    """Raises Refused if such a user must not be created."""
     if not _USERNAME.match(username):
         raise Refused(_("A user name must have 2 to 40 lower-case letters, digits, dots, hyphens or underscores."))
     if User.objects.filter(username__iexact=username).exists():
@@ -43,7 +43,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """One mailbox, one person, one account: nobody checks with a second account what they asked for with the first."""
+    """Raises Refused if another account has this mailbox, so that nobody can approve with a second account."""
     try:
         validate_email(email)
     except ValidationError:
@@ -54,7 +54,7 @@ def check_email(email: str) -> None:
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
-    """A participant's user has participant roles only, and the hub's people none of them."""
+    """Raises Refused unless a participant's user has only participant roles, and a user of the hub has none of them."""
     if not roles:
         raise Refused(_("A user must have at least one role."))
     if participant is None and roles & PARTICIPANT_ROLES:
@@ -73,7 +73,7 @@ def create(
     actor: str,
     is_confirmed: bool = False,
 ) -> User:
-    """A new user without a password: its invitation lets the person set one. `is_confirmed`: made from the shell."""
+    """Creates a user without a password, who sets one with an invitation. `is_confirmed`: made in the shell."""
     check(username=username, email=email, roles=roles, participant=participant)
     user = User(username=username, email=email)
     user.set_unusable_password()
@@ -87,13 +87,13 @@ def create(
 
 
 def administrators() -> int:
-    """How many people may ask for roles and approve them."""
+    """The number of users who may request roles and approve them."""
     return User.objects.filter(is_active=True, profile__participant=None, groups__name=Role.ADMINISTRATOR).count()
 
 
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
-    """Gives a user these roles and no other; the next request already has them."""
+    """Sets a user's roles to exactly these. The user's next request already has them."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = Profile.objects.select_related("participant").get(user=user)
     check_roles(roles=roles, participant=profile.participant)
@@ -104,9 +104,9 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 
 @transaction.atomic
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
-    """Lets a user in, or no longer: its sessions and its invitation end with it.
+    """Activates or deactivates a user. Deactivation ends the user's sessions and invitation.
 
-    One who is let in again is confirmed again: somebody else may know the password by now.
+    A reactivated user must be confirmed again, because somebody else may know the password by now.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):
@@ -123,13 +123,13 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
 
 @transaction.atomic
 def end_all_of(participant: Participant, *, actor: str) -> None:
-    """Ends the access of a participant's people: sessions, and the way to new ones. Each has its entry in the trail."""
+    """Deactivates all users of a participant, which ends their sessions. Each has its own entry in the audit trail."""
     for user in User.objects.filter(profile__participant=participant, is_active=True).order_by("pk"):
         set_active(user, is_active=False, actor=actor)
 
 
 def is_of_closed(user: User) -> bool:
-    """Whether the participant that this user is bound to was closed for good."""
+    """Whether the participant of this user is permanently closed."""
     profile = getattr(user, "profile", None)
     participant = profile.participant if profile else None
     return participant is not None and participant.closed_at is not None
@@ -137,14 +137,14 @@ def is_of_closed(user: User) -> bool:
 
 @transaction.atomic
 def reset_second_factor(user: User, *, actor: str) -> None:
-    """For who lost the phone or the password: a new invitation sets both anew, and the sign-in is confirmed again."""
+    """Ends password and second factor. A new invitation sets both, and the first sign-in is confirmed again."""
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
 
 
 @transaction.atomic
 def change_email(user: User, *, email: str, actor: str) -> None:
-    """Another address is proven as the first one was: the way in by the old one ends."""
+    """Changes the email address and ends all access. The user proves the new address like the first one."""
     check_email(email)
     end_access(user)
     before = user.email
@@ -154,7 +154,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """The first sign-in was somebody else's: what opened the account opens it no more. One administrator is enough."""
+    """Rejects the first sign-in, which was another person's, and ends all access. One administrator is enough."""
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
         raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))
@@ -164,7 +164,7 @@ def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> 
 
 
 def end_access(user: User) -> None:
-    """Ends all that opens this account: password, second factor, sessions, an open invitation; and its confirmation."""
+    """Removes password, second factor, sessions, an open invitation and the confirmation of this account."""
     locked = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     Authenticator.objects.filter(user=locked).delete()
     locked.set_unusable_password()

@@ -1,4 +1,4 @@
-"""Who is looking: the signed-in person's roles and rights, and the one DFSP that a participant's user is bound to."""
+"""The visitor of a page: roles and rights of the signed-in user, and the DFSP of a participant's user."""
 
 from dataclasses import dataclass, replace
 
@@ -18,10 +18,10 @@ class Visitor:
     user: User | None
     roles: frozenset[Role]
     rights: frozenset[Right]
-    dfsp_id: int | None = None  # of a participant's user: nothing of another DFSP is shown or taken
+    dfsp_id: int | None = None  # the DFSP of a participant's user, who sees no data of another DFSP
     dfsp_name: str = ""
     has_second_factor: bool = False
-    is_confirmed: bool = False  # whether the first sign-in of the account was confirmed
+    is_confirmed: bool = False  # whether the account's first sign-in is confirmed
     time_zone: str = "UTC"
     language: str = ""
 
@@ -37,11 +37,11 @@ class Visitor:
         return right in self.rights
 
     def may_see(self, participant_id: int | None) -> bool:
-        """Whether what belongs to this participant may be shown."""
+        """Whether the visitor may see this participant's data."""
         return self.dfsp_id is None or self.dfsp_id == participant_id
 
     def must_see(self, *participant_ids: int | None) -> None:
-        """404 where none of these is the visitor's own: what is another's does not exist for it."""
+        """Raises 404 unless the visitor may see data of one of these participants."""
         if not any(self.may_see(participant_id) for participant_id in participant_ids):
             raise Http404
 
@@ -50,7 +50,7 @@ NOBODY = Visitor(None, frozenset(), frozenset())
 
 
 def visitor_for(user: User) -> Visitor:
-    """This user's rights as the database has them now; without a request, so without a second factor."""
+    """This user as a visitor with the current rights in the database. There is no request, so no second factor."""
     if not user.is_active:
         return NOBODY
     roles = frozenset(Role(group.name) for group in user.groups.all() if group.name in _ROLES)
@@ -72,7 +72,7 @@ def visitor_for(user: User) -> Visitor:
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    """Who this request is from, read once per request."""
+    """The visitor of this request, read once per request."""
     found: Visitor | None = getattr(request, "_visitor", None)
     if found is None:
         found = _read(request)
@@ -88,7 +88,7 @@ def _read(request: HttpRequest) -> Visitor:
 
 
 def participant_of(request: HttpRequest, name: str) -> Participant:
-    """Of this name, where the visitor may see it; a participant's people find none but their own."""
+    """The participant with this name. Raises 404 if there is none or the visitor may not see it."""
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:
         raise Http404

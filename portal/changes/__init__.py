@@ -1,4 +1,4 @@
-"""All that needs two people: asked for by one, checked and done by another. One table, `KINDS`."""
+"""Changes that need two people: one requests a change, another approves it. `KINDS` lists the kinds of change."""
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
@@ -47,7 +47,7 @@ KINDS = by_name(
 
 
 def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: str) -> Approval:
-    """Asks for a change. Raises NotApproved where this visitor may not, or the same is asked for already."""
+    """Submits a request for a change. Raises NotApproved if this visitor has no right to request it."""
     if visitor.user is not None and not visitor.is_confirmed:
         raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].ask) or visitor.user is None:
@@ -56,7 +56,7 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
 
 
 def approve(visitor: Visitor, approval_id: int) -> Approval:
-    """Approves and does it; raises NotApproved, with nothing changed, where it may not or can not be done."""
+    """Approves a request and makes the change. Raises NotApproved, with nothing changed, if that is not possible."""
     checker = _checker(visitor, approval_id)
 
     def perform(approval: Approval) -> None:
@@ -75,7 +75,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:
-    """NotApproved where whoever asked could not ask now."""
+    """Raises NotApproved if the requester could not submit this request now."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))

@@ -1,4 +1,4 @@
-"""What programs do step by step to bring a participant in: the portal's onboarding asks for all of it at once."""
+"""The steps in which programs onboard a participant. The portal's onboarding requests all of them at once."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -1,5 +1,4 @@
-"""Changes that programs ask for (TWO_PEOPLE=everywhere): tried out when they are asked for, and judged once more when
-they are approved."""
+"""Changes that programs request (TWO_PEOPLE=everywhere): tried out at the request and checked again at the approval."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -15,17 +14,17 @@ from portal.users import Refused
 
 
 class _TriedOut(Exception):
-    """Takes back what was only tried."""
+    """Rolls back a change that was only tried out."""
 
 
 def register(kinds: Iterable[Kind]) -> None:
-    """Tells `hub.audit.two_people` what there is."""
+    """Registers these kinds of change with `hub.audit.two_people`."""
     for kind in kinds:
         two_people.register(kind.name, partial(_try_out, kind))
 
 
 def _try_out(kind: Kind, payload: Payload) -> None:
-    """Does it and takes it back: a program is told at once what would be refused, as if it acted alone."""
+    """Makes the change and rolls it back, so that a program gets an error at once, as if it acted alone."""
     try:
         with transaction.atomic():
             kind.perform(payload, "tried out")
@@ -37,7 +36,7 @@ def _try_out(kind: Kind, payload: Payload) -> None:
 
 
 def may_still_ask(approval: Approval) -> bool:
-    """Whether the program that asked could ask now: one that was revoked asked for nothing."""
+    """Whether the program that submitted the request could submit it now, which a revoked client cannot."""
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)
         return client is not None and client.may_write

@@ -1,4 +1,4 @@
-"""What a kind of change that needs two people is: who asks, who checks, how it reads, what it does."""
+"""A kind of change that needs two people: rights to request and to approve, description, and action."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """Why an approved change can not be made now; for who approves it."""
+    """The reason why an approved change cannot be made now, for the person who approves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of what a change is about. `amount_in` names the currency where `text` is ten-thousandths of it."""
+    """One line of a change's description. If `amount_in` names a currency, `text` is ten-thousandths of it."""
 
     label: str
     text: Any
@@ -34,8 +34,8 @@ class Kind:
     ask: Right
     check: Right
     describe: Callable[[Payload], list[Line]]
-    perform: Callable[[Payload, str], None]  # the payload, and who did it, in the transaction of the approval
-    # After it: the payload, who asked (None for a command or a program that belongs to nobody), who approved.
+    perform: Callable[[Payload, str], None]  # takes the payload and the actor; runs in the transaction of the approval
+    # Runs afterwards: payload, requester (None for a command or a program without an owner), approver.
     then: Callable[[Payload, User | None, User], None] | None = None
 
 
@@ -51,7 +51,7 @@ def participant_named(name: str) -> Participant:
 
 
 def must_still_be(now: Any, asked: Any) -> None:
-    """Refuses to change what is not any more as it was when the change was asked for."""
+    """Raises CanNotBeDone if the value has changed since the request was submitted."""
     if now != asked:
         raise CanNotBeDone(
             _("The data has changed since this request was submitted. Reject this request and submit a new one.")

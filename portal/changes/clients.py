@@ -1,4 +1,4 @@
-"""Administration clients: programs that use the administration APIs, and their end."""
+"""Creates and revokes administration clients: programs that use the administration APIs."""
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _

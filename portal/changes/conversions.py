@@ -1,4 +1,4 @@
-"""Which conversions a participant offers."""
+"""The currency conversions that a participant offers."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

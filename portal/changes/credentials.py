@@ -1,4 +1,4 @@
-"""What participants prove themselves with: certificates signed here, certificates and keys from elsewhere, an end."""
+"""Participants' credentials: signs certificates, registers certificates and keys, and revokes them."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ from portal.changes.change_kind import Kind, Line, Payload, must_still_be, parti
 from portal.error_translations import translated
 from portal.permissions import Right
 
-EXPIRES_SOON = timedelta(days=30)  # from when on its people are warned
+EXPIRES_SOON = timedelta(days=30)  # the participant's users are warned when less time is left
 KIND_NAMES = {
     Credential.Kind.CERTIFICATE: gettext_lazy("certificate"),
     Credential.Kind.SIGNING_KEY: gettext_lazy("signing key"),
@@ -21,10 +21,10 @@ KIND_NAMES = {
 
 
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
-    """Read from the request itself, which is what will be signed."""
+    """The request's lines, read from the signing request itself, because that is what will be signed."""
     try:
         request = certificate_authority.read_request(csr, name=name)
-    except ValueError as error:  # what was taken once may be too weak by now
+    except ValueError as error:  # a request that was accepted before may be too weak now
         return [Line(_("Signing request"), translated(str(error)))]
     return [
         Line(_("Subject"), request.subject),
@@ -45,7 +45,7 @@ def _sign(payload: Payload, actor: str) -> None:
 
 
 def read(kind: str, text: str) -> keys.PublicPart:
-    """A certificate or a signing key as it is registered; ValueError says what is wrong with it."""
+    """A certificate or a signing key in the registered form. ValueError says what is wrong with the text."""
     return keys.read_certificate(text) if kind == Credential.Kind.CERTIFICATE else keys.read_signing_key(text)
 
 
@@ -62,7 +62,7 @@ def described_key(kind: str, text: str) -> list[Line]:
 
 
 def _moment(payload: Payload, name: str) -> datetime | None:
-    """A time that a program gave; a form asks for none."""
+    """A time that a program gave. The portal's form has no field for it."""
     text = payload.get(name)
     return time.parse_datetime(text) if text else None
 

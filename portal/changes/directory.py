@@ -1,4 +1,4 @@
-"""The directory: which oracle answers for which aliases, and moving an alias to another participant."""
+"""The directory: changes the oracles of each alias type, and moves an alias to another participant."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ def _remove(payload: Payload, actor: str) -> None:
 
 
 def _describe_port(payload: Payload) -> list[Line]:
-    """Names the alias where it is registered, and not in the request: that is kept for ever, in the audit trail too."""
+    """Reads the alias from its registration. The request does not contain it, because requests are kept for ever."""
     found = PartyIdentifier.objects.filter(pk=payload["registration"]).first()
     return [
         Line(_("Type"), payload["type"]),

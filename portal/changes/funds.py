@@ -1,4 +1,4 @@
-"""Money that arrived at, leaves or left the settlement bank."""
+"""Funds in and out: money that arrives at or leaves the settlement bank."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -66,7 +66,7 @@ def _record_in(payload: Payload, actor: str) -> None:
 
 
 def _extensions(payload: Payload) -> list[tuple[str, str]]:
-    """What a program said beside; a form has none."""
+    """The extensions that a program gave. The portal's form has none."""
     return [(key, value) for key, value in payload.get("extensions", [])]
 
 

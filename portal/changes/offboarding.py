@@ -1,4 +1,4 @@
-"""Off-boarding: each step that changes something, in its order; the services refuse one that comes too early."""
+"""Off-boarding: the steps that change something, in order. The services refuse a step that comes too early."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -1,4 +1,4 @@
-"""A new participant, with all that it begins with; and a further currency of one that is there."""
+"""Adds a new participant with its first settings, and adds a currency to an existing participant."""
 
 from typing import Any
 
@@ -18,12 +18,12 @@ from portal.permissions import Right
 
 
 def _currencies(payload: Payload) -> list[dict[str, Any]]:
-    # What was asked for before a participant could begin with several names one.
+    # Requests from before a participant could begin with several currencies name one.
     return payload.get("currencies") or [{"currency": payload["currency"], "ndc": payload["ndc"]}]
 
 
 def described(payload: Payload) -> list[Line]:
-    """All of a new participant, for who asks and for who approves."""
+    """All settings of a new participant, for the requester and the approver."""
     name = payload["participant"]
     lines = [Line(_("Participant"), name)]
     for found in _currencies(payload):

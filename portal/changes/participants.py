@@ -1,4 +1,4 @@
-"""Who takes part, and how: pausing, sending and receiving, endpoints."""
+"""Pauses and resumes participants, and changes their permissions and endpoints."""
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -47,7 +47,7 @@ def _describe_endpoint(payload: Payload) -> list[Line]:
 
 
 def _set_endpoint(payload: Payload, actor: str) -> None:
-    # Programs may set the hub's own too: its addresses for mail.
+    # Programs may also set the hub's own endpoints: its addresses for mail.
     is_hubs = payload["participant"] == settings.HUB_NAME
     participant = participants.hub() if is_hubs else participant_named(payload["participant"])
     now = Endpoint.objects.filter(participant=participant, type=payload["type"]).values_list("value", flat=True).first()

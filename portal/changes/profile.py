@@ -1,4 +1,4 @@
-"""From where a participant calls, and whom to call there."""
+"""A participant's allowed source addresses and its contacts."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

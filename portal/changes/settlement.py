@@ -1,4 +1,4 @@
-"""Settlements: going on, and being taken back."""
+"""Continues and aborts settlements, and releases cover on hold."""
 
 from typing import Any
 
@@ -55,9 +55,9 @@ def _terms(payload: Payload) -> list[Line]:
 
 
 def _references(statement: dict[str, Any] | None) -> dict[int, str]:
-    """The bank's word for each account; a statement that does not agree is a reason not to go on."""
+    """The bank's reference for each account. Raises CanNotBeDone if the statement does not match the settlement."""
     if statement is None:
-        return {}  # two people said that there is none, and why
+        return {}  # two people confirmed that there is no statement, with the reason
     if not statement["is_exact"]:
         raise CanNotBeDone(_("The bank's last statement does not match this settlement."))
     lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)
@@ -68,7 +68,7 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
 
 
 def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
-    """What the bank calls each payment, where this settles; raises where its statement is a reason not to."""
+    """The bank's references if this change settles. Raises CanNotBeDone if the bank's statement forbids settling."""
     if payload["to"] != State.SETTLED:
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))
@@ -90,7 +90,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """What one person read as a whole happens as a whole."""
+    """Raises CanNotBeDone if any answer is a refusal: a person approved the change as a whole."""
     for answer in answers:
         if answer.refusal:
             raise CanNotBeDone(answer.refusal.value[1])
@@ -118,7 +118,7 @@ def _abort(payload: Payload, actor: str) -> None:
 
 
 def hold_terms(hold: CoverHold) -> Payload:
-    """What a request to release a hold says."""
+    """The payload of a request to release a hold."""
     return {
         "settlement": hold.settlement_number,
         "participant": hold.account.participant.name,

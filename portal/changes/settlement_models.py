@@ -1,4 +1,4 @@
-"""How the scheme settles: its settlement models, and the types of account that they settle."""
+"""The scheme's settlement models, and the types of account that they settle."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

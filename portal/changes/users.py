@@ -1,4 +1,4 @@
-"""Who works here: new users, their roles, their end, another address, password and second factor."""
+"""The portal's users: creates them, and changes their roles, activity, email address and second factor."""
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -131,7 +131,7 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
             )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
-        # Its sessions have just ended, and with them the way to its half.
+        # The user's sessions have just ended, so this user could not open its half.
         raise CanNotBeDone(
             _("You can neither request nor approve this for your own account. Two other administrators must do it.")
         )

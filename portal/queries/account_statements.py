@@ -1,4 +1,4 @@
-"""The statement of one account: what it stood at, every entry of a span of days, and what it stood at after them."""
+"""The statement of one account: opening balance, every entry of some days, and closing balance."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,21 +12,21 @@ from portal.queries.balance_checkpoints import Posted, Sums
 from settlement.models import SettlementAccount
 
 _BATCH = 1000
-# What these hold is the participant's, and a credit adds to it; a debit adds to what it owes by the others.
+# These accounts hold the participant's money, and a credit increases the balance. On other accounts a debit does.
 _HELD = (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
 _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry, as its account has it. `url` is a page's name and argument: that of what posted it."""
+    """One entry from the account's side. `url` is the name and arguments of the page of the payment that posted it."""
 
     entry: Posted
     counterparty: str
     reference: str
     detail: str
     url: tuple[str, list[Any]] | None
-    balance: int  # after it
+    balance: int  # after the entry
 
     @property
     def is_of_settlement(self) -> bool:
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An account's entries of some days: those with ids from `first` on and below `end.before`."""
+    """An account's entries of some days: ids from `first` up to, but not including, `end.before`."""
 
     account: Account
     opening: Sums
@@ -67,12 +67,12 @@ class Span:
 
 
 def is_held(account: Account) -> bool:
-    """Whether the balance is what the hub holds for the participant, not what the participant owes."""
+    """Whether the balance is money that the hub holds for the participant, not money that the participant owes."""
     return account.type in _HELD
 
 
 def balance(account: Account, sums: Sums) -> int:
-    """As the participant's page has it: a position above 0 is owed to the scheme, a cover above 0 is held for it."""
+    """The balance with the sign of the participant's page: above 0, a position is owed and a cover is held."""
     return _signed(account, sums.debits, sums.credits)
 
 
@@ -81,7 +81,7 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 
 
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
-    """Where the entries of these days begin and end. What is posted from now on is not in it, whatever `until` says."""
+    """The span of the entries of these days. Entries that are posted later are not in it, even if `until` is later."""
     end = balance_checkpoints.sums_before(account.pk)
     later = balance_checkpoints.first_since(account.pk, until)
     if later is not None:
@@ -92,7 +92,7 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 
 
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
-    """The span's entries before this one, the latest first, each with the balance after it."""
+    """The span's entries before this id, the latest first, each with the balance after it."""
     top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
     rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)
     names = _Names(own)
@@ -105,7 +105,7 @@ def latest(found: Span, *, before: int | None, size: int, own: int | None) -> li
 
 
 def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
-    """Every entry of the span in the order in which they were posted, in batches that are read by key."""
+    """Every entry of the span in the order of posting, in batches that are read by key."""
     names, after, first = _Names(own), found.opening_balance, found.first
     while rows := balance_checkpoints.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
         names.read(rows)
@@ -118,7 +118,7 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """What entries only have numbers of, read for many at once. `own`: who looks, of a participant's people."""
+    """Names for the ids in entries, read for many entries at once. `own`: the visitor's participant, if any."""
 
     def __init__(self, own: int | None) -> None:
         self.own = own
@@ -128,7 +128,7 @@ class _Names:
         self.open: set[str] = set()
 
     def read(self, rows: Sequence[Posted]) -> None:
-        """Three statements, and one more for who may not open every transfer."""
+        """Reads names for these entries: three statements, or four if the visitor may not open every transfer."""
         accounts = Account.objects.select_related("participant")
         self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))
         nets = [row.transfer_id for row in rows if row.kind.startswith("NET_")]
@@ -137,7 +137,7 @@ class _Names:
         self.funds = FundsMovement.objects.in_bulk([row.transfer_id for row in rows if row.kind.startswith("FUNDS_")])
         paid = {row.transfer_id for row in rows if row.kind in _OF_TRANSFERS}
         if self.own is not None:
-            # Who converted is posted to by a transfer between two others.
+            # A transfer between two others can post to the account of a participant that converted.
             paid = set(transfers.visible(self.own).filter(pk__in=paid).values_list("pk", flat=True))
         self.open = paid
 
@@ -161,5 +161,5 @@ class _Names:
 
 
 def _counterparty(other: Account, owner: Participant) -> str:
-    """Another participant; between the account and the hub's own, or the owner's other one, there is none."""
+    """The name of the other participant. Empty if the other account belongs to the hub or to the same participant."""
     return "" if other.participant.is_hub or other.participant_id == owner.pk else other.participant.name

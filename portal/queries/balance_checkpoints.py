@@ -1,11 +1,11 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""What was posted to an account up to an entry, at the cost of one block of entries, however long its history.
+"""Sums of an account's entries up to an entry, which cost one block of entries however long the history is.
 
-The ledger's entries are cut by their ids into blocks. Once nothing can appear in a block any more it is added up, for
-each account that has something in it, on top of what was there before (`portal.tasks.mark_entries`). A sum up to an
-entry is then a mark and the rest of one block; a page of an account's entries looks only into blocks that have some.
-The path that posts writes nothing for it, and no index. What is not marked yet, the last minute or so, is read as it
-is.
+The ledger's entries are divided by their ids into blocks. When no further entry can appear in a block, a mark stores
+the sums up to its end for each account with entries in the block (`portal.tasks.mark_entries`). A sum up to an entry
+is then a mark plus the rest of one block. A page of an account's entries reads only blocks that contain some. Posting
+an entry writes nothing for the marks, and no index. The latest entries, of about a minute, have no mark yet and are
+read directly.
 """
 
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ from hub.sweeps import batches
 from settlement import store
 
 SIZE = 2000
-_AT_ONCE = 50  # blocks by one statement
-_MOST_S = 60.0  # of one tick
+_AT_ONCE = 50  # blocks in one statement
+_MOST_S = 60.0  # the maximum duration of one tick
 LAST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Of an account's entries before an id. `before` is that id; where all were asked for, one after the last."""
+    """Sums of an account's entries before an id. `before` is that id, or the last id + 1 for sums of all entries."""
 
     debits: int
     credits: int
@@ -36,7 +36,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One entry, as one account has it. `other_id` is the account of the other leg."""
+    """One entry from the side of one account. `other_id` is the account of the other leg."""
 
     id: int
     kind: str
@@ -47,10 +47,10 @@ class Posted:
     credit: int
 
 
-# "+ 0" keeps the index by account out of it: among the ids of one block the primary key is the shortest way, and a
-# plan that is made without knowing which block must not find another.
+# "+ 0" prevents the use of the index by account: for the ids of one block the primary key is fastest, and a generic
+# plan must not choose another index.
 _LEGS = "(e.debit_account_id + 0 = %(account)s OR e.credit_account_id + 0 = %(account)s)"
-_MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id that is in no block
+_MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id without a mark
 
 _SUMS = f"""
     SELECT coalesce(m.debits, 0) + r.debits, coalesce(m.credits, 0) + r.credits, coalesce(m.entries, 0) + r.entries,
@@ -64,7 +64,7 @@ _SUMS = f"""
                WHERE account_id = %(account)s AND block < %(before)s::bigint / {SIZE}
                ORDER BY block DESC LIMIT 1) m ON true
 """
-# Entries of one account are in the order of time; of several they may be off by as long as a transaction takes.
+# Entries of one account are in order of time. Those of several accounts can be off by the length of a transaction.
 _FIRST = f"""
     SELECT min(id) FROM (
         (SELECT found.id
@@ -84,9 +84,9 @@ _FIRST = f"""
 
 
 def _page(*, order: str, blocks: str) -> str:
-    """A statement for entries between two ids; each block has at least one, so as many blocks as rows are enough.
+    """The statement for entries between two ids. Each block has at least one, so it reads as many blocks as rows.
 
-    One more: of the first, the entries may lie on the other side of where the page begins.
+    It reads one block more, because the entries of the first block may lie before the page begins.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount
@@ -109,24 +109,24 @@ _EARLIEST = _page(order="ASC", blocks=f"block >= %(first)s::bigint / {SIZE}")
 
 
 def sums_before(account_id: int, before: int = LAST) -> Sums:
-    """What was posted to this account by entries with lower ids."""
+    """The sums of this account's entries with lower ids."""
     row = _one(_SUMS, account=account_id, before=before)
     return Sums(int(row[0]), int(row[1]), row[2], row[3] if before == LAST else before)
 
 
 def first_since(account_id: int, since: datetime) -> int | None:
-    """The account's first entry from this moment on."""
+    """The id of the account's first entry from this moment on, or None."""
     found: int | None = _one(_FIRST, account=account_id, since=since)[0]
     return found
 
 
 def latest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """The last of the account's entries with ids from `first` on and below `before`, the latest first."""
+    """The latest of the account's entries with ids from `first` on and below `before`, the latest first."""
     return _posted(_LATEST, account_id, first, before, size)
 
 
 def earliest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """The first of them, in the order in which they were posted."""
+    """The earliest of these entries, in the order of posting."""
     return _posted(_EARLIEST, account_id, first, before, size)
 
 
@@ -182,10 +182,10 @@ _CLOSE = f"""
 
 
 def mark(*, most: int = 500) -> int:
-    """Adds up the blocks in which nothing can appear any more, at most so many; returns how many it did.
+    """Stores the sums of at most `most` blocks in which no further entry can appear. Returns the number of blocks.
 
-    Each block stands on the one before, so nothing is done past one that can not be added up: what comes after it is
-    read as it is. Two that run at once write the same, and the second writes nothing.
+    Each block builds on the one before, so the run stops at a block that fails. Later entries are then read directly.
+    Two concurrent runs compute the same sums, and the second run writes nothing.
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)

@@ -1,4 +1,4 @@
-"""Conversions and the terms that were asked for them: searching, and all that the hub holds about one."""
+"""Searches conversions and FX quotes, and reads the history of one conversion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,18 +27,18 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is looked for. `own` is the participant that looks, and `dfsp` one that took part; both may be None."""
+    """The conditions of a search. `own` is the visitor's participant, `dfsp` one that took part. Both may be None."""
 
     any_id: str = ""
     own: int | None = None
     dfsp: int | None = None
     since: datetime | None = None
     until: datetime | None = None
-    other: Q = field(default_factory=Q)  # what no index knows
+    other: Q = field(default_factory=Q)  # conditions without an index
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
-    """Conversions, the latest first; by an id, those of that id or for the transfer of that id."""
+    """Conversions, the latest first. An id finds the conversion with it, and those for the transfer with it."""
     rows = FxTransfer.objects.select_related("initiator")
     if wish.any_id:
         rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))
@@ -46,7 +46,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 
 
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
-    """Terms asked for, the latest first; by an id, those of that request, conversion or transfer."""
+    """FX quotes, the latest first. An id finds those of the quote, conversion or transfer with it."""
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers")
     if wish.any_id:
@@ -72,14 +72,14 @@ def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
-    """All, or those that this participant asked for or carries out."""
+    """All conversions, or those that this participant requested or carries out."""
     found = FxTransfer.objects.select_related("initiator")
     return found if dfsp_id is None else found.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
 
 
 @dataclass(slots=True)
 class Story:
-    """A conversion from its terms to its entries. `transfer` is the one that it is for, where that has come."""
+    """The history of a conversion from its terms to its entries. `transfer` is None until the hub receives it."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]
@@ -89,12 +89,12 @@ class Story:
 
 
 def story_of(conversion: FxTransfer) -> Story:
-    """What happened to a conversion, in order of time. A fixed number of statements."""
+    """The history of a conversion in order of time. A fixed number of statements."""
     agreed = FxQuote.objects.filter(
         conversion_id=conversion.pk, payer_id=conversion.initiator_id, payee_id=conversion.fxp_id
     )
     terms = agreed.select_related("payer", "payee").order_by("-created_at").first()
-    # By the two unique indexes that hold each state to once.
+    # Uses the two unique indexes that allow each state once.
     is_live, has_ended = (Q(fx_transfer=conversion, state__in=sorted(states)) for states in (LIVE, FX_TERMINAL))
     events = FxTransferEvent.objects.filter(is_live | has_ended).order_by("id")
     moments = [

@@ -1,7 +1,7 @@
-"""Pages of long tables in the order of arrival, along an index, and only so far.
+"""Pages of long tables in the order of arrival, read along an index and with a limit.
 
-Where a condition is one that no index knows (an amount, a rare error), a search of one page looks at MOST rows and says
-how far back it came: a page costs the same whatever there is, and no path that writes pays for a further index.
+If a condition has no index (an amount, a rare error), the search for a page reads at most MOST rows and returns how far
+back it went. A page then costs the same however long the table is, and writes need no further index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,12 +15,12 @@ MOST = 50_000
 _BATCH = 1000
 
 T = TypeVar("T", bound=Model)
-Key = tuple[datetime, str]  # when a row arrived, and its id
+Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The latest that fit. `stopped_at`: the search ended there, short of all there is."""
+    """The latest rows that match. `stopped_at`: the search ended at this time, before the end of the table."""
 
     rows: Sequence[T]
     stopped_at: datetime | None = None
@@ -31,7 +31,7 @@ def key_of(row: Model) -> Key:
 
 
 def read_key(text: str) -> Key | None:
-    """Of a page's address; None where it names no row."""
+    """The key in a page's address, or None if the text is not a key."""
     moment, _space, row_id = text.partition(" ")
     try:
         at = datetime.fromisoformat(moment)
@@ -41,7 +41,7 @@ def read_key(text: str) -> Key | None:
 
 
 def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None, size: int) -> Found[T]:
-    """The latest first, from after a row that was the last of a page; each source is walked by an index of its own."""
+    """The latest rows first, after the last row of the previous page. Each source is read along its own index."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -49,7 +49,7 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # What lies behind the nearest stop is found by the search that goes on from there.
+    # The search that continues from the nearest stop finds the rows beyond it.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)
@@ -59,12 +59,12 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
     if before is None:
         return rows
     at, row_id = before
-    # The first condition is what the index can use; the second says which rows of the same moment are left.
+    # The index can use the first condition. The second excludes rows of the same moment that were already shown.
     return rows.filter(received_at__lte=at).filter(Q(received_at__lt=at) | Q(pk__lt=row_id))
 
 
 def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], datetime | None]:
-    """The first rows that fit, and where the walk ended if that was before enough were found."""
+    """The first rows that match, and the time at which the search ended if it did not find enough."""
     edge = None
     if condition:
         moments = rows.order_by("-received_at").values_list("received_at", flat=True)
@@ -77,7 +77,7 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], dateti
 
 
 def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[Sequence[T]]:
-    """Every row, in batches that are read by key so that no statement takes long."""
+    """Yields all rows in batches that are read by key, so that no statement takes long."""
     before, left = None, most
     while left > 0:
         batch = read(before, min(_BATCH, left))

@@ -1,4 +1,4 @@
-"""How far a participant has come in leaving the scheme: five steps, each with what still stands in its way."""
+"""The progress of a participant's off-boarding: five steps, each with its remaining obstacles."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from settlement.services.closing_participants import Left, left_of
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What stands in the way; `amount_in` names the currency of `amount`, `url` is (page, arguments) where it ends."""
+    """An obstacle of a step. `amount_in` is the currency of `amount`, `url` the page and arguments that remove it."""
 
     text: str
     amount: int | None = None
@@ -25,7 +25,7 @@ class Obstacle:
 class Step:
     title: Promise
     hint: Promise
-    change: str  # the kind of change that is asked for in it, if one is
+    change: str  # the kind of change that this step requests; empty if it needs none
     is_done: bool
     obstacles: list[Obstacle]
 
@@ -97,5 +97,5 @@ def _unsettled(left: Left) -> list[Obstacle]:
 
 
 def current_of(steps: list[Step]) -> int:
-    """The number of the first step that is not done; as many as there are where all are."""
+    """The index of the first step that is not done, or the number of steps if all are done."""
     return next((number for number, step in enumerate(steps) if not step.is_done), len(steps))

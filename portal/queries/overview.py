@@ -1,4 +1,4 @@
-"""The scheme's figures now: a fixed number of statements over the last half hour and what is open."""
+"""The scheme's current figures, from the last half hour and open payments. A fixed number of statements."""
 
 import json
 from collections.abc import Sequence
@@ -30,12 +30,12 @@ _CHECK = "SELECT at, breaks FROM portal_ledgercheck ORDER BY id DESC LIMIT 1"
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Times are seconds; amounts ten-thousandths."""
+    """The overview's figures. Times are in seconds, amounts in ten-thousandths."""
 
     minutes: Sequence[Minute]
     values: Sequence[tuple[str, int, int]]  # currency, committed amount, payments
     median_s: float | None
-    slowest_s: float | None  # the 99th of 100
+    slowest_s: float | None  # the 99th percentile
     reserved: int
     expiring: int
     overdue: int
@@ -54,13 +54,13 @@ class Figures:
 
     @property
     def success_percent(self) -> float | None:
-        """Of those that ended."""
+        """The percentage of ended payments that were committed."""
         ended = self.committed + self.aborted
         return round(100 * self.committed / ended, 1) if ended else None
 
     @property
     def per_minute(self) -> int:
-        """Arrived in the last whole minute."""
+        """The number of payments that arrived in the last whole minute."""
         return self.minutes[-2].arrived
 
 
@@ -98,5 +98,5 @@ def _one(statement: str, parameters: list[Any]) -> Any:
 
 
 def _loaded(breaks: Any) -> Any:
-    # Django's connections leave JSON as text.
+    # Django's connections return JSON as text.
     return json.loads(breaks) if isinstance(breaks, str) else breaks

@@ -1,4 +1,4 @@
-"""What one participant owes or is owed: by window, and by settlement. Nothing of another is in it."""
+"""The amounts that one participant owes or is owed, by window and by settlement, without data of another."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from settlement.window_nets import NetPosition
 @dataclass(frozen=True, slots=True)
 class OwnWindow:
     window: SettlementWindow
-    nets: Sequence[NetPosition]  # one in each currency in which it paid or was paid
+    nets: Sequence[NetPosition]  # one for each currency in which the participant paid or was paid
 
 
 def of_windows(windows: Iterable[SettlementWindow], participant: Participant) -> list[OwnWindow]:
-    """This participant's nets in each of these windows, by one statement for all that are added up."""
+    """This participant's net positions in each of these windows, by one statement for all windows with totals."""
     windows = list(windows)
     nets = window_nets.of_windows(windows, participant=participant.name)
     return [OwnWindow(window, nets[window.pk]) for window in windows]
 
 
 def settlements_of(participant_id: int) -> "QuerySet[SettlementAccount]":
-    """Its accounts in settlements, the latest first."""
+    """The participant's accounts in settlements, the latest first."""
     found = SettlementAccount.objects.filter(account__participant_id=participant_id)
     return found.select_related("settlement__model", "account").order_by("-id")
 
 
 def all_windows(participant: Participant, *, most: int) -> Iterator[OwnWindow]:
-    """The latest windows in which it paid or was paid."""
+    """The latest windows in which the participant paid or was paid."""
     for own in of_windows(SettlementWindow.objects.order_by("-id")[:most], participant):
         if own.nets:
             yield own

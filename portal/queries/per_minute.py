@@ -1,4 +1,4 @@
-"""Payments by the minute in which they arrived. What has ended is read once by each process, not at every look."""
+"""Payments by the minute of their arrival. Each process reads minutes whose payments have all ended only once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from hub.database import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60
-_YOUNG = 3  # minutes for which what arrived in one may still appear, and mostly ends: it is read at every look
-_OLDER = 2  # of the older ones with payments under way, how many are read again at one look
+_YOUNG = 3  # younger minutes, in which payments may still appear and end, are read each time
+_OLDER = 2  # the number of older minutes with open payments that are read again each time
 
 _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
-# The index is transfer_by_arrival: no minute but those asked for is touched.
+# The index transfer_by_arrival limits the read to these minutes.
 _ROWS = """
     SELECT m.at, t.currency, count(*), count(*) FILTER (WHERE t.state = 'COMMITTED'),
            count(*) FILTER (WHERE t.state = 'ABORTED'),
@@ -26,7 +26,7 @@ _ROWS = """
 
 
 class Row(NamedTuple):
-    """What arrived in a minute in one currency; `amount` is what was committed of it, in ten-thousandths."""
+    """The payments that arrived in a minute in one currency. `amount` is the committed amount in ten-thousandths."""
 
     currency: str
     arrived: int
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Minute:
-    at: int  # when it began, in seconds
+    at: int  # the start of the minute, in seconds
     read_at: int
     rows: Sequence[Row]
 
@@ -55,12 +55,12 @@ class Minute:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it can change any more."""
+        """Whether all payments of this minute have ended, so that nothing can change."""
         return self.arrived == self.committed + self.aborted
 
 
 def latest(count: int) -> list[Minute]:
-    """This minute and the `count` before it, by the database's clock, the oldest first."""
+    """The current minute and the `count` minutes before it, by the database's clock, the oldest first."""
     row = execute(_NOW).fetchone()
     assert row is not None
     now: int = row[0]
@@ -75,7 +75,7 @@ def latest(count: int) -> list[Minute]:
 def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]:
     due = [at for at in wanted if at not in known or known[at].read_at < at + _YOUNG * _MINUTE_S]
     open_ones = [known[at] for at in wanted if at not in due and not known[at].has_ended]
-    # Payments that are under way for long do not make every look a long one.
+    # Payments that are open for long must not slow down every read.
     return due + [minute.at for minute in sorted(open_ones, key=lambda minute: minute.read_at)[:_OLDER]]
 
 

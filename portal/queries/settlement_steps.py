@@ -1,4 +1,4 @@
-"""What each step of a settlement posts, and what of it is posted already."""
+"""The entries of each step of a settlement, and which of them are already posted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from settlement.states import State
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One entry. `entry_id` is there when it is posted."""
+    """One planned entry. `entry_id` is None until the entry is posted."""
 
     debit: Account
     credit: Account
@@ -28,7 +28,7 @@ class Step:
 
 
 def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
-    """Every step with its entries, by three statements whatever their number."""
+    """Every step with its entries. Three statements, however many entries there are."""
     plan = services.plan(settlement)
     postings = [posting for step in plan.values() for posting in step]
     ids = {account_id for posting in postings for account_id in (posting.debit_account_id, posting.credit_account_id)}

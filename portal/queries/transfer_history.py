@@ -1,4 +1,4 @@
-"""All that the hub holds about one transfer."""
+"""Reads the history of one transfer."""
 
 import json
 from collections.abc import Collection, Iterator, Sequence
@@ -27,7 +27,7 @@ _LOOKUP_BEFORE = timedelta(hours=1)
 
 @dataclass(slots=True)
 class Moment:
-    """One thing that happened to a payment. `message_id` is of a callback that can be sent again."""
+    """One event in the history of a payment. `message_id` is the id of a callback that can be sent again."""
 
     at: datetime
     title: str
@@ -45,7 +45,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Story:
-    """A payment from the lookup of its payee to its settlement. `settlements` are those that its windows are in."""
+    """The history of a payment from the lookup of its payee to its settlement. `settlements` contain its windows."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]
@@ -56,9 +56,9 @@ class Story:
 
 
 def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
-    """What happened to a transfer, in order of time, with its conversions. A fixed number of statements.
+    """The history of a transfer in order of time, with its conversions. A fixed number of statements.
 
-    A participant sees the conversions that it asked for or carried out, and no other.
+    A participant sees only conversions that it requested or carried out.
     """
     quote = _quote_of(transfer)
     conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
@@ -84,7 +84,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
 
 
 def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
-    """Those that settle what these entries posted, apart from those that were taken back."""
+    """The settlements of these entries, without aborted ones."""
     posted = {(entry.window_id, entry.currency) for entry in entries if entry.window_id}
     if not posted:
         return []
@@ -94,12 +94,12 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def _looked_up(quote: Quote | None) -> Iterator[Moment]:
-    """The question of who the payee is, and its answer, shortly before the quote."""
+    """The lookup of the payee and its result, shortly before the quote."""
     subject = _subject_of_lookup(quote) if quote is not None else None
     if quote is None or subject is None:
         return
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
-    subjects = [kept_subject(subject), subject]  # and as it was kept by earlier versions
+    subjects = [kept_subject(subject), subject]  # also the form of earlier versions
     for done in Delivery.objects.filter(subject__in=subjects, delivered_at__range=span).select_related("destination"):
         title = (
             _("%(name)s received the lookup of the payee")
@@ -115,21 +115,21 @@ def _subject_of_lookup(quote: Quote) -> str | None:
         names = [party["partyIdType"], party["partyIdentifier"], *filter(None, [party.get("partySubIdOrType")])]
         return forwarding.subject_of(f"{forwarding.path_of('parties', *names)} for {quote.payer.name}")
     except (ValueError, KeyError, TypeError):
-        return None  # of the other form, or without an alias
+        return None  # the request has another form, or no alias
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
-    """By the packet's word for it, or else the transaction's id, which most DFSPs give to the transfer too."""
+    """The quote that the ILP packet names, or else the quote of the transaction with the transfer's id."""
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
     named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)
-    # Both are the payer's word: only a quote between the same two is this payment's.
+    # The payer chose both values, so only a quote between the same two DFSPs counts.
     found = Quote.objects.filter(named, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
     return found.select_related("payer", "payee").order_by("-created_at").first()
 
 
 def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
-    """The asking for terms, of a payment or of a conversion, and the answer."""
+    """The request for a quote, of a payment or a conversion, and the response."""
     if quote is None:
         return
     asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
@@ -141,7 +141,7 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
 
 
 def _history_of(transfer: Transfer) -> Iterator[Moment]:
-    """Its moves; beside the first of them what the prepare was checked for."""
+    """The transfer's state changes. The first has the checks of the prepare."""
     events = list(_events_of(transfer))
     for event in events:
         moment = _moved(event, transfer)
@@ -151,7 +151,7 @@ def _history_of(transfer: Transfer) -> Iterator[Moment]:
 
 
 def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":
-    """Its history, by the two unique indexes that hold each state to once: the table has no other of transfers."""
+    """The transfer's events, read by the table's only indexes by transfer: the two that allow each state once."""
     found = Q(transfer=transfer, state=State.RESERVED) | Q(transfer=transfer, state__in=sorted(TERMINAL))
     return TransferEvent.objects.filter(found).order_by("id")
 
@@ -173,11 +173,11 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 
 
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
-    """What these parties were told about these subjects, and what they still have to be."""
+    """The callbacks about these subjects to these parties: delivered, waiting and given up."""
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
         title = _("%(name)s was notified") % {"name": done.destination.name}
         yield Moment(done.delivered_at, title, "", _delivery(done))
-    # The destinations are named for the index, which begins with them.
+    # Filters by destination because the index begins with it.
     waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
     for waiting in waiting_ones.select_related("destination"):
         is_dead = waiting.state == Message.State.DEAD
@@ -203,7 +203,7 @@ def _attempt(text: str, number: int) -> str:
 
 
 def text(body: Any) -> str:
-    """A message as it came, set out for reading where it is JSON."""
+    """A message's body as text, indented if it is JSON."""
     if body is None:
         return ""
     text = bytes(body).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Searching transfers: by an id, an alias, or anything else that is known of them."""
+"""Searches transfers by an id, by an alias, or by other properties."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _MOST_QUOTES = 50
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is looked for. `own` is the participant that looks, and `dfsp` one that took part; both may be None."""
+    """The conditions of a search. `own` is the visitor's participant, `dfsp` one that took part. Both may be None."""
 
     own: int | None = None
     dfsp: int | None = None
@@ -26,10 +26,10 @@ class Wish:
     until: datetime | None = None
     state: str = ""
     error: str = ""
-    other: Q = field(default_factory=Q)  # what no index knows
+    other: Q = field(default_factory=Q)  # conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
-        """What to walk, each by an index of its own: one participant's are those that it sent and those it received."""
+        """The rows to read, each source along its own index. A participant has two: transfers sent and received."""
         rows = all_rows()
         if self.since is not None:
             rows = rows.filter(received_at__gte=self.since)
@@ -43,7 +43,7 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def condition(self) -> Q:
-        """What of the sources fits."""
+        """The condition that rows of the sources must meet."""
         found = self.other
         if self.error:
             found &= Q(error_code=self.error)
@@ -57,22 +57,22 @@ def all_rows() -> "QuerySet[Transfer]":
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """All, or those that this participant sent or received: for who knows an id."""
+    """All transfers, or those that this participant sent or received, to find one by its id."""
     return all_rows() if dfsp_id is None else all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """The latest first, by time of arrival and id, from after a row that was the last of a page."""
+    """The latest transfers first, by time of arrival and id, after the last row of the previous page."""
     return keyset.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
 def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
-    """Every row that fits, the latest first, in batches."""
+    """Yields every transfer that matches in batches, the latest first."""
     return keyset.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
-    """The condition of being committed in this window, and between which moments such a transfer arrived."""
+    """The condition of being committed in this window, and the times between which such transfers arrived."""
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()
     if window is None:
@@ -82,7 +82,7 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
-    """By its own id, its bulk's, that of a conversion made for it, or of the terms that were agreed for it."""
+    """Transfers with this id, or with a bulk, conversion or quote that has it."""
     named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
     named |= quotes.transfers_converted_by(any_id)
     found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])
@@ -90,14 +90,14 @@ def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
 
 
 def of_alias(identifier: str, *, own: int | None) -> list[Transfer]:
-    """The transfers for which terms were agreed with this payer or payee; the latest."""
+    """The latest transfers whose quotes name this payer or payee."""
     bare = identifier.removeprefix("+")
     spellings = {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
     return of_agreements(quotes.of_alias(spellings), own=own)
 
 
 def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[Transfer]:
-    """The transfers that carry out these terms: by the transaction's id, or else by payer and condition."""
+    """The transfers of these quotes: found by the transaction's id, or else by payer and condition."""
     found = {row.pk: row for row in visible(own).filter(pk__in={quote.transaction_id for quote in agreed})}
     left = [quote for quote in agreed if quote.transaction_id not in found and quote.condition]
     for quote in left[:_MOST_QUOTES]:

@@ -1,4 +1,4 @@
-"""How the portal's pages write amounts, moments and states."""
+"""Template filters and tags that format amounts, moments and states."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,7 +57,7 @@ _SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
 
 @register.filter
 def money(amount: Any, currency: str = "") -> str:
-    """Ten-thousandths with the currency's decimals, or more where the amount has them: 125000 TZS as 12.50."""
+    """Formats ten-thousandths with the currency's decimals, or more if the amount has more: 125000 TZS as 12.50."""
     if amount is None:
         return "–"
     whole, fraction = divmod(abs(int(amount)), 10**SCALE)
@@ -69,13 +69,13 @@ def money(amount: Any, currency: str = "") -> str:
     return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
 
 
-# Names under which the audit trail keeps ten-thousandths.
+# Names of the audit trail's values that are ten-thousandths.
 _AMOUNTS = frozenset({"amount", "ndc", "ndc_before"})
 
 
 @register.filter
 def recorded(value: Any, name: str) -> str:
-    """A value of the audit trail, for reading; the file has it as it was recorded."""
+    """Formats a value of the audit trail for reading. The CSV file has the recorded value."""
     if value is None:
         return "–"
     if name in _AMOUNTS and isinstance(value, int):
@@ -98,7 +98,7 @@ def absolute(amount: Any) -> int:
 
 @register.filter
 def moment(at: datetime | None) -> SafeString | str:
-    """A moment in the visitor's zone, to the second; its title has the milliseconds and the zone."""
+    """A moment in the visitor's time zone, to the second. Its title has the milliseconds and the zone."""
     if at is None:
         return "–"
     local = timezone.localtime(at)
@@ -112,7 +112,7 @@ def moment(at: datetime | None) -> SafeString | str:
 
 @register.filter
 def age(seconds: float | None) -> str:
-    """A length of time as a person says it: 4.2 s, 3 min, 5 h, 2 d."""
+    """Formats a duration for reading: 4.2 s, 3 min, 5 h, 2 d."""
     if seconds is None:
         return "–"
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
@@ -123,13 +123,13 @@ def age(seconds: float | None) -> str:
 
 @register.filter
 def since(at: datetime | None) -> str:
-    """How long ago that was."""
+    """The time since this moment, as text."""
     return "–" if at is None else age((timezone.now() - at).total_seconds())
 
 
 @register.filter
 def until(at: datetime) -> str:
-    """How long there still is."""
+    """The time until this moment, as text."""
     return age(max(0.0, (at - timezone.now()).total_seconds()))
 
 
@@ -150,7 +150,7 @@ def yes_no(value: bool) -> SafeString:
 
 @register.filter
 def direction(participant: Participant) -> SafeString | str:
-    """What a participant is held back from, as a badge; nothing where it may send and receive."""
+    """A badge if the participant may not both send and receive. Empty if it may do both."""
     found = Direction.of(participant.may_send, participant.may_receive)
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 
@@ -162,7 +162,7 @@ def credential_kind(credential: Credential) -> str:
 
 @register.filter
 def validity(credential: Credential) -> SafeString:
-    """Whether what a participant proves itself with is good, and a warning while there is time to replace it."""
+    """A badge with a credential's validity, and a warning while there is time to replace the credential."""
     now = timezone.now()
     left = credential.valid_until - now
     if credential.revoked_at is not None:
@@ -180,7 +180,7 @@ def validity(credential: Credential) -> SafeString:
 
 @register.filter
 def standing(participant: Participant) -> SafeString:
-    """Whether a participant takes part, as one badge."""
+    """A badge with the participant's state: active, paused, off-boarding or closed."""
     if participant.closed_at is not None:
         tone, text = "danger", _("closed")
     elif participant.leaving_since is not None:
@@ -194,7 +194,7 @@ def standing(participant: Participant) -> SafeString:
 
 @register.simple_tag
 def link(url: tuple[str, list[Any]]) -> str:
-    """Where a page's name and arguments lead."""
+    """The URL of the page with this name and these arguments."""
     name, arguments = url
     return reverse(name, args=arguments)
 
@@ -209,7 +209,7 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def percent(part: Any, whole: Any) -> int:
-    """How much of the whole the part is, between 0 and 100."""
+    """The percentage of the whole that the part is, between 0 and 100."""
     if not whole or part is None:
         return 0
     return max(0, min(100, int(int(part) * 100 // int(whole))))

@@ -1,4 +1,4 @@
-"""The audit trail: who did what, when, from where, before and after."""
+"""The audit trail: actor, action, time, address, and values before and after."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def export(request: HttpRequest) -> Download:
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
-    """The latest first, by key: before and after may be long, so not many at a time."""
+    """The latest entries first, by key. Small batches, because the values before and after may be long."""
     found, left = list(rows[:_AT_ONCE]), csv_export.MOST_ROWS
     while found and left > 0:
         yield [_row(entry) for entry in found[:left]]

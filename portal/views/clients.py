@@ -1,4 +1,4 @@
-"""Administration clients: which programs use the administration APIs; asked for, given their secret, revoked."""
+"""Requests, lists and revokes administration clients: programs that use the administration APIs."""
 
 from django import forms
 from django.contrib import messages
@@ -54,7 +54,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Who asks for a client is who is given its secret, and never approves what the client asks for."""
+    """Requests a client. The requester receives its secret, and can never approve the client's requests."""
     holder = visitor_of(request).name
     return asking(
         request,
@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def give_secret(request: HttpRequest, client_id: int) -> HttpResponse:
-    """Shows the secret to who asked for the client: once, and to nobody else."""
+    """Shows the secret to the requester of the client, once."""
     user = visitor_of(request).user
     assert user is not None
     try:

@@ -1,4 +1,4 @@
-"""Conversions, the terms asked for them, and one conversion's whole story."""
+"""Pages of conversions, FX quotes, and the history of one conversion."""
 
 from django import forms
 from django.db.models import Q
@@ -29,7 +29,7 @@ class TermsSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def wish(self, visitor: Visitor) -> Wish:
-        """What the fields say together; what was not understood says nothing."""
+        """The conditions of all valid fields. Invalid fields are ignored."""
         self.is_valid()
         said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
         dfsp = None

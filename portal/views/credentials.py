@@ -1,4 +1,4 @@
-"""A participant's certificates, keys and clients: asked for, fetched, ended."""
+"""Requests, downloads and revokes a participant's certificates, keys and clients."""
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -16,7 +16,7 @@ from portal.visitor import participant_of
 
 
 def sign(request: HttpRequest, name: str) -> HttpResponse:
-    """Paste a signing request; the scheme's authority signs it when another person approves."""
+    """Requests a certificate. The scheme's certificate authority signs the signing request at the approval."""
     participant_of(request, name)
     if not certificate_authority.is_set_up():
         return render(request, "portal/no_authority.html", {"name": name}, status=200)
@@ -33,7 +33,7 @@ def sign(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def add(request: HttpRequest, name: str) -> HttpResponse:
-    """A certificate of another authority, or the public key of the participant's signatures."""
+    """Requests to register a certificate of another authority, or a public signing key."""
     participant_of(request, name)
     return asking(
         request,
@@ -50,7 +50,7 @@ def revoke(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
     found = _credential(participant_of(request, name), credential_id)
     if found.revoked_at is not None:
         raise Http404
-    # A secret's hash is no secret that can be used, and still has no place where many read.
+    # The hash of a secret is useless to an attacker, but it still does not belong on a page that many users read.
     sha256 = "" if found.kind == Credential.Kind.CLIENT else found.sha256
     return asking(
         request,
@@ -74,7 +74,7 @@ def revoke(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
 
 
 def download(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
-    """What is public of a certificate or key, as a file."""
+    """The public part of a certificate or key, as a file."""
     found = _credential(participant_of(request, name), credential_id)
     if not found.pem:
         raise Http404

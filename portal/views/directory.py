@@ -1,4 +1,4 @@
-"""The directory: which DFSP an alias belongs to, who answers for which type of alias, and whether that one answers."""
+"""The directory: searches aliases, lists oracles with their health, and requests changes."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ class AliasSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Only whole aliases are found: a directory that can be leafed through would be a list of a country's customers."""
+    """Finds only whole aliases. A directory that can be browsed would be a list of a country's customers."""
     search = AliasSearch(request.GET)
     search.is_valid()
     identifier = search.cleaned_data.get("identifier")
     found = None
     if identifier:
         found = list(search.filtered(queries.registrations_of(identifier), type="type")[:50])
-        # Who looked up whose alias is worth knowing; the alias itself is not kept.
+        # Records the search and its user, but not the alias.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     oracles = Oracle.objects.order_by("type", "currency")
     is_shared = found is not None and len({registration.fsp_id for registration in found}) > 1
@@ -46,7 +46,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def shared(request: HttpRequest) -> HttpResponse:
-    """Aliases that more than one participant has registered, in other currencies or sub-ids: for who tidies up."""
+    """Lists aliases that more than one participant has registered, with other currencies or sub-ids, for clean-up."""
     found = queries.shared_identifiers(_MOST_SHARED)
     record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     return render(request, "portal/shared_aliases.html", {"found": found, "most": _MOST_SHARED})
@@ -60,7 +60,7 @@ def _oracle(oracle_id: int) -> Oracle:
 
 
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
-    """A part of the page: whether this oracle answers, asked at most once in some seconds by each process."""
+    """A part of the page: whether this oracle responds. Each process checks it at most once in some seconds."""
     oracle = _oracle(oracle_id)
     answered = cached_figures.for_seconds(_FRESH_S, f"portal:oracle:{oracle.pk}", lambda: remote_oracle.probe(oracle))
     return render(request, "portal/oracle_health.html", {"answered": answered})

@@ -25,7 +25,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Says nothing of what happened, and asks nothing of a database that may be away."""
+    """Shows no details of the error, and does not use the database, which may be down."""
     if not _is_portal(request):
         return errors.server_error(request)
     text = "The hub could not show this page. Nothing was changed. Try again. The hub's log has the details."

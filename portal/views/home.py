@@ -1,4 +1,4 @@
-"""Where a person lands: the hub's people on the overview, a participant's people on their own page."""
+"""The start page: redirects the hub's users to the overview, and a participant's users to their participant's page."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect

@@ -1,4 +1,4 @@
-"""Onboarding a participant step by step; at the end one request, which another person approves as a whole."""
+"""Onboards a participant step by step. The last step submits one request, which another person approves as a whole."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ _SAID = "onboarding"
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """At the beginning, with nothing said."""
+    """Begins with an empty form."""
     request.session.pop(_SAID, None)
     return redirect("onboard", STEPS[0].name)
 
@@ -86,7 +86,7 @@ def _url(found: Step) -> str:
 
 
 def _usual_currency() -> str | None:
-    """The scheme's first; most have one."""
+    """The scheme's first currency. Most schemes have only one."""
     accounts = Account.objects.filter(participant__is_hub=True).order_by("id")
     return accounts.values_list("currency", flat=True).first()
 

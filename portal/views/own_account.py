@@ -33,7 +33,7 @@ class ProfileForm(forms.ModelForm):
 
 
 class ActivateTotp(ActivateTOTPView):
-    """Who has just proved an authenticator app has signed in with two factors; who came before with one must again."""
+    """Activates an authenticator app and completes the sign-in with two factors. The user's other sessions end."""
 
     def form_valid(self, form: Form) -> HttpResponse:
         response: HttpResponse = super().form_valid(form)
@@ -56,11 +56,11 @@ def index(request: HttpRequest) -> HttpResponse:
     profile = Profile.objects.filter(user=user).first() or Profile(user=user)
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        # These fields and no other: what became of the account since it was read must stay.
+        # Updates only these fields, so that concurrent changes of the account stay.
         Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")
-        # Before the next sign-in this browser already speaks the language.
+        # The browser then shows this language even before the next sign-in.
         response.set_cookie(settings.LANGUAGE_COOKIE_NAME, profile.language, httponly=True, samesite="Lax")
         return response
     codes = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()

@@ -1,4 +1,4 @@
-"""A participant's own settlement: what it owes or is owed, window by window, and what became of it."""
+"""A participant's own settlement: the amounts that it owes or is owed, by window, and its settlements."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _direction(net: int) -> str:
-    """As the settlement bank says it, and with no sign that a spreadsheet could take for a formula."""
+    """The direction in the settlement bank's words, without a sign that a spreadsheet could read as a formula."""
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""
 
 

@@ -1,4 +1,4 @@
-"""Participants: how each stands, one participant's page, and what can be asked for about it."""
+"""The list of participants, the page of one participant, and requests to change it."""
 
 import time
 import uuid
@@ -69,18 +69,18 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "history": history,
             "steps": [] if participant.leaving_since else _steps(found, endpoints, credentials),
         }
-        | ({"may": {}} if participant.closed_at else {}),  # of what is closed nothing is asked any more
+        | ({"may": {}} if participant.closed_at else {}),  # no changes of a closed participant can be requested
     )
 
 
 def is_ending(credential: Credential) -> bool:
-    """Whether it is time to replace it."""
+    """Whether the credential expires soon and should be replaced."""
     left = credential.valid_until - timezone.now()
     return credential.revoked_at is None and timedelta(0) < left <= EXPIRES_SOON
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
-    """What stands between a new participant and its first payment; empty when nothing does."""
+    """The steps before a new participant's first payment. Empty if all are done."""
     steps = [
         (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),
         (_("Callback URL"), bool(endpoints)),

@@ -1,4 +1,4 @@
-"""From where a participant calls, and whom to call there."""
+"""Requests changes of a participant's allowed source addresses and contacts."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse

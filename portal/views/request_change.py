@@ -1,4 +1,4 @@
-"""The page on which one person asks for what another has to approve: a form, a reason, and who may decide."""
+"""The page for a request that another person must approve: a form, a reason, and the roles that may approve."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ from portal.visitor import visitor_of
 
 
 class AskForm(forms.Form):
-    """What every request says beside its own fields: why. It comes last."""
+    """The base form of every request. Its last field is the reason."""
 
     reason = forms.CharField(label=gettext_lazy("Reason"), max_length=512, widget=forms.Textarea(attrs={"rows": 2}))
     field_order: Sequence[str] | None = None
@@ -37,7 +37,7 @@ def asking(
     facts: Sequence[changes.Line] = (),
     steps: Sequence[Any] = (),
 ) -> HttpResponse:
-    """Shows the form; sent and valid, asks, and goes to the page of the request."""
+    """Shows the form. If it is submitted and valid, submits the request and redirects to the request's page."""
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:

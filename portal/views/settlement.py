@@ -1,4 +1,4 @@
-"""Settlement: windows that close, and settlements as the steps that they are."""
+"""Settlement: closes windows, and shows and continues settlements step by step."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse

@@ -1,4 +1,4 @@
-"""Skipped rows: what the hub's periodic batches could not work on, and why."""
+"""Skipped rows: rows that the hub's periodic batches could not process, with the errors."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -34,7 +34,7 @@ _PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "wind
 
 
 def name_of(batch: str) -> str:
-    """A batch as people call it; one of a currency has that behind its name."""
+    """The name of a batch for display. A batch of one currency has the currency after its name."""
     kind, _space, currency = batch.partition(" ")
     return f"{_NAMES.get(kind, kind)} {currency}".strip()
 

@@ -1,4 +1,4 @@
-"""Transfers: search, export, and one payment's whole story."""
+"""Transfers: search, export, and the history of one payment."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -43,19 +43,19 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def found(self, visitor: Visitor) -> list[Transfer] | None:
-        """What an id or an alias names; None where neither is asked for."""
+        """The transfers found by an id or an alias. None if the form has neither."""
         self.is_valid()
         if any_id := self.cleaned_data.get("id"):
             return transfers.with_id(any_id, own=visitor.dfsp_id)
         if alias := self.cleaned_data.get("alias"):
             found = transfers.of_alias(alias, own=visitor.dfsp_id)
-            # Who looked for whose payments is worth knowing; the alias itself is not kept.
+            # Records the search and its user, but not the alias.
             record("alias_looked_up", subject="transfers", actor=visitor.name, after={"found": len(found)})
             return found
         return None
 
     def wish(self, visitor: Visitor) -> Wish:
-        """What every other field says together."""
+        """The conditions of all other fields."""
         self.is_valid()
         said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
         other, since, until = Q(), said.get("since"), said.get("until")
@@ -80,7 +80,7 @@ class TransferSearch(Search):
 
 
 def _participant_id(name: str) -> int:
-    """0 where there is none: of nobody there are no transfers."""
+    """The id of the participant with this name. 0 if there is none, which matches no transfers."""
     return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
 
 
@@ -142,7 +142,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
-    """Tells one of the two how the transfer stands, as if it had asked by GET /transfers/{ID}."""
+    """Sends the transfer's state to one of its two DFSPs, as if the DFSP had sent GET /transfers/{ID}."""
     transfer = _found(request, transfer_id)
     to = request.POST.get("to", "")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}

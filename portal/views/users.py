@@ -1,4 +1,4 @@
-"""The portal's users: who they are, what administrators ask for about them, and whether a first sign-in was theirs."""
+"""The portal's users: list and page, requests to change them, invitations, and confirmation of first sign-ins."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -61,7 +61,7 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows the visitor's half of the account's invitation: in this answer, and never again."""
+    """Shows the visitor's half of the account's invitation, only in this response."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None
     try:
@@ -92,7 +92,7 @@ def reject(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _judge(request: HttpRequest, username: str, do: Callable[[User, User, datetime], str]) -> HttpResponse:
-    """Confirms or rejects the first sign-in that the visitor looked at, and no other."""
+    """Confirms or rejects the first sign-in that the visitor saw on the page, and no other."""
     user, administrator = _user(username), visitor_of(request).user
     assert administrator is not None
     try:
@@ -209,7 +209,7 @@ def change_email(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _another(request: HttpRequest, username: str) -> User:
-    """The user of this name, who is not the visitor: its sessions would end, and with them its half."""
+    """The user with this name. Raises PermissionDenied for the visitor's own account: its sessions would end."""
     user = _user(username)
     visitor = visitor_of(request).user
     if visitor is not None and visitor.pk == user.pk:

@@ -1,4 +1,4 @@
-"""manage.py create_administrator: the first people of a hub, who then ask for the others' accounts in the portal."""
+"""manage.py create_administrator: creates a hub's first users, who then request the other accounts in the portal."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from hub.terminal import told, who
 from portal import invitations, users
 from portal.permissions import Role
 
-_FEWEST = 2  # so that one asks and another approves
+_FEWEST = 2  # one administrator requests, and another approves
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
-        """A hub's first two administrators have nobody who could approve them; all others have."""
+        """Raises Waits if two people are needed. The first two administrators need nobody: none could approve them."""
         if settings.TWO_PEOPLE == two_people.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
                 raise CommandError("nobody can approve this yet: create two administrators first")
