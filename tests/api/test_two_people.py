@@ -43,7 +43,7 @@ SCHEME = proofs.Authority("scheme")
 def checker(world: World) -> User:
     """Somebody who may approve whatever there is."""
     user = person(Role.RISK, name="juma")
-    changes.roles.users.set_roles(user, roles=frozenset(ROLES), actor="test")
+    changes.users.users.set_roles(user, roles=frozenset(ROLES), actor="test")
     return user
 
 
