@@ -13,11 +13,10 @@ from django.db.models.functions import Now
 
 from directory import store
 from directory.models import PartyLookup
-from fspiop import time
-from fspiop.errors import ErrorCode, FspiopError, error_body
+from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.models import Message
 from hub.sweeps import batches
 
@@ -79,7 +78,8 @@ def _end(ids: list[str]) -> int:
         over = [lookup for lookup in late if lookup.pk not in on_its_way]
         PartyLookup.objects.filter(pk__in=[lookup.pk for lookup in over]).update(ended_at=Now())
         silent = [lookup for lookup in over if not rests_with_the_outbox(lookup, Message.State.DEAD)]
-        outbox.append([_timed_out(lookup) for lookup in silent])
+        hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
+        outbox.append([_timed_out(hub, lookup) for lookup in silent])
     outbox.poke({lookup.requester_id for lookup in silent})
     return len(silent)
 
@@ -95,18 +95,9 @@ def forget_ended() -> int:
     )
 
 
-def _timed_out(lookup: PartyLookup) -> Outgoing:
-    error = ErrorCode.SERVER_TIMED_OUT
-    notice = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=lookup.requester_id,
-        to=lookup.requester.name,
-        method="PUT",
-        path=lookup.error_path,
-        version=lookup.version,
-        body=error_body(error.code, f"{error.text} - no answer came from the DFSP that was asked"),
-        subject=lookup.subject,
-        kind="unanswered",
+def _timed_out(hub: HubMessages, lookup: PartyLookup) -> Outgoing:
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    requester, path = Recipient(lookup.requester_id, lookup.requester.name, lookup.version), lookup.error_path
+    return as_answer(
+        hub.error(requester, path, error.code, error.description, subject=lookup.subject, kind="unanswered")
     )
-    return caused_by(lookup.requester_id, notice, IfPending.RENEW)

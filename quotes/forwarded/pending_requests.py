@@ -11,11 +11,10 @@ from django.db import transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.models import Message
 from hub.sweeps import batches
 from quotes.forwarded import store
@@ -105,7 +104,8 @@ def _end_silent(ids: list[str]) -> int:
         over = [question for question in late if question.pk not in on_its_way]
         Question.objects.filter(pk__in=[question.pk for question in over]).update(ended_at=Now())
         silent = [question for question in over if not rests_with_the_outbox(question, Message.State.DEAD)]
-        outbox.append([_timed_out(question) for question in silent])
+        hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
+        outbox.append([_timed_out(hub, question) for question in silent])
     outbox.poke({question.asker_id for question in silent})
     return len(silent)
 
@@ -125,18 +125,8 @@ def _order_of(question: Question) -> str:
     return order_of(question.resource, question.subject, question.asker_id)
 
 
-def _timed_out(question: Question) -> Outgoing:
+def _timed_out(hub: HubMessages, question: Question) -> Outgoing:
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
-    notice = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=question.asker_id,
-        to=question.asker.name,
-        method="PUT",
-        path=f"/{question.resource}/{question.subject}/error",
-        version=question.version,
-        body=error.body(),
-        subject=_order_of(question),
-        kind="unanswered",
-    )
-    return caused_by(question.asker_id, notice, IfPending.RENEW)
+    requester = Recipient(question.asker_id, question.asker.name, question.version)
+    path, order = f"/{question.resource}/{question.subject}/error", _order_of(question)
+    return as_answer(hub.error(requester, path, error.code, error.description, subject=order, kind="unanswered"))
