@@ -16,7 +16,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     from bench.engine_vs_database import measure
     from hub import outbox
     from ledger import engine
-    from ledger.messages import Committed, Fulfil, Prepare, Reserved, Wire
+    from ledger.messages import Committed, Fulfil, PaymentMessage, Prepare, Reserved
 
     outbox.poke = lambda destination_ids: None  # no courier runs
     parties = sample_transfers.onboard()
@@ -36,7 +36,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
             condition=row.condition,
             expires_at=row.expires_at,
             digest=b"\0" * 32,
-            wire=Wire(row.prepare, there, "1.1"),
+            message=PaymentMessage(row.prepare, there, "1.1"),
         )
 
     def fulfil(row: Row) -> Fulfil:
@@ -48,7 +48,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
             moment_fault=None,
             wants_patch=False,
             digest=b"\0" * 32,
-            wire=Wire(row.fulfil, back, "1.1"),
+            message=PaymentMessage(row.fulfil, back, "1.1"),
         )
 
     def run(commands: list[Prepare] | list[Fulfil], expected: type) -> None:

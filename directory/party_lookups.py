@@ -4,26 +4,14 @@ Only the DFSP that was asked may answer, and only the requester gets the answer.
 silent, the requester gets 2004 (FSPIOP API v1.1, section 7.6); if it cannot be reached, the outbox reports that itself.
 """
 
-from datetime import UTC, datetime, timedelta
-
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
 
 from directory import store
 from directory.models import PartyLookup
-from fspiop import time
-from fspiop.errors import ErrorCode, FspiopError, error_body
-from hub import fair_share, outbox
-from hub.outbox import queries as outbox_queries
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
-from hub.outbox.models import Message
-from hub.sweeps import batches
-
-_BATCH, _SWEEP = "lookups", 500
-_FORGET = 1000
-_LATER = timedelta(seconds=5)
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from hub.outbox import unanswered
+from hub.outbox.messages import Outgoing, Recipient
 
 
 def ask(question: Outgoing, *, version: str) -> None:
@@ -43,70 +31,24 @@ def answer(reply: Outgoing, *, answerer_id: int) -> None:
 
 
 def report_unanswered() -> int:
-    """Tells who asked that no answer came in time, each requester's lookups in turn; returns how many.
-
-    Sweeps at once do no harm: a row that one has locked the others leave alone.
-    """
-    return batches.in_groups(_BATCH, find=_find_late, work=_end, most=_SWEEP)
-
-
-def _find_late(most: int) -> list[str]:
-    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
-    return fair_share.overdue(_BATCH, "directory_partylookup", "id", of="requester_id", ways=[late], most=most)
-
-
-def _end(ids: list[str]) -> int:
-    with transaction.atomic(durable=True):
-        late = list(
-            PartyLookup.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("requester")
-            .only("requester_id", "owner_id", "subject", "error_path", "version", "asked_at", "requester__name")
-            .filter(pk__in=ids, ended_at=None, answer_by__lte=Now())
-        )
-        if not late:
-            return 0
-        outstanding = outbox_queries.not_taken(
-            to={lookup.owner_id for lookup in late}, about={lookup.subject for lookup in late}
-        )
-
-        def rests_with_the_outbox(lookup: PartyLookup, state: str) -> bool:
-            since = outstanding.get((lookup.requester_id, lookup.owner_id, lookup.subject, state))
-            return since is not None and since >= lookup.asked_at
-
-        # The question is still on its way: the outbox delivers it or tells who asked, and this looks again.
-        on_its_way = {lookup.pk for lookup in late if rests_with_the_outbox(lookup, Message.State.PENDING)}
-        PartyLookup.objects.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
-        over = [lookup for lookup in late if lookup.pk not in on_its_way]
-        PartyLookup.objects.filter(pk__in=[lookup.pk for lookup in over]).update(ended_at=Now())
-        silent = [lookup for lookup in over if not rests_with_the_outbox(lookup, Message.State.DEAD)]
-        outbox.append([_timed_out(lookup) for lookup in silent])
-    outbox.poke({lookup.requester_id for lookup in silent})
-    return len(silent)
+    """Reports to requesters that no answer came in time; returns how many lookups."""
+    return unanswered.report(LOOKUPS)
 
 
 def forget_ended() -> int:
-    """Removes the lookups that ended PARTY_ANSWER_S ago, by the thousand; returns how many."""
-    keep_s = settings.PARTY_ANSWER_S
-    return batches.in_groups(
-        store.ENDED,
-        find=lambda most: store.find_ended(keep_s=keep_s, most=most),
-        work=lambda ids: store.forget(ids, keep_s=keep_s),
-        most=_FORGET,
-    )
+    """Removes the lookups that ended PARTY_ANSWER_S ago; returns how many."""
+    return unanswered.forget_ended(LOOKUPS, keep_s=settings.PARTY_ANSWER_S)
 
 
-def _timed_out(lookup: PartyLookup) -> Outgoing:
-    error = ErrorCode.SERVER_TIMED_OUT
-    notice = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=lookup.requester_id,
-        to=lookup.requester.name,
-        method="PUT",
-        path=lookup.error_path,
-        version=lookup.version,
-        body=error_body(error.code, f"{error.text} - no answer came from the DFSP that was asked"),
+def _late(lookup: PartyLookup) -> unanswered.Late:
+    return unanswered.Late(
+        id=lookup.pk,
+        requester=Recipient(lookup.requester_id, lookup.requester.name, lookup.version),
+        asked_id=lookup.owner_id,
+        asked_at=lookup.asked_at,
         subject=lookup.subject,
-        kind="unanswered",
+        error_path=lookup.error_path,
     )
-    return caused_by(lookup.requester_id, notice, IfPending.RENEW)
+
+
+LOOKUPS = unanswered.Requests(PartyLookup, "requester", batch="lookups", ended_batch="ended-lookups", read=_late)

@@ -7,7 +7,6 @@ from directory.models import Oracle
 from hub import outbox
 from hub.database import execute
 from hub.outbox.messages import Outgoing
-from hub.sweeps.store import not_skipped
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
@@ -118,31 +117,3 @@ def answer(reply: Outgoing, *, answerer_id: int, keep_s: int) -> bool:
     this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
     parameters = [reply.destination_id, reply.subject, answerer_id, keep_s]
     return bool(outbox.append_about(_ANSWER, parameters, [reply]))
-
-
-ENDED = "ended-lookups"  # the batch
-
-_FIND_ENDED = f"""
-    SELECT l.id::text FROM directory_partylookup l
-    WHERE l.ended_at <= statement_timestamp() - make_interval(secs => %s) AND {not_skipped(ENDED, "l.id")}
-    ORDER BY l.ended_at LIMIT %s
-"""  # noqa: S608 (put together from constants)
-
-
-def find_ended(*, keep_s: int, most: int) -> list[str]:
-    """Up to `most` lookups that ended more than `keep_s` seconds ago, the longest first."""
-    return [row[0] for row in execute(_FIND_ENDED, [keep_s, most])]
-
-
-# One that is asked again meanwhile is locked, or has not ended any more.
-_FORGET = """
-    DELETE FROM directory_partylookup
-    WHERE id IN (SELECT id FROM directory_partylookup
-                 WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
-                 FOR UPDATE SKIP LOCKED)
-"""
-
-
-def forget(ids: list[str], *, keep_s: int) -> int:
-    """Removes those of these lookups that still ended so long ago; returns how many."""
-    return execute(_FORGET, [ids, keep_s]).rowcount

@@ -150,7 +150,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     if t.expires_at <= s.now:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
-    if f.wants_patch and f.wire.version == "1.0":
+    if f.wants_patch and f.message.version == "1.0":
         return Ignored(f)  # a RESERVED answer exists since 1.1 only; the transfer waits for its expiry
     if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
@@ -166,7 +166,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     credit_account_id = fx.bridge_of(t, s) or t.payee_account_id
     post(s, Posting("TRANSFER", t.transfer_id, t.payer_account_id, credit_account_id, t.currency, t.amount))
     t.state = NEXT[t.state, Move.FULFIL]
-    t.fulfilment, t.fulfil_digest, t.fulfil_version = f.fulfilment, f.digest, f.wire.version
+    t.fulfilment, t.fulfil_digest, t.fulfil_version = f.fulfilment, f.digest, f.message.version
     t.wants_patch = f.wants_patch
     t.completed_at = s.now
     return Committed(f, t, fx.commit_with(t, s))
@@ -183,7 +183,7 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
         return Repeated(r, t)
     if t.state is not State.RESERVED:
         return _too_late(r, t)
-    t.fulfil_digest, t.fulfil_version = r.digest, r.wire.version
+    t.fulfil_digest, t.fulfil_version = r.digest, r.message.version
     _end(t, s, Move.REJECT, Refusal.REJECTED_BY_PAYEE)
     t.error_code, t.error_description = r.error_code, r.error_description
     return Aborted(r, t, fx.abort_with(t, s))
@@ -206,7 +206,7 @@ def _too_late(command: Fulfil | Reject, t: TransferState) -> Outcome:
 
 
 def _abort_by_answer(f: Fulfil, t: TransferState, s: Snapshot, refusal: Refusal) -> Outcome:
-    t.fulfil_digest, t.fulfil_version, t.wants_patch = f.digest, f.wire.version, f.wants_patch
+    t.fulfil_digest, t.fulfil_version, t.wants_patch = f.digest, f.message.version, f.wants_patch
     return _abort(f, t, s, Move.INVALIDATE, refusal)
 
 
@@ -249,7 +249,7 @@ def _transfer(p: Prepare, move: Move) -> TransferState:
         condition=p.condition,
         expires_at=p.expires_at,
         digest=p.digest,
-        version=p.wire.version,
+        version=p.message.version,
         payer_account_id=None,
         payee_account_id=None,
         bulk_id=p.bulk_id,

@@ -80,4 +80,4 @@ def _sender_of(command: Command | FxCommand) -> int:
 
 
 def _octets_of(command: Command | FxCommand) -> int:
-    return 0 if isinstance(command, _OF_THE_HUB) else len(command.wire.body)
+    return 0 if isinstance(command, _OF_THE_HUB) else len(command.message.body)

@@ -9,19 +9,19 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from fspiop.errors import ErrorCode
+from fspiop.errors import MAX_EXTENSION_VALUE, ErrorCode
+from hub.outbox.messages import ReceivedMessage
 
 if TYPE_CHECKING:
+    from ledger.bulk.messages import Bulk
     from ledger.fx.snapshot import ConversionState
     from ledger.snapshot import TransferState
 
 
 @dataclass(slots=True)
-class Wire:
-    """A message as it came: passed on byte for byte, and kept as evidence."""
+class PaymentMessage(ReceivedMessage):
+    """A message about a transfer, a conversion or a bulk."""
 
-    body: bytes
-    headers: dict[str, str]
     version: str  # the content type's, such as "1.1", or "2.0i" in ISO 20022
 
 
@@ -48,7 +48,7 @@ class Prepare:
     condition: str
     expires_at: datetime
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     bulk_id: str | None = None  # of an item of a bulk transfer
     terms: Terms | None = None  # where the hub is to hold it against its quote
     destination: str | None = None  # FSPIOP-Destination, where the sender named one
@@ -65,7 +65,7 @@ class Fulfil:
     moment_fault: str | None  # what is wrong with its completedTimestamp: judged only where the message is news
     wants_patch: bool
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     bulk_id: str | None = None  # where it is said by the answer to a bulk
 
 
@@ -78,7 +78,7 @@ class Reject:
     error_code: str
     error_description: str
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     bulk_id: str | None = None  # where it is said by the answer to a bulk
     destination: str | None = None
 
@@ -246,6 +246,18 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
     return error.code, f"{error.text} - {detail}" if detail else error.text
+
+
+def error_of(aborted: "TransferState | ConversionState | Bulk") -> tuple[str, str]:
+    """The error code and description with which it was aborted."""
+    error = ErrorCode.SERVER_ERROR
+    return aborted.error_code or error.code, aborted.error_description or error.text
+
+
+def cause_of(aborted: "TransferState | ConversionState") -> dict[str, object]:
+    """The extension list by which its state reports why it was aborted."""
+    code, description = error_of(aborted)
+    return {"extension": [{"key": "cause", "value": f"{code}: {description}"[:MAX_EXTENSION_VALUE]}]}
 
 
 @dataclass(slots=True)

@@ -16,14 +16,14 @@ from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub import minor_units, outbox
 from hub.audit import record
+from hub.outbox.messages import HubMessages, Outgoing, Recipient
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import queries, settlement_holds, store
 from ledger.fx.states import LIVE
 from ledger.models import Account, CoverHold, Entry, FundsMovement, FxTransfer, SettlementWindow, Transfer
-from ledger.notices import funds_answer, state_answer
+from ledger.notices import funds_answer, state_answer, unknown_answer
 from ledger.states import State
-from ledger.voice import unknown_answer
 
 _HUB_TYPES = frozenset({Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT})
 _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
@@ -404,29 +404,22 @@ def release_hold(account: Account, *, settlement_number: int, reason: str, actor
 
 
 @transaction.atomic(durable=True)
-def tell_state(*, transfer_id: str, asker_id: int, asker: str, version: str) -> None:
-    """GET /transfers/{ID}: the answer goes to the asker as a callback (FSPIOP API v1.1, section 6.7.1)."""
-    answer = _state_told(
-        transfer_id,
-        asker_id=asker_id,
-        asker=asker,
-        version=version,
-        hub_name=settings.HUB_NAME,
-        now=datetime.now(UTC),
-    )
-    outbox.append([answer])
-    transaction.on_commit(lambda: outbox.poke({asker_id}))
+def tell_state(*, transfer_id: str, requester: Recipient) -> None:
+    """GET /transfers/{ID}: the answer goes to the requester as a callback (FSPIOP API v1.1, section 6.7.1)."""
+    outbox.append([_state_answer(transfer_id, requester)])
+    transaction.on_commit(lambda: outbox.poke({requester.id}))
 
 
-def _state_told(transfer_id: str, *, asker_id: int, **voice: Any) -> outbox.Outgoing:
+def _state_answer(transfer_id: str, requester: Recipient) -> Outgoing:
+    hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     transfer = store.transfer_by_id(transfer_id)
-    if transfer is not None and asker_id in (transfer.payer_id, transfer.payee_id):
-        return state_answer(transfer, asker_id=asker_id, **voice)
+    if transfer is not None and requester.id in (transfer.payer_id, transfer.payee_id):
+        return state_answer(hub, transfer, requester)
     movement = FundsMovement.objects.select_related("account").filter(pk=transfer_id).first()
-    if movement is not None and movement.account.participant_id == asker_id:
-        return funds_answer(transfer_id, State(movement.state), movement.completed_at, asker_id=asker_id, **voice)
+    if movement is not None and movement.account.participant_id == requester.id:
+        return funds_answer(hub, transfer_id, State(movement.state), movement.completed_at, requester)
     is_known = transfer is not None or movement is not None
-    return unknown_answer("transfers", transfer_id, asker_id=asker_id, is_known=is_known, **voice)
+    return unknown_answer(hub, "transfers", transfer_id, requester, is_known=is_known)
 
 
 def reserved_for(participant: Participant) -> int:

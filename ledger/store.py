@@ -30,11 +30,11 @@ from ledger.messages import (
     Expire,
     Fulfil,
     Outcome,
+    PaymentMessage,
     Prepare,
     Refused,
     Reject,
     Reserved,
-    Wire,
 )
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
@@ -392,13 +392,13 @@ _INSERT_EVENTS = """
 
 
 def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted], snapshot: Snapshot) -> None:
-    wires: list[Wire | None] = [getattr(outcome.command, "wire", None) for outcome in outcomes]
+    messages: list[PaymentMessage | None] = [getattr(outcome.command, "message", None) for outcome in outcomes]
     columns: list[list[Any]] = [
         [outcome.transfer.transfer_id for outcome in outcomes],
         [outcome.transfer.state.value for outcome in outcomes],
         [outcome.transfer.reason for outcome in outcomes],
-        [wire.body or None if wire else None for wire in wires],  # an item's message is kept with its bulk
-        [orjson.dumps(wire.headers).decode() if wire else None for wire in wires],
+        [message.body or None if message else None for message in messages],  # an item's message is kept with its bulk
+        [orjson.dumps(message.headers).decode() if message else None for message in messages],
     ]
     execute(_INSERT_EVENTS, [snapshot.now, *columns])
 

@@ -1,6 +1,6 @@
 """Asking for terms, answering, refusing: stored, then passed on byte for byte. The same for each kind of agreement.
 
-A message is stored and its forwarding queued in one transaction; `Letter` is the message as it came.
+A message is stored and its forwarding queued in one transaction.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,17 +11,25 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db.models import QuerySet
 
-from fspiop import time, versions
+from fspiop import versions
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.api.forwarding import check_destination
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
+from hub.outbox.messages import (
+    Destination,
+    HubMessages,
+    IfPending,
+    Outgoing,
+    ReceivedMessage,
+    Recipient,
+    as_answer,
+    forward,
+)
 from hub.participants.models import Participant
 from hub.participants.queries import Party
 from quotes import store
 from quotes.models import Agreement
-from quotes.store import Letter as Letter
-from quotes.store import Standing
+from quotes.store import AgreementMessage, Standing
 
 A = TypeVar("A", bound=Agreement)
 Send = Callable[[list[Outgoing]], None]
@@ -38,40 +46,46 @@ class Request:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-def ask(kind: type[Agreement], request: Request, letter: Letter) -> None:
+def ask(kind: type[Agreement], request: Request, message: AgreementMessage) -> None:
     """Stores a request for terms and passes it on to the payee.
 
     The same again is passed on again, or answered with what the payee answered; other content under the same id is
     refused with 3106 and changes nothing.
     """
-    message = _request(kind, request.id, letter, to_id=request.payee.id, to=request.payee.name)
+    forwarded = _request(kind, request.id, message, request.payee, requester_id=message.sender_id)
     is_new = store.add(
         kind,
         request.id,
-        letter,
+        message,
         payee_id=request.payee.id,
         expires_at=request.expires_at,
         columns=request.columns,
-        message=message,
+        forwarded=forwarded,
     )
     if not is_new:
-        message = caused_by(letter.sender_id, _asked_again(kind, request.id, letter), IfPending.SKIP)
-        outbox.append([message])
-    outbox.poke({message.destination_id})
+        forwarded = _asked_again(kind, request.id, message)
+        forwarded.if_pending = IfPending.SKIP
+        outbox.append([forwarded])
+    outbox.poke({forwarded.destination_id})
 
 
-def _asked_again(kind: type[Agreement], agreement_id: str, letter: Letter) -> Outgoing:
+def _asked_again(kind: type[Agreement], agreement_id: str, message: AgreementMessage) -> Outgoing:
     agreement = kind._default_manager.select_related("payer", "payee").get(pk=agreement_id)
-    if agreement.payer_id != letter.sender_id or bytes(agreement.request_digest) != letter.digest:
+    if agreement.payer_id != message.sender_id or bytes(agreement.request_digest) != message.digest:
         raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
     if agreement.state != State.PENDING:
         return answer_again(agreement)
-    first = Letter(agreement.payer_id, bytes(agreement.request), agreement.request_headers, letter.digest)
-    return _request(kind, agreement_id, first, to_id=agreement.payee_id, to=agreement.payee.name)
+    first = ReceivedMessage(bytes(agreement.request), agreement.request_headers)
+    return _request(kind, agreement_id, first, agreement.payee, requester_id=agreement.payer_id)
 
 
 def answer(
-    kind: type[Agreement], agreement_id: str, letter: Letter, *, state: Agreement.State, columns: Mapping[str, Any]
+    kind: type[Agreement],
+    agreement_id: str,
+    message: AgreementMessage,
+    *,
+    state: Agreement.State,
+    columns: Mapping[str, Any],
 ) -> None:
     """Stores the payee's terms, or either side's refusal, and passes it on to the other side.
 
@@ -80,26 +94,26 @@ def answer(
     # What was seen is asked for once more by the statement that stores the answer. An agreement moves twice at most.
     for _ in range(len(State)):
         seen = store.standing(kind, agreement_id)
-        if seen is None or letter.sender_id not in (seen.payer_id, seen.payee_id):
+        if seen is None or message.sender_id not in (seen.payer.id, seen.payee.id):
             raise unknown(kind)
-        if not _is_news(kind, seen, letter, state):
+        if not _is_news(kind, seen, message, state):
             return
-        to = (seen.payer_id, seen.payer) if letter.sender_id == seen.payee_id else (seen.payee_id, seen.payee)
-        check_destination(letter.headers.get("fspiop-destination"), to[1])
-        message = _passed_on(kind, agreement_id, letter, *to, is_error=state is State.REJECTED)
-        caused_by(seen.payer_id, message)
-        if store.settle(kind, agreement_id, letter, seen=seen, state=state, columns=columns, message=message):
-            outbox.poke({message.destination_id})
+        to = seen.payer if message.sender_id == seen.payee.id else seen.payee
+        check_destination(message.headers.get("fspiop-destination"), to.name)
+        is_error = state is State.REJECTED
+        forwarded = _answer(kind, agreement_id, message, to, is_error=is_error, source_id=seen.payer.id)
+        if store.settle(kind, agreement_id, message, seen=seen, state=state, columns=columns, forwarded=forwarded):
+            outbox.poke({forwarded.destination_id})
             return
     raise AssertionError("an agreement went back to a state that it had left")
 
 
-def _is_news(kind: type[Agreement], seen: Standing, letter: Letter, state: Agreement.State) -> bool:
+def _is_news(kind: type[Agreement], seen: Standing, message: AgreementMessage, state: Agreement.State) -> bool:
     """Whether this answer moves the agreement; False where it was given before. FspiopError where it may not."""
-    is_by_payee = letter.sender_id == seen.payee_id
+    is_by_payee = message.sender_id == seen.payee.id
     if state is State.ACCEPTED and not is_by_payee:
         raise unknown(kind)
-    if seen.response_digest == letter.digest:
+    if seen.response_digest == message.digest:
         return False
     if seen.state == State.EXPIRED:
         raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the payer was told that no answer came in time")
@@ -126,21 +140,37 @@ def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
     return agreement
 
 
-def _request(kind: type[Agreement], agreement_id: str, letter: Letter, *, to_id: int, to: str) -> Outgoing:
+def _request(
+    kind: type[Agreement], agreement_id: str, message: ReceivedMessage, payee: Destination, *, requester_id: int
+) -> Outgoing:
     path = f"/{kind.resource}"
-    message = passed_on(
-        headers=letter.headers,
-        body=letter.body,
-        to_id=to_id,
-        to=to,
-        method="POST",
-        path=path,
+    return forward(
+        message,
+        payee,
+        "POST",
+        path,
         subject=agreement_id,
         kind="quote-request",
-        reply_to_id=letter.sender_id,
+        source_id=requester_id,
+        reply_to_id=requester_id,
         error_path=f"{path}/{agreement_id}/error",
     )
-    return caused_by(letter.sender_id, message)
+
+
+def _answer(
+    kind: type[Agreement],
+    agreement_id: str,
+    message: ReceivedMessage,
+    to: Destination,
+    *,
+    is_error: bool,
+    source_id: int,
+    if_pending: IfPending = IfPending.ADD,
+) -> Outgoing:
+    path = f"/{kind.resource}/{agreement_id}" + ("/error" if is_error else "")
+    return forward(
+        message, to, "PUT", path, subject=agreement_id, kind="quote-answer", source_id=source_id, if_pending=if_pending
+    )
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
@@ -150,14 +180,17 @@ def answer_again(agreement: Agreement) -> Outgoing:
     if not agreement.response:  # its text is kept no longer
         error = FspiopError(agreement.not_found, "the answer is kept no longer")
         content_type = agreement.request_headers["content-type"]
-        return said_by_hub(agreement, to=agreement.payer, error=error, content_type=content_type)
+        return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)
     assert agreement.response_headers is not None
-    letter = Letter(agreement.payee_id, bytes(agreement.response), agreement.response_headers, b"")
-    is_error = agreement.state == State.REJECTED
-    message = _passed_on(
-        type(agreement), agreement.pk, letter, agreement.payer_id, agreement.payer.name, is_error=is_error
+    return _answer(
+        type(agreement),
+        agreement.pk,
+        ReceivedMessage(bytes(agreement.response), agreement.response_headers),
+        agreement.payer,
+        is_error=agreement.state == State.REJECTED,
+        source_id=agreement.payer_id,
+        if_pending=IfPending.SKIP,
     )
-    return caused_by(agreement.payer_id, message, IfPending.SKIP)
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
@@ -165,43 +198,14 @@ def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)
-    return said_by_hub(agreement, to=agreement.payer, error=error, content_type=content_type)
+    return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)
 
 
-def said_by_hub(
-    agreement: Agreement,
-    *,
-    to: Participant,
-    error: FspiopError,
-    content_type: str | None,
-    subject: str | None = None,
+def error_callback(
+    agreement: Agreement, to: Participant, error: FspiopError, *, content_type: str | None, subject: str
 ) -> Outgoing:
-    """The hub's own word to one side that nothing came of an agreement, in the version of the request."""
-    message = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=to.pk,
-        to=to.name,
-        method="PUT",
-        path=f"/{agreement.resource}/{agreement.pk}/error",
-        version=str(versions.read_content_type(content_type, agreement.resource)),
-        body=error.body(),
-        subject=agreement.pk if subject is None else subject,
-        kind="refusal",
-    )
-    return caused_by(to.pk, message, IfPending.RENEW)
-
-
-def _passed_on(
-    kind: type[Agreement], agreement_id: str, letter: Letter, to_id: int, to: str, *, is_error: bool
-) -> Outgoing:
-    return passed_on(
-        headers=letter.headers,
-        body=letter.body,
-        to_id=to_id,
-        to=to,
-        method="PUT",
-        path=f"/{kind.resource}/{agreement_id}" + ("/error" if is_error else ""),
-        subject=agreement_id,
-        kind="quote-answer",
-    )
+    """Reports to one side that nothing came of an agreement, in the version of the request."""
+    hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
+    recipient = Recipient(to.pk, to.name, str(versions.read_content_type(content_type, agreement.resource)))
+    path = f"/{agreement.resource}/{agreement.pk}/error"
+    return as_answer(hub.error(recipient, path, error.code, error.description, subject=subject, kind="refusal"))

@@ -10,18 +10,24 @@ import orjson
 
 from hub import outbox
 from hub.database import execute
-from hub.outbox.messages import Outgoing
+from hub.outbox.messages import Outgoing, ReceivedMessage
 from quotes.models import Agreement
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A message about an agreement: who sent it, its bytes and headers, and the digest of its parsed content."""
+@dataclass(slots=True)
+class AgreementMessage(ReceivedMessage):
+    """A message about an agreement, with its sender and the digest of its parsed content."""
 
     sender_id: int
-    body: bytes
-    headers: dict[str, str]
     digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The payer or the payee of an agreement."""
+
+    id: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,65 +35,66 @@ class Standing:
     """How far an agreement has come, and between whom: what decides about an answer to it."""
 
     state: str
-    payer_id: int
-    payer: str
-    payee_id: int
-    payee: str
+    payer: Side
+    payee: Side
     response_digest: bytes | None
 
 
 def add(
     kind: type[Agreement],
     agreement_id: str,
-    letter: Letter,
+    request: AgreementMessage,
     *,
     payee_id: int,
     expires_at: datetime | None,
     columns: Mapping[str, Any],
-    message: Outgoing,
+    forwarded: Outgoing,
 ) -> bool:
-    """Stores a request and the message that passes it on, as one statement; False where the id was used before."""
+    """Stores a request and forwards it, as one statement; False where the id was used before."""
     parameters = [
         agreement_id,
-        letter.sender_id,
+        request.sender_id,
         payee_id,
-        letter.body,
-        orjson.dumps(letter.headers).decode(),
-        letter.digest,
+        request.body,
+        orjson.dumps(request.headers).decode(),
+        request.digest,
         expires_at,
         *columns.values(),
     ]
-    return bool(outbox.append_about(_insert(kind, *columns), parameters, [message]))
+    return bool(outbox.append_about(_insert(kind, *columns), parameters, [forwarded]))
 
 
 def standing(kind: type[Agreement], agreement_id: str) -> Standing | None:
     """The agreement as it is now, without a lock."""
     row = execute(_select(kind), [agreement_id]).fetchone()
-    return None if row is None else Standing(*row)
+    if row is None:
+        return None
+    state, payer_id, payer, payee_id, payee, response_digest = row
+    return Standing(state, Side(payer_id, payer), Side(payee_id, payee), response_digest)
 
 
 def settle(
     kind: type[Agreement],
     agreement_id: str,
-    letter: Letter,
+    answer: AgreementMessage,
     *,
     seen: Standing,
     state: str,
     columns: Mapping[str, Any],
-    message: Outgoing,
+    forwarded: Outgoing,
 ) -> bool:
-    """Stores an answer and the message that passes it on, as one statement; False where the state has changed since it
+    """Stores an answer and forwards it, as one statement; False where the state has changed since it
     was seen. No state comes back, so who saw the same state saw the same agreement."""
     parameters = [
         state,
-        letter.body,
-        orjson.dumps(letter.headers).decode(),
-        letter.digest,
+        answer.body,
+        orjson.dumps(answer.headers).decode(),
+        answer.digest,
         *columns.values(),
         agreement_id,
         seen.state,
     ]
-    return bool(outbox.append_about(_update(kind, *columns), parameters, [message]))
+    return bool(outbox.append_about(_update(kind, *columns), parameters, [forwarded]))
 
 
 # --- the texts: names of tables and columns are the models' ----------------------------------------------------------

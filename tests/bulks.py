@@ -10,7 +10,7 @@ from fspiop import strictjson
 from ledger.bulk import engine
 from ledger.bulk.messages import BulkExpire, BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, ItemResult
 from ledger.bulk.states import BulkState
-from ledger.messages import Prepare, Wire
+from ledger.messages import PaymentMessage, Prepare
 from tests.keys import CONDITION, FULFILMENT
 from tests.world import CURRENCY, World, prepare
 
@@ -21,8 +21,8 @@ def digest_of(*parts: object) -> bytes:
     return hashlib.sha256(repr(parts).encode()).digest()
 
 
-def wire(body: bytes = b"{}") -> Wire:
-    return Wire(body, {"fspiop-source": "test", "accept": ACCEPT}, "1.1")
+def message(body: bytes = b"{}") -> PaymentMessage:
+    return PaymentMessage(body, {"fspiop-source": "test", "accept": ACCEPT}, "1.1")
 
 
 def bulk_prepare(
@@ -43,7 +43,11 @@ def bulk_prepare(
     def item(item_id: str, text: str | int) -> Prepare:
         one = prepare(world, payer, payee, text, transfer_id=item_id)
         return replace(
-            one, expires_at=expires_at, digest=digest_of(bulk_id, item_id), wire=Wire(b"", {}, "1.1"), bulk_id=bulk_id
+            one,
+            expires_at=expires_at,
+            digest=digest_of(bulk_id, item_id),
+            message=PaymentMessage(b"", {}, "1.1"),
+            bulk_id=bulk_id,
         )
 
     individual = [
@@ -64,7 +68,7 @@ def bulk_prepare(
         expires_at=expires_at,
         items=[item(item_id, text) for item_id, text in zip(item_ids, amounts, strict=True)],
         digest=digest_of(bulk_id, payer, payee, amounts, item_ids, expires_in),
-        wire=wire(strictjson.canonical(body)),
+        message=message(strictjson.canonical(body)),
     )
 
 
@@ -81,13 +85,13 @@ def bulk_fulfil(
         state=BulkState.COMPLETED,
         results=results,
         digest=digest_of(asked.bulk_id, [(item_id, repr(results[item_id])) for item_id in sorted(results)]),
-        wire=wire(),
+        message=message(),
     )
 
 
 def bulk_reject(world: World, payee: str, asked: BulkPrepare) -> BulkReject:
     digest = digest_of(asked.bulk_id, "error")
-    return BulkReject(asked.bulk_id, world.ids[payee], asked.payer, "5104", "no", digest, wire())
+    return BulkReject(asked.bulk_id, world.ids[payee], asked.payer, "5104", "no", digest, message())
 
 
 def run_bulk(command: BulkPrepare | BulkFulfil | BulkReject | BulkExpire) -> BulkOutcome:

@@ -11,7 +11,7 @@ from ledger.fx.messages import FxCommand, FxExpire, FxFulfil, FxOutcome, FxPrepa
 from ledger.messages import Command, Outcome
 from ledger.models import FxTransfer
 from tests.keys import CONDITION, FULFILMENT
-from tests.world import World, amount, wire
+from tests.world import World, amount, message
 
 
 def open_scheme(world: World, *, ndc: int = 1000, cover: int = 5000) -> World:
@@ -67,7 +67,7 @@ def fx_prepare(
         condition=condition,
         expires_at=datetime.now(UTC) + timedelta(seconds=expires_in),
         digest=hashlib.sha256(content.encode()).digest(),
-        wire=wire("2.0", json.dumps(body).encode()),
+        message=message("2.0", json.dumps(body).encode()),
     )
 
 
@@ -81,12 +81,12 @@ def fx_fulfil(
     destination: str | None = None,
 ) -> FxFulfil:
     digest = hashlib.sha256(f"{commit_request_id} {fulfilment} {says_reserved}".encode()).digest()
-    return FxFulfil(commit_request_id, world.ids[fxp], destination, fulfilment, says_reserved, digest, wire("2.0"))
+    return FxFulfil(commit_request_id, world.ids[fxp], destination, fulfilment, says_reserved, digest, message("2.0"))
 
 
 def fx_reject(world: World, commit_request_id: str, *, fxp: str = "fxp", text: str = "no") -> FxReject:
     digest = hashlib.sha256(f"{commit_request_id} {text}".encode()).digest()
-    return FxReject(commit_request_id, world.ids[fxp], "5103", text, digest, wire("2.0"))
+    return FxReject(commit_request_id, world.ids[fxp], "5103", text, digest, message("2.0"))
 
 
 def fx_expire(commit_request_id: str) -> FxExpire:

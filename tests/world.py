@@ -16,7 +16,7 @@ from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import engine, invariants, queries, services
-from ledger.messages import Expire, Fulfil, Outcome, Prepare, Reject, Wire
+from ledger.messages import Expire, Fulfil, Outcome, PaymentMessage, Prepare, Reject
 from ledger.models import Account, Transfer
 from tests import snapshots
 from tests.keys import CONDITION, FULFILMENT
@@ -102,8 +102,8 @@ class World:
             return [found.invariant.name for found in invariants.breaks_seen_by(cursor)]
 
 
-def wire(version: str = "1.1", body: bytes = b"{}") -> Wire:
-    return Wire(body, {"fspiop-source": "test", "date": http_date(datetime.now(UTC))}, version)
+def message(version: str = "1.1", body: bytes = b"{}") -> PaymentMessage:
+    return PaymentMessage(body, {"fspiop-source": "test", "date": http_date(datetime.now(UTC))}, version)
 
 
 def prepare(
@@ -138,7 +138,7 @@ def prepare(
         condition=condition,
         expires_at=datetime.now(UTC) + timedelta(seconds=expires_in),
         digest=hashlib.sha256(content.encode()).digest(),
-        wire=wire(body=json.dumps(body).encode()),
+        message=message(body=json.dumps(body).encode()),
     )
 
 
@@ -161,13 +161,13 @@ def fulfil(
         moment_fault=None,
         wants_patch=wants_patch,
         digest=hashlib.sha256(content.encode()).digest(),
-        wire=wire(version),
+        message=message(version),
     )
 
 
 def reject(world: World, payee: str, transfer_id: str, *, code: str = "5100", text: str = "no") -> Reject:
     digest = hashlib.sha256(f"{transfer_id} {code} {text}".encode()).digest()
-    return Reject(transfer_id, world.ids[payee], code, text, digest, wire())
+    return Reject(transfer_id, world.ids[payee], code, text, digest, message())
 
 
 def run(command: Prepare | Fulfil | Reject | Expire) -> Outcome:

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import transaction
 
-from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.paths import path_of as path_of
 from hub import outbox
 from hub.api.views import CALLBACKS, FspiopView
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub, passed_on
+from hub.outbox.messages import HubMessages, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants import queries
 from hub.participants.models import Participant
 from hub.participants.queries import Party
@@ -107,20 +106,19 @@ def pass_on(
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
-    message = passed_on(
-        headers=view.forwarded_headers(),
-        body=view.raw_body,
-        to_id=to.id,
-        to=to.name,
-        method=view.request.method or "",
-        path=path,
+    is_question = view.request.method == "GET"
+    return forward(
+        ReceivedMessage(view.raw_body, view.forwarded_headers()),
+        to,
+        view.request.method or "",
+        path,
         subject=subject,
         kind=kind,
+        source_id=view.caller if error_path else to.id,
+        if_pending=IfPending.RENEW if is_question else IfPending.ADD,
         reply_to_id=view.caller if error_path else None,
         error_path=error_path,
     )
-    is_question = view.request.method == "GET"
-    return caused_by(view.caller if error_path else to.id, message, IfPending.RENEW if is_question else IfPending.ADD)
 
 
 def _if_pending(view: FspiopView) -> IfPending:
@@ -131,19 +129,10 @@ def _if_pending(view: FspiopView) -> IfPending:
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
     """A callback of the hub's own to the caller of this view, in the version that the caller asked for."""
-    message = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=view.caller,
-        to=view.fspiop.source,
-        method="PUT",
-        path=path,
-        version=view.accepted_version,
-        body=body,
-        subject=subject,
-        kind=kind,
+    hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
+    return hub.callback(
+        view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending
     )
-    return caused_by(view.caller, message, _if_pending(view))
 
 
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:

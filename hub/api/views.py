@@ -18,6 +18,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_units
 from hub.api import authentication, errors, rate_limits, request_body, signatures
+from hub.outbox.messages import Recipient
 
 T = TypeVar("T")
 
@@ -186,6 +187,11 @@ class FspiopView(PlainView):
     @property
     def accepted_version(self) -> str:
         return str(self.fspiop.accept_version) if self.fspiop.accept_version else self.content_version
+
+    @property
+    def requester(self) -> Recipient:
+        """The caller as the recipient of a callback, in the version that it accepts."""
+        return Recipient(self.caller, self.fspiop.source, self.accepted_version)
 
 
 def _check_date(headers: Headers) -> None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 
 from fspiop import iso20022, strictjson, versions
+from fspiop.errors import error_body
 from fspiop.resources import has_iso20022_bodies
-from fspiop.time import parse_http_date
+from fspiop.time import http_date, parse_http_date
 
 HUB = 0
 """The `source_id` of a message that no participant's request is charged for."""
@@ -57,22 +60,43 @@ class Outgoing:
     if_pending: IfPending = IfPending.ADD
 
 
-def caused_by(source_id: int, message: Outgoing, if_pending: IfPending = IfPending.ADD) -> Outgoing:
-    """The message, charged to the participant whose request caused it."""
-    message.source_id, message.if_pending = source_id, if_pending
-    return message
+@dataclass(slots=True)
+class ReceivedMessage:
+    """A participant's message as the hub received it: forwarded byte for byte, and kept as evidence."""
+
+    body: bytes
+    headers: dict[str, str]
 
 
-def passed_on(
-    *,
-    headers: Mapping[str, str],
-    body: bytes,
-    to_id: int,
-    to: str,
+class Destination(Protocol):
+    """A participant that a message goes to."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Recipient:
+    """The participant that a callback of the hub's own goes to, and the version of the API that it is written in."""
+
+    id: int
+    name: str
+    version: str
+
+
+def forward(
+    message: ReceivedMessage,
+    to: Destination,
     method: str,
     path: str,
+    *,
     subject: str,
     kind: str,
+    source_id: int = HUB,
+    if_pending: IfPending = IfPending.ADD,
     reply_to_id: int | None = None,
     error_path: str | None = None,
 ) -> Outgoing:
@@ -81,53 +105,76 @@ def passed_on(
     Only FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5), and not to
     a signed message: its receiver refuses a destination that the signature does not protect (API Signature v1.1, 3.2).
     """
+    headers = message.headers
     is_signed = "fspiop-signature" in headers
     return Outgoing(
-        destination_id=to_id,
+        destination_id=to.id,
         method=method,
         path=path,
-        headers={**headers} if is_signed else {"fspiop-destination": to, **headers},
-        body=body,
+        headers={**headers} if is_signed else {"fspiop-destination": to.name, **headers},
+        body=message.body,
         subject=subject,
         kind=kind,
         signed_by_hub=False,
         reply_to_id=reply_to_id,
         error_path=error_path,
+        source_id=source_id,
+        if_pending=if_pending,
     )
 
 
-def from_hub(
-    *,
-    hub_name: str,
-    date: str,
-    to_id: int,
-    to: str,
-    method: str,
-    path: str,
-    version: str,
-    body: Mapping[str, object],
-    subject: str,
-    kind: str,
-) -> Outgoing:
-    """What the hub says in its own name; it is signed on its way out. `date` is an IMF-fixdate.
+class HubMessages:
+    """Makes the callbacks that the hub sends in its own name at one moment; each is signed on its way out."""
 
-    `body` is the FSPIOP API's own, whichever form the `version` has: who speaks ISO 20022 is told in that.
+    def __init__(self, hub_name: str, now: datetime) -> None:
+        self._hub_name = hub_name
+        self._date = http_date(now)
+
+    def callback(
+        self,
+        to: Recipient,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        subject: str,
+        kind: str,
+        method: str = "PUT",
+        source_id: int = HUB,
+        if_pending: IfPending = IfPending.ADD,
+    ) -> Outgoing:
+        """`body` is the FSPIOP API's own; a recipient of ISO 20022 gets it in that form."""
+        resource = path.split("/", 2)[1]
+        if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
+            date = parse_http_date(self._date)
+            body = iso20022.write(body, path=path, date=date, source=self._hub_name, destination=to.name)
+        return Outgoing(
+            destination_id=to.id,
+            method=method,
+            path=path,
+            headers={
+                "content-type": versions.content_type(resource, to.version),
+                "date": self._date,
+                "fspiop-source": self._hub_name,
+                "fspiop-destination": to.name,
+            },
+            body=strictjson.canonical(body),
+            subject=subject,
+            kind=kind,
+            signed_by_hub=True,
+            source_id=source_id,
+            if_pending=if_pending,
+        )
+
+    def error(self, to: Recipient, path: str, code: str, text: str, *, subject: str, kind: str) -> Outgoing:
+        return self.callback(to, path, error_body(code, text), subject=subject, kind=kind)
+
+
+def as_answer(message: Outgoing) -> Outgoing:
+    """The message as the answer to a request of its destination, which may repeat that: one waits, the newest.
+
+    An end that waits already reports the same in the words of the DFSP that brought it about; it stays.
     """
-    resource = path.split("/", 2)[1]
-    if versions.is_iso20022(version) and has_iso20022_bodies(resource):
-        body = iso20022.write(body, path=path, date=parse_http_date(date), source=hub_name, destination=to)
-    return Outgoing(
-        destination_id=to_id,
-        method=method,
-        path=path,
-        headers={
-            "content-type": versions.content_type(resource, version),
-            "date": date,
-            "fspiop-source": hub_name,
-            "fspiop-destination": to,
-        },
-        body=strictjson.canonical(body),
-        subject=subject,
-        kind=kind,
-        signed_by_hub=True,
-    )
+    is_end = message.kind in END_KINDS
+    message.source_id = HUB if is_end else message.destination_id
+    message.if_pending = IfPending.SKIP if is_end else IfPending.RENEW
+    return message

@@ -8,11 +8,11 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 
-from fspiop import time, versions
-from fspiop.errors import ErrorCode, FspiopError, error_body
+from fspiop import versions
+from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox import store
 from hub.outbox.client import NOT_IMPLEMENTED, Answer
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.store import Claimed, Failure, GivenUp
 from hub.participants import queries
 from hub.sweeps import batches
@@ -95,20 +95,10 @@ def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
     """FSPIOP API v1.1, section 7.6: the destination could not be reached, reported by the hub to the requester."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
-    error = ErrorCode.DESTINATION_COMMUNICATION_ERROR
-    notice = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=message.reply_to_id,
-        to=queries.name_of(message.reply_to_id),
-        method="PUT",
-        path=message.error_path,
-        version=_version_of(message),
-        body=error_body(error.code, error.text),
-        subject=message.subject,
-        kind="undeliverable",
-    )
-    return caused_by(message.reply_to_id, notice, IfPending.RENEW)
+    error, hub = ErrorCode.DESTINATION_COMMUNICATION_ERROR, HubMessages(settings.HUB_NAME, datetime.now(UTC))
+    requester = Recipient(message.reply_to_id, queries.name_of(message.reply_to_id), _version_of(message))
+    path, subject = message.error_path, message.subject
+    return as_answer(hub.error(requester, path, error.code, error.text, subject=subject, kind="undeliverable"))
 
 
 def _version_of(message: Claimed | GivenUp) -> str:

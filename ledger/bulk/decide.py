@@ -27,7 +27,7 @@ from ledger.bulk.messages import (
 )
 from ledger.bulk.states import NEXT, BulkMove, BulkState
 from ledger.decide import decide_expire, decide_fulfil, decide_prepare, decide_reject
-from ledger.messages import Expire, Fulfil, Outcome, Refusal, Refused, Reject, Reserved, Wire, words_of
+from ledger.messages import Expire, Fulfil, Outcome, PaymentMessage, Refusal, Refused, Reject, Reserved, words_of
 from ledger.snapshot import Snapshot, TransferState
 from ledger.states import State
 
@@ -93,7 +93,7 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
     if bulk.expires_at <= s.now:
         return _expire(a, bulk, s)
     # After this line the answer stands, and the bulk ends.
-    bulk.answer_digest, bulk.answer_version = a.digest, a.wire.version
+    bulk.answer_digest, bulk.answer_version = a.digest, a.message.version
     return _reject(a, bulk, s) if isinstance(a, BulkReject) else _fulfil(a, bulk, s)
 
 
@@ -161,7 +161,7 @@ def _item_fulfil(f: BulkFulfil, item: TransferState, result: ItemResult, *, is_m
         moment_fault=None,
         wants_patch=False,
         digest=f.digest,
-        wire=_kept_with_the_bulk(f),
+        message=_kept_with_the_bulk(f),
         bulk_id=item.bulk_id,
     )
 
@@ -174,14 +174,14 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
         error_code=result.error_code,
         error_description=result.error_description or text_of(result.error_code),
         digest=a.digest,
-        wire=_kept_with_the_bulk(a),
+        message=_kept_with_the_bulk(a),
         bulk_id=item.bulk_id,
     )
 
 
-def _kept_with_the_bulk(a: BulkAnswer) -> Wire:
+def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
     # The message is stored once, with the bulk, and not again with each of its items.
-    return Wire(b"", {}, a.wire.version)
+    return PaymentMessage(b"", {}, a.message.version)
 
 
 def _is_to_payer(a: BulkAnswer, bulk: Bulk) -> bool:
@@ -234,7 +234,7 @@ def _bulk(p: BulkPrepare, reserved_items: int, ids_used_before: list[str], s: Sn
         state=state,
         expires_at=p.expires_at,
         digest=p.digest,
-        version=p.wire.version,
+        version=p.message.version,
         item_count=len(p.items),
         reserved_items=reserved_items,
         ids_used_before=ids_used_before,

@@ -83,7 +83,7 @@ def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
             store.save(outcomes, snapshot)
         case BulkEnded(command, bulk, _, outcomes):
             store.save(outcomes, snapshot)
-            bulks.end(bulk, None if isinstance(command, BulkExpire) else command.wire)
+            bulks.end(bulk, None if isinstance(command, BulkExpire) else command.message)
 
 
 def _tell_logs(outcome: BulkOutcome) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ledger.bulk.states import BulkState
-from ledger.messages import Outcome, Prepare, Refusal, Wire
+from ledger.messages import Outcome, PaymentMessage, Prepare, Refusal
 from ledger.snapshot import TransferState
 
 
@@ -25,7 +25,7 @@ class BulkPrepare:
     expires_at: datetime
     items: list[Prepare]
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class BulkFulfil:
     state: BulkState  # COMPLETED, or REJECTED where the payee takes none of it
     results: Mapping[str, ItemResult]
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     moment_fault: str | None = None  # as in ledger.messages.Fulfil
 
 
@@ -61,7 +61,7 @@ class BulkReject:
     error_code: str
     error_description: str
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
 
 
 @dataclass(slots=True)

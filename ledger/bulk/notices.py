@@ -2,8 +2,8 @@
 
 The payee is asked for what was reserved and for nothing else: by the payer's own message where that is all of it,
 else by the hub's. The payer hears the payee's own answer where that is the truth and all of it, else the hub's. And the
-payee hears what came of its answer, because the hub judges each fulfilment. Where `in_hub_name` is set the hub says all
-of it itself, as the reference hub does.
+payee hears what came of its answer, because the hub judges each fulfilment. Where `in_hub_name` is set the hub sends
+all of it in its own name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from fspiop import strictjson, time
 from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
 from ledger.bulk.messages import (
     Bulk,
     BulkAccepted,
@@ -26,128 +26,100 @@ from ledger.bulk.messages import (
     BulkRepeated,
 )
 from ledger.bulk.states import TERMINAL
-from ledger.messages import Refusal, Wire, words_of
-from ledger.notices import HubVoice
+from ledger.messages import Refusal, error_of, words_of
 from ledger.snapshot import TransferState
 from ledger.states import State
-from ledger.voice import repeated
 
 _TOLD_BY_RESULTS = (None, Refusal.REJECTED_BY_PAYEE.value)
 
 
 def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_name: bool = False) -> list[Outgoing]:
     """The messages that this outcome causes."""
-    hub = _Voice(hub_name, now, says_all=in_hub_name)
+    hub = HubMessages(hub_name, now)
     match outcome:
         case BulkAccepted(command, bulk, items, _):
-            return [caused_by(command.source_id, _question(command, bulk, items, hub))]
+            return [_prepare(hub, command, bulk, items, in_hub_name=in_hub_name)]
         case BulkRefused(_, bulk, items, _, refusal):
             if refusal is not None:
-                return [hub.error_to_payer(bulk, *words_of(refusal, of_bulk=True), kind="bulk-end-to-payer")]
-            return [hub.result_to_payer(bulk, items)]
+                return [_error(hub, bulk, _payer(bulk), *words_of(refusal, of_bulk=True), kind="bulk-end-to-payer")]
+            return [_result_to_payer(hub, bulk, items)]
         case BulkEnded():
-            return _ended(outcome, hub)
+            return _ended(hub, outcome, in_hub_name=in_hub_name)
         case BulkRepeated(BulkPrepare(), bulk, items):
-            return [repeated(bulk.payer_id, hub.result_to_payer(bulk, items))]
+            return [as_answer(_result_to_payer(hub, bulk, items))]
         case BulkRepeated(_, bulk, items):
-            assert bulk.payee_id is not None
-            return [repeated(bulk.payee_id, hub.result_to_payee(bulk, items))]
+            return [as_answer(_result_to_payee(hub, bulk, items))]
         case BulkNotObeyed(command, bulk, refusal):
             sender = command.payer if isinstance(command, BulkPrepare) else bulk.payee
-            code, description = words_of(refusal)
-            version = command.wire.version
-            error = hub.error(bulk, command.source_id, sender, version, code, description, "bulk-refusal")
-            return [caused_by(command.source_id, error, IfPending.RENEW)]
+            to = Recipient(command.source_id, sender, command.message.version)
+            return [as_answer(_error(hub, bulk, to, *words_of(refusal), kind="bulk-refusal"))]
         case _:
             return []
 
 
-def _question(command: BulkPrepare, bulk: Bulk, items: Sequence[TransferState], hub: "_Voice") -> Outgoing:
-    assert bulk.payee_id is not None
-    if bulk.reserved_items == bulk.item_count and not hub.says_all:
-        return _forward(command.wire, bulk, bulk.payee_id, bulk.payee, "POST", "/bulkTransfers", "bulk-prepare")
+def _prepare(
+    hub: HubMessages, command: BulkPrepare, bulk: Bulk, items: Sequence[TransferState], *, in_hub_name: bool
+) -> Outgoing:
+    message, to, path = command.message, _payee(bulk), "/bulkTransfers"
+    subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
+    if bulk.reserved_items == bulk.item_count and not in_hub_name:
+        return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
     # What was refused must not reach the payee: it would credit what nobody pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
-    body: Any = strictjson.loads(command.wire.body)
+    body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
-    version, kind = command.wire.version, "bulk-prepare"
-    question = hub.say(bulk, bulk.payee_id, bulk.payee, "POST", "/bulkTransfers", version, body, kind)
-    question.headers["accept"] = command.wire.headers["accept"]  # the payer's wish for the version of the answer
-    return question
+    prepare = hub.callback(to, path, body, subject=subject, kind=kind, method="POST", source_id=source_id)
+    prepare.headers["accept"] = message.headers["accept"]  # the payer's wish for the version of the answer
+    return prepare
 
 
-def _ended(ended: BulkEnded, hub: "_Voice") -> list[Outgoing]:
+def _ended(hub: HubMessages, ended: BulkEnded, *, in_hub_name: bool) -> list[Outgoing]:
     bulk, items = ended.bulk, ended.items
     if bulk.reason not in _TOLD_BY_RESULTS:
-        words = _error_of(bulk)
         return [
-            hub.error_to_payer(bulk, *words, kind="bulk-end-to-payer"),
-            hub.error_to_payee(bulk, *words, kind="bulk-end-to-payee"),
+            _error(hub, bulk, _payer(bulk), *error_of(bulk), kind="bulk-end-to-payer"),
+            _error(hub, bulk, _payee(bulk), *error_of(bulk), kind="bulk-end-to-payee"),
         ]
     assert not isinstance(ended.command, BulkExpire)
-    path = f"/bulkTransfers/{bulk.bulk_id}"
-    wire, kind = ended.command.wire, "bulk-end-to-payer"
-    in_own_words = ended.is_as_answered and not hub.says_all
+    message, to, kind = ended.command.message, _payer(bulk), "bulk-end-to-payer"
+    is_forwarded = ended.is_as_answered and not in_hub_name
     if isinstance(ended.command, BulkReject):
-        if in_own_words:
-            return [_forward(wire, bulk, bulk.payer_id, bulk.payer, "PUT", path + "/error", kind)]
-        return [hub.error_to_payer(bulk, *_error_of(bulk), kind=kind)]
+        if is_forwarded:
+            return [forward(message, to, "PUT", _path(bulk) + "/error", subject=bulk.bulk_id, kind=kind)]
+        return [_error(hub, bulk, to, *error_of(bulk), kind=kind)]
     to_payer = (
-        _forward(wire, bulk, bulk.payer_id, bulk.payer, "PUT", path, kind)
-        if in_own_words
-        else hub.result_to_payer(bulk, items)
+        forward(message, to, "PUT", _path(bulk), subject=bulk.bulk_id, kind=kind)
+        if is_forwarded
+        else _result_to_payer(hub, bulk, items)
     )
-    return [to_payer, hub.result_to_payee(bulk, items)]
+    return [to_payer, _result_to_payee(hub, bulk, items)]
 
 
-def _forward(wire: Wire, bulk: Bulk, to_id: int, to: str, method: str, path: str, kind: str) -> Outgoing:
-    return passed_on(
-        headers=wire.headers,
-        body=wire.body,
-        to_id=to_id,
-        to=to,
-        method=method,
-        path=path,
-        subject=bulk.bulk_id,
-        kind=kind,
-    )
+def _payer(bulk: Bulk) -> Recipient:
+    return Recipient(bulk.payer_id, bulk.payer, bulk.version)
 
 
-class _Voice:
-    """What the hub says about bulks in its own name at one moment."""
+def _payee(bulk: Bulk) -> Recipient:
+    assert bulk.payee_id is not None
+    return Recipient(bulk.payee_id, bulk.payee, bulk.answer_version or bulk.version)
 
-    def __init__(self, hub_name: str, now: datetime, *, says_all: bool = False) -> None:
-        self._hub = HubVoice(hub_name, time.http_date(now))
-        self.says_all = says_all
 
-    def result_to_payer(self, bulk: Bulk, items: Iterable[TransferState]) -> Outgoing:
-        return self.result(bulk, bulk.payer_id, bulk.payer, bulk.version, result_body(bulk, items), "bulk-end-to-payer")
+def _path(bulk: Bulk) -> str:
+    return f"/bulkTransfers/{bulk.bulk_id}"
 
-    def result_to_payee(self, bulk: Bulk, items: Iterable[TransferState]) -> Outgoing:
-        assert bulk.payee_id is not None
-        body = payees_result_body(bulk, items)
-        version = bulk.answer_version or bulk.version
-        return self.result(bulk, bulk.payee_id, bulk.payee, version, body, "bulk-end-to-payee")
 
-    def result(self, bulk: Bulk, to_id: int, to: str, version: str, body: dict[str, object], kind: str) -> Outgoing:
-        return self.say(bulk, to_id, to, "PUT", f"/bulkTransfers/{bulk.bulk_id}", version, body, kind)
+def _result_to_payer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState]) -> Outgoing:
+    body = result_body(bulk, items)
+    return hub.callback(_payer(bulk), _path(bulk), body, subject=bulk.bulk_id, kind="bulk-end-to-payer")
 
-    def error_to_payer(self, bulk: Bulk, code: str, description: str, *, kind: str) -> Outgoing:
-        return self.error(bulk, bulk.payer_id, bulk.payer, bulk.version, code, description, kind)
 
-    def error_to_payee(self, bulk: Bulk, code: str, description: str, *, kind: str) -> Outgoing:
-        assert bulk.payee_id is not None
-        version = bulk.answer_version or bulk.version
-        return self.error(bulk, bulk.payee_id, bulk.payee, version, code, description, kind)
+def _result_to_payee(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState]) -> Outgoing:
+    body = payees_result_body(bulk, items)
+    return hub.callback(_payee(bulk), _path(bulk), body, subject=bulk.bulk_id, kind="bulk-end-to-payee")
 
-    def error(self, bulk: Bulk, to_id: int, to: str, version: str, code: str, description: str, kind: str) -> Outgoing:
-        body: dict[str, object] = dict(error_body(code, description))
-        return self.say(bulk, to_id, to, "PUT", f"/bulkTransfers/{bulk.bulk_id}/error", version, body, kind)
 
-    def say(
-        self, bulk: Bulk, to_id: int, to: str, method: str, path: str, version: str, body: dict[str, object], kind: str
-    ) -> Outgoing:
-        return self._hub.say(bulk.bulk_id, to_id, to, method, path, version, body, kind)
+def _error(hub: HubMessages, bulk: Bulk, to: Recipient, code: str, text: str, *, kind: str) -> Outgoing:
+    return hub.error(to, _path(bulk) + "/error", code, text, subject=bulk.bulk_id, kind=kind)
 
 
 def result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
@@ -179,29 +151,13 @@ def _result(item: TransferState) -> dict[str, Any]:
     return {"transferId": item.transfer_id}  # reserved: it has no result yet
 
 
-def _error_of(bulk: Bulk) -> tuple[str, str]:
-    return bulk.error_code or ErrorCode.SERVER_ERROR.code, bulk.error_description or ErrorCode.SERVER_ERROR.text
-
-
-def state_answer(
-    bulk: Bulk,
-    items: Iterable[TransferState],
-    *,
-    asker_id: int,
-    asker: str,
-    version: str,
-    hub_name: str,
-    now: datetime,
-) -> Outgoing:
+def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
     """The answer to GET /bulkTransfers/{ID} by its payer or payee."""
-    body = result_body(bulk, items) if asker_id == bulk.payer_id else payees_result_body(bulk, items)
-    return repeated(asker_id, _Voice(hub_name, now).result(bulk, asker_id, asker, version, body, "bulk-state"))
+    body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
+    return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
 
-def unknown_answer(bulk_id: str, *, asker_id: int, asker: str, version: str, hub_name: str, now: datetime) -> Outgoing:
-    """The answer to GET /bulkTransfers/{ID} of a bulk that is not there, or is none of the asker's business."""
-    error = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND
-    body: dict[str, object] = dict(error_body(error.code, error.text))
-    path = f"/bulkTransfers/{bulk_id}/error"
-    hub = HubVoice(hub_name, time.http_date(now))
-    return repeated(asker_id, hub.say(bulk_id, asker_id, asker, "PUT", path, version, body, "bulk-state"))
+def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
+    """The answer to GET /bulkTransfers/{ID} of a bulk that does not exist, or is between others."""
+    error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
+    return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 
 from hub import outbox
+from hub.outbox.messages import HubMessages, Recipient
 from hub.sweeps import batches
 from ledger import store
 from ledger.bulk import engine
@@ -16,23 +17,18 @@ from ledger.bulk.notices import state_answer, unknown_answer
 _ATTEMPTS = 2  # of a sweep: a bulk that somebody else holds has its turn again
 
 
-def tell_state(*, bulk_id: str, asker_id: int, asker: str, version: str) -> None:
-    """GET /bulkTransfers/{ID}: the answer goes to the asker as a callback (FSPIOP API v1.1, section 6.10.3.1)."""
-    asking = {
-        "asker_id": asker_id,
-        "asker": asker,
-        "version": version,
-        "hub_name": settings.HUB_NAME,
-        "now": datetime.now(UTC),
-    }
+def tell_state(*, bulk_id: str, requester: Recipient) -> None:
+    """GET /bulkTransfers/{ID}: the answer goes to the requester as a callback (FSPIOP API v1.1, section 6.10.3.1)."""
+    hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     with transaction.atomic():
         bulk = bulks.lock(bulk_id)  # so that the bulk and its items are of one moment
-        if bulk is None or asker_id not in (bulk.payer_id, bulk.payee_id):
-            answer = unknown_answer(bulk_id, **asking)
+        if bulk is None or requester.id not in (bulk.payer_id, bulk.payee_id):
+            answer = unknown_answer(hub, bulk_id, requester)
         else:
-            answer = state_answer(bulk, store.transfers_by_id(sorted(bulks.item_ids(bulk_id))).values(), **asking)
+            items = store.transfers_by_id(sorted(bulks.item_ids(bulk_id))).values()
+            answer = state_answer(hub, bulk, items, requester)
         outbox.append([answer])
-        transaction.on_commit(lambda: outbox.poke({asker_id}))
+        transaction.on_commit(lambda: outbox.poke({requester.id}))
 
 
 def expire() -> int:

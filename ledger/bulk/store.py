@@ -9,7 +9,7 @@ from hub import fair_share
 from hub.database import execute
 from ledger.bulk.messages import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
-from ledger.messages import Wire
+from ledger.messages import PaymentMessage
 from ledger.store import LostRace
 
 _BULK = """
@@ -61,7 +61,7 @@ def insert(bulk: Bulk, command: BulkPrepare) -> None:
         *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
         *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
         *(bulk.item_count, bulk.reserved_items, bulk.ids_used_before, bulk.version, bulk.digest),
-        *(command.wire.body, orjson.dumps(command.wire.headers).decode(), bulk.completed_at),
+        *(command.message.body, orjson.dumps(command.message.headers).decode(), bulk.completed_at),
     ]
     if execute(_INSERT, values).rowcount != 1:
         raise LostRace("another process stored this bulk first")
@@ -75,7 +75,7 @@ _END = """
 """
 
 
-def end(bulk: Bulk, answer: Wire | None) -> None:
+def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
     """Ends a bulk, with the answer that ended it as evidence; LostRace where it has ended already."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [

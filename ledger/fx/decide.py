@@ -116,7 +116,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, c.condition):
         return _abort_by_answer(f, c, s, Refusal.FULFILMENT_DOES_NOT_MATCH)
     c.state = FX_NEXT[c.state, FxMove.AGREE]
-    c.fulfilment, c.fulfil_digest, c.fulfil_version = f.fulfilment, f.digest, f.wire.version
+    c.fulfilment, c.fulfil_digest, c.fulfil_version = f.fulfilment, f.digest, f.message.version
     c.agreed_at = s.now
     c.held_until = c.expires_at + s.fx_wait
     return FxAgreed(f, c)
@@ -131,7 +131,7 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
         return FxRepeated(r, c)
     if c.state is not FxState.RESERVED:
         return _too_late(r, c)
-    c.fulfil_digest, c.fulfil_version = r.digest, r.wire.version
+    c.fulfil_digest, c.fulfil_version = r.digest, r.message.version
     _abort(c, s, Refusal.REJECTED_BY_FXP)
     c.error_code, c.error_description = r.error_code, r.error_description
     return FxAborted(r, c)
@@ -203,7 +203,7 @@ def _too_late(command: FxFulfil | FxReject, c: ConversionState) -> FxOutcome:
 
 def _abort_by_answer(f: FxFulfil, c: ConversionState, s: Snapshot, refusal: Refusal) -> FxOutcome:
     if refusal is not Refusal.EXPIRED:
-        c.fulfil_digest, c.fulfil_version = f.digest, f.wire.version
+        c.fulfil_digest, c.fulfil_version = f.digest, f.message.version
     _abort(c, s, refusal)
     return FxAborted(f, c)
 
@@ -245,7 +245,7 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
         expires_at=p.expires_at,
         held_until=p.expires_at,
         digest=p.digest,
-        version=p.wire.version,
+        version=p.message.version,
     )
 
 

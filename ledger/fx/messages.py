@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.fx.snapshot import ConversionState
-from ledger.messages import Refusal, Wire
+from ledger.messages import PaymentMessage, Refusal
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class FxPrepare:
     condition: str
     expires_at: datetime
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     destination: str | None = None  # FSPIOP-Destination, where the sender named one
 
 
@@ -37,7 +37,7 @@ class FxFulfil:
     fulfilment: str | None
     says_reserved: bool
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     moment_fault: str | None = None  # as in ledger.messages.Fulfil
 
 
@@ -50,7 +50,7 @@ class FxReject:
     error_code: str
     error_description: str
     digest: bytes
-    wire: Wire
+    message: PaymentMessage
     destination: str | None = None
 
 

@@ -5,8 +5,7 @@ callback where the conversion ended without one.
 """
 
 from fspiop import time
-from fspiop.errors import ErrorCode, error_body
-from hub.outbox.messages import IfPending, Outgoing, caused_by
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
 from ledger.fx.messages import (
     FxAborted,
     FxAgreed,
@@ -22,43 +21,44 @@ from ledger.fx.messages import (
 )
 from ledger.fx.snapshot import ConversionState
 from ledger.fx.states import API_STATE, FX_TERMINAL, FxState
-from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, Wire, words_of
-from ledger.voice import Voice, cause, forward, repeated
+from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, cause_of, error_of, words_of
 
 
-def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
+def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case FxReserved(command, c):
-            assert c.fxp_id is not None
-            prepare = forward(command.wire, c.commit_request_id, c.fxp_id, c.fxp, "POST", "/fxTransfers", "fx-prepare")
-            return [caused_by(command.source_id, prepare)]
+            message, to, subject, payer_id = command.message, _fxp(c), c.commit_request_id, c.initiator_id
+            return [
+                forward(message, to, "POST", "/fxTransfers", subject=subject, kind="fx-prepare", source_id=payer_id)
+            ]
         case FxRefused(_, c):
-            return [hub.error_to_initiator(c)]
+            return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
             # Nothing is committed yet, whatever the FXP calls it.
             if command.says_reserved:
-                return [_to_initiator(command.wire, c, "fx-answer")]
-            return [hub.state(c, c.initiator_id, c.initiator, c.version, "fx-answer")]
-        case FxAborted(FxReject(wire=wire, destination=destination), c):
-            if destination not in (None, c.initiator):
-                return [hub.error_to_initiator(c)]  # the initiator would refuse the message of the FXP
-            return [_to_initiator(wire, c, "fx-end-to-initiator", "/error")]
+                to, subject = _initiator(c), c.commit_request_id
+                return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
+            return [_state(hub, c, _initiator(c), kind="fx-answer")]
+        case FxAborted(FxReject() as command, c):
+            if command.destination not in (None, c.initiator):
+                return [_error_to_initiator(hub, c)]  # the initiator would refuse the message of the FXP
+            to, path, subject = _initiator(c), _path(c) + "/error", c.commit_request_id
+            return [forward(command.message, to, "PUT", path, subject=subject, kind="fx-end-to-initiator")]
         case FxAborted(FxFulfil(), c):
-            return [hub.error_to_initiator(c), hub.patch(c)]
+            return [_error_to_initiator(hub, c), _patch(hub, c)]
         case FxAborted(FxExpire(), c):
-            return [hub.error_to_initiator(c), hub.end_to_fxp(c)]
-        case FxRepeated(FxPrepare(source_id=initiator_id), c):
-            return [repeated(initiator_id, hub.state_to_initiator(c))]
-        case FxRepeated(FxFulfil(source_id=fxp_id) | FxReject(source_id=fxp_id), c):
-            return [repeated(fxp_id, hub.end_to_fxp(c))] if c.state in FX_TERMINAL else []
+            return [_error_to_initiator(hub, c), _end_to_fxp(hub, c)]
+        case FxRepeated(FxPrepare(), c):
+            kind = "fx-end-to-initiator" if c.state in FX_TERMINAL else "state"
+            return [as_answer(_state(hub, c, _initiator(c), kind=kind))]
+        case FxRepeated(_, c):
+            return [as_answer(_end_to_fxp(hub, c))] if c.state in FX_TERMINAL else []
         case FxNotObeyed(command, c, refusal):
-            code, description = words_of(refusal)
-            version = command.wire.version
-            to = command.initiator if isinstance(command, FxPrepare) else c.fxp
-            error = hub.error(c, command.source_id, to, version, code, description)
-            told = [caused_by(command.source_id, error, IfPending.RENEW)]
+            sender = command.initiator if isinstance(command, FxPrepare) else c.fxp
+            to = Recipient(command.source_id, sender, command.message.version)
+            told = [as_answer(_error(hub, c, to, *words_of(refusal), kind="refusal"))]
             if isinstance(command, FxFulfil) and c.state in FX_TERMINAL:
-                told.append(repeated(command.source_id, hub.patch(c)))
+                told.append(as_answer(_patch(hub, c)))
             return told
         case (
             Committed(conversions=conversions)
@@ -66,64 +66,52 @@ def notices(outcome: Outcome | FxOutcome, hub: "FxVoice") -> list[Outgoing]:
             | Refused(conversions=conversions)
             | NotObeyed(conversions=conversions)
         ):
-            return [hub.end_to_fxp(c) for c in conversions]
+            return [_end_to_fxp(hub, c) for c in conversions]
         case _:
             return []
 
 
-def _to_initiator(wire: Wire, c: ConversionState, kind: str, ending: str = "") -> Outgoing:
-    path = f"/fxTransfers/{c.commit_request_id}{ending}"
-    return forward(wire, c.commit_request_id, c.initiator_id, c.initiator, "PUT", path, kind)
+def _initiator(c: ConversionState) -> Recipient:
+    return Recipient(c.initiator_id, c.initiator, c.version)
 
 
-class FxVoice(Voice):
-    """What the hub says about conversions in its own name at one moment."""
-
-    def state_to_initiator(self, c: ConversionState) -> Outgoing:
-        kind = "fx-end-to-initiator" if c.state in FX_TERMINAL else "state"
-        return self.state(c, c.initiator_id, c.initiator, c.version, kind)
-
-    def error_to_initiator(self, c: ConversionState) -> Outgoing:
-        return self.error(c, c.initiator_id, c.initiator, c.version, *_error_of(c), kind="fx-end-to-initiator")
-
-    def end_to_fxp(self, c: ConversionState) -> Outgoing:
-        """PATCH where the FXP had fulfilled, else the error."""
-        if c.agreed_at is not None or c.fulfil_digest is not None:
-            return self.patch(c)
-        assert c.fxp_id is not None
-        return self.error(c, c.fxp_id, c.fxp, c.version, *_error_of(c), kind="fx-end-to-fxp")
-
-    def patch(self, c: ConversionState) -> Outgoing:
-        assert c.fxp_id is not None
-        body = state_body(c)
-        body.pop("fulfilment", None)
-        return self._say(c, c.fxp_id, c.fxp, "PATCH", "", c.fulfil_version or c.version, body, "fx-end-to-fxp")
-
-    def state(self, c: ConversionState, to_id: int, to: str, version: str, kind: str = "state") -> Outgoing:
-        return self._say(c, to_id, to, "PUT", "", version, state_body(c), kind)
-
-    def error(
-        self, c: ConversionState, to_id: int, to: str, version: str, code: str, text: str, *, kind: str = "refusal"
-    ) -> Outgoing:
-        return self._say(c, to_id, to, "PUT", "/error", version, dict(error_body(code, text)), kind)
-
-    def _say(
-        self,
-        c: ConversionState,
-        to_id: int,
-        to: str,
-        method: str,
-        ending: str,
-        version: str,
-        body: dict[str, object],
-        kind: str,
-    ) -> Outgoing:
-        path = f"/fxTransfers/{c.commit_request_id}{ending}"
-        return self.say(c.commit_request_id, to_id, to, method, path, version, body, kind)
+def _fxp(c: ConversionState) -> Recipient:
+    assert c.fxp_id is not None
+    return Recipient(c.fxp_id, c.fxp, c.fulfil_version or c.version)
 
 
-def _error_of(c: ConversionState) -> tuple[str, str]:
-    return c.error_code or ErrorCode.SERVER_ERROR.code, c.error_description or ErrorCode.SERVER_ERROR.text
+def _path(c: ConversionState) -> str:
+    return f"/fxTransfers/{c.commit_request_id}"
+
+
+def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
+    return _error(hub, c, _initiator(c), *error_of(c), kind="fx-end-to-initiator")
+
+
+def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
+    """PATCH where the FXP had fulfilled, else the error."""
+    if c.agreed_at is not None or c.fulfil_digest is not None:
+        return _patch(hub, c)
+    return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")
+
+
+def _patch(hub: HubMessages, c: ConversionState) -> Outgoing:
+    body = state_body(c)
+    body.pop("fulfilment", None)
+    return hub.callback(_fxp(c), _path(c), body, subject=c.commit_request_id, kind="fx-end-to-fxp", method="PATCH")
+
+
+def _state(hub: HubMessages, c: ConversionState, to: Recipient, *, kind: str) -> Outgoing:
+    return hub.callback(to, _path(c), state_body(c), subject=c.commit_request_id, kind=kind)
+
+
+def _error(hub: HubMessages, c: ConversionState, to: Recipient, code: str, text: str, *, kind: str) -> Outgoing:
+    return hub.error(to, _path(c) + "/error", code, text, subject=c.commit_request_id, kind=kind)
+
+
+def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> Outgoing:
+    """The answer to GET /fxTransfers/{ID} by its initiator or FXP."""
+    return as_answer(_state(hub, c, requester, kind="state"))
 
 
 def state_body(c: ConversionState) -> dict[str, object]:
@@ -135,5 +123,5 @@ def state_body(c: ConversionState) -> dict[str, object]:
     if c.state is not FxState.ABORTED and c.fulfilment is not None:
         body["fulfilment"] = c.fulfilment
     if c.state is FxState.ABORTED:
-        body["extensionList"] = cause(*_error_of(c))
+        body["extensionList"] = cause_of(c)
     return body

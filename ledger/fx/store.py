@@ -15,7 +15,7 @@ from ledger.errors import LostRace
 from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxExpire, FxOutcome, FxPrepare, FxRefused, FxReserved
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
-from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, Wire
+from ledger.messages import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
 from ledger.snapshot import ParticipantState, Snapshot, TransferState
 from ledger.states import State
 
@@ -108,17 +108,19 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     if not new:
         return
     _insert_conversions([outcome.conversion for outcome in new], snapshot)
-    _insert_events([(outcome.conversion, outcome.conversion.state, outcome.command.wire) for outcome in new], snapshot)
+    _insert_events(
+        [(outcome.conversion, outcome.conversion.state, outcome.command.message) for outcome in new], snapshot
+    )
     _link([o.conversion for o in new if isinstance(o, FxReserved) and o.conversion.side is Side.PAYEE])
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     """Writes what became of conversions that were there, guarded once more by the database."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
-    ended: list[tuple[ConversionState, FxState, Wire | None]] = []
+    ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
         if isinstance(outcome, FxAborted):
-            ended.append((outcome.conversion, FxState.ABORTED, getattr(outcome.command, "wire", None)))
+            ended.append((outcome.conversion, FxState.ABORTED, getattr(outcome.command, "message", None)))
         elif isinstance(outcome, Committed | Aborted | Refused | NotObeyed):
             ended += [(conversion, conversion.state, None) for conversion in outcome.conversions]
     ended.sort(key=lambda end: end[0].commit_request_id)
@@ -127,7 +129,7 @@ def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     if ended:
         _end([conversion for conversion, _, _ in ended])
     if agreed or ended:
-        _insert_events([*((o.conversion, FxState.AGREED, o.command.wire) for o in agreed), *ended], snapshot)
+        _insert_events([*((o.conversion, FxState.AGREED, o.command.message) for o in agreed), *ended], snapshot)
 
 
 def _id(outcome: FxReserved | FxRefused | FxAgreed) -> str:
@@ -259,13 +261,13 @@ _INSERT_EVENTS = """
 """
 
 
-def _insert_events(moves: Sequence[tuple[ConversionState, FxState, Wire | None]], snapshot: Snapshot) -> None:
+def _insert_events(moves: Sequence[tuple[ConversionState, FxState, PaymentMessage | None]], snapshot: Snapshot) -> None:
     columns: list[list[Any]] = [
         [conversion.commit_request_id for conversion, _, _ in moves],
         [state.value for _, state, _ in moves],
         [conversion.reason if state is FxState.ABORTED else None for conversion, state, _ in moves],
-        [wire.body if wire else None for _, _, wire in moves],
-        [orjson.dumps(wire.headers).decode() if wire else None for _, _, wire in moves],
+        [message.body if message else None for _, _, message in moves],
+        [orjson.dumps(message.headers).decode() if message else None for _, _, message in moves],
     ]
     execute(_INSERT_EVENTS, [snapshot.now, *columns])
 

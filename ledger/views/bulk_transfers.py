@@ -22,7 +22,7 @@ from ledger.bulk.messages import (
     ItemResult,
 )
 from ledger.bulk.states import BulkState
-from ledger.messages import Prepare, Wire
+from ledger.messages import PaymentMessage, Prepare
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive
 from ledger.views.moments import implausible, moment_fault
@@ -47,7 +47,7 @@ class BulkTransfersView(_BulkTransferView):
 
     def _prepare(self, body: BulkTransferPost) -> BulkPrepare:
         digest, expires_at = self.digest(), time.parse_datetime(body.expiration)
-        kept_with_the_bulk = Wire(b"", {}, self.content_version)
+        kept_with_the_bulk = PaymentMessage(b"", {}, self.content_version)
 
         def item_of(number: int, item: IndividualTransfer) -> Prepare:
             where, currency = f"individualTransfers[{number}]", item.transfer_amount.currency
@@ -63,7 +63,7 @@ class BulkTransfersView(_BulkTransferView):
                 expires_at=expires_at,
                 # An item is the same message only within the same bulk.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
-                wire=kept_with_the_bulk,
+                message=kept_with_the_bulk,
                 destination=self.fspiop.destination,
                 bulk_id=body.bulk_transfer_id,
                 terms=terms_in(
@@ -85,7 +85,7 @@ class BulkTransfersView(_BulkTransferView):
             expires_at=expires_at,
             items=[item_of(number, item) for number, item in enumerate(body.individual_transfers)],
             digest=digest,
-            wire=self.wire(),
+            message=self.message(),
         )
 
 
@@ -94,12 +94,7 @@ class BulkTransferView(_BulkTransferView):
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
-        services.tell_state(
-            bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"),
-            asker_id=self.caller,
-            asker=self.fspiop.source,
-            version=self.accepted_version,
-        )
+        services.tell_state(bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester)
         return accepted()
 
     @fspiop_schema("bulkTransfers", request=BulkTransferPut, answer=200, summary="Answer a bulk transfer, once")
@@ -120,7 +115,7 @@ class BulkTransferView(_BulkTransferView):
                     state=BulkState.REJECTED if is_rejection else BulkState.COMPLETED,
                     results=results,
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                     moment_fault=moment_fault(body.completed_timestamp),
                 )
             )
@@ -141,7 +136,7 @@ class BulkTransferErrorView(_BulkTransferView):
                     error_code=error.error_code,
                     error_description=error.error_description,
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                 )
             )
         )

@@ -4,13 +4,13 @@ from fspiop import ids, money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
 from ledger.fx.messages import FxImplausible, FxOutcome, FxUnknown
-from ledger.messages import Implausible, Outcome, Unknown, Wire
+from ledger.messages import Implausible, Outcome, PaymentMessage, Unknown
 from ledger.views.moments import implausible
 
 
 class LedgerView(FspiopView):
-    def wire(self) -> Wire:
-        return Wire(self.raw_body, self.forwarded_headers(), self.content_version)
+    def message(self) -> PaymentMessage:
+        return PaymentMessage(self.raw_body, self.forwarded_headers(), self.content_version)
 
 
 def checked_id(value: str, name: str) -> str:

@@ -50,7 +50,7 @@ class FxTransfersView(_FxTransferView):
                 condition=body.condition,
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
-                wire=self.wire(),
+                message=self.message(),
                 destination=self.fspiop.destination,
             )
         )
@@ -60,12 +60,8 @@ class FxTransfersView(_FxTransferView):
 class FxTransferView(_FxTransferView):
     @fspiop_schema("fxTransfers", answer=202, summary="Ask for a conversion's state")
     def get(self, request: Request, commit_request_id: str) -> HttpResponse:
-        services.tell_state(
-            commit_request_id=checked_id(commit_request_id, "commitRequestId"),
-            asker_id=self.caller,
-            asker=self.fspiop.source,
-            version=self.accepted_version,
-        )
+        commit_request_id = checked_id(commit_request_id, "commitRequestId")
+        services.tell_state(commit_request_id=commit_request_id, requester=self.requester)
         return accepted()
 
     @fspiop_schema("fxTransfers", request=FxTransferPut, answer=200, summary="Fulfil a conversion")
@@ -82,7 +78,7 @@ class FxTransferView(_FxTransferView):
                     fulfilment=body.fulfilment,
                     says_reserved=body.conversion_state == "RESERVED",
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                     moment_fault=moment_fault(body.completed_timestamp),
                 )
             )
@@ -106,7 +102,7 @@ class FxTransferErrorView(_FxTransferView):
                     error_code=error.error_code,
                     error_description=error.error_description,
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                     destination=self.fspiop.destination,
                 )
             )

@@ -39,7 +39,7 @@ class TransfersView(_TransferView):
                 condition=body.condition,
                 expires_at=time.parse_datetime(body.expiration),
                 digest=self.digest(),
-                wire=self.wire(),
+                message=self.message(),
                 destination=self.fspiop.destination,
                 terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
@@ -50,12 +50,7 @@ class TransfersView(_TransferView):
 class TransferView(_TransferView):
     @fspiop_schema("transfers", answer=202, summary="Ask for a transfer's state")
     def get(self, request: Request, transfer_id: str) -> HttpResponse:
-        services.tell_state(
-            transfer_id=checked_id(transfer_id, "transferId"),
-            asker_id=self.caller,
-            asker=self.fspiop.source,
-            version=self.accepted_version,
-        )
+        services.tell_state(transfer_id=checked_id(transfer_id, "transferId"), requester=self.requester)
         return accepted()
 
     @fspiop_schema("transfers", request=TransferPut, answer=200, summary="Fulfil a transfer")
@@ -73,7 +68,7 @@ class TransferView(_TransferView):
                     moment_fault=moment_fault(body.completed_timestamp),
                     wants_patch=body.transfer_state == "RESERVED",
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                 )
             )
         )
@@ -96,7 +91,7 @@ class TransferErrorView(_TransferView):
                     error_code=error.error_code,
                     error_description=error.error_description,
                     digest=self.digest(),
-                    wire=self.wire(),
+                    message=self.message(),
                     destination=self.fspiop.destination,
                 )
             )

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from fspiop import money
 from hub.audit import record
 from hub.downloads import Download
+from hub.outbox.messages import Recipient
 from hub.participants.models import Participant
 from ledger import services as ledger
 from ledger.models import Transfer
@@ -149,7 +150,7 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     participant_id = asked.get(to)
     if participant_id is None:
         raise Http404
-    ledger.tell_state(transfer_id=transfer_id, asker_id=participant_id, asker=to, version=transfer.version)
+    ledger.tell_state(transfer_id=transfer_id, requester=Recipient(participant_id, to, transfer.version))
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
     messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})
     return redirect("transfer", transfer_id)

@@ -4,26 +4,14 @@ Only the DFSP that was asked may answer, and only the asker gets the answer. If 
 silent, the asker gets 2004; if it cannot be reached, the outbox reports that itself.
 """
 
-from datetime import UTC, datetime, timedelta
-
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Now
 
-from fspiop import time
-from fspiop.errors import ErrorCode, FspiopError
-from hub import fair_share, outbox
-from hub.outbox import queries as outbox_queries
-from hub.outbox.messages import IfPending, Outgoing, caused_by, from_hub
-from hub.outbox.models import Message
-from hub.sweeps import batches
+from hub import outbox
+from hub.outbox import unanswered
+from hub.outbox.messages import Outgoing, Recipient
 from quotes.forwarded import store
 from quotes.models import Question, TransactionRequest
-
-_BATCH, _SWEEP = "questions", 500
-_LATER = timedelta(seconds=5)
-_FORGET = 1000
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
@@ -70,73 +58,24 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Tells who asked that no answer came in time, each asker's questions in turn; returns how many.
-
-    Sweeps at once do no harm: a row that one has locked the others leave alone.
-    """
-    return batches.in_groups(_BATCH, find=_find_late, work=_end_silent, most=_SWEEP)
-
-
-def _find_late(most: int) -> list[str]:
-    late = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
-    return fair_share.overdue(_BATCH, "quotes_question", "id", of="asker_id", ways=[late], most=most)
-
-
-def _end_silent(ids: list[str]) -> int:
-    with transaction.atomic(durable=True):
-        late = list(
-            Question.objects.select_for_update(skip_locked=True, of=("self",))
-            .select_related("asker")
-            .filter(pk__in=ids, ended_at=None, answer_by__lte=Now())
-        )
-        if not late:
-            return 0
-        outstanding = outbox_queries.not_taken(
-            to={question.asked_id for question in late}, about={_order_of(question) for question in late}
-        )
-
-        def rests_with_the_outbox(question: Question, state: str) -> bool:
-            since = outstanding.get((question.asker_id, question.asked_id, _order_of(question), state))
-            return since is not None and since >= question.asked_at
-
-        # The question is still on its way: the outbox delivers it or tells who asked, and this looks again.
-        on_its_way = {question.pk for question in late if rests_with_the_outbox(question, Message.State.PENDING)}
-        Question.objects.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
-        over = [question for question in late if question.pk not in on_its_way]
-        Question.objects.filter(pk__in=[question.pk for question in over]).update(ended_at=Now())
-        silent = [question for question in over if not rests_with_the_outbox(question, Message.State.DEAD)]
-        outbox.append([_timed_out(question) for question in silent])
-    outbox.poke({question.asker_id for question in silent})
-    return len(silent)
+    """Reports to requesters that no answer came in time; returns how many questions."""
+    return unanswered.report(QUESTIONS)
 
 
 def forget_ended() -> int:
-    """Removes the questions that ended PARTY_ANSWER_S ago, by the thousand; returns how many."""
-    keep_s = settings.PARTY_ANSWER_S
-    return batches.in_groups(
-        store.ENDED,
-        find=lambda most: store.find_ended(keep_s=keep_s, most=most),
-        work=lambda ids: store.forget(ids, keep_s=keep_s),
-        most=_FORGET,
+    """Removes the questions that ended PARTY_ANSWER_S ago; returns how many."""
+    return unanswered.forget_ended(QUESTIONS, keep_s=settings.PARTY_ANSWER_S)
+
+
+def _late(question: Question) -> unanswered.Late:
+    return unanswered.Late(
+        id=question.pk,
+        requester=Recipient(question.asker_id, question.asker.name, question.version),
+        asked_id=question.asked_id,
+        asked_at=question.asked_at,
+        subject=order_of(question.resource, question.subject, question.asker_id),
+        error_path=f"/{question.resource}/{question.subject}/error",
     )
 
 
-def _order_of(question: Question) -> str:
-    return order_of(question.resource, question.subject, question.asker_id)
-
-
-def _timed_out(question: Question) -> Outgoing:
-    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
-    notice = from_hub(
-        hub_name=settings.HUB_NAME,
-        date=time.http_date(datetime.now(UTC)),
-        to_id=question.asker_id,
-        to=question.asker.name,
-        method="PUT",
-        path=f"/{question.resource}/{question.subject}/error",
-        version=question.version,
-        body=error.body(),
-        subject=_order_of(question),
-        kind="unanswered",
-    )
-    return caused_by(question.asker_id, notice, IfPending.RENEW)
+QUESTIONS = unanswered.Requests(Question, "asker", batch="questions", ended_batch="ended-questions", read=_late)

@@ -3,7 +3,6 @@
 from hub import outbox
 from hub.database import execute
 from hub.outbox.messages import Outgoing
-from hub.sweeps.store import not_skipped
 
 _REMEMBER = """
     INSERT INTO quotes_question (resource, subject, asker_id, asked_id, version, asked_at, answer_by)
@@ -42,31 +41,3 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
     """Ends such a question in the caller's transaction; False where there is none."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0
-
-
-ENDED = "ended-questions"  # the batch
-
-_FIND_ENDED = f"""
-    SELECT q.id::text FROM quotes_question q
-    WHERE q.ended_at <= statement_timestamp() - make_interval(secs => %s) AND {not_skipped(ENDED, "q.id")}
-    ORDER BY q.ended_at LIMIT %s
-"""  # noqa: S608 (put together from constants)
-
-
-def find_ended(*, keep_s: int, most: int) -> list[str]:
-    """Up to `most` questions that ended more than `keep_s` seconds ago, the longest first."""
-    return [row[0] for row in execute(_FIND_ENDED, [keep_s, most])]
-
-
-# One that is asked again meanwhile is locked, or has not ended any more.
-_FORGET = """
-    DELETE FROM quotes_question
-    WHERE id IN (SELECT id FROM quotes_question
-                 WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
-                 FOR UPDATE SKIP LOCKED)
-"""
-
-
-def forget(ids: list[str], *, keep_s: int) -> int:
-    """Removes those of these questions that still ended so long ago; returns how many."""
-    return execute(_FORGET, [ids, keep_s]).rowcount

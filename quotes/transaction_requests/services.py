@@ -11,13 +11,13 @@ from django.db.models.functions import Now
 from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
 from hub.api.forwarding import check_destination
-from hub.outbox.messages import IfPending, Outgoing, caused_by, passed_on
-from hub.participants.models import Participant
+from hub.outbox.messages import Destination, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants.queries import Party
 from hub.sweeps import batches
 from quotes.forwarded import pending_requests
 from quotes.models import TransactionRequest
-from quotes.services import Letter, Send, said_by_hub
+from quotes.services import Send, error_callback
+from quotes.store import AgreementMessage
 
 State = TransactionRequest.State
 ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})
@@ -32,7 +32,7 @@ class Request:
     expires_at: datetime | None
 
 
-def ask(request: Request, letter: Letter, *, send: Send) -> None:
+def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and passes it on to the payer's DFSP.
 
     The same again is passed on again, or answered with how it ended; other content under the same id is refused with
@@ -46,27 +46,27 @@ def ask(request: Request, letter: Letter, *, send: Send) -> None:
         found, is_new = TransactionRequest.objects.get_or_create(
             transaction_request_id=request.transaction_request_id,
             defaults={
-                "payee_id": letter.sender_id,
+                "payee_id": message.sender_id,
                 "payer_id": request.payer.id,
-                "request": letter.body,
-                "request_headers": letter.headers,
-                "request_digest": letter.digest,
+                "request": message.body,
+                "request_headers": message.headers,
+                "request_digest": message.digest,
                 "expires_at": request.expires_at,
             },
         )
-        if not is_new and (found.payee_id != letter.sender_id or bytes(found.request_digest) != letter.digest):
+        if not is_new and (found.payee_id != message.sender_id or bytes(found.request_digest) != message.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
             raise expired  # the payer's DFSP is not asked again
         if not found.request:  # its text is kept no longer; this is the same
-            found.request, found.request_headers = letter.body, letter.headers
+            found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
-            send([caused_by(found.payee_id, ending(found), IfPending.SKIP)])
+            send([ending(found)])
         else:
-            send([caused_by(found.payee_id, _request(found), IfPending.ADD if is_new else IfPending.SKIP)])
+            send([_request(found, if_pending=IfPending.ADD if is_new else IfPending.SKIP)])
 
 
-def answer(transaction_request_id: str, letter: Letter, *, state: State, send: Send) -> None:
+def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
     """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
 
     The payer's side was asked by the request itself, and brings it on step by step; the payee's is asked by a GET only.
@@ -74,37 +74,36 @@ def answer(transaction_request_id: str, letter: Letter, *, state: State, send: S
     answer is refused with 3106.
     """
     with transaction.atomic(durable=True):
-        found = _find(transaction_request_id, letter.sender_id, is_to_change=True)
-        is_payers = letter.sender_id == found.payer_id
+        found = _find(transaction_request_id, message.sender_id, is_to_change=True)
+        is_payers = message.sender_id == found.payer_id
         to = found.payee if is_payers else found.payer
-        check_destination(letter.headers.get("fspiop-destination"), to.name)
+        check_destination(message.headers.get("fspiop-destination"), to.name)
         was_asked = pending_requests.end(
-            found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=letter.sender_id
+            found.resource, found.transaction_request_id, asker_id=to.pk, asked_id=message.sender_id
         )
-        if is_payers and _brings_on(found, letter, state, was_asked=was_asked):
-            _keep(found, letter, state)
+        if is_payers and _brings_on(found, message, state, was_asked=was_asked):
+            _keep(found, message, state)
         elif is_payers and not was_asked:
             return
         elif not was_asked:
             raise FspiopError(
                 ErrorCode.CLIENT_ERROR, "the payer has not asked the payee about this transaction request"
             )
-        # Charged to the DFSP that waits for it.
-        send([caused_by(to.pk, _answer(found, letter, to, is_error=state is State.FAILED))])
+        send([_answer(found, message, to, is_error=state is State.FAILED)])
 
 
-def _brings_on(found: TransactionRequest, letter: Letter, state: State, *, was_asked: bool) -> bool:
+def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
     """Whether what the payer's side says is a further step; False where it was said before, or a GET asked for it."""
-    if found.response_digest is not None and bytes(found.response_digest) == letter.digest:
+    if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
     if found.state in ENDS or not (was_asked or _STEP[state] > _STEP[State(found.state)]):
         raise FspiopError(ErrorCode.MODIFIED_REQUEST, f"this transaction request is {found.state} already")
     return _STEP[state] > _STEP[State(found.state)]
 
 
-def _keep(found: TransactionRequest, letter: Letter, state: State) -> None:
+def _keep(found: TransactionRequest, message: AgreementMessage, state: State) -> None:
     found.state = state
-    found.response, found.response_headers, found.response_digest = letter.body, letter.headers, letter.digest
+    found.response, found.response_headers, found.response_digest = message.body, message.headers, message.digest
     found.answered_at = datetime.now(UTC)
     found.save()
 
@@ -115,12 +114,15 @@ def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
 
 
 def ending(found: TransactionRequest) -> Outgoing:
-    """How a transaction request ended, for who made it: in the words of the payer's side, or the hub's own."""
-    if not found.response:  # none came, or its text is kept no longer
-        return _expired(found, content_type=found.request_headers["content-type"])
-    assert found.response_headers is not None
-    letter = Letter(found.payer_id, bytes(found.response), found.response_headers, b"")
-    return _answer(found, letter, found.payee, is_error=found.state == State.FAILED)
+    """How a transaction request ended, for its payee, which asks again: as the payer's side wrote it, or the hub."""
+    if found.response:
+        assert found.response_headers is not None
+        response = ReceivedMessage(bytes(found.response), found.response_headers)
+        callback = _answer(found, response, found.payee, is_error=found.state == State.FAILED)
+    else:  # none came, or its text is kept no longer
+        callback = _expired(found, content_type=found.request_headers["content-type"])
+    callback.if_pending = IfPending.SKIP
+    return callback
 
 
 def fail_unanswered() -> int:
@@ -172,35 +174,28 @@ def _path(found: TransactionRequest) -> str:
     return f"/transactionRequests/{found.transaction_request_id}"
 
 
-def _request(found: TransactionRequest) -> Outgoing:
-    return passed_on(
-        headers=found.request_headers,
-        body=bytes(found.request),
-        to_id=found.payer_id,
-        to=found.payer.name,
-        method="POST",
-        path="/transactionRequests",
+def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
+    return forward(
+        ReceivedMessage(bytes(found.request), found.request_headers),
+        found.payer,
+        "POST",
+        "/transactionRequests",
         subject=found.order_of(found.transaction_request_id),
         kind="request-to-pay",
+        source_id=found.payee_id,
+        if_pending=if_pending,
         reply_to_id=found.payee_id,
         error_path=_path(found) + "/error",
     )
 
 
-def _answer(found: TransactionRequest, letter: Letter, to: Participant, *, is_error: bool) -> Outgoing:
-    return passed_on(
-        headers=letter.headers,
-        body=letter.body,
-        to_id=to.pk,
-        to=to.name,
-        method="PUT",
-        path=_path(found) + ("/error" if is_error else ""),
-        subject=found.order_of(found.transaction_request_id),
-        kind="request-to-pay-answer",
-    )
+def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
+    """Charged to the DFSP that waits for it."""
+    path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
+    return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 
 
 def _expired(found: TransactionRequest, *, content_type: str | None) -> Outgoing:
     error = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED)
     order = found.order_of(found.transaction_request_id)
-    return said_by_hub(found, to=found.payee, error=error, content_type=content_type, subject=order)
+    return error_callback(found, found.payee, error, content_type=content_type, subject=order)

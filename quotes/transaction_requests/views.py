@@ -11,14 +11,13 @@ from fspiop.versions import missing_header
 from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
-from hub.outbox.messages import IfPending, caused_by
 from quotes.forwarded import pending_requests
 from quotes.transaction_requests import services
 from quotes.transaction_requests.services import State
-from quotes.views.messages import LetterView
+from quotes.views.messages import MessageView
 
 
-class TransactionRequestsView(LetterView):
+class TransactionRequestsView(MessageView):
     resource = "transactionRequests"
     id_name = "transactionRequestId"
 
@@ -44,7 +43,7 @@ class TransactionRequestsView(LetterView):
                     payer=payer,
                     expires_at=time.parse_datetime(body.expiration) if body.expiration else None,
                 ),
-                self.letter(),
+                self.message(),
                 send=forwarding.send,
             )
         except FspiopError as error:
@@ -52,7 +51,7 @@ class TransactionRequestsView(LetterView):
         return accepted()
 
 
-class TransactionRequestView(LetterView):
+class TransactionRequestView(MessageView):
     resource = "transactionRequests"
     id_name = "transactionRequestId"
 
@@ -63,7 +62,7 @@ class TransactionRequestView(LetterView):
         try:
             found = services.find(transaction_request_id, asker_id=self.caller)
             if found.state in services.ENDS and self.caller == found.payee_id:
-                forwarding.send([caused_by(self.caller, services.ending(found), IfPending.SKIP)])
+                forwarding.send([services.ending(found)])
             else:
                 to = found.payer if self.caller == found.payee_id else found.payee
                 question = forwarding.pass_on(
@@ -94,7 +93,7 @@ class TransactionRequestView(LetterView):
     def _answer(self, transaction_request_id: str, state: State) -> HttpResponse:
         self.check_id(transaction_request_id)
         try:
-            services.answer(transaction_request_id, self.letter(), state=state, send=forwarding.send)
+            services.answer(transaction_request_id, self.message(), state=state, send=forwarding.send)
         except FspiopError as error:
             if error.code != ErrorCode.MODIFIED_REQUEST.code:
                 raise  # a stranger learns nothing, and is told so at once

@@ -12,13 +12,13 @@ from hub.participants.queries import Party
 from quotes import services
 from quotes.models import Agreement
 from quotes.services import Request
-from quotes.views.messages import LetterView
+from quotes.views.messages import MessageView
 
 Currencies = tuple[str, ...]
 """A currency, or several of which one will do."""
 
 
-class AgreementView(LetterView):
+class AgreementView(MessageView):
     kind: ClassVar[type[Agreement]]
 
     def ask(
@@ -44,7 +44,7 @@ class AgreementView(LetterView):
                 forwarding.check_account(payee, *each)
             self.check_room_at(payee.name)
             request = Request(agreement_id, payee, expires_at, columns)
-            services.ask(self.kind, request, self.letter())
+            services.ask(self.kind, request, self.message())
         except FspiopError as error:
             self.refuse(error, agreement_id)
         return accepted()
@@ -75,7 +75,7 @@ class AgreementView(LetterView):
         """PUT: the payee's terms, or either side's refusal."""
         self.check_id(agreement_id)
         try:
-            services.answer(self.kind, agreement_id, self.letter(), state=state, columns=columns)
+            services.answer(self.kind, agreement_id, self.message(), state=state, columns=columns)
         except FspiopError as error:
             if error.code != ErrorCode.MODIFIED_REQUEST.code:
                 raise  # a stranger learns nothing, and is told so at once

@@ -6,14 +6,14 @@ from fspiop import ids
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import forwarding
 from hub.api.views import FspiopView
-from quotes.services import Letter
+from quotes.store import AgreementMessage
 
 
-class LetterView(FspiopView):
+class MessageView(FspiopView):
     id_name: ClassVar[str]  # how a refusal calls the id
 
-    def letter(self) -> Letter:
-        return Letter(self.caller, self.raw_body, self.forwarded_headers(), self.digest())
+    def message(self) -> AgreementMessage:
+        return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())
 
     def refuse(self, error: FspiopError, subject_id: str) -> None:
         """Tells the caller by PUT .../{ID}/error why nothing came of it."""

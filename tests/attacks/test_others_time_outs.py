@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from directory import party_lookups
 from directory.tasks import report_unanswered
 from hub import database, fair_share
 from hub.database import execute
+from hub.outbox import unanswered
 from hub.outbox.models import Message
 from ledger import store as transfers
 from ledger.bulk import store as bulks
@@ -83,7 +85,7 @@ KINDS = {
         key="id",
         of="requester_id",
         index="lookup_waiting_by_requester",
-        find=party_lookups._find_late,
+        find=partial(unanswered.find_late, party_lookups.LOOKUPS),
         columns="requester_id, owner_id, subject, error_path, version, asked_at, answer_by",
         values="{asker}, {asked}, {id}, '/parties/MSISDN/' || n || '/error', '1.1', {past}, {past}",
         tick=report_unanswered,
@@ -93,7 +95,7 @@ KINDS = {
         key="id",
         of="asker_id",
         index="question_waiting",
-        find=pending_requests._find_late,
+        find=partial(unanswered.find_late, pending_requests.QUESTIONS),
         columns="asker_id, asked_id, resource, subject, version, asked_at, answer_by",
         values="{asker}, {asked}, 'authorizations', {id}, '1.1', {past}, {past}",
         tick=fail_unanswered,

@@ -33,7 +33,7 @@ def begin(*, payments: int = 60) -> World:
     for number in range(payments):
         payer, payee = chance.sample(list(BANKS), 2)
         command = prepare(world, payer, payee, chance.randint(1, 900))
-        command.wire.body = json.dumps(
+        command.message.body = json.dumps(
             {"transferId": command.transfer_id, "payerFsp": payer, "payeeFsp": payee}
         ).encode()
         run(command)

@@ -38,7 +38,7 @@ from ledger.states import State
 from tests.bulks import bulk_fulfil, bulk_prepare, bulk_reject, run_bulk
 from tests.fx_world import agreed, fx_prepare, fx_state_of, open_scheme
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
-from tests.ledger.test_model import START, WIRE, snapshot
+from tests.ledger.test_model import SENT, START, snapshot
 from tests.statements import statements_of
 from tests.sweeps.poison import pause_is_over
 from tests.world import World, amount, fulfil, messages_about, run
@@ -49,14 +49,14 @@ from tests.world import World, amount, fulfil, messages_about, run
 def bulk_of(amounts: list[int]) -> BulkPrepare:
     expires_at = START + timedelta(seconds=60)
     items = [
-        Prepare(f"i{number:04}", 1, "green", "blue", "TZS", value, CONDITION, expires_at, b"d", WIRE, "b")
+        Prepare(f"i{number:04}", 1, "green", "blue", "TZS", value, CONDITION, expires_at, b"d", SENT, "b")
         for number, value in enumerate(amounts)
     ]
-    return BulkPrepare("b", "q", 1, "green", "blue", expires_at, items, b"digest", WIRE)
+    return BulkPrepare("b", "q", 1, "green", "blue", expires_at, items, b"digest", SENT)
 
 
 def answer(results: dict[str, ItemResult], *, source_id: int = 2) -> BulkFulfil:
-    return BulkFulfil("b", source_id, "green", BulkState.COMPLETED, results, b"answer", WIRE)
+    return BulkFulfil("b", source_id, "green", BulkState.COMPLETED, results, b"answer", SENT)
 
 
 RESULTS = st.sampled_from(

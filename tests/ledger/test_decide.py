@@ -9,7 +9,7 @@ import pytest
 from ledger.decide import PREPARE_IS_REFUSED_BY, decide
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
-from ledger.messages import Prepare, Refusal, Refused, Reserved, Wire
+from ledger.messages import PaymentMessage, Prepare, Refusal, Refused, Reserved
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ DIGEST = b"digest"
 def prepare() -> Prepare:
     """Green pays blue; nothing stands against it."""
     return Prepare(
-        "T", PAYER, "green", "blue", "TZS", 10, "c", NOW + timedelta(seconds=9), DIGEST, Wire(b"", {}, "1.1")
+        "T", PAYER, "green", "blue", "TZS", 10, "c", NOW + timedelta(seconds=9), DIGEST, PaymentMessage(b"", {}, "1.1")
     )
 
 

@@ -14,14 +14,14 @@ from ledger.decide import decide
 from ledger.fx.messages import FxExpire, FxFulfil, FxPrepare, FxReject
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FX_TERMINAL, LIVE, FxState
-from ledger.messages import Expire, Fulfil, Prepare, Reject, Wire
+from ledger.messages import Expire, Fulfil, PaymentMessage, Prepare, Reject
 from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
 from ledger.states import TERMINAL, State
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WAIT = timedelta(seconds=10)
-WIRE = Wire(b"", {}, "2.0")
+SENT = PaymentMessage(b"", {}, "2.0")
 NAMES = ("green", "blue", "fxp", "other")
 ACCOUNTS = [(name, currency) for name in NAMES for currency in ("TZS", "KES") if (name, currency) != ("green", "KES")]
 LIMIT = 150
@@ -101,22 +101,22 @@ def command_of(number: int, kind: str, rest: list[Any], now: datetime) -> Any:
             id, determining, initiator, fxp, source, target, life = rest
             source_id, ends = NAMES.index(initiator) + 1, now + timedelta(seconds=life)
             return FxPrepare(
-                id, determining, source_id, initiator, fxp, "TZS", source, "KES", target, CONDITION, ends, digest, WIRE
+                id, determining, source_id, initiator, fxp, "TZS", source, "KES", target, CONDITION, ends, digest, SENT
             )
         case "agree":
-            return FxFulfil(rest[0], NAMES.index(rest[1]) + 1, None, rest[2], True, digest, WIRE)
+            return FxFulfil(rest[0], NAMES.index(rest[1]) + 1, None, rest[2], True, digest, SENT)
         case "decline":
-            return FxReject(rest[0], NAMES.index(rest[1]) + 1, "5103", "no", digest, WIRE)
+            return FxReject(rest[0], NAMES.index(rest[1]) + 1, "5103", "no", digest, SENT)
         case "release":
             return FxExpire(rest[0])
         case "pay":
             id, currency, amount, life = rest
             ends = now + timedelta(seconds=life)
-            return Prepare(id, 1, "green", "blue", currency, amount, CONDITION, ends, digest, WIRE)
+            return Prepare(id, 1, "green", "blue", currency, amount, CONDITION, ends, digest, SENT)
         case "fulfil":
-            return Fulfil(rest[0], NAMES.index(rest[1]) + 1, None, rest[2], None, False, digest, WIRE)
+            return Fulfil(rest[0], NAMES.index(rest[1]) + 1, None, rest[2], None, False, digest, SENT)
         case "reject":
-            return Reject(rest[0], NAMES.index(rest[1]) + 1, "5104", "no", digest, WIRE)
+            return Reject(rest[0], NAMES.index(rest[1]) + 1, "5104", "no", digest, SENT)
     return Expire(rest[0])
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ledger import engine
 from ledger.fx.messages import FxExpire, FxFulfil, FxPrepare
 from ledger.groups import Waiting, take
-from ledger.messages import Expire, Fulfil, Prepare, Wire
+from ledger.messages import Expire, Fulfil, PaymentMessage, Prepare
 from tests.world import World
 from tests.world import prepare as prepare_in
 
@@ -25,21 +25,21 @@ KiB = 1024
 
 
 def prepare(sender: int, octets: int = KiB, transfer_id: str | None = None) -> Prepare:
-    wire = Wire(b" " * octets, {}, "1.1")
-    return Prepare(transfer_id or str(uuid.uuid4()), sender, "a", "b", "TZS", 1, "c", NOW, b"", wire)
+    message = PaymentMessage(b" " * octets, {}, "1.1")
+    return Prepare(transfer_id or str(uuid.uuid4()), sender, "a", "b", "TZS", 1, "c", NOW, b"", message)
 
 
 def fulfil(sender: int, transfer_id: str) -> Fulfil:
-    return Fulfil(transfer_id, sender, None, "f", None, False, b"", Wire(b" ", {}, "1.1"))
+    return Fulfil(transfer_id, sender, None, "f", None, False, b"", PaymentMessage(b" ", {}, "1.1"))
 
 
 def fx_prepare(sender: int, commit_request_id: str, determining: str) -> FxPrepare:
-    wire = Wire(b" ", {}, "2.0")
-    return FxPrepare(commit_request_id, determining, sender, "a", "b", "TZS", 1, "KES", 1, "c", NOW, b"", wire)
+    message = PaymentMessage(b" ", {}, "2.0")
+    return FxPrepare(commit_request_id, determining, sender, "a", "b", "TZS", 1, "KES", 1, "c", NOW, b"", message)
 
 
 def fx_fulfil(sender: int, commit_request_id: str) -> FxFulfil:
-    return FxFulfil(commit_request_id, sender, None, "f", True, b"", Wire(b" ", {}, "2.0"))
+    return FxFulfil(commit_request_id, sender, None, "f", True, b"", PaymentMessage(b" ", {}, "2.0"))
 
 
 def waiting(*commands: Any) -> list[Waiting]:
@@ -70,7 +70,7 @@ def test_a_dfsp_that_sends_large_messages_keeps_nobody_out_of_the_next_group() -
     line = waiting(*[prepare(1, 64 * KiB) for _ in range(112)], *[prepare(2) for _ in range(40)])
     first, second, *others = groups_of(line)
     assert senders_of(first)[2] == 40
-    assert sum(len(command.wire.body) for command in first) <= 1024 * KiB
+    assert sum(len(command.message.body) for command in first) <= 1024 * KiB
     assert senders_of(first)[1] == 15  # the rest of the mebibyte
     assert [senders_of(group) for group in (second, *others)] == [{1: 16}] * 6 + [{1: 1}]
 
@@ -107,21 +107,21 @@ def test_whoever_waits_each_group_is_bounded_fair_and_in_the_order_in_which_each
         group = take(line, most=most, most_octets=most_kib * KiB)
         assert oldest in group
         assert len(group) <= most
-        assert len(group) == 1 or sum(len(item.command.wire.body) for item in group) <= most_kib * KiB
+        assert len(group) == 1 or sum(len(item.command.message.body) for item in group) <= most_kib * KiB
         had: Counter[int] = Counter()
         last: dict[int, int] = {}
         for item in group:
-            sender, cost = item.command.source_id, KiB + len(item.command.wire.body)
+            sender, cost = item.command.source_id, KiB + len(item.command.message.body)
             had[sender] += cost
             last[sender] = cost
             number = arrived[item.command.transfer_id]
             assert seen.get(sender, -1) < number  # none of a sender's overtakes another of its own
             seen[sender] = number
         # Nobody was given another while one whose next would have fit had had less.
-        room = most_kib * KiB - sum(len(item.command.wire.body) for item in group)
+        room = most_kib * KiB - sum(len(item.command.message.body) for item in group)
         next_of = {item.command.source_id: item for item in reversed(line)}
         for sender, item in next_of.items():
-            if len(item.command.wire.body) <= room:
+            if len(item.command.message.body) <= room:
                 assert all(had[other] - last[other] <= had[sender] for other in last)
 
 
@@ -168,7 +168,7 @@ def test_while_one_dfsp_floods_the_next_group_holds_all_that_another_sent(
 
     def large() -> Prepare:
         found = prepare_in(committed_world, "green", "blue", 1)
-        found.wire.body = b" " * 64 * KiB
+        found.message.body = b" " * 64 * KiB
         return found
 
     def send(command: Prepare) -> threading.Thread:

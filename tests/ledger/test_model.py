@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.decide import decide
-from ledger.messages import Aborted, Committed, Expire, Fulfil, Prepare, Refused, Reject, Reserved, Wire
+from ledger.messages import Aborted, Committed, Expire, Fulfil, PaymentMessage, Prepare, Refused, Reject, Reserved
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 NAMES = ("green", "blue", "red")
-WIRE = Wire(b"", {}, "1.1")
+SENT = PaymentMessage(b"", {}, "1.1")
 
 
 def snapshot(limits: dict[str, tuple[int, int]]) -> Snapshot:
@@ -106,19 +106,19 @@ def test_any_commands_in_any_groups_do_what_the_model_says(
                 transfer_id, payer, payee, amount, life = rest
                 expires = START + timedelta(seconds=now + life)
                 source = NAMES.index(payer) + 1
-                command = Prepare(transfer_id, source, payer, payee, "TZS", amount, CONDITION, expires, digest, WIRE)
+                command = Prepare(transfer_id, source, payer, payee, "TZS", amount, CONDITION, expires, digest, SENT)
                 group.append((command, model.prepare(transfer_id, payer, payee, amount, now + life, now)))
             case "expire":
                 part(rest[0])
                 group.append((Expire(rest[0]), model.end(rest[0], None, "expire", now)))
             case "reject":
                 part(rest[0])
-                reject = Reject(rest[0], NAMES.index(rest[1]) + 1, "5104", "no", digest, WIRE)
+                reject = Reject(rest[0], NAMES.index(rest[1]) + 1, "5104", "no", digest, SENT)
                 group.append((reject, model.end(rest[0], rest[1], "reject", now)))
             case _:
                 part(rest[0])
                 told = FULFILMENT if kind == "fulfil" else OTHER_FULFILMENT
-                fulfil = Fulfil(rest[0], NAMES.index(rest[1]) + 1, None, told, None, False, digest, WIRE)
+                fulfil = Fulfil(rest[0], NAMES.index(rest[1]) + 1, None, told, None, False, digest, SENT)
                 group.append((fulfil, model.end(rest[0], rest[1], kind, now)))
         for name in NAMES:
             assert model.position[name] + model.held(name) <= max(0, min(limits[name]))

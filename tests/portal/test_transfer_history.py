@@ -50,7 +50,7 @@ def paid(committed_world: World) -> str:
     answered = dfsp("PUT", f"/quotes/{quote['quoteId']}", messages.terms(), source="blue", destination="green")
     assert answered.status_code == 200
     command = prepare(world, "green", "blue", 100, transfer_id=quote["transactionId"])
-    command.wire.headers["fspiop-signature"] = '{"signature":"x"}'
+    command.message.headers["fspiop-signature"] = '{"signature":"x"}'
     run(command)
     run(fulfil(world, "blue", command.transfer_id))
     deliver()

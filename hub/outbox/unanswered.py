@@ -1,0 +1,139 @@
+"""GETs that were forwarded and not answered in time: ended, and reported to their requesters (2004).
+
+The participant that was asked accepted the request and sent no answer. Where the request could not be delivered, the
+outbox reports that itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
+
+from django.conf import settings
+from django.db import models, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import fair_share, outbox
+from hub.database import execute
+from hub.outbox import queries
+from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
+from hub.outbox.models import Message
+from hub.sweeps import batches
+from hub.sweeps.store import not_skipped
+
+M = TypeVar("M", bound=models.Model)
+
+_MOST_LATE, _MOST_ENDED = 500, 1000
+_LATER = timedelta(seconds=5)
+_LATE = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A request whose answer did not come in time."""
+
+    id: int
+    requester: Recipient
+    asked_id: int
+    asked_at: datetime
+    subject: str  # of its messages in the outbox
+    error_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requests(Generic[M]):
+    """The requests that one model keeps, with `asked_at`, `answer_by` and `ended_at`; the sweeps' batches of them."""
+
+    model: type[M]
+    requester: str  # the foreign key to the requester
+    batch: str
+    ended_batch: str
+    read: Callable[[M], Late]
+
+    @property
+    def table(self) -> str:
+        return self.model._meta.db_table
+
+
+def report(requests: Requests) -> int:
+    """Ends the late requests of each requester in turn, and reports them; returns how many were reported.
+
+    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    """
+    return batches.in_groups(
+        requests.batch,
+        find=lambda most: find_late(requests, most),
+        work=lambda ids: _end(requests, ids),
+        most=_MOST_LATE,
+    )
+
+
+def find_late(requests: Requests, most: int) -> list[str]:
+    of = f"{requests.requester}_id"
+    return fair_share.overdue(requests.batch, requests.table, "id", of=of, ways=[_LATE], most=most)
+
+
+def _end(requests: Requests, ids: list[str]) -> int:
+    rows = requests.model._default_manager.all()
+    with transaction.atomic(durable=True):
+        locked = rows.select_for_update(skip_locked=True, of=("self",)).select_related(requests.requester)
+        late = [requests.read(row) for row in locked.filter(pk__in=ids, ended_at=None, answer_by__lte=Now())]
+        if not late:
+            return 0
+        outstanding = queries.not_taken(
+            to={request.asked_id for request in late}, about={request.subject for request in late}
+        )
+
+        def rests_with_the_outbox(request: Late, state: str) -> bool:
+            since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
+            return since is not None and since >= request.asked_at
+
+        # The request is still on its way: the outbox delivers it or tells the requester, and this looks again.
+        on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
+        rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
+        over = [request for request in late if request.id not in on_its_way]
+        rows.filter(pk__in=[request.id for request in over]).update(ended_at=Now())
+        silent = [request for request in over if not rests_with_the_outbox(request, Message.State.DEAD)]
+        hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
+        outbox.append([_timed_out(hub, request) for request in silent])
+    outbox.poke({request.requester.id for request in silent})
+    return len(silent)
+
+
+def _timed_out(hub: HubMessages, request: Late) -> Outgoing:
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    to, path, subject = request.requester, request.error_path, request.subject
+    return as_answer(hub.error(to, path, error.code, error.description, subject=subject, kind="unanswered"))
+
+
+def forget_ended(requests: Requests, *, keep_s: int) -> int:
+    """Removes the requests that ended `keep_s` seconds ago, the longest first, by the thousand; returns how many."""
+    return batches.in_groups(
+        requests.ended_batch,
+        find=lambda most: _find_ended(requests, keep_s=keep_s, most=most),
+        work=lambda ids: _forget(requests, ids, keep_s=keep_s),
+        most=_MOST_ENDED,
+    )
+
+
+def _find_ended(requests: Requests, *, keep_s: int, most: int) -> list[str]:
+    statement = f"""
+        SELECT r.id::text FROM {requests.table} r
+        WHERE r.ended_at <= statement_timestamp() - make_interval(secs => %s)
+          AND {not_skipped(requests.ended_batch, "r.id")}
+        ORDER BY r.ended_at LIMIT %s
+    """  # noqa: S608 (put together from constants)
+    return [row[0] for row in execute(statement, [keep_s, most])]
+
+
+def _forget(requests: Requests, ids: list[str], *, keep_s: int) -> int:
+    # One that is made again meanwhile is locked, or has not ended any more.
+    statement = f"""
+        DELETE FROM {requests.table}
+        WHERE id IN (SELECT id FROM {requests.table}
+                     WHERE id = ANY(%s::bigint[]) AND ended_at <= statement_timestamp() - make_interval(secs => %s)
+                     FOR UPDATE SKIP LOCKED)
+    """  # noqa: S608
+    return execute(statement, [ids, keep_s]).rowcount
