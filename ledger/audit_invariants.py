@@ -1,6 +1,7 @@
-"""The invariants of the audit trail: behind every movement of funds, cap and credential stands who made it.
+"""The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with its maker.
 
-The trail's own chain is checked by `hub.audit.trail`; here what it says is compared with what is.
+`hub.audit.trail` checks the trail's own chain. The invariants here compare the entries with the rows that they
+describe.
 """
 
 from hub.invariants import Invariant
@@ -86,7 +87,7 @@ INVARIANTS = [
     Invariant(
         "every_credential_is_what_it_is_known_by",
         "The SHA-256 by which a certificate or a signing key is known is that of its own octets.",
-        # decode() reads what these characters make; four of them are three octets.
+        # decode() returns the bytes; four base64 characters encode three bytes.
         """SELECT id, participant_id, kind, label
            FROM (SELECT *, regexp_replace(pem, '-----[A-Z ]+-----|[[:space:]]', '', 'g') AS octets
                  FROM participants_credential WHERE kind <> 'client') c

@@ -1,7 +1,7 @@
-"""The law of the ledger: walks a batch over a snapshot and says what comes of each command.
+"""The rules of the ledger: decides each command of a batch over one snapshot.
 
-Pure: no I/O, no clock, no Django. It moves the snapshot's positions as it walks, so the next command in the batch
-sees what the one before it did, and a limit can not be passed inside a batch.
+Pure: no I/O, no clock, no Django. Each decision changes the snapshot's positions, so the next command of the batch sees
+its effect. A batch therefore cannot pass a limit.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from ledger.states import NEXT, Move, State
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
-    """One outcome for each command, in the order of arrival."""
+    """Returns one outcome for each command, in the order of arrival."""
     return [_decide_one(command, snapshot) for command in batch]
 
 
@@ -75,9 +75,9 @@ looked at. A transfer that is stored as refused was refused by one of these."""
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.1. The id is the idempotency key for ever.
+    """FSPIOP API v1.1, section 6.7.1. The id remains the idempotency key for ever.
 
-    Where the payer converts, its FXP pays in its stead, from what the payer holds reserved for it.
+    Where the payer converts, its FXP pays instead, from the amount that the payer has reserved for the FXP.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -132,9 +132,10 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 
 
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.4. Only the payee is heard; a late fulfilment never commits.
+    """FSPIOP API v1.1, section 6.7.4. Only the payee may fulfil. A late fulfilment never commits.
 
-    Nor does one whose FSPIOP-Destination is not exactly the payer's name: the payer would have to refuse it.
+    A fulfilment does not commit either where its FSPIOP-Destination is not exactly the payer's name: the payer would
+    have to refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id:
@@ -151,7 +152,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
     if f.wants_patch and f.message.version == "1.0":
-        return Ignored(f)  # a RESERVED answer exists since 1.1 only; the transfer waits for its expiry
+        return Ignored(f)  # RESERVED is an answer since version 1.1 only; the transfer waits for its expiry
     if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, t.condition):
@@ -159,7 +160,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     refusal = fx.why_not_yet(t, s)
     if refusal is not None:
         return NotObeyed(f, t, refusal)
-    # After this line the transfer commits, and its conversions with it.
+    # After this line the transfer commits, and so do its conversions.
     assert t.payer_account_id is not None
     assert t.payee_account_id is not None
     release(s.accounts[t.payer_account_id], t.amount)
@@ -173,7 +174,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
 
 
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.5. Only the payee is heard."""
+    """FSPIOP API v1.1, section 6.7.5. Only the payee may reject."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.payee_id != r.source_id:
         return Unknown(r)
@@ -190,7 +191,7 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
 
 
 def decide_expire(e: Expire, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.2.2: what is not fulfilled in time is aborted."""
+    """FSPIOP API v1.1, section 6.7.2.2: aborts a transfer that is not fulfilled in time."""
     t = s.transfers.get(e.transfer_id)
     if t is None or t.bulk_id != e.bulk_id or t.state is not State.RESERVED or t.expires_at > s.now:
         return Ignored(e)
@@ -232,7 +233,7 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # The id is spent: what waited for it waits in vain.
+    # The id is used: a conversion that waited for this transfer will never get it.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

@@ -1,7 +1,7 @@
-"""Group commit: commands that arrive while a group is committing wait for company and are committed together.
+"""Group commit: commands that arrive while a group commits are collected and committed together as the next group.
 
-One transaction per group: load (locks) -> decide (pure) -> save -> append notices -> COMMIT. `submit` returns after
-the commit, so whoever answers a caller answers about something durable. A group of one takes the same way.
+One transaction per group: load (locks) -> decide (pure) -> save -> append notices -> COMMIT. `submit` returns after the
+commit, so every outcome that a caller receives is durable. A group of one command takes the same path.
 """
 
 import threading
@@ -38,17 +38,17 @@ T = TypeVar("T")
 log = structlog.get_logger("ledger")
 
 ATTEMPTS = 5
-_CROWD = 4  # a group of so many shows that waiting for company pays
+_CROWD = 4  # the size from which a group shows that waiting for more commands is worth the time
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
 def run(batch: Sequence[Command | FxCommand], *, attempts: int = ATTEMPTS) -> list[Outcome | FxOutcome]:
-    """Decides and commits these commands as one transaction; an outcome each, in order. Retries what lost a race."""
+    """Decides and commits these commands as one transaction. Returns their outcomes in order. Retries a lost race."""
     return retried(lambda: _run_once(batch), attempts=attempts)
 
 
 def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
-    """What this whole transaction returns; it is run again where it lost a race, a bounded number of times."""
+    """Returns the result of this whole transaction. Runs it again after a lost race, up to `attempts` times in all."""
     for attempt in range(1, attempts + 1):
         try:
             return transact()
@@ -62,8 +62,10 @@ def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """The name of the race that this error says was lost. A name: whoever keeps the error keeps its frames, and in them
-    the messages of the whole group."""
+    """Returns the name of the race that was lost, or None where the error is of another kind.
+
+    The name is kept instead of the error: an error keeps its frames in memory, and with them the messages of the group.
+    """
     reason = error if isinstance(error, store.LostRace) else error.__cause__
     return type(reason).__name__ if isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) else None
 
@@ -86,7 +88,7 @@ def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]
 
 
 def _tell_logs(outcomes: Sequence[Outcome | FxOutcome]) -> None:
-    """A line for each transfer that was refused or aborted, with its reason; one for all that went well."""
+    """Logs one line for each refused or aborted transfer, with its reason, and one line for all others."""
     metrics.BATCH_SIZE.observe(len(outcomes))
     well: dict[str, list[str]] = {}
     for outcome in outcomes:
@@ -105,19 +107,19 @@ def _tell_logs(outcomes: Sequence[Outcome | FxOutcome]) -> None:
 
 
 class Engine:
-    """Collects the commands of this process's requests and runs them in groups, in a thread of its own."""
+    """Collects the commands of this process's requests and runs them in groups, in its own thread."""
 
     def __init__(self) -> None:
         self._waiting: list[Waiting] = []
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._last_began, self._last_size = 0.0, 0  # of the group before this
+        self._last_began, self._last_size = 0.0, 0  # of the previous group
 
     def submit(self, command: Command | FxCommand) -> Outcome | FxOutcome:
-        """The command's outcome, after the transaction that decided it is durable.
+        """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 where the database did not answer: then the outcome is unknown to the hub's
-        caller, who asks again with the same message or by GET.
+        Raises FspiopError 2003 or 2004 where the database did not answer. The outcome is then unknown to the requester,
+        which sends the same message again or sends a GET request.
         """
         waiting = Waiting(command, Future())
         with self._arrived:
@@ -130,12 +132,13 @@ class Engine:
             return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
         except FutureTimeout:
             with self._arrived, suppress(ValueError):
-                self._waiting.remove(waiting)  # nobody waits for it any more; it will come again
+                self._waiting.remove(waiting)  # the request has ended; its sender will send it again
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
         finally:
-            del waiting  # an error would name this frame, the frame it, and it the error: a ring with the message in it
+            # otherwise the error, its frame and this variable form a reference cycle that keeps the message in memory
+            del waiting
 
     def _work(self) -> None:
         work_by_keys()
@@ -143,11 +146,11 @@ class Engine:
             self._serve_a_group()
 
     def _serve_a_group(self) -> None:
-        # A function of its own: while the thread waits for the next group, it must not hold the one before.
+        # A separate function, so that the thread does not keep the previous group while it waits for the next one.
         group = self._next_group()
         try:
             self._settle(group)
-        except BaseException as error:  # the thread must live; whoever waits must hear
+        except BaseException as error:  # the thread must go on, and every waiting request must get a result
             log.exception("engine_failed", size=len(group))
             for waiting in group:
                 if not waiting.outcome.done():
@@ -159,11 +162,12 @@ class Engine:
                 while not self._waiting:
                     self._arrived.wait()
             if self._last_size >= _CROWD:
-                # A commit costs the same for few and for many: where many come, they wait for each other.
+                # A commit costs the same for few commands and for many. Where many commands arrive, they wait for each
+                # other.
                 time.sleep(max(0.0, self._last_began + settings.LEDGER_PACE_MS / 1000 - time.monotonic()))
             with self._arrived:
                 group = groups.take(self._waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)
-            if group:  # else whoever waited has given up
+            if group:  # empty where all waiting requests have given up
                 self._last_began, self._last_size = time.monotonic(), len(group)
                 return group
 
@@ -172,7 +176,8 @@ class Engine:
             outcomes = run([waiting.command for waiting in group])
         except Exception as error:
             if isinstance(error, store.LostRace) or is_away(error):
-                # The database is away, or the answer to COMMIT was lost: the outcome is unknown, and said to be so.
+                # The database is away, or the answer to COMMIT was lost. The outcome is unknown, and the error reports
+                # that.
                 log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
                 self._tell_unknown(group)
@@ -181,7 +186,7 @@ class Engine:
                 log.exception("command_failed", transfer=_id_of(group[0].command))
                 group[0].outcome.set_exception(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
                 return
-            # One bad command must not fail its company: each again, alone.
+            # One bad command must not fail the others of its group: each runs again, alone.
             for waiting in group:
                 self._settle([waiting])
         else:

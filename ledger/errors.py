@@ -1,5 +1,5 @@
-"""What the ledger's statements raise."""
+"""The exceptions that the ledger's statements raise."""
 
 
 class LostRace(Exception):
-    """A guard in the database refused what was decided on older knowledge; nothing was written. Decide again."""
+    """The database refused a decision that was based on older rows. Nothing was written. Decide again."""

@@ -1,5 +1,7 @@
-"""Which of the commands that wait are the next group: no more octets than one transaction should hold, and a fair share
-of it for each sender. Pure."""
+"""Chooses the next group of waiting commands. Pure.
+
+A group holds no more bytes than one transaction should hold, and gives each sender a fair share.
+"""
 
 import heapq
 from collections import defaultdict, deque
@@ -9,21 +11,21 @@ from dataclasses import dataclass
 from ledger.fx.messages import FxCommand, FxExpire, FxOutcome, FxPrepare
 from ledger.messages import Command, Expire, Outcome, Prepare
 
-_COST = 1024  # octets: what a command costs beside those of its message
+_COST = 1024  # bytes that a command costs in addition to its message
 _OF_THE_HUB = (Expire, FxExpire)
 _BEGINS = (Prepare, FxPrepare)
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A command, and where the outcome is waited for."""
+    """A command, and the future that will hold its outcome."""
 
     command: Command | FxCommand
     outcome: "Future[Outcome | FxOutcome]"
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """The next group, in the order in which it is decided, taken off the list."""
+    """Takes the next group off the list. Returns it in the order in which it is decided."""
     group = _in_order(_fair_share(waiting, most, most_octets))
     taken = {id(item) for item in group}
     waiting[:] = [item for item in waiting if id(item) not in taken]
@@ -31,8 +33,11 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 
 
 def _fair_share(waiting: list[Waiting], most: int, most_octets: int) -> list[Waiting]:
-    """As many as fit. The sender who has had least is next, with its oldest: whoever sends much, or much at once, keeps
-    nobody else out. The oldest of all is always there."""
+    """Returns as many commands as fit.
+
+    The next command is always the oldest one of the sender that has had the least room. So a sender of many or of large
+    messages keeps no other sender out. The oldest command of all is always included.
+    """
     sizes = [_octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:
         return waiting
@@ -40,13 +45,13 @@ def _fair_share(waiting: list[Waiting], most: int, most_octets: int) -> list[Wai
     for position, item in enumerate(waiting):
         by_sender[_sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # by what was had, and then by age: no two have one position
+    heapq.heapify(turns)  # by the room that the sender has had, then by age; no two have the same position
     chosen: list[int] = []
     room = most_octets
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # and nothing that this sender sent after it
+            continue  # and skip all later commands of this sender
         room -= sizes[position]
         chosen.append(position)
         if positions:
@@ -55,15 +60,17 @@ def _fair_share(waiting: list[Waiting], most: int, most_octets: int) -> list[Wai
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
-    """Without those that may need what another of the group brings into being: `load` locks what is there already.
+    """Returns the group in order, without commands that may depend on a prepare of the same group.
 
-    What ends something needs nothing that is not there yet: nobody can have been asked about it. So it comes first, and
-    waits for no prepare of the same id, whoever sends that, and however often.
+    `load` locks stored rows only, so such a command waits for the next group.
+
+    A command that ends a transfer never depends on a prepare of its own group: nobody has received that prepare yet.
+    Such commands therefore come first. They never wait for a prepare with the same id.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []
     prepared: set[str] = set()
-    converted: set[str] = set()  # new conversions, and the transfers that they wait for
+    converted: set[str] = set()  # new conversions, and their determining transfers
     for item in chosen:
         match item.command:
             case Prepare(transfer_id=id) if id not in converted:

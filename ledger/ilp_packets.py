@@ -1,5 +1,7 @@
-"""What a transfer's ILP packet says, and whether the transfer is that. Pure. The API leaves this check to the payee; a
-scheme may want it of the hub too (setting CHECK_ILP_PACKETS)."""
+"""Reads a transfer's ILP packet and compares it with the transfer. Pure.
+
+The API leaves this check to the payee. A scheme may let the hub do it as well (setting CHECK_ILP_PACKETS).
+"""
 
 import json
 from collections.abc import Mapping
@@ -15,7 +17,7 @@ from ledger.messages import Terms
 class Packet:
     """A packet of version 1 or 4: the amount in minor units, the payee's address and the Transaction object.
 
-    Connectors write one constant as the address of version 4, which is left out here.
+    `account` is None in version 4, because connectors always write the same address there.
     """
 
     amount: int
@@ -24,7 +26,7 @@ class Packet:
 
 
 def read(text: str) -> Packet | None:
-    """The packet that a text is; None where it is none."""
+    """Returns the packet that this text encodes, or None where the text is no packet."""
     try:
         payment = ilp.decode_payment(text)
     except ValueError:
@@ -39,7 +41,7 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """What of the packet does not fit the transfer; None where it fits (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    """Returns how the packet differs from the transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:
@@ -47,8 +49,8 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    # An ILP address is no participant's name: the reference's libraries write it in small letters. No two participants'
-    # names differ in that alone.
+    # An ILP address contains no participant's name as it is: the reference's libraries write it in small letters. The
+    # names of two participants never differ in case alone.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
     agreed = packet.transaction.get("amount")
@@ -59,7 +61,7 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
 
 
 def terms_in(text: str, packet: Packet, *, bulk_quote_id: str | None = None) -> Terms:
-    """By what the quote of a packet is found, and the packet held against it."""
+    """Returns the terms with which the hub finds the packet's quote and compares the two."""
     return Terms(
         packet_sha256=ilp.packet_digest(text),
         quote_id=_id(packet.transaction.get("quoteId")),
@@ -73,7 +75,7 @@ def _id(value: object) -> str | None:
 
 
 def _transaction_in(data: bytes) -> Mapping[str, Any]:
-    """The Transaction object (section 7.4.17) that the data may be; the data is the two DFSPs' own matter."""
+    """Returns the Transaction object (section 7.4.17) in the data, or {}: the two DFSPs may put other data there."""
     try:
         found = json.loads(base64url.decode(data.decode("ascii")))
     except (ValueError, RecursionError):

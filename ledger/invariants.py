@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of the ledger as named SQL, each of which must return no row. Run by `manage.py check_ledger`.
+"""The invariants of the ledger as named SQL statements. Each must return no row. `manage.py check_ledger` runs them.
 
 They run in one REPEATABLE READ, read-only transaction, so a hub at work can be checked.
 """
@@ -21,7 +21,7 @@ from ledger.fx import invariants as fx
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that does not hold, and the first of the rows that show it; or why it could not be checked."""
+    """An invariant that does not hold, with the first rows that show it, or the reason why it could not be checked."""
 
     invariant: Invariant
     columns: list[str]
@@ -34,7 +34,7 @@ class Break:
 
 MOST_ROWS = 20
 
-# What was reserved under a longer limit than today's may be held for as long.
+# A reservation made under a longer limit than today's may last as long as that limit.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -309,13 +309,16 @@ INVARIANTS = [
 
 
 def register(invariants: Iterable[Invariant]) -> None:
-    """Adds the invariants of an app that stands after this one, once."""
+    """Adds the invariants of an app that depends on this one, once."""
     known = {invariant.name for invariant in INVARIANTS}
     INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 
 
 def find_breaks() -> list[Break]:
-    """Every invariant that does not hold now, or could not be checked; an empty list is a sound ledger."""
+    """Returns every invariant that does not hold now or could not be checked.
+
+    An empty list means that the ledger is sound.
+    """
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         cursor.execute("SET LOCAL statement_timeout = 0")
@@ -323,11 +326,11 @@ def find_breaks() -> list[Break]:
 
 
 def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
-    """The same as this cursor's transaction sees it."""
+    """Returns the same, as this cursor's transaction sees the rows."""
     breaks = []
     for invariant in INVARIANTS:
         try:
-            with transaction.atomic():  # a savepoint: what fails must not keep the others from being checked
+            with transaction.atomic():  # a savepoint: one failing statement must not stop the others
                 cursor.execute(invariant.broken_rows)
                 rows = cursor.fetchmany(MOST_ROWS)
         except DatabaseError as error:

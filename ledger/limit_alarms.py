@@ -1,7 +1,7 @@
-"""Positions that come near their limits: who has less than `alarmPercentage` of the limit free, said once each time.
+"""Alarms for positions near their limits. Each alarm is logged once.
 
-The limit is what reservations are held against (`ledger.limits`). What has been said is remembered in the cache: where
-that is lost, it is said again.
+An alarm is due if no more than `alarmPercentage` of the limit is free. The limit is the one for reservations
+(`ledger.limits`). The cache holds which alarms have been logged. If the cache is lost, the alarms are logged again.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from ledger import limits
 
 log = structlog.get_logger("ledger")
 
-_CALM = 5  # per cent of the limit: an alarm ends when so much more than it takes is free
+_CALM = 5  # per cent of the limit: an alarm ends when this much more is free than the alarm percentage
 
 _USES = f"""
     SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
@@ -32,7 +32,7 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of its limit a participant uses in a currency, with what is reserved; amounts are ten-thousandths."""
+    """A participant's use of its limit in one currency, with reserved amounts. Amounts are whole ten-thousandths."""
 
     account_id: int
     participant: str
@@ -55,20 +55,23 @@ class Use:
 
 
 def percent_of(used: int, limit: int) -> int:
-    """Of 100; more only where a limit was lowered below what is used."""
+    """Returns the used share of the limit in per cent.
+
+    It exceeds 100 only after the limit was lowered below the use.
+    """
     if used <= 0:
         return 0
     return used * 100 // limit if limit > 0 else 100
 
 
 def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
-    """Whether no more than `alarm_percentage` of the limit is free. Who uses nothing alarms nobody."""
+    """Whether no more than `alarm_percentage` of the limit is free. A position that uses nothing raises no alarm."""
     return used > 0 and (limit - used) * 100 <= alarm_percentage * limit
 
 
 def uses() -> list[Use]:
-    """Of every participant that may pay, by name and currency. One statement."""
-    # Sums are numeric, whatever their size: one account beyond 64 bits hides no other.
+    """Returns the use of each limit of each active participant, by name and currency. One statement."""
+    # Sums are numeric and have no size limit: one account beyond 64 bits hides no other.
     return [
         Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
         for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
@@ -76,12 +79,12 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Says which positions have come near their limits since the last look, and which are well below again."""
+    """Logs the positions that came near their limits since the last check, and those that are well below again."""
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # Two that look at once: the cache lets one of them say it.
+        # Of two checks at the same time, the cache lets one log the alarm.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):
@@ -91,7 +94,7 @@ def watch() -> None:
 
 
 def show() -> Iterable[Metric]:
-    """Each use of a limit for Prometheus, as it is now."""
+    """Returns the present use of each limit as Prometheus metrics."""
     whose = ["participant", "currency"]
     used = GaugeMetricFamily("kitovu_position_used_percent", "How much of its limit a position uses", labels=whose)
     near = GaugeMetricFamily("kitovu_position_near_limit", "1 where less is free than the alarm asks", labels=whose)

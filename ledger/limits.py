@@ -1,7 +1,7 @@
-"""How far a position may rise: to the lower of net debit cap and liquidity cover. Pure.
+"""The limit of a position: the lower of net debit cap and liquidity cover. Pure.
 
-The rule stands here once in Python, for what is decided and shown, and once in SQL, for what the database guards. A
-position counts with what is reserved on it.
+The rule is here once in Python, for decisions and displays, and once in SQL, for the database's guards. A position
+counts together with the amounts that are reserved on it.
 """
 
 from collections.abc import Collection
@@ -14,14 +14,17 @@ class Bound(Enum):
 
 
 def limit_of(cap: int, cover: int) -> int:
-    """What a position may rise to."""
+    """Returns the highest value that a position may have."""
     return min(cap, cover)
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Which bounds a position is above: if any, it is above its limit. One that is None bounds nothing."""
+    """Returns the bounds that a position exceeds; any of them means that it exceeds its limit.
+
+    A bound of None never applies.
+    """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
-        return ()  # soonest for what is nearly always so
+        return ()  # the fastest way for nearly all calls
     bounds = ((Bound.CAP, cap), (Bound.COVER, cover))
     return [bound for bound, most in bounds if most is not None and position > most]
 

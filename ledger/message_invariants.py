@@ -1,7 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of stored messages: what was decided is what the sender wrote. Read and compared in the database.
+"""The invariants of stored messages: each decision used the values that the sender wrote.
 
-A message is FSPIOP API or ISO 20022 text, as it came; `ledger_message` makes nothing of what cannot be read.
+The database compares the two. A message is FSPIOP API or ISO 20022 text, as it arrived. `ledger_message` returns NULL
+for unreadable text.
 """
 
 from hub.invariants import Invariant
@@ -10,12 +11,12 @@ _AGENT = "{{CdtTrfTxInf,{},FinInstnId,Othr,Id}}"
 
 
 def _text(fspiop: str, iso: str) -> str:
-    """What a message `m` says in either form."""
+    """Returns the SQL for a value of message `m` in either format."""
     return f"coalesce(m #>> '{{{fspiop}}}', m #>> '{iso}')"
 
 
 def _amount(fspiop: str, iso: str) -> str:
-    """The same of an amount, in ten-thousandths; NULL where there is none."""
+    """Returns the same SQL for an amount, in ten-thousandths. NULL if the message has none."""
     text = _text(fspiop, iso)
     return f"CASE WHEN length({text}) < 25 AND {text} ~ '^[0-9]+([.][0-9]+)?$' THEN {text}::numeric * 10000 END"
 
@@ -28,12 +29,12 @@ _ID = "{CdtTrfTxInf,PmtId,TxId}"
 
 
 def _is_erased(body: str, at: str, kind: str) -> str:
-    """Whether a message is missing because it is kept no longer (`sweeps_erasure`)."""
+    """Returns the SQL that is true for a message that the hub has erased after its time (`sweeps_erasure`)."""
     up_to = f"(SELECT up_to FROM sweeps_erasure WHERE kind = '{kind}')"
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# An ISO 20022 message may have the condition within its packet; then it says none here, and that is as it should be.
+# An ISO 20022 message may have the condition only inside its packet. Then this is NULL, which is no fault.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

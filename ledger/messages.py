@@ -1,4 +1,4 @@
-"""What comes into the ledger and what came of it. Plain records: no Django, no behaviour.
+"""The messages that the ledger receives, and their outcomes. Plain records: no Django, no behaviour.
 
 `amount` is a whole number of ten-thousandths of a currency unit; moments are aware datetimes.
 """
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 class PaymentMessage(ReceivedMessage):
     """A message about a transfer, a conversion or a bulk."""
 
-    version: str  # the content type's, such as "1.1", or "2.0i" in ISO 20022
+    version: str  # the version in the content type, such as "1.1", or "2.0i" for ISO 20022
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """By what the hub finds the quote that a transfer is of: what its ILP packet says, and the packet itself."""
+    """The terms with which the hub finds the quote of a transfer: ids from its ILP packet, and the packet's digest."""
 
     packet_sha256: bytes
     quote_id: str | None = None
     transaction_id: str | None = None
-    bulk_quote_id: str | None = None  # of an item of a bulk transfer
+    bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
 @dataclass(slots=True)
 class Prepare:
-    """POST /transfers: the payer asks to reserve."""
+    """POST /transfers: the payer requests a reservation."""
 
     transfer_id: str
     source_id: int
@@ -49,24 +49,24 @@ class Prepare:
     expires_at: datetime
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # of an item of a bulk transfer
-    terms: Terms | None = None  # where the hub is to hold it against its quote
-    destination: str | None = None  # FSPIOP-Destination, where the sender named one
+    bulk_id: str | None = None  # set for an item of a bulk transfer
+    terms: Terms | None = None  # set where the hub compares the transfer with its quote
+    destination: str | None = None  # FSPIOP-Destination, if the sender set it
 
 
 @dataclass(slots=True)
 class Fulfil:
-    """PUT /transfers/{ID}: the payee accepts. `wants_patch` where it answered RESERVED and waits for the end."""
+    """PUT /transfers/{ID}: the payee accepts. `wants_patch`: it answered RESERVED and waits for a PATCH."""
 
     transfer_id: str
     source_id: int
     destination: str | None
     fulfilment: str | None
-    moment_fault: str | None  # what is wrong with its completedTimestamp: judged only where the message is news
+    moment_fault: str | None  # the fault of its completedTimestamp: judged only where the message is new
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # where it is said by the answer to a bulk
+    bulk_id: str | None = None  # set where this is part of the answer to a bulk
 
 
 @dataclass(slots=True)
@@ -79,23 +79,23 @@ class Reject:
     error_description: str
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # where it is said by the answer to a bulk
+    bulk_id: str | None = None  # set where this is part of the answer to a bulk
     destination: str | None = None
 
 
 @dataclass(slots=True)
 class Expire:
-    """The tick found a reservation past its time."""
+    """The sweep found a reservation past its expiration."""
 
     transfer_id: str
-    bulk_id: str | None = None  # where its whole bulk expires
+    bulk_id: str | None = None  # set where its whole bulk expires
 
 
 Command = Prepare | Fulfil | Reject | Expire
 
 
 class Refusal(Enum):
-    """Why a transfer was not reserved, or a message about it not obeyed. Each reads as a sentence."""
+    """Why a transfer was not reserved, or why a message about it had no effect. Each value reads as a sentence."""
 
     ID_WAS_USED_WITH_OTHER_CONTENT = "ID_WAS_USED_WITH_OTHER_CONTENT"
     PAYER_IS_NOT_ACTIVE = "PAYER_IS_NOT_ACTIVE"
@@ -146,7 +146,7 @@ class Refusal(Enum):
     TRANSFER_WAS_ABORTED = "TRANSFER_WAS_ABORTED"
 
 
-# What each is on the wire: error code and the description's detail.
+# Error code and detail of the description, as they appear in messages.
 WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ID_WAS_USED_WITH_OTHER_CONTENT: (ErrorCode.MODIFIED_REQUEST, "this ID was used with other content"),
     Refusal.PAYER_IS_NOT_ACTIVE: (ErrorCode.VALIDATION_ERROR, "Participant payerFsp is inactive"),
@@ -182,7 +182,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
-    # One id, one entry: what is settled at once is told apart by it.
+    # Gross settlement identifies an entry by one id.
     Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion can not have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
@@ -232,7 +232,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
 }
 
 
-# Of a bulk a code names the party, as it does in the reference hub.
+# Error codes of a bulk name the party at fault, as in the reference hub.
 _OF_A_BULK = {
     Refusal.PAYER_IS_NOT_ACTIVE: ErrorCode.PAYER_FSP_ID_NOT_FOUND,
     Refusal.PAYEE_IS_UNKNOWN: ErrorCode.PAYEE_FSP_ID_NOT_FOUND,
@@ -241,7 +241,7 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """The error code and the whole description in which a refusal is told; `of_bulk`: of a bulk or an item of one."""
+    """Returns the error code and full description of a refusal. `of_bulk`: it concerns a bulk or an item of a bulk."""
     error, detail = WIRE[refusal]
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
@@ -249,20 +249,20 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def error_of(aborted: "TransferState | ConversionState | Bulk") -> tuple[str, str]:
-    """The error code and description with which it was aborted."""
+    """Returns the error code and description with which the transfer or conversion was aborted."""
     error = ErrorCode.SERVER_ERROR
     return aborted.error_code or error.code, aborted.error_description or error.text
 
 
 def cause_of(aborted: "TransferState | ConversionState") -> dict[str, object]:
-    """The extension list by which its state reports why it was aborted."""
+    """Returns the extension list that reports the cause of an abort."""
     code, description = error_of(aborted)
     return {"extension": [{"key": "cause", "value": f"{code}: {description}"[:MAX_EXTENSION_VALUE]}]}
 
 
 @dataclass(slots=True)
 class Reserved:
-    """The payer's position holds the amount; the payee is to be asked."""
+    """The amount is reserved on the payer's position. The payee will receive the request."""
 
     command: Prepare
     transfer: "TransferState"
@@ -270,7 +270,7 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused, and is stored so that a resend is refused alike. Its conversions end with it."""
+    """The prepare was refused. It is stored, so that a resend is refused alike. Its conversions end with it."""
 
     command: Prepare
     transfer: "TransferState"
@@ -295,7 +295,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The same message again: its outcome is told again, nothing changes."""
+    """The same message again: its outcome is sent again, and nothing changes."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -303,9 +303,10 @@ class Repeated:
 
 @dataclass(slots=True)
 class NotObeyed:
-    """The sender may send such a message, but it does not change the transfer. The sender gets an error callback.
+    """The sender may send such a message, but it does not change the transfer. The sender receives an error callback.
 
-    `conversions` are those of a payer whose transfer cannot come any more, as its ID is another participant's.
+    `conversions` are those of a payer whose transfer cannot arrive any more, because another participant has used its
+    ID.
     """
 
     command: Prepare | Fulfil | Reject
@@ -316,22 +317,24 @@ class NotObeyed:
 
 @dataclass(slots=True)
 class Unknown:
-    """There is no such transfer, or it is none of the sender's business: both get the same answer."""
+    """There is no such transfer, or the sender is not a party to it. Both get the same answer."""
 
     command: Fulfil | Reject | Expire
 
 
 @dataclass(slots=True)
 class Implausible:
-    """An answer that could move the transfer, but for its completedTimestamp: it changes nothing, and its sender gets
-    the fault in the answer to its request."""
+    """An answer that could change the transfer, but its completedTimestamp is at fault. It changes nothing.
+
+    Its sender gets the fault in the response to its request.
+    """
 
     command: Fulfil
 
 
 @dataclass(slots=True)
 class Ignored:
-    """Nothing to do and nobody to tell, such as an expiry that another process already carried out."""
+    """There is nothing to change and nobody to notify: for example, another process has expired the transfer."""
 
     command: Fulfil | Reject | Expire
 

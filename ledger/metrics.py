@@ -1,4 +1,4 @@
-"""What the ledger counts for Prometheus."""
+"""The ledger's Prometheus metrics."""
 
 from prometheus_client import Counter, Histogram
 

@@ -33,7 +33,7 @@ def _sum() -> "models.DecimalField[Decimal, Decimal]":
 
 
 class SettlementWindow(models.Model):
-    """A span of commits that is settled together. One is open always; each entry of a transfer is in exactly one."""
+    """A period of commits that are settled together. One is always open. Each entry of a transfer is in exactly one."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -47,9 +47,9 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # When its entries were added up; closing does not wait for that.
+    # When its entries were added up. Closing does not wait for that.
     totalled_at = models.DateTimeField(null=True)
-    # The last entry that existed when it closed: an entry of this window with a higher id came too late.
+    # The last entry at the time of closing. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
 
     class Meta:
@@ -82,13 +82,14 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
-    # Of SETTLEMENT accounts: what is held there and is no cover, as it is owed for a settlement (`CoverHold`).
+    # Of SETTLEMENT accounts: money held there that does not count as cover, because it is owed for a settlement
+    # (`CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
-    # Of POSITION accounts: how far the position may rise, and an alarm is due when how many per cent of it are free.
+    # Of POSITION accounts: the net debit cap, and the free per cent of the limit at which an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
-    closed_at = models.DateTimeField(null=True)  # its participant left; its entries stay
+    closed_at = models.DateTimeField(null=True)  # its participant has left; its entries stay
 
     class Meta:
         ordering = ["id"]
@@ -101,7 +102,7 @@ class Account(models.Model):
             models.UniqueConstraint(
                 fields=["participant", "currency", "type"], name="one_account_of_each_type_per_participant_and_currency"
             ),
-            # What an entry's (account, currency) references: an entry can not mix currencies.
+            # The target of an entry's foreign key over account and currency, so that an entry cannot mix currencies.
             models.UniqueConstraint(fields=["id", "currency"], name="an_account_has_one_currency"),
             models.CheckConstraint(
                 condition=Q(posted_debits__gte=0, posted_credits__gte=0), name="posted_sums_are_not_negative"
@@ -145,7 +146,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """One transfer, decided when it arrived. What was refused is stored too, so that a resend is refused alike."""
+    """One transfer, decided on arrival. Refused transfers are stored too, so that a resend is refused alike."""
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -165,13 +166,13 @@ class Transfer(models.Model):
     fulfil_digest = models.BinaryField(max_length=32, null=True)
     fulfil_version = models.CharField(max_length=4, null=True)
     wants_patch = models.BooleanField(default=False)
-    # The bulk that it is an item of. The key that the database holds is over the parties and the expiry as well.
+    # The bulk of which it is an item. The foreign key in the database includes the parties and the expiration.
     bulk = models.ForeignKey(
         BulkTransfer, on_delete=models.PROTECT, related_name="items", null=True, db_index=False, db_constraint=False
     )
     payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
-    # The conversions that end with it; the payee's may come while it is reserved.
+    # The conversions that end with it. The payee's conversion may arrive while the transfer is reserved.
     payer_conversion = models.ForeignKey(
         FxTransfer, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
     )
@@ -184,16 +185,16 @@ class Transfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # the sweep for what is past its time, of each payer
+            # for the sweep of expired transfers, payer by payer
             models.Index(
                 fields=["payer", "expires_at"], condition=Q(state="RESERVED"), name="transfer_reserved_by_payer"
             ),
-            # what people look at: the latest first
+            # for lists in the portal: the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # one participant's, the latest first; a few are not found among a million of others otherwise
+            # one participant's transfers, the latest first: without it, a few among a million take too long to find
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
-            # what went wrong
+            # failed transfers
             models.Index(fields=["received_at"], condition=Q(state="ABORTED"), name="transfer_aborted_by_arrival"),
             # a bulk's items
             models.Index(fields=["bulk"], condition=Q(bulk__isnull=False), name="transfer_by_bulk"),
@@ -259,7 +260,7 @@ class Transfer(models.Model):
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
-            # Both legs or neither: looked at when the transaction commits, and only where there is a conversion.
+            # Both legs or neither: checked when the transaction commits, and only where there is a conversion.
             pgtrigger.Trigger(
                 name="a_transfer_ends_with_its_conversions",
                 operation=pgtrigger.Update,
@@ -289,7 +290,7 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """A transfer's history, only ever added to, with the message that moved it as evidence."""
+    """A transfer's history, with each message as evidence. Rows are only ever added."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)
@@ -301,7 +302,8 @@ class TransferEvent(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # Each state at most once, and one end: with the order of ids, the whole of what may happen.
+            # Each state at most once, and one end. Together with the order of ids, this allows exactly the possible
+            # histories.
             models.UniqueConstraint(
                 fields=["transfer"], condition=Q(state="RESERVED"), name="a_transfer_is_reserved_once"
             ),
@@ -325,9 +327,9 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One movement, both legs in one row, so the books balance by construction. Only ever added.
+    """One movement with both legs in one row, so the books always balance. Rows are only ever added.
 
-    Its id is drawn under the accounts' locks: the order of ids is the order of commits on any one account.
+    The id is drawn under the locks of both accounts. So on each account, the order of ids is the order of commits.
     """
 
     class Kind(models.TextChoices):
@@ -335,11 +337,11 @@ class Entry(models.Model):
         FX_TRANSFER = "FX_TRANSFER"
         FUNDS_IN = "FUNDS_IN"
         FUNDS_OUT = "FUNDS_OUT"
-        # Settling a window: what a participant is owed, what it owes, and what an abort takes back.
+        # Settling a window: what the scheme owes a participant, what a participant owes, and what an abort reverses.
         NET_RECIPIENT = "NET_RECIPIENT"
         NET_SENDER = "NET_SENDER"
         NET_ABORT = "NET_ABORT"
-        # Settling a commit at once: its payer's and its payee's side.
+        # Settling a commit at once: the payer's side and the payee's side.
         GROSS_PAYER = "GROSS_PAYER"
         GROSS_PAYEE = "GROSS_PAYEE"
 
@@ -348,7 +350,7 @@ class Entry(models.Model):
     credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
-    # The transfer, the movement of funds, or the account of a settlement that posted it.
+    # The id of the transfer, the movement of funds or the settlement's account that caused it.
     transfer_id = models.CharField(max_length=36)
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, null=True, related_name="entries")
     created_at = models.DateTimeField(db_default=Now())
@@ -366,7 +368,7 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # Or a window would be settled together with the settling of another.
+            # Otherwise the entries of a settlement would be settled as part of another window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[
@@ -392,15 +394,17 @@ class Entry(models.Model):
 
 
 class CoverHold(models.Model):
-    """What a net sender still owes the settlement bank for a settlement: held at the bank, and no cover any more."""
+    """The amount that a net sender still owes the settlement bank for a settlement. It does not count as cover."""
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
-    settlement_number = models.BigIntegerField()  # no foreign key: settlement stands after the ledger
+    settlement_number = models.BigIntegerField()  # no foreign key, because the settlement app depends on the ledger
     amount = models.BigIntegerField()
-    paid_before = models.BigIntegerField()  # what the bank had moved for it when the hold was made
+    # the amount that the bank had moved for the settlement before the hold was made
+    paid_before = models.BigIntegerField()
     remaining = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
-    released_at = models.DateTimeField(null=True)  # two people said that the participant settles otherwise
+    # when two people confirmed that the participant settles in another way
+    released_at = models.DateTimeField(null=True)
 
     class Meta:
         ordering = ["id"]
@@ -449,7 +453,7 @@ class FundsMovement(models.Model):
     state = models.CharField(max_length=9, choices=[(state.value, state.value) for state in State])
     reason = models.CharField(max_length=512)
     external_reference = models.CharField(max_length=512, blank=True)
-    # What of it the participant owed for a settlement and had on hold.
+    # The hold for a settlement from which part of this withdrawal was taken.
     hold = models.ForeignKey(CoverHold, on_delete=models.PROTECT, related_name="withdrawals", null=True)
     from_hold = models.BigIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField(db_default=Now())

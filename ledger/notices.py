@@ -1,7 +1,7 @@
-"""Who must be told what: each outcome's callbacks. Pure.
+"""The callbacks that each outcome of a transfer causes. Pure.
 
-What a DFSP wrote is passed on byte for byte with its signature; what the hub itself says is made here and signed
-on its way out (`signed_by_hub`). The states, codes and receivers: FSPIOP API v1.1, sections 6.7.2 to 6.7.5.
+The hub forwards a DFSP's message byte for byte with its signature. The hub's own messages are made here and signed when
+they are sent (`signed_by_hub`). The states, codes and recipients: FSPIOP API v1.1, sections 6.7.2 to 6.7.5.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,7 @@ from ledger.states import TERMINAL, State
 
 
 def notices_for(outcomes: Iterable[Outcome | FxOutcome], *, hub_name: str, now: datetime) -> list[Outgoing]:
-    """The messages that these outcomes cause, in the order in which they came to be."""
+    """Returns the messages that these outcomes cause, in the order of the outcomes."""
     hub = HubMessages(hub_name, now)
     messages: list[Outgoing] = []
     for outcome in outcomes:
@@ -54,7 +54,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             return [forward(command.message, _payer(t), "PUT", _path(t), subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(Reject() as command, t):
             if command.destination not in (None, t.payer):
-                return [_error_to_payer(hub, t)]  # the payer would refuse the message of the payee
+                return [_error_to_payer(hub, t)]  # the payer would refuse the payee's own message
             path = _path(t) + "/error"
             return [forward(command.message, _payer(t), "PUT", path, subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(_, t):
@@ -67,7 +67,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             sender = command.payer if isinstance(command, Prepare) else t.payee
             to = Recipient(command.source_id, sender, command.message.version)
             notices = [as_answer(_error(hub, t, to, *words_of(refusal), kind="refusal"))]
-            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED learns the end by PATCH.
+            # FSPIOP API v1.1, section 6.7.3: a payee that answered RESERVED receives the end in a PATCH request.
             if isinstance(command, Fulfil) and command.wants_patch and t.state in TERMINAL:
                 notices.append(as_answer(_patch(hub, t, to)))
             return notices
@@ -89,7 +89,7 @@ def _path(t: TransferState) -> str:
 
 
 def _state_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
-    """The transfer's state, as the answer to GET /transfers/{ID} reports it."""
+    """Reports the transfer's state, like the answer to GET /transfers/{ID}."""
     kind = "end-to-payer" if t.state in TERMINAL else "state"
     return hub.callback(_payer(t), _path(t), state_body(t), subject=t.transfer_id, kind=kind)
 
@@ -99,7 +99,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """The end for the payee: PATCH where it answered RESERVED, else the error, or the committed state."""
+    """Notifies the payee of the end: PATCH where it answered RESERVED, else the error or the committed state."""
     if t.wants_patch:
         return _patch(hub, t, _payee(t))
     if t.state is State.ABORTED:
@@ -119,7 +119,7 @@ def _error(hub: HubMessages, t: TransferState, to: Recipient, code: str, text: s
 
 
 def state_body(t: TransferState) -> dict[str, object]:
-    """The body of PUT /transfers/{ID} for this state (FSPIOP API v1.1, table 27); an abort says its cause."""
+    """Returns the body of PUT /transfers/{ID} for this state (FSPIOP API v1.1, table 27). An abort has its cause."""
     body: dict[str, object] = {"transferState": t.state.value}
     if t.completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(t.completed_at)
@@ -131,14 +131,17 @@ def state_body(t: TransferState) -> dict[str, object]:
 
 
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
-    """The answer to GET /transfers/{ID} by its payer or payee. The payee wrote the fulfilment and may see it."""
+    """Returns the answer to GET /transfers/{ID} by its payer or payee.
+
+    The payee wrote the fulfilment and may see it.
+    """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 
 
 def funds_answer(
     hub: HubMessages, transfer_id: str, state: State, completed_at: datetime | None, requester: Recipient
 ) -> Outgoing:
-    """The answer to GET /transfers/{ID} of a movement of the requester's own funds."""
+    """Returns the answer to GET /transfers/{ID} about a movement of the requester's own funds."""
     body: dict[str, object] = {"transferState": state.value}
     if completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(completed_at)
@@ -146,7 +149,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """The answer to GET /{resource}/{ID} of a transfer or conversion that does not exist, or is between others."""
+    """Returns the answer to GET /{resource}/{ID} where none exists or the requester is not a party to it."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

@@ -1,5 +1,7 @@
-"""How a decision moves the snapshot's accounts: hold, release, post. Pure; the limits are checked here and nowhere else
-outside the database."""
+"""Changes the snapshot's accounts: hold, release, post.
+
+Pure. Besides the database, only this module checks the limits.
+"""
 
 from collections.abc import Sequence
 
@@ -12,7 +14,7 @@ HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
-    """Reserves the amount on the account, or says which limit forbids it."""
+    """Reserves the amount on the account, or returns the refusal for the limit that forbids it."""
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC
@@ -24,13 +26,13 @@ def hold(account: AccountState, amount: int) -> Refusal | None:
 
 
 def release(account: AccountState, amount: int) -> None:
-    """Gives back what was reserved."""
+    """Releases a reserved amount."""
     account.reserved -= amount
     account.new_reserved -= amount
 
 
 def post(s: Snapshot, posting: Posting) -> None:
-    """Moves the amount from the debited account to the credited one, in their stored sums and as an entry."""
+    """Moves the amount from the debited account to the credited account, and records the entry."""
     debit, credit = s.accounts[posting.debit_account_id], s.accounts[posting.credit_account_id]
     debit.position += posting.amount
     debit.new_debits += posting.amount

@@ -1,4 +1,4 @@
-"""Reads of the ledger for people, reports and other apps. Amounts are whole ten-thousandths."""
+"""Queries of the ledger for the portal, reports and other apps. Amounts are whole ten-thousandths."""
 
 import json
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ CURRENCIES_OF_A_PARTICIPANT = """
 
 
 def value_of(account: Account) -> int:
-    """What the administration API calls an account's value: debits less credits, with what is reserved.
+    """Returns an account's value as the administration API defines it: debits less credits, with reserved amounts.
 
-    A positive POSITION is owed to the scheme; a negative SETTLEMENT is money held.
+    A positive POSITION is a debt to the scheme. A negative SETTLEMENT is money that is held for the participant.
     """
     return int(account.posted_debits - account.posted_credits + account.pending_debits)
 
 
 def cover_of(settlement: Account) -> int:
-    """What a SETTLEMENT account lets its participant's position lean on: what is held, less what is on hold there."""
+    """Returns the cover that a SETTLEMENT account gives its participant's position: money held, less holds."""
     return -value_of(settlement) - int(settlement.on_hold)
 
 
@@ -40,14 +40,14 @@ def positions_of(participant: Participant, currency: str | None = None) -> Query
 
 
 def limits(currency: str | None = None) -> QuerySet[Account]:
-    """The POSITION accounts that have a net debit cap."""
+    """Returns the POSITION accounts that have a net debit cap."""
     accounts = Account.objects.filter(type=Account.Type.POSITION, net_debit_cap__isnull=False).order_by("id")
     return (accounts.filter(currency=currency) if currency else accounts).select_related("participant")
 
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
-    """What a transfer pays for, as its ILP packet says it (FSPIOP API v1.1, section 7.4.17); None where it does not."""
-    # The message that began it stands with its first state; each is found by its own index.
+    """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
+    # The transfer's first message is stored with its first state. Each is found by its own index.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:
@@ -56,12 +56,12 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
         packet = json.loads(bytes(event.body))["ilpPacket"]
         found = strictjson.loads(base64url.decode(ilp.decode_payment(packet).data.decode("ascii")))
     except (ValueError, KeyError, FspiopError):
-        return None  # opaque to the hub, or another kind of packet
+        return None  # the packet is opaque to the hub, or of another kind
     return found if isinstance(found, dict) else None
 
 
 def committed_transfers() -> Iterator[dict[str, Any]]:
-    """Every committed transfer, in the order of commits: for the comparison with the participants' own books."""
+    """Returns every committed transfer in the order of commits, for comparison with the participants' own books."""
     entries = (
         Entry.objects.filter(kind=Entry.Kind.TRANSFER)
         .order_by("id")

@@ -1,6 +1,7 @@
-"""Which prepares do not come with the terms of their quotes, where this hub saw those answered.
+"""Finds prepares whose terms differ from those of their quotes, where the quotes were answered through this hub.
 
-A batch asks one question, a bulk at most two; a batch of which nothing is to be held against a quote asks none.
+It takes one statement for a batch, and at most two for a bulk. It takes none if no prepare of the batch is to be
+compared.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from quotes.terms_match import Claim
 
 
 def at_odds(prepares: Sequence[Prepare]) -> frozenset[bytes]:
-    """The digests of those prepares."""
+    """Returns the digests of the prepares whose terms differ from their quotes'."""
     judged = [(prepare, prepare.terms) for prepare in prepares if prepare.terms is not None]
     if not judged:
         return frozenset()

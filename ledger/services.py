@@ -1,7 +1,7 @@
-"""What happens rarely in the ledger: accounts, caps, funds in and out. Plain ORM, locks in the one order.
+"""Rare operations on the ledger: accounts, caps, funds in and out. Plain ORM, with locks in the one order.
 
-Every change of a SETTLEMENT account holds the lock of its POSITION account first: reservations are held against the
-cover while they have that lock.
+Every change of a SETTLEMENT account first locks its POSITION account, because reservations are checked against the
+cover under that lock.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,14 +30,14 @@ _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
 
 
 def ensure_open_window() -> SettlementWindow:
-    """The open settlement window; makes the scheme's first one."""
+    """Returns the open settlement window. Creates the scheme's first one."""
     window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
     return window or SettlementWindow.objects.create()
 
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """An account of the hub's own in a currency; active at once."""
+    """Opens an account of the hub's own in a currency. It is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -47,7 +47,10 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 
 @transaction.atomic
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
-    """A participant with inactive accounts in a currency; again with another currency adds that currency."""
+    """Creates a participant with inactive accounts in a currency.
+
+    With another currency, a second call adds that currency.
+    """
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is not None and participant.closed_at is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{name} was closed for good")
@@ -65,7 +68,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Lets an app that stands after this one say which further accounts participants have in a currency."""
+    """Registers a rule of an app that depends on this one: further accounts that participants have in a currency."""
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -78,7 +81,7 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens what participants in a currency, or in any, should have and have not: a rule came after they did."""
+    """Opens the accounts that participants lack because a rule was added later; in one currency or in all."""
     positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
         has = set(queries.accounts_of(position.participant, position.currency).values_list("type", flat=True))
@@ -102,7 +105,7 @@ def _open(participant: Participant, currency: str, account_type: str, *, is_acti
 
 
 def _lock_pair(participant: Participant, currency: str) -> tuple[Account, Account]:
-    """The POSITION and SETTLEMENT accounts of a participant, locked by id."""
+    """Returns the POSITION and SETTLEMENT accounts of a participant, locked in the order of their ids."""
     accounts = {
         account.type: account
         for account in Account.objects.select_for_update(no_key=True)
@@ -125,7 +128,7 @@ def _check_open(account: Account) -> None:
 
 @transaction.atomic
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
-    """The first net debit cap; activates the accounts. A second time is refused, as the reference does."""
+    """Sets the first net debit cap and activates the accounts. A second call is refused, as in the reference."""
     position, settlement = _lock_pair(participant, currency)
     minor_units.check(ndc, currency)
     if position.net_debit_cap is not None:
@@ -140,7 +143,7 @@ def set_initial_limit(participant: Participant, *, currency: str, ndc: int, acto
 
 
 def position_with_cap(participant: Participant, currency: str) -> Account:
-    """The POSITION account of a participant whose first cap was set."""
+    """Returns the POSITION account of a participant whose first cap has been set."""
     position = Account.objects.filter(
         participant=participant, currency=currency, type=Account.Type.POSITION, net_debit_cap__isnull=False
     ).first()
@@ -157,7 +160,7 @@ def _no_limit(participant: Participant, currency: str) -> FspiopError:
 def change_ndc(
     participant: Participant, *, currency: str, ndc: int, alarm_percentage: int | None, actor: str
 ) -> Account:
-    """A new net debit cap. Below the present position it only blocks new reservations."""
+    """Sets a new net debit cap. A cap below the present position only blocks new reservations."""
     position, _ = _lock_pair(participant, currency)
     minor_units.check(ndc, currency)
     if position.net_debit_cap is None:
@@ -175,7 +178,7 @@ def change_ndc(
 
 @transaction.atomic
 def set_account_active(account: Account, *, is_active: bool, actor: str) -> Account:
-    """Enables or disables a POSITION account."""
+    """Activates or deactivates a POSITION account."""
     if account.type != Account.Type.POSITION:
         raise FspiopError(ErrorCode.CLIENT_ERROR, "Only position account update is permitted")
     account = Account.objects.select_for_update(no_key=True).get(pk=account.pk)
@@ -226,7 +229,7 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 
 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
-    """Whether this movement was recorded before; refuses one that differs under the same id."""
+    """Whether this movement was recorded before. Refuses a movement with the same id and other content."""
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
         return False
@@ -253,7 +256,10 @@ def record_funds_in(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Money arrived at the settlement bank: the cover grows by `amount` (ten-thousandths). The same id again: once."""
+    """Records money that arrived at the settlement bank: the cover grows by `amount` (ten-thousandths).
+
+    Each id counts once.
+    """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
@@ -288,7 +294,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal: only what no position, no reservation and no hold leans on may go."""
+    """Reserves a withdrawal, limited to money that no position, reservation or hold needs."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -296,7 +302,7 @@ def prepare_funds_out(
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
-    # What is owed for the settlement that the reference names is on hold, and is what the bank moves now.
+    # The amount that is owed for the referenced settlement is on hold. The bank now moves this amount.
     hold = settlement_holds.named_by(settlement, external_reference)
     owed = min(amount, hold.remaining) if hold else 0
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
@@ -327,7 +333,7 @@ def prepare_funds_out(
 
 
 def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) -> FundsMovement:
-    """The withdrawal of this id from a SETTLEMENT account."""
+    """Returns the withdrawal of this id from a SETTLEMENT account."""
     rows = FundsMovement.objects.select_for_update(no_key=True) if locks else FundsMovement.objects.all()
     movement = rows.filter(pk=transfer_id, account=account, kind=FundsMovement.Kind.FUNDS_OUT).first()
     if movement is None:
@@ -339,9 +345,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """The second step of a withdrawal: the money left the settlement bank, or stays after all.
+    """The second step of a withdrawal: the money has left the settlement bank, or it stays.
 
-    `external_reference` is the bank's word for it, which is often known only now; empty keeps what was given before.
+    `external_reference` is the bank's own reference, which is often known only now. An empty one keeps the earlier
+    value.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -380,7 +387,7 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """What is on hold for a settlement is cover again: the participant settles otherwise than from this account."""
+    """Makes the amount on hold for a settlement count as cover again: the participant does not settle from here."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -405,7 +412,7 @@ def release_hold(account: Account, *, settlement_number: int, reason: str, actor
 
 @transaction.atomic(durable=True)
 def tell_state(*, transfer_id: str, requester: Recipient) -> None:
-    """GET /transfers/{ID}: the answer goes to the requester as a callback (FSPIOP API v1.1, section 6.7.1)."""
+    """GET /transfers/{ID}: the requester receives the answer in a callback (FSPIOP API v1.1, section 6.7.1)."""
     outbox.append([_state_answer(transfer_id, requester)])
     transaction.on_commit(lambda: outbox.poke({requester.id}))
 
@@ -423,7 +430,7 @@ def _state_answer(transfer_id: str, requester: Recipient) -> Outgoing:
 
 
 def reserved_for(participant: Participant) -> int:
-    """How many transfers and conversions, of whatever side, and withdrawals are reserved and must still end."""
+    """Returns the number of reserved transfers, conversions and withdrawals of a participant, on any side."""
     mine = Q(payer=participant) | Q(payee=participant)
     transfers = Transfer.objects.filter(mine, state=State.RESERVED.value).count()
     fx_mine = Q(initiator=participant) | Q(fxp=participant)
@@ -434,7 +441,7 @@ def reserved_for(participant: Participant) -> int:
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for good; refused where anything is left on one or reserved."""
+    """Closes all of a participant's accounts for good. Refuses where any has a balance or a reservation."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
     left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):

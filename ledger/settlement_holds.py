@@ -1,6 +1,6 @@
-"""Cover that is owed for a settlement is on hold: no position may lean on it, until the settlement bank has moved it.
+"""Holds on cover that is owed for a settlement. No position may use that cover until the settlement bank has moved it.
 
-Every function here runs under the lock of the account's POSITION account, as every change of a SETTLEMENT account does.
+Every function here runs under the lock of the account's POSITION account, like every change of a SETTLEMENT account.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _MOST_DIGITS = 18  # of a settlement's number
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """What a POSITION account's owner owes the settlement bank."""
+    """The amount that a POSITION account's owner owes the settlement bank."""
 
     position_account_id: int
     amount: int
@@ -42,9 +42,9 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts on hold what these owe for a settlement, less what the bank has moved for it since it was made.
+    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has moved since it was made.
 
-    A withdrawal that had its number before it was made was for something else.
+    A withdrawal made before the settlement does not count, even if it has the settlement's number as its reference.
     """
     if owed:
         accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]
@@ -58,7 +58,7 @@ def is_named_by(participant: str, currency: str, reference: str) -> bool:
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """The hold of the settlement whose number a withdrawal has as its reference, where something of it remains."""
+    """Returns the hold of the settlement whose number is this reference, where part of it remains."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 
@@ -71,14 +71,14 @@ def _named(reference: str) -> Q:
 
 
 def take(hold: CoverHold, amount: int) -> int:
-    """Takes as much of a hold as this withdrawal is of; returns how much."""
+    """Takes the amount of a withdrawal from a hold, as far as the hold goes. Returns the amount taken."""
     taken = min(amount, hold.remaining)
     _change(hold, -taken)
     return taken
 
 
 def give_back(movement: FundsMovement) -> None:
-    """What a withdrawal took is on hold again, unless two people have released the hold meanwhile."""
+    """Puts the amount that a withdrawal took on hold again, unless two people have released the hold meanwhile."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)
@@ -96,5 +96,5 @@ _ADD = "UPDATE ledger_account SET on_hold = on_hold + %s, changed_at = clock_tim
 
 
 def add(account_id: int, by: int) -> None:
-    """Changes how much of an account is on hold."""
+    """Adds `by` to the amount on hold of an account."""
     execute(_ADD, [by, account_id])

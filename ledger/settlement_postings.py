@@ -1,4 +1,4 @@
-"""Entries that no message causes: settling. Takes lists; a fixed number of statements, in the ledger's lock order."""
+"""Entries that no message causes: settlement. Takes lists; a fixed number of statements, in the ledger's lock order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account: how far its position may still rise under its cap and its cover."""
+    """A locked account, with the amount by which its position may still rise under its cap and its cover."""
 
     position: int
     cap: int | None
@@ -28,7 +28,10 @@ _BALANCES = f"""
 
 
 def lock(account_ids: Iterable[int]) -> dict[int, Balance]:
-    """Locks these accounts by id, then reads them. A SETTLEMENT account changes only under its POSITION's lock."""
+    """Locks these accounts by id, then reads them.
+
+    A SETTLEMENT account changes only under its POSITION account's lock.
+    """
     wanted = sorted(set(account_ids))
     execute(_LOCK, [wanted])
     return {
@@ -58,7 +61,7 @@ _INSERT = """
 
 
 def post(postings: Sequence[Posting]) -> None:
-    """Posts these entries between accounts that are locked by now (`lock`); all of them or, by the caller, none."""
+    """Posts these entries between accounts that `lock` has locked. The caller's transaction posts all or none."""
     if not postings:
         return
     ordered = sorted(postings, key=lambda posting: (posting.transfer_id, posting.kind))

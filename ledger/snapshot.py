@@ -1,4 +1,4 @@
-"""What the ledger knew when it decided: rows read under their locks. `decide` moves these records as it walks."""
+"""The rows on which the ledger decides, read under their locks. `decide` changes these records as it works."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ class AccountState:
     position: int
     reserved: int
     ndc: int | None
-    cover: int = 0  # what the participant's SETTLEMENT account holds
-    may_send: bool = True  # its participant
+    cover: int = 0  # the cover of the participant's SETTLEMENT account
+    may_send: bool = True  # the participant may send
     # what this batch changes, for one UPDATE
     new_debits: int = 0
     new_credits: int = 0
@@ -51,15 +51,15 @@ class TransferState:
     fulfil_version: str | None = None
     wants_patch: bool = False
     completed_at: datetime | None = None
-    bulk_id: str | None = None  # the bulk transfer that it is an item of
-    # the conversions that end with it, by who converts; the payee's comes while the transfer is reserved
+    bulk_id: str | None = None  # the bulk transfer of which it is an item
+    # the conversions that end with it; the payee's may arrive while the transfer is reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
 
 
 @dataclass(slots=True)
 class Posting:
-    """One entry to be: `transfer_id` and `kind` together happen once, and the database says so."""
+    """A future entry. The database allows each pair of `transfer_id` and `kind` once."""
 
     kind: str
     transfer_id: str
@@ -84,13 +84,13 @@ class ParticipantState:
 @dataclass(slots=True)
 class Snapshot:
     now: datetime  # the database's clock, read after every lock was held
-    window_id: int | None  # the open settlement window, where something may commit
+    window_id: int | None  # the open settlement window, if the batch may commit anything
     hub_name: str
     latest_expiry: datetime
     participants: dict[str, ParticipantState]
     accounts: dict[int, AccountState]
     transfers: dict[str, TransferState]
     conversions: dict[str, ConversionState] = field(default_factory=dict)
-    fx_wait: timedelta = timedelta(0)  # how long past its expiration an agreed conversion waits for its transfer
-    not_as_quoted: frozenset[bytes] = frozenset()  # digests of the prepares whose terms are not their quotes'
-    postings: list[Posting] = field(default_factory=list)  # what this batch posts
+    fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
+    not_as_quoted: frozenset[bytes] = frozenset()  # digests of the prepares whose terms differ from their quotes'
+    postings: list[Posting] = field(default_factory=list)  # the entries of this batch

@@ -1,6 +1,6 @@
-"""The whole state machine of a transfer, as one table. The database enforces the same table by a trigger.
+"""The state machine of a transfer, as one table. The database enforces the same table by a trigger.
 
-API states: FSPIOP API v1.1, section 6.7.6; what each stored state is called there stands in `API_STATE`.
+The API's states: FSPIOP API v1.1, section 6.7.6. `API_STATE` has the API's name of each stored state.
 """
 
 from enum import StrEnum

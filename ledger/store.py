@@ -55,14 +55,14 @@ def load(
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # Before any lock: what a payee has answered never changes, so reading it makes nobody wait.
+    # Before any lock: a payee's answer to a quote never changes, so no other transaction has to wait for this read.
     not_as_quoted = quote_terms.at_odds(prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # Read after their conversions' locks, which a prepare that names one holds too.
+    # Read after the locks of their conversions, because a prepare that names a conversion holds that lock too.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
@@ -74,8 +74,8 @@ def load(
     )
     if prepares or fx_prepares:
         _read_covers(accounts)
-    # Read under the debtors' account locks, so that equal prepares see each other; what is already locked keeps the
-    # record that was read under its lock.
+    # Read under the debtors' account locks, so that two equal prepares see each other. Records of locked transfers stay
+    # as they were read under their locks.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -124,8 +124,9 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds transfers to that payee only: whoever else sends one locks nothing, and waits as long for the
-# answer whether there is such a transfer or not. NO KEY: history rows that reference it may still be added by others.
+# A payee's message finds transfers to that payee only. A message of any other sender locks nothing, and its answer
+# takes as long whether there is such a transfer or not. NO KEY: other transactions may still add history rows that
+# reference it.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -144,16 +145,16 @@ def _lock_transfers(answers: Sequence[Fulfil | Reject | Expire], determining: se
 
 
 def transfers_by_id(transfer_ids: list[str]) -> dict[str, TransferState]:
-    """These transfers as they are now, without a lock."""
+    """Returns these transfers in their present state, without a lock."""
     return {row[0]: _as_transfer(row) for row in execute(_TRANSFERS, [transfer_ids]).fetchall()}
 
 
 def transfer_by_id(transfer_id: str) -> TransferState | None:
-    """One transfer as it is now, without a lock."""
+    """Returns one transfer in its present state, without a lock."""
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
-# With whether a conversion is for these transfers, or has their ids: a question that costs no statement of its own.
+# Also reads whether a conversion is for these transfers or has their ids, which saves a statement.
 _PARTICIPANTS = """
     SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
@@ -167,7 +168,7 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """The parties by name, and the ids of the transfers that conversions may be for."""
+    """Returns the parties by name, and the ids of the transfers that may have conversions."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}
@@ -228,7 +229,7 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only under the lock of its POSITION account, which is held by now.
+    # A SETTLEMENT account changes only under the lock of its POSITION account. That lock is held here.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
@@ -237,7 +238,10 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 
 
 def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes what was decided, guarded once more by the database; raises LostRace where a guard says no."""
+    """Writes the decisions.
+
+    The database checks each of them once more. Raises LostRace where one of its guards refuses.
+    """
     new = sorted((o for o in outcomes if isinstance(o, Reserved | Refused)), key=lambda o: o.transfer.transfer_id)
     ended = sorted((o for o in outcomes if isinstance(o, Committed | Aborted)), key=lambda o: o.transfer.transfer_id)
     fx.insert(outcomes, snapshot)
@@ -295,8 +299,9 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         raise LostRace("another process stored one of these transfers first")
 
 
-# The clock is read again here: between the decision and this line time has passed, and late never commits. The state
-# before comes as a column: compared with a constant, PostgreSQL may look among all reservations, and not by the ids.
+# The clock is read again here, because time has passed since the decision. A late fulfilment never commits. The
+# previous state is a column and not a constant. With a constant, PostgreSQL may search all reservations instead of
+# these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
@@ -333,8 +338,8 @@ def _is_changed(account: AccountState) -> bool:
     return bool(account.new_debits or account.new_credits or account.new_reserved or account.has_new_reservations)
 
 
-# Only reservations raise a position, so after a batch with one the position stands at or below the limit
-# that every reservation was held against. This says so once more, in the database.
+# Only a reservation raises a position. So after a batch with a reservation, the position is at or below the limit
+# against which each reservation was checked. The database checks this once more.
 _MOVE_ACCOUNTS = f"""
     UPDATE ledger_account a
     SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
@@ -397,7 +402,8 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
         [outcome.transfer.transfer_id for outcome in outcomes],
         [outcome.transfer.state.value for outcome in outcomes],
         [outcome.transfer.reason for outcome in outcomes],
-        [message.body or None if message else None for message in messages],  # an item's message is kept with its bulk
+        # an item's message is stored with its bulk
+        [message.body or None if message else None for message in messages],
         [orjson.dumps(message.headers).decode() if message else None for message in messages],
     ]
     execute(_INSERT_EVENTS, [snapshot.now, *columns])
@@ -405,7 +411,7 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-EXPIRY = "transfers"  # the batch
+EXPIRY = "transfers"  # the name of the batch
 
 _PAST_EXPIRY = fair_share.Way(
     "state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= statement_timestamp()", "expires_at", "expires_at"
@@ -413,7 +419,9 @@ _PAST_EXPIRY = fair_share.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Reservations whose time is over and that are not skipped, each payer's in turn, the longest past first; items of
-    a bulk end with it."""
+    """Returns expired reservations that are not skipped, each payer's in turn, the earliest expiration first.
+
+    Items of a bulk are left out, because they expire with the bulk.
+    """
     table, key = "ledger_transfer", "transfer_id"
     return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,4 +1,4 @@
-"""Ticks of the ledger. They carry nothing: what is due stands in the database."""
+"""The ledger's periodic tasks. They have no arguments: the database holds what is due."""
 
 from celery import shared_task
 
@@ -10,22 +10,22 @@ from ledger.fx.messages import FxAborted, FxExpire
 from ledger.messages import Aborted, Expire
 
 _SWEEP = 500
-# A row that somebody else holds must not take a sweep the time of many: its turn comes again.
+# One locked row must not take the time of many from a sweep: the next sweep tries it again.
 _ATTEMPTS = 2
 
 
 @shared_task(name="ledger.tasks.expire_transfers", ignore_result=True)
 def expire_transfers() -> int:
-    """Aborts reservations past their expiration; returns how many. Two at once do no harm: each decides under locks.
+    """Aborts expired reservations. Returns their number. Two runs at once do no harm, because each decides under locks.
 
-    Transfers first: a conversion ends with its transfer.
+    Transfers come first, because a conversion ends with its transfer.
     """
     return batches.each(_expire_transfers, bulk.expire, _expire_conversions)
 
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
 def watch_positions() -> None:
-    """Says who has come near its limit; see `ledger.limit_alarms`."""
+    """Logs which positions have come near their limits; see `ledger.limit_alarms`."""
     limit_alarms.watch()
 
 

@@ -1,6 +1,6 @@
-"""What comes of a message about a bulk. Pure: each item is decided by the law of single transfers (`ledger.decide`).
+"""Decides each message about a bulk. Pure: `ledger.decide` judges each item by the rules of single transfers.
 
-The items are walked over one snapshot, so each sees what the one before it did: no limit is passed inside a bulk.
+All items are decided over one snapshot, in order. Each decision sees the earlier ones, so a bulk cannot pass a limit.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ from ledger.messages import Expire, Fulfil, Outcome, PaymentMessage, Refusal, Re
 from ledger.snapshot import Snapshot, TransferState
 from ledger.states import State
 
-# What is wrong with the bulk itself is wrong with each of its items, and is told once.
+# A fault of the bulk itself applies to each of its items. The payer is notified of it once.
 _OF_THE_WHOLE = frozenset(
     {
         Refusal.PAYER_IS_NOT_ACTIVE.value,
@@ -48,7 +48,7 @@ _OF_THE_WHOLE = frozenset(
 
 
 def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """`bulk` is the stored one of this id, `s` holds its items."""
+    """Returns the outcome of the command. `bulk` is the stored bulk of this id or None; `s` holds its items."""
     match command:
         case BulkPrepare():
             return decide_prepares(command, bulk, s)
@@ -59,12 +59,12 @@ def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """FSPIOP API v1.1, section 6.10.3.2: each item is reserved or refused for itself."""
+    """FSPIOP API v1.1, section 6.10.3.2: each item is reserved or refused on its own."""
     if seen is not None:
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
         if seen.state is BulkState.ACCEPTED:
-            return BulkIgnored(p)  # the payee was asked and has not answered: the end will be told when it comes
+            return BulkIgnored(p)  # the payee has not answered yet: the payer is notified when the bulk ends
         return BulkRepeated(p, seen, items_of(seen, s))
 
     outcomes = [decide_prepare(item, s) for item in p.items]
@@ -81,7 +81,7 @@ def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutco
 
 
 def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """FSPIOP API v1.1, sections 6.10.4.1 and 6.10.5.1: the payee, and nobody else, answers once for the whole bulk."""
+    """FSPIOP API v1.1, sections 6.10.4.1 and 6.10.5.1: only the payee answers, once for the whole bulk."""
     if bulk is None or bulk.payee_id != a.source_id:
         return BulkUnknown(a)
     if bulk.answer_digest == a.digest:
@@ -92,13 +92,13 @@ def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
         return BulkImplausible(a)
     if bulk.expires_at <= s.now:
         return _expire(a, bulk, s)
-    # After this line the answer stands, and the bulk ends.
+    # After this line the answer is accepted, and the bulk ends.
     bulk.answer_digest, bulk.answer_version = a.digest, a.message.version
     return _reject(a, bulk, s) if isinstance(a, BulkReject) else _fulfil(a, bulk, s)
 
 
 def decide_bulk_expire(e: BulkExpire, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """What the payee has not answered in time is aborted."""
+    """Aborts the items that the payee has not answered in time."""
     if bulk is None or bulk.state is not BulkState.ACCEPTED or bulk.expires_at > s.now:
         return BulkIgnored(e)
     return _expire(e, bulk, s)
@@ -180,7 +180,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The message is stored once, with the bulk, and not again with each of its items.
+    # The message is stored once, with the bulk. Its items do not store it again.
     return PaymentMessage(b"", {}, a.message.version)
 
 
@@ -189,7 +189,7 @@ def _is_to_payer(a: BulkAnswer, bulk: Bulk) -> bool:
 
 
 def _says_it_all(f: BulkFulfil, bulk: Bulk, items: Sequence[TransferState]) -> bool:
-    """Whether the payee's own message tells its payer the truth, and all of it."""
+    """Whether the payee's own message reports the outcome of every item correctly to the payer."""
     return (
         _is_to_payer(f, bulk)
         and len(f.results) == bulk.item_count == len(items)

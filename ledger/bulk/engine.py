@@ -1,7 +1,7 @@
 """One transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-It takes the same statements as a group of single transfers, with a few about the bulk itself, and as many for a
-thousand items as for one. It runs in the thread of its request: a bulk is a group of its own and waits for no company.
+It runs the statements of a group of single transfers, and a few for the bulk itself. The number of statements does not
+depend on the number of items. It runs in the thread of its request: a bulk is a group of its own and does not wait.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ log = structlog.get_logger("ledger")
 
 
 def submit(command: BulkCommand) -> BulkOutcome:
-    """The command's outcome, after the transaction that decided it is durable."""
+    """Returns the command's outcome after its transaction is durable."""
     try:
         return run(command)
     except store.LostRace:
@@ -43,7 +43,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 
 
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
-    """Decides and commits; retries what lost a race."""
+    """Decides the command and commits. Retries a transaction that lost a race."""
     return retried(lambda: _run_once(command), attempts=attempts)
 
 
@@ -64,7 +64,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # Read under the payer's account locks, as known transfers are, so that equal bulks see each other.
+        # Read under the payer's account locks, as known transfers are, so that two requests with the same bulk see each
+        # other.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []
@@ -79,7 +80,7 @@ def _locked(items: Sequence[Command]) -> Snapshot:
 def _save(outcome: BulkOutcome, snapshot: Snapshot) -> None:
     match outcome:
         case BulkAccepted(command, bulk, _, outcomes) | BulkRefused(command, bulk, _, outcomes):
-            bulks.insert(bulk, command)  # first: its items reference it
+            bulks.insert(bulk, command)  # first, because its items reference it
             store.save(outcomes, snapshot)
         case BulkEnded(command, bulk, _, outcomes):
             store.save(outcomes, snapshot)

@@ -1,7 +1,7 @@
-"""What comes in about bulk transfers and what came of it. Plain records, as in `ledger.messages`.
+"""The messages about bulk transfers and their outcomes. Plain records, as in `ledger.messages`.
 
-A bulk is a list of transfers with one payer, payee and expiration that the payee answers once. Each item is a transfer
-of its own with an outcome of its own; its id is used by nothing else.
+A bulk is a list of transfers with one payer, one payee and one expiration. The payee answers once for all of them. Each
+item is a transfer with its own outcome. No other transfer uses its id.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from ledger.snapshot import TransferState
 
 @dataclass(slots=True)
 class BulkPrepare:
-    """POST /bulkTransfers: the payer asks to reserve each item."""
+    """POST /bulkTransfers: the payer requests a reservation of each item."""
 
     bulk_id: str
     quote_id: str
@@ -30,7 +30,7 @@ class BulkPrepare:
 
 @dataclass(slots=True)
 class ItemResult:
-    """What the payee says of one item: its fulfilment or an error, or neither."""
+    """The payee's result for one item: its fulfilment, an error, or neither."""
 
     fulfilment: str | None = None
     error_code: str | None = None
@@ -39,12 +39,12 @@ class ItemResult:
 
 @dataclass(slots=True)
 class BulkFulfil:
-    """PUT /bulkTransfers/{ID}: the payee's one answer, a result by each item's id."""
+    """PUT /bulkTransfers/{ID}: the payee's one answer, with a result for each item's id."""
 
     bulk_id: str
     source_id: int
     destination: str | None
-    state: BulkState  # COMPLETED, or REJECTED where the payee takes none of it
+    state: BulkState  # COMPLETED, or REJECTED where the payee accepts no item
     results: Mapping[str, ItemResult]
     digest: bytes
     message: PaymentMessage
@@ -53,7 +53,7 @@ class BulkFulfil:
 
 @dataclass(slots=True)
 class BulkReject:
-    """PUT /bulkTransfers/{ID}/error: the payee refuses all of it."""
+    """PUT /bulkTransfers/{ID}/error: the payee refuses the whole bulk."""
 
     bulk_id: str
     source_id: int
@@ -66,7 +66,7 @@ class BulkReject:
 
 @dataclass(slots=True)
 class BulkExpire:
-    """The tick found a bulk past its time."""
+    """The sweep found a bulk past its expiration."""
 
     bulk_id: str
 
@@ -77,7 +77,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """A bulk as it stands; its items are transfers in the snapshot."""
+    """A bulk in its present state. Its items are transfers in the snapshot."""
 
     bulk_id: str
     quote_id: str
@@ -90,8 +90,8 @@ class Bulk:
     digest: bytes
     version: str
     item_count: int
-    reserved_items: int  # of which the payee was asked
-    ids_used_before: list[str]  # items whose id belongs to another transfer: they are none
+    reserved_items: int  # the items that were sent to the payee
+    ids_used_before: list[str]  # ids that belong to other transfers, so they are no items of this bulk
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None
@@ -102,7 +102,7 @@ class Bulk:
 
 @dataclass(slots=True)
 class BulkAccepted:
-    """At least one item is reserved; the payee is to be asked for those that are."""
+    """At least one item is reserved. The payee will receive the reserved items."""
 
     command: BulkPrepare
     bulk: Bulk
@@ -112,7 +112,10 @@ class BulkAccepted:
 
 @dataclass(slots=True)
 class BulkRefused:
-    """No item was reserved; stored, so that a resend is refused alike. `refusal` is there where one stands for all."""
+    """No item was reserved.
+
+    Stored, so that a resend is refused alike. `refusal` is set where one reason covers the bulk.
+    """
 
     command: BulkPrepare
     bulk: Bulk
@@ -123,7 +126,7 @@ class BulkRefused:
 
 @dataclass(slots=True)
 class BulkEnded:
-    """Each item that was reserved has ended. `is_as_answered`: the payee's own words say all of what came of it."""
+    """Each reserved item has ended. `is_as_answered`: the payee's own message reports the outcome of every item."""
 
     command: BulkFulfil | BulkReject | BulkExpire
     bulk: Bulk
@@ -134,7 +137,7 @@ class BulkEnded:
 
 @dataclass(slots=True)
 class BulkRepeated:
-    """The same message again: what came of it is told again, nothing changes."""
+    """The same message again: its outcome is sent again, and nothing changes."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -143,7 +146,7 @@ class BulkRepeated:
 
 @dataclass(slots=True)
 class BulkNotObeyed:
-    """The message changes nothing; its sender is told why by an error callback."""
+    """The message changes nothing. Its sender receives the reason in an error callback."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -152,21 +155,21 @@ class BulkNotObeyed:
 
 @dataclass(slots=True)
 class BulkUnknown:
-    """There is no such bulk, or it is none of the sender's business: both get the same answer."""
+    """There is no such bulk, or the sender is not a party to it. Both get the same answer."""
 
     command: BulkFulfil | BulkReject
 
 
 @dataclass(slots=True)
 class BulkImplausible:
-    """As ledger.messages.Implausible."""
+    """The same as ledger.messages.Implausible."""
 
     command: BulkFulfil
 
 
 @dataclass(slots=True)
 class BulkIgnored:
-    """Nothing to do and nobody to tell, such as an expiry that another process already carried out."""
+    """There is nothing to change and nobody to notify: for example, another process has already expired the bulk."""
 
     command: BulkCommand
 

@@ -11,7 +11,7 @@ from ledger.bulk.states import BulkState
 
 
 class BulkTransfer(models.Model):
-    """A bulk as it came and what came of it; each message is stored here once, and not again with each item."""
+    """A bulk and its outcome. Its messages are stored here once, and not with each item."""
 
     bulk_transfer_id = models.CharField(max_length=36, primary_key=True)
     bulk_quote_id = models.CharField(max_length=36)
@@ -25,7 +25,7 @@ class BulkTransfer(models.Model):
     expires_at = models.DateTimeField()
     item_count = models.PositiveSmallIntegerField()
     reserved_items = models.PositiveSmallIntegerField()
-    # Items whose id belongs to another transfer: no transfers of this bulk, each refused with 3106.
+    # Ids that belong to other transfers. They are no transfers of this bulk; each is refused with 3106.
     ids_used_before = ArrayField(models.CharField(max_length=36))
     version = models.CharField(max_length=4)
     digest = models.BinaryField(max_length=32)
@@ -41,9 +41,9 @@ class BulkTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # what is kept no longer
+            # for the erasure of old messages
             models.Index(fields=["received_at"], name="bulk_by_arrival"),
-            # the sweep for what is past its time, of each payer
+            # for the sweep of expired bulks, payer by payer
             models.Index(fields=["payer", "expires_at"], condition=Q(state="ACCEPTED"), name="bulk_accepted_by_payer"),
         ]
         constraints = [
@@ -69,7 +69,7 @@ class BulkTransfer(models.Model):
                 | Q(answer__isnull=False, answer_digest__isnull=False, completed_at__lt=F("expires_at")),
                 name="a_completed_bulk_was_answered_in_time",
             ),
-            # What an item's (bulk, payer, payee, expiry) references.
+            # The target of each item's foreign key over bulk, payer, payee and expiration.
             models.UniqueConstraint(
                 fields=["bulk_transfer_id", "payer", "payee_name", "expires_at"], name="a_bulk_has_one_payer_and_payee"
             ),

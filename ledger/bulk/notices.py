@@ -1,9 +1,9 @@
-"""Who must be told what about a bulk. Pure.
+"""The callbacks that each outcome of a bulk causes. Pure.
 
-The payee is asked for what was reserved and for nothing else: by the payer's own message where that is all of it,
-else by the hub's. The payer hears the payee's own answer where that is the truth and all of it, else the hub's. And the
-payee hears what came of its answer, because the hub judges each fulfilment. Where `in_hub_name` is set the hub sends
-all of it in its own name, as the reference hub does.
+The payee receives the reserved items only: in the payer's own message where all items are reserved, else in a message
+of the hub. The payer receives the payee's own answer where it reports every outcome correctly, else a message of the
+hub. The payee is notified of the outcomes too, because the hub judges each fulfilment. Where `in_hub_name` is set, the
+hub sends all of these in its own name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,12 +64,12 @@ def _prepare(
     subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
     if bulk.reserved_items == bulk.item_count and not in_hub_name:
         return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
-    # What was refused must not reach the payee: it would credit what nobody pays.
+    # The payee must not receive refused items: it would credit money that no payer pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
     prepare = hub.callback(to, path, body, subject=subject, kind=kind, method="POST", source_id=source_id)
-    prepare.headers["accept"] = message.headers["accept"]  # the payer's wish for the version of the answer
+    prepare.headers["accept"] = message.headers["accept"]  # the version that the payer wants in the answer
     return prepare
 
 
@@ -123,14 +123,14 @@ def _error(hub: HubMessages, bulk: Bulk, to: Recipient, code: str, text: str, *,
 
 
 def result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
-    """The body of PUT /bulkTransfers/{ID} (FSPIOP API v1.1, table 43) for the payer: a result for every item."""
+    """Returns the body of PUT /bulkTransfers/{ID} for the payer (FSPIOP API v1.1, table 43): a result for every item."""
     code, description = words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
     others = [{"transferId": item_id, **error_body(code, description)} for item_id in bulk.ids_used_before]
     return _body(bulk, [*map(_result, items), *others])
 
 
 def payees_result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
-    """The same for the payee: it was asked for what was reserved, and hears of nothing else."""
+    """Returns the same body for the payee, with the items that were reserved only."""
     return _body(bulk, [_result(item) for item in items if item.payer_account_id is not None])
 
 
@@ -148,16 +148,16 @@ def _result(item: TransferState) -> dict[str, Any]:
     if item.state is State.ABORTED:
         code, description = item.error_code or "", item.error_description or ""
         return {"transferId": item.transfer_id, **error_body(code, description)}
-    return {"transferId": item.transfer_id}  # reserved: it has no result yet
+    return {"transferId": item.transfer_id}  # reserved: there is no result yet
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
-    """The answer to GET /bulkTransfers/{ID} by its payer or payee."""
+    """Returns the answer to GET /bulkTransfers/{ID} by its payer or payee."""
     body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
     return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """The answer to GET /bulkTransfers/{ID} of a bulk that does not exist, or is between others."""
+    """Returns the answer to GET /bulkTransfers/{ID} where there is no such bulk or the requester is no party."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

@@ -1,4 +1,4 @@
-"""What is asked about bulks, and the sweep of those past their time."""
+"""Answers to GET requests about bulks, and the sweep of expired bulks."""
 
 from datetime import UTC, datetime
 
@@ -14,14 +14,14 @@ from ledger.bulk import store as bulks
 from ledger.bulk.messages import BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-_ATTEMPTS = 2  # of a sweep: a bulk that somebody else holds has its turn again
+_ATTEMPTS = 2  # of one sweep: a bulk that another process has locked is tried again in the next sweep
 
 
 def tell_state(*, bulk_id: str, requester: Recipient) -> None:
-    """GET /bulkTransfers/{ID}: the answer goes to the requester as a callback (FSPIOP API v1.1, section 6.10.3.1)."""
+    """GET /bulkTransfers/{ID}: the requester receives the answer in a callback (FSPIOP API v1.1, section 6.10.3.1)."""
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     with transaction.atomic():
-        bulk = bulks.lock(bulk_id)  # so that the bulk and its items are of one moment
+        bulk = bulks.lock(bulk_id)  # so that the bulk and its items are read at the same moment
         if bulk is None or requester.id not in (bulk.payer_id, bulk.payee_id):
             answer = unknown_answer(hub, bulk_id, requester)
         else:
@@ -32,8 +32,8 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 
 
 def expire() -> int:
-    """Ends bulks past their expiration; returns how many transfers that aborted. Two at once do no harm."""
-    # A bulk is a group of its own, so nothing is gained by many.
+    """Ends bulks past their expiration. Returns the number of aborted transfers. Two sweeps at once do no harm."""
+    # Each bulk is a group of its own, so one call with many bulks would gain nothing.
     return batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 

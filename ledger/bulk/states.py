@@ -1,7 +1,7 @@
 """The states of a bulk transfer as one table. The database enforces the same table by a trigger.
 
-The words are the API's own (FSPIOP API v1.1, section 7.5.4). Its other two, PENDING and PROCESSING, say how far a payee
-or a hub has come that works a bulk off piece by piece: here each step is one transaction and shows no such moment.
+The names are the API's own (FSPIOP API v1.1, section 7.5.4). Its states PENDING and PROCESSING report the progress of a
+bulk that is processed in parts. Kitovu does not use them, because each step of a bulk is one transaction.
 """
 
 from enum import StrEnum
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 class BulkState(StrEnum):
     RECEIVED = "RECEIVED"  # never stored: the decision and the arrival are one transaction
-    ACCEPTED = "ACCEPTED"  # at least one item is reserved; the payee was asked
+    ACCEPTED = "ACCEPTED"  # at least one item is reserved and was sent to the payee
     COMPLETED = "COMPLETED"  # the payee answered; each item has its outcome
     REJECTED = "REJECTED"  # no item was committed, and none will be
 

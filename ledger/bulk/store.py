@@ -1,6 +1,6 @@
-"""The statements on bulk transfers; what concerns their items is in `ledger.store`.
+"""The statements on bulk transfers. The statements on their items are in `ledger.store`.
 
-A bulk's row is locked before anything else that its end needs (the lock order stands at the top of `ledger.store`).
+A bulk's row is locked before all other rows that its end needs (the lock order is at the top of `ledger.store`).
 """
 
 import orjson
@@ -22,12 +22,12 @@ _BULK = """
 
 
 def by_id(bulk_id: str) -> Bulk | None:
-    """One bulk as it is now, without a lock."""
+    """Returns one bulk in its present state, without a lock."""
     return _read(_BULK, bulk_id)
 
 
 def lock(bulk_id: str) -> Bulk | None:
-    """One bulk, held until the end of the transaction; its items may still be referenced by others."""
+    """Returns one bulk, locked until the end of the transaction. New rows may still reference it."""
     return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
 
 
@@ -41,7 +41,7 @@ def _read(statement: str, bulk_id: str) -> Bulk | None:
 
 
 def item_ids(bulk_id: str) -> list[str]:
-    """The ids of the bulk's items that are transfers."""
+    """Returns the ids of the bulk's items that are transfers."""
     return [row[0] for row in execute("SELECT transfer_id FROM ledger_transfer WHERE bulk_id = %s", [bulk_id])]
 
 
@@ -56,7 +56,7 @@ _INSERT = """
 
 
 def insert(bulk: Bulk, command: BulkPrepare) -> None:
-    """Stores a new bulk; LostRace where another process stored one of its id first."""
+    """Stores a new bulk. Raises LostRace where another process has stored a bulk of this id first."""
     values = [
         *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
         *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
@@ -76,7 +76,7 @@ _END = """
 
 
 def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
-    """Ends a bulk, with the answer that ended it as evidence; LostRace where it has ended already."""
+    """Ends a bulk and stores the answer that ended it as evidence. Raises LostRace where it has ended already."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [
         *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),
@@ -86,12 +86,12 @@ def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
         raise LostRace("the bulk ended while this was decided")
 
 
-EXPIRY = "bulks"  # the batch
+EXPIRY = "bulks"  # the name of the batch
 
 _PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Bulks whose time is over and that are not skipped, each payer's in turn, the longest past first."""
+    """Returns expired bulks that are not skipped, each payer's in turn, those with the earliest expiration first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,6 +1,6 @@
-"""The law of conversions (fxTransfers, FSPIOP API v2.0). Pure, like `ledger.decide`, which walks the batch.
+"""The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure, like `ledger.decide`, which decides the whole batch.
 
-A conversion reserves its own leg when it is prepared, and ends as its determining transfer ends: both legs or neither.
+A conversion reserves its own leg when it is prepared. It ends when its determining transfer ends: both legs or neither.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
-    """Before its determining transfer it is the payer that converts; after it, the payee."""
+    """The payer converts if the conversion arrives before its determining transfer, otherwise the payee converts."""
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
         if seen.digest == p.digest and seen.initiator_id == p.source_id:
@@ -64,7 +64,7 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # A payee that may no longer receive still converts what is reserved for it.
+    # A payee that may no longer receive may still convert an amount that is already reserved for it.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
     if not (fxp.may_send and fxp.may_receive):
@@ -99,7 +99,7 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
-    """Only the FXP is heard; a late fulfilment agrees to nothing."""
+    """Only the FXP may fulfil. A late fulfilment does not count as agreement."""
     c = s.conversions.get(f.commit_request_id)
     if c is None or c.fxp_id != f.source_id:
         return FxUnknown(f)
@@ -123,7 +123,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
-    """Only the FXP is heard."""
+    """Only the FXP may reject."""
     c = s.conversions.get(r.commit_request_id)
     if c is None or c.fxp_id != r.source_id:
         return FxUnknown(r)
@@ -138,7 +138,7 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
-    """What the FXP did not fulfil in time is aborted; what it did waits for its transfer, but not for ever."""
+    """Aborts a conversion that the FXP did not fulfil in time, or that has waited too long for its transfer."""
     c = s.conversions.get(e.commit_request_id)
     if c is None or c.state not in LIVE or c.held_until > s.now or _is_awaited(c, s):
         return FxIgnored(e)
@@ -147,7 +147,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 
 
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
-    """Whether its determining transfer is under way: then it ends with that one."""
+    """Whether it is agreed and its determining transfer is reserved. If so, it ends with that transfer."""
     t = s.transfers.get(c.determining_transfer_id)
     return (
         c.state is FxState.AGREED
@@ -165,7 +165,7 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Who pays in the transfer itself: its payer, or the FXP of its payer's conversion."""
+    """Returns the debtor of the transfer itself: its payer, or the FXP of its payer's conversion."""
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
 
@@ -253,9 +253,9 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 
 
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
-    """The payer's own conversion for this transfer; one that has ended where none is alive.
+    """Returns the payer's own conversion for this transfer: a live one, else one that has ended, else None.
 
-    Items of a bulk are paid by the payer itself.
+    The payer itself pays the items of a bulk.
     """
     if p.bulk_id is not None:
         return None
@@ -279,9 +279,9 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
-    """What stands against a transfer that this conversion would pay for.
+    """Returns the reason why this conversion cannot pay for the transfer, or None.
 
-    Whose conversion has ended is not charged in the target currency instead: it meant to pay in another.
+    A payer whose conversion has ended is not charged in the target currency: it intended to pay in another currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -295,19 +295,19 @@ def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refus
         return Refusal.FXP_IS_PARTY_OF_THE_TRANSFER
     bridge = s.accounts.get(c.bridge_account_id or 0)
     if bridge is not None and not bridge.may_send:
-        return Refusal.FXP_MAY_NOT_CONVERT  # since it agreed
+        return Refusal.FXP_MAY_NOT_CONVERT  # it could when it agreed
     return None
 
 
 def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
-    """A transfer whose payee converts is not fulfilled before its FXP has agreed."""
+    """Refuses to fulfil a transfer whose payee converts until its FXP has agreed."""
     if any(c.state is FxState.RESERVED for c in _conversions_of(t, s)):
         return Refusal.CONVERSION_IS_NOT_AGREED
     return None
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """The FXP's account that the transfer credits, where its payee converts."""
+    """Returns the FXP's account that the transfer credits where its payee converts."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 
@@ -327,7 +327,7 @@ def commit_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Reverts the conversions of a transfer that was aborted, for its cause."""
+    """Reverts the conversions of an aborted transfer, with the transfer's own error code."""
     aborted = [c for c in _conversions_of(t, s) if c.state in LIVE]
     for c in aborted:
         _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
@@ -341,7 +341,7 @@ def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionS
 
 
 def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Reverts the payer's conversion of a transfer that cannot come, as another participant's transfer has its ID."""
+    """Reverts the payer's conversion where another participant's transfer has the ID of the determining transfer."""
     if t.payer_id == p.source_id:
         return []
     return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of conversions as named SQL, each of which must return no row (`ledger.invariants` runs them)."""
+"""The invariants of conversions as named SQL statements. Each must return no row (`ledger.invariants` runs them)."""
 
 from hub.invariants import Invariant, fits
 

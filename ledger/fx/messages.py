@@ -1,4 +1,4 @@
-"""What comes into the ledger about conversions, and what came of it."""
+"""The messages about conversions that the ledger receives, and their outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ from ledger.messages import PaymentMessage, Refusal
 
 @dataclass(slots=True)
 class FxPrepare:
-    """POST /fxTransfers: the initiating DFSP asks its FXP to convert, if the determining transfer is carried out."""
+    """POST /fxTransfers: the initiating DFSP requests a conversion from its FXP for the determining transfer."""
 
     commit_request_id: str
     determining_transfer_id: str
@@ -24,12 +24,12 @@ class FxPrepare:
     expires_at: datetime
     digest: bytes
     message: PaymentMessage
-    destination: str | None = None  # FSPIOP-Destination, where the sender named one
+    destination: str | None = None  # FSPIOP-Destination, if the sender set it
 
 
 @dataclass(slots=True)
 class FxFulfil:
-    """PUT /fxTransfers/{ID}: the FXP agrees. `says_reserved` where it said so in the word that is true."""
+    """PUT /fxTransfers/{ID}: the FXP agrees. `says_reserved`: the message has the state RESERVED."""
 
     commit_request_id: str
     source_id: int
@@ -56,7 +56,7 @@ class FxReject:
 
 @dataclass(slots=True)
 class FxExpire:
-    """The tick found a conversion past the time that it is held."""
+    """The sweep found a conversion that has been held for too long."""
 
     commit_request_id: str
 
@@ -66,7 +66,7 @@ FxCommand = FxPrepare | FxFulfil | FxReject | FxExpire
 
 @dataclass(slots=True)
 class FxReserved:
-    """The debtor of the conversion's own leg holds the amount; the FXP is to be asked."""
+    """The amount is reserved for the conversion's own leg. The FXP will receive the request."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -74,7 +74,7 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused, and is stored so that a resend is refused alike."""
+    """The prepare was refused. It is stored, so that a resend is refused alike."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -82,7 +82,7 @@ class FxRefused:
 
 @dataclass(slots=True)
 class FxAgreed:
-    """The FXP has fulfilled; the conversion waits for its determining transfer."""
+    """The FXP has fulfilled. The conversion waits for its determining transfer."""
 
     command: FxFulfil
     conversion: ConversionState
@@ -96,7 +96,7 @@ class FxAborted:
 
 @dataclass(slots=True)
 class FxRepeated:
-    """The same message again: its outcome is told again, nothing changes."""
+    """The same message again: its outcome is sent again, and nothing changes."""
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -104,7 +104,10 @@ class FxRepeated:
 
 @dataclass(slots=True)
 class FxNotObeyed:
-    """The message came from one who may send it, and changes nothing; the sender is told why by an error callback."""
+    """The sender may send such a message, but it changes nothing.
+
+    The sender receives the reason in an error callback.
+    """
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -113,21 +116,21 @@ class FxNotObeyed:
 
 @dataclass(slots=True)
 class FxUnknown:
-    """There is no such conversion, or it is none of the sender's business: both get the same answer."""
+    """There is no such conversion, or the sender is not a party to it. Both get the same answer."""
 
     command: FxFulfil | FxReject
 
 
 @dataclass(slots=True)
 class FxImplausible:
-    """As ledger.messages.Implausible."""
+    """The same as ledger.messages.Implausible."""
 
     command: FxFulfil
 
 
 @dataclass(slots=True)
 class FxIgnored:
-    """Nothing to do and nobody to tell."""
+    """There is nothing to change and nobody to notify."""
 
     command: FxExpire
 

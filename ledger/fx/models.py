@@ -13,7 +13,7 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """A trigger's body: of a history's row nothing changes but that its message, a day old or more, is erased."""
+    """Returns a trigger's body: a history row may change only by the erasure of its message after a day or more."""
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
     return f"""
@@ -28,13 +28,14 @@ def only_erased(of: str) -> str:
 
 
 class FxTransfer(models.Model):
-    """One conversion, decided when it arrived. It ends with its determining transfer; what was refused is stored too.
+    """One conversion, decided on arrival. It ends with its determining transfer. Refused conversions are stored too.
 
-    Its own leg is debit account to credit account; its determining transfer debits (or credits) the bridge account.
+    Its own leg runs from the debit account to the credit account. Its determining transfer debits or credits the bridge
+    account.
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)
-    # No foreign key: a payer's conversion comes before its transfer, which may never come.
+    # No foreign key: a payer's conversion arrives before its transfer, which may never arrive.
     determining_transfer_id = models.CharField(max_length=36)
     side = models.CharField(max_length=5, choices=[(side.value, side.value) for side in Side])
     initiator = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -72,13 +73,13 @@ class FxTransfer(models.Model):
     class Meta:
         ordering = ["received_at"]
         indexes = [
-            # the conversions that were ever made for a transfer
+            # all conversions of a transfer
             models.Index(fields=["determining_transfer_id"], name="fx_transfer_by_determining"),
-            # what people look at: the latest first, of all or of one side
+            # for lists in the portal: the latest first, of all participants or of one side
             models.Index(fields=["received_at"], name="fx_transfer_by_arrival"),
             models.Index(fields=["initiator", "received_at"], name="fx_transfer_by_initiator"),
             models.Index(fields=["fxp", "received_at"], name="fx_transfer_by_fxp"),
-            # the sweep for what is past its time, of each initiator
+            # for the sweep of expired conversions, initiator by initiator
             models.Index(
                 fields=["initiator", "held_until"], condition=Q(state__in=_LIVE), name="fx_transfer_live_by_initiator"
             ),
@@ -154,7 +155,7 @@ class FxTransfer(models.Model):
                     RETURN NEW;
                 """.replace("%%", "%"),
             ),
-            # Both legs or neither: looked at when the transaction commits.
+            # Both legs or neither: checked when the transaction commits.
             pgtrigger.Trigger(
                 name="a_conversion_commits_with_its_transfer",
                 operation=pgtrigger.Update,
@@ -179,7 +180,7 @@ class FxTransfer(models.Model):
 
 
 class FxTransferEvent(models.Model):
-    """A conversion's history, only ever added to, with the message that moved it as evidence."""
+    """A conversion's history, with each message as evidence. Rows are only ever added."""
 
     fx_transfer = models.ForeignKey(FxTransfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

@@ -1,7 +1,7 @@
-"""Who must be told what about conversions: each outcome's callbacks (FSPIOP API v2.0). Pure.
+"""The callbacks that each outcome of a conversion causes (FSPIOP API v2.0). Pure.
 
-The FXP that fulfilled learns the end by PATCH. The initiator learns it from the determining transfer, and by an error
-callback where the conversion ended without one.
+An FXP that has fulfilled receives the end in a PATCH request. The initiator sees the end in its determining transfer.
+If the conversion ends without a transfer, the initiator receives an error callback.
 """
 
 from fspiop import time
@@ -34,14 +34,14 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # Nothing is committed yet, whatever the FXP calls it.
+            # No leg is committed yet, whichever state the FXP's message has.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
             return [_state(hub, c, _initiator(c), kind="fx-answer")]
         case FxAborted(FxReject() as command, c):
             if command.destination not in (None, c.initiator):
-                return [_error_to_initiator(hub, c)]  # the initiator would refuse the message of the FXP
+                return [_error_to_initiator(hub, c)]  # the initiator would refuse the FXP's own message
             to, path, subject = _initiator(c), _path(c) + "/error", c.commit_request_id
             return [forward(command.message, to, "PUT", path, subject=subject, kind="fx-end-to-initiator")]
         case FxAborted(FxFulfil(), c):
@@ -89,7 +89,7 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """PATCH where the FXP had fulfilled, else the error."""
+    """Returns PATCH where the FXP had fulfilled, else the error."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")
@@ -110,12 +110,12 @@ def _error(hub: HubMessages, c: ConversionState, to: Recipient, code: str, text:
 
 
 def state_answer(hub: HubMessages, c: ConversionState, requester: Recipient) -> Outgoing:
-    """The answer to GET /fxTransfers/{ID} by its initiator or FXP."""
+    """Returns the answer to GET /fxTransfers/{ID} by its initiator or FXP."""
     return as_answer(_state(hub, c, requester, kind="state"))
 
 
 def state_body(c: ConversionState) -> dict[str, object]:
-    """The body of PUT /fxTransfers/{ID} for this state; an abort says its cause."""
+    """Returns the body of PUT /fxTransfers/{ID} for this state, with the cause of an abort."""
     body: dict[str, object] = {"conversionState": API_STATE[c.state]}
     moment = c.completed_at or c.agreed_at
     if moment is not None:

@@ -1,4 +1,4 @@
-"""What happens rarely about conversions: a participant asks how one stands."""
+"""The answer to a participant that requests the state of a conversion."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from ledger.notices import unknown_answer
 
 
 def tell_state(*, commit_request_id: str, requester: Recipient) -> None:
-    """GET /fxTransfers/{ID}: the answer goes to the requester as a callback."""
+    """GET /fxTransfers/{ID}: the requester receives the answer in a callback."""
     conversion = store.conversions_by_id([commit_request_id]).get(commit_request_id)
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     if conversion is None or requester.id not in (conversion.initiator_id, conversion.fxp_id):

@@ -1,4 +1,4 @@
-"""A conversion as the ledger knew it when it decided; `decide` moves these records as it walks."""
+"""A conversion as read under its lock. `decide` changes these records as it works through the batch."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """Who converts: the payer what it pays, or the payee what it is paid."""
+    """The party that converts: the payer its payment, or the payee its receipt."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -16,9 +16,12 @@ class Side(StrEnum):
 
 @dataclass(slots=True)
 class ConversionState:
-    """One conversion. Its own leg is the one between its initiator and the FXP: in the source currency where the payer
-    converts, in the target currency where the payee does. The other leg is its determining transfer's, which debits
-    (or credits) the FXP at the bridge account."""
+    """One conversion, with two legs.
+
+    Its own leg is between its initiator and the FXP. It is in the source currency where the payer converts, and in the
+    target currency where the payee converts. The other leg is the determining transfer's, which debits or credits the
+    FXP at the bridge account.
+    """
 
     commit_request_id: str
     determining_transfer_id: str
@@ -34,7 +37,7 @@ class ConversionState:
     state: FxState
     condition: str
     expires_at: datetime
-    held_until: datetime  # when the sweep releases it, if nothing else ends it
+    held_until: datetime  # when the sweep releases it, if it has not ended before
     digest: bytes
     version: str
     debit_account_id: int | None = None

@@ -1,7 +1,7 @@
-"""The whole state machine of a conversion (an fxTransfer), as one table. The database enforces the same by a trigger.
+"""The state machine of a conversion (an fxTransfer), as one table. The database enforces the same table by a trigger.
 
-A conversion that its FXP has fulfilled is AGREED: it waits for its determining transfer and ends with it. The API
-has no word for that and calls it RESERVED.
+A conversion that its FXP has fulfilled is AGREED: it waits for its determining transfer and ends with it. The API has
+no name for this state and calls it RESERVED.
 """
 
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""The statements about conversions. They run in batches that hold one, and in no other.
+"""The statements about conversions. They run only in batches that contain a conversion.
 
 Conversions are locked after transfers and before accounts (`ledger.store` has the whole order).
 """
@@ -48,8 +48,12 @@ def _as_conversion(row: TupleRow) -> ConversionState:
 def lock_conversions(
     commands: Sequence[FxCommand], transfers: Iterable[TransferState], awaited_by: Collection[str]
 ) -> dict[str, ConversionState]:
-    """Locks the conversions that the commands are about, those of the transfers, and those that are for, or have, the
-    ids `awaited_by`."""
+    """Locks these conversions:
+
+    - those that the commands are about
+    - those of the transfers
+    - those whose own ID or determining transfer's ID is in `awaited_by`
+    """
     ids = {command.commit_request_id for command in commands if not isinstance(command, FxPrepare)}
     for transfer in transfers:
         ids |= {transfer.payer_conversion_id, transfer.payee_conversion_id} - {None}  # type: ignore[arg-type]
@@ -63,7 +67,7 @@ def lock_conversions(
 
 
 def awaited_transfers(commands: Sequence[FxCommand], conversions: dict[str, ConversionState]) -> list[str]:
-    """The transfers that conversions wait for which may have waited for too long."""
+    """Returns the determining transfers of conversions that may have waited for too long."""
     expiring = [command.commit_request_id for command in commands if isinstance(command, FxExpire)]
     return sorted({conversions[id].determining_transfer_id for id in expiring if id in conversions})
 
@@ -74,7 +78,7 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """The accounts that may be moved: those of the conversions, and the debtor's of each new one."""
+    """Returns the accounts that may change: those of the conversions, and the debtor's of each new conversion."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -89,12 +93,12 @@ def account_ids(
 
 
 def conversions_by_id(commit_request_ids: Collection[str]) -> dict[str, ConversionState]:
-    """These conversions as they are now, without a lock."""
+    """Returns these conversions in their present state, without a lock."""
     return {row[0]: _as_conversion(row) for row in execute(_BY_ID, [sorted(commit_request_ids)])}
 
 
 def known(commands: Sequence[FxCommand]) -> dict[str, ConversionState]:
-    """Those of the new conversions that are there already."""
+    """Returns those of the new conversions that are stored already."""
     ids = {command.commit_request_id for command in commands if isinstance(command, FxPrepare)}
     return conversions_by_id(ids) if ids else {}
 
@@ -103,7 +107,7 @@ def known(commands: Sequence[FxCommand]) -> dict[str, ConversionState]:
 
 
 def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new conversions; before the transfers that name them."""
+    """Inserts the new conversions, before the transfers that reference them."""
     new = sorted((o for o in outcomes if isinstance(o, FxReserved | FxRefused)), key=_id)
     if not new:
         return
@@ -115,7 +119,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes what became of conversions that were there, guarded once more by the database."""
+    """Writes the new states of stored conversions. The database checks each change once more."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -202,7 +206,7 @@ def _link(conversions: list[ConversionState]) -> None:
         raise LostRace("a transfer ended before its payee's conversion came")
 
 
-# The clock is read again here: between the decision and this line time has passed, and late never agrees.
+# The clock is read again here, because time has passed since the decision. A late fulfilment never counts.
 _AGREE = """
     UPDATE ledger_fxtransfer f
     SET state = 'AGREED', fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest,
@@ -274,7 +278,7 @@ def _insert_events(moves: Sequence[tuple[ConversionState, FxState, PaymentMessag
 
 # --- the sweep ------------------------------------------------------------------------------------------------------
 
-EXPIRY = "conversions"  # the batch
+EXPIRY = "conversions"  # the name of the batch
 
 _PAST_END = fair_share.Way(
     """
@@ -289,7 +293,9 @@ _PAST_END = fair_share.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Conversions held for too long and not skipped, each initiator's in turn, the longest first; those with a transfer
-    under way end with it."""
+    """Returns conversions that were held for too long and are not skipped, each initiator's in turn, the oldest first.
+
+    A conversion whose transfer is under way is left out: it ends with that transfer.
+    """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_share.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

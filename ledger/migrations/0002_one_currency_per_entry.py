@@ -1,4 +1,4 @@
-"""An entry's two accounts have the entry's currency: a foreign key over both columns says so (invariant: books balance)."""
+"""A foreign key gives an entry's two accounts the entry's currency (invariant: books balance)."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""The hub itself takes part, and a settlement window is open from the first moment on."""
+"""Adds the hub as a participant, and opens the first settlement window."""
 
 from django.conf import settings
 from django.db import migrations

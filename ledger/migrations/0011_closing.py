@@ -1,5 +1,7 @@
-"""A participant is closed when all of its accounts are, and nothing is reserved for it. In SQL: the participants' app
-stands before this one and does not know of accounts."""
+"""Allows closing a participant only if all of its accounts are closed and nothing is reserved for it.
+
+This is in SQL, because the ledger depends on the participants' app, which does not import the ledger.
+"""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""What is past its time is found by who pays."""
+"""Indexes for the sweeps of expired rows, payer by payer."""
 
 from django.db import migrations, models
 from django.db.models import Q

@@ -1,10 +1,10 @@
-"""What a stored message says is compared with what was made of it, where it lies; and funds are guarded as transfers."""
+"""Lets the database compare stored messages with the rows made from them, and guards funds like transfers."""
 
 import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
-# Of text that is no JSON nothing, and no error: one bad row must not keep the others from being checked.
+# Returns nothing, and no error, for text that is no JSON: one bad row must not stop the check of the others.
 READ = """
     CREATE FUNCTION ledger_message(body bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $$
     BEGIN

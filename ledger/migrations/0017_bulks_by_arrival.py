@@ -1,4 +1,4 @@
-"""A bulk whose messages are kept no longer is found by its time."""
+"""An index on the arrival of bulks, for the erasure of old messages."""
 
 from django.db import migrations, models
 

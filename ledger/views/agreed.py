@@ -1,4 +1,4 @@
-"""What a transfer was agreed to be (CHECK_ILP_PACKETS): held against its ILP packet here, against its quote later."""
+"""Compares a transfer with its agreed terms (CHECK_ILP_PACKETS): with its ILP packet here, with its quote later."""
 
 from django.conf import settings
 
@@ -10,7 +10,10 @@ from ledger.messages import Terms
 def terms_in(
     packet_text: str, where: str, *, amount: int, currency: str, payee: str, bulk_quote_id: str | None = None
 ) -> Terms | None:
-    """The terms to hold a transfer against, None where the hub does not look; FspiopError 3100 for another's packet."""
+    """Returns the terms to compare with the quote, or None where the check is off.
+
+    FspiopError 3100 where the packet differs.
+    """
     if not settings.CHECK_ILP_PACKETS:
         return None
     packet = ilp_packets.read(packet_text)

@@ -61,7 +61,7 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # An item is the same message only within the same bulk.
+                # An item counts as the same message only within the same bulk.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,
@@ -102,7 +102,7 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            return taken()  # how far the payee has come, whatever results it has so far; nothing that a hub acts on
+            return taken()  # the payee reports its progress and any results so far; the hub does not act on them
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
@@ -144,7 +144,7 @@ class BulkTransferErrorView(_BulkTransferView):
 
 
 def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
-    """What the payee says, by each item's id; an item of which it says nothing is left out."""
+    """Returns the payee's result for each item's id. An item without a result is left out."""
     results = body.individual_transfer_results or []
     _check_once("individualTransferResults", [result.transfer_id for result in results])
     found = {}
@@ -169,7 +169,8 @@ def _check_once(where: str, transfer_ids: list[str]) -> None:
 
 def _obey(outcome: BulkOutcome) -> None:
     if isinstance(outcome, BulkUnknown):
-        # Also where the bulk exists and the sender is not its payee: a stranger learns nothing.
+        # The same answer where the bulk exists and the sender is not its payee: other participants must not see that it
+        # exists.
         raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
     if isinstance(outcome, BulkImplausible):
         raise implausible(outcome.command.moment_fault)

@@ -1,4 +1,4 @@
-"""What the views of the money path share: the message as evidence, ids and amounts, and what a stranger is told."""
+"""Shared code of the money path's views: messages as evidence, ids, amounts, and the answers to non-parties."""
 
 from fspiop import ids, money
 from fspiop.errors import ErrorCode, FspiopError
@@ -20,7 +20,7 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """The amount of a transfer; a refusal says `where` it stands in the message."""
+    """Returns the amount of a transfer; it must be positive. `where` is its place in the message, for the error."""
     try:
         amount = money.parse_amount(amount_text)
     except money.AmountError as error:
@@ -31,9 +31,10 @@ def positive(where: str, amount_text: str) -> int:
 
 
 def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
-    """What the sender of an answer is told at once; of all else a callback tells."""
+    """Raises the error that the sender of an answer gets at once. All other outcomes are sent as callbacks."""
     if isinstance(outcome, Unknown | FxUnknown):
-        # Also where it exists and the sender is not its payee, or its FXP: a stranger learns nothing.
+        # The same answer where it exists and the sender is not its payee or FXP: other participants must not see that
+        # it exists.
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )

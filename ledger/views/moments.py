@@ -1,4 +1,4 @@
-"""When a payee says that it completed: believed within limits, as the reference hub does."""
+"""The payee's completedTimestamp: accepted within limits, as in the reference hub."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,9 +9,10 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def moment_fault(text: str | None) -> str | None:
-    """What is wrong with a completedTimestamp: it lies in the future or too far in the past. None where nothing is.
+    """Returns the fault of a completedTimestamp: in the future or too far in the past. None if it has no fault.
 
-    A value and not an error: the same answer may come again when its moment has long passed, and the ledger knows it.
+    The fault is a value and not an error: a repeated answer may arrive long after its moment, and the ledger recognises
+    it.
     """
     if text is None:
         return None

@@ -1,4 +1,7 @@
-"""manage.py check_ledger: says whether every invariant of the ledger holds; exits 1 and shows the rows where not."""
+"""manage.py check_ledger: reports whether every invariant of the ledger holds.
+
+If not, it prints rows and exits with 1.
+"""
 
 import sys
 from typing import Any

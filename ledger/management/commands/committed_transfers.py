@@ -1,4 +1,4 @@
-"""manage.py committed_transfers: every committed transfer, for the comparison with the participants' own books."""
+"""manage.py committed_transfers: lists every committed transfer, for comparison with the participants' own books."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Participants' accounts, and the funds that go in and out of them."""
+"""Participants' accounts, and their funds in and out."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -66,7 +66,7 @@ def _show_account(account: Account) -> dict[str, Any]:
         "currency": account.currency,
         "isActive": int(account.is_active),
         "value": as_number(queries.value_of(account)),
-        "reservedValue": 0,  # `value` holds what is reserved, as in the reference hub
+        "reservedValue": 0,  # `value` includes reserved amounts, as in the reference hub
         "changedDate": time.format_datetime(account.changed_at),
     }
 

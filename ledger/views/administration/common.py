@@ -1,7 +1,7 @@
-"""What the views of /api/ledger/v1 share: whom and what a path names, amounts, and how a body is refused.
+"""Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
 
-Amounts come as strings or numbers and leave as JSON numbers: this API's clients read them so. Between the two they are
-whole ten-thousandths like everywhere.
+This API accepts amounts as strings or numbers and returns JSON numbers, because its clients expect numbers. Inside the
+hub they are whole ten-thousandths, as everywhere.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -32,7 +32,10 @@ else:
 
 class LedgerAdministrationView(AdministrationView):
     def read(self, kind: type[T]) -> T:
-        """The body as a typed message. What is none of a list is malformed here, as in the reference's ledger."""
+        """Returns the body as a typed message.
+
+        A value outside an enumeration is malformed here, as in the reference's ledger.
+        """
         try:
             return super().read(kind)
         except FspiopError as error:
@@ -43,7 +46,7 @@ class LedgerAdministrationView(AdministrationView):
 
 
 def currency_asked_for(request: Request) -> str | None:
-    """The currency of the query, where there is one."""
+    """Returns the currency in the query, or None."""
     currency = request.query_params.get("currency")
     if currency and currency not in money.CURRENCIES:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "currency: is not an ISO 4217 code of this scheme")
@@ -83,7 +86,7 @@ def _no_account() -> FspiopError:
 
 
 def amount_of(value: AmountText, name: str) -> int:
-    """An amount of a body, "12.50" or 12.5, in ten-thousandths."""
+    """Returns an amount of a body, "12.50" or 12.5, in ten-thousandths."""
     text = repr(value) if isinstance(value, float) else str(value)
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -94,6 +97,6 @@ def amount_of(value: AmountText, name: str) -> int:
 
 
 def as_number(amount: int) -> int | float:
-    """An amount as the JSON number that this API's clients read."""
+    """Returns an amount as the JSON number that this API's clients expect."""
     whole, rest = divmod(amount, 10**money.SCALE)
     return whole if rest == 0 else amount / 10.0**money.SCALE

@@ -1,4 +1,4 @@
-"""Which conversions a participant offers, in the hub's administration API."""
+"""The conversions that a participant offers, in the hub's administration API."""
 
 from typing import Any
 

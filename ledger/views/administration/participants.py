@@ -1,4 +1,4 @@
-"""Participants, and where each is called back."""
+"""Participants and their callback addresses."""
 
 from typing import Annotated, Any
 

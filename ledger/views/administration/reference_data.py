@@ -1,4 +1,4 @@
-"""What a transfer paid for, and the words that this API uses."""
+"""The transaction in a transfer's ILP packet, and the enumerations of this API."""
 
 from rest_framework.request import Request
 
