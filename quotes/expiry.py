@@ -1,4 +1,7 @@
-"""Requests for terms that nobody answered in time: ended, and told to who asked. Each kind of agreement alike."""
+"""Ends requests for terms that got no answer in time, and notifies their requesters.
+
+The same for each kind of agreement.
+"""
 
 from datetime import timedelta
 from functools import partial
@@ -20,7 +23,7 @@ from quotes.services import unanswered
 KINDS: dict[type[Agreement], str] = {Quote: "quotes", BulkQuote: "bulk-quotes", FxQuote: "fx-quotes"}
 
 _SWEEP = 500
-# Some senders write an expiration that has long passed; the payee is given a moment all the same.
+# Some senders write an expiration that has long passed. The payee still gets a few seconds.
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
@@ -36,9 +39,9 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends what is late of each kind, each payer's in turn; returns how many.
+    """Ends the late requests of each kind, each payer's in turn. Returns their number.
 
-    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
     return batches.each(*(partial(_expire, kind) for kind in KINDS))
 
@@ -76,7 +79,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
         if not late:
             return 0
         kind._default_manager.filter(pk__in=[agreement.pk for agreement in late]).update(state=Agreement.State.EXPIRED)
-        # Whose request could not be delivered was told so by the outbox.
+        # Where a request could not be delivered, the outbox has already notified the payer.
         not_taken = outbox_queries.not_taken(
             to={agreement.payee_id for agreement in late}, about={agreement.pk for agreement in late}
         )

@@ -1,4 +1,4 @@
-"""The agreement phase: what a payer asked, and what the payee answered, each byte for byte."""
+"""The agreement phase: the payer's requests and the payee's answers, each byte for byte."""
 
 from typing import ClassVar
 
@@ -12,16 +12,16 @@ from hub.participants.models import Participant
 
 
 class Agreement(models.Model):
-    """A request for terms and its answer, as they came: evidence, and what a resend is answered with."""
+    """A request for terms and its answer, as they arrived: the evidence, and the answer to a resend."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"  # the payee answered with terms
-        REJECTED = "REJECTED"  # one of the two refused
-        EXPIRED = "EXPIRED"  # nobody answered in time
+        REJECTED = "REJECTED"  # the payer or the payee refused
+        EXPIRED = "EXPIRED"  # there was no answer in time
 
-    resource: ClassVar[str]  # its name on the wire
-    not_found: ClassVar[ErrorCode]  # what a stranger is told
+    resource: ClassVar[str]  # its name in paths
+    not_found: ClassVar[ErrorCode]  # the error for participants that are no party to it
 
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -55,14 +55,14 @@ def _guards(what: str) -> list[models.BaseConstraint]:
 
 
 def alias_of(side: str) -> models.Func:
-    """The identifier of a quote's "payer" or "payee", in either form of the message; see the migration."""
+    """Returns the identifier of a quote's "payer" or "payee", in either format of the message; see the migration."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
     )
 
 
 def _sweep(what: str) -> models.Index:
-    """The sweep for what nobody answered in time, of each payer; few are pending at once."""
+    """Returns an index for the sweep of unanswered requests, payer by payer. Few are pending at once."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -76,21 +76,21 @@ class Quote(Agreement):
 
     quote_id = models.CharField(max_length=36, primary_key=True)
     transaction_id = models.CharField(max_length=36)
-    # Of the payee's terms, which a transfer is held against.
+    # From the payee's terms. A transfer is compared with them.
     condition = models.CharField(max_length=48, null=True)
     packet_sha256 = models.BinaryField(max_length=32, null=True)
 
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # what is kept no longer
+            # for the erasure of old messages
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
-            # the terms that a transfer comes with, by each of the two
+            # for finding the terms of a transfer: by its condition and packet, or by its packet alone
             models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
             models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
-            # the portal's search for a customer's payments
+            # for the portal's search for a customer's payments
             models.Index(alias_of("payer"), name="quote_by_payers_alias"),
             models.Index(alias_of("payee"), name="quote_by_payees_alias"),
         ]
@@ -98,13 +98,13 @@ class Quote(Agreement):
 
 
 class BulkQuote(Agreement):
-    """Terms asked for many payments of one payer to one DFSP; whose they are stands in the messages."""
+    """Terms requested for many payments of one payer to one DFSP. The messages have the parties of each payment."""
 
     resource = "bulkQuotes"
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
 
     bulk_quote_id = models.CharField(max_length=36, primary_key=True)
-    # The payee's terms for each payment, as `quotes.terms_digest` digests them; items of a bulk are held against them.
+    # The payee's terms for each payment, as digests from `quotes.terms_digest`. Items of a bulk are compared with them.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
 
     class Meta:
@@ -128,7 +128,7 @@ class FxQuote(Agreement):
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
-            # the terms asked for a payment, and what people look at: the latest first
+            # for a payment's conversion terms, and for lists in the portal: the latest first
             models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
             models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
             _sweep("fx_quote"),
@@ -137,15 +137,15 @@ class FxQuote(Agreement):
 
 
 class TransactionRequest(Agreement):
-    """A payee's DFSP asks the payer's to begin a payment; the last that the payer's side said is kept with it."""
+    """A request of a payee's DFSP that the payer's DFSP begin a payment, with the latest answer of the payer's DFSP."""
 
     class State(models.TextChoices):
-        SENT = "SENT"  # nothing was answered yet
+        SENT = "SENT"  # there is no answer yet
         RECEIVED = "RECEIVED"
         PENDING = "PENDING"
         ACCEPTED = "ACCEPTED"
         REJECTED = "REJECTED"
-        FAILED = "FAILED"  # refused by an error, or not answered in time
+        FAILED = "FAILED"  # refused by an error, or without an answer in time
 
     resource = "transactionRequests"
     not_found = ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND
@@ -156,9 +156,9 @@ class TransactionRequest(Agreement):
     class Meta:
         ordering = ["created_at"]
         indexes = [
-            # what is kept no longer
+            # for the erasure of old messages
             models.Index(fields=["created_at"], name="request_to_pay_by_arrival"),
-            # the sweep for what nobody answered in time, of each payee
+            # for the sweep of unanswered requests, payee by payee
             models.Index(fields=["payee", "expires_at"], condition=Q(state="SENT"), name="request_sent_by_payee"),
         ]
         constraints = [
@@ -173,36 +173,41 @@ class TransactionRequest(Agreement):
 
     @classmethod
     def order_of(cls, transaction_request_id: str) -> str:
-        """The subject of the messages about one: none about a transfer of the same id waits for them."""
+        """Returns the subject of the messages about a request.
+
+        They never wait for messages about a transfer of the same id.
+        """
         return f"{cls.resource}/{transaction_request_id}"
 
 
 class Question(models.Model):
-    """A GET that one DFSP asked another through the hub. It waits until its answer comes or is too late, and is kept a
-    while longer: the DFSP that was asked may repeat its answer, or give it late."""
+    """A GET that one DFSP sent to another through the hub. It waits until its answer arrives or its time is over.
 
-    resource = models.CharField(max_length=24)  # its name on the wire
-    subject = models.CharField(max_length=36)  # the id that it is about
+    It is kept a while longer, because the answer may be late or repeated.
+    """
+
+    resource = models.CharField(max_length=24)  # its name in paths
+    subject = models.CharField(max_length=36)  # the id in the path
     asker = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     asked = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     version = models.CharField(max_length=8)  # of the answer
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered
-    answers = models.PositiveSmallIntegerField(db_default=0)  # so many were passed on
+    answers = models.PositiveSmallIntegerField(db_default=0)  # the number of answers that were forwarded
 
     class Meta:
         ordering = ["id"]
         constraints = [
-            # the answer finds its question by this
+            # for finding the question of an answer
             models.UniqueConstraint(
                 fields=["subject", "resource", "asked", "asker"], name="one_question_waits_for_an_answer"
             )
         ]
         indexes = [
-            # the sweep for what nobody answered in time, of each asker
+            # for the sweep of unanswered questions, requester by requester
             models.Index(fields=["asker", "answer_by"], condition=Q(ended_at__isnull=True), name="question_waiting"),
-            # the sweep for what is kept no longer
+            # for the removal of old questions
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="question_ended"),
         ]
 

@@ -1,4 +1,4 @@
-"""Reads of what was agreed, for who looks for a payment by what people know of it."""
+"""Queries of agreements, for the portal's search for payments."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _MOST = 200
 
 @dataclass(frozen=True, slots=True)
 class Agreed:
-    """What of a quote leads to the transfer that carries it out."""
+    """The values of a quote that lead to its transfer."""
 
     transaction_id: str
     payer_id: int
@@ -22,12 +22,12 @@ class Agreed:
 
 
 def named(any_id: str) -> list[Agreed]:
-    """Quotes of this id, or of a transaction of this id."""
+    """Returns the quotes with this id or with this transaction id."""
     return _agreed(Quote.objects.filter(Q(pk=any_id) | Q(transaction_id=any_id)))
 
 
 def of_alias(spellings: Collection[str]) -> list[Agreed]:
-    """The latest quotes that name a party by one of these identifiers."""
+    """Returns the latest quotes that name a party by one of these identifiers."""
     found = Quote.objects.alias(payer_alias=alias_of("payer"), payee_alias=alias_of("payee"))
     return _agreed(found.filter(Q(payer_alias__in=spellings) | Q(payee_alias__in=spellings)))
 
@@ -38,6 +38,6 @@ def _agreed(rows: "QuerySet[Quote]") -> list[Agreed]:
 
 
 def transfers_converted_by(any_id: str) -> set[str]:
-    """The transfers for which terms of a conversion were asked, by the id of the request or of the conversion."""
+    """Returns the determining transfers of the FX quotes with this request id or conversion id."""
     found = FxQuote.objects.filter(Q(pk=any_id) | Q(conversion_id=any_id))
     return {number for number in found.values_list("determining_transfer_id", flat=True)[:_MOST] if number}

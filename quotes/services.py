@@ -1,6 +1,6 @@
-"""Asking for terms, answering, refusing: stored, then passed on byte for byte. The same for each kind of agreement.
+"""Requests for terms, answers and refusals: stored, then forwarded byte for byte. The same for each kind of agreement.
 
-A message is stored and its forwarding queued in one transaction.
+One transaction stores a message and adds the forwarded message to the outbox.
 """
 
 from collections.abc import Callable, Mapping
@@ -38,7 +38,10 @@ State = Agreement.State
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked for, by which id, of whom; `columns` are those that this kind of agreement has besides."""
+    """A request for terms: its id, payee and expiration.
+
+    `columns` are the further columns of this kind of agreement.
+    """
 
     id: str
     payee: Party
@@ -47,10 +50,10 @@ class Request:
 
 
 def ask(kind: type[Agreement], request: Request, message: AgreementMessage) -> None:
-    """Stores a request for terms and passes it on to the payee.
+    """Stores a request for terms and forwards it to the payee.
 
-    The same again is passed on again, or answered with what the payee answered; other content under the same id is
-    refused with 3106 and changes nothing.
+    The same request again is forwarded again, or gets the payee's stored answer. A request with other content under the
+    same id is refused with 3106 and changes nothing.
     """
     forwarded = _request(kind, request.id, message, request.payee, requester_id=message.sender_id)
     is_new = store.add(
@@ -87,11 +90,13 @@ def answer(
     state: Agreement.State,
     columns: Mapping[str, Any],
 ) -> None:
-    """Stores the payee's terms, or either side's refusal, and passes it on to the other side.
+    """Stores the payee's terms or either party's refusal, and forwards it to the other party.
 
-    Only the payee may give terms. The same answer again is taken and changes nothing; another one is refused (3106).
+    Only the payee may give terms. The same answer again is accepted and changes nothing. Another answer is refused
+    (3106).
     """
-    # What was seen is asked for once more by the statement that stores the answer. An agreement moves twice at most.
+    # The statement that stores the answer checks that the state has not changed. An agreement changes its state at most
+    # twice.
     for _ in range(len(State)):
         seen = store.standing(kind, agreement_id)
         if seen is None or message.sender_id not in (seen.payer.id, seen.payee.id):
@@ -109,7 +114,10 @@ def answer(
 
 
 def _is_news(kind: type[Agreement], seen: Standing, message: AgreementMessage, state: Agreement.State) -> bool:
-    """Whether this answer moves the agreement; False where it was given before. FspiopError where it may not."""
+    """Whether this answer changes the agreement.
+
+    False for a repeated answer, FspiopError for an answer that is not allowed.
+    """
     is_by_payee = message.sender_id == seen.payee.id
     if state is State.ACCEPTED and not is_by_payee:
         raise unknown(kind)
@@ -125,7 +133,10 @@ def _is_news(kind: type[Agreement], seen: Standing, message: AgreementMessage, s
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
-    """An agreement of the asker's; an error where there is none, or it is none of the asker's business."""
+    """Returns the caller's agreement of this id.
+
+    Raises an error where there is none or the caller is not a party to it.
+    """
     return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 
 
@@ -174,10 +185,10 @@ def _answer(
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
-    """The answer that the agreement has, for its payer: as the payee wrote it, or that none came."""
+    """Returns the stored answer for the payer: the payee's message, or the report that none arrived."""
     if agreement.response is None:
         return unanswered(agreement, content_type=agreement.request_headers["content-type"])
-    if not agreement.response:  # its text is kept no longer
+    if not agreement.response:  # its text has been erased
         error = FspiopError(agreement.not_found, "the answer is kept no longer")
         content_type = agreement.request_headers["content-type"]
         return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)
@@ -194,7 +205,7 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Tells the payer that no answer came: until its expiration (3302), or in the time that the hub gives (2004)."""
+    """Notifies the payer that no answer arrived: before its expiration (3302), or within the hub's time limit (2004)."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)
@@ -204,7 +215,7 @@ def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
 def error_callback(
     agreement: Agreement, to: Participant, error: FspiopError, *, content_type: str | None, subject: str
 ) -> Outgoing:
-    """Reports to one side that nothing came of an agreement, in the version of the request."""
+    """Reports to one party that an agreement failed, in the version of the request."""
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     recipient = Recipient(to.pk, to.name, str(versions.read_content_type(content_type, agreement.resource)))
     path = f"/{agreement.resource}/{agreement.pk}/error"

@@ -1,4 +1,4 @@
-"""The statements on agreements that every payment runs: each kind has the same columns, and a few besides."""
+"""The SQL statements on agreements that every payment runs. All kinds have the same columns, and some of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How far an agreement has come, and between whom: what decides about an answer to it."""
+    """The present state and the parties of an agreement, which decide about an answer to it."""
 
     state: str
     payer: Side
@@ -50,7 +50,7 @@ def add(
     columns: Mapping[str, Any],
     forwarded: Outgoing,
 ) -> bool:
-    """Stores a request and forwards it, as one statement; False where the id was used before."""
+    """Stores a request and forwards it, by one statement. Returns False where the id was used before."""
     parameters = [
         agreement_id,
         request.sender_id,
@@ -65,7 +65,7 @@ def add(
 
 
 def standing(kind: type[Agreement], agreement_id: str) -> Standing | None:
-    """The agreement as it is now, without a lock."""
+    """Returns the agreement in its present state, without a lock."""
     row = execute(_select(kind), [agreement_id]).fetchone()
     if row is None:
         return None
@@ -83,8 +83,10 @@ def settle(
     columns: Mapping[str, Any],
     forwarded: Outgoing,
 ) -> bool:
-    """Stores an answer and forwards it, as one statement; False where the state has changed since it
-    was seen. No state comes back, so who saw the same state saw the same agreement."""
+    """Stores an answer and forwards it, by one statement. Returns False where the state differs from `seen`.
+
+    No agreement returns to an earlier state, so an equal state means that nothing else has changed either.
+    """
     parameters = [
         state,
         answer.body,
@@ -97,7 +99,7 @@ def settle(
     return bool(outbox.append_about(_update(kind, *columns), parameters, [forwarded]))
 
 
-# --- the texts: names of tables and columns are the models' ----------------------------------------------------------
+# --- the SQL: names of tables and columns come from the models -------------------------------------------------------
 
 
 def table_and_key(kind: type[Agreement]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Ticks of the agreement phase. They carry nothing: what is due stands in the database."""
+"""The periodic tasks of the agreement phase. They have no arguments: the database holds what is due."""
 
 from celery import shared_task
 
@@ -10,7 +10,7 @@ from quotes.transaction_requests import services
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
-    """Ends what nobody answered in time, and tells who asked; returns how many."""
+    """Ends requests that got no answer in time, and notifies their requesters. Returns their number."""
     try:
         return batches.each(services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered)
     finally:

@@ -1,8 +1,8 @@
-"""Terms as one digest: what a payee offered for one payment, and what a transfer comes with. Pure."""
+"""The digest of terms: of a payee's offer for one payment, or of a transfer. Pure."""
 
 import hashlib
 
 
 def digest_of(condition: str, packet_sha256: bytes) -> bytes:
-    """The same for equal conditions and equal packets, and for nothing else: a condition has one length."""
+    """Returns equal digests only for equal conditions with equal packets, because a condition has a fixed length."""
     return hashlib.sha256(condition.encode() + packet_sha256).digest()

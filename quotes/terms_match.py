@@ -1,4 +1,4 @@
-"""Whether transfers come with the terms that their payees gave: two questions, of any number of transfers at once."""
+"""Compares transfers with the terms that their payees gave. Two statements, each for any number of transfers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from quotes.terms_digest import digest_of
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a transfer comes with: the terms, and the ids by which it names the quote that they are of."""
+    """The terms of a transfer, and the ids by which the transfer names its quote."""
 
     key: bytes
     payer_id: int
@@ -25,8 +25,8 @@ class Claim:
         return digest_of(self.condition, self.packet_sha256)
 
 
-# A payer names its quote by any of five: condition, packet, the ids that the packet says, and the transfer's own id,
-# which connectors make the transaction's. Each question stops at the first row and goes by an index of its own.
+# A transfer can name its quote in five ways: by its condition, its packet, the two ids in its packet, or its own id.
+# Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and uses its own index.
 _NOT_AS_QUOTED = """
     SELECT c.key
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[])
@@ -56,7 +56,10 @@ _NOT_AS_QUOTED = """
 
 
 def not_as_quoted(claims: Sequence[Claim]) -> frozenset[bytes]:
-    """The keys of those whose quote the hub saw answered, by their payee, with other terms. One statement."""
+    """Returns the keys of claims whose quote was answered through this hub with other terms or by another payee.
+
+    One statement.
+    """
     columns = [
         [c.key for c in claims],
         [c.payer_id for c in claims],
@@ -78,7 +81,10 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """The keys of those whose terms are not in this answer to their payer; None where there is none. One statement."""
+    """Returns the keys of claims whose terms are not in this bulk quote's answer, or None where there is no answer.
+
+    One statement.
+    """
     row = execute(_BULK_TERMS, [bulk_quote_id, claims[0].payer_id]).fetchone()
     if row is None:
         return None

@@ -123,7 +123,7 @@ def _error(hub: HubMessages, bulk: Bulk, to: Recipient, code: str, text: str, *,
 
 
 def result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
-    """Returns the body of PUT /bulkTransfers/{ID} for the payer (FSPIOP API v1.1, table 43): a result for every item."""
+    """Returns the body of PUT /bulkTransfers/{ID} for the payer (FSPIOP API v1.1, table 43), with all results."""
     code, description = words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
     others = [{"transferId": item_id, **error_body(code, description)} for item_id in bulk.ids_used_before]
     return _body(bulk, [*map(_result, items), *others])

@@ -1,7 +1,7 @@
-"""Questions that one DFSP asks another by a GET, about an id: who waits for whose answer, and until when.
+"""GET requests that one DFSP sends to another about an id, with the time until which each waits for its answer.
 
-Only the DFSP that was asked may answer, and only the asker gets the answer. If the DFSP takes the question and stays
-silent, the asker gets 2004; if it cannot be reached, the outbox reports that itself.
+Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
+the requester gets 2004. If the request cannot be delivered, the outbox reports that itself.
 """
 
 from django.conf import settings
@@ -15,26 +15,28 @@ from quotes.models import Question, TransactionRequest
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
-    """The subject of the messages about one question, which names resource and asker: the end of a transfer of the same
-    id, or another's question about it, waits for none of them. A request to pay is between two DFSPs, and its questions
-    stay behind the request itself."""
+    """Returns the subject of the messages about one question. It contains the resource and the requester.
+
+    So these messages do not wait for messages about a transfer of the same id, or for another DFSP's question about it.
+    A request to pay is between two DFSPs only. Questions about it wait for the request itself.
+    """
     if resource == TransactionRequest.resource:
         return TransactionRequest.order_of(subject)
     return f"{resource}/{subject} {asker_id}"
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Passes a question on and remembers it; asked again, it is waited for anew. `version` is that of the answer."""
+    """Forwards a question and stores it. A repeated question waits again. `version` is the version of the answer."""
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
-        outbox.append([question])  # in the place of one that still waits
+        outbox.append([question])  # replaces the same question if it is still waiting
     outbox.poke({question.destination_id})
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Brings an answer back to the DFSP that asked the sender for it; False where that one has not.
+    """Forwards an answer to the DFSP that sent the question. Returns False where that DFSP has sent none.
 
-    A question that has ended is answered for PARTY_ANSWER_S longer: the answer may be repeated, or late.
+    A question can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
     was_asked = store.answer(
         reply, resource=resource, subject=subject, asked_id=answerer_id, keep_s=settings.PARTY_ANSWER_S
@@ -45,25 +47,28 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 
 
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
-    """Whether the one waits for the other's answer about this id, or did a while ago; it is answered now."""
+    """Ends the question of one DFSP to another about this id.
+
+    Returns False where there is none, or none that ended lately.
+    """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S
     )
 
 
 def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
-    """Who has asked this participant about this id."""
+    """Returns the DFSPs that sent this participant a question about this id, at most two."""
     found = Question.objects.filter(resource=resource, subject=subject, asked_id=asked_id)
     return list(found.values_list("asker_id", flat=True)[:2])
 
 
 def report_unanswered() -> int:
-    """Reports to requesters that no answer came in time; returns how many questions."""
+    """Reports to requesters that no answer came in time. Returns the number of questions."""
     return unanswered.report(QUESTIONS)
 
 
 def forget_ended() -> int:
-    """Removes the questions that ended PARTY_ANSWER_S ago; returns how many."""
+    """Removes the questions that ended PARTY_ANSWER_S ago. Returns their number."""
     return unanswered.forget_ended(QUESTIONS, keep_s=settings.PARTY_ANSWER_S)
 
 

@@ -1,4 +1,4 @@
-"""The statements on questions that wait for their answers."""
+"""The SQL statements on questions that wait for their answers."""
 
 from hub import outbox
 from hub.database import execute
@@ -14,15 +14,16 @@ _REMEMBER = """
 
 
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
-    """Stores who waits for the answer to a question, or waits anew, in the caller's transaction.
+    """Stores a question that waits for its answer, in the caller's transaction. A repeated question waits again.
 
-    The question is written after it: the sweep takes an older message for one about an earlier question.
+    The caller adds the question's message afterwards: the sweep takes an older message for one about an earlier
+    question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
 
 
-# Ten answers are more than a sender's retries make, and few enough for the asker's queue.
+# A sender's retries repeat an answer fewer than ten times, and ten answers fit into the requester's queue.
 _END = """
     UPDATE quotes_question SET ended_at = coalesce(ended_at, statement_timestamp()), answers = answers + 1
     WHERE subject = %s AND resource = %s AND asked_id = %s AND asker_id = %s AND answers < 10
@@ -32,12 +33,15 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends the question that waited for it, by one statement; False where its destination has asked
-    this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
+    """Adds a reply and ends its question, by one statement. Returns False where there is no such question.
+
+    The question must be from the reply's destination to this participant. It must wait for an answer, or have ended in
+    the last `keep_s` seconds.
+    """
     parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends such a question in the caller's transaction; False where there is none."""
+    """Ends such a question in the caller's transaction. Returns False where there is none."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

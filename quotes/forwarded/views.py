@@ -1,7 +1,7 @@
-"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): passed on between two DFSPs.
+"""/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwarded between two DFSPs.
 
-A GET goes to the other party of what it is about, where the hub knows that (the transaction request, or a quote of the
-transaction), or else to FSPIOP-Destination. A PUT goes to the DFSP that asked its sender, and to nobody else.
+A GET goes to the other party of its transaction request, or of a quote of its transaction, where the hub has one
+stored. Otherwise it goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -35,10 +35,10 @@ class _RelayView(FspiopView, ABC):
 
     @abstractmethod
     def parties_of(self, subject_id: str) -> Parties:
-        """The two DFSPs, by their ids, of each thing of this id that the hub knows."""
+        """Returns the ids of the two DFSPs of each object with this id that the hub has stored."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Passes a GET on; its sender is told by the error callback where there is nobody to pass it to."""
+        """Forwards a GET. Where there is no recipient, its sender gets an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
@@ -52,7 +52,10 @@ class _RelayView(FspiopView, ABC):
         return accepted()
 
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
-        """Passes a callback on; there is no callback about a callback, so who it can not reach is told at once."""
+        """Forwards a callback.
+
+        A failure is reported in the response at once, because no callback reports about a callback.
+        """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
         order = pending_requests.order_of(self.resource, subject_id, to.id)
@@ -71,7 +74,7 @@ class _RelayView(FspiopView, ABC):
             second if first == self.caller else first for first, second in known if self.caller in (first, second)
         }
         if known and not others:
-            raise FspiopError(self.not_found)  # a stranger learns nothing
+            raise FspiopError(self.not_found)  # other participants must not see that it exists
         if self.fspiop.destination:
             to = forwarding.destination_of(self)
             if others and to.id not in others:
@@ -82,7 +85,10 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(others.pop()))
 
     def _asker(self, subject_id: str) -> Party:
-        """FSPIOP-Destination, or where there is none, the one DFSP that asked the sender about this id."""
+        """Returns FSPIOP-Destination.
+
+        If it is absent, returns the one DFSP that sent the caller a GET about this id.
+        """
         if self.fspiop.destination:
             return forwarding.destination_of(self)
         askers = pending_requests.askers_of(self.resource, subject_id, asked_id=self.caller)

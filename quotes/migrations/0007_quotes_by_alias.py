@@ -1,8 +1,8 @@
-"""Quotes are found by the identifier of their payer or payee, read out of the message as it came."""
+"""An index on the identifiers of payers and payees in quotes, read from the stored message."""
 
 from django.db import migrations, models
 
-# FSPIOP API v1.1, section 7.4.12, and pacs.081. A message that is neither has no identifier, and is no error.
+# FSPIOP API v1.1, section 7.4.12, and pacs.081. A message in neither form has no identifier, which is no error.
 ALIAS = """
     CREATE FUNCTION quotes_alias(request bytea, side text) RETURNS text LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
     DECLARE

@@ -1,4 +1,4 @@
-"""Ids are sought whole: the index that Django adds to a text for LIKE is written with each quote, and never read."""
+"""Removes the indexes that Django adds to text for LIKE. They are written with each quote and never read."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Requests that nobody answered in time are found by who asked."""
+"""Indexes for the sweeps of unanswered requests, requester by requester."""
 
 from django.db import migrations, models
 from django.db.models import Q

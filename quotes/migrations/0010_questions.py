@@ -1,4 +1,4 @@
-"""GETs that are passed on wait for their answers."""
+"""The table of forwarded GETs that wait for their answers."""
 
 import django.db.models.deletion
 from django.db import migrations, models

@@ -1,4 +1,4 @@
-"""What is kept no longer is found by its time."""
+"""Indexes for the erasure of old messages."""
 
 from django.db import migrations, models
 

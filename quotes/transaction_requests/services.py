@@ -1,4 +1,4 @@
-"""Asking a payer's DFSP to begin a payment, and its answers: stored, then passed on byte for byte."""
+"""Requests to a payer's DFSP to begin a payment, and the answers: stored, then forwarded byte for byte."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,10 +33,10 @@ class Request:
 
 
 def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
-    """Stores a transaction request and passes it on to the payer's DFSP.
+    """Stores a transaction request and forwards it to the payer's DFSP.
 
-    The same again is passed on again, or answered with how it ended; other content under the same id is refused with
-    3106 and changes nothing.
+    The same request again is forwarded again, or gets the stored end. A request with other content under the same id is
+    refused with 3106 and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
     expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
@@ -57,8 +57,8 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
         if not is_new and (found.payee_id != message.sender_id or bytes(found.request_digest) != message.digest):
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
-            raise expired  # the payer's DFSP is not asked again
-        if not found.request:  # its text is kept no longer; this is the same
+            raise expired  # the payer's DFSP does not get the request again
+        if not found.request:  # its text has been erased; this message has the same content
             found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
             send([ending(found)])
@@ -67,11 +67,11 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Passes an answer on to the other side; what the payer's side says is kept, until it has said the end.
+    """Forwards an answer to the other party. Answers of the payer's DFSP are stored until the request has ended.
 
-    The payer's side was asked by the request itself, and brings it on step by step; the payee's is asked by a GET only.
-    What is no further step is passed on where a GET asked for it; else the same again changes nothing, and another
-    answer is refused with 3106.
+    The payer's DFSP answers the request itself, and changes its state step by step. The payee's DFSP answers only a
+    GET. An answer that is no further step is forwarded if a GET waits for it. Otherwise the same answer again changes
+    nothing, and another answer is refused with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -93,7 +93,10 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 
 
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
-    """Whether what the payer's side says is a further step; False where it was said before, or a GET asked for it."""
+    """Whether an answer of the payer's DFSP is a further step.
+
+    False where it is a repeated answer or only answers a GET. FspiopError 3106 where it is not allowed.
+    """
     if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
     if found.state in ENDS or not (was_asked or _STEP[state] > _STEP[State(found.state)]):
@@ -109,26 +112,26 @@ def _keep(found: TransactionRequest, message: AgreementMessage, state: State) ->
 
 
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
-    """A transaction request of the asker's; 3206 where there is none, or it is none of the asker's business."""
+    """Returns the caller's transaction request. Raises 3206 where there is none or the caller is not a party to it."""
     return _find(transaction_request_id, asker_id)
 
 
 def ending(found: TransactionRequest) -> Outgoing:
-    """How a transaction request ended, for its payee, which asks again: as the payer's side wrote it, or the hub."""
+    """Returns the end of a transaction request for its payee: the message of the payer's DFSP, or the hub's own."""
     if found.response:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)
         callback = _answer(found, response, found.payee, is_error=found.state == State.FAILED)
-    else:  # none came, or its text is kept no longer
+    else:  # there was no answer, or its text has been erased
         callback = _expired(found, content_type=found.request_headers["content-type"])
     callback.if_pending = IfPending.SKIP
     return callback
 
 
 def fail_unanswered() -> int:
-    """Tells who asked and was not answered before the request's expiration, each payee in turn; returns how many.
+    """Ends requests that got no answer before their expiration, and notifies each payee in turn. Returns their number.
 
-    Two sweeps at once do no harm: each takes rows that the other has not.
+    Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
     return batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
@@ -190,7 +193,7 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """Charged to the DFSP that waits for it."""
+    """The DFSP that waits for the answer is the source of the message."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

@@ -1,4 +1,7 @@
-"""What the views of every agreement do alike: ask, answer, ask again, refuse. Which one it is, its model says."""
+"""Shared code of the views of all agreements: request, answer, repeated request and refusal.
+
+The model names the kind.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -30,9 +33,11 @@ class AgreementView(MessageView):
         currencies: Iterable[Currencies],
         **columns: Any,
     ) -> HttpResponse:
-        """POST: stored and passed on to FSPIOP-Destination, or to whom the message names; what stands against it is
-        told by the error callback. `named`: the receiver as elements of the message name it, by their paths. Who is
-        asked must have an account in each of `currencies`."""
+        """POST: stores the request and forwards it to `to`, or else to FSPIOP-Destination.
+
+        A refusal is sent as an error callback. `named` has the recipient as elements of the message name it, by their
+        paths. The payee must have an account in one currency of each element of `currencies`.
+        """
         expires_at = columns.pop("expires_at")
         try:
             caller, payee = forwarding.parties_of(self, to or self.fspiop.destination)
@@ -50,11 +55,11 @@ class AgreementView(MessageView):
         return accepted()
 
     def check_parties(self, caller: Party, payee: Party) -> None:
-        """Refuses the terms of a payment that would be refused itself."""
+        """Refuses a request for terms if the payment itself would be refused."""
         forwarding.check_payment(payer=caller, payee=payee)
 
     def ask_again(self, agreement_id: str) -> HttpResponse:
-        """GET: the answer that is there, or the question passed on to the other side."""
+        """GET: sends the stored answer, or forwards the GET to the other party."""
         self.check_id(agreement_id)
         path = forwarding.path_of(self.resource, agreement_id)
         try:
@@ -72,12 +77,12 @@ class AgreementView(MessageView):
         return accepted()
 
     def answer(self, agreement_id: str, state: Agreement.State, **columns: Any) -> HttpResponse:
-        """PUT: the payee's terms, or either side's refusal."""
+        """PUT: the payee's terms, or either party's refusal."""
         self.check_id(agreement_id)
         try:
             services.answer(self.kind, agreement_id, self.message(), state=state, columns=columns)
         except FspiopError as error:
             if error.code != ErrorCode.MODIFIED_REQUEST.code:
-                raise  # a stranger learns nothing, and is told so at once
+                raise  # other participants must not see that it exists, and get the error at once
             self.refuse(error, agreement_id)
         return taken()

@@ -21,7 +21,10 @@ class _FxQuoteView(AgreementView):
 
 class FxQuotesView(_FxQuoteView):
     def check_parties(self, caller: Party, payee: Party) -> None:
-        """An FXP is paid and pays. Who asks may be the payer or the payee: the conversion itself says which."""
+        """An FXP must be able to send and receive.
+
+        The requester may be the payer or the payee: the conversion shows which.
+        """
         if not (payee.may_send and payee.may_receive):
             raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{payee.name} may not both send and receive")
 

@@ -1,4 +1,4 @@
-"""What the views of this app share: the message as it came, its id, and how its sender is refused."""
+"""Shared code of this app's views: the message as it arrived, its id, and the refusal to its sender."""
 
 from typing import ClassVar
 
@@ -10,13 +10,13 @@ from quotes.store import AgreementMessage
 
 
 class MessageView(FspiopView):
-    id_name: ClassVar[str]  # how a refusal calls the id
+    id_name: ClassVar[str]  # the name of the id in a refusal
 
     def message(self) -> AgreementMessage:
         return AgreementMessage(self.raw_body, self.forwarded_headers(), self.caller, self.digest())
 
     def refuse(self, error: FspiopError, subject_id: str) -> None:
-        """Tells the caller by PUT .../{ID}/error why nothing came of it."""
+        """Sends the caller the reason for a refusal by PUT .../{ID}/error."""
         path = forwarding.path_of(self.resource, subject_id)
         forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=subject_id)])
 

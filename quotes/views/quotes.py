@@ -38,7 +38,10 @@ class QuotesView(_QuoteView):
 
 
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
-    """In which the payee must have an account; one that converts is asked in a currency that it may not hold."""
+    """Returns the currencies in one of which the payee must have an account.
+
+    A payee that converts may hold another one.
+    """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)
     elif body.currency_conversion is not None:
@@ -54,8 +57,8 @@ class QuoteView(_QuoteView):
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         body = self.read(QuotePut)
         if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
-            # FSPIOP API v1.1, table 1: a callback has no Accept. The reference hub, too, refuses it by a callback.
-            # An HTTP client's own "*/*" asks for nothing.
+            # FSPIOP API v1.1, table 1: a callback has no Accept header. The reference hub also refuses it by a
+            # callback. The "*/*" that HTTP clients add requests nothing.
             self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
             return taken()
         return self.answer(
