@@ -1,9 +1,11 @@
 """HTTP to oracles that others run, from the threads of the web process.
 
-A total deadline, a capped answer, no redirects. How many threads wait for one oracle, and how callers share them, is in
-`hub.concurrency_shares`; when an oracle is left alone in `directory.oracle_pauses`. Batches have places of their own,
-and say nothing about the oracle. The exchange itself runs in an event loop in a thread of its own, where a deadline
-holds whatever the other side does; who waits for it has no connection to the database.
+Each request has a total deadline and a limit for the answer's size. Redirects are not followed.
+
+The module `hub.concurrency_shares` limits how many threads wait for one oracle, and shares them among callers. The
+module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own, and do not count
+for or against the oracle. Requests run in an event loop in a separate thread, where a deadline holds whatever the
+oracle does. A thread that waits for a request holds no database connection.
 """
 
 import asyncio
@@ -29,22 +31,22 @@ log = structlog.get_logger("oracles")
 
 T = TypeVar("T")
 
-THE_HUB: Caller = 0  # the caller where no participant asks
+THE_HUB: Caller = 0  # the caller of requests that no participant caused
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
-_MOST_OF_A_BATCH = 32 * 1024 * 1024  # all its answers together
-_AT_ONCE = 8  # requests of one batch
-_FIRSTS = 4  # callers, at least, that have their first place beside what is shared
-_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one of each caller
+_MOST_OF_A_BATCH = 32 * 1024 * 1024  # for all answers of a batch together
+_AT_ONCE = 8  # concurrent requests of one batch
+_FIRSTS = 4  # the least number of callers whose first request needs none of the shared places
+_BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller
 _MARGIN_S = 1.0
 
 
 class OracleUnavailable(Exception):
-    """The oracle gave no answer that can be used, or is not asked for now."""
+    """The oracle gave no usable answer, or it is paused."""
 
 
 class BatchRefused(Exception):
-    """The caller has a batch under way, or too many others have."""
+    """The caller has another batch in progress, or too many other callers have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,24 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """One caller gets half of what is shared; beside it each of as many callers has its first place."""
+    """Returns the limits for `shared` places. One caller may take half of them.
+
+    Beside the shared places, at least `_FIRSTS` callers each have a place for one request.
+    """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
 
 
 @dataclass(slots=True)
 class _Oracle:
-    """What this process knows of one oracle. Only a hint: another process knows something else."""
+    """The observations of one oracle by this process. Only a hint: other processes have their own."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
 
 
 class OracleClient:
-    """All oracles, and the loop that serves them; begun when the first oracle is asked."""
+    """All oracles, and the event loop that serves them. It starts with the first request."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -86,12 +91,15 @@ class OracleClient:
         self._thread: threading.Thread | None = None
 
     def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
-        """The reply to one call about an alias by `until` (time.monotonic()); OracleUnavailable if there is none."""
+        """Returns the reply to one call about an alias, by `until` (time.monotonic()).
+
+        Raises OracleUnavailable if there is none.
+        """
         database.give_back()
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
-            # What waited for its place still has half of its time.
+            # A request that waited for its place still has half of its time left.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -109,7 +117,8 @@ class OracleClient:
             outcome = Outcome.ANSWERED
             return reply
         except _Failed as failure:
-            is_soon = failure.is_timeout and left_s < settings.ORACLE_TIMEOUT_S / 3  # it had no time to answer in
+            # the oracle had too little time to answer
+            is_soon = failure.is_timeout and left_s < settings.ORACLE_TIMEOUT_S / 3
             outcome = Outcome.UNKNOWN if is_soon else failure.outcome
             raise OracleUnavailable(str(failure)) from None
         finally:
@@ -118,7 +127,7 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches, whichever oracles it is for; BatchRefused where there is none."""
+        """Holds one of the places for batches, which are not per oracle. Raises BatchRefused where none is free."""
         database.give_back()
         try:
             with self._batches.taken(caller, _BATCHES, wait_s=(until - time.monotonic()) / 2):
@@ -127,7 +136,10 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
-        """The replies to all calls of a batch that holds its place; OracleUnavailable if one has none."""
+        """Returns the replies to all calls of a batch that holds its place.
+
+        Raises OracleUnavailable if one call has no reply.
+        """
         database.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
             raise OracleUnavailable("not asked: it failed again and again")
@@ -148,7 +160,7 @@ class OracleClient:
             return future.result(max(left_s, 0) + _MARGIN_S)
         except (TimeoutError, OSError, ValueError) as error:
             future.cancel()
-            # Not the error's text: it may hold the address, which holds an alias.
+            # Without the error's text, which may contain the address and so an alias.
             log.warning("oracle_failed", endpoint=endpoint, error=type(error).__name__)
             raise _Failed(error) from None
 
@@ -161,7 +173,7 @@ class OracleClient:
         return self._loop
 
     def close(self) -> None:
-        """Ends all connections; the next question opens new ones."""
+        """Closes all connections. The next request opens new ones."""
         with self._guard:
             loop, self._loop = self._loop, None
         if loop is not None and loop.is_running():
@@ -173,7 +185,10 @@ class OracleClient:
             self._curl.close()
 
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
-        """Each of as many workers takes the next call: a batch is no more tasks than it has requests open."""
+        """Runs the calls in up to `_AT_ONCE` tasks, each of which takes the next call.
+
+        So a batch has no more tasks than that.
+        """
         replies: list[Reply | None] = [None] * len(calls)
         left, octets = iter(enumerate(calls)), 0
 

@@ -1,11 +1,11 @@
-"""What speaks against an oracle, and for whom. Pure but for its clock; each process judges by what it saw itself.
+"""Decides for which callers an oracle is paused. Pure except for its clock; each process uses its own observations.
 
-- A request that reached no connection says the same whoever sent it: five in a row begin a pause for all.
-- A server error, or no answer in time, may be about one alias, and a caller chooses its aliases. Five aliases in a row
-  begin a pause for that caller. They begin one for all if they are of three callers or more, and no question of anybody
-  was answered meanwhile.
-- After the pause each caller has one question at a time. An answer ends that for its caller and lets every other try at
-  once. So a caller whose questions have no answer keeps nobody but itself from asking.
+- A request without a connection counts against the oracle for all callers: five in a row begin a pause for all.
+- A server error, or no answer in time, may concern one alias, and a caller chooses its aliases. Five aliases in a row
+  begin a pause for that caller. They begin a pause for all if they come from three callers or more, and if no caller
+  got an answer meanwhile.
+- After the pause each caller may have one open request. An answer ends this limit for its caller. It also lets all
+  other callers try at once. So a caller whose requests get no answer delays only itself.
 """
 
 import threading
@@ -21,14 +21,14 @@ Caller = int
 
 CALLERS = 3
 _FIRST_PAUSE_S = 1.0
-_MOST_ALIASES = 100  # kept of one caller
+_MOST_ALIASES = 100  # for each caller
 
 
 class Outcome(Enum):
     ANSWERED = auto()
-    FAILED = auto()  # connected, and no answer that can be used
+    FAILED = auto()  # connected, but without a usable answer
     UNREACHED = auto()
-    UNKNOWN = auto()  # nothing was learnt
+    UNKNOWN = auto()  # the request shows nothing about the oracle
 
 
 def _no_pause() -> GrowingPause:
@@ -37,26 +37,27 @@ def _no_pause() -> GrowingPause:
 
 @dataclass(slots=True)
 class _Own:
-    """What one caller saw since its last answer."""
+    """The observations of one caller since its last answer."""
 
     aliases: set[str] = field(default_factory=set)
     pause: GrowingPause = field(default_factory=_no_pause)
 
 
 class OraclePauses:
-    """Of one oracle."""
+    """The pauses of one oracle."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._guard = threading.Lock()
         self._asking: Counter[Caller] = Counter()
-        self._pause = _no_pause()  # for all
+        self._pause = _no_pause()  # for all callers
         self._unreached = 0  # in a row
-        self._failed: dict[Caller, set[str]] = {}  # aliases, since anybody's last answer or the last pause for all
+        # aliases by caller, since the last answer to any caller or the last pause for all
+        self._failed: dict[Caller, set[str]] = {}
         self._own: dict[Caller, _Own] = {}
 
     def may_ask(self, caller: Caller) -> bool:
-        """Whether this caller's question goes out now; if so, it must be `end`ed."""
+        """Whether this caller's request may be sent now. If so, the caller must call `end` afterwards."""
         with self._guard:
             if self._is_paused(caller) or (self._is_suspect(caller) and self._asking[caller]):
                 return False
@@ -68,7 +69,7 @@ class OraclePauses:
             return self._is_paused(caller)
 
     def end(self, caller: Caller, alias: str, outcome: Outcome) -> bool:
-        """What became of a question. True where it began a pause."""
+        """Notes the outcome of a request. Returns True where it began a pause."""
         with self._guard:
             self._asking[caller] -= 1
             now = self._clock()

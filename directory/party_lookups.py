@@ -1,7 +1,8 @@
-"""GET /parties on its way: who waits for whose answer, and until when.
+"""Forwarded GET /parties requests, with the time until which each waits for its answer.
 
-Only the DFSP that was asked may answer, and only the requester gets the answer. If it takes the question and stays
-silent, the requester gets 2004 (FSPIOP API v1.1, section 7.6); if it cannot be reached, the outbox reports that itself.
+Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
+the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports that
+itself.
 """
 
 from django.conf import settings
@@ -15,15 +16,15 @@ from hub.outbox.messages import Outgoing, Recipient
 
 
 def ask(question: Outgoing, *, version: str) -> None:
-    """Passes a question on and remembers it; asked again, it is waited for anew. `version` is that of the answer."""
+    """Forwards a request and stores it. A repeated request waits again. `version` is the version of the answer."""
     store.ask(question, version=version, wait_s=settings.PARTY_ANSWER_S)
     outbox.poke({question.destination_id})
 
 
 def answer(reply: Outgoing, *, answerer_id: int) -> None:
-    """Brings an answer back to the requester that asked the sender for it; any other is refused.
+    """Forwards an answer to the DFSP that sent the request. Raises FspiopError where that DFSP has sent none.
 
-    A lookup that has ended is answered for PARTY_ANSWER_S longer: the answer may be repeated, or late.
+    A lookup can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
     if not store.answer(reply, answerer_id=answerer_id, keep_s=settings.PARTY_ANSWER_S):
         raise FspiopError(ErrorCode.CLIENT_ERROR, "FSPIOP-Destination has not asked the sender for this party")
@@ -31,12 +32,12 @@ def answer(reply: Outgoing, *, answerer_id: int) -> None:
 
 
 def report_unanswered() -> int:
-    """Reports to requesters that no answer came in time; returns how many lookups."""
+    """Reports to requesters that no answer came in time. Returns the number of lookups."""
     return unanswered.report(LOOKUPS)
 
 
 def forget_ended() -> int:
-    """Removes the lookups that ended PARTY_ANSWER_S ago; returns how many."""
+    """Removes the lookups that ended PARTY_ANSWER_S ago. Returns their number."""
     return unanswered.forget_ended(LOOKUPS, keep_s=settings.PARTY_ANSWER_S)
 
 

@@ -1,4 +1,4 @@
-"""The statements that every lookup runs, and those on registrations that take many at once."""
+"""The SQL statements that every lookup runs, and those for many registrations at once."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from hub.outbox.messages import Outgoing
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
-# In one order, or two batches with the same aliases in another order would wait for each other.
+# Sorted, because two batches with the same aliases in different orders could wait for each other.
 _REGISTER = f"""
     INSERT INTO directory_partyidentifier (type, identifier, sub_id, currency, fsp_id)
     SELECT DISTINCT a.type, a.identifier, a.sub_id, a.currency, %s::bigint FROM {_ALIASES}
@@ -30,12 +30,12 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds those that nobody has registered yet, in their currency or in all, by one statement."""
+    """Adds the aliases that have no registration yet for their currency or for all currencies, by one statement."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
 def held_by_others(aliases: Sequence[Alias], *, fsp_id: int) -> set[tuple[str, str, str, str]]:
-    """Which of these, after `register`, are another participant's, as (type, key, sub-id, currency)."""
+    """Returns the aliases that another participant holds after `register`, as (type, key, sub-id, currency)."""
     return {tuple(row) for row in execute(_HELD_BY_OTHERS, [*_columns(aliases), fsp_id]).fetchall()}
 
 
@@ -57,7 +57,11 @@ _FOUND = """
 
 
 def registrations(alias: Alias) -> list[Registration]:
-    """Who registered this alias, in its currency or in all, or in any where it names none; the first one first."""
+    """Returns the registrations of this alias, the oldest first.
+
+    A registration fits if it is for the alias's currency or for all currencies. Every one fits an alias without a
+    currency.
+    """
     parameters = [alias.type, alias.key, alias.sub_key, alias.currency, alias.currency]
     return [Registration(*row) for row in execute(_FOUND, parameters)]
 
@@ -67,11 +71,11 @@ _ORACLES = f"SELECT {', '.join(_ORACLE)} FROM directory_oracle WHERE type = %s O
 
 
 def oracles(alias_type: str) -> list[Oracle]:
-    """The registered oracles of a type, in the order in which they were added."""
+    """Returns the registered oracles of a type, in the order in which they were added."""
     return [Oracle.from_db("default", _ORACLE, row) for row in execute(_ORACLES, [alias_type])]
 
 
-# One moment for both: the sweep compares when the question was asked with when its message was written.
+# One statement writes both with the same time, because the sweep compares the times of the lookup and of its message.
 _ASK = """
     changed AS (
         INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
@@ -84,7 +88,7 @@ _ASK = """
 
 
 def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
-    """Adds a question and who waits for its answer, or waits anew, by one statement."""
+    """Adds a lookup and its message by one statement. A repeated lookup waits again."""
     parameters = [
         question.reply_to_id,
         question.destination_id,
@@ -96,8 +100,9 @@ def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
     outbox.append_about(_ASK, parameters, [question])
 
 
-# After its end a lookup is answered again, or late, by the same DFSP, unless another was asked about the alias since.
-# Ten answers are more than a sender's retries make, and few enough for the requester's queue.
+# After its end, a lookup accepts late and repeated answers from the same DFSP. It does not if the requester has looked
+# up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers fit into
+# the requester's queue.
 _ANSWER = """
     changed AS (
         UPDATE directory_partylookup l
@@ -113,7 +118,10 @@ _ANSWER = """
 
 
 def answer(reply: Outgoing, *, answerer_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends the lookup that waited for it, by one statement; False where its destination has asked
-    this participant nothing that waits for an answer or ended in the last `keep_s` seconds."""
+    """Adds a reply and ends its lookup, by one statement. Returns False where there is no such lookup.
+
+    The lookup must be from the reply's destination to this participant. It must wait for an answer, or have ended in
+    the last `keep_s` seconds.
+    """
     parameters = [reply.destination_id, reply.subject, answerer_id, keep_s]
     return bool(outbox.append_about(_ANSWER, parameters, [reply]))

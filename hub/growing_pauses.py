@@ -1,31 +1,31 @@
-"""For how long a server that gives no answer is left alone: for longer each time, as long as it gives none. Pure.
+"""The pause for a server that gives no answer. It doubles each time until the server answers. Pure.
 
-A destination of callbacks (`hub.outbox.destinations`) and an oracle (`directory.oracle_pauses`) have this in common and
-no more. What counts as a failure, for whom a pause holds, and who may try again after it, is a rule of its own in each.
+Destinations of callbacks (`hub.outbox.destinations`) and oracles (`directory.oracle_pauses`) both use it. Each has its
+own rules for what counts as a failure, whom a pause concerns, and which requests may be sent after it.
 """
 
 from dataclasses import dataclass
 
-FAILURES = 5  # as many do not happen by chance
+FAILURES = 5  # so many in a row are no coincidence
 _LONGEST_S = 30.0
 _MOST_DOUBLINGS = 6
 
 
 @dataclass(slots=True)
 class GrowingPause:
-    """Until when nothing is sent. Moments are seconds of a clock that only goes forward."""
+    """The time until which nothing is sent. Times are seconds of a monotonic clock."""
 
     first_s: float
-    count: int = 0  # of pauses since the last answer
+    count: int = 0  # pauses since the last answer
     until: float = 0.0
 
     def is_on(self, now: float) -> bool:
         return now < self.until
 
     def begin(self, now: float) -> float:
-        """Begins the next pause, twice as long as the one before, and returns its seconds.
+        """Begins the next pause, twice as long as the previous one. Returns its length in seconds.
 
-        None begins, and 0 is returned, as long as one is on: what was sent before it says nothing new.
+        Returns 0 during a pause: a request that was sent before the pause shows nothing new.
         """
         if self.is_on(now):
             return 0.0

@@ -1,4 +1,4 @@
-"""May an account of a settlement take the step that a caller asks for? Pure, over what was read under locks."""
+"""Decides whether a settlement's account may take the step that a caller requests. Pure, over rows read under locks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """Why not: the code and the words that the caller finds beside the account."""
+    """The reason for a refusal: its code and its text, which the caller receives with the account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
@@ -27,7 +27,7 @@ class Refusal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One account's step, as a caller asks for it."""
+    """The step that a caller requests for one account."""
 
     participant_id: int
     account_id: int
@@ -38,7 +38,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An account in a settlement as it is now. `balance` is there where a step must keep within cap and cover."""
+    """The present state of an account in a settlement. `balance` is set where a step is limited by cap and cover."""
 
     participant_id: int
     state: State
@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes of a wish: refused, or taken; and then whether the state changes or only its reason."""
+    """The answer to a wish: refused or accepted. `is_step`: the state changes, and not only its reason."""
 
     wish: Wish
     refusal: Refusal | None = None
@@ -56,7 +56,10 @@ class Answer:
 
 
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
-    """An answer for each wish, in order. The step is judged against the settlement's state, not the account's own."""
+    """Returns an answer for each wish, in order.
+
+    The next step follows from the settlement's state, not the account's.
+    """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()
     answers = []
@@ -85,7 +88,7 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # A net recipient may have spent already what it will be paid: its position rises by that again.
+        # A net recipient may already have spent its expected payment. The step raises its position by that amount.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

@@ -1,4 +1,4 @@
-"""From what was posted to who owes what. Pure: no database, no clock."""
+"""Computes each account's obligation from its postings. Pure: no database, no clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What the commits of one window posted to one account."""
+    """The sums that the commits of one window posted to one account."""
 
     account_id: int
     currency: str
@@ -17,7 +17,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """What an account owes the scheme for some windows (above 0), or is owed (below 0), or neither."""
+    """The net amount for some windows: above 0 the account owes the scheme, below 0 the scheme owes the account."""
 
     account_id: int
     currency: str
@@ -25,7 +25,10 @@ class Obligation:
 
 
 def obligations(totals: Iterable[Total]) -> list[Obligation]:
-    """Each account's net over all windows, by account. They come to zero in each currency, as every entry does."""
+    """Returns each account's net over all windows, by account.
+
+    In each currency the nets add up to zero, as entries do.
+    """
     nets: dict[tuple[int, str], int] = defaultdict(int)
     balance: dict[str, int] = defaultdict(int)
     for total in totals:

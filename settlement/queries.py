@@ -1,4 +1,4 @@
-"""Reads of settlement, for its API, its commands and its pages."""
+"""Queries of settlement, for its API, its commands and its pages."""
 
 from datetime import datetime
 from typing import Any
@@ -12,13 +12,16 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """The types of account that the models of a currency settle from and into."""
+    """Returns the account types that the models of a currency settle from and into."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
 
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
-    """What a model settles: its currency's, or, of the default model, that of all currencies without one."""
+    """Returns the contents that a model settles.
+
+    These are of its own currency. The default model settles all currencies without a model of their own.
+    """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
         return contents.filter(currency=model.currency)
@@ -29,7 +32,7 @@ def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
 
 
 def windows_waiting_for(model_name: str) -> list[int]:
-    """Closed windows that hold something which this model settles and no settlement has."""
+    """Returns the closed windows with contents that this model settles and that no settlement includes."""
     model = SettlementModel.objects.filter(name=model_name).first()
     if model is None:
         return []
@@ -45,7 +48,7 @@ def windows(
     to_date: datetime | None = None,
     currency: str | None = None,
 ) -> QuerySet[SettlementWindow]:
-    """Windows that fit each filter given; by participant and currency, those with a commit of it."""
+    """Returns the windows that fit each given filter. A participant or a currency fits a window with a commit of it."""
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     touched: dict[str, Any] = {}
@@ -76,7 +79,7 @@ def settlements(
     from_window_date: datetime | None = None,
     to_window_date: datetime | None = None,
 ) -> QuerySet[Settlement]:
-    """Settlements that fit each filter given, the oldest first."""
+    """Returns the settlements that fit each given filter, the oldest first."""
     found = with_parts().order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     accounts = _given(account__participant_id=participant_id, account_id=account_id, account__currency=currency)
@@ -97,14 +100,14 @@ def _given(**filters: Any) -> dict[str, Any]:
 
 
 def _end_of(moment: datetime | None) -> datetime | None:
-    """The end of the millisecond that a moment of the API names: what is shown as this moment is within it."""
+    """Returns the end of this millisecond: the API shows all times within a millisecond as the same time."""
     if moment is None or moment.microsecond % 1000:
         return moment
     return moment.replace(microsecond=moment.microsecond + 999)
 
 
 def with_parts() -> QuerySet[Settlement]:
-    """Settlements with their windows, contents and accounts, in a fixed number of statements."""
+    """Returns settlements with their windows, contents and accounts, in a fixed number of statements."""
     return Settlement.objects.select_related("model").prefetch_related(
         Prefetch("contents", WindowContent.objects.select_related("window").order_by("window_id", "id")),
         Prefetch(
@@ -115,7 +118,7 @@ def with_parts() -> QuerySet[Settlement]:
 
 
 def settlement(number: int) -> Settlement:
-    """One settlement with its parts; FspiopError 3100 where there is none."""
+    """Returns one settlement with its parts. FspiopError 3100 where there is none."""
     found = with_parts().filter(pk=number).first()
     if found is None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")

@@ -1,4 +1,4 @@
-"""Set-based SQL of settlement: adding up a closed window, and settling commits at once. Locks: `ledger.store`."""
+"""Set-based SQL of settlement: totals of closed windows, and settlement of single commits. Locks: `ledger.store`."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total
 
-# A window is added up by whoever closed it, in one statement over all its entries, however many.
+# The process that closes a window computes its totals in one statement over all its entries, however many.
 _TOTALLING_MS = 60_000
 
 
 def _totals(entries: str) -> str:
-    """Adds up entries by account. Each is read once, and added to the sum of its two accounts."""
+    """Returns the SQL for totals by account. It reads each entry once, and adds its amount to both accounts."""
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
         FROM (SELECT account_id, sum(debits) AS debits, sum(credits) AS credits
@@ -31,24 +31,25 @@ def _totals(entries: str) -> str:
     """  # noqa: S608 (of the constants below)
 
 
-# Two statements, as each is planned once: of all of a window its index is walked, between two ids the primary key.
+# Two statements, because PostgreSQL plans each once. A whole window needs the window's index; a range of ids needs the
+# primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Lets this transaction's statements take longer than a request's may, and wait for who is at it already."""
+    """Lets this transaction's statements run longer than a request's may, and wait as long for locks."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
 
 def window_totals(window_id: int) -> list[tuple[str, str, Total]]:
-    """(currency, account type, total) for each account that a closed window's commits touched."""
+    """Returns (currency, account type, total) for each account in a closed window's commits."""
     return [(row[0], row[1], _total(row)) for row in execute(_WINDOW_TOTALS, [window_id])]
 
 
 def totals_between(window_id: int, *, after: int, up_to: int) -> list[tuple[str, Total]]:
-    """(participant, total) for each account that a window's commits touched from one entry to another."""
+    """Returns (participant, total) for each account in a window's commits with ids above `after` and up to `up_to`."""
     return [(row[2], _total(row)) for row in execute(_TOTALS_BETWEEN, [window_id, after, up_to])]
 
 
@@ -58,7 +59,7 @@ def _total(row: TupleRow) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit that waits to be settled at once, with both sides' accounts."""
+    """A commit that waits for gross settlement, with both sides' accounts."""
 
     entry_id: int
     transfer_id: str
@@ -70,13 +71,13 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """Why a commit cannot be settled at once."""
+    """A commit cannot be settled gross, for the given reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# Both sides' accounts, whether they are there or not: a commit without one is not passed by in silence.
+# The accounts of both sides, NULL where one is missing: a commit without an account must cause an error.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e
@@ -100,17 +101,17 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 
 
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
-    """The entries of a window's commits in a currency that are neither settled nor skipped, the oldest first."""
+    """Returns the unsettled entries of a window's commits in a currency, without skipped ones, the oldest first."""
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 
 
 def commits(entry_ids: Sequence[int], currency: str, *, into: str) -> Sequence[Commit]:
-    """Those of these entries that are not settled yet, the oldest first."""
+    """Returns those of these entries that are not settled yet, the oldest first."""
     return _commits(execute(_BY_ID, [into, into, list(entry_ids), currency]), currency, into)
 
 
 def unsettled_of_window(window_id: int, currency: str, *, into: str, limit: int) -> Sequence[Commit]:
-    """Commits of a window in a currency that are not settled yet, the oldest first."""
+    """Returns the unsettled commits of a window in a currency, the oldest first."""
     return _commits(execute(_OF_WINDOW, [into, into, window_id, currency, limit]), currency, into)
 
 
@@ -124,14 +125,14 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry's id is drawn before its transaction commits, and no transaction lives for a minute: every entry before one
-# that is older than that is there to be seen.
+# An entry's id is drawn before its transaction commits, and no transaction runs for a minute. So if an entry is older
+# than a minute, all entries with lower ids are committed and visible.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """
 
 
 def surely_seen() -> int:
-    """The last entry before which no other can still appear."""
+    """Returns the last entry id below which no new entry can appear."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

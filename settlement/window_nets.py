@@ -1,7 +1,7 @@
-"""What each participant owes or is owed for a window's commits.
+"""The net amount of each participant for a window's commits.
 
-Of a closed window it was added up once. Of the open one each process remembers what it has added up, and adds what came
-since: a look costs the last minutes' commits, not the day's.
+The totals of a closed window are stored. For the open window, each process keeps the totals that it has computed, and
+adds only later commits. So a query reads the last minutes' commits and not the whole day's.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """What a participant owes (above 0) or is owed (below 0) for a window's commits."""
+    """A participant's net amount for a window's commits: above 0 the participant owes it, below 0 it is owed to it."""
 
     participant: str
     currency: str
@@ -36,12 +36,15 @@ class NetPosition:
 
 
 def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
-    """By currency and name, of all or of one participant; of all they come to zero in each currency."""
+    """Returns the net positions of all participants or of one, by currency and name.
+
+    All together are zero in each currency.
+    """
     return of_windows([window], participant=participant)[window.pk]
 
 
 def of_windows(windows: Iterable[SettlementWindow], *, participant: str = "") -> dict[int, list[NetPosition]]:
-    """The same of each of these windows, by one statement for all that are added up."""
+    """Returns the same for each of these windows, with one statement for all closed windows that have totals."""
     windows = list(windows)
     added_up = _added_up([window.pk for window in windows if window.totalled_at], participant)
     return {

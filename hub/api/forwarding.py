@@ -1,7 +1,7 @@
-"""Passing a DFSP's message on to another, and telling a DFSP something in the hub's own name. No payment rules.
+"""Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own. No payment rules.
 
-Each function makes a message of the view's request; `send` writes messages by one statement, after which the
-view may answer.
+Each function makes a message from the view's request. `send` stores messages by one statement. After that, the view may
+respond.
 """
 
 import hashlib
@@ -22,17 +22,20 @@ from hub.participants.queries import Party
 
 
 def subject_of(path: str) -> str:
-    """What orders the messages about one path. A digest: an alias in it must not reach a log."""
+    """Returns the subject of messages about one path.
+
+    It is a digest, because an alias in the path must not reach a log.
+    """
     return hashlib.sha256(path.encode()).hexdigest()
 
 
 def destination_of(view: FspiopView) -> Party:
-    """The active participant that FSPIOP-Destination names; FspiopError 3201 where there is none."""
+    """Returns the active participant that FSPIOP-Destination names. FspiopError 3201 where there is none."""
     return active_participant(view.fspiop.destination)
 
 
 def active_participant(name: str | None) -> Party:
-    """The active participant of this name; FspiopError 3201 where there is none."""
+    """Returns the active participant of this name. FspiopError 3201 where there is none."""
     found = queries.active_named([name]).get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
@@ -40,7 +43,7 @@ def active_participant(name: str | None) -> Party:
 
 
 def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
-    """The caller and whom its message is for, both active, as they are in the database now."""
+    """Returns the caller and the recipient of its message, both active in the database now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
     if to is None or to not in found:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {to!r}")
@@ -50,7 +53,7 @@ def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
 
 
 def caller_of(view: FspiopView) -> Party:
-    """The caller, active as it is in the database now."""
+    """Returns the caller, active in the database now."""
     found = queries.active_named([view.fspiop.source]).get(view.fspiop.source)
     if found is None:
         raise _inactive(view)
@@ -62,7 +65,7 @@ def _inactive(view: FspiopView) -> FspiopError:
 
 
 def check_payment(*, payer: Party, payee: Party) -> None:
-    """FspiopError where this payer may send nothing or this payee receive nothing: who asks need not ask further."""
+    """FspiopError if the payer may not send or the payee may not receive: their payment would be refused later."""
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
     if not payee.may_receive:
@@ -77,14 +80,16 @@ def check_account(party: Party, *currencies: str) -> None:
 
 
 def check_destination(named: str | None, to: str) -> None:
-    """FspiopError if FSPIOP-Destination is not exactly the name of the receiver, who would refuse the message."""
+    """FspiopError if FSPIOP-Destination is not exactly the recipient's name: the recipient would refuse the message."""
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
 
 
 def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """FspiopError where an element of a message, by its path, names another receiver than the message is for: the one
-    would not be asked, and the other refuse what is not its own."""
+    """FspiopError if an element of the message names another recipient. `named` has these elements by their paths.
+
+    The named participant would not get the message, and the recipient would refuse it.
+    """
     for where, name in named.items():
         if name not in (None, to):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: must be the FSPIOP-Destination")
@@ -99,10 +104,10 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """The view's message for `to`. With `error_path` it is a request: its sender is told there if it can not arrive.
+    """Returns the view's message for `to`. With `error_path` it is a request: a failed delivery is reported there.
 
-    A request is caused by its sender, an answer by the participant that asked. FspiopError 2005 (429) where too many
-    that the caller caused wait for `to` already.
+    A request is caused by its sender, an answer by the participant that sent the request. FspiopError 2005 (429) where
+    the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -122,13 +127,13 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # The same GET again wants one answer, with the newest state. Callbacks are never refused for what waits, so what is
-    # wrong with the same one again is said once.
+    # A repeated GET needs only one answer, with the newest state. The number of waiting messages never makes the hub
+    # refuse a callback, so the error about a repeated faulty callback is sent only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
-    """A callback of the hub's own to the caller of this view, in the version that the caller asked for."""
+    """Returns a callback of the hub's own to the view's caller, in the version that the caller requested."""
     hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
     return hub.callback(
         view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending
@@ -136,14 +141,14 @@ def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subj
 
 
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
-    """The error callback to the caller of this view."""
+    """Returns the error callback to the view's caller."""
     if error.http_status == 429:
-        raise error  # there is no room for what would report it
+        raise error  # the caller's queue is full, so there is no room for an error callback either
     kind = "state-refusal" if view.request.method == "GET" else "refusal"
     return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind=kind)
 
 
 def send(messages: Sequence[Outgoing]) -> None:
-    """Writes these messages, and says after the commit that there is something to deliver."""
-    outbox.append(messages)  # one statement: where no transaction is open, it is one itself
+    """Stores these messages, and notifies the couriers after the commit."""
+    outbox.append(messages)  # one statement, which is atomic even where no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))

@@ -1,10 +1,12 @@
-"""Delivers the outbox: claims due messages, sends them concurrently, settles what came of them.
+"""Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
-Each worker process has one courier, an event loop in a thread of its own. It looks when it hears the bell
-(`hub.outbox.wakeup`) and once a second in any case, so that a lost ring, or a lost Redis, costs a second and never a
-message. One transaction claims for all destinations, another settles for all; each destination has a limit of open
-requests and octets, of which no source has all, and is left alone by itself (`hub.outbox.destinations`), so one that
-hangs keeps nobody else waiting.
+Each worker process has one courier, an event loop in its own thread. It checks for messages on a notification
+(`hub.outbox.wakeup`) and once a second in any case. So a lost notification, or a lost Redis, costs a second and never a
+message.
+
+One transaction claims messages for all destinations, and another stores all results. Each destination has a limit of
+open requests and bytes, and no source may use all of it. Each destination is paused on its own
+(`hub.outbox.destinations`). So a destination that hangs delays no other.
 """
 
 import asyncio
@@ -34,10 +36,10 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.005  # how long a finished message waits for others, to be settled by the same statement
+_COMPANY_S = 0.005  # how long a result waits for others, which are then stored by the same statement
 _BETWEEN_CLAIMS_S = 0.01
 _PAUSE_S = 0.5  # after the database failed
-_SPOILT_S = 60.0  # a message that the database does not give is passed over for so long
+_SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
 
 class Courier:
@@ -50,7 +52,7 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._left_alone: list[tuple[Claimed, float]] = []
-        self._spoilt: dict[int, float] = {}  # ids, and until when they are passed over
+        self._spoilt: dict[int, float] = {}  # message ids, and until when they are skipped
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -63,7 +65,7 @@ class Courier:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Takes no more, waits for what is being sent, settles it."""
+        """Claims no more messages, waits for those that are being sent, and stores their results."""
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._news.set)
         self._thread.join(timeout_s)
@@ -82,7 +84,7 @@ class Courier:
             await self._news.wait()
             self._news.clear()
             await self._claim()
-            await asyncio.sleep(_BETWEEN_CLAIMS_S)  # what comes meanwhile is claimed together
+            await asyncio.sleep(_BETWEEN_CLAIMS_S)  # messages that arrive meanwhile are claimed together
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*self._sending)
@@ -97,7 +99,7 @@ class Courier:
                 self._look_at(await self._in_database(retries.give_up_overdue))
             except DatabaseError as error:
                 log.warning("outbox_can_not_be_read", error=str(error)[:200])
-            except Exception:  # the courier must live
+            except Exception:  # the courier must go on
                 log.exception("looking_failed")
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
@@ -121,13 +123,16 @@ class Courier:
                 self._look_at(room)
                 return
             await asyncio.gather(*(self._claim_alone(destination_id, each) for destination_id, each in room.items()))
-        except Exception:  # the courier must live; what was claimed comes back when its lease ends
+        except Exception:  # the courier must go on; claimed messages become due again when their lease ends
             log.exception("claim_failed")
             await asyncio.sleep(_PAUSE_S)
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
-        """What stands in the way of one destination's messages must not stop those of the others, nor one message
-        the others of its destination."""
+        """Claims for one destination, after a claim for several has failed.
+
+        A fault in one destination's messages must not stop the messages of others. Nor may one faulty message stop the
+        others of its destination.
+        """
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
         except DatabaseError as error:
@@ -157,7 +162,7 @@ class Courier:
             task = self._loop.create_task(self._deliver(destination, message, url))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        # What waits for a predecessor is looked at when that is settled.
+        # A message that waits for a predecessor is claimed after the predecessor's result is stored.
         self._look_at(claim.has_more)
 
     def _claim_in_database(
@@ -202,7 +207,7 @@ class Courier:
                 log.warning("destination_paused", destination=queries.known_name(destination.id), seconds=pause)
         elif not answer.is_unsent:
             destination.answered(message)
-        message.body = b""  # it may be large, and settling does not need it
+        message.body = b""  # it may be large, and storing the result does not need it
         self._finished.append((message, answer))
         self._has_finished.set()
 
@@ -231,9 +236,10 @@ class Courier:
             try:
                 self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
-                # What was sent and could not be settled is sent again when its lease ends: at least once.
+                # A message that was sent, but whose result was not stored, is sent again when its lease ends: at least
+                # once.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
-            except Exception:  # the courier must live
+            except Exception:  # the courier must go on
                 log.exception("settling_failed")
             self._look_at({message.destination_id for message, _ in results})
 
@@ -251,7 +257,7 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:
-    """Writes what came of these messages; returns the participants that must be notified that theirs failed."""
+    """Stores these results. Returns the requesters that must be notified that their messages failed."""
     try:
         notified = _settle_together(results, left_alone)
     except DatabaseError as error:
@@ -272,7 +278,7 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Each by itself: one that the database refuses must not have the others sent again."""
+    """Stores each result alone: if the database refuses one, the other messages must not be sent again."""
     notified: set[int] = set()
     for message, answer in results:
         try:

@@ -1,12 +1,12 @@
-"""What one courier knows of its destinations: what it has open at each, and what it leaves alone for a while. Pure.
+"""One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only silence counts: a connection that is refused, or a request that gets no answer in time. A destination that answers
-is there, whatever it answers, and what the hub itself could not send says nothing about it.
+Only silence counts: a refused connection, or a request without a response in time. Any response shows that the
+destination is up. A message that the hub itself could not send shows nothing about the destination.
 
-Silence after the messages of one source and kind makes the courier leave alone just these: a DFSP whose server hangs
-on one kind of message, or on what one participant sends it, still gets all the others. Only if messages of several
-sources get no answer, and nothing else does, is the destination itself left alone. All of this is a hint that one
-process has; another process knows something else.
+After silence on messages of one source and kind, the courier pauses these only. A DFSP's server may hang on one kind of
+message, or on messages of one participant. It then still receives all others. The whole destination is paused only if
+messages of several sources get no response and no other message gets one. Each process has its own record, which is
+only a hint.
 """
 
 from collections import Counter
@@ -17,13 +17,13 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.store import Claimed, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # open at once at a destination that gives no answer: of different sources, as claims are fair
+_PROBES = 4  # concurrent requests to a destination that gives no response; of different sources, as claims are fair
 _SEVERAL_SOURCES = 2
 
 
 @dataclass(slots=True)
 class _Silence:
-    """Requests that got no answer, one after the other, and until when none is sent for that."""
+    """Consecutive requests without a response, and the pause that follows from them."""
 
     count: int = 0
     pause: GrowingPause = field(default_factory=lambda: GrowingPause(_FIRST_PAUSE_S))
@@ -33,9 +33,9 @@ class _Silence:
         return self.count >= FAILURES
 
     def goes_on(self, now: float) -> float:
-        """Notes one more, and returns the pause that follows, seconds."""
+        """Counts one more request. Returns the length of the pause that begins, in seconds, or 0."""
         if self.pause.is_on(now):
-            return 0.0  # it was sent before the pause, and failed for the same reason
+            return 0.0  # it was sent before the pause and failed for the same reason
         self.count += 1
         return self.pause.begin(now) if self.is_long else 0.0
 
@@ -50,7 +50,7 @@ class _Stream:
 
 @dataclass(slots=True)
 class Destination:
-    """One participant that messages go to. Times are of a clock that only goes forward, in seconds."""
+    """One participant that receives messages. Times are of a monotonic clock, in seconds."""
 
     id: int
     has_news: bool = False
@@ -62,7 +62,7 @@ class Destination:
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """What may be claimed for it now; None for nothing."""
+        """Returns how much may be claimed for it now, or None."""
         if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)
@@ -70,7 +70,10 @@ class Destination:
         return Room(messages, octets) if messages > 0 and octets > 0 else None
 
     def pause_before(self, message: Claimed, now: float, *, probe_s: float) -> float | None:
-        """For how many seconds this message is left alone; None if it may be sent. `probe_s`: a request's deadline."""
+        """Returns how long this message is paused, in seconds, or None if it may be sent.
+
+        `probe_s` is a request's deadline.
+        """
         stream = self._streams.get((message.source_id, message.kind))
         if stream is None or not stream.silence.is_long or self._is_silent:
             return None
@@ -82,13 +85,13 @@ class Destination:
         return None
 
     def begins(self, message: Claimed) -> None:
-        """A request is under way."""
+        """Counts a request that begins."""
         self.open_requests += 1
         self.open_octets += len(message.body)
         self.open_by_source[message.source_id] += 1
 
     def ends(self, message: Claimed) -> None:
-        """It is not, any more."""
+        """Counts a request that has ended."""
         self.open_requests -= 1
         self.open_octets -= len(message.body)
         self.open_by_source[message.source_id] -= 1
@@ -96,15 +99,18 @@ class Destination:
             del self.open_by_source[message.source_id]
 
     def answered(self, message: Claimed) -> None:
-        """It took the message, or said why not."""
+        """Notes a response, whether the destination accepted the message or refused it."""
         if self._is_silent:
-            self._streams.clear()  # all of them got no answer for the one reason, which is over
+            self._streams.clear()  # all of them had no response for one reason, which has ended
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
 
     def was_silent(self, message: Claimed, now: float) -> float:
-        """It gave no answer; returns the pause of the whole destination that follows, seconds."""
+        """Notes a request without a response.
+
+        Returns the pause of the whole destination that begins, in seconds, or 0.
+        """
         stream = self._streams.setdefault((message.source_id, message.kind), _Stream())
         stream.has_probe = False
         stream.silence.goes_on(now)
@@ -114,9 +120,9 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """The database failed on its messages alone; returns for how long they are left alone, seconds."""
+        """Notes that the database failed on this destination's messages alone. Returns its pause in seconds."""
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # as many as it takes
+        self._silent_sources |= {-1, -2}  # enough sources for a pause
         return self._silence.goes_on(now)
 
     @property
@@ -125,7 +131,7 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """How many requests are under way, by (destination, source)."""
+    """Returns the number of open requests by (destination, source)."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()

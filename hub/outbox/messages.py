@@ -1,4 +1,7 @@
-"""What leaves the hub: one record for one HTTP request to a participant. Plain, so that pure code can make it."""
+"""The messages that the hub sends: each record is one HTTP request to a participant.
+
+Plain, so pure code can make them.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,22 +31,24 @@ END_KINDS = frozenset(
 
 
 class IfPending(StrEnum):
-    """What becomes of a message where one of its path, subject and kind to its destination waits already."""
+    """The treatment of a message if one with the same path, subject, kind and destination is waiting already."""
 
     ADD = "add"  # both are delivered, in order
-    RENEW = "renew"  # the new one takes the place of the one that waits: an answer about a state that may have changed
-    SKIP = "skip"  # the one that waits reports the same
+    RENEW = "renew"  # the new one replaces the waiting one: an answer about a state that may have changed
+    SKIP = "skip"  # the new one is dropped: the waiting one reports the same
 
 
 @dataclass(slots=True)
 class Outgoing:
     """A callback or forwarded request.
 
-    `path` begins at the resource ("/transfers/..."), `subject` is the id it is about: messages of one subject to one
-    destination are delivered in order. `kind` says what it reports ("prepare", "end-to-payer", ...). A message with
-    `reply_to_id` is a request whose answer that participant waits for: if it cannot be delivered, the participant gets
-    PUT `error_path` with code 1001. `source_id` is the participant whose request caused the message: how many of its
-    messages may wait is bounded, and its messages share a destination's connections fairly with those of others.
+    - `path` begins at the resource ("/transfers/...").
+    - `subject` is the id that the message is about. Messages of one subject to one destination are delivered in order.
+    - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
+    - `reply_to_id` is set for requests: the participant that waits for the answer. If the request cannot be delivered,
+      this participant receives PUT `error_path` with code 1001.
+    - `source_id` is the participant whose request caused the message. The number of its waiting messages has a limit.
+      Its messages share a destination's connections fairly with those of other sources.
     """
 
     destination_id: int
@@ -69,7 +74,7 @@ class ReceivedMessage:
 
 
 class Destination(Protocol):
-    """A participant that a message goes to."""
+    """A participant that receives a message."""
 
     @property
     def id(self) -> int: ...
@@ -80,7 +85,7 @@ class Destination(Protocol):
 
 @dataclass(slots=True)
 class Recipient:
-    """The participant that a callback of the hub's own goes to, and the version of the API that it is written in."""
+    """The participant that receives a callback of the hub's own, with the API version of the callback."""
 
     id: int
     name: str
@@ -100,10 +105,11 @@ def forward(
     reply_to_id: int | None = None,
     error_path: str | None = None,
 ) -> Outgoing:
-    """A participant's own message, for another participant: byte for byte, with its headers and its signature.
+    """Returns a participant's own message for another participant: byte for byte, with its headers and signature.
 
-    Only FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5), and not to
-    a signed message: its receiver refuses a destination that the signature does not protect (API Signature v1.1, 3.2).
+    FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5). It is not added
+    to a signed message: the recipient refuses a destination that the signature does not protect (API Signature v1.1,
+    3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -124,7 +130,10 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name at one moment; each is signed on its way out."""
+    """Makes the callbacks that the hub sends in its own name, all dated with one time.
+
+    Each is signed when it is sent.
+    """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
         self._hub_name = hub_name
@@ -142,7 +151,7 @@ class HubMessages:
         source_id: int = HUB,
         if_pending: IfPending = IfPending.ADD,
     ) -> Outgoing:
-        """`body` is the FSPIOP API's own; a recipient of ISO 20022 gets it in that form."""
+        """Returns a callback. `body` is in the FSPIOP API's form; a recipient that uses ISO 20022 gets it converted."""
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
             date = parse_http_date(self._date)
@@ -170,9 +179,9 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """The message as the answer to a request of its destination, which may repeat that: one waits, the newest.
+    """Returns the message as the answer to a request that its destination may repeat: only the newest one waits.
 
-    An end that waits already reports the same in the words of the DFSP that brought it about; it stays.
+    A waiting end of a payment stays instead: it reports the same, in the words of the DFSP that caused the end.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

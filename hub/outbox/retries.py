@@ -1,4 +1,4 @@
-"""What to do with a message that was not taken: when to try again, when to give up, and whom to notify."""
+"""Decides about messages that were not accepted: when to try again, when to give up, and which requester to notify."""
 
 import random
 from collections.abc import Sequence
@@ -21,13 +21,17 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# The end of a payment is tried often while a gateway may just be restarting, and then until it is given up by its age.
+# The end of a payment is tried often for ten minutes, because the recipient's gateway may just be restarting. After
+# that it is tried less often until it is too old.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
-    """Exponential backoff with jitter; an end after a day, for a request that somebody waits for after seconds."""
+    """Exponential backoff with jitter.
+
+    An end is given up after a day, a request with a waiting requester after seconds.
+    """
     longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
     delay = min(answer.retry_after_s, longest) if answer.retry_after_s is not None else wait
@@ -38,21 +42,24 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        return answer.is_hopeless  # whatever its gateway answers: a DFSP must learn the end
+        return answer.is_hopeless  # whatever the recipient's gateway answers: a DFSP must receive the end
     if message.reply_to_id is not None:
-        return answer.is_refusal or answer.is_unsent  # the requester is better served by the refusal now
+        return answer.is_refusal or answer.is_unsent  # an early refusal is more useful to the requester
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
         return True
     return answer.is_refusal and message.attempts >= _MOST_REFUSALS
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Puts a message back that was not sent, since its destination gives no answer to such messages."""
+    """Postpones a message that was not sent, because its destination gives no answer to such messages."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Puts failures back or among the dead, and notifies their requesters; returns those. One transaction."""
+    """Postpones failed messages or marks them as dead, and notifies the requesters of dead ones.
+
+    Returns these requesters. One transaction.
+    """
     if not failures:
         return set()
     with transaction.atomic():
@@ -66,10 +73,10 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Ends requests that nobody could deliver in time, attempted or not; returns the requesters that must be notified.
+    """Ends requests that could not be delivered in time, attempted or not. Returns the requesters to notify.
 
-    A destination that is left alone, or that has thousands of messages waiting, would otherwise keep requesters without
-    any answer. Of each requester up to a hundred at a time.
+    Otherwise a requester would get no answer from a destination that is paused or has thousands of waiting messages. At
+    most a hundred requests of each requester at a time.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()
@@ -92,7 +99,7 @@ def give_up_overdue() -> set[int]:
 
 
 def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
-    """FSPIOP API v1.1, section 7.6: the destination could not be reached, reported by the hub to the requester."""
+    """Returns the report to the requester that its request was not delivered (FSPIOP API v1.1, section 7.6)."""
     assert message.reply_to_id is not None
     assert message.error_path is not None
     error, hub = ErrorCode.DESTINATION_COMMUNICATION_ERROR, HubMessages(settings.HUB_NAME, datetime.now(UTC))
@@ -102,8 +109,7 @@ def _undeliverable(message: Claimed | GivenUp) -> Outgoing:
 
 
 def _version_of(message: Claimed | GivenUp) -> str:
-    # A request says by Accept in which version it wants its answer; the hub answers in the request's own. A GET has no
-    # body, and its Content-Type says nothing.
+    # The hub answers a request in the request's own version. A GET has no body, so its version is in its Accept header.
     resource = message.path.split("/", 2)[1].partition("?")[0]
     try:
         if message.method == "GET":

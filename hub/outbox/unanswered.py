@@ -1,7 +1,6 @@
-"""GETs that were forwarded and not answered in time: ended, and reported to their requesters (2004).
+"""Ends forwarded GETs that got no answer in time, and reports them to their requesters (2004).
 
-The participant that was asked accepted the request and sent no answer. Where the request could not be delivered, the
-outbox reports that itself.
+These are requests that their destination accepted. If a request could not be delivered, the outbox reports that itself.
 """
 
 from collections.abc import Callable
@@ -32,19 +31,19 @@ _LATE = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()"
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """A request whose answer did not come in time."""
+    """A request without an answer in time."""
 
     id: int
     requester: Recipient
     asked_id: int
     asked_at: datetime
-    subject: str  # of its messages in the outbox
+    subject: str  # the subject of its messages in the outbox
     error_path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """The requests that one model keeps, with `asked_at`, `answer_by` and `ended_at`; the sweeps' batches of them."""
+    """A model's stored requests, with `asked_at`, `answer_by` and `ended_at`, and the names of their sweeps' batches."""
 
     model: type[M]
     requester: str  # the foreign key to the requester
@@ -58,9 +57,9 @@ class Requests(Generic[M]):
 
 
 def report(requests: Requests) -> int:
-    """Ends the late requests of each requester in turn, and reports them; returns how many were reported.
+    """Ends the late requests of each requester in turn, and reports them. Returns the number of reports.
 
-    Sweeps at once do no harm: a row that one has locked the others leave alone.
+    Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
     return batches.in_groups(
         requests.batch,
@@ -90,7 +89,7 @@ def _end(requests: Requests, ids: list[str]) -> int:
             since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
             return since is not None and since >= request.asked_at
 
-        # The request is still on its way: the outbox delivers it or tells the requester, and this looks again.
+        # The outbox still has the request. It will deliver it or notify the requester, so the sweep checks again later.
         on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
         rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
         over = [request for request in late if request.id not in on_its_way]
@@ -109,7 +108,10 @@ def _timed_out(hub: HubMessages, request: Late) -> Outgoing:
 
 
 def forget_ended(requests: Requests, *, keep_s: int) -> int:
-    """Removes the requests that ended `keep_s` seconds ago, the longest first, by the thousand; returns how many."""
+    """Removes requests that ended `keep_s` seconds ago, the oldest first, a thousand at a time.
+
+    Returns their number.
+    """
     return batches.in_groups(
         requests.ended_batch,
         find=lambda most: _find_ended(requests, keep_s=keep_s, most=most),
@@ -129,7 +131,7 @@ def _find_ended(requests: Requests, *, keep_s: int, most: int) -> list[str]:
 
 
 def _forget(requests: Requests, ids: list[str], *, keep_s: int) -> int:
-    # One that is made again meanwhile is locked, or has not ended any more.
+    # A request that was repeated meanwhile is locked, or has no end any more.
     statement = f"""
         DELETE FROM {requests.table}
         WHERE id IN (SELECT id FROM {requests.table}
