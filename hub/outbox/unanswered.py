@@ -43,7 +43,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model's stored requests, with `asked_at`, `answer_by` and `ended_at`, and the names of their sweeps' batches."""
+    """A model's stored requests, with `asked_at`, `answer_by`, `ended_at`, and the names of their sweeps' batches."""
 
     model: type[M]
     requester: str  # the foreign key to the requester

@@ -1,4 +1,4 @@
-"""The guards of bulk transfers' tables: each refuses a wrong statement, and without it check_ledger finds the break."""
+"""The guards of the bulk tables: each refuses a wrong statement. Without the guard, check_ledger finds the break."""
 
 import pytest
 from django.db import DatabaseError, connection, transaction

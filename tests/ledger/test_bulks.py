@@ -1,5 +1,9 @@
-"""Bulk transfers in the ledger: any outcomes in any bulk against a small model, a thousand items in as many statements
-as one, and who is told in whose name."""
+"""Bulk transfers in the ledger.
+
+- Random outcomes in random bulks agree with a small model.
+- A thousand items take as many statements as one item.
+- Each party is notified, in the right name.
+"""
 
 import time
 import uuid

@@ -1,7 +1,8 @@
-"""What `check_ledger` sees of a ledger that somebody changed past every guard (I28).
+"""The corruptions of a ledger that `check_ledger` finds (I28).
 
-One ledger in which everything happened is changed in one way after the other, with triggers and foreign keys off, and
-each change is taken back. What no invariant sees stands in MISSED, and with its reason in docs/operators.md.
+The test fills one ledger with every kind of row. It then corrupts the ledger in one way after another, with triggers
+and foreign keys off, and reverts each corruption. MISSED lists the corruptions that no invariant finds. The reasons are
+in docs/operators.md.
 """
 
 import uuid

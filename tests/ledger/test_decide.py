@@ -1,4 +1,4 @@
-"""A prepare is judged by one rule after the other: of two that refuse it, the earlier is told and recorded."""
+"""The rules for a prepare have a fixed order. If two rules refuse it, the earlier one is reported and recorded."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

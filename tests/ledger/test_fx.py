@@ -1,5 +1,7 @@
-"""Conversions: a payer's or a payee's, carried out with the determining transfer or not at all (I5 to I8, I11 to I13,
-I26)."""
+"""Conversions of payers and payees: carried out together with their determining transfers, or not at all.
+
+Invariants I5 to I8, I11 to I13 and I26.
+"""
 
 import time
 import uuid

@@ -1,4 +1,4 @@
-"""Each guard of the conversions' tables is needed and works, as `test_guards` shows it for transfers."""
+"""Each guard of the conversions' tables is needed and works. `test_guards` does the same for transfers."""
 
 import uuid
 

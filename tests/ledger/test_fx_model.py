@@ -1,6 +1,6 @@
-"""`decide` over any commands about transfers and conversions: what states and accounts must say whatever came.
+"""Random commands about transfers and conversions: what must hold for states and accounts after any of them.
 
-What each account must hold is worked out anew from the messages that were sent and the states that they led to.
+The test computes each account's expected amounts from the sent messages and the resulting states.
 """
 
 from collections import Counter

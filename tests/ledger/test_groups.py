@@ -1,4 +1,4 @@
-"""Which commands share a transaction: bounded in number and octets, a fair share for each sender, in a safe order."""
+"""Groups of commands for one transaction: limited in number and bytes, fair to each sender, and in a safe order."""
 
 import threading
 import time

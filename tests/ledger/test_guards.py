@@ -1,5 +1,8 @@
-"""Each guard of the ledger's tables is needed and works: with it a wrong statement is refused, without it the same
-statement passes, and then `check_ledger` says so. A guard that is taken out fails its test."""
+"""Each guard of the ledger's tables is needed and works.
+
+With the guard, the database refuses a wrong statement. Without it, the same statement passes and `check_ledger` reports
+the break. Each guard that is removed makes its test fail.
+"""
 
 from dataclasses import dataclass
 

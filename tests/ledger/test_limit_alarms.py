@@ -1,4 +1,4 @@
-"""Positions near their limits: said once when they come near, once when they are well below, and shown all the time."""
+"""Positions near their limits: one log line when they come near, one when they are well below, and a metric."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A position is above one of its bounds exactly where it is above the lower of them."""
+"""A position exceeds one of its bounds exactly if it exceeds the lower one."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,4 +1,7 @@
-"""Send-only and receive-only: no payment begins against it, single, in bulk or converted; the reserved still ends."""
+"""Send-only and receive-only DFSPs: no payment against this rule begins, but reserved payments still end.
+
+This holds for single, bulk and converted payments.
+"""
 
 import pytest
 

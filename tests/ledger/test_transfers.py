@@ -1,4 +1,4 @@
-"""Invariants that no constraint can express, each with the sabotage that its test must catch."""
+"""Invariants that no constraint can express. Each has a sabotage that its test must detect."""
 
 import itertools
 import time

@@ -1,4 +1,4 @@
-"""What a courier takes: fairly from each source, in order for each subject, and never all that waits."""
+"""The messages that a courier claims: fair between sources, in order for each subject, and never all that wait."""
 
 import threading
 from collections import Counter

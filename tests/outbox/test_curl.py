@@ -1,4 +1,4 @@
-"""HTTP by libcurl: each request gets its own answer, whatever else goes on in the loop."""
+"""HTTP by libcurl: each request gets its own response, whatever else runs in the event loop."""
 
 import asyncio
 import random

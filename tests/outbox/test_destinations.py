@@ -1,4 +1,4 @@
-"""Whom a courier leaves alone, and for how long: only those that give no answer, and no others for their sake."""
+"""Pauses of destinations: only those that give no response are paused, and no others because of them."""
 
 from datetime import UTC, datetime
 

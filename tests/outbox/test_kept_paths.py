@@ -1,4 +1,4 @@
-"""What is kept of a message for ever has no customer's identifier in it, and no digest by which one could be tried."""
+"""Permanent records of messages contain no customer's identifier, and no digest with which one could be guessed."""
 
 import pytest
 from django.db import connection

@@ -1,4 +1,4 @@
-"""When a message is tried again, and when it is given up: by what it reports, and by what came back."""
+"""The time of the next attempt, and the end of attempts: they depend on the message's kind and on the response."""
 
 from datetime import UTC, datetime
 

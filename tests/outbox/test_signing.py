@@ -1,4 +1,4 @@
-"""The hub signs what it says itself, and leaves alone what a DFSP said."""
+"""The hub signs its own messages, and does not change messages of DFSPs."""
 
 from datetime import UTC, datetime
 from pathlib import Path

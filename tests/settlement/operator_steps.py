@@ -1,4 +1,4 @@
-"""What a scheme's operator does with windows and settlements, through the API, and what comes of it."""
+"""An operator's steps with windows and settlements through the API, and queries of their results."""
 
 from typing import Any
 

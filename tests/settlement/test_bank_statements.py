@@ -1,4 +1,7 @@
-"""The bank's statement beside what a settlement expects: read strictly, matched line by line. Pure."""
+"""The bank's statement, compared with the amounts that a settlement expects: read strictly, matched line by line.
+
+Pure.
+"""
 
 import pytest
 

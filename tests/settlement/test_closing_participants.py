@@ -1,4 +1,7 @@
-"""A participant leaves for good: empty, settled, with nothing reserved. The services say so, and the database."""
+"""Closing a participant: it must be empty and settled, with nothing reserved.
+
+The services and the database enforce this.
+"""
 
 import uuid
 

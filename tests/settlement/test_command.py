@@ -1,4 +1,4 @@
-"""manage.py settle: what an operator without the API types."""
+"""manage.py settle: the command for operators who do not use the API."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Conversions are settled as transfers are: each leg in its own currency, deferred or at once."""
+"""Conversions are settled like transfers: each leg in its own currency, deferred or gross."""
 
 import uuid
 

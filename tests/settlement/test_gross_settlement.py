@@ -1,4 +1,4 @@
-"""Immediate gross settlement: each commit is settled soon after it was made, between its own two sides."""
+"""Immediate gross settlement: each commit is settled soon afterwards, between its payer and its payee."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each guard of settlement's tables is needed and works, as those of the ledger's are (tests.ledger.test_guards)."""
+"""Each guard of settlement's tables is needed and works. tests.ledger.test_guards does the same for the ledger."""
 
 import pytest
 

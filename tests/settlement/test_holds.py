@@ -1,5 +1,7 @@
-"""What a net sender still owes the settlement bank is no cover: from the reset of its position on it is held, until the
-bank has moved it."""
+"""An amount that a net sender owes the settlement bank does not count as cover.
+
+It is on hold from the reset of the position until the bank has moved it.
+"""
 
 import uuid
 

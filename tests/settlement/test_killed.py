@@ -1,4 +1,4 @@
-"""kill -9 in the middle of closing and settling: all or nothing, and whoever comes next goes on (faults F30)."""
+"""kill -9 during closing and settling: all or nothing, and the next process continues the work (faults F30)."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Netting and deciding, which are pure: what must hold for any commits and any wishes."""
+"""Properties of netting and of decisions, which are pure, for random commits and requested steps."""
 
 from collections import defaultdict
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What a caller of the settlement API may not do: it hears why, and nothing moves."""
+"""Refusals of the settlement API: the caller gets the reason, and nothing changes."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A window's way from open to settled, through the API, and what it does to positions."""
+"""A window from open to settled, through the API, and the effects on positions."""
 
 from collections.abc import Callable
 from typing import Any
