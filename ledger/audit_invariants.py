@@ -9,7 +9,7 @@ from hub.invariants import Invariant
 INVARIANTS = [
     Invariant(
         "every_movement_of_funds_is_in_the_audit_trail",
-        "Each step of funds in and out has its entry in the audit trail, of its amount, currency and reason.",
+        "Each step of funds in and out has an audit entry with its amount, currency and reason.",
         """WITH due AS (
              SELECT step.action, p.name AS subject, m.transfer_id, m.amount::text AS amount,
                     CASE WHEN step.begins THEN a.currency END AS currency,
@@ -38,7 +38,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_cap_is_in_the_audit_trail",
-        "Each net debit cap, and its alarm, is what the audit trail says that it was set to last.",
+        "Each net debit cap, and its alarm, has the value of its latest audit entry.",
         """WITH told AS (
              SELECT DISTINCT ON (subject, after ->> 'currency') subject, after ->> 'currency' AS currency,
                     after ->> 'ndc' AS cap, coalesce(after ->> 'alarmPercentage', '10') AS alarm
@@ -54,7 +54,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_credential_is_in_the_audit_trail",
-        "Each credential was added, and is revoked, as the audit trail says, of whom, until when and known by what.",
+        "Each credential has audit entries with the same owner, kind, label, digest, end of validity and revocation.",
         """WITH told AS (
              SELECT added.subject, added.after ->> 'id' AS id, added.after ->> 'kind' AS kind,
                     added.after ->> 'label' AS label, added.after ->> 'sha256' AS sha256,
@@ -77,7 +77,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_was_erased_is_in_the_audit_trail",
-        "Texts were erased no further than the audit trail says.",
+        "No messages were erased beyond the time in the audit trail.",
         """SELECT e.kind, e.up_to FROM sweeps_erasure e
            WHERE e.up_to > '1970-01-02' AND NOT EXISTS
                  (SELECT FROM audit_entry a WHERE a.action = 'texts_erased' AND a.subject = e.kind
@@ -86,7 +86,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_credential_is_what_it_is_known_by",
-        "The SHA-256 by which a certificate or a signing key is known is that of its own octets.",
+        "The stored SHA-256 of a certificate or a signing key is that of its own bytes.",
         # decode() returns the bytes; four base64 characters encode three bytes.
         """SELECT id, participant_id, kind, label
            FROM (SELECT *, regexp_replace(pem, '-----[A-Z ]+-----|[[:space:]]', '', 'g') AS octets

@@ -46,7 +46,7 @@ INVARIANTS = [
     ),
     Invariant(
         "balances_are_the_sums_of_entries",
-        "Each account's stored sums are those of its entries.",
+        "Each account's stored sums equal the sums of its entries.",
         """SELECT a.id, a.posted_debits, coalesce(d.total, 0) AS entry_debits,
                   a.posted_credits, coalesce(c.total, 0) AS entry_credits
            FROM ledger_account a
@@ -56,7 +56,7 @@ INVARIANTS = [
     ),
     Invariant(
         "reservations_are_the_sums_of_reserved_transfers",
-        "What each account holds pending is what its reserved transfers, conversions and withdrawals add up to.",
+        "Each account's pending amount equals the sum of its reserved transfers, conversions and withdrawals.",
         """SELECT a.id, a.pending_debits, coalesce(t.total, 0) + coalesce(f.total, 0) + coalesce(x.total, 0) AS reserved
            FROM ledger_account a
            LEFT JOIN (SELECT payer_account_id AS id, sum(amount) AS total FROM ledger_transfer
@@ -70,7 +70,7 @@ INVARIANTS = [
     ),
     Invariant(
         "liquidity_is_never_negative",
-        "No SETTLEMENT account has given out more than it got.",
+        "No SETTLEMENT account has paid out more than it received.",
         """SELECT id, posted_credits, posted_debits, pending_debits FROM ledger_account
            WHERE type = 'SETTLEMENT' AND posted_credits < posted_debits + pending_debits""",
     ),
@@ -98,7 +98,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_state",
-        "A transfer's history has its present state once, and a reservation before every end of what was reserved.",
+        "A transfer's history has its present state once. A reserved transfer has its reservation before its end.",
         """SELECT t.transfer_id, t.state, h.states
            FROM ledger_transfer t
            LEFT JOIN (SELECT transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -110,7 +110,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nothing_stays_reserved",
-        "What is past its expiration by more than ten seconds is not reserved.",
+        "No transfer is still reserved more than ten seconds after its expiration.",
         """SELECT transfer_id, expires_at FROM ledger_transfer
            WHERE state = 'RESERVED' AND expires_at < clock_timestamp() - interval '10 seconds'""",
     ),
@@ -122,7 +122,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_is_in_one_window",
-        "Each entry of a transfer is in a window, and in none that had closed before it.",
+        "Each entry of a transfer is in a window, and not in one that had closed before.",
         """SELECT e.id, e.transfer_id, e.window_id, w.last_entry_id
            FROM ledger_entry e LEFT JOIN ledger_settlementwindow w ON w.id = e.window_id
            WHERE e.kind IN ('TRANSFER', 'FX_TRANSFER') AND (w.id IS NULL OR e.id > w.last_entry_id)""",
@@ -135,7 +135,7 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told",
-        "Each reservation was sent or is queued to the payee, each end to the payer.",
+        "For each reservation a message to the payee was sent or is queued. The same holds for each end and the payer.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
@@ -154,7 +154,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_what_did_not_happen",
-        "No message tells the end of a transfer that has not ended, nor forwards one that was never reserved.",
+        "No message reports an end to a transfer that has not ended, or forwards a transfer that was never reserved.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
            SELECT told.id, told.subject, told.kind, t.state
@@ -164,7 +164,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_item_of_a_bulk_has_its_outcome",
-        "Each item of a bulk is a transfer of it or was refused for its id; as many were reserved as the bulk says.",
+        "Each item of a bulk is one of its transfers, or was refused because of its id. The bulk's row has the number of"
+        " reserved items.",
         """SELECT b.bulk_transfer_id, b.item_count, b.reserved_items, i.items, i.reserved
            FROM ledger_bulktransfer b
            LEFT JOIN (SELECT bulk_id AS bulk_transfer_id, count(*) AS items, count(payer_account_id) AS reserved
@@ -174,7 +175,7 @@ INVARIANTS = [
     ),
     Invariant(
         "items_end_with_their_bulk",
-        "What was reserved for a bulk is reserved until the bulk ends, and no longer; a rejected bulk moved no money.",
+        "A bulk's reserved items stay reserved until the bulk ends, and no longer. A rejected bulk moved no money.",
         """SELECT b.bulk_transfer_id, b.state AS bulk, t.transfer_id, t.state
            FROM ledger_bulktransfer b JOIN ledger_transfer t ON t.bulk_id = b.bulk_transfer_id
            WHERE (t.payer_account_id IS NOT NULL AND (b.state = 'ACCEPTED') <> (t.state = 'RESERVED'))
@@ -191,7 +192,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_bulk",
-        "The payee was asked for what was reserved, and both sides are told how the bulk ended.",
+        "The payee was sent the reserved items. Both parties are notified of the bulk's end, except a payee that"
+        " rejected the bulk.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT b.bulk_transfer_id, b.state, due.kind AS untold
@@ -207,7 +209,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_of_a_bulk_what_did_not_happen",
-        "No message tells the end of a bulk that has not ended, nor asks a payee for what was not reserved.",
+        "No message reports the end of a bulk that has not ended, or sends a payee items that were not reserved.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT told.id, told.subject, told.kind, b.state
@@ -217,8 +219,8 @@ INVARIANTS = [
     ),
     Invariant(
         "accounts_are_those_of_the_parties",
-        "A transfer is posted between the POSITION accounts, in its currency, of its payer, or of the FXP that converts"
-        " for it, and of its payee.",
+        "A transfer's accounts are POSITION accounts in its currency: the payer's, or that of the FXP that converts for"
+        " the payer, and the payee's.",
         """SELECT t.transfer_id, t.payer_account_id, payer.participant_id AS payer_owner, t.payee_account_id,
                   payee.participant_id AS payee_owner
            FROM ledger_transfer t
@@ -233,7 +235,7 @@ INVARIANTS = [
     ),
     Invariant(
         "participants_are_those_that_are_named",
-        "The payee of what was reserved is the participant whose name the transfer has.",
+        "The payee of a reserved transfer is the participant whose name the transfer has.",
         """SELECT t.transfer_id, t.payee_id, t.payee_name FROM ledger_transfer t
            LEFT JOIN participants_participant p ON p.id = t.payee_id
            WHERE t.payee_id IS NOT NULL AND p.name IS DISTINCT FROM t.payee_name""",
@@ -246,7 +248,7 @@ INVARIANTS = [
     ),
     Invariant(
         "funds_are_posted_between_their_accounts",
-        "Funds in go from the hub's reconciliation account to the SETTLEMENT account of their row, funds out back.",
+        "Funds in go from the hub's reconciliation account to the SETTLEMENT account of their row. Funds out go back.",
         """SELECT e.transfer_id, m.account_id, e.kind, e.debit_account_id, e.credit_account_id
            FROM ledger_fundsmovement m
            JOIN ledger_account a ON a.id = m.account_id
@@ -258,8 +260,8 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_on_hold_is_what_is_still_owed",
-        "A hold is what was owed less what withdrawals took of it, or nothing once two people released it, as the audit"
-        " trail says; an account has on hold what its holds come to.",
+        "A hold is the owed amount less the withdrawals from it. It is zero after two people released it, with an"
+        " entry in the audit trail. An account's amount on hold is the sum of its holds.",
         """SELECT h.account_id, h.settlement_number, h.remaining, h.amount, t.taken
            FROM ledger_coverhold h
            JOIN ledger_account a ON a.id = h.account_id
@@ -283,7 +285,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nothing_is_reserved_for_too_long",
-        "No transfer or conversion is reserved for longer than the scheme lets it be.",
+        "No transfer or conversion is reserved for longer than the scheme allows.",
         f"""SELECT transfer_id, expires_at FROM ledger_transfer
             WHERE state = 'RESERVED' AND expires_at > clock_timestamp() + interval '{_LONGEST_S} seconds'
             UNION ALL
@@ -293,7 +295,7 @@ INVARIANTS = [
     ),
     Invariant(
         "windows_follow_one_another",
-        "No entry of a window is from before an earlier one ended.",
+        "No entry of a window was made before the end of an earlier window.",
         """SELECT later.window_id, later.first_entry_id, w.id AS earlier_window_id, w.last_entry_id
            FROM (SELECT window_id, min(id) AS first_entry_id FROM ledger_entry
                  WHERE window_id IS NOT NULL GROUP BY 1) later
