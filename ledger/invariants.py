@@ -164,8 +164,8 @@ INVARIANTS = [
     ),
     Invariant(
         "every_item_of_a_bulk_has_its_outcome",
-        "Each item of a bulk is one of its transfers, or was refused because of its id. The bulk's row has the number of"
-        " reserved items.",
+        "Each item of a bulk is one of its transfers, or was refused because of its id. The bulk's row has"
+        " the number of reserved items.",
         """SELECT b.bulk_transfer_id, b.item_count, b.reserved_items, i.items, i.reserved
            FROM ledger_bulktransfer b
            LEFT JOIN (SELECT bulk_id AS bulk_transfer_id, count(*) AS items, count(payer_account_id) AS reserved

@@ -20,7 +20,7 @@ class AccountState:
     ndc: int | None
     cover: int = 0  # the cover of the participant's SETTLEMENT account
     may_send: bool = True  # the participant may send
-    # what this batch changes, for one UPDATE
+    # the changes by this batch, for one UPDATE
     new_debits: int = 0
     new_credits: int = 0
     new_reserved: int = 0

@@ -1,12 +1,16 @@
 """ALL statements of the money path. Each takes lists; their number is fixed, whatever the lists' length.
 
-Lock order, here and everywhere else that locks more than one of these:
+Lock order, here and wherever else code locks more than one of these:
+
   0. the row of a bulk (`ledger.bulk.store`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
-  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)      3. account rows, by id
+  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)
+3. account rows, by id
   4. inserts, in the order of transfer ids
-What a decision depends on is read after the lock that protects it, by a statement of its own: under READ COMMITTED
-a statement that waited for a lock still sees, apart from the locked row, what was there before it waited.
+
+A row that a decision depends on is read by a separate statement, after its lock is held. Under READ COMMITTED, a
+statement that waited for a lock sees the new version of the locked row only. It sees all other rows as they were before
+it waited.
 """
 
 from collections.abc import Iterable, Sequence
@@ -49,7 +53,7 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads what the batch's decisions depend on. Must be called inside a transaction."""
+    """Locks and reads the rows that the batch's decisions depend on. Must be called inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
