@@ -5,7 +5,7 @@ Lock order, here and wherever else code locks more than one of these:
   0. the row of a bulk (`ledger.bulk.store`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
   2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)
-3. account rows, by id
+  3. account rows, by id
   4. inserts, in the order of transfer ids
 
 A row that a decision depends on is read by a separate statement, after its lock is held. Under READ COMMITTED, a

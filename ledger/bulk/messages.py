@@ -90,7 +90,7 @@ class Bulk:
     digest: bytes
     version: str
     item_count: int
-    reserved_items: int  # the items that were sent to the payee
+    reserved_items: int  # how many items were sent to the payee
     ids_used_before: list[str]  # ids that belong to other transfers, so they are no items of this bulk
     reason: str | None = None
     error_code: str | None = None
