@@ -205,7 +205,7 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived: before its expiration (3302), or within the hub's time limit (2004)."""
+    """Notifies the payer that no answer arrived before its expiration (3302) or within the hub's limit (2004)."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)
