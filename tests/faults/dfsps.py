@@ -46,6 +46,7 @@ class Dfsp:
     def __init__(self, name: str, port: int, scheme: "Scheme") -> None:
         self.name, self.port, self._scheme = name, port, scheme
         self.temper = ""  # how it treats callbacks at the moment; "" is well
+        self._asked_at: dict[tuple[str, str, bytes | None], float] = {}  # the first of each lookup's copies
 
     def take(self, message: Message) -> bytes:
         """What to answer to the hub."""
@@ -67,7 +68,11 @@ class Dfsp:
         """Says that it serves its own aliases; and believes whatever it is told about others, as a DFSP must."""
         alias, source = path.split("/")[3], (header(message.head, b"fspiop-source") or b"").decode()
         if method == "GET":
-            self._scheme.start(self._scheme.insist(self._scheme.found(self.name, source, alias), []))
+            # The hub may deliver a message twice. Its date tells the copies of one lookup from another lookup.
+            lookup = (source, alias, header(message.head, b"date"))
+            asked_at = self._asked_at.setdefault(lookup, time.monotonic())
+            answer = self._scheme.found(self.name, source, alias)
+            self._scheme.start(self._scheme.insist(answer, [], asked_at=asked_at))
         else:
             said = _REFUSED if path.endswith("/error") else _FOUND
             self._scheme.tell_waiting(self.name, alias, said, source)
@@ -312,10 +317,13 @@ class Scheme:
         other = payment.payee if by == payment.payer else payment.payer
         await self.insist(messages.ask_transfer(self.host, by.encode(), other.encode(), payment.id, self._clock), [])
 
-    async def insist(self, request: bytes, answers: list[int]) -> None:
-        """Sends until the hub takes or refuses it; notes each answer."""
-        first_at = time.monotonic()
-        until = first_at + _INSIST_S
+    async def insist(self, request: bytes, answers: list[int], *, asked_at: float | None = None) -> None:
+        """Sends until the hub takes or refuses it; notes each answer.
+
+        `asked_at` is the time of the lookup that this answers. Its first answer ends the lookup, also if the sender did
+        not learn that, or if the lookup came twice. Once the lookup is forgotten, the hub refuses the same answer.
+        """
+        until = time.monotonic() + _INSIST_S
         for attempt in count(1):
             sent_at = time.monotonic()
             status = await self.ask_hub(request)
@@ -324,10 +332,12 @@ class Scheme:
             if status in (200, 202):
                 self.history.taken(sent_at)
                 return
-            if status == 400 and request.startswith(b"PUT /parties/") and sent_at > first_at + _LOOKUP_ENDS_S:
-                return  # the first of them ended the lookup, unheard; it is forgotten by now
+            age_s = sent_at - (sent_at if asked_at is None else asked_at)
+            if status == 400 and age_s > _LOOKUP_ENDS_S:
+                return
             if status not in (0, 429, 503):
-                self.history.strange.append(f"HTTP {status} to {request.split(b' HTTP', 1)[0].decode()}")
+                what = request.split(b" HTTP", 1)[0].decode()
+                self.history.strange.append(f"HTTP {status} to {what}, try {attempt}, {age_s:.1f} s after the lookup")
                 return
             if time.monotonic() > until:
                 return
