@@ -310,7 +310,7 @@ def test_money_code_knows_no_float() -> None:
     import ast
     from pathlib import Path
 
-    rooms = ["moves", *("decide", "store", "notices", "services")]
+    rooms = ["positions", "limits", *("decide", "store", "notices", "services")]
     rooms += [f"{room}/{name}" for room in ("bulk", "fx") for name in ("decide", "store", "notices", "services")]
     for name in (*(f"ledger/{room}.py" for room in rooms), "fspiop/money.py"):
         tree = ast.parse(Path(name).read_text())
