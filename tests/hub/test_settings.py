@@ -1,5 +1,7 @@
 """Production refuses to start on what is only fit for development; development runs with nothing set."""
 
+import atexit
+import functools
 import json
 import os
 import subprocess
@@ -31,19 +33,48 @@ SENDS = {
 }
 
 
-def start(environment: dict[str, str]) -> str:
-    """What a web process that starts with this environment has to say; empty where it starts."""
-    kept = {name: os.environ[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-c", "import hub.wsgi"],
-        cwd=PROJECT,
-        env=kept | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+# Each start is a process of its own, forked from one that has imported the libraries and nothing that reads a setting.
+_STARTER = """
+import json, os, sys
+import celery, cryptography.x509, django.db, msgspec, orjson, psycopg, pycurl, redis, rest_framework, structlog
+
+for line in sys.stdin:
+    out, into = os.pipe()
+    if not (child := os.fork()):
+        os.dup2(into, 2)
+        os.environ.clear()
+        os.environ.update(json.loads(line))
+        import hub.wsgi
+        os._exit(0)
+    os.close(into)
+    with os.fdopen(out, errors="replace") as said:
+        text = said.read()
+    _, status = os.waitpid(child, 0)
+    print(json.dumps(text if status else ""), flush=True)
+"""
+
+
+_KEPT = {name: os.environ[name] for name in ("PATH", "DATABASE_URL", "REDIS_URL") if name in os.environ}
+
+
+@functools.cache
+def _starter() -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", _STARTER]
+    process = subprocess.Popen(
+        command, cwd=PROJECT, env=_KEPT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    return done.stderr if done.returncode else ""
+    atexit.register(process.kill)
+    return process
+
+
+def start(environment: dict[str, str]) -> str:
+    """Returns what a web process that starts with this environment writes if it does not start; empty if it starts."""
+    starter = _starter()
+    assert starter.stdin is not None
+    assert starter.stdout is not None
+    print(json.dumps(_KEPT | environment), file=starter.stdin, flush=True)
+    said: str = json.loads(starter.stdout.readline())
+    return said
 
 
 def test_development_starts_with_nothing_set() -> None:
