@@ -108,7 +108,7 @@ class PageLimits:
             start_response(*head)
             return _whole(answer)
         try:
-            limited = _LargeFile(answer, address_of(WSGIRequest(environ)))
+            limited = _LargeFile(answer, address_of(_request_of(environ)))
         except NoPlace:
             answer.close()
             return _refuse(environ, start_response)
@@ -149,13 +149,18 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 def _caller_of(environ: dict[str, Any]) -> Hashable:
     """A session, otherwise an address. An invalid session cookie is detected soon, and costs little until then."""
-    request = WSGIRequest(environ)
+    request = _request_of(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
+
+
+def _request_of(environ: dict[str, Any]) -> WSGIRequest:
+    # Django writes the decoded path back into the environ that it is given, and a second request would decode it again.
+    return WSGIRequest(environ.copy())
 
 
 def _refuse(environ: dict[str, Any], start_response: Start) -> list[bytes]:
     REFUSED.inc()
-    response = _busy(WSGIRequest(environ))
+    response = _busy(_request_of(environ))
     start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
     return [response.content]
 

@@ -129,6 +129,22 @@ def test_pages_have_half_of_the_connections_where_dfsps_need_the_others(monkeypa
         assert page_limits.sizes().most == 8
 
 
+@pytest.mark.parametrize("name", ["é", "名", "\U0006334f"])
+def test_the_path_reaches_the_page_as_it_came(name: str) -> None:
+    """WSGI gives the path as latin-1 text of its bytes. Decoded twice, it is another path, or none at all (500)."""
+    path = f"/api/ledger/v1/participants/{name}".encode().decode("latin-1")
+    seen: list[str] = []
+
+    def page(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        seen.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return [b""]
+
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "REMOTE_ADDR": "10.0.0.1", "wsgi.input": io.BytesIO()}
+    PageLimits(page)(environ, lambda *_: None)
+    assert seen == [path]
+
+
 def test_an_answer_in_memory_leaves_as_one_part_and_is_closed() -> None:
     pages = Pages(lambda: HttpResponse([b"a", b"b"]))
     pages.go_on.set()
