@@ -103,11 +103,10 @@ def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
     """Adds an account type that models may use; participants receive such accounts when a model uses the type."""
-    if LedgerAccountType.objects.filter(name=name).exists():
+    terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
+    made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)
+    if not is_new:
         raise _refused("Ledger Account Type already exists")
-    made = LedgerAccountType.objects.create(
-        name=name, description=description, is_active=is_active, is_settleable=is_settleable
-    )
     record("ledger_account_type_created", subject=name, actor=actor, after={"isSettleable": is_settleable})
     return made
 
