@@ -32,7 +32,7 @@ def whole_number(value: object) -> int | None:
 def decode(kind: type, value: object) -> Any:
     """Reads an element of a type that msgspec does not know: a `WholeNumber`."""
     if not issubclass(kind, WholeNumber):
-        raise NotImplementedError(f"no element is a {kind}")
+        raise NotImplementedError(f"no element is a {kind}")  # how a hook tells msgspec that the type is not its own
     number = whole_number(value)
     if number is None:
         got = "null" if value is None else type(value).__name__
