@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 import psycopg
 
-from bench import sample_transfers
+from bench import generated_transfers
+from bench.generated_transfers import Row
 from bench.messages import CURRENCY
-from bench.sample_transfers import Row
 
 _TRANSFERS = """
     INSERT INTO ledger_transfer (transfer_id, payer_id, payee_id, payee_name, currency, amount, state, condition,
@@ -59,9 +59,13 @@ _DIGEST = b"\0" * 32
 class Writer:
     def __init__(self, url: str, parties: dict[str, tuple[int, int]]) -> None:
         self._connection = psycopg.connect(url)
-        self._payer, self._payee = parties[sample_transfers.PAYER], parties[sample_transfers.PAYEE]
-        self._there = orjson.dumps(sample_transfers.headers(sample_transfers.PAYER, sample_transfers.PAYEE)).decode()
-        self._back = orjson.dumps(sample_transfers.headers(sample_transfers.PAYEE, sample_transfers.PAYER)).decode()
+        self._payer, self._payee = parties[generated_transfers.PAYER], parties[generated_transfers.PAYEE]
+        self._there = orjson.dumps(
+            generated_transfers.headers(generated_transfers.PAYER, generated_transfers.PAYEE)
+        ).decode()
+        self._back = orjson.dumps(
+            generated_transfers.headers(generated_transfers.PAYEE, generated_transfers.PAYER)
+        ).decode()
 
     def reserve(self, batch: list[Row]) -> None:
         """Writes the rows of a batch of prepares."""
@@ -71,16 +75,16 @@ class Writer:
         terms = (
             payer,
             payee,
-            sample_transfers.PAYEE,
+            generated_transfers.PAYEE,
             CURRENCY,
-            sample_transfers.AMOUNT,
+            generated_transfers.AMOUNT,
             payer_account,
             payee_account,
             now,
         )
         arrays = ([row.condition for row in batch], [row.expires_at for row in batch], [_DIGEST for _ in batch])
         self._run(_TRANSFERS, *terms, ids, *arrays)
-        self._run(_RESERVE, sample_transfers.AMOUNT * len(batch), now, payer_account)
+        self._run(_RESERVE, generated_transfers.AMOUNT * len(batch), now, payer_account)
         self._run(_EVENTS, "RESERVED", self._there, now, ids, bodies)
         self._run(_MESSAGES, payee, "POST", self._there, "prepare", ids, ["/transfers"] * len(batch), bodies)
         self._connection.commit()
@@ -90,10 +94,10 @@ class Writer:
         now = datetime.now(UTC)
         ids, bodies = [row.transfer_id for row in batch], [row.fulfil for row in batch]
         payer, payee = self._payer[1], self._payee[1]
-        total = sample_transfers.AMOUNT * len(batch)
+        total = generated_transfers.AMOUNT * len(batch)
         self._run(_COMMIT, now, ids, [row.fulfilment for row in batch], [_DIGEST for _ in batch])
         self._run(_POST, payer, total, payer, total, payer, total, now, [payer, payee])
-        self._run(_ENTRIES, payer, payee, CURRENCY, sample_transfers.AMOUNT, now, ids)
+        self._run(_ENTRIES, payer, payee, CURRENCY, generated_transfers.AMOUNT, now, ids)
         self._run(_EVENTS, "COMMITTED", self._back, now, ids, bodies)
         paths = [f"/transfers/{transfer_id}" for transfer_id in ids]
         self._run(_MESSAGES, self._payer[0], "PUT", self._back, "end-to-payer", ids, paths, bodies)
@@ -110,8 +114,8 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     django.setup()
     from bench.engine_vs_database import measure
 
-    writer = Writer(os.environ["DATABASE_URL"], sample_transfers.onboard())
-    found = sample_transfers.batches(sample_transfers.rows(count), size)
+    writer = Writer(os.environ["DATABASE_URL"], generated_transfers.onboard())
+    found = generated_transfers.batches(generated_transfers.rows(count), size)
     steps: list[Callable[[], None]] = []
     for batch in found:
         steps += [lambda batch=batch: writer.reserve(batch), lambda batch=batch: writer.commit(batch)]  # type: ignore[misc]

@@ -3,9 +3,9 @@
 import sys
 from collections.abc import Callable
 
-from bench import sample_transfers
+from bench import generated_transfers
+from bench.generated_transfers import Row
 from bench.messages import CURRENCY
-from bench.sample_transfers import Row
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
@@ -16,23 +16,23 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     from bench.engine_vs_database import measure
     from hub import outbox
     from ledger import engine
-    from ledger.messages import Committed, Fulfil, PaymentMessage, Prepare, Reserved
+    from ledger.commands_and_outcomes import Committed, Fulfil, PaymentMessage, Prepare, Reserved
 
     outbox.poke = lambda destination_ids: None  # no courier runs
-    parties = sample_transfers.onboard()
+    parties = generated_transfers.onboard()
     there, back = (
-        sample_transfers.headers(sample_transfers.PAYER, sample_transfers.PAYEE),
-        sample_transfers.headers(sample_transfers.PAYEE, sample_transfers.PAYER),
+        generated_transfers.headers(generated_transfers.PAYER, generated_transfers.PAYEE),
+        generated_transfers.headers(generated_transfers.PAYEE, generated_transfers.PAYER),
     )
 
     def prepare(row: Row) -> Prepare:
         return Prepare(
             transfer_id=row.transfer_id,
-            source_id=parties[sample_transfers.PAYER][0],
-            payer=sample_transfers.PAYER,
-            payee=sample_transfers.PAYEE,
+            source_id=parties[generated_transfers.PAYER][0],
+            payer=generated_transfers.PAYER,
+            payee=generated_transfers.PAYEE,
             currency=CURRENCY,
-            amount=sample_transfers.AMOUNT,
+            amount=generated_transfers.AMOUNT,
             condition=row.condition,
             expires_at=row.expires_at,
             digest=b"\0" * 32,
@@ -42,8 +42,8 @@ def main(count: int, size: int, postgres_pid: int) -> None:
     def fulfil(row: Row) -> Fulfil:
         return Fulfil(
             transfer_id=row.transfer_id,
-            source_id=parties[sample_transfers.PAYEE][0],
-            destination=sample_transfers.PAYER,
+            source_id=parties[generated_transfers.PAYEE][0],
+            destination=generated_transfers.PAYER,
             fulfilment=row.fulfilment,
             moment_fault=None,
             wants_patch=False,
@@ -56,7 +56,7 @@ def main(count: int, size: int, postgres_pid: int) -> None:
         assert all(isinstance(outcome, expected) for outcome in outcomes), outcomes[:1]
 
     steps: list[Callable[[], None]] = []
-    for batch in sample_transfers.batches(sample_transfers.rows(count), size):
+    for batch in generated_transfers.batches(generated_transfers.rows(count), size):
         prepares, fulfils = [prepare(row) for row in batch], [fulfil(row) for row in batch]
         steps += [
             lambda prepares=prepares: run(prepares, Reserved),  # type: ignore[misc]

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench import compare_books, presigned
-from bench.database import Database
-from bench.dfsp_endpoints import Dfsps
+from bench.database_costs import Database
 from bench.hubs import PROJECT, Hub
 from bench.load import CALM_S, Load, pairs
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
 from bench.onboard import Administration
 from bench.signing import make_key
+from bench.simulated_dfsps import Dfsps
 
 _LEAD_S = 1.5  # from the generator's start to its first transfer, so that Python can start
 _READ_EACH_S = 4000  # presigned transfers that the generator reads per second
@@ -153,7 +153,7 @@ class Run:
         for number in range(min(_SINKS, len(names))):
             ours = {name: self._ports[name] for name in names[number::_SINKS]}
             config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys)
-            self._start(f"dfsps {number}", "bench.dfsp_endpoints", config.as_text())
+            self._start(f"dfsps {number}", "bench.simulated_dfsps", config.as_text())
         for port in self._ports.values():
             await_port(port)
 

@@ -197,17 +197,19 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
 
 def _onboard(names: Sequence[str]) -> None:
     from hub.participants import services as participants
-    from ledger import services
+    from ledger import accounts_and_funds
     from ledger.models import Account
 
     participants.hub()
-    services.ensure_open_window()
+    accounts_and_funds.ensure_open_window()
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="bench")
+        accounts_and_funds.open_hub_account(account_type=account_type, currency=CURRENCY, actor="bench")
     for name in names:
-        participant = services.register_participant(name=name, currency=CURRENCY, is_proxy=False, actor="bench")
-        services.set_initial_limit(participant, currency=CURRENCY, ndc=_MUCH, actor="bench")
-        services.record_funds_in(
+        participant = accounts_and_funds.register_participant(
+            name=name, currency=CURRENCY, is_proxy=False, actor="bench"
+        )
+        accounts_and_funds.set_initial_limit(participant, currency=CURRENCY, ndc=_MUCH, actor="bench")
+        accounts_and_funds.record_funds_in(
             Account.objects.get(participant=participant, type="SETTLEMENT"),
             transfer_id=str(uuid.uuid4()),
             amount=_MUCH,

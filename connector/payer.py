@@ -16,7 +16,7 @@ from connector.payment_order import Order
 from connector.payment_states import ENDS, SENT, Payment, Policy, State, step
 from connector.resource_paths import party_path
 from connector.store import Store
-from fspiop import ids
+from fspiop import correlation_ids
 
 log = structlog.get_logger(__name__)
 
@@ -46,9 +46,9 @@ class Payer:
         now = time.time()
         new = Payment(
             order=order,
-            transfer_id=ids.new_uuid(),
-            quote_id=ids.new_uuid(),
-            transaction_id=ids.new_uuid(),
+            transfer_id=correlation_ids.new_uuid(),
+            quote_id=correlation_ids.new_uuid(),
+            transaction_id=correlation_ids.new_uuid(),
             created_at=now,
         )
         payment = await self._store.add_payment(new)

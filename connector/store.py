@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import msgspec
 
+from connector.group_commit import Database
 from connector.payment_states import ENDS, Payment
-from connector.sqlite import Database
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment (

@@ -14,8 +14,8 @@ from directory import oracle_cache, oracle_client
 from directory.aliases import Alias, Registration, composed, fitting
 from directory.models import Oracle
 from directory.oracle_client import THE_HUB, BatchRefused, Call, Caller, OracleUnavailable, Reply
-from fspiop import bodies, ids
-from fspiop.bodies.participants import (
+from fspiop import bodies, correlation_ids
+from fspiop.bodies.oracles import (
     OracleBatch,
     OracleBatchReply,
     OracleParty,
@@ -105,7 +105,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
     if not new:
         return refused
     batch = OracleBatch(
-        request_id=ids.new_uuid(),
+        request_id=correlation_ids.new_uuid(),
         party_list=[_party(alias, fsp) for alias in new],
         currency=new[0].currency or None,
     )

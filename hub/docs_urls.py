@@ -18,11 +18,11 @@ from settlement import urls as settlement_urls
 _PATTERNS = {
     "fspiop": dfsp_urlpatterns,
     "ledger": [
-        path("api/ledger/v1/", include("hub.api.administration.urls")),
-        path("api/ledger/v1/", include("ledger.urls")),
+        path("api/ledger/v1/", include("hub.api.administration.approval_and_credential_urls")),
+        path("api/ledger/v1/", include("ledger.administration_urls")),
         path("api/ledger/v1/", include(settlement_urls.administration_urlpatterns)),
     ],
-    "directory": [path("api/directory/v1/", include("directory.urls"))],
+    "directory": [path("api/directory/v1/", include("directory.oracle_administration_urls"))],
     "settlement": [path("api/settlement/v2/", include("settlement.urls"))],
 }
 assert set(_PATTERNS) == set(APIS)

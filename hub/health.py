@@ -1,20 +1,15 @@
-"""/health and /metrics: whether this hub works, and its counters."""
+"""/health, /health/live and /health/ready: whether this hub works."""
 
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
-from prometheus_client.core import REGISTRY
+from django.http import HttpRequest, JsonResponse
 from redis.exceptions import RedisError
 
-from hub import metrics
 from hub.tasks import HEARTBEAT
 
 _STARTED = datetime.now(UTC)
@@ -103,23 +98,3 @@ def _ask_broker() -> bool:
 
 def _ask_for_heartbeat() -> bool:
     return cache.get(HEARTBEAT) is not None
-
-
-def _has_token(request: HttpRequest) -> bool:
-    said = request.META.get("HTTP_AUTHORIZATION", "")
-    return secrets.compare_digest(said.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())
-
-
-def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format, over all processes if PROMETHEUS_MULTIPROC_DIR is set; requires METRICS_TOKEN."""
-    if settings.PRODUCTION and not settings.METRICS_TOKEN:
-        return HttpResponse(status=404)
-    if settings.METRICS_TOKEN and not _has_token(request):
-        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
-    registry = REGISTRY
-    if metrics.is_shared():
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    gauges = CollectorRegistry()
-    gauges.register(metrics.Gauges())
-    return HttpResponse(generate_latest(registry) + generate_latest(gauges), content_type=CONTENT_TYPE_LATEST)

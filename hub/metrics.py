@@ -1,12 +1,15 @@
-"""Metrics that each scrape reads from the database, because a count in one process would be only its own view."""
+"""/metrics. The gauges are read from the database by each scrape, because one process knows only its own part."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterable
 
 import structlog
+from django.conf import settings
 from django.db import DatabaseError, connection
-from prometheus_client import Metric
-from prometheus_client.core import GaugeMetricFamily
+from django.http import HttpRequest, HttpResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
+from prometheus_client.core import REGISTRY, GaugeMetricFamily
 
 from hub.database import is_away
 
@@ -65,3 +68,23 @@ def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
             raise
         log.warning("metric_not_read", reader=f"{read.__module__}.{read.__qualname__}", error=str(error)[:200])
         return []
+
+
+def show_metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus' text format, over all processes if PROMETHEUS_MULTIPROC_DIR is set; requires METRICS_TOKEN."""
+    if settings.PRODUCTION and not settings.METRICS_TOKEN:
+        return HttpResponse(status=404)
+    if settings.METRICS_TOKEN and not _has_token(request):
+        return HttpResponse(status=401, headers={"WWW-Authenticate": "Bearer"})
+    registry = REGISTRY
+    if is_shared():
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    gauges = CollectorRegistry()
+    gauges.register(Gauges())
+    return HttpResponse(generate_latest(registry) + generate_latest(gauges), content_type=CONTENT_TYPE_LATEST)
+
+
+def _has_token(request: HttpRequest) -> bool:
+    said = request.META.get("HTTP_AUTHORIZATION", "")
+    return secrets.compare_digest(said.encode(), f"Bearer {settings.METRICS_TOKEN}".encode())

@@ -219,7 +219,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "portal.middleware.Visit",
+    "portal.visit_middleware.Visit",
 ]
 ROOT_URLCONF = "hub.urls"
 WSGI_APPLICATION = "hub.wsgi.application"
@@ -262,8 +262,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 ACCOUNT_RATE_LIMITS = {"login_failed": None, "login": None}
 MFA_ADAPTER = "portal.sign_in.SecondFactorAdapter"
 MFA_FORMS = {
-    "authenticate": "portal.one_time_code_forms.Code",
-    "reauthenticate": "portal.one_time_code_forms.CodeAgain",
+    "authenticate": "portal.one_time_code_attempts.Code",
+    "reauthenticate": "portal.one_time_code_attempts.CodeAgain",
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # if e-mail is sent at all, opening an invitation has verified it

@@ -5,7 +5,7 @@ from django.templatetags.static import static
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from hub import health
+from hub import health, metrics
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
 from settlement import urls as settlement_urls
 
@@ -13,12 +13,12 @@ urlpatterns = [
     path("health", health.health),
     path("health/live", health.live),
     path("health/ready", health.ready),
-    path("metrics", health.show_metrics),
+    path("metrics", metrics.show_metrics),
     path("api/ledger/v1/health", health.health_of_ledger),
-    path("api/ledger/v1/", include("hub.api.administration.urls")),
-    path("api/ledger/v1/", include("ledger.urls")),
+    path("api/ledger/v1/", include("hub.api.administration.approval_and_credential_urls")),
+    path("api/ledger/v1/", include("ledger.administration_urls")),
     path("api/directory/v1/health", health.health),
-    path("api/directory/v1/", include("directory.urls")),
+    path("api/directory/v1/", include("directory.oracle_administration_urls")),
     path("api/ledger/v1/", include(settlement_urls.administration_urlpatterns)),
     path("api/settlement/v2/health", health.health),
     path("api/settlement/v2/", include("settlement.urls")),

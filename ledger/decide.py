@@ -7,9 +7,7 @@ its effect. A batch therefore cannot pass a limit.
 from collections.abc import Sequence
 
 from fspiop import ilp
-from ledger.fx import decide as fx
-from ledger.fx.messages import FxCommand, FxOutcome
-from ledger.messages import (
+from ledger.commands_and_outcomes import (
     Aborted,
     Command,
     Committed,
@@ -28,7 +26,9 @@ from ledger.messages import (
     Unknown,
     words_of,
 )
-from ledger.positions import HOLD_IS_REFUSED_BY, hold, post, release
+from ledger.fx import decide as fx
+from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome
+from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
 

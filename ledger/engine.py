@@ -27,10 +27,10 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from hub.database import is_away, work_by_keys
 from ledger import groups, metrics, store
+from ledger.commands_and_outcomes import Aborted, Command, Committed, Outcome, Refused, Reserved
 from ledger.decide import decide
-from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxOutcome, FxRefused, FxReserved
+from ledger.fx.commands_and_outcomes import FxAborted, FxAgreed, FxCommand, FxOutcome, FxRefused, FxReserved
 from ledger.groups import Waiting
-from ledger.messages import Aborted, Command, Committed, Outcome, Refused, Reserved
 from ledger.notices import notices_for
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ from collections import defaultdict, deque
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from ledger.fx.messages import FxCommand, FxExpire, FxOutcome, FxPrepare
-from ledger.messages import Command, Expire, Outcome, Prepare
+from ledger.commands_and_outcomes import Command, Expire, Outcome, Prepare
+from ledger.fx.commands_and_outcomes import FxCommand, FxExpire, FxOutcome, FxPrepare
 
 _COST = 1024  # bytes that a command costs in addition to its message
 _OF_THE_HUB = (Expire, FxExpire)

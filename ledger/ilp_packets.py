@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fspiop import base64url, ids, ilp, money
+from fspiop import base64url, correlation_ids, ilp, money
 from fspiop.iso20022 import ilp4
-from ledger.messages import Terms
+from ledger.commands_and_outcomes import Terms
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def terms_in(text: str, packet: Packet, *, bulk_quote_id: str | None = None) -> 
 
 
 def _id(value: object) -> str | None:
-    return value if isinstance(value, str) and ids.is_correlation_id(value) else None
+    return value if isinstance(value, str) and correlation_ids.is_correlation_id(value) else None
 
 
 def _transaction_in(data: bytes) -> Mapping[str, Any]:

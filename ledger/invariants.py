@@ -14,8 +14,8 @@ from django.db.backends.utils import CursorWrapper
 
 from hub.invariants import Invariant as Invariant
 from hub.invariants import fits
-from hub.sweeps import batches
-from ledger import audit_invariants, message_invariants
+from hub.sweeps import isolating_batches
+from ledger import audit_trail_invariants, terms_as_sent_invariants
 from ledger.fx import invariants as fx
 
 
@@ -304,8 +304,8 @@ INVARIANTS = [
                          ORDER BY last_entry_id DESC LIMIT 1) w ON true
            WHERE w.last_entry_id >= later.first_entry_id""",
     ),
-    *message_invariants.INVARIANTS,
-    *audit_invariants.INVARIANTS,
+    *terms_as_sent_invariants.INVARIANTS,
+    *audit_trail_invariants.INVARIANTS,
     *fx.INVARIANTS,
 ]
 
@@ -336,9 +336,9 @@ def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
                 cursor.execute(invariant.broken_rows)
                 rows = cursor.fetchmany(MOST_ROWS)
         except DatabaseError as error:
-            if batches.is_about_all(error):
+            if isolating_batches.is_about_all(error):
                 raise
-            breaks.append(Break(invariant, [], [], batches.why(error)))
+            breaks.append(Break(invariant, [], [], isolating_batches.why(error)))
             continue
         if rows:
             breaks.append(Break(invariant, [column.name for column in cursor.description], rows))

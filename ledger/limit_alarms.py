@@ -13,7 +13,7 @@ from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
 from hub.database import execute
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from ledger import limits
 
 log = structlog.get_logger("ledger")
@@ -90,7 +90,7 @@ def watch() -> None:
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):
             log.info("position_well_below_limit", **_facts(use))
 
-    batches.one_by_one("position-alarms", {str(use.account_id): use for use in now}, look)
+    isolating_batches.one_by_one("position-alarms", {str(use.account_id): use for use in now}, look)
 
 
 def show() -> Iterable[Metric]:

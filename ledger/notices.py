@@ -10,9 +10,7 @@ from datetime import datetime
 from fspiop import time
 from fspiop.errors import ErrorCode
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
-from ledger.fx import notices as fx
-from ledger.fx.messages import FxOutcome
-from ledger.messages import (
+from ledger.commands_and_outcomes import (
     Aborted,
     Committed,
     Fulfil,
@@ -27,6 +25,8 @@ from ledger.messages import (
     error_of,
     words_of,
 )
+from ledger.fx import notices as fx
+from ledger.fx.commands_and_outcomes import FxOutcome
 from ledger.snapshot import TransferState
 from ledger.states import TERMINAL, State
 

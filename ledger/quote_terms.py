@@ -6,7 +6,7 @@ compared.
 
 from collections.abc import Sequence
 
-from ledger.messages import Prepare, Terms
+from ledger.commands_and_outcomes import Prepare, Terms
 from quotes import terms_match as quotes
 from quotes.terms_match import Claim
 

@@ -23,11 +23,7 @@ from psycopg.rows import TupleRow
 from hub import fair_share
 from hub.database import execute
 from ledger import limits, quote_terms
-from ledger.errors import LostRace as LostRace
-from ledger.fx import store as fx
-from ledger.fx.messages import FxCommand, FxOutcome, FxPrepare
-from ledger.locks import WINDOW_LOCK
-from ledger.messages import (
+from ledger.commands_and_outcomes import (
     Aborted,
     Command,
     Committed,
@@ -40,6 +36,10 @@ from ledger.messages import (
     Reject,
     Reserved,
 )
+from ledger.errors import LostRace as LostRace
+from ledger.fx import store as fx
+from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome, FxPrepare
+from ledger.locks import WINDOW_LOCK
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
 

@@ -2,12 +2,12 @@
 
 from celery import shared_task
 
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from ledger import engine, limit_alarms, store
-from ledger.bulk import services as bulk
+from ledger.bulk import state_and_expiry as bulk
+from ledger.commands_and_outcomes import Aborted, Expire
 from ledger.fx import store as fx_store
-from ledger.fx.messages import FxAborted, FxExpire
-from ledger.messages import Aborted, Expire
+from ledger.fx.commands_and_outcomes import FxAborted, FxExpire
 
 _SWEEP = 500
 # One locked row must not take the time of many from a sweep: the next sweep tries it again.
@@ -20,7 +20,7 @@ def expire_transfers() -> int:
 
     Transfers come first, because a conversion ends with its transfer.
     """
-    return batches.each(_expire_transfers, bulk.expire, _expire_conversions)
+    return isolating_batches.each(_expire_transfers, bulk.expire, _expire_conversions)
 
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
@@ -30,14 +30,14 @@ def watch_positions() -> None:
 
 
 def _expire_transfers() -> int:
-    return batches.in_groups(store.EXPIRY, find=store.past_expiry, work=_expire(Expire), most=_SWEEP)
+    return isolating_batches.in_groups(store.EXPIRY, find=store.past_expiry, work=_expire(Expire), most=_SWEEP)
 
 
 def _expire_conversions() -> int:
-    return batches.in_groups(fx_store.EXPIRY, find=fx_store.past_end, work=_expire(FxExpire), most=_SWEEP)
+    return isolating_batches.in_groups(fx_store.EXPIRY, find=fx_store.past_end, work=_expire(FxExpire), most=_SWEEP)
 
 
-def _expire(command: type[Expire] | type[FxExpire]) -> batches.Work:
+def _expire(command: type[Expire] | type[FxExpire]) -> isolating_batches.Work:
     def expire(ids: list[str]) -> int:
         outcomes = engine.run([command(id) for id in ids], attempts=_ATTEMPTS)
         return sum(isinstance(outcome, Aborted | FxAborted) for outcome in outcomes)

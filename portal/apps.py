@@ -15,8 +15,8 @@ class PortalConfig(AppConfig):
     def ready(self) -> None:
         from ledger import invariants
         from portal import system_checks  # noqa: F401 (registers them)
-        from portal.changes import KINDS, api_requests
-        from portal.invariants import INVARIANTS
+        from portal.balance_checkpoint_invariants import INVARIANTS
+        from portal.changes import KINDS, try_out
 
         invariants.register(INVARIANTS)
-        api_requests.register(KINDS.values())
+        try_out.register(KINDS.values())

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub import egress, minor_units
-from hub.participants import endpoints, profile
+from hub.participants import endpoint_urls, profile
 from portal import error_translations
 
 CSR_HELP = gettext_lazy(
@@ -96,9 +96,9 @@ def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency:
         form.add_error(field, text % {"currency": currency})
 
 
-def callback_url(text: str, endpoint_type: str = endpoints.BASE) -> str:
+def callback_url(text: str, endpoint_type: str = endpoint_urls.BASE) -> str:
     """The URL. Raises ValidationError, for the requester and not the approver, if the hub cannot call it now."""
-    if text and not endpoints.is_fit(endpoint_type, text):
+    if text and not endpoint_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")
         )

@@ -21,7 +21,7 @@ from django.db import transaction
 from hub.audit import record
 from hub.database import execute
 from hub.outbox.models import Message
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from hub.sweeps.models import Erasure
 
 log = structlog.get_logger("retention")
@@ -97,7 +97,7 @@ QUOTES = tuple(
 
 def remove_old() -> int:
     """Removes expired data for a limited time. Returns the number of rows. A failing kind does not stop the others."""
-    return batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
+    return isolating_batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
 
 
 def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
@@ -108,7 +108,7 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
     # Excludes transfers that may still be reserved, because the run would pass them and never return to them.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
-    return batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
+    return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
 
 def _erase(texts: Texts, before: datetime) -> int:
@@ -119,7 +119,7 @@ def _erase(texts: Texts, before: datetime) -> int:
         try:
             erased = _erase_slice(texts, before, size)
         except Exception as error:
-            if batches.is_about_all(error):
+            if isolating_batches.is_about_all(error):
                 raise
             if size == 1:
                 _pass_by(texts, before, error)
@@ -162,7 +162,7 @@ def _pass_by(texts: Texts, before: datetime, error: Exception) -> None:
     since, mark.up_to = mark.up_to, _end_of_slice(texts, mark.up_to, before, 1)
     _save(mark)
     span = {"since": since.isoformat(), "before": mark.up_to.isoformat()}
-    log.warning("texts_not_erased", kind=texts.kind, why=batches.why(error), **span)
+    log.warning("texts_not_erased", kind=texts.kind, why=isolating_batches.why(error), **span)
 
 
 def _mark(kind: str) -> Erasure:

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 from hub import fair_share, outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.models import Message
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from quotes import store
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 from quotes.services import unanswered
@@ -43,11 +43,11 @@ def expire_unanswered() -> int:
 
     Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
-    return batches.each(*(partial(_expire, kind) for kind in KINDS))
+    return isolating_batches.each(*(partial(_expire, kind) for kind in KINDS))
 
 
 def _expire(kind: type[Agreement]) -> int:
-    return batches.in_groups(KINDS[kind], find=partial(_find, kind), work=partial(_end, kind), most=_SWEEP)
+    return isolating_batches.in_groups(KINDS[kind], find=partial(_find, kind), work=partial(_end, kind), most=_SWEEP)
 
 
 def _late(kind: type[Agreement]) -> "QuerySet[Agreement]":

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from quotes import expiry
 from quotes.forwarded import pending_requests
 from quotes.transaction_requests import services
@@ -12,6 +12,8 @@ from quotes.transaction_requests import services
 def fail_unanswered() -> int:
     """Ends requests that got no answer in time, and notifies their requesters. Returns their number."""
     try:
-        return batches.each(services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered)
+        return isolating_batches.each(
+            services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered
+        )
     finally:
         pending_requests.forget_ended()

@@ -5,9 +5,9 @@ class SettlementConfig(AppConfig):
     name = "settlement"
 
     def ready(self) -> None:
-        from ledger import invariants, services
+        from ledger import accounts_and_funds, invariants
         from settlement.invariants import INVARIANTS
         from settlement.queries import account_types_settled
 
         invariants.register(INVARIANTS)
-        services.also_open(account_types_settled)
+        accounts_and_funds.also_open(account_types_settled)

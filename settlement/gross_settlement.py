@@ -11,7 +11,7 @@ from functools import partial
 import structlog
 from django.db import transaction
 
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from ledger import settlement_postings
 from ledger.models import Entry, SettlementWindow
 from ledger.settlement_postings import Posting
@@ -36,11 +36,11 @@ def batch_of(model: SettlementModel) -> str:
 
 def settle_new_commits() -> int:
     """Settles the commits of the open window under these models; returns their number."""
-    return batches.each(*(partial(_settle_new, model) for model in immediate_models()))
+    return isolating_batches.each(*(partial(_settle_new, model) for model in immediate_models()))
 
 
 def _settle_new(model: SettlementModel) -> int:
-    return batches.in_groups(
+    return isolating_batches.in_groups(
         batch_of(model), find=partial(_find, model.pk), work=partial(_settle, model.pk), most=_MOST
     )
 
@@ -71,7 +71,7 @@ def _settle(model_id: int, entry_ids: list[str]) -> int:
 def _lock(model_id: int) -> SettlementModel:
     found = SettlementModel.objects.select_for_update(skip_locked=True).filter(pk=model_id, is_active=True).first()
     if found is None:
-        raise batches.Busy
+        raise isolating_batches.Busy
     return found
 
 

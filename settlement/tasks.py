@@ -2,11 +2,11 @@
 
 from celery import shared_task
 
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from settlement import gross_settlement, services
 
 
 @shared_task(name="settlement.tasks.catch_up", ignore_result=True)
 def catch_up() -> None:
     """Settles new commits under immediate models, and computes missing totals. Two runs at once do no harm."""
-    batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)
+    isolating_batches.each(services.total_up_what_is_left, gross_settlement.settle_new_commits)

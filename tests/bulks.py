@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from fspiop import strictjson
 from ledger.bulk import engine
-from ledger.bulk.messages import BulkExpire, BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, ItemResult
+from ledger.bulk.commands_and_outcomes import BulkExpire, BulkFulfil, BulkOutcome, BulkPrepare, BulkReject, ItemResult
 from ledger.bulk.states import BulkState
-from ledger.messages import PaymentMessage, Prepare
+from ledger.commands_and_outcomes import PaymentMessage, Prepare
 from tests.keys import CONDITION, FULFILMENT
 from tests.world import CURRENCY, World, prepare
 

@@ -6,9 +6,9 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from hub.outbox.models import Message
-from ledger import engine, services
-from ledger.fx.messages import FxCommand, FxExpire, FxFulfil, FxOutcome, FxPrepare, FxReject
-from ledger.messages import Command, Outcome
+from ledger import accounts_and_funds, engine
+from ledger.commands_and_outcomes import Command, Outcome
+from ledger.fx.commands_and_outcomes import FxCommand, FxExpire, FxFulfil, FxOutcome, FxPrepare, FxReject
 from ledger.models import FxTransfer
 from tests.keys import CONDITION, FULFILMENT
 from tests.world import World, amount, message
@@ -24,7 +24,7 @@ def open_scheme(world: World, *, ndc: int = 1000, cover: int = 5000) -> World:
 def open_kes(world: World, *names: str, ndc: int = 1000, cover: int = 5000) -> World:
     """Adds the second currency alone, and accounts in it."""
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=account_type, currency="KES", actor="test")
+        accounts_and_funds.open_hub_account(account_type=account_type, currency="KES", actor="test")
     for name in names:
         world.onboard(name, ndc=ndc, cover=cover, currency="KES")
     return world

@@ -1,5 +1,6 @@
 """docs/threats.md explains every number that a test or a document uses, and names a test that uses it."""
 
+import fnmatch
 import re
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def test_every_row_names_files_that_are_there_and_use_its_number() -> None:
         for path in paths:
             assert path.is_file(), f"{number}: {path} is not there"
             assert number in numbers_in(path.read_text()), f"{path} does not speak of {number}"
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    files = list((PROJECT / "tests").rglob("test_*.py"))
+    tests = {path.stem for path in files}
+    for path in files:
+        tests |= set(re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE))
+    named = set(re.findall(r"\btest_[\w*]+", PAGE.read_text()))
+    assert len(named) > 150
+    assert [name for name in sorted(named) if not fnmatch.filter(tests, name)] == []
+
+
+def test_no_row_of_a_table_repeats_another() -> None:
+    """A row that a merge left in its older words would promise something else than the newer one."""
+    section, seen = "", set()
+    for line in PAGE.read_text().splitlines():
+        section = line if line.startswith(("#", "| **")) else section
+        if line.startswith("| ") and not line.startswith(("| **", "| message |")):
+            key = (section, line.split("|")[1])
+            assert key not in seen, key
+            seen.add(key)
 
 
 def test_each_number_has_one_row_and_says_something_of_its_own() -> None:

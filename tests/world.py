@@ -15,8 +15,8 @@ from fspiop.time import http_date
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import engine, invariants, queries, services
-from ledger.messages import Expire, Fulfil, Outcome, PaymentMessage, Prepare, Reject
+from ledger import accounts_and_funds, engine, invariants, queries
+from ledger.commands_and_outcomes import Expire, Fulfil, Outcome, PaymentMessage, Prepare, Reject
 from ledger.models import Account, Transfer
 from tests import snapshots
 from tests.keys import CONDITION, FULFILMENT
@@ -53,19 +53,21 @@ class World:
     @classmethod
     def _prepare(cls, ndc: int, cover: int) -> "World":
         participants.hub()
-        services.ensure_open_window()
+        accounts_and_funds.ensure_open_window()
         # What a test that really commits took away with all other rows.
         import_module("settlement.migrations.0002_account_types").begin(apps, None)
         for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-            services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="test")
+            accounts_and_funds.open_hub_account(account_type=account_type, currency=CURRENCY, actor="test")
         world = cls()
         for name in DFSPS:
             world.onboard(name, ndc=ndc, cover=cover)
         return world
 
     def onboard(self, name: str, *, ndc: int | str, cover: int | str, currency: str = CURRENCY) -> Participant:
-        participant = services.register_participant(name=name, currency=currency, is_proxy=False, actor="test")
-        services.set_initial_limit(participant, currency=currency, ndc=amount(ndc), actor="test")
+        participant = accounts_and_funds.register_participant(
+            name=name, currency=currency, is_proxy=False, actor="test"
+        )
+        accounts_and_funds.set_initial_limit(participant, currency=currency, ndc=amount(ndc), actor="test")
         participants.set_endpoint(
             participant, endpoint_type="FSPIOP_CALLBACK_URL", value=f"http://{name}.example", actor="test"
         )
@@ -78,7 +80,7 @@ class World:
         return Account.objects.get(participant_id=self.ids[name], type=account_type, currency=currency)
 
     def funds_in(self, name: str, text: int | str, currency: str = CURRENCY) -> None:
-        services.record_funds_in(
+        accounts_and_funds.record_funds_in(
             self.account(name, "SETTLEMENT", currency),
             transfer_id=str(uuid.uuid4()),
             amount=amount(text),

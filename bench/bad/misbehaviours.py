@@ -7,7 +7,8 @@ from itertools import count, cycle
 from typing import Any, ClassVar
 
 from bench import messages
-from bench.bad import bodies, downloads, full_queue
+from bench.bad import downloads, full_queue
+from bench.bad import requests as bodies
 from bench.bad.endpoint import Manner
 from bench.bad.scheme import World
 from bench.messages import trace_of

@@ -19,12 +19,12 @@ from bench.bad.figures import INTERVALS, Interval, memory, seen_in
 from bench.bad.memory import Watch
 from bench.bad.misbehaviours import ALL
 from bench.bad.scheme import Scene
-from bench.dfsp_endpoints import Dfsps
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import cpu_by_process, machine_cpu_seconds
 from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
+from bench.simulated_dfsps import Dfsps
 
 PAYMENTS_SHARE = 0.2  # whole payments per transfer
 _LEAD_S = 1.5
@@ -137,7 +137,7 @@ class Trial:
         everybody = [*self._good, self._bad]  # their payers and payees
         for name in self._good:
             config = Dfsps({name: self._ports[name]}, everybody, self._host, self._port, f"{folder}/{name}")
-            self._start(f"dfsps {name}", "bench.dfsp_endpoints", config.as_text())
+            self._start(f"dfsps {name}", "bench.simulated_dfsps", config.as_text())
         for name in self._good:
             await_port(self._ports[name])
 

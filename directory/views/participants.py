@@ -3,10 +3,10 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import services
+from directory import alias_registry
 from directory.aliases import TYPES, Alias
 from directory.views.common import AliasView
-from fspiop import ids
+from fspiop import correlation_ids
 from fspiop.bodies.common import PartyIdInfo
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
@@ -52,19 +52,19 @@ class ParticipantView(AliasView):
         return super().handle_exception(exc)
 
     def _look_up(self) -> dict[str, object]:
-        return {"fspId": services.owner_of(self.alias, caller=self.caller).name}
+        return {"fspId": alias_registry.owner_of(self.alias, caller=self.caller).name}
 
     def _register(self, fsp_id: str, currency: str) -> dict[str, object]:
         if fsp_id != self.fspiop.source:
             raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "fspId: must be the FSPIOP-Source")
         alias = Alias(self.alias.type, self.alias.identifier, self.alias.sub_id, currency or self.alias.currency)
-        services.register(alias, _caller(self))
+        alias_registry.register(alias, _caller(self))
         # The form of the reference hub's callback; the specification's would be {"fspId": ...}.
         answer: dict[str, object] = {"partyList": [_party_id(alias, fsp_id)]}
         return answer | ({"currency": alias.currency} if alias.currency else {})
 
     def _withdraw(self) -> dict[str, object]:
-        services.withdraw(self.alias, _caller(self))
+        alias_registry.withdraw(self.alias, _caller(self))
         # The reference hub returns the DFSP that withdrew; the specification's body would be empty.
         return {"fspId": self.fspiop.source}
 
@@ -100,7 +100,7 @@ class ParticipantsView(FspiopView):
         currency = body.currency or ""
         aliases = [_alias_of(party, currency) for party in body.party_list]
         own = [alias for alias, party in zip(aliases, body.party_list, strict=True) if self._is_own(party)]
-        refused = services.register_many(own, _caller(self)) if own else {}
+        refused = alias_registry.register_many(own, _caller(self)) if own else {}
         results: list[dict[str, object]] = []
         errors: list[FspiopError] = []
         for alias, party in zip(aliases, body.party_list, strict=True):
@@ -141,7 +141,7 @@ class ParticipantsErrorView(FspiopView):
 
 
 def _check_id(request_id: str) -> None:
-    if not ids.is_correlation_id(request_id):
+    if not correlation_ids.is_correlation_id(request_id):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "requestId: must be a UUID or a ULID")
 
 

@@ -3,7 +3,7 @@
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from directory import party_lookups, services
+from directory import alias_registry, party_lookups
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
@@ -35,7 +35,7 @@ class PartyView(AliasView):
         if self.fspiop.destination:
             asker, owner = forwarding.parties_of(self, self.fspiop.destination)
         else:
-            asker, owner = forwarding.caller_of(self), services.owner_of(self.alias, caller=self.caller)
+            asker, owner = forwarding.caller_of(self), alias_registry.owner_of(self.alias, caller=self.caller)
         _check_some_payment(asker, owner)
         return owner
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from fspiop import ids, money, time
+from fspiop import correlation_ids, money, time
 from fspiop.bodies import names
 
 
@@ -18,7 +18,7 @@ class Message(Struct, rename="camel", omit_defaults=True):
 
 Amount = Annotated[str, Meta(pattern=money.AMOUNT)]  # section 7.2.13
 BinaryString32 = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{43}\Z")]  # section 7.2.18
-CorrelationId = Annotated[str, Meta(pattern=ids.CORRELATION_ID)]  # section 7.3.8; v2.0 adds the ULID
+CorrelationId = Annotated[str, Meta(pattern=correlation_ids.CORRELATION_ID)]  # section 7.3.8; v2.0 adds the ULID
 DateTime = Annotated[str, Meta(pattern=time.DATE_TIME)]  # section 7.2.14
 Date = Annotated[str, Meta(pattern=time.DATE)]  # section 7.2.15
 FspId = Annotated[str, Meta(min_length=1, max_length=32)]  # section 7.3.16

@@ -1,4 +1,4 @@
-"""The bodies of /participants (FSPIOP API v1.1, section 6.2), and of the protocol between hub and oracle."""
+"""The bodies of /participants (FSPIOP API v1.1, section 6.2)."""
 
 from typing import Annotated
 
@@ -12,8 +12,6 @@ from fspiop.bodies.common import (
     FspId,
     Message,
     PartyIdInfo,
-    PartyIdType,
-    Text128,
 )
 
 MAX_PARTIES = 10_000
@@ -58,41 +56,3 @@ class ParticipantsPut(Message):
 
     party_list: Annotated[list[PartyResult], Meta(min_length=1, max_length=MAX_PARTIES)]
     currency: Currency | None = None
-
-
-class OracleRegistration(Message):
-    """One line of an oracle's answer, and the body of a registration at an oracle."""
-
-    fsp_id: FspId
-    currency: Currency | None = None
-    party_sub_id_or_type: Text128 | None = None
-
-
-class OraclePartyList(Message):
-    """An oracle's answer to GET /participants/{Type}/{ID}: empty if the party is unknown."""
-
-    party_list: Annotated[list[OracleRegistration], Meta(max_length=MAX_PARTIES)]
-
-
-class OracleParty(Message):
-    """One party of a batch registration at an oracle."""
-
-    party_id_type: PartyIdType
-    party_identifier: Text128
-    fsp_id: FspId
-    party_sub_id_or_type: Text128 | None = None
-    currency: Currency | None = None
-
-
-class OracleBatch(Message):
-    """POST /participants to an oracle."""
-
-    request_id: CorrelationId
-    party_list: list[OracleParty]
-    currency: Currency | None = None
-
-
-class OracleBatchReply(Message):
-    """An oracle's answer to a batch: each party, with its error if there is one."""
-
-    party_list: list[PartyResult]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from fspiop import ids, strictjson, time
+from fspiop import correlation_ids, strictjson, time
 from fspiop.iso20022.reading import STATES
 
 _MOST_TEXT = 105  # Max105Text
@@ -20,7 +20,9 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
     # A repetition with the same content and time is the same message.
-    message_id = ids.ulid(int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big"))
+    message_id = correlation_ids.ulid(
+        int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big")
+    )
     heading = {"MsgId": message_id, "CreDtTm": time.format_datetime(date)}
     if "errorInformation" not in body:
         return {"GrpHdr": heading, "TxInfAndSts": _state(body)}

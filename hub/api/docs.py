@@ -13,7 +13,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from fspiop import iso20022, versions
 from fspiop.resources import RESOURCES, Iso20022
 from hub.administration.models import READ, WRITE
-from hub.api import lenient_numbers
+from hub.api import whole_numbers
 
 APIS = {
     "fspiop": "the FSPIOP API",
@@ -103,7 +103,7 @@ _NULL = {"type": "null"}
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
     """The JSON schema of a typed message, with its parts inline. In FSPIOP messages, no field is nullable."""
-    schema = msgspec.json.schema(message, schema_hook=lenient_numbers.describe)
+    schema = msgspec.json.schema(message, schema_hook=whole_numbers.describe)
     definitions = schema.pop("$defs", {})
 
     def inline(node: Any) -> Any:

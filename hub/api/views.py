@@ -17,7 +17,7 @@ from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
 from hub import minor_units
-from hub.api import authentication, errors, rate_limits, request_body, signatures
+from hub.api import authentication, dfsp_limits, errors, request_body, signatures
 from hub.outbox.messages import Recipient
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class PlainView(APIView):
 
     DRF's request refers to its view for parsers. The view refers to its request, its response and, as `head`, a method
     of its own. Such cycles keep a body in memory until Python's garbage collector runs, which is rare in a hub
-    (`hub.process_tuning`).
+    (`hub.request_overhead`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -96,9 +96,9 @@ class FspiopView(PlainView):
             if self._unread:
                 request_body.pass_over(request, self._unread)
             if self._is_counted_as_bulk:
-                rate_limits.leave_bulk(self.caller)
+                dfsp_limits.leave_bulk(self.caller)
             if self._is_counted:
-                rate_limits.leave(self.caller)
+                dfsp_limits.leave(self.caller)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
@@ -120,12 +120,12 @@ class FspiopView(PlainView):
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
-        rate_limits.enter(self.caller, self.fspiop.source)
+        dfsp_limits.enter(self.caller, self.fspiop.source)
         self._is_counted = True
         if method not in CALLBACKS:
-            rate_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
+            dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
         if is_bulk:
-            rate_limits.enter_bulk(self.caller, self.fspiop.source)
+            dfsp_limits.enter_bulk(self.caller, self.fspiop.source)
             self._is_counted_as_bulk = True
         self._unread = 0
         self.raw_body = request_body.body_of(http, length, most)
@@ -136,7 +136,7 @@ class FspiopView(PlainView):
     def check_room_at(self, destination: str) -> None:
         """FspiopError 2005 (429) if too many messages that the caller caused already wait for the destination."""
         if self.request.method not in CALLBACKS:
-            rate_limits.check_backlog(self.caller, self.fspiop.source, destination)
+            dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
     def get_exception_handler(self) -> Any:
         return errors.exception_handler

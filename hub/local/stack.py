@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from hub.local import net, proc
-from hub.local.child import Program, tail
 from hub.local.errors import LocalError
 from hub.local.os_user import without_pg
 from hub.local.postgres import Postgres
 from hub.local.state import State
+from hub.local.supervised_process import Program, tail
 from hub.local.supervisor import Supervisor, sweep
 from hub.local.valkey import Valkey
 

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable, Iterable
 
 from hub.local import proc
-from hub.local.child import Child, Program, tail
 from hub.local.errors import LocalError
 from hub.local.state import State
+from hub.local.supervised_process import Child, Program, tail
 from hub.local.watchdog import Watchdog
 
 

@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.core.mail import EmailMessage
 
-from hub.notifications.outcomes import SENT, Outcome
+from hub.notifications.retries import SENT, Outcome
 from hub.notifications.store import Claimed
 
 log = structlog.get_logger("notifications")

@@ -2,7 +2,7 @@
 
 from prometheus_client import Counter
 
-from hub.notifications.outcomes import Outcome
+from hub.notifications.retries import Outcome
 from hub.notifications.store import Claimed
 
 ATTEMPTS = Counter("kitovu_notifications_attempts_total", "E-mails and webhooks sent", ["channel", "result"])

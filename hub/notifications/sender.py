@@ -19,9 +19,9 @@ from django.db import close_old_connections, connection
 
 from hub.curl import Curl
 from hub.encryption import fernet
-from hub.notifications import email, metrics, outcomes, store, webhooks
+from hub.notifications import email, metrics, retries, store, webhooks
 from hub.notifications.models import Notification
-from hub.notifications.outcomes import Outcome
+from hub.notifications.retries import Outcome
 from hub.notifications.services import SEAL
 from hub.notifications.store import Claimed
 
@@ -128,7 +128,7 @@ def _settle(message: Claimed, outcome: Outcome) -> None:
     if outcome.is_sent:
         store.sent(message.id)
         return
-    delay_s = outcomes.delay_s(outcome, attempts=message.attempts, left_s=message.left_s)
+    delay_s = retries.delay_s(outcome, attempts=message.attempts, left_s=message.left_s)
     if delay_s is None:
         store.given_up(message, error=outcome.error)
         log.error("notification_given_up", notification=message.id, kind=message.kind)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hub.outbox.store import Claimed
-from hub.participants import endpoints, queries
+from hub.participants import endpoint_urls, queries
 
 
 class Addresses:
@@ -16,7 +16,7 @@ class Addresses:
         """The URL of each message; None if its destination has registered no fitting endpoint."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
-            endpoints.url_for(self._known[message.destination_id][1], message.method, message.path)
+            endpoint_urls.url_for(self._known[message.destination_id][1], message.method, message.path)
             for message in messages
         ]
 

@@ -15,7 +15,7 @@ from hub.outbox.client import NOT_IMPLEMENTED, Answer
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.store import Claimed, Failure, GivenUp
 from hub.participants import queries
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 
 log = structlog.get_logger("outbox")
 
@@ -92,7 +92,7 @@ def give_up_overdue() -> set[int]:
         requesters.update(notice.destination_id for notice in notices)
         return len(given_up)
 
-    count = batches.in_groups(store.OVERDUE, find=find, work=give_up, most=_MOST_OVERDUE)
+    count = isolating_batches.in_groups(store.OVERDUE, find=find, work=give_up, most=_MOST_OVERDUE)
     if count:
         log.error("requests_not_delivered_in_time", count=count)
     return requesters

@@ -19,7 +19,7 @@ from hub.database import execute
 from hub.outbox import queries
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.models import Message
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from hub.sweeps.store import not_skipped
 
 M = TypeVar("M", bound=models.Model)
@@ -61,7 +61,7 @@ def report(requests: Requests) -> int:
 
     Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
-    return batches.in_groups(
+    return isolating_batches.in_groups(
         requests.batch,
         find=lambda most: find_late(requests, most),
         work=lambda ids: _end(requests, ids),
@@ -112,7 +112,7 @@ def forget_ended(requests: Requests, *, keep_s: int) -> int:
 
     Returns their number.
     """
-    return batches.in_groups(
+    return isolating_batches.in_groups(
         requests.ended_batch,
         find=lambda most: _find_ended(requests, keep_s=keep_s, most=most),
         work=lambda ids: _forget(requests, ids, keep_s=keep_s),

@@ -6,7 +6,7 @@ All items are decided over one snapshot, in order. Each decision sees the earlie
 from collections.abc import Sequence
 
 from fspiop.errors import ErrorCode, text_of
-from ledger.bulk.messages import (
+from ledger.bulk.commands_and_outcomes import (
     Bulk,
     BulkAccepted,
     BulkAnswer,
@@ -26,8 +26,18 @@ from ledger.bulk.messages import (
     ItemResult,
 )
 from ledger.bulk.states import NEXT, BulkMove, BulkState
+from ledger.commands_and_outcomes import (
+    Expire,
+    Fulfil,
+    Outcome,
+    PaymentMessage,
+    Refusal,
+    Refused,
+    Reject,
+    Reserved,
+    words_of,
+)
 from ledger.decide import decide_expire, decide_fulfil, decide_prepare, decide_reject
-from ledger.messages import Expire, Fulfil, Outcome, PaymentMessage, Refusal, Refused, Reject, Reserved, words_of
 from ledger.snapshot import Snapshot, TransferState
 from ledger.states import State
 

@@ -15,8 +15,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
 from ledger import metrics, store
 from ledger.bulk import store as bulks
-from ledger.bulk.decide import decide
-from ledger.bulk.messages import (
+from ledger.bulk.commands_and_outcomes import (
     Bulk,
     BulkAccepted,
     BulkCommand,
@@ -26,9 +25,10 @@ from ledger.bulk.messages import (
     BulkPrepare,
     BulkRefused,
 )
+from ledger.bulk.decide import decide
 from ledger.bulk.notices import notices_for
+from ledger.commands_and_outcomes import Command, Expire
 from ledger.engine import ATTEMPTS, retried
-from ledger.messages import Command, Expire
 from ledger.snapshot import Snapshot
 
 log = structlog.get_logger("ledger")

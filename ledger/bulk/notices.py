@@ -13,7 +13,7 @@ from typing import Any
 from fspiop import strictjson, time
 from fspiop.errors import ErrorCode, error_body
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
-from ledger.bulk.messages import (
+from ledger.bulk.commands_and_outcomes import (
     Bulk,
     BulkAccepted,
     BulkEnded,
@@ -26,7 +26,7 @@ from ledger.bulk.messages import (
     BulkRepeated,
 )
 from ledger.bulk.states import TERMINAL
-from ledger.messages import Refusal, error_of, words_of
+from ledger.commands_and_outcomes import Refusal, error_of, words_of
 from ledger.snapshot import TransferState
 from ledger.states import State
 

@@ -7,9 +7,9 @@ import orjson
 
 from hub import fair_share
 from hub.database import execute
-from ledger.bulk.messages import Bulk, BulkPrepare
+from ledger.bulk.commands_and_outcomes import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
-from ledger.messages import PaymentMessage
+from ledger.commands_and_outcomes import PaymentMessage
 from ledger.store import LostRace
 
 _BULK = """

@@ -6,7 +6,8 @@ A conversion reserves its own leg when it is prepared. It ends when its determin
 from collections.abc import Iterator, Sequence
 
 from fspiop import ilp
-from ledger.fx.messages import (
+from ledger.commands_and_outcomes import Prepare, Refusal, words_of
+from ledger.fx.commands_and_outcomes import (
     FxAborted,
     FxAgreed,
     FxCommand,
@@ -25,8 +26,7 @@ from ledger.fx.messages import (
 )
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FX_NEXT, LIVE, FxMove, FxState
-from ledger.messages import Prepare, Refusal, words_of
-from ledger.positions import hold, post, release
+from ledger.hold_and_post import hold, post, release
 from ledger.snapshot import ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
 

@@ -6,7 +6,8 @@ If the conversion ends without a transfer, the initiator receives an error callb
 
 from fspiop import time
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
-from ledger.fx.messages import (
+from ledger.commands_and_outcomes import Aborted, Committed, NotObeyed, Outcome, Refused, cause_of, error_of, words_of
+from ledger.fx.commands_and_outcomes import (
     FxAborted,
     FxAgreed,
     FxExpire,
@@ -21,7 +22,6 @@ from ledger.fx.messages import (
 )
 from ledger.fx.snapshot import ConversionState
 from ledger.fx.states import API_STATE, FX_TERMINAL, FxState
-from ledger.messages import Aborted, Committed, NotObeyed, Outcome, Refused, cause_of, error_of, words_of
 
 
 def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:

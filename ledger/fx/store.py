@@ -11,11 +11,20 @@ from psycopg.rows import TupleRow
 
 from hub import fair_share
 from hub.database import execute
+from ledger.commands_and_outcomes import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
 from ledger.errors import LostRace
-from ledger.fx.messages import FxAborted, FxAgreed, FxCommand, FxExpire, FxOutcome, FxPrepare, FxRefused, FxReserved
+from ledger.fx.commands_and_outcomes import (
+    FxAborted,
+    FxAgreed,
+    FxCommand,
+    FxExpire,
+    FxOutcome,
+    FxPrepare,
+    FxRefused,
+    FxReserved,
+)
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
-from ledger.messages import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
 from ledger.snapshot import ParticipantState, Snapshot, TransferState
 from ledger.states import State
 

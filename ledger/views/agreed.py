@@ -4,7 +4,7 @@ from django.conf import settings
 
 from fspiop.errors import ErrorCode, FspiopError
 from ledger import ilp_packets
-from ledger.messages import Terms
+from ledger.commands_and_outcomes import Terms
 
 
 def terms_in(

@@ -11,8 +11,8 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
-from ledger.bulk import engine, services
-from ledger.bulk.messages import (
+from ledger.bulk import engine, state_and_expiry
+from ledger.bulk.commands_and_outcomes import (
     BulkFulfil,
     BulkImplausible,
     BulkOutcome,
@@ -22,7 +22,7 @@ from ledger.bulk.messages import (
     ItemResult,
 )
 from ledger.bulk.states import BulkState
-from ledger.messages import PaymentMessage, Prepare
+from ledger.commands_and_outcomes import PaymentMessage, Prepare
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive
 from ledger.views.moments import implausible, moment_fault
@@ -94,7 +94,7 @@ class BulkTransferView(_BulkTransferView):
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
-        services.tell_state(bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester)
+        state_and_expiry.tell_state(bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester)
         return accepted()
 
     @fspiop_schema("bulkTransfers", request=BulkTransferPut, answer=200, summary="Answer a bulk transfer, once")

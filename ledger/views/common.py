@@ -1,10 +1,10 @@
 """Shared code of the money path's views: messages as evidence, ids, amounts, and the answers to non-parties."""
 
-from fspiop import ids, money
+from fspiop import correlation_ids, money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
-from ledger.fx.messages import FxImplausible, FxOutcome, FxUnknown
-from ledger.messages import Implausible, Outcome, PaymentMessage, Unknown
+from ledger.commands_and_outcomes import Implausible, Outcome, PaymentMessage, Unknown
+from ledger.fx.commands_and_outcomes import FxImplausible, FxOutcome, FxUnknown
 from ledger.views.moments import implausible
 
 
@@ -14,7 +14,7 @@ class LedgerView(FspiopView):
 
 
 def checked_id(value: str, name: str) -> str:
-    if not ids.is_correlation_id(value):
+    if not correlation_ids.is_correlation_id(value):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must be a UUID or a ULID")
     return value
 

@@ -9,8 +9,8 @@ from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
-from ledger import engine, services
-from ledger.messages import Fulfil, Prepare, Reject
+from ledger import accounts_and_funds, engine
+from ledger.commands_and_outcomes import Fulfil, Prepare, Reject
 from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
 from ledger.views.moments import moment_fault
@@ -50,7 +50,7 @@ class TransfersView(_TransferView):
 class TransferView(_TransferView):
     @fspiop_schema("transfers", answer=202, summary="Ask for a transfer's state")
     def get(self, request: Request, transfer_id: str) -> HttpResponse:
-        services.tell_state(transfer_id=checked_id(transfer_id, "transferId"), requester=self.requester)
+        accounts_and_funds.tell_state(transfer_id=checked_id(transfer_id, "transferId"), requester=self.requester)
         return accepted()
 
     @fspiop_schema("transfers", request=TransferPut, answer=200, summary="Fulfil a transfer")

@@ -8,8 +8,6 @@ from hub.audit import approvals
 from hub.audit.approvals import NotApproved
 from hub.audit.models import Approval
 from portal.changes import (
-    accounts,
-    api_requests,
     clients,
     conversions,
     credentials,
@@ -18,10 +16,12 @@ from portal.changes import (
     limits,
     offboarding,
     onboarding,
+    onboarding_steps,
     participants,
     profile,
     settlement,
     settlement_models,
+    try_out,
     users,
 )
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, by_name
@@ -39,7 +39,7 @@ KINDS = by_name(
     *users.KINDS,
     *settlement.KINDS,
     *directory.KINDS,
-    *accounts.KINDS,
+    *onboarding_steps.KINDS,
     *conversions.KINDS,
     *settlement_models.KINDS,
     *clients.KINDS,
@@ -79,9 +79,7 @@ def _check_asker(approval: Approval, kind: Kind) -> None:
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))
-    may_ask = (
-        api_requests.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
-    )
+    may_ask = try_out.may_still_ask(approval) if approval.maker is None else visitor_for(approval.maker).may(kind.ask)
     if not may_ask:
         raise NotApproved(_("The requester no longer has permission. Reject this request and submit a new one."))
 

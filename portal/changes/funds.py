@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import services, settlement_holds
+from ledger import accounts_and_funds, settlement_holds
 from ledger.models import Account
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, participant_named
 from portal.permissions import Right
@@ -54,7 +54,7 @@ def _describe_end(payload: Payload) -> list[Line]:
 
 
 def _record_in(payload: Payload, actor: str) -> None:
-    services.record_funds_in(
+    accounts_and_funds.record_funds_in(
         _settlement_account(payload),
         transfer_id=payload["transfer_id"],
         amount=payload["amount"],
@@ -71,7 +71,7 @@ def _extensions(payload: Payload) -> list[tuple[str, str]]:
 
 
 def _reserve_out(payload: Payload, actor: str) -> None:
-    services.prepare_funds_out(
+    accounts_and_funds.prepare_funds_out(
         _settlement_account(payload),
         transfer_id=payload["transfer_id"],
         amount=payload["amount"],
@@ -83,7 +83,7 @@ def _reserve_out(payload: Payload, actor: str) -> None:
 
 
 def _end_out(payload: Payload, actor: str) -> None:
-    services.end_funds_out(
+    accounts_and_funds.end_funds_out(
         _settlement_account(payload),
         transfer_id=payload["transfer_id"],
         commits=payload["commits"],

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
@@ -25,7 +25,7 @@ def _perform(payload: Payload, actor: str) -> None:
         participant=participant, currency=payload["currency"], type=Account.Type.POSITION
     )
     must_still_be(position.net_debit_cap, payload["ndc_before"])
-    services.change_ndc(
+    accounts_and_funds.change_ndc(
         participant,
         currency=payload["currency"],
         ndc=payload["ndc"],

@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy
 
 from hub.participants import credentials, profile
 from hub.participants import services as participants
-from hub.participants.endpoints import BASE
+from hub.participants.endpoint_urls import BASE
 from hub.participants.models import Credential, Participant
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account
 from portal.changes.change_kind import Kind, Line, Payload, participant_named
 from portal.changes.credentials import described_key, described_request
@@ -57,9 +57,9 @@ def _open(name: str, currency: str, ndc: int, actor: str) -> Participant:
     held = set(Account.objects.filter(participant__is_hub=True, currency=currency).values_list("type", flat=True))
     for account_type in (Account.Type.HUB_RECONCILIATION, Account.Type.HUB_MULTILATERAL_SETTLEMENT):
         if account_type not in held:
-            services.open_hub_account(account_type=account_type, currency=currency, actor=actor)
-    participant = services.register_participant(name=name, currency=currency, is_proxy=False, actor=actor)
-    services.set_initial_limit(participant, currency=currency, ndc=ndc, actor=actor)
+            accounts_and_funds.open_hub_account(account_type=account_type, currency=currency, actor=actor)
+    participant = accounts_and_funds.register_participant(name=name, currency=currency, is_proxy=False, actor=actor)
+    accounts_and_funds.set_initial_limit(participant, currency=currency, ndc=ndc, actor=actor)
     return participant
 
 

@@ -5,12 +5,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.models import Account, CoverHold
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
 from settlement import services
-from settlement.change_requests import evidence_of, wishes_of
+from settlement.change_request_terms import evidence_of, wishes_of
 from settlement.decide import Answer
 from settlement.models import Settlement, StatementLine
 from settlement.states import State

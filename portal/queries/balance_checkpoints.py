@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from settlement import store
 
 SIZE = 2000
@@ -189,7 +189,7 @@ def mark(*, most: int = 500) -> int:
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)
-    return batches.in_order("account-marks", find=find, work=_mark, most=_AT_ONCE, for_s=_MOST_S)
+    return isolating_batches.in_order("account-marks", find=find, work=_mark, most=_AT_ONCE, for_s=_MOST_S)
 
 
 def _first_unmarked() -> int:

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from hub.database import execute
-from portal.queries import per_minute as by_minute
-from portal.queries.per_minute import Minute
+from portal.queries import payments_per_minute as by_minute
+from portal.queries.payments_per_minute import Minute
 
 MINUTES = 30
 

@@ -14,8 +14,8 @@ from itertools import groupby
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy
 
+from ledger.commands_and_outcomes import Refusal
 from ledger.decide import PREPARE_IS_REFUSED_BY
-from ledger.messages import Refusal
 from ledger.models import Transfer
 
 

@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.participants import queries
-from hub.participants.endpoints import BASE
+from hub.participants.endpoint_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms
+from portal.allowed_directions import Direction
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
-from portal.directions import Direction
 from portal.permissions import Right
 from portal.queries.positions import standings
 from portal.views.request_change import AskForm, asking

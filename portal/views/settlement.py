@@ -15,7 +15,7 @@ from portal.changes.settlement import hold_terms
 from portal.queries import settlement_steps
 from portal.views.request_change import AskForm, asking
 from portal.visitor import visitor_of
-from settlement import change_requests, queries, services, window_nets
+from settlement import change_request_terms, queries, services, window_nets
 from settlement.models import Settlement
 from settlement.states import MAY_ABORT, STEPS, State
 
@@ -121,7 +121,7 @@ def show(request: HttpRequest, settlement_id: int) -> HttpResponse:
             "plan": settlement_steps.planned(found, _NAMES),
             "statements": found.statements.defer("body").order_by("-id"),
             "form": forms.StatementFile(),
-            "owed": change_requests.owed_of(found),
+            "owed": change_request_terms.owed_of(found),
             "holds": CoverHold.objects.filter(settlement_number=found.pk, remaining__gt=0).select_related(
                 "account__participant"
             ),
@@ -136,7 +136,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
     found = _settlement(settlement_id)
     now = STEPS.index(State(found.state)) if found.state in STEPS else -1
     left = [(step.value, _NAMES[step]) for step in STEPS[now + 1 :]]
-    has_statement = change_requests.evidence_of(found) is not None
+    has_statement = change_request_terms.evidence_of(found) is not None
     form = forms.SettlementStep(
         request.POST or None, steps=left, has_statement=has_statement, initial={"to": State.SETTLED.value}
     )
@@ -146,7 +146,7 @@ def advance(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "advance_settlement",
         form=form,
         subject=f"settlement {found.pk}",
-        payload=lambda said: change_requests.terms(found, said["to"], said["reason"], said["because"]),
+        payload=lambda said: change_request_terms.terms(found, said["to"], said["reason"], said["because"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[
             Line(_("Settlement"), found.pk),
@@ -183,7 +183,7 @@ def abort(request: HttpRequest, settlement_id: int) -> HttpResponse:
         "abort_settlement",
         form=AskForm(request.POST or None),
         subject=f"settlement {found.pk}",
-        payload=lambda said: change_requests.terms(found, State.ABORTED.value, said["reason"]),
+        payload=lambda said: change_request_terms.terms(found, State.ABORTED.value, said["reason"]),
         back=reverse("settlement_of", args=[found.pk]),
         facts=[Line(_("Settlement"), found.pk), Line(_("Now"), found.state)],
     )

@@ -16,7 +16,7 @@ from hub.audit import record
 from hub.downloads import Download
 from hub.outbox.messages import Recipient
 from hub.participants.models import Participant
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.models import Transfer
 from portal import csv_export, pagination
 from portal.fields import AmountField

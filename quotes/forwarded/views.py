@@ -10,7 +10,7 @@ from collections.abc import Collection
 from django.http import HttpResponse
 from rest_framework.request import Request
 
-from fspiop import bodies, ids
+from fspiop import bodies, correlation_ids
 from fspiop.bodies.authorizations import AuthorizationPut, AuthorizationQuery
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.transactions import TransactionPut
@@ -65,7 +65,7 @@ class _RelayView(FspiopView, ABC):
         return taken()
 
     def check_id(self, subject_id: str) -> None:
-        if not ids.is_correlation_id(subject_id):
+        if not correlation_ids.is_correlation_id(subject_id):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")
 
     def _other_side(self, subject_id: str) -> Party:

@@ -13,7 +13,7 @@ from hub import fair_share, outbox
 from hub.api.forwarding import check_destination
 from hub.outbox.messages import Destination, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants.queries import Party
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from quotes.forwarded import pending_requests
 from quotes.models import TransactionRequest
 from quotes.services import Send, error_callback
@@ -133,7 +133,7 @@ def fail_unanswered() -> int:
 
     Two sweeps at once do no harm: each skips the rows that the other has locked.
     """
-    return batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
+    return isolating_batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
 
 def _late() -> "QuerySet[TransactionRequest]":

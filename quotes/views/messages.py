@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from fspiop import ids
+from fspiop import correlation_ids
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import forwarding
 from hub.api.views import FspiopView
@@ -21,5 +21,5 @@ class MessageView(FspiopView):
         forwarding.send([forwarding.refuse_caller(self, error, path=path, subject=subject_id)])
 
     def check_id(self, subject_id: str) -> None:
-        if not ids.is_correlation_id(subject_id):
+        if not correlation_ids.is_correlation_id(subject_id):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{self.id_name}: must be a UUID or a ULID")

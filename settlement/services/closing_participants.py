@@ -11,8 +11,8 @@ from django.db import transaction
 from fspiop.errors import ErrorCode, FspiopError
 from hub.participants import offboarding
 from hub.participants.models import Credential, Participant
+from ledger import accounts_and_funds
 from ledger import queries as ledger
-from ledger import services
 from ledger.models import Account
 from settlement import queries
 from settlement.states import WindowState
@@ -43,7 +43,7 @@ def left_of(participant: Participant) -> Left:
             (funds if is_of_settlement else positions).append((account.currency, -value if is_of_settlement else value))
     windows = queries.windows(participant_id=participant.pk).exclude(state=WindowState.SETTLED)
     return Left(
-        reserved=services.reserved_for(participant),
+        reserved=accounts_and_funds.reserved_for(participant),
         positions=positions,
         windows=list(windows.values_list("pk", flat=True)),
         funds=funds,
@@ -65,7 +65,7 @@ def revoke_all(participant: Participant, *, actor: str) -> None:
 def close(participant: Participant, *, actor: str) -> None:
     """Closes a participant and its accounts for ever; its entries, transfers and audit trail stay."""
     _check_drained(participant)
-    services.close_accounts(participant, actor=actor)
+    accounts_and_funds.close_accounts(participant, actor=actor)
     left = left_of(participant)  # read after the accounts are locked
     if left.windows:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"unsettled windows: {left.windows}")

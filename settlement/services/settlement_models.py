@@ -8,7 +8,7 @@ from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
 from hub.sweeps.store import forget_all
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
 from settlement import gross_settlement

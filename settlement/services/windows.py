@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.audit import record
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from hub.sweeps.queries import is_skipped
 from ledger.locks import WINDOW_LOCK
 from ledger.models import Entry, SettlementWindow
@@ -36,7 +36,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
     # The window is closed in any case. If the totals cannot be computed now, the tick retries, and operators see it.
-    batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
+    isolating_batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
 
@@ -105,7 +105,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 def total_up_what_is_left() -> int:
     """Computes the totals of closed windows that still lack them; returns how many."""
-    return batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
+    return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
 def _find_left(most: int) -> list[str]:

@@ -11,10 +11,10 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError, error_body
 from hub.api.administration.views import AdministrationView, Response
 from hub.api.docs import administration_schema
-from hub.api.lenient_numbers import WholeNumber
+from hub.api.whole_numbers import WholeNumber
 from ledger.models import SettlementWindow
 from ledger.views.administration.common import as_number
-from settlement import change_requests, queries, services
+from settlement import change_request_terms, queries, services
 from settlement.decide import Answer, Wish
 from settlement.models import Settlement, SettlementAccount
 from settlement.states import State
@@ -172,7 +172,7 @@ class _Moving(AdministrationView):
         self.needs_two(
             "move_settlement",
             subject=f"settlement {number}",
-            payload=lambda: change_requests.terms_of_steps(queries.settlement(number), wishes),
+            payload=lambda: change_request_terms.terms_of_steps(queries.settlement(number), wishes),
         )
         answers = services.move(number, wishes, actor=self.actor)
         settlement = queries.settlement(number)
@@ -204,7 +204,7 @@ class SettlementView(_Moving):
                 "abort_settlement",
                 subject=f"settlement {number}",
                 reason=reason,
-                payload=lambda: change_requests.terms(queries.settlement(number), State.ABORTED.value, reason),
+                payload=lambda: change_request_terms.terms(queries.settlement(number), State.ABORTED.value, reason),
             )
             services.abort(number, reason=reason, actor=self.actor)
             return Response(_show_whole(number))

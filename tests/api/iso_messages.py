@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fspiop import base64url, ids
+from fspiop import base64url, correlation_ids
 from fspiop.iso20022 import ilp4
 from tests.api.caller import dfsp
 from tests.api.messages import moment
@@ -47,7 +47,7 @@ def instructed(amount: str, currency: str = "TZS") -> dict[str, str]:
 
 
 def header(**more: Any) -> dict[str, Any]:
-    return {"MsgId": ids.new_ulid(), "CreDtTm": moment(0)} | more
+    return {"MsgId": correlation_ids.new_ulid(), "CreDtTm": moment(0)} | more
 
 
 def payment_header(seconds: float = 60) -> dict[str, Any]:
@@ -58,14 +58,14 @@ def party(identifier: str, fsp: str = "blue", to: str = "green") -> dict[str, An
     found = {"Pty": customer(identifier, "Party;Of;blue;Party"), "Agt": agent(fsp), "Acct": {"Ccy": "TZS"}}
     return {
         "Assgnmt": header(Assgnr={"Agt": agent(fsp)}, Assgne={"Agt": agent(to)}),
-        "Rpt": {"Vrfctn": True, "OrgnlId": ids.new_ulid(), "UpdtdPtyAndAcctId": found},
+        "Rpt": {"Vrfctn": True, "OrgnlId": correlation_ids.new_ulid(), "UpdtdPtyAndAcctId": found},
     }
 
 
 def no_party(code: str = "3204") -> dict[str, Any]:
     return {
         "Assgnmt": header(Assgnr={"Agt": agent("blue")}, Assgne={"Agt": agent("green")}),
-        "Rpt": {"Vrfctn": False, "OrgnlId": ids.new_ulid(), "Rsn": {"Cd": code}},
+        "Rpt": {"Vrfctn": False, "OrgnlId": correlation_ids.new_ulid(), "Rsn": {"Cd": code}},
     }
 
 
@@ -80,7 +80,7 @@ def _sides() -> dict[str, Any]:
 
 
 def quote(amount: str = "100", currency: str = "TZS", **ids_: str) -> dict[str, Any]:
-    payment_id = {"TxId": ids.new_ulid(), "EndToEndId": ids.new_ulid()} | ids_
+    payment_id = {"TxId": correlation_ids.new_ulid(), "EndToEndId": correlation_ids.new_ulid()} | ids_
     more = {"PmtId": payment_id, "IntrBkSttlmAmt": settled(amount, currency), "Purp": {"Prtry": "TRANSFER"}}
     return {"GrpHdr": payment_header(), "CdtTrfTxInf": _sides() | more}
 
@@ -103,7 +103,7 @@ def transfer(
     amount: str = "100", currency: str = "TZS", *, transfer_id: str | None = None, seconds: float = 60
 ) -> dict[str, Any]:
     more = {
-        "PmtId": {"TxId": transfer_id or ids.new_ulid()},
+        "PmtId": {"TxId": transfer_id or correlation_ids.new_ulid()},
         "IntrBkSttlmAmt": settled(amount, currency),
         "VrfctnOfTerms": {"IlpV4PrepPacket": PACKET},
     }
@@ -140,7 +140,11 @@ def _conversion(source: str, target: str) -> dict[str, Any]:
 
 
 def fx_quote() -> dict[str, Any]:
-    payment_id = {"TxId": ids.new_ulid(), "InstrId": ids.new_ulid(), "EndToEndId": ids.new_ulid()}
+    payment_id = {
+        "TxId": correlation_ids.new_ulid(),
+        "InstrId": correlation_ids.new_ulid(),
+        "EndToEndId": correlation_ids.new_ulid(),
+    }
     more = {"PmtId": payment_id, "InstrForCdtrAgt": {"InstrInf": "SEND"}}
     return {"GrpHdr": payment_header(), "CdtTrfTxInf": _conversion("100", "0") | more}
 
@@ -153,6 +157,9 @@ def fx_terms(asked: dict[str, Any]) -> dict[str, Any]:
 def fx_transfer(
     *, commit_request_id: str | None = None, determining: str | None = None, seconds: float = 60
 ) -> dict[str, Any]:
-    payment_id = {"TxId": commit_request_id or ids.new_ulid(), "EndToEndId": determining or ids.new_ulid()}
+    payment_id = {
+        "TxId": commit_request_id or correlation_ids.new_ulid(),
+        "EndToEndId": determining or correlation_ids.new_ulid(),
+    }
     more = {"PmtId": payment_id, "VrfctnOfTerms": {"Sh256Sgntr": CONDITION}}
     return {"GrpHdr": payment_header(seconds), "CdtTrfTxInf": _conversion("100", "5") | more}

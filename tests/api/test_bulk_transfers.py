@@ -9,7 +9,7 @@ from django.db import connection
 
 from hub.outbox.models import Message
 from hub.participants.models import Participant
-from ledger import invariants, services, tasks
+from ledger import accounts_and_funds, invariants, tasks
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer
 from tests.api import messages
@@ -408,7 +408,7 @@ def test_a_bulk_whose_destination_is_not_its_payee_is_refused(committed_world: W
 
 def test_items_may_be_of_several_currencies_and_each_meets_its_own_limit(committed_world: World) -> None:
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=account_type, currency="KES", actor="test")
+        accounts_and_funds.open_hub_account(account_type=account_type, currency="KES", actor="test")
     for name in ("green", "blue"):
         committed_world.onboard(name, ndc=10, cover=10, currency="KES")
     body = messages.bulk_transfer("999")

@@ -10,7 +10,7 @@ import pytest
 
 from fspiop.errors import FspiopError
 from hub.outbox.models import Message
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Entry, Transfer
 from settlement.bank_statements.parsing import Unreadable, read
 from tests.api import iso_messages, messages
@@ -93,10 +93,10 @@ def test_funds_caps_and_statements_are_in_whole_minor_units_too(world: World) ->
     cap = {"currency": "TZS", "limit": {"type": "NET_DEBIT_CAP", "value": "10.005", "alarmPercentage": 10}}
     assert error_of(admin("PUT", "/participants/green/limits", cap)) == (400, "3100")
     for hub_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=hub_type, currency="UGX", actor="test")
-    green = services.register_participant(name="green", currency="UGX", is_proxy=False, actor="test")
+        accounts_and_funds.open_hub_account(account_type=hub_type, currency="UGX", actor="test")
+    green = accounts_and_funds.register_participant(name="green", currency="UGX", is_proxy=False, actor="test")
     with pytest.raises(FspiopError, match="UGX has 0 decimals"):
-        services.set_initial_limit(green, currency="UGX", ndc=amount("1.5"), actor="test")
+        accounts_and_funds.set_initial_limit(green, currency="UGX", ndc=amount("1.5"), actor="test")
     assert (Entry.objects.count(), world.account("green").net_debit_cap) == (entries, amount(1000))
     lines = "reference,currency,amount,direction,participant,settlement\nr,UGX,{},DEBIT,green,1\n"
     assert read(lines.format("2.00").encode())[0].amount == amount(2)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account
 from tests import fx_world
 from tests.api import fx_messages, iso_messages, messages
@@ -21,7 +21,7 @@ KES = {"currency": "KES", "amount": "5"}
 
 
 def disable(account: Account) -> None:
-    services.set_account_active(account, is_active=False, actor="test")
+    accounts_and_funds.set_account_active(account, is_active=False, actor="test")
 
 
 def item(quote: dict[str, Any], amount: dict[str, str]) -> dict[str, Any]:

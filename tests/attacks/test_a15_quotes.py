@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from fspiop import base64url, ids, ilp
+from fspiop import base64url, correlation_ids, ilp
 from fspiop.iso20022 import ilp4
 from hub.outbox.models import Message
 from ledger import engine, invariants
-from ledger.messages import NotObeyed, Prepare, Refused, Repeated, Reserved, Terms
+from ledger.commands_and_outcomes import NotObeyed, Prepare, Refused, Repeated, Reserved, Terms
 from ledger.models import Transfer
 from tests.api import iso_messages, messages
 from tests.api.caller import dfsp
@@ -288,7 +288,7 @@ def test_a15_a_batch_asks_once_about_all_its_quotes_and_not_at_all_where_nothing
     def taken(size: int, *, looks: bool) -> list[str]:
         batch = [prepare(committed_world, "green", "blue", "0.1") for _ in range(size)]
         if looks:
-            batch = [with_terms(p, OPAQUE, quote_id=ids.new_ulid()) for p in batch]
+            batch = [with_terms(p, OPAQUE, quote_id=correlation_ids.new_ulid()) for p in batch]
         with statements_of(monkeypatch) as statements:
             engine.run(batch)
         return statements

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from bench.__main__ import read_arguments
-from bench.bad import bodies, trials
+from bench.bad import requests as bodies
+from bench.bad import trials
 from bench.bad.misbehaviours import ALL
 from bench.bad.scheme import Scene, World
 from bench.http import Reader, header

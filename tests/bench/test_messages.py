@@ -4,10 +4,10 @@ import re
 from itertools import islice
 
 from bench import messages
-from bench.dfsp_endpoints import Dfsps
 from bench.http import Reader, header
 from bench.load import CALM_S, Load, pairs
-from fspiop import bodies, ids, ilp, strictjson, time
+from bench.simulated_dfsps import Dfsps
+from fspiop import bodies, correlation_ids, ilp, strictjson, time
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
@@ -32,7 +32,7 @@ def test_a_prepare_is_one_that_the_hub_reads() -> None:
     time.parse_http_date((header(request.head, b"date") or b"").decode())
     body = bodies.read(TransferPost, request.body)
     assert (body.transfer_id, body.payer_fsp, body.payee_fsp, body.amount.amount) == (ID, "green", "blue", "1")
-    assert ids.is_correlation_id(body.transfer_id)
+    assert correlation_ids.is_correlation_id(body.transfer_id)
     assert ilp.decode_payment(body.ilp_packet).amount == 100
     assert request.body == strictjson.canonical(strictjson.loads(request.body))
 

@@ -11,7 +11,7 @@ from django.db import connection
 from hub.outbox import store
 from hub.outbox.models import Message
 from hub.participants import services as participants
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Transfer
 from portal.models import LedgerCheck
 from tests.world import CURRENCY, World, fulfil, prepare, reject, run
@@ -21,11 +21,11 @@ BANKS = {"uhuru-bank": 40_000, "simba-pesa": 25_000, "kilele-sacco": 9_000, "bah
 
 def begin(*, payments: int = 60) -> World:
     participants.hub()
-    services.ensure_open_window()
+    accounts_and_funds.ensure_open_window()
     # What a test that really commits took away with all other rows.
     import_module("settlement.migrations.0002_account_types").begin(apps, None)
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=account_type, currency=CURRENCY, actor="provisioning")
+        accounts_and_funds.open_hub_account(account_type=account_type, currency=CURRENCY, actor="provisioning")
     world = World()
     for name, cover in BANKS.items():
         world.onboard(name, ndc=cover * 3 // 4, cover=cover)

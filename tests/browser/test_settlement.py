@@ -10,7 +10,7 @@ from directory import builtin_oracle
 from directory.aliases import Alias
 from directory.models import PartyIdentifier
 from hub.participants.models import Participant
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.models import SettlementWindow
 from portal import users
 from portal.permissions import HUB_ROLES, Role

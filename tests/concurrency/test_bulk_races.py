@@ -11,7 +11,7 @@ import pytest
 
 from hub.outbox.models import Message
 from ledger import invariants, tasks
-from ledger.bulk.messages import BulkAccepted, BulkExpire
+from ledger.bulk.commands_and_outcomes import BulkAccepted, BulkExpire
 from ledger.bulk.models import BulkTransfer
 from ledger.models import Entry, Transfer, TransferEvent
 from tests.bulks import bulk_fulfil, bulk_prepare, bulk_reject, run_bulk

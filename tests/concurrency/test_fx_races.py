@@ -14,7 +14,7 @@ import pytest
 from fspiop.errors import FspiopError
 from hub.outbox.models import Message
 from ledger import invariants, tasks
-from ledger.fx.messages import FxPrepare
+from ledger.fx.commands_and_outcomes import FxPrepare
 from ledger.models import Entry, FxTransfer, FxTransferEvent, Transfer
 from settlement.services import close_window
 from tests.concurrency.together import together

@@ -16,8 +16,18 @@ from fspiop.errors import FspiopError
 from hub.outbox.models import Message
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import engine, invariants, services, store, tasks
-from ledger.messages import Aborted, Committed, Expire, Ignored, NotObeyed, Refusal, Refused, Repeated, Unknown
+from ledger import accounts_and_funds, engine, invariants, store, tasks
+from ledger.commands_and_outcomes import (
+    Aborted,
+    Committed,
+    Expire,
+    Ignored,
+    NotObeyed,
+    Refusal,
+    Refused,
+    Repeated,
+    Unknown,
+)
 from ledger.models import Entry, SettlementWindow, Transfer, TransferEvent
 from settlement.services import close_window
 from tests.concurrency.together import together
@@ -217,7 +227,7 @@ def test_a_withdrawal_and_prepares_never_spend_the_same_cover(committed_world: W
         participant = committed_world.onboard(name, ndc=100, cover=100)
 
         def withdraw(who: str = name, whose: Participant = participant) -> object:
-            return services.prepare_funds_out(
+            return accounts_and_funds.prepare_funds_out(
                 committed_world.account(who, "SETTLEMENT"),
                 transfer_id=str(uuid.uuid4()),
                 amount=amount(60),
@@ -235,7 +245,9 @@ def test_a_withdrawal_and_prepares_never_spend_the_same_cover(committed_world: W
 
 def test_no_prepare_passes_a_cap_that_was_lowered_before_it(committed_world: World) -> None:
     participant = committed_world.onboard("payer", ndc=1000, cover=5000)
-    lower = partial(services.change_ndc, participant, currency="TZS", ndc=amount(50), alarm_percentage=None, actor="t")
+    lower = partial(
+        accounts_and_funds.change_ndc, participant, currency="TZS", ndc=amount(50), alarm_percentage=None, actor="t"
+    )
     together([lower, *(partial(run, prepare(committed_world, "payer", "blue", 10)) for _ in range(30))])
     assert isinstance(run(prepare(committed_world, "payer", "blue", 60)), Refused)
     before = committed_world.position("payer")

@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from fspiop.errors import FspiopError
 from hub import outbox
 from ledger import engine, invariants, store
-from ledger.messages import Command, Outcome
+from ledger.commands_and_outcomes import Command, Outcome
 from ledger.models import Transfer
 from tests.world import World, amount, prepare, run
 

@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from fspiop.errors import FspiopError
 from ledger import invariants
-from ledger.messages import Committed, Refused
+from ledger.commands_and_outcomes import Committed, Refused
 from ledger.models import Entry, SettlementWindow
 from settlement import gross_settlement, services
 from settlement.decide import Wish

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from directory import services
+from directory import alias_registry
 from directory.aliases import Alias, Registration, fitting
 from directory.models import PartyIdentifier
 from fspiop.errors import FspiopError
@@ -33,7 +33,7 @@ def test_of_two_dfsps_that_register_an_alias_at_once_one_gets_it(committed_world
     dfsps = [fsp("green"), fsp("blue")] * 10
     for number in range(5):
         alias = Alias("MSISDN", str(number))
-        results = together([partial(outcome, services.register, alias, dfsp) for dfsp in dfsps])
+        results = together([partial(outcome, alias_registry.register, alias, dfsp) for dfsp in dfsps])
         owner = PartyIdentifier.objects.get(identifier=str(number)).fsp
         assert results == ["done" if dfsp == owner else "3003" for dfsp in dfsps]
 
@@ -43,7 +43,7 @@ def test_batches_with_the_same_aliases_in_other_orders_neither_deadlock_nor_shar
     dfsps = [fsp("green"), fsp("blue"), fsp("red")] * 3
     orders = [aliases, aliases[::-1], aliases[200:] + aliases[:200]] * 3
     results = together(
-        [partial(services.register_many, order, dfsp) for dfsp, order in zip(dfsps, orders, strict=True)]
+        [partial(alias_registry.register_many, order, dfsp) for dfsp, order in zip(dfsps, orders, strict=True)]
     )
     owners = dict(PartyIdentifier.objects.values_list("identifier", "fsp_id"))
     assert len(owners) == 400
@@ -56,11 +56,11 @@ def test_withdrawing_while_another_registers_leaves_one_owner_or_none(committed_
     alias = Alias("MSISDN", "1")
     for _ in range(10):
         PartyIdentifier.objects.all().delete()
-        services.register(alias, fsp("green"))
+        alias_registry.register(alias, fsp("green"))
         results = together(
             [
-                partial(outcome, services.withdraw, alias, fsp("green")),
-                partial(outcome, services.register, alias, fsp("blue")),
+                partial(outcome, alias_registry.withdraw, alias, fsp("green")),
+                partial(outcome, alias_registry.register, alias, fsp("blue")),
             ]
         )
         assert results in (["done", "done"], ["done", "3003"])
@@ -101,20 +101,20 @@ def test_whatever_dfsps_do_an_alias_belongs_to_who_registered_it_first(
                 if holder == name and held[:3] == key[:3] and alias.currency in ("", held[3])
             ]
             if own:
-                services.withdraw(alias, fsp(name))
+                alias_registry.withdraw(alias, fsp(name))
             else:
                 with pytest.raises(FspiopError):
-                    services.withdraw(alias, fsp(name))
+                    alias_registry.withdraw(alias, fsp(name))
             for held in own:
                 del model[held]
         elif step == "batch":
-            refused = services.register_many([alias], fsp(name))
+            refused = alias_registry.register_many([alias], fsp(name))
             assert bool(refused) == (_holder(model, key, name) != name)
         elif _holder(model, key, name) == name:
-            services.register(alias, fsp(name))
+            alias_registry.register(alias, fsp(name))
         else:
             with pytest.raises(FspiopError):
-                services.register(alias, fsp(name))
+                alias_registry.register(alias, fsp(name))
     rows = PartyIdentifier.objects.values_list("type", "identifier", "sub_id", "currency", "fsp__name")
     assert {row[:4]: row[4] for row in rows} == model
     lines = [
@@ -122,10 +122,10 @@ def test_whatever_dfsps_do_an_alias_belongs_to_who_registered_it_first(
     ]
     expected = fitting(lines, asked)
     if expected:
-        assert services.owner_of(asked, caller=0).name == expected[0].fsp
+        assert alias_registry.owner_of(asked, caller=0).name == expected[0].fsp
     else:
         with pytest.raises(FspiopError):
-            services.owner_of(asked, caller=0)
+            alias_registry.owner_of(asked, caller=0)
 
 
 @given(

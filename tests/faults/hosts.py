@@ -19,10 +19,10 @@ from pathlib import Path
 from bench.client import Client, _Connection
 from bench.http import header
 from hub.local import net, proc
-from hub.local.child import Program
 from hub.local.postgres import DATABASE, USER, Postgres
 from hub.local.stack import Stack
 from hub.local.state import State
+from hub.local.supervised_process import Program
 from hub.local.valkey import Valkey
 from tests.faults import runs
 from tests.faults.dfsps import Scheme, _Server

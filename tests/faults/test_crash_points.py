@@ -18,7 +18,7 @@ from hub.outbox import store as outbox_store
 from hub.outbox.client import Answer
 from hub.outbox.models import Message
 from ledger import engine, invariants, store
-from ledger.messages import Expire, Prepare
+from ledger.commands_and_outcomes import Expire, Prepare
 from ledger.models import Entry, Transfer
 from tests.world import World, fulfil, prepare, reject
 

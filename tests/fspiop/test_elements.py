@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fspiop import bodies, ids, money, time
+from fspiop import bodies, correlation_ids, money, time
 from fspiop.bodies import common
 from fspiop.bodies.participants import ParticipantPost
 from fspiop.bodies.quotes import QuotePost
@@ -122,7 +122,7 @@ def test_a_moment_or_id_that_a_body_takes_can_be_read(text):
     if is_taken("moment", text):
         assert time.parse_datetime(text)
     if is_taken("id", text):
-        assert ids.is_correlation_id(text)
+        assert correlation_ids.is_correlation_id(text)
 
 
 @given(st.from_regex(time.DATE_TIME, fullmatch=True).filter(lambda text: text.isascii()))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fspiop import base64url, bodies, ids, iso20022, money, versions
+from fspiop import base64url, bodies, correlation_ids, iso20022, money, versions
 from fspiop.bodies.common import Money
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.fx_quotes import FxMoney, FxQuotePost, FxQuotePut
@@ -243,9 +243,9 @@ def test_zeros_at_the_end_of_an_amount_change_nothing(amount, zeros):
 
 
 def test_a_message_sent_again_has_the_same_content_though_its_id_and_time_are_new():
-    first = messages.transfer(transfer_id=ids.new_ulid())
+    first = messages.transfer(transfer_id=correlation_ids.new_ulid())
     again = copy.deepcopy(first)
-    again["GrpHdr"] |= {"MsgId": ids.new_ulid(), "CreDtTm": "2030-01-01T00:00:00.000Z"}
+    again["GrpHdr"] |= {"MsgId": correlation_ids.new_ulid(), "CreDtTm": "2030-01-01T00:00:00.000Z"}
     other = copy.deepcopy(again)
     other["GrpHdr"]["PmtInstrXpryDtTm"] = "2030-01-01T00:00:00.000Z"
     contents = [iso20022.content(json.dumps(body).encode()) for body in (first, again, other)]
@@ -268,7 +268,7 @@ def test_an_error_is_said_as_a_status_report():
     said = say(error_body("3303", "Transfer expired"), "/transfers/1/error")
     assert said["TxInfAndSts"] == {"StsRsnInf": {"Rsn": {"Prtry": "3303"}, "AddtlInf": "Transfer expired"}}
     assert said["GrpHdr"]["CreDtTm"] == "2026-11-24T08:00:00.000Z"
-    assert ids.is_correlation_id(said["GrpHdr"]["MsgId"])
+    assert correlation_ids.is_correlation_id(said["GrpHdr"]["MsgId"])
 
 
 def test_an_error_about_a_party_is_said_as_a_verification_report():

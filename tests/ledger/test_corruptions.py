@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from hub.audit import trail
 from hub.participants import credentials
 from hub.participants.models import Participant
-from ledger import invariants, services
+from ledger import accounts_and_funds, invariants
 from settlement import gross_settlement
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk
 from tests.fx_world import agreed, open_scheme
@@ -586,8 +586,8 @@ def lived_in(world: World) -> World:
     run_bulk(bulk_fulfil(world, "blue", bulk))
     _move_funds(world)
     _give_credentials(world)
-    services.change_ndc(_dfsp("green"), currency="TZS", ndc=amount(900), alarm_percentage=20, actor="test")
-    services.set_account_active(world.account("grey"), is_active=False, actor="test")
+    accounts_and_funds.change_ndc(_dfsp("green"), currency="TZS", ndc=amount(900), alarm_percentage=20, actor="test")
+    accounts_and_funds.set_account_active(world.account("grey"), is_active=False, actor="test")
     assert world.breaks() == []
     assert list(trail.broken_links()) == []
     with connection.cursor() as cursor:  # they would refuse what comes half-way
@@ -613,11 +613,11 @@ def _move_funds(world: World) -> None:
     account = world.account("green", "SETTLEMENT")
     for number, ends in enumerate((None, True, False), 1):
         name = str(uuid.uuid4())
-        services.prepare_funds_out(
+        accounts_and_funds.prepare_funds_out(
             account, transfer_id=name, amount=amount(number), reason="test", external_reference="", actor="test"
         )
         if ends is not None:
-            services.end_funds_out(
+            accounts_and_funds.end_funds_out(
                 account, transfer_id=name, commits=ends, reason="", actor="test", external_reference="bank"
             )
 

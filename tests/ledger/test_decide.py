@@ -6,10 +6,10 @@ from itertools import combinations
 
 import pytest
 
+from ledger.commands_and_outcomes import PaymentMessage, Prepare, Refusal, Refused, Reserved
 from ledger.decide import PREPARE_IS_REFUSED_BY, decide
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
-from ledger.messages import PaymentMessage, Prepare, Refusal, Refused, Reserved
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,8 +12,19 @@ import pytest
 from django.db import connection
 
 from hub.outbox.models import Message
-from ledger import engine, services, tasks
-from ledger.fx.messages import (
+from ledger import accounts_and_funds, engine, tasks
+from ledger.commands_and_outcomes import (
+    WIRE,
+    Aborted,
+    Committed,
+    Expire,
+    NotObeyed,
+    Refusal,
+    Refused,
+    Repeated,
+    Reserved,
+)
+from ledger.fx.commands_and_outcomes import (
     FxAborted,
     FxAgreed,
     FxIgnored,
@@ -25,7 +36,6 @@ from ledger.fx.messages import (
     FxUnknown,
 )
 from ledger.fx.states import API_STATE, FX_NEXT, FX_TERMINAL, LIVE, FxState
-from ledger.messages import WIRE, Aborted, Committed, Expire, NotObeyed, Refusal, Refused, Repeated, Reserved
 from ledger.models import Account, Entry, FxTransfer, FxTransferEvent, Transfer
 from tests.fx_world import (
     agreed,
@@ -579,7 +589,7 @@ def test_a_transfer_that_has_ended_is_not_converted(scheme: World) -> None:
 def test_both_sides_convert_through_a_currency_between_them(scheme: World) -> None:
     """The payer's FXP gives KES for TZS, and the payee's gives USD for KES."""
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
-        services.open_hub_account(account_type=account_type, currency="USD", actor="test")
+        accounts_and_funds.open_hub_account(account_type=account_type, currency="USD", actor="test")
     for name in ("other", "blue"):
         scheme.onboard(name, ndc=1000, cover=1000, currency="USD")
     mine = agreed(scheme)

@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.commands_and_outcomes import Expire, Fulfil, PaymentMessage, Prepare, Reject
 from ledger.decide import decide
-from ledger.fx.messages import FxExpire, FxFulfil, FxPrepare, FxReject
+from ledger.fx.commands_and_outcomes import FxExpire, FxFulfil, FxPrepare, FxReject
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FX_TERMINAL, LIVE, FxState
-from ledger.messages import Expire, Fulfil, PaymentMessage, Prepare, Reject
 from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
 from ledger.states import TERMINAL, State
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT

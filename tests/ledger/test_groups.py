@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger import engine
-from ledger.fx.messages import FxExpire, FxFulfil, FxPrepare
+from ledger.commands_and_outcomes import Expire, Fulfil, PaymentMessage, Prepare
+from ledger.fx.commands_and_outcomes import FxExpire, FxFulfil, FxPrepare
 from ledger.groups import Waiting, take
-from ledger.messages import Expire, Fulfil, PaymentMessage, Prepare
 from tests.world import World
 from tests.world import prepare as prepare_in
 

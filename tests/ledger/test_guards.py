@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from ledger import services
+from ledger import accounts_and_funds
 from tests.world import World, fulfil, prepare, run
 
 
@@ -182,7 +182,7 @@ GUARDS = [
 @pytest.fixture
 def lived_in(world: World) -> World:
     """A world with one committed and one reserved transfer, and an account in another currency."""
-    services.open_hub_account(account_type="HUB_RECONCILIATION", currency="KES", actor="test")
+    accounts_and_funds.open_hub_account(account_type="HUB_RECONCILIATION", currency="KES", actor="test")
     first, second = prepare(world, "green", "blue", 100), prepare(world, "green", "blue", 50)
     run(first)
     run(fulfil(world, "blue", first.transfer_id))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from ledger import limit_alarms, services, tasks
+from ledger import accounts_and_funds, limit_alarms, tasks
 from portal.permissions import Role
 from tests.portal.people import browser_of, person
 from tests.world import World, amount, fulfil, prepare, reject, run
@@ -67,7 +67,7 @@ def test_cover_counts_as_the_cap_does_and_so_does_a_lowered_limit(world: World) 
     run(p)
     assert said() == [("position_near_limit", "poor", 90)]
     reserve(world, 500)
-    services.change_ndc(
+    accounts_and_funds.change_ndc(
         world.account("green").participant, currency="TZS", ndc=amount(100), alarm_percentage=20, actor="test"
     )
     assert said() == [("position_near_limit", "green", 500)]
@@ -75,12 +75,12 @@ def test_cover_counts_as_the_cap_does_and_so_does_a_lowered_limit(world: World) 
 
 def test_who_may_not_pay_alarms_nobody(world: World) -> None:
     reserve(world, 950)
-    services.set_account_active(world.account("green"), is_active=False, actor="test")
+    accounts_and_funds.set_account_active(world.account("green"), is_active=False, actor="test")
     assert said() == []
 
 
 def test_the_alarm_is_the_participants_own(world: World) -> None:
-    services.change_ndc(
+    accounts_and_funds.change_ndc(
         world.account("green").participant, currency="TZS", ndc=amount(1000), alarm_percentage=50, actor="test"
     )
     reserve(world, 499)

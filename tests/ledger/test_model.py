@@ -7,8 +7,18 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ledger.commands_and_outcomes import (
+    Aborted,
+    Committed,
+    Expire,
+    Fulfil,
+    PaymentMessage,
+    Prepare,
+    Refused,
+    Reject,
+    Reserved,
+)
 from ledger.decide import decide
-from ledger.messages import Aborted, Committed, Expire, Fulfil, PaymentMessage, Prepare, Refused, Reject, Reserved
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 

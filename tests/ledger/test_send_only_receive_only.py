@@ -7,8 +7,8 @@ import pytest
 
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger.fx.messages import FxRefused, FxReserved
-from ledger.messages import WIRE, Aborted, Committed, Refusal, Refused, Reserved
+from ledger.commands_and_outcomes import WIRE, Aborted, Committed, Refusal, Refused, Reserved
+from ledger.fx.commands_and_outcomes import FxRefused, FxReserved
 from ledger.models import Transfer
 from tests import fx_world
 from tests.bulks import bulk_fulfil, bulk_prepare, run_bulk

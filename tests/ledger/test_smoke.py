@@ -1,4 +1,4 @@
-from ledger.messages import Committed, Reserved
+from ledger.commands_and_outcomes import Committed, Reserved
 from tests.world import World, fulfil, messages_about, prepare, run, state_of
 
 

@@ -17,8 +17,18 @@ from fspiop.errors import FspiopError
 from hub import outbox
 from hub.outbox.models import Message
 from ledger import engine, store, tasks
+from ledger.commands_and_outcomes import (
+    WIRE,
+    Aborted,
+    Committed,
+    NotObeyed,
+    Refusal,
+    Refused,
+    Repeated,
+    Reserved,
+    Unknown,
+)
 from ledger.groups import Waiting
-from ledger.messages import WIRE, Aborted, Committed, NotObeyed, Refusal, Refused, Repeated, Reserved, Unknown
 from ledger.models import Transfer, TransferEvent
 from tests.keys import OTHER_FULFILMENT
 from tests.world import World, amount, fulfil, messages_about, prepare, reject, run, state_of
@@ -154,11 +164,11 @@ def test_a_late_payee_that_answered_reserved_is_told_aborted_by_patch(world: Wor
 
 def test_a_cap_below_the_position_is_legal_and_only_blocks(world: World) -> None:
     from hub.participants.models import Participant
-    from ledger import services
+    from ledger import accounts_and_funds
 
     reserved(world)
     green = Participant.objects.get(name="green")
-    services.change_ndc(green, currency="TZS", ndc=amount(50), alarm_percentage=None, actor="test")
+    accounts_and_funds.change_ndc(green, currency="TZS", ndc=amount(50), alarm_percentage=None, actor="test")
     assert isinstance(run(prepare(world, "green", "blue", 1)), Refused)
     assert world.position("green") == amount(100)
     assert world.breaks() == []

@@ -16,9 +16,9 @@ from django.test import override_settings
 
 from hub import notifications
 from hub.audit.models import Entry
-from hub.notifications import outcomes, queries, sender, services, store, tasks
+from hub.notifications import queries, retries, sender, services, store, tasks
 from hub.notifications.models import Notification
-from hub.notifications.outcomes import Outcome
+from hub.notifications.retries import Outcome
 from hub.notifications.sender import Sender
 from tests.notifications.servers import MailServer, Receiver
 
@@ -46,7 +46,7 @@ def receiver() -> Iterator[Receiver]:
 def _mail(mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(sender, "_LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(sender, "_EXPIRE_EVERY_S", 0.05)
-    monkeypatch.setattr(outcomes, "_FIRST_WAIT_S", 0.05)
+    monkeypatch.setattr(retries, "_FIRST_WAIT_S", 0.05)
     with override_settings(
         SENDS_EMAIL=True,
         EMAIL_BACKEND="django.core.mail.backends.smtp.EmailBackend",
@@ -355,16 +355,16 @@ def test_a_sender_that_died_after_its_claim_is_followed_by_another(
 
 
 def test_attempts_come_ever_more_seldom_and_end_before_the_expiry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "_FIRST_WAIT_S", 5.0)
+    monkeypatch.setattr(retries, "_FIRST_WAIT_S", 5.0)
     failed, refused = Outcome(is_sent=False), Outcome(is_sent=False, is_refusal=True)
-    waits = [outcomes.delay_s(failed, attempts=n, left_s=1e6) for n in range(1, 30)]
+    waits = [retries.delay_s(failed, attempts=n, left_s=1e6) for n in range(1, 30)]
     assert all(w is not None and 2.5 <= w <= 900 for w in waits)
     assert waits[10] > 400
-    assert outcomes.delay_s(failed, attempts=20, left_s=100) is None
-    assert outcomes.delay_s(refused, attempts=4, left_s=1e6) is not None
-    assert outcomes.delay_s(refused, attempts=5, left_s=1e6) is None
+    assert retries.delay_s(failed, attempts=20, left_s=100) is None
+    assert retries.delay_s(refused, attempts=4, left_s=1e6) is not None
+    assert retries.delay_s(refused, attempts=5, left_s=1e6) is None
     asked = Outcome(is_sent=False, retry_after_s=7.0)
-    assert outcomes.delay_s(asked, attempts=1, left_s=1e6) == 7.0
+    assert retries.delay_s(asked, attempts=1, left_s=1e6) == 7.0
 
 
 def test_what_ended_long_ago_is_deleted_and_what_waits_is_not(transactional_db: None) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from hub.audit.models import Approval, Entry
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.models import CoverHold, SettlementWindow
 from portal.permissions import Role
 from settlement import services

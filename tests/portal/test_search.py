@@ -14,7 +14,7 @@ from ledger.models import Entry as LedgerEntry
 from ledger.models import SettlementWindow, Transfer
 from portal import users
 from portal.permissions import HUB_ROLES, Role
-from portal.queries import keyset, overview, per_minute
+from portal.queries import keyset, overview, payments_per_minute
 from settlement import services, window_nets
 from settlement.window_nets import NetPosition
 from tests import fx_world
@@ -104,7 +104,11 @@ def test_no_page_reads_a_table_of_payments_from_end_to_end(world: World, path: s
 def test_the_overview_reads_no_table_of_payments_from_end_to_end(world: World) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        for sql, values in ((overview._SPEED, ["30"]), (overview._RESERVED, []), (per_minute._ROWS, ["'{1,2}'"])):
+        for sql, values in (
+            (overview._SPEED, ["30"]),
+            (overview._RESERVED, []),
+            (payments_per_minute._ROWS, ["'{1,2}'"]),
+        ):
             cursor.execute("EXPLAIN " + sql % tuple(values) if values else "EXPLAIN " + sql)
             plan = "\n".join(row[0] for row in cursor.fetchall())
             assert "Seq Scan on ledger_transfer" not in plan, plan
@@ -276,14 +280,14 @@ def test_terms_that_were_asked_for_are_listed_and_stand_in_the_conversions_story
 # --- figures --------------------------------------------------------------------------------------------------------
 def test_a_minute_is_read_until_nothing_of_it_can_change(world: World) -> None:
     def counted() -> tuple[int, int, int]:
-        found = per_minute.latest(30)
+        found = payments_per_minute.latest(30)
         return (
             sum(minute.arrived for minute in found),
             sum(minute.committed for minute in found),
             sum(minute.aborted for minute in found),
         )
 
-    assert len(per_minute.latest(30)) == 31
+    assert len(payments_per_minute.latest(30)) == 31
     assert counted() == (0, 0, 0)
     pay(world, "green", "blue", 3)
     waiting = prepare(world, "green", "blue", 4)
@@ -301,11 +305,11 @@ def test_a_minute_is_read_until_nothing_of_it_can_change(world: World) -> None:
             " completed_at = now() WHERE state = 'RESERVED'"
         )
     assert counted() == (3, 1, 2)
-    before = caches["process"].get(per_minute._KEY)
+    before = caches["process"].get(payments_per_minute._KEY)
     with connection.cursor() as cursor:
         cursor.execute("UPDATE ledger_transfer SET currency = 'KES'")
     assert counted() == (3, 1, 2)
-    after = caches["process"].get(per_minute._KEY)
+    after = caches["process"].get(payments_per_minute._KEY)
     ended = [at for at, minute in before.items() if minute.arrived]
     assert [after[at].rows for at in ended] == [before[at].rows for at in ended]
 

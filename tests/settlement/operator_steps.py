@@ -4,7 +4,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account, SettlementWindow
 from tests.api.caller import admin, call
 from tests.world import CURRENCY, World, amount, fulfil, prepare, run
@@ -43,7 +43,7 @@ def pay(world: World, payer: str, payee: str, text: int | str, currency: str = "
 def set_cap(world: World, name: str, text: int | str) -> None:
     """A participant's net debit cap in the first currency."""
     participant = world.account(name).participant
-    services.change_ndc(participant, currency=CURRENCY, ndc=amount(text), alarm_percentage=None, actor="test")
+    accounts_and_funds.change_ndc(participant, currency=CURRENCY, ndc=amount(text), alarm_percentage=None, actor="test")
 
 
 def open_window() -> int:

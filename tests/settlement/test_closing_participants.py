@@ -13,8 +13,8 @@ from hub.audit.models import Entry as AuditEntry
 from hub.participants import offboarding
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import services
-from ledger.messages import Committed, Refused
+from ledger import accounts_and_funds
+from ledger.commands_and_outcomes import Committed, Refused
 from ledger.models import Account, Entry
 from settlement.services import closing_participants
 from settlement.services.windows import close_window
@@ -35,8 +35,8 @@ def pay_out(world: World, name: str = "green") -> None:
     account = world.account(name, "SETTLEMENT")
     held = int(account.posted_credits - account.posted_debits)
     movement = {"transfer_id": str(uuid.uuid4()), "reason": "leaves", "actor": "test"}
-    services.prepare_funds_out(account, amount=held, external_reference="", **movement)
-    services.end_funds_out(account, commits=True, **movement)
+    accounts_and_funds.prepare_funds_out(account, amount=held, external_reference="", **movement)
+    accounts_and_funds.end_funds_out(account, commits=True, **movement)
 
 
 def refused(statement: str, *parameters: object) -> str:
@@ -92,10 +92,10 @@ def test_nothing_brings_back_who_was_closed(world: World) -> None:
         lambda: participants.set_directions(green(), may_send=True, may_receive=True, actor="test"),
         lambda: offboarding.stay(green(), actor="test"),
         lambda: closing_participants.close(green(), actor="test"),
-        lambda: services.set_account_active(world.account("green"), is_active=True, actor="test"),
-        lambda: services.change_ndc(green(), currency="TZS", ndc=1, alarm_percentage=None, actor="test"),
-        lambda: services.register_participant(name="green", currency="KES", is_proxy=False, actor="test"),
-        lambda: services.record_funds_in(
+        lambda: accounts_and_funds.set_account_active(world.account("green"), is_active=True, actor="test"),
+        lambda: accounts_and_funds.change_ndc(green(), currency="TZS", ndc=1, alarm_percentage=None, actor="test"),
+        lambda: accounts_and_funds.register_participant(name="green", currency="KES", is_proxy=False, actor="test"),
+        lambda: accounts_and_funds.record_funds_in(
             account, transfer_id="x", amount=1, reason="", external_reference="", actor="test"
         ),
         lambda: proofs.register_key("green"),

@@ -9,7 +9,7 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 
 from fspiop.errors import FspiopError
-from ledger import queries, services, settlement_holds
+from ledger import accounts_and_funds, queries, settlement_holds
 from ledger.models import CoverHold, Transfer
 from settlement.models import Settlement
 from tests.settlement.operator_steps import (
@@ -40,7 +40,7 @@ def withdraw(world: World, text: int, reference: str = "", *, ends: bool | None 
     """A withdrawal of green's, reserved and paid out, given back (False) or left reserved (None)."""
     transfer_id = str(uuid.uuid4())
     account = world.account("green", "SETTLEMENT")
-    services.prepare_funds_out(
+    accounts_and_funds.prepare_funds_out(
         account,
         transfer_id=transfer_id,
         amount=amount(text),
@@ -55,7 +55,7 @@ def withdraw(world: World, text: int, reference: str = "", *, ends: bool | None 
 
 def end(world: World, transfer_id: str, *, commits: bool, reference: str = "") -> None:
     account = world.account("green", "SETTLEMENT")
-    services.end_funds_out(
+    accounts_and_funds.end_funds_out(
         account, transfer_id=transfer_id, commits=commits, reason="test", actor="test", external_reference=reference
     )
 
@@ -207,16 +207,16 @@ def test_a_participant_with_something_on_hold_is_not_closed(owing: World) -> Non
     settlement = settle(window, close())
     settle_all(settlement)
     assert on_hold(owing) == 0  # its net is nothing
-    services.close_accounts(owing.account("green").participant, actor="test")
+    accounts_and_funds.close_accounts(owing.account("green").participant, actor="test")
 
 
 def test_two_people_may_say_that_a_dfsp_settles_otherwise(owing: World) -> None:
     number = settled(owing)
     account = owing.account("green", "SETTLEMENT")
-    services.release_hold(account, settlement_number=int(number), reason="by cheque", actor="two people")
+    accounts_and_funds.release_hold(account, settlement_number=int(number), reason="by cheque", actor="two people")
     assert on_hold(owing) == 0
     with pytest.raises(FspiopError, match="nothing of this settlement is on hold"):
-        services.release_hold(account, settlement_number=int(number), reason="again", actor="two people")
+        accounts_and_funds.release_hold(account, settlement_number=int(number), reason="again", actor="two people")
     assert owing.breaks() == []
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ledger import services as ledger
+from ledger import accounts_and_funds as ledger
 from ledger.models import Entry
 from settlement.models import SettlementEvent
 from tests.api.caller import description_of, error_of

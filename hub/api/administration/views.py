@@ -17,13 +17,13 @@ from rest_framework.response import Response
 
 from fspiop import bodies, strictjson, time
 from hub.administration.models import READ, WRITE
-from hub.api import errors, lenient_numbers, request_body
+from hub.api import errors, request_body, whole_numbers
 from hub.api.client_authentication import ClientToken, Granted
 from hub.api.staff_authentication import StaffPassword, StaffSession
 from hub.api.views import METHODS, PlainView
-from hub.audit import two_people
+from hub.audit import program_requests
 from hub.audit.models import Approval
-from hub.audit.two_people import Program
+from hub.audit.program_requests import Program
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class AdministrationView(PlainView):
         super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        if isinstance(exc, two_people.Waits):
+        if isinstance(exc, program_requests.Waits):
             return waits_response(exc.approval)
         response = errors.response_for(errors.as_fspiop(exc))
         if settings.ADMINISTRATION_AUTH == "oauth2" and response.status_code == 401:
@@ -79,7 +79,7 @@ class AdministrationView(PlainView):
         """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""
         most = settings.MAX_ADMINISTRATION_BODY_BYTES
         raw = request_body.body_of(self.request._request, self._length, most)
-        return bodies.read(kind, raw, decode=lenient_numbers.decode)
+        return bodies.read(kind, raw, decode=whole_numbers.decode)
 
     @property
     def actor(self) -> str:
@@ -94,12 +94,12 @@ class AdministrationView(PlainView):
         kind: str,
         *,
         subject: str,
-        payload: Callable[[], two_people.Payload],
+        payload: Callable[[], program_requests.Payload],
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
         """Ends the request here with 202 if this change needs a second person (TWO_PEOPLE)."""
-        two_people.ask_where_needed(
+        program_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
 

@@ -14,7 +14,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
 from hub.api.docs import administration_schema
 from hub.participants import services as participants
-from ledger import queries, services
+from ledger import accounts_and_funds, queries
 from ledger.models import Account
 from ledger.views.administration.common import (
     TAG,
@@ -92,7 +92,7 @@ class AccountsView(LedgerAdministrationView):
             subject=name,
             payload=lambda: {"type": body.type, "currency": body.currency},
         )
-        services.open_hub_account(account_type=body.type, currency=body.currency, actor=self.actor)
+        accounts_and_funds.open_hub_account(account_type=body.type, currency=body.currency, actor=self.actor)
         return Response(show_participant(participants.hub()), status=201)
 
 
@@ -115,7 +115,7 @@ class AccountView(LedgerAdministrationView):
                 "is_active": body.is_active,
             },
         )
-        services.set_account_active(account, is_active=body.is_active, actor=self.actor)
+        accounts_and_funds.set_account_active(account, is_active=body.is_active, actor=self.actor)
         return HttpResponse(status=200, content_type="application/json")
 
     @administration_schema(
@@ -135,7 +135,7 @@ class AccountView(LedgerAdministrationView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.currency: is not the account's")
         is_in = body.action == "recordFundsIn"
         extensions = [(each.key, each.value) for each in body.extension_list.extension] if body.extension_list else []
-        services.check_takes_funds(account)
+        accounts_and_funds.check_takes_funds(account)
         self.needs_two(
             "funds_in" if is_in else "funds_out",
             subject=name,
@@ -151,7 +151,7 @@ class AccountView(LedgerAdministrationView):
             },
             has_own_id=True,
         )
-        record = services.record_funds_in if is_in else services.prepare_funds_out
+        record = accounts_and_funds.record_funds_in if is_in else accounts_and_funds.prepare_funds_out
         record(
             account,
             transfer_id=body.transfer_id,
@@ -173,7 +173,7 @@ class FundsOutView(LedgerAdministrationView):
         if re.match(_ID, transfer_id) is None:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "transferId: must be a UUID or a ULID")
         account, commits = account_of(dfsp_of(name), account_id), body.action == "recordFundsOutCommit"
-        services.check_takes_funds(account)
+        accounts_and_funds.check_takes_funds(account)
         self.needs_two(
             "end_funds_out",
             subject=name,
@@ -181,7 +181,7 @@ class FundsOutView(LedgerAdministrationView):
             payload=lambda: {
                 "participant": name,
                 "currency": account.currency,
-                "amount": services.withdrawal_of(account, transfer_id).amount,
+                "amount": accounts_and_funds.withdrawal_of(account, transfer_id).amount,
                 "reference": body.external_reference,
                 "reason": body.reason,
                 "transfer_id": transfer_id,
@@ -189,7 +189,7 @@ class FundsOutView(LedgerAdministrationView):
             },
             has_own_id=True,
         )
-        services.end_funds_out(
+        accounts_and_funds.end_funds_out(
             account,
             transfer_id=transfer_id,
             commits=commits,

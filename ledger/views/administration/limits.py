@@ -10,8 +10,8 @@ from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
 from hub.api.docs import administration_schema
-from hub.api.lenient_numbers import Percentage
-from ledger import queries, services
+from hub.api.whole_numbers import Percentage
+from ledger import accounts_and_funds, queries
 from ledger.models import Account
 from ledger.views.administration.common import (
     TAG,
@@ -84,7 +84,7 @@ class InitialLimitView(LedgerAdministrationView):
             subject=name,
             payload=lambda: {"participant": name, "currency": body.currency, "ndc": ndc},
         )
-        services.set_initial_limit(dfsp, currency=body.currency, ndc=ndc, actor=self.actor)
+        accounts_and_funds.set_initial_limit(dfsp, currency=body.currency, ndc=ndc, actor=self.actor)
         return HttpResponse(status=201, content_type="application/json")
 
 
@@ -105,12 +105,12 @@ class LimitsView(LedgerAdministrationView):
             payload=lambda: {
                 "participant": name,
                 "currency": body.currency,
-                "ndc_before": services.position_with_cap(dfsp, body.currency).net_debit_cap,
+                "ndc_before": accounts_and_funds.position_with_cap(dfsp, body.currency).net_debit_cap,
                 "ndc": ndc,
                 "alarm_percentage": body.limit.alarm_percentage,
             },
         )
-        account = services.change_ndc(
+        account = accounts_and_funds.change_ndc(
             dfsp,
             currency=body.currency,
             ndc=ndc,

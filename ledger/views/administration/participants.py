@@ -12,7 +12,7 @@ from hub.api.administration.views import Response
 from hub.api.docs import administration_schema
 from hub.participants import services as participants
 from hub.participants.models import Participant
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.views.administration.common import (
     TAG,
     Currency,
@@ -86,7 +86,7 @@ class ParticipantsView(LedgerAdministrationView):
             subject=body.name,
             payload=lambda: {"participant": body.name, "currency": body.currency, "is_proxy": body.is_proxy},
         )
-        participant = services.register_participant(
+        participant = accounts_and_funds.register_participant(
             name=body.name, currency=body.currency, is_proxy=body.is_proxy, actor=self.actor
         )
         return Response(show_participant(participant), status=201)

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from fspiop.errors import FspiopError
-from hub.audit import two_people
+from hub.audit import program_requests
 from hub.terminal import told, who
 from portal import invitations, users
 from portal.permissions import Role
@@ -29,13 +29,13 @@ class Command(BaseCommand):
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
         """Raises Waits if two people are needed. The first two administrators need nobody: none could approve them."""
-        if settings.TWO_PEOPLE == two_people.EVERYWHERE and users.administrators() < _FEWEST:
+        if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
                 raise CommandError("nobody can approve this yet: create two administrators first")
             return
-        two_people.ask_where_needed(
+        program_requests.ask_where_needed(
             "create_user",
-            program=two_people.Program(who()),
+            program=program_requests.Program(who()),
             subject=username[:128],
             payload=lambda: {"username": username, "email": email, "roles": sorted(roles), "participant": ""},
         )
@@ -54,7 +54,7 @@ class Command(BaseCommand):
                     is_confirmed=True,
                 )
                 link = options["url"].rstrip("/") + invitations.make_for_console(user)
-        except two_people.Waits as waits:
+        except program_requests.Waits as waits:
             self.stdout.write(told(waits))
             return
         except users.Refused as refused:

@@ -7,10 +7,10 @@ from rich.table import Table
 
 from fspiop.errors import FspiopError
 from fspiop.money import format_amount
-from hub.audit import two_people
+from hub.audit import program_requests
 from hub.terminal import console_of, told, who
 from ledger.queries import value_of
-from settlement import change_requests, queries, services
+from settlement import change_request_terms, queries, services
 from settlement.decide import Answer
 from settlement.models import Settlement
 from settlement.states import STEPS, State
@@ -47,7 +47,7 @@ class Command(BaseCommand):
             number = options["id"] or self._create(options["model"], options["window"], options["reason"])
             self._needs_two(number, State(options["to"]), options["reason"], options["without_statement"])
             refused = self._take_on(number, State(options["to"]), options["reason"])
-        except two_people.Waits as waits:
+        except program_requests.Waits as waits:
             self.stdout.write(told(waits))
             return
         except FspiopError as error:
@@ -70,11 +70,11 @@ class Command(BaseCommand):
         """Where commands may not do this alone, moving or aborting a settlement waits for a second person."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
-            two_people.ask_where_needed(
+            program_requests.ask_where_needed(
                 kind,
-                program=two_people.Program(who()),
+                program=program_requests.Program(who()),
                 subject=f"settlement {number}",
-                payload=lambda: change_requests.terms(queries.settlement(number), to.value, reason, because),
+                payload=lambda: change_request_terms.terms(queries.settlement(number), to.value, reason, because),
                 reason=reason,
             )
         except FspiopError as error:

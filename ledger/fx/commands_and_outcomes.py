@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from ledger.commands_and_outcomes import PaymentMessage, Refusal
 from ledger.fx.snapshot import ConversionState
-from ledger.messages import PaymentMessage, Refusal
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class FxFulfil:
     says_reserved: bool
     digest: bytes
     message: PaymentMessage
-    moment_fault: str | None = None  # as in ledger.messages.Fulfil
+    moment_fault: str | None = None  # as in ledger.commands_and_outcomes.Fulfil
 
 
 @dataclass(slots=True)
@@ -123,7 +123,7 @@ class FxUnknown:
 
 @dataclass(slots=True)
 class FxImplausible:
-    """The same as ledger.messages.Implausible."""
+    """The same as ledger.commands_and_outcomes.Implausible."""
 
     command: FxFulfil
 

@@ -1,4 +1,4 @@
-"""The messages about bulk transfers and their outcomes. Plain records, as in `ledger.messages`.
+"""The messages about bulk transfers and their outcomes. Plain records, as in `ledger.commands_and_outcomes`.
 
 A bulk is a list of transfers with one payer, one payee and one expiration. The payee answers once for all of them. Each
 item is a transfer with its own outcome. No other transfer uses its id.
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ledger.bulk.states import BulkState
-from ledger.messages import Outcome, PaymentMessage, Prepare, Refusal
+from ledger.commands_and_outcomes import Outcome, PaymentMessage, Prepare, Refusal
 from ledger.snapshot import TransferState
 
 
@@ -48,7 +48,7 @@ class BulkFulfil:
     results: Mapping[str, ItemResult]
     digest: bytes
     message: PaymentMessage
-    moment_fault: str | None = None  # as in ledger.messages.Fulfil
+    moment_fault: str | None = None  # as in ledger.commands_and_outcomes.Fulfil
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class BulkUnknown:
 
 @dataclass(slots=True)
 class BulkImplausible:
-    """The same as ledger.messages.Implausible."""
+    """The same as ledger.commands_and_outcomes.Implausible."""
 
     command: BulkFulfil
 

@@ -5,8 +5,8 @@ Pure. Besides the database, only this module checks the limits.
 
 from collections.abc import Sequence
 
+from ledger.commands_and_outcomes import Refusal
 from ledger.limits import Bound, passed
-from ledger.messages import Refusal
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)

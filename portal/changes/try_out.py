@@ -7,7 +7,7 @@ from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.administration import services as administration
-from hub.audit import two_people
+from hub.audit import program_requests
 from hub.audit.models import Approval
 from portal.changes.change_kind import CanNotBeDone, Kind, Payload
 from portal.users import Refused
@@ -18,9 +18,9 @@ class _TriedOut(Exception):
 
 
 def register(kinds: Iterable[Kind]) -> None:
-    """Registers these kinds of change with `hub.audit.two_people`."""
+    """Registers these kinds of change with `hub.audit.program_requests`."""
     for kind in kinds:
-        two_people.register(kind.name, partial(_try_out, kind))
+        program_requests.register(kind.name, partial(_try_out, kind))
 
 
 def _try_out(kind: Kind, payload: Payload) -> None:

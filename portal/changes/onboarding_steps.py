@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account
 from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be, participant_named
 from portal.permissions import Right
@@ -14,7 +14,7 @@ def _describe_hub_account(payload: Payload) -> list[Line]:
 
 
 def _open_hub_account(payload: Payload, actor: str) -> None:
-    services.open_hub_account(account_type=payload["type"], currency=payload["currency"], actor=actor)
+    accounts_and_funds.open_hub_account(account_type=payload["type"], currency=payload["currency"], actor=actor)
 
 
 def _describe_participant(payload: Payload) -> list[Line]:
@@ -26,7 +26,7 @@ def _describe_participant(payload: Payload) -> list[Line]:
 
 
 def _register(payload: Payload, actor: str) -> None:
-    services.register_participant(
+    accounts_and_funds.register_participant(
         name=payload["participant"], currency=payload["currency"], is_proxy=payload["is_proxy"], actor=actor
     )
 
@@ -40,7 +40,7 @@ def _describe_limit(payload: Payload) -> list[Line]:
 
 def _set_limit(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
-    services.set_initial_limit(participant, currency=payload["currency"], ndc=payload["ndc"], actor=actor)
+    accounts_and_funds.set_initial_limit(participant, currency=payload["currency"], ndc=payload["ndc"], actor=actor)
 
 
 def _describe_activity(payload: Payload) -> list[Line]:
@@ -58,7 +58,7 @@ def _set_active(payload: Payload, actor: str) -> None:
     if account is None:
         raise CanNotBeDone(_("There is no such account."))
     must_still_be(account.is_active, payload["before"])
-    services.set_account_active(account, is_active=payload["is_active"], actor=actor)
+    accounts_and_funds.set_account_active(account, is_active=payload["is_active"], actor=actor)
 
 
 _RIGHTS = (Right.ASK_PARTICIPANTS, Right.CHECK_PARTICIPANTS)

@@ -64,28 +64,30 @@ def batches(found: list[Row], size: int) -> list[list[Row]]:
 def onboard() -> dict[str, tuple[int, int]]:
     """Onboards payer and payee as an operator would: name -> (participant, POSITION account)."""
     from hub.participants import services as participants
-    from ledger import services
+    from ledger import accounts_and_funds
     from ledger.models import Account
 
     participants.hub()
     for account_type in ("HUB_RECONCILIATION", "HUB_MULTILATERAL_SETTLEMENT"):
         if not Account.objects.filter(type=account_type).exists():
-            services.open_hub_account(account_type=account_type, currency=messages.CURRENCY, actor="bench")
+            accounts_and_funds.open_hub_account(account_type=account_type, currency=messages.CURRENCY, actor="bench")
     return {name: _onboard_one(name) for name in (PAYER, PAYEE)}
 
 
 def _onboard_one(name: str) -> tuple[int, int]:
     from hub.participants.models import Participant
-    from ledger import services
+    from ledger import accounts_and_funds
     from ledger.models import Account
 
     participant = Participant.objects.filter(name=name).first()
     if participant is None:
         currency, much = messages.CURRENCY, 10**13
-        participant = services.register_participant(name=name, currency=currency, is_proxy=False, actor="bench")
-        services.set_initial_limit(participant, currency=currency, ndc=much, actor="bench")
+        participant = accounts_and_funds.register_participant(
+            name=name, currency=currency, is_proxy=False, actor="bench"
+        )
+        accounts_and_funds.set_initial_limit(participant, currency=currency, ndc=much, actor="bench")
         settlement: Any = Account.objects.get(participant=participant, type="SETTLEMENT")
-        services.record_funds_in(
+        accounts_and_funds.record_funds_in(
             settlement,
             transfer_id=str(uuid.uuid4()),
             amount=much,

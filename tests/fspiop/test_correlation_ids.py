@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fspiop.ids import CORRELATION_ID, is_correlation_id, new_ulid, new_uuid
+from fspiop.correlation_ids import CORRELATION_ID, is_correlation_id, new_ulid, new_uuid
 
 UUID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
 ULID = "01M85BYKXWRNDZ75CG33DMZB0J"

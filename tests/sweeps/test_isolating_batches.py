@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from psycopg import errors as pg
 from redis.exceptions import ConnectionError as RedisAway
 
-from hub.sweeps import batches, queries, store
+from hub.sweeps import isolating_batches, queries, store
 from hub.sweeps.models import SkippedRow
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ class Rows:
         return len(taken)
 
     def run(self, most: int = 500) -> int:
-        return batches.in_groups("b", find=self.find, work=self.work, most=most)
+        return isolating_batches.in_groups("b", find=self.find, work=self.work, most=most)
 
 
 def names(numbers: Iterable[int]) -> list[str]:
@@ -117,8 +117,8 @@ def test_a_common_cause_that_was_mended_lets_all_end_in_groups_again() -> None:
 def test_many_slow_bad_rows_take_a_tick_no_longer_than_its_time_and_hold_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(batches, "_FOR_S", 0.2)
-    monkeypatch.setattr(batches, "_AGAIN_FOR_S", 0.1)
+    monkeypatch.setattr(isolating_batches, "_FOR_S", 0.2)
+    monkeypatch.setattr(isolating_batches, "_AGAIN_FOR_S", 0.1)
     rows = Rows(names(range(60)), bad=set(names(range(40))), cost_s=0.1)
     began = time.monotonic()
     rows.run(most=40)
@@ -135,7 +135,7 @@ def test_many_slow_bad_rows_take_a_tick_no_longer_than_its_time_and_hold_up_nobo
 
 
 def test_good_rows_among_those_that_were_not_told_apart_end_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "_FOR_S", 0.0)
+    monkeypatch.setattr(isolating_batches, "_FOR_S", 0.0)
     rows = Rows(names(range(40)), bad={"r0000", "r0020"})
     assert rows.run() == 0
     monkeypatch.undo()
@@ -174,7 +174,7 @@ def test_what_postgresql_says_besides_is_neither_kept_nor_logged(capfd: pytest.C
             cursor.execute("INSERT INTO pg_temp.secrets VALUES ('255700000001')")
         return 1
 
-    batches.in_groups("b", find=Rows(["r"]).find, work=work, most=1)
+    isolating_batches.in_groups("b", find=Rows(["r"]).find, work=work, most=1)
     assert SkippedRow.objects.get().error.startswith("CheckViolation: new row for relation")
     assert "255700000001" not in SkippedRow.objects.get().error + capfd.readouterr().err
 
@@ -191,28 +191,28 @@ def test_a_batch_whose_rows_cannot_be_found_says_so_and_stops_saying_so() -> Non
     def fail(most: int) -> list[str]:
         raise ValueError("no plan")
 
-    assert batches.in_groups("b", find=fail, work=rows.work, most=1) == 0
+    assert isolating_batches.in_groups("b", find=fail, work=rows.work, most=1) == 0
     assert skipped() == [("*", 1)]
     assert rows.run() == 1
     assert skipped() == []
 
 
 def test_a_batch_that_another_process_is_at_says_nothing_about_its_rows() -> None:
-    rows = Rows(names(range(4)), bad={"r0000"}, error=batches.Busy())
+    rows = Rows(names(range(4)), bad={"r0000"}, error=isolating_batches.Busy())
     assert rows.run() == 0
     assert skipped() == []
 
     def find(most: int) -> list[str]:
-        raise batches.Busy
+        raise isolating_batches.Busy
 
-    assert batches.in_groups("b", find=find, work=rows.work, most=1) == 0
+    assert isolating_batches.in_groups("b", find=find, work=rows.work, most=1) == 0
     assert skipped() == []
 
 
 def test_rows_that_another_process_holds_are_tried_once_and_hold_up_no_others() -> None:
     rows = Rows(names(range(5)))
     calls: list[Any] = []
-    assert batches.in_groups("b", find=rows.find, work=lambda rows: calls.append(rows) or 0, most=2) == 0
+    assert isolating_batches.in_groups("b", find=rows.find, work=lambda rows: calls.append(rows) or 0, most=2) == 0
     assert calls == [["r0000", "r0001"], ["r0002", "r0003"], ["r0004"]]
 
 
@@ -230,7 +230,7 @@ def test_where_each_row_builds_on_those_before_nothing_is_done_past_a_bad_one() 
     rows.find = lambda most: rows.waiting[:most]  # type: ignore[method-assign]
 
     def run() -> int:
-        return batches.in_order("b", find=rows.find, work=rows.work, most=8, for_s=5)
+        return isolating_batches.in_order("b", find=rows.find, work=rows.work, most=8, for_s=5)
 
     assert run() == 3
     assert skipped() == [("r0003", 1)]
@@ -257,7 +257,7 @@ def test_one_of_a_few_rows_that_fails_keeps_the_others_from_nothing() -> None:
 
     def run() -> list[str]:
         done.clear()
-        batches.one_by_one("b", {"a": "a", "b": "b", "c": "c"}, work)
+        isolating_batches.one_by_one("b", {"a": "a", "b": "b", "c": "c"}, work)
         return done
 
     assert run() == ["a", "b", "c"]
@@ -286,9 +286,9 @@ def test_a_tick_that_fails_keeps_those_after_it_from_nothing_and_is_reported() -
         return 2
 
     with pytest.raises(ValueError, match="a fault"):
-        batches.each(fail, work)
+        isolating_batches.each(fail, work)
     assert done == ["worked"]
-    assert batches.each(work, work) == 4
+    assert isolating_batches.each(work, work) == 4
 
 
 def test_operators_see_how_many_rows_each_batch_skips() -> None:

@@ -8,7 +8,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.process_tuning import LeanRequest
+from hub.request_overhead import LeanRequest
 
 PARTS = st.lists(
     st.sampled_from(

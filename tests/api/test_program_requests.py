@@ -16,11 +16,11 @@ from django.test import override_settings
 from directory.models import Oracle
 from hub.administration.models import READ
 from hub.api import system_checks
-from hub.audit import trail, two_people
+from hub.audit import program_requests, trail
 from hub.audit.models import Approval, Entry
 from hub.participants.models import Credential, CurrencyPair, Participant
 from hub.url_patterns import urls_below
-from ledger import services
+from ledger import accounts_and_funds
 from ledger.models import Account, FundsMovement
 from portal import changes
 from portal.permissions import Role
@@ -75,7 +75,7 @@ def waits(answer: HttpResponse, kind: str) -> int:
 def out(world: World, text: str = "7") -> str:
     """A withdrawal of green's that is reserved."""
     number = str(uuid.uuid4())
-    services.prepare_funds_out(
+    accounts_and_funds.prepare_funds_out(
         world.account("green", "SETTLEMENT"),
         transfer_id=number,
         amount=amount(text),
@@ -190,7 +190,7 @@ def green() -> Participant:
 
 
 def without_cap(world: World) -> str:
-    services.register_participant(name="new", currency="TZS", is_proxy=False, actor="test")
+    accounts_and_funds.register_participant(name="new", currency="TZS", is_proxy=False, actor="test")
     return f"{LEDGER}/participants/new/initialPositionAndLimits"
 
 
@@ -635,7 +635,7 @@ def test_what_programs_asked_for_is_listed_by_its_state(world: World, by: dict[s
 def test_a_program_that_floods_the_approvers_is_stopped(
     world: World, by: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(two_people, "MOST_WAITING", 2)
+    monkeypatch.setattr(program_requests, "MOST_WAITING", 2)
     path = f"{GREEN}/limits"
     for number in (1, 2):
         body = {"currency": "TZS", "limit": LIMIT | {"alarmPercentage": number}}

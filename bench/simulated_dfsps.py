@@ -1,6 +1,6 @@
 """The DFSPs of a load run: they fulfil prepares, answer lookups and quotes, and receive the outcomes of transfers.
 
-`python -m bench.dfsp_endpoints CONFIG` serves until SIGTERM and then writes what its DFSPs recorded.
+`python -m bench.simulated_dfsps CONFIG` serves until SIGTERM and then writes what its DFSPs recorded.
 """
 
 import asyncio

@@ -7,11 +7,11 @@ from django.db import transaction
 
 from hub import outbox
 from hub.outbox.messages import HubMessages, Recipient
-from hub.sweeps import batches
+from hub.sweeps import isolating_batches
 from ledger import store
 from ledger.bulk import engine
 from ledger.bulk import store as bulks
-from ledger.bulk.messages import BulkEnded, BulkExpire
+from ledger.bulk.commands_and_outcomes import BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
 _ATTEMPTS = 2  # of one sweep: a bulk that another process has locked is tried again in the next sweep
@@ -34,7 +34,7 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 def expire() -> int:
     """Ends bulks past their expiration. Returns the number of aborted transfers. Two sweeps at once do no harm."""
     # Each bulk is a group of its own, so one call with many bulks would gain nothing.
-    return batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
+    return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 
 def _expire(bulk_ids: list[str]) -> int:

@@ -13,7 +13,7 @@ from fspiop.errors import MAX_EXTENSION_VALUE, ErrorCode
 from hub.outbox.messages import ReceivedMessage
 
 if TYPE_CHECKING:
-    from ledger.bulk.messages import Bulk
+    from ledger.bulk.commands_and_outcomes import Bulk
     from ledger.fx.snapshot import ConversionState
     from ledger.snapshot import TransferState
 

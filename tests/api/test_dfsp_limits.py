@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fspiop.errors import FspiopError
-from hub.api import rate_limits, request_body
-from hub.api.rate_limits import Limits
+from hub.api import dfsp_limits, request_body
+from hub.api.dfsp_limits import Limits
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
 from tests.world import World
@@ -59,8 +59,8 @@ def test_each_dfsp_has_its_own(world: World) -> None:
 
 def test_a_request_that_ends_makes_room_however_it_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Limits()
-    monkeypatch.setattr(rate_limits, "enter", own.enter)
-    monkeypatch.setattr(rate_limits, "leave", own.leave)
+    monkeypatch.setattr(dfsp_limits, "enter", own.enter)
+    monkeypatch.setattr(dfsp_limits, "leave", own.leave)
     with override_settings(DFSP_OPEN_REQUESTS=1, SIGNATURES="checked"):
         for answer in (
             dfsp("POST", "/transfers", messages.transfer(amount="x"), destination="blue"),
@@ -73,8 +73,8 @@ def test_a_request_that_ends_makes_room_however_it_ends(world: World, monkeypatc
 
 
 def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "enter", Limits(lambda: 0.0).enter)
-    monkeypatch.setattr(rate_limits, "leave", lambda caller: None)
+    monkeypatch.setattr(dfsp_limits, "enter", Limits(lambda: 0.0).enter)
+    monkeypatch.setattr(dfsp_limits, "leave", lambda caller: None)
     with override_settings(DFSP_RATE=1):
         dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069")
         refused = dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069")
@@ -119,8 +119,8 @@ def test_a_bulk_is_counted_while_it_is_worked_on_and_an_ordinary_message_never(
         own.enter_bulk(caller, name)
         entered.append(caller)
 
-    monkeypatch.setattr(rate_limits, "enter_bulk", enter_bulk)
-    monkeypatch.setattr(rate_limits, "leave_bulk", own.leave_bulk)
+    monkeypatch.setattr(dfsp_limits, "enter_bulk", enter_bulk)
+    monkeypatch.setattr(dfsp_limits, "leave_bulk", own.leave_bulk)
     bulks: list[tuple[str, str, Any]] = [
         ("POST", "/bulkTransfers", messages.bulk_transfer()),
         ("POST", "/bulkTransfers", {}),

@@ -1,4 +1,6 @@
-"""`python -m bench.connectors`: the cost of a payment between two connectors, by how they recognise the hub.
+"""The cost of a payment between two connectors, by how they recognise the hub.
+
+Run it with `python -m bench.certificate_vs_signature`.
 
 A connector that recognises the hub's connection by its certificate accepts every message on it. A connector that only
 has the hub's signatures must make more requests: for the payee's DFSP, and for the outcome that the payee DFSP reports.
@@ -80,7 +82,7 @@ class Figures:
 
 def main() -> None:
     """Parses the command line and runs the comparison."""
-    parser = argparse.ArgumentParser(prog="python -m bench.connectors", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.certificate_vs_signature", description=__doc__)
     parser.add_argument("--payments", type=int, default=100, help="payments of each kind, one after the other (100)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all kinds (3)")
     parser.add_argument("--port", type=int, help="port for the hub (a free one)")

@@ -2,10 +2,10 @@
 
 from django.urls import path
 
-from ledger.views.administration import accounts, currency_pairs, limits, participants, reference_data
+from ledger.views.administration import accounts, currency_pairs, enums, limits, participants, transactions
 
 urlpatterns = [
-    path("enums", reference_data.EnumsView.as_view()),
+    path("enums", enums.EnumsView.as_view()),
     path("participants", participants.ParticipantsView.as_view()),
     path("participants/limits", limits.AllLimitsView.as_view()),
     path("participants/<str:name>", participants.ParticipantView.as_view()),
@@ -23,5 +23,5 @@ urlpatterns = [
     path("participants/<str:name>/initialPositionAndLimits", limits.InitialLimitView.as_view()),
     path("participants/<str:name>/limits", limits.LimitsView.as_view()),
     path("participants/<str:name>/positions", limits.PositionsView.as_view()),
-    path("transactions/<str:transfer_id>", reference_data.TransactionView.as_view()),
+    path("transactions/<str:transfer_id>", transactions.TransactionView.as_view()),
 ]

@@ -1,0 +1,46 @@
+"""The bodies of the synchronous protocol between the hub and an external oracle (`directory.remote_oracle`)."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from fspiop.bodies.common import CorrelationId, Currency, FspId, Message, PartyIdType, Text128
+from fspiop.bodies.participants import MAX_PARTIES, PartyResult
+
+
+class OracleRegistration(Message):
+    """One line of an oracle's answer, and the body of a registration at an oracle."""
+
+    fsp_id: FspId
+    currency: Currency | None = None
+    party_sub_id_or_type: Text128 | None = None
+
+
+class OraclePartyList(Message):
+    """An oracle's answer to GET /participants/{Type}/{ID}: empty if the party is unknown."""
+
+    party_list: Annotated[list[OracleRegistration], Meta(max_length=MAX_PARTIES)]
+
+
+class OracleParty(Message):
+    """One party of a batch registration at an oracle."""
+
+    party_id_type: PartyIdType
+    party_identifier: Text128
+    fsp_id: FspId
+    party_sub_id_or_type: Text128 | None = None
+    currency: Currency | None = None
+
+
+class OracleBatch(Message):
+    """POST /participants to an oracle."""
+
+    request_id: CorrelationId
+    party_list: list[OracleParty]
+    currency: Currency | None = None
+
+
+class OracleBatchReply(Message):
+    """An oracle's answer to a batch: each party, with its error if there is one."""
+
+    party_list: list[PartyResult]

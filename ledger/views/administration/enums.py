@@ -1,0 +1,29 @@
+"""The enumerations of the administration API."""
+
+from rest_framework.request import Request
+
+from hub.api.administration.views import Response
+from hub.api.docs import administration_schema
+from hub.participants import endpoint_urls
+from ledger.models import Account, Entry
+from ledger.states import State
+from ledger.views.administration.common import TAG, LedgerAdministrationView
+
+
+class EnumsView(LedgerAdministrationView):
+    @administration_schema(TAG, summary="The names of states, types and kinds")
+    def get(self, request: Request) -> Response:
+        return Response(
+            {
+                "ledgerAccountType": list(Account.Type),
+                "ledgerEntryType": list(Entry.Kind),
+                "participantLimitType": ["NET_DEBIT_CAP"],
+                "transferState": list(State),
+                "endpointType": sorted(
+                    {endpoint_urls.BASE}
+                    | endpoint_urls.BASE_TYPES
+                    | endpoint_urls.TEMPLATE_TYPES
+                    | endpoint_urls.EMAIL_TYPES
+                ),
+            }
+        )
