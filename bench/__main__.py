@@ -33,6 +33,14 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--hot", type=float, default=0.0, help="extra share of all transfers that the first DFSP pays (0)"
     )
     parser.add_argument("--payments", action="store_true", help="sends whole payments: lookup, quote and transfer")
+    parser.add_argument("--iso20022", action="store_true", help="messages in the ISO 20022 form of version 2.0")
+    parser.add_argument(
+        "--stored",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the started hub has N finished transfers (with --payments: with lookups and quotes) before the load",
+    )
     parser.add_argument("--signed", action="store_true", help="every DFSP signs, and the hub checks and signs")
     parser.add_argument(
         "--calm",
@@ -47,7 +55,9 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--pages", type=int, metavar="TRANSFERS", help="only the times of the portal's pages, with this many transfers"
     )
-    parser.add_argument("--hours", type=float, default=24, help="with --pages: hours over which they arrived (24)")
+    parser.add_argument(
+        "--hours", type=float, default=24, help="with --pages, --stored: hours over which they arrived (24)"
+    )
     parser.add_argument(
         "--bad",
         metavar="NAME",
@@ -69,9 +79,11 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.dfsps < 2 or options.rate <= 0 or options.seconds <= 0 or not 0 <= options.hot <= 1:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
+    if options.stored and options.hub:
+        parser.error("--stored cannot be used with --hub")
     if options.bad:
-        if options.hub or options.signed:
-            parser.error("--bad cannot be used with --hub or --signed")
+        if options.hub or options.signed or options.iso20022:
+            parser.error("--bad cannot be used with --hub, --signed or --iso20022")
         if unknown := [name for name in trials.names(options.bad) if name not in ALL]:
             parser.error(f"--bad: {', '.join(unknown)} is not one of {', '.join(ALL)}")
     return options
@@ -89,6 +101,8 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
         options.payments,
         options.signed,
         options.calm,
+        options.iso20022,
+        options.stored,
     )
     if options.suite:
         for payments in (False, True):
@@ -185,7 +199,8 @@ def _hub(options: argparse.Namespace, state: str, stack: ExitStack) -> Hub:
     if options.hub:
         watched = {name: int(pid) for name, _, pid in (text.partition("=") for text in options.watch)}
         return GivenHub(options.hub.rstrip("/"), watched, options.database_url)
-    return stack.enter_context(own_hub(str(Path(state) / "hub"), options.port, signed=options.signed))
+    stored = Crowd(options.stored, options.hours, options.payments) if options.stored else None
+    return stack.enter_context(own_hub(str(Path(state) / "hub"), options.port, signed=options.signed, stored=stored))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.seed import Crowd
 from bench.signing import make_key
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -27,8 +28,8 @@ class Hub(Protocol):
         """The process ids that can be watched, by name."""
         ...
 
-    def committed(self) -> list[dict[str, Any]] | None:
-        """The hub's committed transfers, for the comparison of books; None if they cannot be read."""
+    def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
+        """The committed transfers between these participants, to compare books; None if they cannot be read."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
@@ -48,9 +49,9 @@ class GivenHub:
         """The processes that the caller named."""
         return self.watched
 
-    def committed(self) -> list[dict[str, Any]] | None:
+    def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
         """Read by this checkout's own command, from the given database."""
-        return None if self.database_url is None else _last_json(self._manage("committed_transfers", "--json")[1])
+        return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
         """Checked by this checkout's own command, on the given database."""
@@ -71,6 +72,10 @@ class GivenHub:
         return done.returncode == 0, done.stdout + done.stderr
 
 
+def _committed(participants: Collection[str]) -> list[str]:
+    return ["committed_transfers", "--json", "--between", *participants]
+
+
 def _last_json(text: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(text.strip().splitlines()[-1])
     return found
@@ -78,12 +83,17 @@ def _last_json(text: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def own_hub(
-    state: str, port: int | None, *, signed: bool = False, settings: Mapping[str, str] | None = None
+    state: str,
+    port: int | None,
+    *,
+    signed: bool = False,
+    settings: Mapping[str, str] | None = None,
+    stored: Crowd | None = None,
 ) -> Iterator[Hub]:
     """Runs a hub with its own database and broker in a folder, for the length of the run.
 
     With `signed`, the hub checks every signature and signs its own messages; otherwise it does neither. `settings`
-    override the environment.
+    override the environment. `stored` is what the hub has before its processes start.
     """
     from hub.local import net
     from hub.local.errors import LocalError
@@ -99,8 +109,8 @@ def own_hub(
             found = {name: self.stack.pid(name) for name in ("postgres", "valkey", "web", "worker", "beat")}
             return {name: pid for name, pid in found.items() if pid is not None}
 
-        def committed(self) -> list[dict[str, Any]] | None:
-            return _last_json(self.stack.manage("committed_transfers", "--json"))
+        def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
+            return _last_json(self.stack.manage(*_committed(participants)))
 
         def check_ledger(self) -> tuple[bool | None, str]:
             self.stack.check()
@@ -117,5 +127,22 @@ def own_hub(
         make_key(key)
         environ["HUB_SIGNING_KEY_FILE"] = str(key)
     port = port or net.free_port()
+    if stored:
+        with Stack(state, port, programs=(), environ=environ, tell=tell) as stack:
+            stack.manage("migrate", "--noinput")
+            tell(_fill(stack.env, stored))
     with Stack(state, port, postgres_settings=COUNTED, environ=environ, tell=tell) as stack:
         yield OwnHub(stack, stack.base_url, stack.env["DATABASE_URL"])
+
+
+def _fill(env: Mapping[str, str], stored: Crowd) -> str:
+    command = [sys.executable, "-m", "bench.seed", str(stored.transfers), str(stored.hours)]
+    done = subprocess.run(
+        command + ["--payments"] * stored.are_payments,
+        cwd=PROJECT,
+        env={**env, "DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "ERROR"},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip().splitlines()[-1]

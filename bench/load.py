@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench import messages, presigned
 from bench.client import Client
+from bench.forms import form_of
 from bench.signing import Signer
 
 CALM_S = 15  # length of the load at the lower rate, after the measured load
@@ -41,6 +42,7 @@ class Load:
     aliases: dict[str, list[str]]  # each DFSP's customers; if empty, only transfers are sent, not whole payments
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; without one, nothing is signed
+    iso20022: bool = False
 
     @classmethod
     def from_text(cls, text: str) -> "Load":
@@ -77,11 +79,11 @@ class Generator:
         self._load = load
         self._client = Client(load.host, load.port, most=_MOST_OPEN)
         self._host = f"{load.host}:{load.port}".encode()
-        self._clock = messages.Clock()
+        self._clock, self._form = messages.Clock(), form_of(load.iso20022)
         self._signed = Signer(load.keys, load.dfsps)
         self._pairs = pairs(load.dfsps, load.hot)
         self._pools = {
-            (payer, payee): cycle(messages.pool(payer, payee))
+            (payer, payee): cycle(self._form.pool(payer, payee))
             for payer in load.dfsps
             for payee in load.dfsps
             if payer != payee and not load.aliases
@@ -135,9 +137,9 @@ class Generator:
     def _request(self, payer: str, payee: str, transfer_id: str) -> bytes:
         if self._customers:
             alias, trace = next(self._customers[payee]).encode(), messages.trace_of(transfer_id)
-            return messages.ask_party(self._host, payer.encode(), alias, trace, self._clock)
-        packet = next(self._pools[payer, payee])
-        return messages.prepare(self._host, payer.encode(), payee.encode(), packet, transfer_id.encode(), self._clock)
+            return messages.ask_party(self._host, payer.encode(), alias, trace, self._clock, self._form)
+        packet, both = next(self._pools[payer, payee]), (payer.encode(), payee.encode())
+        return messages.prepare(self._host, *both, packet, transfer_id.encode(), self._clock, self._form)
 
 
 def main(load: Load) -> None:

@@ -33,6 +33,7 @@ class Outcome:
     lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    given_up: Counter[str] = field(default_factory=Counter)  # a quote or transfer of them was refused to the end
     hops: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -42,8 +43,10 @@ def join(
     """Joins the records of generator and DFSPs. Measured are the transfers (or payments) due from `since` to `until`.
 
     A transfer is lost if the hub may have accepted it (status 202, or none) and its payer never received the outcome.
+    A payment is not lost if the hub refused its quote or its transfer at each try: its payer gives it up.
     """
-    prepares, ends, found, quoted = (_all(notes, what) for what in ("prepares", "ends", "found", "quoted"))
+    names = ("prepares", "ends", "found", "quoted", "given_up")
+    prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
     is_payments = bool(found)
     outcome = Outcome(sent=len(sent))
     outcome.hops = {hop: [] for hop in (*(PAYMENT_HOPS if is_payments else TRANSFER_HOPS), WHOLE)}
@@ -54,9 +57,11 @@ def join(
             outcome.completed_while_measured += since <= ended < until
         elif said:
             outcome.failed[said] += 1
+        elif key in given_up:
+            outcome.given_up[given_up[key]] += 1
         if status not in (0, 202):
             outcome.refused[f"HTTP {status}"] += 1
-        elif not said:
+        elif not said and key not in given_up:
             outcome.lost += 1
         outcome.accepted += status == 202
         if status == 202 and said == "COMMITTED" and since <= due < until:

@@ -8,13 +8,13 @@ import hashlib
 import json
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import NamedTuple
 
 from fspiop import base64url, ilp
 
 AMOUNT, MINOR_UNITS, CURRENCY = "1", 100, "USD"
-_TYPE = b"application/vnd.interoperability.%b+json;version="
 _POOL = 8  # packets for each payer and payee
 _VALID_S = 600
 
@@ -88,7 +88,7 @@ def prepare_body(
     ) % (AMOUNT.encode(), CURRENCY.encode(), condition, clock.expiration, ilp_packet, payee, payer, transfer_id)
 
 
-def party(payee: bytes, alias: bytes) -> bytes:
+def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
     """The body of PUT /parties/{Type}/{ID}."""
     return (
         b'{"party":{"name":"Bench Payee","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"},'
@@ -107,7 +107,7 @@ def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Cloc
     ) % (AMOUNT.encode(), CURRENCY.encode(), clock.expiration, payee, alias, payer, quote_id, quote_id)
 
 
-def terms(packet: Packet, clock: Clock) -> bytes:
+def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Clock) -> bytes:
     """The body of PUT /quotes/{ID}."""
     return (
         b'{"condition":"%b","expiration":"%b","ilpPacket":"%b","payeeReceiveAmount":{"amount":"%b","currency":"%b"},'
@@ -115,18 +115,69 @@ def terms(packet: Packet, clock: Clock) -> bytes:
     ) % (packet.condition, clock.expiration, packet.ilp_packet, *(AMOUNT.encode(), CURRENCY.encode()) * 2)
 
 
+def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
+    """The body of PUT /transfers/{ID}; without completedTimestamp if `when` is empty."""
+    moment = b'"completedTimestamp":"%b",' % when if when else b""
+    return b'{%b"fulfilment":"%b","transferState":"COMMITTED"}' % (moment, fulfilment)
+
+
+class Form(NamedTuple):
+    """One of the API's two forms of messages: media types, the keys under which a DFSP finds values, and bodies."""
+
+    media_type: bytes  # of a resource's name
+    version: bytes
+    accepted: bytes
+    transfer_id: bytes
+    quote_id: bytes
+    packet: bytes
+    lock: bytes  # by which a payee finds its fulfilment
+    state: bytes
+    committed: bytes
+    error_code: bytes
+    pool: Callable[[str, str], Sequence[Packet]]
+    lock_of: Callable[[Packet], bytes]
+    party: Callable[[bytes, bytes, bytes], bytes]
+    quote: Callable[[bytes, bytes, bytes, bytes, Clock], bytes]
+    terms: Callable[[bytes, bytes, bytes, Packet, Clock], bytes]
+    transfer: Callable[[bytes, bytes, bytes, bytes, bytes, Clock], bytes]
+    fulfilment: Callable[[bytes, bytes], bytes]
+
+
+PLAIN = Form(
+    media_type=b"application/vnd.interoperability.%b+json;version=",
+    version=b"1.1",
+    accepted=b"1",
+    transfer_id=b"transferId",
+    quote_id=b"quoteId",
+    packet=b"ilpPacket",
+    lock=b"condition",
+    state=b"transferState",
+    committed=b"COMMITTED",
+    error_code=b"errorCode",
+    pool=pool,
+    lock_of=lambda packet: packet.condition,
+    party=party,
+    quote=quote,
+    terms=terms,
+    transfer=prepare_body,
+    fulfilment=fulfilment_body,
+)
+
+
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
-def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
+def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
     """POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
-    return request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True)
+    return request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True, form=form)
 
 
-def prepare(host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock) -> bytes:
+def prepare(
+    host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock, form: Form = PLAIN
+) -> bytes:
     """POST /transfers with a packet of the pool."""
-    body = prepare_body(payer, payee, packet.ilp_packet, packet.condition, transfer_id, clock)
-    return post_transfer(host, payer, payee, body, clock)
+    body = form.transfer(payer, payee, packet.ilp_packet, packet.condition, transfer_id, clock)
+    return post_transfer(host, payer, payee, body, clock, form)
 
 
 def fulfil(
@@ -138,11 +189,11 @@ def fulfil(
     clock: Clock,
     *,
     says_when: bool = True,
+    form: Form = PLAIN,
 ) -> bytes:
     """PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
-    when = b'"completedTimestamp":"%b",' % clock.now if says_when else b""
-    body = b'{%b"fulfilment":"%b","transferState":"COMMITTED"}' % (when, fulfilment)
-    return request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body)
+    body = form.fulfilment(fulfilment, clock.now if says_when else b"")
+    return request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body, form=form)
 
 
 def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: Clock) -> bytes:
@@ -158,27 +209,29 @@ def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, cloc
     return request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
 
 
-def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock) -> bytes:
+def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
     """GET /parties/MSISDN/{ID}, by the payer, which does not know the payee's DFSP yet (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
-    return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace)
+    return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace, form=form)
 
 
 def answer_party(
-    host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock
+    host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
     """PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
-    return request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace)
+    return request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace, form=form)
 
 
-def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock) -> bytes:
+def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
     """POST /quotes, by the payer (section 6.5.3.2)."""
-    return request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True)
+    return request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True, form=form)
 
 
-def answer_quote(host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock) -> bytes:
+def answer_quote(
+    host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock, form: Form = PLAIN
+) -> bytes:
     """PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
-    return request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body)
+    return request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body, form=form)
 
 
 def request(
@@ -193,17 +246,18 @@ def request(
     *,
     accept: bool = False,
     trace: bytes = b"",
+    form: Form = PLAIN,
 ) -> bytes:
     """Any request of the API, with its headers."""
-    kind = _TYPE % resource
+    kind = form.media_type % resource
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
     if destination:
         parts.append(b"FSPIOP-Destination: " + destination)
     if accept:
-        parts.append(b"Accept: %b1" % kind)
+        parts.append(b"Accept: %b%b" % (kind, form.accepted))
     if trace:
         parts.append(b"traceparent: " + trace)
-    parts.append(b"Content-Type: %b1.1" % kind)  # the reference hub requires it in a GET too
+    parts.append(b"Content-Type: %b%b" % (kind, form.version))  # the reference hub requires it in a GET too
     if body:
         parts.append(b"Content-Length: %d" % len(body))
     return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)

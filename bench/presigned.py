@@ -8,11 +8,13 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import cycle, islice
 from multiprocessing import get_context
 from pathlib import Path
 
 from bench import messages
+from bench.forms import form_of
 from bench.signing import Signer
 
 _CHUNK = 500
@@ -20,11 +22,12 @@ Parties = tuple[str, str]
 Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the payee
 
 
-def write(folder: Path, host: str, parties: Iterable[Parties]) -> None:
+def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool = False) -> None:
     """Signs a transfer for each payer and payee, with the keys in `folder`; writes `posts` and `fulfils` there."""
     posts, fulfils = [], {}
+    sign = partial(_sign, str(folder), host, iso20022)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for signed in pool.map(_sign, *zip(*((str(folder), host, chunk) for chunk in _chunks(parties)), strict=True)):
+        for signed in pool.map(sign, _chunks(parties)):
             for transfer_id, post, fulfil in signed:
                 posts.append((transfer_id, post))
                 fulfils[transfer_id] = fulfil
@@ -54,17 +57,17 @@ def _chunks(parties: Iterable[Parties]) -> Iterator[list[Parties]]:
         yield chunk
 
 
-def _sign(folder: str, host: str, parties: Sequence[Parties]) -> list[Signed]:
+def _sign(folder: str, host: str, iso20022: bool, parties: Sequence[Parties]) -> list[Signed]:
     signed = Signer(folder, sorted({name for pair in parties for name in pair}))
-    address, clock = host.encode(), messages.Clock()
+    address, clock, form = host.encode(), messages.Clock(), form_of(iso20022)
     clock.tick()
-    packets = {pair: cycle(messages.pool(*pair)) for pair in set(parties)}
+    packets = {pair: cycle(form.pool(*pair)) for pair in set(parties)}
     found = []
     for payer, payee in parties:
         transfer_id, packet = str(uuid.uuid4()), next(packets[payer, payee])
         a, b, id = payer.encode(), payee.encode(), transfer_id.encode()
-        post = signed(messages.prepare(address, a, b, packet, id, clock))
+        post = signed(messages.prepare(address, a, b, packet, id, clock, form))
         # Without completedTimestamp, which would be too old when the message is sent.
-        put = signed(messages.fulfil(address, b, a, packet.fulfilment, id, clock, says_when=False))
+        put = signed(messages.fulfil(address, b, a, packet.fulfilment, id, clock, says_when=False, form=form))
         found.append((transfer_id, post.decode(), put.decode()))
     return found

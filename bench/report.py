@@ -35,6 +35,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "lost": outcome.lost,
         "refused": dict(outcome.refused),
         "failed": dict(outcome.failed),
+        "given_up": dict(outcome.given_up),
         "delivered_more_than_once": result.repeats,
         "sent_again_by_dfsps": result.retries,
         "measurement_late_s": round(result.late_s, 3),
@@ -77,8 +78,9 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
         faults.append(f"{figures['lost']} transfers lost")
     if figures["failed"]:
         faults.append(f"transfers failed: {figures['failed']}")
-    if others := {status: count for status, count in figures["refused"].items() if status not in _BUSY}:
-        faults.append(f"requests refused: {others}")
+    for what in ("refused", "given_up"):
+        if others := {status: count for status, count in figures[what].items() if status not in _BUSY}:
+            faults.append(f"requests {what.replace('_', ' ')}: {others}")
     if figures["book_faults"]:
         faults.append(f"payer, hub and payee do not agree: {figures['book_faults'][:5]}")
     if figures["ledger_ok"] is False:
@@ -99,8 +101,12 @@ def p99(figures: Mapping[str, Any]) -> float:
 def last_line(figures: Mapping[str, Any]) -> str:
     """The last line of output, for scripts."""
     ledger = {True: "ok", False: "BROKEN", None: "not checked"}[figures["ledger_ok"]]
-    rate, lost = figures["transfers_per_s"], figures["lost"]
-    return f"bench: {rate} transfers/s, p99 {p99(figures)} ms, lost {lost}, ledger {ledger}"
+    what = "payments" if figures["plan"]["payments"] else "transfers"
+    times, cpu = figures["hops_ms"][WHOLE], sum(figures["cpu_ms_per_transfer"].values())
+    return (
+        f"bench: {figures['transfers_per_s']} {what}/s, p50 {times['p50']} ms, p99 {times['p99']} ms,"
+        f" cpu {cpu:.2f} ms, lost {figures['lost']}, ledger {ledger}"
+    )
 
 
 def write(figures: Mapping[str, Any], name: str) -> Path:
@@ -144,6 +150,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         "completed",
         "refused",
         "failed",
+        "given_up",
         "delivered_more_than_once",
         "sent_again_by_dfsps",
     ):

@@ -43,6 +43,8 @@ class Plan:
     payments: bool = False  # whole payments (lookup, terms and transfer) instead of transfers only
     signed: bool = False  # the DFSPs sign, and the hub checks
     calm: float = 0.0  # the rate after the measurement, to see whether the hub recovers; 0: none
+    iso20022: bool = False  # messages in the ISO 20022 form of version 2.0
+    stored: int = 0  # finished transfers (or payments) that the hub has before the load
 
 
 @dataclass
@@ -97,7 +99,12 @@ class Run:
         if plan.signed and not plan.payments:
             count = round(plan.rate * (plan.warmup + plan.seconds)) + round(plan.calm * CALM_S)
             lead_s += count / _READ_EACH_S
-            presigned.write(folder, f"{self._host}:{self._port}", islice(pairs(list(self._ports), plan.hot), count))
+            presigned.write(
+                folder,
+                f"{self._host}:{self._port}",
+                islice(pairs(list(self._ports), plan.hot), count),
+                iso20022=plan.iso20022,
+            )
         self._start_sinks(folder)
         self._onboard(public_keys)
         starts_at = time.monotonic() + lead_s
@@ -113,6 +120,7 @@ class Run:
             self._aliases,
             f"{folder}/load",
             str(folder) if plan.signed else "",
+            plan.iso20022,
         )
         self._start("generator", "bench.load", load.as_text())
         since, until = starts_at + plan.warmup, starts_at + plan.warmup + plan.seconds
@@ -133,7 +141,7 @@ class Run:
         sent: dict[str, list[Any]] = json.loads((folder / "load").read_text())
         self._drain(len(sent))
         notes = self._stop_sinks(folder)
-        at_hub = self._hub.committed()
+        at_hub = self._hub.committed(list(self._ports))
         return Result(
             outcome=join(sent, notes.values(), since=since, until=until),
             recovered_s=recovery(sent, notes.values(), until) if plan.calm else None,
@@ -152,7 +160,7 @@ class Run:
         names, keys = list(self._ports), str(folder) if self._plan.signed else ""
         for number in range(min(_SINKS, len(names))):
             ours = {name: self._ports[name] for name in names[number::_SINKS]}
-            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys)
+            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys, self._plan.iso20022)
             self._start(f"dfsps {number}", "bench.simulated_dfsps", config.as_text())
         for port in self._ports.values():
             await_port(port)

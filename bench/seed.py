@@ -1,8 +1,10 @@
-"""Fills a hub's tables with the transfers of a busy day, in a few statements without triggers.
+"""Fills a hub's tables with the transfers or payments of a busy day, in a few statements without triggers.
 
-The rows are those that the engine would write: `manage.py check_ledger` finds no fault.
+The rows are those that the engine would write: `manage.py check_ledger` finds no fault. `python -m bench.seed N HOURS`
+fills the database of DATABASE_URL; `--payments` adds the quotes, and the deliveries of lookups and quotes.
 """
 
+import argparse
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ class Crowd:
 
     transfers: int
     hours: float
+    are_payments: bool = False  # each with its quote
 
 
 _PARTIES = """
@@ -105,6 +108,47 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
+# A quote's id is its transfer's; an alias, in a delivery, is a digest.
+_QUOTES = """
+    INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
+        request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,
+        packet_sha256)
+    SELECT transfer_id, transfer_id, payer_id, payee_id, 'ACCEPTED',
+           convert_to(json_build_object('quoteId', transfer_id, 'transactionId', transfer_id,
+               'payee', json_build_object('partyIdInfo', json_build_object('partyIdType', 'MSISDN',
+                   'partyIdentifier', '255' || lpad((n %% 100000)::text, 9, '0'), 'fspId', payee)),
+               'payer', json_build_object('partyIdInfo', json_build_object('partyIdType', 'MSISDN',
+                   'partyIdentifier', '255' || lpad((n %% 99991)::text, 9, '1'), 'fspId', payer)),
+               'amountType', 'SEND', 'amount', json_build_object('amount', (amount / 10000)::text,
+               'currency', %(currency)s), 'transactionType', json_build_object('scenario', 'TRANSFER',
+               'initiator', 'PAYER', 'initiatorType', 'CONSUMER'))::text, 'UTF8'),
+           json_build_object('fspiop-source', payer, 'fspiop-destination', payee),
+           sha256(convert_to('request' || n, 'UTF8')),
+           convert_to(json_build_object('transferAmount', json_build_object('amount', (amount / 10000)::text,
+               'currency', %(currency)s), 'condition', %(condition)s, 'ilpPacket', repeat('A', 600))::text, 'UTF8'),
+           json_build_object('fspiop-source', payee, 'fspiop-destination', payer),
+           sha256(convert_to('response' || n, 'UTF8')), received_at + interval '1 hour',
+           received_at - interval '200 ms', received_at - interval '100 ms',
+           rtrim(translate(encode(sha256(convert_to('condition' || n, 'UTF8')), 'base64'), '+/', '-_'), '='),
+           sha256(convert_to('packet' || n, 'UTF8'))
+    FROM crowd ORDER BY n
+"""
+_DELIVERIES_BEFORE_TRANSFERS = """
+    INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, delivered_at,
+                                 attempts, status)
+    SELECT nextval('outbox_message_id_seq'), destination_id, method, path || subject, subject, kind,
+           received_at, received_at + interval '50 ms', 1, CASE method WHEN 'PUT' THEN 200 ELSE 202 END
+    FROM (SELECT n, received_at, payee_id AS destination_id, 'GET' AS method, '/parties/MSISDN/' AS path,
+                 encode(sha256(convert_to('alias' || n, 'UTF8')), 'hex') AS subject, 'party-request' AS kind FROM crowd
+          UNION ALL
+          SELECT n, received_at, payer_id, 'PUT', '/parties/MSISDN/',
+                 encode(sha256(convert_to('alias' || n, 'UTF8')), 'hex'), 'party-answer' FROM crowd
+          UNION ALL
+          SELECT n, received_at, payee_id, 'POST', '/quotes/', transfer_id, 'quote-request' FROM crowd
+          UNION ALL
+          SELECT n, received_at, payer_id, 'PUT', '/quotes/', transfer_id, 'quote-answer' FROM crowd
+         ) told ORDER BY n
+"""
 # One in ten had a conversion that was refused on arrival.
 _CONVERSIONS = """
     INSERT INTO ledger_fxtransfer (commit_request_id, determining_transfer_id, side, initiator_id, fxp_id, fxp_name,
@@ -156,6 +200,7 @@ _STATEMENTS = (
     _ENDS_OF_CONVERSIONS,
     _DELIVERIES_OF_CONVERSIONS,
 )
+_STATEMENTS_OF_PAYMENTS = (_QUOTES, _DELIVERIES_BEFORE_TRANSFERS)
 
 
 def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
@@ -185,7 +230,7 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
                 cursor.execute(_ROWS, fixed | {"first": first, "last": last})
                 if first == 1:
                     _let_the_quiet_one_pay(cursor)
-                for statement in _STATEMENTS:
+                for statement in _STATEMENTS + _STATEMENTS_OF_PAYMENTS * crowd.are_payments:
                     cursor.execute(statement, fixed)
                 cursor.execute("DROP TABLE crowd")
             tell(f"{last} transfers")
@@ -275,3 +320,26 @@ def _settle(windows: Sequence[int]) -> None:
     for number in windows[:-1]:
         made = services.create(model_name=model.name, window_ids=[number], reason="bench", actor="bench")
         services.advance(made.pk, to=State.SETTLED, reason="bench", actor="bench")
+
+
+def main() -> None:
+    """Fills the database of DATABASE_URL, and prints its size."""
+    parser = argparse.ArgumentParser(prog="python -m bench.seed")
+    parser.add_argument("transfers", type=int)
+    parser.add_argument("hours", type=float)
+    parser.add_argument("--payments", action="store_true")
+    options = parser.parse_args()
+    import django
+
+    django.setup()
+    from django.db import connection
+
+    fill(Crowd(options.transfers, options.hours, options.payments))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_database_size(current_database())")
+        (size,) = cursor.fetchone()
+    print(f"{options.transfers} stored, {size / 2**20:.0f} MiB, {size / options.transfers:.0f} bytes for each")
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench import messages, presigned
 from bench.client import NO_ANSWER, Client
+from bench.forms import form_of
 from bench.http import Message, Reader, header
 from bench.signing import Signer
 
@@ -35,6 +36,7 @@ class Dfsps:
     hub_port: int
     results: str
     keys: str = ""  # a folder with their private keys; without one, nothing is signed
+    iso20022: bool = False
 
     @classmethod
     def from_text(cls, text: str) -> "Dfsps":
@@ -52,6 +54,7 @@ class Notes:
 
     prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
     ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of outgoing transfers: received, outcome
+    given_up: dict[str, str] = field(default_factory=dict)  # of outgoing payments: the refusal after the last try
     undone: dict[str, str] = field(default_factory=dict)  # of incoming transfers: the error received
     found: dict[str, float] = field(default_factory=dict)  # by payment: when the lookup was answered
     quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the terms were received
@@ -71,12 +74,14 @@ class Dfsp:
         presigned_fulfils: dict[str, bytes],
     ) -> None:
         self._name, self._hub, self._clock, self._signed = name.encode(), hub, clock, signed
-        self._presigned = presigned_fulfils
+        self._presigned, self._form = presigned_fulfils, form_of(config.iso20022)
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
         # As a payee: every packet that a payer may use.
-        packets = [packet for payer in config.everybody if payer != name for packet in messages.pool(payer, name)]
-        self._fulfilments = {packet.condition: packet.fulfilment for packet in packets}
-        self._terms = {payer.encode(): cycle(messages.pool(payer, name)) for payer in config.everybody if payer != name}
+        pools = {payer: self._form.pool(payer, name) for payer in config.everybody if payer != name}
+        self._fulfilments = {
+            self._form.lock_of(packet): packet.fulfilment for packets in pools.values() for packet in packets
+        }
+        self._terms = {payer.encode(): cycle(packets) for payer, packets in pools.items()}
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
@@ -99,7 +104,7 @@ class Dfsp:
                 return _ACCEPTED
             self._pay(path, message)
         elif resource == b"seen":
-            body = b"%d" % len(self.notes.ends)
+            body = b"%d" % (len(self.notes.ends) + len(self.notes.given_up))
             return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
         elif method == b"PUT":
             self._note_stray(path, message)
@@ -109,27 +114,29 @@ class Dfsp:
 
     def _be_found(self, path: bytes, message: Message) -> None:
         payer, trace = _of(message, b"fspiop-source"), _of(message, b"traceparent")
-        body = messages.party(self._name, path.rpartition(b"/")[2])
-        self._say(messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock))
+        body = self._form.party(payer, self._name, path.rpartition(b"/")[2])
+        self._say(messages.answer_party(self._host, self._name, payer, path, trace, body, self._clock, self._form))
 
     def _give_terms(self, message: Message) -> None:
-        payer, quote_id = _of(message, b"fspiop-source"), messages.text_of(message.body, b"quoteId")
-        body = messages.terms(next(self._terms[payer]), self._clock)
-        self._say(messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock))
+        payer, quote_id = _of(message, b"fspiop-source"), messages.text_of(message.body, self._form.quote_id)
+        body = self._form.terms(payer, self._name, quote_id, next(self._terms[payer]), self._tick())
+        self._say(messages.answer_quote(self._host, self._name, payer, quote_id, body, self._clock, self._form))
 
     def _prepare(self, message: Message) -> None:
-        transfer_id = messages.text_of(message.body, b"transferId")
+        transfer_id = messages.text_of(message.body, self._form.transfer_id)
         key = transfer_id.decode()
         if key in self.notes.prepares:
             self.notes.repeats += 1
             return
         came = time.monotonic()
         self.notes.prepares[key] = (came, 0.0, 0)
-        fulfilment = self._fulfilments[messages.text_of(message.body, b"condition")]
+        fulfilment = self._fulfilments[messages.text_of(message.body, self._form.lock)]
         payer = _of(message, b"fspiop-source")
         request = self._presigned.get(key)
         if request is None:
-            request = messages.fulfil(self._host, self._name, payer, fulfilment, transfer_id, self._tick())
+            request = messages.fulfil(
+                self._host, self._name, payer, fulfilment, transfer_id, self._tick(), form=self._form
+            )
             request = self._signed(request)
 
         def answered(status: int) -> None:
@@ -145,18 +152,20 @@ class Dfsp:
             self._note_stray(path, message)
         elif self._is_new(key, self.notes.found, path):
             payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
-            body = messages.quote(self._name, payee, alias, key.encode(), self._tick())
-            self._say(messages.ask_quote(self._host, self._name, payee, body, self._clock), self._give_up(key))
+            body = self._form.quote(self._name, payee, alias, key.encode(), self._tick())
+            request = messages.ask_quote(self._host, self._name, payee, body, self._clock, self._form)
+            self._say(request, self._give_up(key))
 
     def _pay(self, path: bytes, message: Message) -> None:
         key = path[8:44].decode()
         if key not in self.notes.found:
             self._note_stray(path, message)
         elif self._is_new(key, self.notes.quoted, path):
-            packet, condition = (messages.text_of(message.body, name) for name in (b"ilpPacket", b"condition"))
+            packet, condition = (messages.text_of(message.body, name) for name in (self._form.packet, b"condition"))
             payee = _of(message, b"fspiop-source")
-            body = messages.prepare_body(self._name, payee, packet, condition, key.encode(), self._tick())
-            self._say(messages.post_transfer(self._host, self._name, payee, body, self._clock), self._give_up(key))
+            body = self._form.transfer(self._name, payee, packet, condition, key.encode(), self._tick())
+            request = messages.post_transfer(self._host, self._name, payee, body, self._clock, self._form)
+            self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
         """Whether the payment continues: this answer is the first of its kind, and is not an error."""
@@ -175,19 +184,21 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """For a payer that cannot continue: records that the payment has ended."""
+        """For a payer whose request was refused to the end: it gives up the payment."""
 
         def answered(status: int) -> None:
             if status != 202:
-                self.notes.ends.setdefault(key, (time.monotonic(), f"given up after HTTP {status}"))
+                self.notes.given_up[key] = f"HTTP {status}"
 
         return answered
 
     def _end(self, path: bytes, message: Message) -> None:
         key = path[11:47].decode()
-        said = "error" if path.endswith(b"/error") else messages.text_of(message.body, b"transferState").decode()
-        if said == "error":
-            said = "error " + messages.text_of(message.body, b"errorCode").decode()
+        if path.endswith(b"/error"):
+            said = "error " + messages.text_of(message.body, self._form.error_code).decode()
+        else:
+            state = messages.text_of(message.body, self._form.state)
+            said = "COMMITTED" if state == self._form.committed else state.decode()
         if key in self.notes.prepares:
             if said != "COMMITTED":
                 self.notes.undone[key] = said

@@ -1,7 +1,7 @@
 """Queries of the ledger for the portal, reports and other apps. Amounts are whole ten-thousandths."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.db.models import QuerySet
@@ -60,19 +60,22 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def committed_transfers() -> Iterator[dict[str, Any]]:
-    """Returns every committed transfer in the order of commits, for comparison with the participants' own books."""
-    entries = (
-        Entry.objects.filter(kind=Entry.Kind.TRANSFER)
-        .order_by("id")
-        .values_list(
-            "transfer_id",
-            "debit_account__participant__name",
-            "credit_account__participant__name",
-            "amount",
-            "currency",
-            "window_id",
-        )
+def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+    """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
+
+    All, or those `between` participants of these names.
+    """
+    transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
+    if between:
+        accounts = list(Account.objects.filter(participant__name__in=between).values_list("pk", flat=True))
+        transfers = transfers.filter(debit_account__in=accounts, credit_account__in=accounts)
+    entries = transfers.order_by("id").values_list(
+        "transfer_id",
+        "debit_account__participant__name",
+        "credit_account__participant__name",
+        "amount",
+        "currency",
+        "window_id",
     )
     for transfer_id, payer, payee, amount, currency, window_id in entries.iterator(chunk_size=2000):
         yield {

@@ -135,7 +135,7 @@ def unasked(world: World) -> Iterator[bytes]:
     pairs += [(second, alias) for alias in world.scene.aliases[first]]
     for victim, alias in cycle(pairs):
         to, some_id = victim.encode(), uuid.uuid4()
-        party = messages.party(world.bad, alias.encode())
+        party = messages.party(b"", world.bad, alias.encode())
         yield whole(world, "PUT", f"/parties/MSISDN/{alias}", party, to=to)
         yield whole(world, "PUT", f"/parties/MSISDN/{alias}/error", error, to=to)
         yield whole(world, "PUT", f"/authorizations/{some_id}", refusal, to=to)

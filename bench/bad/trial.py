@@ -258,7 +258,7 @@ class Trial:
 
     def _compare(self, notes: Mapping[str, Mapping[str, Any]], sent: set[str]) -> list[str] | None:
         """Compares the three books for the load's own transfers."""
-        at_hub = self._hub.committed()
+        at_hub = self._hub.committed(list(notes))
         if at_hub is None:
             return None
         ours = {

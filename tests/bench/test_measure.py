@@ -10,7 +10,7 @@ from bench.measure import Outcome, join, percentile, recovery
 
 
 def note(**seen: dict[str, Any]) -> dict[str, Any]:
-    return {"prepares": {}, "ends": {}, "found": {}, "quoted": {}} | seen
+    return {"prepares": {}, "ends": {}, "found": {}, "quoted": {}, "given_up": {}} | seen
 
 
 def joined(
@@ -49,6 +49,20 @@ def test_a_transfer_is_followed_from_hop_to_hop() -> None:
         "whole": [2.0],
     }
     assert (outcome.sent, outcome.accepted, outcome.completed, outcome.lost) == (1, 1, 1, 0)
+
+
+def test_a_payment_that_was_refused_to_the_end_is_given_up_and_not_lost() -> None:
+    sent = {"given up": (10.0, 10.1, 202), "lost": (10.0, 10.1, 202)}
+    found = {"given up": 11.0, "lost": 11.0}
+    outcome = join(sent, [note(found=found, given_up={"given up": "HTTP 503"})], since=0.0, until=20.0)
+    assert (outcome.lost, outcome.given_up, outcome.completed) == (1, {"HTTP 503": 1}, 0)
+
+
+def test_a_payment_that_ended_although_its_last_try_was_refused_is_what_it_is() -> None:
+    """The hub may have taken a try whose answer the payer never got."""
+    seen = note(found={"t": 11.0}, quoted={"t": 11.5}, ends={"t": (12.0, "COMMITTED")}, given_up={"t": "HTTP 503"})
+    outcome = join({"t": (10.0, 10.1, 202)}, [seen], since=0.0, until=20.0)
+    assert (outcome.lost, sum(outcome.given_up.values()), outcome.completed) == (0, 0, 1)
 
 
 def test_only_the_measured_time_counts_for_speed_but_all_of_it_for_losses() -> None:

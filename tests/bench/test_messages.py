@@ -2,15 +2,23 @@
 
 import re
 from itertools import islice
+from typing import TypeVar
+
+import pytest
 
 from bench import messages
 from bench.http import Reader, header
+from bench.iso20022 import ISO20022
 from bench.load import CALM_S, Load, pairs
+from bench.messages import PLAIN, Form
 from bench.simulated_dfsps import Dfsps
-from fspiop import bodies, correlation_ids, ilp, strictjson, time
+from fspiop import bodies, correlation_ids, ilp, strictjson, time, versions
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.iso20022 import reading as iso20022_reading
+
+T = TypeVar("T")
 
 ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
 
@@ -87,28 +95,59 @@ def test_what_a_process_is_told_survives_its_command_line() -> None:
     assert Dfsps.from_text(dfsps.as_text()) == dfsps
 
 
-def test_the_messages_before_a_transfer_are_ones_that_the_hub_reads() -> None:
+@pytest.mark.parametrize("form", [PLAIN, ISO20022])
+def test_the_messages_of_a_payment_are_ones_that_the_hub_reads(form: Form) -> None:
     host, green, blue, alias, now = b"hub:80", b"green", b"blue", b"27555", clock()
-    packet = messages.pool("green", "blue")[0]
+    packet = form.pool("green", "blue")[0]
+    quote_body, terms_body = (
+        form.quote(green, blue, alias, ID.encode(), now),
+        form.terms(green, blue, ID.encode(), packet, now),
+    )
+    party_body = form.party(green, blue, alias)
     octets = b"".join(
         (
-            messages.ask_party(host, green, alias, messages.trace_of(ID), now),
-            messages.answer_party(host, blue, green, b"/parties/MSISDN/27555", b"", messages.party(blue, alias), now),
-            messages.ask_quote(host, green, blue, messages.quote(green, blue, alias, ID.encode(), now), now),
-            messages.answer_quote(host, blue, green, ID.encode(), messages.terms(packet, now), now),
+            messages.ask_party(host, green, alias, messages.trace_of(ID), now, form),
+            messages.answer_party(host, blue, green, b"/parties/MSISDN/27555", b"", party_body, now, form),
+            messages.ask_quote(host, green, blue, quote_body, now, form),
+            messages.answer_quote(host, blue, green, ID.encode(), terms_body, now, form),
+            messages.prepare(host, green, blue, packet, ID.encode(), now, form),
+            messages.fulfil(host, blue, green, packet.fulfilment, ID.encode(), now, form=form),
         )
     )
-    lookup, party, quote, terms = Reader().feed(octets)
+    lookup, party, quote, terms, prepare, fulfil = Reader().feed(octets)
     assert lookup.start == b"GET /parties/MSISDN/27555 HTTP/1.1"
     assert (lookup.body, header(lookup.head, b"fspiop-destination")) == (b"", None)
     assert messages.id_of_trace(header(lookup.head, b"traceparent") or b"") == ID
-    assert bodies.read(PartyPut, party.body).party.party_id_info.fsp_id == "blue"
-    asked = bodies.read(QuotePost, quote.body)
-    assert (asked.quote_id, asked.payee.party_id_info.party_identifier) == (ID, "27555")
-    offered = bodies.read(QuotePut, terms.body)
-    assert (offered.condition, offered.ilp_packet) == (packet.condition.decode(), packet.ilp_packet.decode())
-    for message in (party, quote, terms):
+    for message, resource in zip(
+        (party, quote, terms, prepare), ("parties", "quotes", "quotes", "transfers"), strict=True
+    ):
+        content_type = (header(message.head, b"content-type") or b"").decode()
+        assert versions.read_content_type(content_type, resource).is_iso20022 is (form is ISO20022)
         assert message.body == strictjson.canonical(strictjson.loads(message.body))
+    assert read(form, PartyPut, party.body, "parties").party.party_id_info.fsp_id == "blue"
+    asked = read(form, QuotePost, quote.body, "quotes")
+    assert (asked.quote_id, asked.payee.party_id_info.party_identifier) == (ID, "27555")
+    assert messages.text_of(quote.body, form.quote_id).decode() == ID
+    offered = read(form, QuotePut, terms.body, "quotes")
+    assert (offered.condition, offered.ilp_packet) == (packet.condition.decode(), packet.ilp_packet.decode())
+    assert messages.text_of(terms.body, form.packet) == packet.ilp_packet
+    paid = read(form, TransferPost, prepare.body, "transfers")
+    assert (paid.transfer_id, paid.payer_fsp, paid.payee_fsp, paid.condition) == (
+        ID,
+        "green",
+        "blue",
+        offered.condition,
+    )
+    assert messages.text_of(prepare.body, form.transfer_id).decode() == ID
+    assert messages.text_of(prepare.body, form.lock) == form.lock_of(packet)
+    ended = read(form, TransferPut, fulfil.body, "transfers")
+    assert ended.transfer_state == "COMMITTED"
+    assert ilp.fulfils(ended.fulfilment or "", offered.condition)
+    assert messages.text_of(fulfil.body, form.state) == form.committed
+
+
+def read(form: Form, kind: type[T], body: bytes, resource: str) -> T:
+    return iso20022_reading.read(kind, body, resource) if form is ISO20022 else bodies.read(kind, body)
 
 
 def test_the_moments_are_as_the_api_writes_them() -> None:

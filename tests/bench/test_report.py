@@ -26,7 +26,9 @@ def whole(**changes: object) -> Outcome:
 
 def test_a_good_run_says_so_in_one_line() -> None:
     found = figures(whole())
-    assert report.last_line(found) == "bench: 50.0 transfers/s, p99 100.0 ms, lost 0, ledger ok"
+    assert report.last_line(found) == (
+        "bench: 50.0 transfers/s, p50 100.0 ms, p99 100.0 ms, cpu 14.00 ms, lost 0, ledger ok"
+    )
     assert report.verdict(found) == []
     assert found["instrument_share"] == 0.286
     assert found["cpu_ms_per_transfer"] == {"web": 10.0, "dfsps": 4.0}
@@ -44,6 +46,16 @@ def test_a_busy_hub_is_no_fault_unless_it_did_nothing() -> None:
     assert report.verdict(figures(whole(refused=Counter({"HTTP 429": 5, "HTTP 503": 40})))) == []
     nothing = Outcome(refused=Counter({"HTTP 503": 40}), hops={"whole": []})
     assert report.verdict(figures(nothing)) == ["no transfer completed"]
+
+
+def test_the_last_line_says_whether_payments_or_transfers_were_made() -> None:
+    found = figures(whole()) | {"plan": asdict(replace(PLAN, payments=True))}
+    assert report.last_line(found).startswith("bench: 50.0 payments/s, p50 ")
+
+
+def test_payments_that_their_payers_gave_up_are_a_fault_unless_the_hub_was_busy() -> None:
+    assert report.verdict(figures(whole(given_up=Counter({"HTTP 503": 7, "HTTP 429": 1})))) == []
+    assert report.verdict(figures(whole(given_up=Counter({"HTTP 400": 2})))) == ["requests given up: {'HTTP 400': 2}"]
 
 
 def test_a_hub_that_stays_slow_after_the_load_fails_a_run() -> None:

@@ -5,7 +5,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,6 +14,7 @@ from bench.client import Client
 from bench.http import Message, Reader, header
 from tests.faults.history import History, Payment
 from tests.faults.outsiders import ROGUE, Rogue
+from tests.faults.quotes import Quotes
 
 # "storm" and "both" are F23: the same twenty times at once, and a fulfilment and a rejection together.
 PLANS = {"pay": 78, "patch": 8, "reject": 3, "silent": 3, "late": 3, "both": 2, "storm": 3}
@@ -26,6 +27,7 @@ _INSIST_S = 60.0
 _LOOKUP_ENDS_S = 25.0  # PARTY_ANSWER_S
 _LOOKED_UP = 0.1  # of all payments: their payers ask first where the payee is
 _ALIASES = 2  # of each DFSP
+_ALIASES_OF_PAYMENTS = 40
 _LOOKUP_S = 8.0  # until a payer asks once more
 _LOOKUPS_S = 90.0
 _ASKING = 50  # questions under way at once, of those who do not know an end
@@ -60,6 +62,8 @@ class Dfsp:
             self._take_about_a_party(method, path, message)
         elif resource == "transfers":
             self._take_about_a_transfer(method, path, message)
+        elif resource == "quotes" and self._scheme.quotes is not None:
+            self._scheme.quotes.take(self.name, method, path, message)
         elif method == "PUT":
             self._note_interference(path, message)
         return _OK
@@ -142,15 +146,25 @@ class Scheme:
     """All DFSPs, and what they do, from one seed. Runs in a thread of its own."""
 
     def __init__(
-        self, names: list[str], ports: list[int], host: str, hub_port: int, seed: int, *, rogue_port: int = 0
+        self,
+        names: list[str],
+        ports: list[int],
+        host: str,
+        hub_port: int,
+        seed: int,
+        *,
+        rogue_port: int = 0,
+        whole_payments: bool = False,
     ) -> None:
         self.history = History()
+        self.quotes = Quotes(self) if whole_payments else None
         self.dfsps = {name: Dfsp(name, port, self) for name, port in zip(names, ports, strict=True)}
         self.rogue = Rogue(rogue_port, self) if rogue_port else None
-        self.owners = {f"25570{n}{m:06}": name for n, name in enumerate(names) for m in range(_ALIASES)}
+        aliases = _ALIASES_OF_PAYMENTS if whole_payments else _ALIASES
+        self.owners = {f"25570{n}{m:06}": name for n, name in enumerate(names) for m in range(aliases)}
         self._waiting: dict[tuple[str, str], list[asyncio.Future[tuple[str, str]]]] = {}
         self.host, self._hub_port = f"{host}:{hub_port}".encode(), hub_port
-        self._rng = random.Random(seed)
+        self.rng = random.Random(seed)
         self._pools = {(a, b): messages.pool(a, b) for a in names for b in names if a != b}
         self.fulfilments = {packet.condition: packet.fulfilment for pool in self._pools.values() for packet in pool}
         self._clock = messages.Clock()
@@ -219,7 +233,7 @@ class Scheme:
         return not self._tasks
 
     def _next_payment(self) -> Payment:
-        rng = self._rng
+        rng = self.rng
         names = list(self.dfsps)
         payer = names[0] if rng.random() < 0.5 else rng.choice(names)
         others = [name for name in names if name != payer]
@@ -227,7 +241,8 @@ class Scheme:
         plan = rng.choices(list(PLANS), list(PLANS.values()))[0]
         twist = rng.choices(list(TWISTS), list(TWISTS.values()))[0]
         amount, key = rng.randint(1, 9), str(uuid.UUID(int=rng.getrandbits(128), version=4))
-        alias = rng.choice(self.aliases(payee)) if rng.random() < _LOOKED_UP else ""
+        looks_up = self.quotes is not None or rng.random() < _LOOKED_UP
+        alias = rng.choice(self.aliases(payee)) if looks_up else ""
         payment = Payment(key, payer, payee, amount, plan, twist, 0.0, b"", alias)
         self.history.payments[key] = payment
         return payment
@@ -236,11 +251,14 @@ class Scheme:
         if payment.alias and not await self._find(payment):
             self.history.not_found.append(f"{payment.id}: {payment.payer} did not find {payment.alias}")
             return
-        self._write(payment)
+        packet = self.rng.choice(self.packets(payment.payer, payment.payee))
+        if self.quotes is not None and not await self.quotes.agree(payment, packet):
+            return
+        self._write(payment, packet)
         times = 20 if payment.twist == "storm" else 1
         await asyncio.gather(*(self._begin(payment) for _ in range(times)))
         if payment.twist == "equal":
-            await asyncio.sleep(self._rng.random())
+            await asyncio.sleep(self.rng.random())
             await self.insist(payment.request, payment.post_answers)
         elif payment.twist == "changed" and payment.is_acknowledged:
             packet = self._pools[payment.payer, payment.payee][0]
@@ -250,10 +268,13 @@ class Scheme:
             await self.insist(changed, [])
         payment.request = b""
 
-    def _write(self, payment: Payment) -> None:
+    def packets(self, payer: str, payee: str) -> Sequence[messages.Packet]:
+        """The packets of payments from one to the other."""
+        return self._pools[payer, payee]
+
+    def _write(self, payment: Payment, packet: messages.Packet) -> None:
         payment.begun_at = time.time()
         payment.expires_at = payment.begun_at + (_SHORT_S if payment.plan in ("silent", "late") else _VALID_S)
-        packet = self._rng.choice(self._pools[payment.payer, payment.payee])
         payment.request = self._post(
             payment.payer, payment.payee, payment.id, payment.amount, packet, payment.expires_at
         )
@@ -294,7 +315,7 @@ class Scheme:
 
     def found(self, owner: str, asker: str, alias: str) -> bytes:
         """The owner's answer to a lookup."""
-        path, body = f"/parties/MSISDN/{alias}".encode(), messages.party(owner.encode(), alias.encode())
+        path, body = f"/parties/MSISDN/{alias}".encode(), messages.party(asker.encode(), owner.encode(), alias.encode())
         return messages.answer_party(self.host, owner.encode(), asker.encode(), path, b"", body, self.clock)
 
     async def _begin(self, payment: Payment) -> None:
@@ -342,7 +363,7 @@ class Scheme:
             if time.monotonic() > until:
                 return
             # Ever more slowly: when the hub was away for some seconds, hundreds of requests are sent again and again.
-            await asyncio.sleep((0.2 + self._rng.random() * 0.5) * min(attempt, 4))
+            await asyncio.sleep((0.2 + self.rng.random() * 0.5) * min(attempt, 4))
 
     async def ask_hub(self, request: bytes) -> int:
         """Sends it once; its HTTP status, or 0 where there was none in time."""

@@ -152,7 +152,7 @@ class ScatteredScheme(Scheme):
 
     def _send(self, request: bytes, answered: Callable[[int], None]) -> None:
         name = (header(request.partition(b"\r\n\r\n")[0], b"fspiop-source") or b"").decode()
-        self._rng.choice(self._clients[name]).send(request, answered)
+        self.rng.choice(self._clients[name]).send(request, answered)
 
 
 def _part(ones: Collection[Host], others: Collection[Host], *, there: bool, back: bool) -> Callable[[], None]:

@@ -66,7 +66,7 @@ class Rogue:
         found = []
         for alias in aliases:
             path = f"/parties/MSISDN/{alias}"
-            found.append(self._request(b"PUT", path, to, messages.party(ROGUE.encode(), alias.encode())))
+            found.append(self._request(b"PUT", path, to, messages.party(to.encode(), ROGUE.encode(), alias.encode())))
             found.append(self._request(b"PUT", f"{path}/error", to, _ERROR))
         return found
 

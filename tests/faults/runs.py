@@ -16,7 +16,7 @@ from bench.onboard import Administration
 from hub.local import net
 from hub.local.errors import LocalError
 from hub.local.stack import Stack
-from tests.faults import checkers
+from tests.faults import checkers, quotes
 from tests.faults.checkers import Findings
 from tests.faults.dfsps import Scheme
 from tests.faults.history import History
@@ -37,6 +37,7 @@ class Report:
     findings: Findings
     ends: dict[str, int] = field(default_factory=dict)
     settled_by_asking: int = 0
+    quoted: int = 0  # requests for terms
 
     def lines(self) -> list[str]:
         """For people; the last line for scripts."""
@@ -64,10 +65,12 @@ class Report:
             f"{len(payments)} transfers: {sum(p.is_acknowledged for p in payments)} acknowledged,"
             f" {sum(p.was_unknown for p in payments)} without an answer for a time,"
             f" {self.settled_by_asking} settled by asking; {history.windows_closed} windows closed",
+            *([f"{self.quoted} requests for terms"] if self.quoted else []),
             f"ends: {self.ends}",
             f"recovery: {recovery}",
             *wrong,
-            f"chaos: {len(payments)} transfers, {len(history.faults)} faults, lost {len(found.lost)},"
+            f"chaos: {len(payments)} {'payments' if self.quoted else 'transfers'}, {len(history.faults)} faults,"
+            f" lost {len(found.lost)},"
             f" doubled {len(found.doubled)}, broken {len(found.broken)}, stuck {len(found.stuck)}",
         ]
 
@@ -80,6 +83,7 @@ def run(
     seconds: float,
     rate: float,
     scheme: Scheme | None = None,
+    whole_payments: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Load on a hub that runs, while `harm` is done to it; leaves it running."""
@@ -87,7 +91,7 @@ def run(
     if scheme is None:
         ports = [net.free_port(20_000 + rng.randrange(20_000)) for _ in NAMES]
         rogue_port = net.free_port(20_000 + rng.randrange(20_000))
-        scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed, rogue_port=rogue_port)
+        scheme = Scheme(NAMES, ports, net.HOST, stack.port, seed, rogue_port=rogue_port, whole_payments=whole_payments)
     scheme.open()
     administration = Administration(stack.base_url)
     administration.open_hub_accounts()
@@ -142,6 +146,9 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
             report.findings.stuck.append("some DFSPs are not through with what they meant to do")
         report.settled_by_asking = _ask_for_the_unknown(scheme, connection)
         report.findings = _joined(report.findings, checkers.check(scheme.history, connection))
+        if scheme.quotes is not None:
+            report.quoted = len(scheme.quotes.all)
+            quotes.check(scheme.quotes, connection, report.findings)
         report.ends = dict(checkers.outcomes(connection))
     try:
         stack.manage("check_ledger")
@@ -159,7 +166,8 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
 def _moving(connection: psycopg.Connection[Any]) -> bool:
     row = connection.execute(
         f"""SELECT (SELECT count(*) FROM outbox_message WHERE state = 'PENDING' AND {checkers.OURS})
-                   + (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED')"""
+                   + (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED')
+                   + (SELECT count(*) FROM quotes_quote WHERE state = 'PENDING')"""
     ).fetchone()
     return row is not None and row[0] > 0
 
@@ -168,6 +176,9 @@ def _ask_for_the_unknown(scheme: Scheme, connection: psycopg.Connection[Any]) ->
     """Who does not know an end asks for it, as a DFSP would; how many learned it so."""
     learned = 0
     for _ in range(3):
+        if scheme.quotes is not None and scheme.quotes.unheard():
+            scheme.do(scheme.quotes.ask_again())
+            _wait_for_answers(connection)
         at_hub = checkers.rows(connection)
         # A payee that answered in two ways, or was not answered, does not know which of them counted.
         open_payers = [p for p in scheme.history.payments.values() if p.id in at_hub and not p.payer_ends]

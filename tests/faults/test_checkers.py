@@ -8,11 +8,13 @@ from dataclasses import replace
 
 import pytest
 
+from bench import messages
 from bench.http import Message, Reader, header
 from tests.faults.checkers import LATE_S, Findings, Row, _check_payment, harmed
 from tests.faults.dfsps import Scheme
 from tests.faults.history import Fault, History, Misbehaviour, Payment
 from tests.faults.ledger_model import Account, Event, Model
+from tests.faults.quotes import Quote, check_quote
 
 GOOD = Payment(
     id="T",
@@ -269,3 +271,53 @@ def test_what_the_rogue_sends_is_what_the_hub_reads() -> None:
     assert len({start for start, _ in seen}) == 5
     scheme.do(rogue.poll(5, by="mute", of="b51ec534-ee48-4575-b6a9-ead2955b8069"))
     assert {start for start, _ in seen[5:]} == {"GET /transfers/b51ec534-ee48-4575-b6a9-ead2955b8069 HTTP/1.1"}
+
+
+PACKETS = messages.pool("green", "blue")
+CONDITION, OTHER = (packet.condition.decode() for packet in PACKETS[:2])
+AGREED = Quote(
+    "Q", "green", "blue", "terms", "", PACKETS[0], 100.0, [202], asked=1, answers=[(50.0, 200)], told=[CONDITION]
+)
+ACCEPTED, EXPIRED, REJECTED = ((state, "green", "blue") for state in ("ACCEPTED", "EXPIRED", "REJECTED"))
+
+
+def found_in(quote: Quote, row: tuple[str, str, str] | None) -> dict[str, int]:
+    findings = Findings()
+    check_quote(quote, row, findings)
+    return {name: len(told) for name, told in vars(findings).items() if told}
+
+
+@pytest.mark.parametrize(
+    ("quote", "row"),
+    [
+        (AGREED, ACCEPTED),
+        (
+            replace(AGREED, told=[CONDITION, CONDITION, "error 3106"]),
+            ACCEPTED,
+        ),  # a copy, and a changed resend's refusal
+        (replace(AGREED, answers=[], told=["error 3302"]), EXPIRED),
+        (replace(AGREED, answers=[(101.0, 400)], told=["error 3302"]), EXPIRED),  # it came too late
+        (replace(AGREED, post_answers=[0, 503], asked=0, answers=[], told=[]), None),  # the hub never took it
+    ],
+)
+def test_a_quote_that_all_agree_on_is_well(quote: Quote, row: tuple[str, str, str] | None) -> None:
+    assert found_in(quote, row) == {}
+
+
+@pytest.mark.parametrize(
+    ("quote", "row", "kinds"),
+    [
+        (AGREED, None, {"lost"}),  # acknowledged, and not in the database
+        (replace(AGREED, told=[]), ACCEPTED, {"lost"}),
+        (replace(AGREED, told=[CONDITION, "error 3302"]), ACCEPTED, {"doubled"}),  # two answers to one question
+        (replace(AGREED, told=[CONDITION, OTHER]), ACCEPTED, {"doubled"}),
+        (replace(AGREED, told=[OTHER]), ACCEPTED, {"broken"}),
+        (AGREED, REJECTED, {"doubled"}),
+        (replace(AGREED, told=["error 3302"]), EXPIRED, {"lost"}),  # the payee's answer had been taken
+        (replace(AGREED, answers=[(50.0, 400)], told=["error 3302"]), EXPIRED, {"broken"}),  # it came in time
+        (AGREED, ("PENDING", "green", "blue"), {"stuck", "doubled", "lost"}),
+        (AGREED, ("ACCEPTED", "green", "red"), {"broken"}),
+    ],
+)
+def test_what_is_wrong_with_a_quote_is_found(quote: Quote, row: tuple[str, str, str] | None, kinds: set[str]) -> None:
+    assert set(found_in(quote, row)) == kinds

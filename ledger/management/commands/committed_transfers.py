@@ -1,4 +1,4 @@
-"""manage.py committed_transfers: lists every committed transfer, for comparison with the participants' own books."""
+"""manage.py committed_transfers: lists committed transfers, for comparison with the participants' own books."""
 
 import json
 from typing import Any
@@ -10,16 +10,18 @@ from ledger import queries
 
 
 class Command(BaseCommand):
-    help = "Lists every committed transfer; amounts in currency units, or with --json in ten-thousandths."
+    help = "Lists the committed transfers; amounts in currency units, or with --json in ten-thousandths."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="a JSON array")
+        parser.add_argument("--between", nargs="+", default=[], metavar="NAME", help="only between these participants")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        transfers = queries.committed_transfers(options["between"])
         if options["json"]:
-            self.stdout.write(json.dumps(list(queries.committed_transfers())))
+            self.stdout.write(json.dumps(list(transfers)))
             return
-        for transfer in queries.committed_transfers():
+        for transfer in transfers:
             self.stdout.write(
                 f"{transfer['transferId']}  {transfer['payer']} -> {transfer['payee']}  "
                 f"{format_amount(transfer['amount'])} {transfer['currency']}  window {transfer['window']}"

@@ -1,0 +1,9 @@
+"""The two forms of the API's messages in which a load can be sent."""
+
+from bench.iso20022 import ISO20022
+from bench.messages import PLAIN, Form
+
+
+def form_of(iso20022: bool) -> Form:
+    """The form for a run."""
+    return ISO20022 if iso20022 else PLAIN
