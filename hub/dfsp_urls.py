@@ -13,7 +13,6 @@ _ALIAS = "<str:id_type>/<str:identifier>"
 _SUB_ALIAS = _ALIAS + "/<str:sub_id>"
 
 urlpatterns = [
-    # First, because they are requested most, and patterns are tried in order.
     path("transfers", transfers.TransfersView.as_view()),
     path("transfers/<str:transfer_id>", transfers.TransferView.as_view()),
     path("transfers/<str:transfer_id>/error", transfers.TransferErrorView.as_view()),

@@ -6,10 +6,13 @@ listeners.
 
 import re
 from collections.abc import Callable
+from functools import cache
+from importlib import import_module
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.urls import Resolver404, resolve
+from django.urls import Resolver404, URLPattern, URLResolver, resolve
+from django.urls.resolvers import RegexPattern
 
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.resources import RESOURCES
@@ -27,15 +30,15 @@ METRICS = "/metrics"
 
 
 class DfspShortcut:
+    """Django's part of the path: routes a DFSP's request to its view, before all other middleware."""
+
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
-        doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
-        doors["token"].add(DOORS["api"])  # operators' clients get tokens where the administration is served
-        self.closed = frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
+        self.closed = closed_doors()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         path = request.path_info
-        first = path.partition("/")[2].partition("/")[0]  # "*" has no slash
+        first = door_of(path)
         if first in self.closed:
             return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
         if path == METRICS:
@@ -43,15 +46,49 @@ class DfspShortcut:
             return scrape(request, *args, **kwargs)  # type: ignore[no-any-return]
         if first not in DFSP_DOORS:
             return self.get_response(request)
-        if _MISLEADING.search(path) is not None:
-            fault = "path: must not have dot segments or control characters"
-            return errors.response_for(FspiopError(ErrorCode.VALIDATION_ERROR, fault))
-        try:
-            view, args, kwargs = resolve(path, DFSP_URLS)
-        except Resolver404:
-            return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
-        try:
-            response: HttpResponse = view(request, *args, **kwargs)
-        except Exception as error:  # raised outside of DRF's own handling
-            return errors.response_for(errors.as_fspiop(error))
-        return response
+        return answer(request, first)
+
+
+def door_of(path: str) -> str:
+    """The first segment of a path; "" if there is none, as in "*"."""
+    return path.partition("/")[2].partition("/")[0]
+
+
+def closed_doors() -> frozenset[str]:
+    """The first segments of the paths that this process does not serve."""
+    doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
+    doors["token"].add(DOORS["api"])  # operators' clients get tokens where the administration is served
+    return frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
+
+
+def answer(request: HttpRequest, first: str) -> HttpResponse:
+    """The response of the view to a DFSP's request; `first` is one of DFSP_DOORS."""
+    path = request.path_info
+    if _MISLEADING.search(path) is not None:
+        fault = "path: must not have dot segments or control characters"
+        return errors.response_for(FspiopError(ErrorCode.VALIDATION_ERROR, fault))
+    try:
+        view, args, kwargs = resolver_of(first).resolve(path)
+    except Resolver404:
+        return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
+    try:
+        response: HttpResponse = view(request, *args, **kwargs)
+    except Exception as error:  # raised outside of DRF's own handling
+        return errors.response_for(errors.as_fspiop(error))
+    return response
+
+
+def dfsp_routes() -> list[URLPattern]:
+    """All routes of the FSPIOP API."""
+    found: list[URLPattern] = import_module(DFSP_URLS).urlpatterns
+    return found
+
+
+@cache
+def resolver_of(first: str) -> URLResolver:
+    """The routes of one resource. Django tries routes one after the other, and all resources have forty."""
+    return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
+
+
+def _first_of(route: URLPattern) -> str:
+    return str(route.pattern).partition("/")[0]

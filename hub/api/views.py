@@ -50,7 +50,7 @@ class PlainView(APIView):
 
     DRF's request refers to its view for parsers. The view refers to its request, its response and, as `head`, a method
     of its own. Such cycles keep a body in memory until Python's garbage collector runs, which is rare in a hub
-    (`hub.request_overhead`).
+    (`hub.process_tuning`).
     """
 
     content_negotiation_class = NoNegotiation
@@ -90,15 +90,24 @@ class FspiopView(PlainView):
     """The declared bytes of the body that were not read yet, as an upper limit."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """As DRF's, but without the headers Allow and Vary in every response: the API does not have them."""
+        asked = self.initialize_request(request, *args, **kwargs)
+        self.request = asked
         try:
-            return super().dispatch(request, *args, **kwargs)
+            self.initial(asked, *args, **kwargs)
+            handler = getattr(self, (request.method or "").lower())
+            response: HttpResponseBase = handler(asked, *args, **kwargs)
+        except Exception as error:
+            response = self.handle_exception(error)
         finally:
+            self.__dict__.pop("head", None)  # see PlainView
             if self._unread:
                 request_body.pass_over(request, self._unread)
             if self._is_counted_as_bulk:
                 dfsp_limits.leave_bulk(self.caller)
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
+        return response
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         http: HttpRequest = request._request
@@ -142,7 +151,10 @@ class FspiopView(PlainView):
         return errors.exception_handler
 
     def handle_exception(self, exc: Exception) -> HttpResponse:  # type: ignore[override]
-        return errors.response_for(errors.as_fspiop(exc))
+        response = errors.response_for(errors.as_fspiop(exc))
+        if isinstance(exc, exceptions.MethodNotAllowed):  # RFC 9110, section 15.5.6
+            response["Allow"] = ", ".join(sorted(each for each in METHODS if hasattr(self, each.lower())))
+        return response
 
     def read(self, kind: type[T]) -> T:
         """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""

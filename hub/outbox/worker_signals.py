@@ -2,7 +2,7 @@
 
 from celery import signals
 
-from hub import request_overhead
+from hub import process_tuning
 from hub.outbox.courier import Courier
 
 _courier: Courier | None = None
@@ -11,7 +11,7 @@ _courier: Courier | None = None
 @signals.worker_process_init.connect
 def _start_courier(**_: object) -> None:
     global _courier
-    request_overhead.trim()
+    process_tuning.trim()
     _courier = Courier()
     _courier.start()
 

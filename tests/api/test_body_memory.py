@@ -17,7 +17,7 @@ from django.test import override_settings
 
 from fspiop.time import http_date
 from hub.api.load_shedding import Turnstile
-from hub.request_overhead import LeanHandler
+from hub.api.wsgi_handler import LeanHandler
 from ledger import engine, store
 from tests.api import messages
 from tests.world import World

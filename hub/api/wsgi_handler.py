@@ -1,29 +1,20 @@
-"""Removes work that Django and Python do around each request and that a hub does not need.
+"""Django's WSGI handler and request, without the work around each request that a hub does not need.
 
 Processing a message in one set-based transaction costs less than that work; see docs/decisions/0014 for the figures.
 The meaning of a request stays the same.
 """
 
 import codecs
-import ctypes
-import gc
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
+from typing import Any
 
-from django.conf import settings
-from django.core.cache import close_caches
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
-from django.core.signals import request_finished, request_started
-from django.db import reset_queries
+from django.db import connection
 from django.utils.http import parse_header_parameters
 
-_YOUNG_OBJECTS = 50_000  # new objects before Python looks for cycles; no request leaves a cycle with a body
-
-# glibc's threshold for memory blocks that come directly from the system, and return to it when they are freed. By
-# default glibc raises it to the largest block that was ever freed, and keeps such blocks for each few threads. A web
-# process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps 190 MB with this setting.
-_M_MMAP_THRESHOLD = -3
-_OF_THE_SYSTEM = 131_072
+from hub.api import middleware
 
 _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
 
@@ -53,16 +44,24 @@ class LeanRequest(WSGIRequest):
 
 
 class LeanHandler(WSGIHandler):
+    """Django's handler. A DFSP's request goes from the server to its view and back: it has no middleware, and its
+    response is complete, so that nothing is left to do when the server has sent it."""
+
     request_class = LeanRequest
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._doors = middleware.DFSP_DOORS - middleware.closed_doors()
 
-def trim() -> None:
-    """Call this once in a process that serves or sends, when everything that it needs is loaded."""
-    if not settings.DEBUG:
-        request_started.disconnect(reset_queries)  # Django keeps a list of queries only for debugging
-    request_finished.disconnect(close_caches)  # the cache's connections are pooled, and closing them does nothing
-    with suppress(OSError, AttributeError):  # not glibc
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OF_THE_SYSTEM)
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS, 20, 50)
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:  # type: ignore[override]
+        first = middleware.door_of(environ["PATH_INFO"])
+        if first not in self._doors:
+            return super().__call__(environ, start_response)
+        request = self.request_class(environ)
+        try:
+            response = middleware.answer(request, first)
+        finally:
+            request.close()
+            connection.close_if_unusable_or_obsolete()  # back to the pool; without one, the next request checks it
+        start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
+        return [response.content]
