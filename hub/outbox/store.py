@@ -200,6 +200,11 @@ _PUT_OFF = """
 """
 _BEHIND_S = 10.0
 
+# The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
+# the messages are sent once more, as after a crash between the sending and the commit. Nothing that a DFSP was told
+# depends on it. Every other commit of the hub waits.
+_NO_WAIT = "SET LOCAL synchronous_commit TO off"
+
 
 @dataclass(frozen=True, slots=True)
 class Room:
@@ -237,6 +242,7 @@ def claim(
     each message in a separate statement, for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
+        execute(_NO_WAIT)
         due = execute(
             _DUE,
             [
@@ -323,10 +329,12 @@ _DELIVERED = f"""
         DELETE FROM outbox_message m USING unnest(%s::bigint[], %s::int[]) AS d (id, status)
         WHERE m.id = ANY(%s::bigint[]) AND m.id = d.id
         RETURNING m.id, m.destination_id, m.method, m.path, m.subject, m.kind, m.created_at, m.attempts, d.status
-    ), {_NEXT}, kept AS (
+    ), {_NEXT}, no_wait AS MATERIALIZED (
+        SELECT set_config('synchronous_commit', 'off', true)
+    ), kept AS (
         SELECT gone.id, CASE WHEN {_HAS_ALIAS} THEN encode(sha256(%s::bytea || convert_to(subject, 'UTF8')), 'hex')
                              END AS digest
-        FROM gone
+        FROM gone CROSS JOIN no_wait
     )
     INSERT INTO outbox_delivery (message_id, destination_id, method, path, subject, kind, created_at, attempts, status,
                                  delivered_at)
