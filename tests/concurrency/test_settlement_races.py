@@ -211,3 +211,19 @@ def test_commits_are_settled_at_once_by_many_workers_each_once(committed_world: 
     assert Entry.objects.filter(kind="GROSS_PAYER").count() == 100
     assert {committed_world.position(name) for name in ("green", "blue", "red")} == {0}
     assert broken() == []
+
+
+def test_of_equal_account_types_at_once_one_is_made_and_the_others_are_refused() -> None:
+    """The loser of this race once failed with an error of the database, which was a 500."""
+    add = partial(
+        settlement_models.create_account_type,
+        name="FEES",
+        description="",
+        is_active=True,
+        is_settleable=True,
+        actor="test",
+    )
+    results = together([add] * 8)
+    assert kinds(results) == {"LedgerAccountType": 1, "FspiopError": 7}
+    refused = [str(each) for each in results if isinstance(each, FspiopError)]
+    assert all(each.endswith("Ledger Account Type already exists") for each in refused)
