@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 app = Celery("kitovu")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["hub.outbox"], related_name="worker")
+app.conf.imports = ("hub.outbox.worker_signals",)  # a worker without it refuses to start; autodiscovery would go on
 
 
 @signals.celeryd_init.connect
