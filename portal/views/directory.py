@@ -1,9 +1,11 @@
 """The directory: searches aliases, lists oracles with their health, and requests changes."""
 
+from functools import partial
 from typing import Any
 
 from django import forms as django_forms
 from django.conf import settings
+from django.core.cache import caches
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -14,7 +16,7 @@ from directory import oracles as scheme_oracles
 from directory import queries, remote_oracle
 from directory.models import Oracle, PartyIdentifier
 from hub.audit import record
-from portal import cached_figures, forms
+from portal import forms
 from portal.changes import Line
 from portal.search_forms import Search
 from portal.views.request_change import AskForm, asking
@@ -62,7 +64,8 @@ def _oracle(oracle_id: int) -> Oracle:
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
     """A part of the page: whether this oracle responds. Each process checks it at most once in some seconds."""
     oracle = _oracle(oracle_id)
-    answered = cached_figures.for_seconds(_FRESH_S, f"portal:oracle:{oracle.pk}", lambda: remote_oracle.probe(oracle))
+    probe = partial(remote_oracle.probe, oracle)
+    answered = caches["process"].get_or_set(f"portal:oracle:{oracle.pk}", probe, _FRESH_S)
     return render(request, "portal/oracle_health.html", {"answered": answered})
 
 

@@ -2,15 +2,15 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+from django.core.cache import caches
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from hub.notifications import queries as notifications
 from hub.outbox import queries as outbox
 from hub.sweeps import queries as sweeps
-from portal import cached_figures
 from portal.queries import overview, positions
 
 _FRESH_S = 4
@@ -27,7 +27,8 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    return cached_figures.for_seconds(_FRESH_S, "portal:overview", _make)
+    # The process's cache, because these objects never leave it, and pages must not depend on Valkey.
+    return cast("dict[str, Any]", caches["process"].get_or_set("portal:overview", _make, _FRESH_S))
 
 
 def _make() -> dict[str, Any]:

@@ -2,12 +2,18 @@
 
 import time
 
+import pytest
+from django.conf import settings
 from django.db.models.functions import Now
 from django.test import override_settings
+from pytest_django.fixtures import DjangoAssertNumQueries
 
+from directory.models import Oracle
 from hub.participants import credential_cache, credentials, queries
 from hub.participants.models import Credential
-from portal import cached_figures
+from portal.permissions import Role
+from portal.views import overview
+from tests.portal.people import browser
 from tests.proofs import key_of, public_pem
 from tests.world import World
 
@@ -34,11 +40,30 @@ def test_a_key_that_ended_is_forgotten_while_it_is_asked_for(world: World) -> No
     assert found == []
 
 
-def test_a_figure_is_made_anew_while_it_is_asked_for() -> None:
-    made = iter(range(100))
+def test_a_figure_is_made_anew_while_it_is_asked_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(overview, "_FRESH_S", 1)
     end = time.monotonic() + 1.5
-    seen = set()
+    calls, made = 0, set()
     while time.monotonic() < end:
-        seen.add(cached_figures.for_seconds(1, "test:figure", lambda: next(made) + 1))
+        made.add(overview._context()["made_at"])
+        calls += 1
         time.sleep(0.02)
-    assert len(seen) >= 2
+    assert calls > 10
+    assert len(made) == 2
+
+
+def test_all_visitors_of_some_seconds_share_one_computation(
+    world: World, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    first = overview._context()
+    with django_assert_num_queries(0):
+        assert overview._context()["made_at"] == first["made_at"]
+
+
+def test_the_overview_and_the_directory_need_no_valkey(world: World) -> None:
+    viewer = browser(Role.VIEWER)
+    oracle = Oracle.objects.create(type="MSISDN", endpoint="http://127.0.0.1:1/")
+    lost = settings.CACHES["default"] | {"LOCATION": "redis://127.0.0.1:1/0"}
+    with override_settings(CACHES=settings.CACHES | {"default": lost}):
+        assert viewer.get("/portal/overview/").status_code == 200
+        assert viewer.get(f"/portal/directory/oracles/{oracle.pk}/health/").status_code == 200
