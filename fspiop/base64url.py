@@ -3,6 +3,8 @@
 import base64
 import binascii
 
+from fspiop.invalid_values import EncodingFault, InvalidValue
+
 
 def encode(octets: bytes) -> str:
     """The bytes as base64url without padding (RFC 7515, BASE64URL(OCTETS))."""
@@ -14,8 +16,8 @@ def decode(text: str) -> bytes:
     try:
         octets = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):
-        raise ValueError("not base64url") from None
+        raise InvalidValue(EncodingFault.NOT_BASE64URL) from None
     # One value has one spelling: this refuses padding, the standard alphabet and left-over bits in the last character.
     if encode(octets) != text:
-        raise ValueError("not canonical base64url")
+        raise InvalidValue(EncodingFault.NOT_CANONICAL_BASE64URL)
     return octets

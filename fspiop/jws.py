@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.invalid_values import InvalidValue, KeyFault
 
 # API Signature v1.1, section 3.2 step 3 A. ES256 is not supported, although the reference accepts it; "none" and HMAC
 # are not either.
@@ -45,7 +46,7 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
     except (TypeError, UnsupportedAlgorithm) as error:
         raise ValueError(f"not a readable private key: {error}") from None
     if not isinstance(key, RSAPrivateKey):
-        raise ValueError("not an RSA key")
+        raise InvalidValue(KeyFault.NOT_RSA)
     check_strength(key.public_key(), _MOST_SIGNING_KEY_BITS)
     return key
 
@@ -55,9 +56,9 @@ def load_public_key(pem: bytes) -> RSAPublicKey:
     try:
         key = serialization.load_pem_public_key(pem)
     except UnsupportedAlgorithm as error:
-        raise ValueError(f"not a readable public key: {error}") from None
+        raise InvalidValue(KeyFault.UNREADABLE_PUBLIC_KEY, error=error) from None
     if not isinstance(key, RSAPublicKey):
-        raise ValueError("not an RSA key")
+        raise InvalidValue(KeyFault.NOT_RSA)
     check_strength(key)
     return key
 
@@ -240,11 +241,11 @@ def _octets(text: str, what: str) -> bytes:
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
     """ValueError if the key is weak, or if a check with it would cost too much."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
-        raise ValueError(f"an RSA key must have {_FEWEST_KEY_BITS} to {most_bits} bits, not {key.key_size}")
+        raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e
     # An exponent of 1 signs nothing, and a huge one makes each check cost as much as a signature.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
-        raise ValueError("the RSA key's public exponent must be odd, at least 3, and at most 64 bits long")
+        raise InvalidValue(KeyFault.RSA_EXPONENT)
 
 
 def _refused(detail: str) -> FspiopError:

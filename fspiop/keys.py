@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPubli
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fspiop import base64url, jws
+from fspiop.invalid_values import InvalidValue, KeyFault
 
 _FEWEST_CURVE_BITS = 256
 _LONGEST_TEXT = 16_384
 _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
-_PRIVATE = "this is a private key; keep it, make a new one, and register its public part"
 
 
 class _Jwk(msgspec.Struct):
@@ -52,7 +52,7 @@ def read_signing_key(text: str) -> PublicPart:
         certificate = _one_certificate(text)
         key = certificate.public_key()
         if not isinstance(key, RSAPublicKey):
-            raise ValueError("not an RSA key")
+            raise InvalidValue(KeyFault.NOT_RSA)
         found = _signing_key(key, certificate.subject.rfc4514_string())
         return PublicPart(
             found.sha256, found.pem, found.label, certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -60,7 +60,7 @@ def read_signing_key(text: str) -> PublicPart:
     try:
         return _signing_key(jws.load_public_key(text.encode()), "PEM")
     except ValueError as error:
-        raise ValueError(f"not a usable public key in PEM, X.509 or JWK: {error}"[:200]) from None
+        raise InvalidValue(KeyFault.UNUSABLE_PUBLIC_KEY, error=error) from None
 
 
 def read_certificate(text: str) -> PublicPart:
@@ -73,7 +73,7 @@ def read_certificate(text: str) -> PublicPart:
     except x509.ExtensionNotFound:
         constraints = None
     if constraints is not None and constraints.ca:
-        raise ValueError("this is a certificate authority's certificate; register the client's own")
+        raise InvalidValue(KeyFault.AUTHORITY_CERTIFICATE)
     return PublicPart(
         certificate.fingerprint(hashes.SHA256()).hex(),
         certificate.public_bytes(Encoding.PEM).decode(),
@@ -89,14 +89,14 @@ def read_signing_request(text: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(text.strip().encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("the signing request cannot be read: give it in PEM (BEGIN CERTIFICATE REQUEST)") from None
+        raise InvalidValue(KeyFault.UNREADABLE_REQUEST) from None
     _check_strength(request)
     try:
         is_its_own = request.is_signature_valid
     except (ValueError, UnsupportedAlgorithm):
         is_its_own = False
     if not is_its_own:
-        raise ValueError("the signing request is not signed by its own key")
+        raise InvalidValue(KeyFault.REQUEST_OF_ANOTHER_KEY)
     return request
 
 
@@ -113,42 +113,42 @@ def _signing_key(key: RSAPublicKey, label: str) -> PublicPart:
 
 def _refuse_private(text: str) -> None:
     if len(text) > _LONGEST_TEXT:
-        raise ValueError("too long")
+        raise InvalidValue(KeyFault.TOO_LONG)
     if "PRIVATE KEY" in text:
-        raise ValueError(_PRIVATE)
+        raise InvalidValue(KeyFault.PRIVATE_KEY)
 
 
 def _from_jwk(text: str) -> RSAPublicKey:
     try:
         jwk = msgspec.json.decode(text, type=_Jwk)
     except (msgspec.MsgspecError, RecursionError):
-        raise ValueError("not a JWK of an RSA key") from None
+        raise InvalidValue(KeyFault.NO_JWK) from None
     if jwk.d is not None:
-        raise ValueError(_PRIVATE)
+        raise InvalidValue(KeyFault.PRIVATE_KEY)
     n, e = (int.from_bytes(base64url.decode(number), "big") for number in (jwk.n, jwk.e))
     return RSAPublicNumbers(e, n).public_key()
 
 
 def _one_certificate(text: str) -> x509.Certificate:
     if text.count(_CERTIFICATE) != 1:
-        raise ValueError("give one X.509 certificate in PEM, without its chain")
+        raise InvalidValue(KeyFault.NOT_ONE_CERTIFICATE)
     try:
         return x509.load_pem_x509_certificate(text.encode())
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("the certificate cannot be read") from None
+        raise InvalidValue(KeyFault.UNREADABLE_CERTIFICATE) from None
 
 
 def _check_strength(signed: x509.Certificate | x509.CertificateSigningRequest) -> None:
     try:
         key, digest = signed.public_key(), signed.signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("its key type or its signature algorithm is not supported") from None
+        raise InvalidValue(KeyFault.UNSUPPORTED_ALGORITHM) from None
     if isinstance(key, RSAPublicKey):
         jws.check_strength(key)
     elif isinstance(key, EllipticCurvePublicKey):
         if key.curve.key_size < _FEWEST_CURVE_BITS:
-            raise ValueError(f"an elliptic curve must have at least {_FEWEST_CURVE_BITS} bits")
+            raise InvalidValue(KeyFault.SHORT_CURVE, bits=_FEWEST_CURVE_BITS)
     elif not isinstance(key, Ed25519PublicKey):
-        raise ValueError("the certificate's key must be RSA, ECDSA or Ed25519")
+        raise InvalidValue(KeyFault.UNSUPPORTED_KEY_TYPE)
     if digest is not None and digest.digest_size < hashes.SHA256.digest_size:
-        raise ValueError(f"the certificate is signed with {digest.name}, which is not secure")
+        raise InvalidValue(KeyFault.WEAK_DIGEST, name=digest.name)

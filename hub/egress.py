@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from fspiop.invalid_values import Fault, InvalidValue
+
 _PORTS = frozenset({80, 443})  # and those from 1024 on: other low ports are not DFSPs' APIs
 _FIRST_FREE_PORT = 1024
-_REFUSED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 # Special-purpose ranges in IANA's registries that some Python versions lack: protocol assignments, the 6to4 relays, and
 # in IPv6 everything except global unicast, because some ranges contain IPv4 addresses.
 _SPECIAL_IPV4 = tuple(IPv4Network(text) for text in ("192.0.0.0/24", "192.88.99.0/24"))
@@ -27,6 +28,12 @@ _SPECIAL_IPV6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32
 Address = IPv4Address | IPv6Address
 SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 """The system's file of trusted certificates."""
+
+
+class AddressFault(Fault):
+    """What can be wrong with an address to which the hub connects."""
+
+    NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +97,13 @@ def check_url(url: str) -> None:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     if not _may_use(port):
-        raise ValueError(_REFUSED)
+        raise InvalidValue(AddressFault.NOT_ALLOWED)
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return  # unresolved now; each connection is checked anyway
     if not all(may_connect(str(address[0]), port) for *_, address in found):
-        raise ValueError(_REFUSED)
+        raise InvalidValue(AddressFault.NOT_ALLOWED)
 
 
 def _may_use(port: int) -> bool:

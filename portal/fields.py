@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from fspiop import money
 from hub import egress, minor_units
 from hub.participants import endpoint_urls, profile
-from portal import error_translations
+from portal.invalid_value_texts import text_of
 
 CSR_HELP = gettext_lazy(
     "PKCS #10 in PEM, with the participant's name as its common name. The private key stays with the participant."
@@ -86,7 +86,7 @@ def readable(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except ValueError as error:
-        raise forms.ValidationError(error_translations.translated(str(error))) from None
+        raise forms.ValidationError(text_of(error)) from None
 
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:

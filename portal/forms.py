@@ -7,9 +7,8 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from directory import aliases, oracles
+from directory import aliases
 from fspiop import money
-from fspiop.errors import FspiopError
 from hub.participants import certificate_authority, endpoint_urls
 from hub.participants.models import Credential, Participant
 from portal.allowed_directions import Direction
@@ -235,12 +234,7 @@ class OracleTerms(AskForm):
     is_default = forms.BooleanField(label=gettext_lazy("Default oracle if a request names no currency"), required=False)
 
     def clean_endpoint(self) -> str:
-        endpoint: str = self.cleaned_data["endpoint"]
-        try:
-            oracles.check_endpoint(endpoint)
-        except FspiopError as error:
-            raise forms.ValidationError(error.description) from None
-        return endpoint
+        return callback_url(self.cleaned_data["endpoint"])
 
 
 class Porting(AskForm):

@@ -25,6 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.conf import settings
 
 from fspiop import keys
+from fspiop.invalid_values import InvalidValue, KeyFault
 
 _CLOCKS_APART = timedelta(minutes=5)  # a certificate must be valid at once, also for a slow clock
 _OWN_DAYS = 3650
@@ -54,7 +55,7 @@ def read_request(text: str, *, name: str) -> Request:
     csr = keys.read_signing_request(text)
     names = [found.value for found in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [name]:
-        raise ValueError(f"its subject must have the common name {name}, and no other")
+        raise InvalidValue(KeyFault.WRONG_COMMON_NAME, name=name)
     key = csr.public_key()
     kind = "RSA" if isinstance(key, rsa.RSAPublicKey) else type(key).__name__.removesuffix("PublicKey").lstrip("_")
     size = getattr(key, "key_size", 256)

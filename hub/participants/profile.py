@@ -6,11 +6,21 @@ from ipaddress import ip_network
 from django.db import transaction
 
 from fspiop.errors import ErrorCode, FspiopError
+from fspiop.invalid_values import Fault, InvalidValue
 from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
 MOST_NETWORKS = 50  # every request searches them
+
+
+class NetworkFault(Fault):
+    """What can be wrong with an address or a network from which a participant calls."""
+
+    NO_NETWORK = "%(line)s is neither an address nor a network such as 192.0.2.0/24"
+    IPV4_AS_IPV6 = "%(network)s has IPv4 addresses: write it as an IPv4 network"
+    ALL_ADDRESSES = "a network of all addresses allows every address: leave the list empty instead"
+    TOO_MANY = "at most %(most)s networks"
 
 
 def read_networks(lines: Sequence[str]) -> list[str]:
@@ -20,14 +30,14 @@ def read_networks(lines: Sequence[str]) -> list[str]:
         try:
             network = ip_network(line.strip())
         except ValueError:
-            raise ValueError(f"{line.strip()[:60]} is neither an address nor a network such as 192.0.2.0/24") from None
+            raise InvalidValue(NetworkFault.NO_NETWORK, line=line.strip()[:60]) from None
         if network.version == 6 and network.network_address.ipv4_mapped is not None:
-            raise ValueError(f"{network} has IPv4 addresses: write it as an IPv4 network")  # how they are compared
+            raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)  # how they are compared
         if network.prefixlen == 0:
-            raise ValueError("a network of all addresses allows every address: leave the list empty instead")
+            raise InvalidValue(NetworkFault.ALL_ADDRESSES)
         found[str(network)] = None
     if len(found) > MOST_NETWORKS:
-        raise ValueError(f"at most {MOST_NETWORKS} networks")
+        raise InvalidValue(NetworkFault.TOO_MANY, most=MOST_NETWORKS)
     return list(found)
 
 

@@ -9,7 +9,7 @@ from fspiop import keys, time
 from hub.participants import certificate_authority, credentials
 from hub.participants.models import Credential
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
-from portal.error_translations import translated
+from portal.invalid_value_texts import text_of
 from portal.permissions import Right
 
 EXPIRES_SOON = timedelta(days=30)  # the participant's users are warned when less time is left
@@ -25,7 +25,7 @@ def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     try:
         request = certificate_authority.read_request(csr, name=name)
     except ValueError as error:  # a request that was accepted before may be too weak now
-        return [Line(_("Signing request"), translated(str(error)))]
+        return [Line(_("Signing request"), text_of(error))]
     return [
         Line(_("Subject"), request.subject),
         Line(_("Key"), request.key),
@@ -53,7 +53,7 @@ def described_key(kind: str, text: str) -> list[Line]:
     try:
         part = read(kind, text)
     except ValueError as error:
-        return [Line(_("Public key or certificate"), translated(str(error)))]
+        return [Line(_("Public key or certificate"), text_of(error))]
     return [
         Line(_("Kind"), KIND_NAMES[Credential.Kind(kind)]),
         Line(_("Label"), part.label),

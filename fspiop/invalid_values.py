@@ -1,0 +1,51 @@
+"""Errors about a value that a person or a program registers: a code and parameters, and the English text made of them.
+
+The APIs show the English text. The portal finds the text of the visitor's language by the code.
+"""
+
+from enum import Enum
+
+_LONGEST_TEXT = 200  # a parameter may be the text of a library
+
+
+class Fault(Enum):
+    """A code, whose name is stable. The value is the English text, with places for the parameters."""
+
+
+class KeyFault(Fault):
+    """What can be wrong with a key, a certificate or a signing request."""
+
+    PRIVATE_KEY = "this is a private key; keep it, make a new one, and register its public part"
+    TOO_LONG = "too long"
+    NOT_RSA = "not an RSA key"
+    NO_JWK = "not a JWK of an RSA key"
+    UNUSABLE_PUBLIC_KEY = "not a usable public key in PEM, X.509 or JWK: %(error)s"
+    UNREADABLE_PUBLIC_KEY = "not a readable public key: %(error)s"
+    AUTHORITY_CERTIFICATE = "this is a certificate authority's certificate; register the client's own"
+    NOT_ONE_CERTIFICATE = "give one X.509 certificate in PEM, without its chain"
+    UNREADABLE_CERTIFICATE = "the certificate cannot be read"
+    UNREADABLE_REQUEST = "the signing request cannot be read: give it in PEM (BEGIN CERTIFICATE REQUEST)"
+    REQUEST_OF_ANOTHER_KEY = "the signing request is not signed by its own key"
+    WRONG_COMMON_NAME = "its subject must have the common name %(name)s, and no other"
+    UNSUPPORTED_ALGORITHM = "its key type or its signature algorithm is not supported"
+    UNSUPPORTED_KEY_TYPE = "the certificate's key must be RSA, ECDSA or Ed25519"
+    SHORT_CURVE = "an elliptic curve must have at least %(bits)s bits"
+    WEAK_DIGEST = "the certificate is signed with %(name)s, which is not secure"
+    RSA_LENGTH = "an RSA key must have %(fewest)s to %(most)s bits, not %(bits)s"
+    RSA_EXPONENT = "the RSA key's public exponent must be odd, at least 3, and at most 64 bits long"
+
+
+class EncodingFault(Fault):
+    """What can be wrong with base64url text."""
+
+    NOT_BASE64URL = "not base64url"
+    NOT_CANONICAL_BASE64URL = "not canonical base64url"
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be registered. A parameter may be the error that caused this one."""
+
+    def __init__(self, fault: Fault, **parameters: object) -> None:
+        super().__init__((fault.value % parameters)[:_LONGEST_TEXT])
+        self.fault = fault
+        self.parameters = parameters
