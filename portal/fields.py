@@ -29,6 +29,9 @@ class AmountField(forms.CharField):
         self.may_be_zero = may_be_zero
         super().__init__(max_length=24, **kwargs)
 
+    def prepare_value(self, value: Any) -> Any:
+        return money.format_amount(value) if isinstance(value, int) else value
+
     def clean(self, value: Any) -> int | None:  # type: ignore[override]
         text = super().clean(value)
         if not text:

@@ -74,6 +74,19 @@ def test_what_was_sent_is_forgotten_and_a_new_walk_begins_empty(world: World) ->
     assert operator.get(f"{NEW}review/")["Location"] == f"{NEW}identity/"
 
 
+def test_going_back_to_the_caps_does_not_change_them(world: World) -> None:
+    operator = browser(Role.OPERATOR)
+    walk(operator)
+    page = operator.get(f"{NEW}money/")
+    shown = {field.html_name: field.value() or "" for field in page.context["form"]}
+    assert (shown["ndc_0"], shown["ndc_1"]) == ("10", "2.5")
+    assert 'value="2.5"' in page.content.decode()
+    operator.post(f"{NEW}money/", shown)
+    operator.post(f"{NEW}review/", {"reason": "joins"})
+    asked = latest().payload["currencies"]
+    assert asked == [{"currency": "TZS", "ndc": amount(10)}, {"currency": "KES", "ndc": amount("2.5")}]
+
+
 def test_no_step_is_skipped_and_each_can_be_gone_back_to(world: World) -> None:
     operator = browser(Role.OPERATOR)
     assert operator.get(f"{NEW}contacts/")["Location"] == f"{NEW}identity/"
