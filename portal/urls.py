@@ -113,7 +113,7 @@ urlpatterns: list[URLPattern] = [
         right=Right.ASK_DIRECTORY,
     ),
     page("participants/", participants.index, name="participants", get=Right.SEE_PARTICIPANTS),
-    page("participants/new/", onboarding.begin, name="begin_onboarding", get=Right.ASK_PARTICIPANTS),
+    form_page("participants/new/", onboarding.begin, name="begin_onboarding", right=Right.ASK_PARTICIPANTS),
     form_page("participants/new/<slug:step>/", onboarding.step, name="onboard", right=Right.ASK_PARTICIPANTS),
     page("participants/<str:name>/", participants.show, name="participant", get=Right.SEE_PARTICIPANT),
     page(

@@ -19,9 +19,19 @@ _SAID = "onboarding"
 
 
 def begin(request: HttpRequest) -> HttpResponse:
-    """Begins with an empty form."""
+    """Begins with an empty form. If a form was filled in and not submitted, only a POST discards it."""
+    said: dict[str, Any] = request.session.get(_SAID, {})
+    if said and request.method != "POST":
+        context = {"name": said[STEPS[0].name]["name"], "steps": _shown(said, ""), "next": _next(said)}
+        return render(request, "portal/wizard_begin.html", context)
     request.session.pop(_SAID, None)
     return redirect("onboard", STEPS[0].name)
+
+
+def _next(said: dict[str, Any]) -> str:
+    """The URL of the first step that is not filled in, or of the review."""
+    missing = next((found.name for found in STEPS if found.name not in said), REVIEW)
+    return reverse("onboard", args=[missing])
 
 
 def step(request: HttpRequest, step: str) -> HttpResponse:

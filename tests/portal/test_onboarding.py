@@ -70,8 +70,20 @@ def test_what_was_sent_is_forgotten_and_a_new_walk_begins_empty(world: World) ->
     assert operator.get(f"{NEW}review/")["Location"] == f"{NEW}identity/"
     walk(operator, identity={"name": "otherbank"})
     assert "newbank" not in text_of(operator, f"{NEW}review/")
-    operator.get(NEW)
-    assert operator.get(f"{NEW}review/")["Location"] == f"{NEW}identity/"
+
+
+def test_a_half_filled_form_is_kept_until_its_owner_starts_anew(world: World) -> None:
+    operator = browser(Role.OPERATOR)
+    assert operator.get(NEW)["Location"] == f"{NEW}identity/"
+    operator.post(f"{NEW}identity/", SAID["identity"])
+    operator.post(f"{NEW}money/", SAID["money"])
+    offered = text_of(operator, NEW)
+    assert "The form for newbank has not been submitted." in offered
+    assert f'href="{NEW}connection/"' in offered
+    assert 'value="newbank"' in text_of(operator, f"{NEW}identity/")
+    assert operator.post(NEW)["Location"] == f"{NEW}identity/"
+    assert operator.get(f"{NEW}money/")["Location"] == f"{NEW}identity/"
+    assert operator.get(NEW)["Location"] == f"{NEW}identity/"
 
 
 def test_going_back_to_the_caps_does_not_change_them(world: World) -> None:
@@ -85,6 +97,13 @@ def test_going_back_to_the_caps_does_not_change_them(world: World) -> None:
     operator.post(f"{NEW}review/", {"reason": "joins"})
     asked = latest().payload["currencies"]
     assert asked == [{"currency": "TZS", "ndc": amount(10)}, {"currency": "KES", "ndc": amount("2.5")}]
+
+
+def test_a_form_that_only_waits_for_its_review_leads_there(world: World) -> None:
+    operator = browser(Role.OPERATOR)
+    walk(operator)
+    assert f'href="{NEW}review/"' in text_of(operator, NEW)
+    assert "newbank" not in text_of(browser(Role.OPERATOR, name="other"), f"{NEW}identity/")
 
 
 def test_no_step_is_skipped_and_each_can_be_gone_back_to(world: World) -> None:
