@@ -103,13 +103,13 @@ class OracleClient:
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
-            raise OracleUnavailable("not asked: this caller has many requests open") from None
+            raise OracleUnavailable("no request sent: this caller has many requests open") from None
 
     def _ask_judged(
         self, endpoint: str, call: Call, about: str, caller: Caller, until: float, pauses: OraclePauses
     ) -> Reply:
         if not pauses.may_ask(caller):
-            raise OracleUnavailable("not asked: it failed again and again")
+            raise OracleUnavailable("no request sent: it failed again and again")
         left_s = until - time.monotonic()
         outcome = Outcome.UNKNOWN
         try:
@@ -142,7 +142,7 @@ class OracleClient:
         """
         database.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
-            raise OracleUnavailable("not asked: it failed again and again")
+            raise OracleUnavailable("no request sent: it failed again and again")
         left_s = until - time.monotonic()
         try:
             return self._run(endpoint, self._all(endpoint, calls, left_s), left_s)

@@ -27,7 +27,7 @@ def answer(reply: Outgoing, *, answerer_id: int) -> None:
     A lookup can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
     if not store.answer(reply, answerer_id=answerer_id, keep_s=settings.PARTY_ANSWER_S):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "FSPIOP-Destination has not asked the sender for this party")
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "FSPIOP-Destination has not requested this party from the sender")
     outbox.poke({reply.destination_id})
 
 

@@ -183,7 +183,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
     # Gross settlement identifies an entry by one id.
-    Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion can not have the same ID"),
+    Refusal.ID_IS_OF_BOTH: (ErrorCode.VALIDATION_ERROR, "a transfer and a conversion cannot have the same ID"),
     Refusal.CONVERSION_IS_NOT_AGREED: (ErrorCode.VALIDATION_ERROR, "the FXP has not fulfilled the conversion"),
     Refusal.CONVERSION_IS_OF_OTHER_MONEY: (
         ErrorCode.VALIDATION_ERROR,
@@ -216,7 +216,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
     ),
     Refusal.TRANSFER_IS_NOT_OPEN: (
         ErrorCode.VALIDATION_ERROR,
-        "the determining transfer takes no conversion by this DFSP now",
+        "the determining transfer accepts no conversion by this DFSP now",
     ),
     Refusal.TRANSFER_IS_OF_OTHER_MONEY: (
         ErrorCode.VALIDATION_ERROR,

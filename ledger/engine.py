@@ -196,7 +196,7 @@ class Engine:
     def _tell_unknown(self, group: list[Waiting]) -> None:
         for waiting in group:
             waiting.outcome.set_exception(
-                FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger can not be reached; send it again")
+                FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the ledger cannot be reached; send it again")
             )
 
 

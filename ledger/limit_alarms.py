@@ -97,7 +97,9 @@ def show() -> Iterable[Metric]:
     """Returns the present use of each limit as Prometheus metrics."""
     whose = ["participant", "currency"]
     used = GaugeMetricFamily("kitovu_position_used_percent", "How much of its limit a position uses", labels=whose)
-    near = GaugeMetricFamily("kitovu_position_near_limit", "1 where less is free than the alarm asks", labels=whose)
+    near = GaugeMetricFamily(
+        "kitovu_position_near_limit", "1 if less is free than the alarm percentage of the limit", labels=whose
+    )
     for use in uses():
         used.add_metric([use.participant, use.currency], use.percent)
         near.add_metric([use.participant, use.currency], use.is_due)

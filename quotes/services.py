@@ -124,7 +124,7 @@ def _is_news(kind: type[Agreement], seen: Standing, message: AgreementMessage, s
     if seen.response_digest == message.digest:
         return False
     if seen.state == State.EXPIRED:
-        raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the payer was told that no answer came in time")
+        raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the hub has reported to the payer that no answer came in time")
     if seen.state == State.REJECTED or (seen.state == State.ACCEPTED and state is State.ACCEPTED):
         raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
     if seen.state == State.ACCEPTED and is_by_payee:
@@ -206,7 +206,7 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
     """Notifies the payer that no answer arrived before its expiration (3302) or within the hub's limit (2004)."""
-    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)
     return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)

@@ -30,7 +30,9 @@ class ParticipantView(AliasView):
         body = self.read(ParticipantPost)
         return self.answer_later(lambda: self._register(body.fsp_id, body.currency or ""))
 
-    @fspiop_schema("participants", request=ParticipantPut, answer=200, summary="Change an alias, or answer a request")
+    @fspiop_schema(
+        "participants", request=ParticipantPut, answer=200, summary="Change an alias, or return the DFSP that serves it"
+    )
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
@@ -122,7 +124,7 @@ class ParticipantsAnswerView(FspiopView):
 
     resource = "participants"
 
-    @fspiop_schema("participants", request=ParticipantsPut, answer=200, summary="Answer about many aliases")
+    @fspiop_schema("participants", request=ParticipantsPut, answer=200, summary="Return the results for many aliases")
     def put(self, request: Request, request_id: str) -> HttpResponse:
         _check_id(request_id)
         self.read(ParticipantsPut)

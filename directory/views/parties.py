@@ -26,7 +26,7 @@ class PartyView(AliasView):
             forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
         return accepted()
 
-    @fspiop_schema("parties", request=PartyPut, answer=200, summary="Answer a lookup with a party")
+    @fspiop_schema("parties", request=PartyPut, answer=200, summary="Return the party of a lookup")
     def put(self, request: Request, **_: str) -> HttpResponse:
         self.read(PartyPut)
         return _bring_back(self, self.path)
@@ -61,7 +61,7 @@ def _check_some_payment(asker: Party, owner: Party) -> None:
 class PartyErrorView(AliasView):
     resource = "parties"
 
-    @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Answer a lookup with an error")
+    @fspiop_schema("parties", request=ErrorPut, answer=200, summary="Report an error about a lookup")
     def put(self, request: Request, **_: str) -> HttpResponse:
         self.read(ErrorPut)
         return _bring_back(self, self.path + "/error")

@@ -36,7 +36,7 @@ class ProvidersView(_ProvidersView):
         return self.tell("/services/FXP", queries.providers())
 
     @fspiop_schema(
-        "services", request=ServicesFxpPut, answer=200, summary="Name the participants that convert currencies"
+        "services", request=ServicesFxpPut, answer=200, summary="Return the participants that convert currencies"
     )
     def put(self, request: Request) -> HttpResponse:
         return self.take()
@@ -50,7 +50,10 @@ class ProvidersOfPairView(_ProvidersView):
         return self.tell(path, queries.providers(source_currency, target_currency))
 
     @fspiop_schema(
-        "services", request=ServicesFxpPut, answer=200, summary="Name the participants that convert one currency"
+        "services",
+        request=ServicesFxpPut,
+        answer=200,
+        summary="Return the participants that convert one currency into another",
     )
     def put(self, request: Request, source_currency: str, target_currency: str) -> HttpResponse:
         _check(source_currency, target_currency)

@@ -92,12 +92,14 @@ class BulkTransfersView(_BulkTransferView):
 class BulkTransferView(_BulkTransferView):
     is_bulk = True
 
-    @fspiop_schema("bulkTransfers", answer=202, summary="Ask for a bulk transfer's state and results")
+    @fspiop_schema("bulkTransfers", answer=202, summary="Request the state and results of a bulk transfer")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         state_and_expiry.tell_state(bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester)
         return accepted()
 
-    @fspiop_schema("bulkTransfers", request=BulkTransferPut, answer=200, summary="Answer a bulk transfer, once")
+    @fspiop_schema(
+        "bulkTransfers", request=BulkTransferPut, answer=200, summary="Return the results of a bulk transfer, once"
+    )
     def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         body = self.read(BulkTransferPut)
         results = _results(body)
@@ -124,7 +126,7 @@ class BulkTransferView(_BulkTransferView):
 
 
 class BulkTransferErrorView(_BulkTransferView):
-    @fspiop_schema("bulkTransfers", request=ErrorPut, answer=200, summary="Refuse all of a bulk transfer")
+    @fspiop_schema("bulkTransfers", request=ErrorPut, answer=200, summary="Reject a whole bulk transfer")
     def put(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
         error = self.read(ErrorPut).error_information
         _obey(

@@ -58,7 +58,7 @@ class FxTransfersView(_FxTransferView):
 
 
 class FxTransferView(_FxTransferView):
-    @fspiop_schema("fxTransfers", answer=202, summary="Ask for a conversion's state")
+    @fspiop_schema("fxTransfers", answer=202, summary="Request the state of a conversion")
     def get(self, request: Request, commit_request_id: str) -> HttpResponse:
         commit_request_id = checked_id(commit_request_id, "commitRequestId")
         state_and_expiry.tell_state(commit_request_id=commit_request_id, requester=self.requester)
@@ -85,13 +85,13 @@ class FxTransferView(_FxTransferView):
         )
         return taken()
 
-    @fspiop_schema("fxTransfers", answer=501, summary="Not taken by a hub: PATCH goes from the hub to the FXP")
+    @fspiop_schema("fxTransfers", answer=501, summary="Always rejected: only the hub sends this, to an FXP")
     def patch(self, request: Request, commit_request_id: str) -> HttpResponse:
-        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /fxTransfers/{ID} and takes none")
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /fxTransfers/{ID} and accepts none")
 
 
 class FxTransferErrorView(_FxTransferView):
-    @fspiop_schema("fxTransfers", request=ErrorPut, answer=200, summary="Refuse a conversion")
+    @fspiop_schema("fxTransfers", request=ErrorPut, answer=200, summary="Reject a conversion")
     def put(self, request: Request, commit_request_id: str) -> HttpResponse:
         error = self.read(ErrorPut).error_information
         raise_unless_heard(

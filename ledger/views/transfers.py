@@ -48,7 +48,7 @@ class TransfersView(_TransferView):
 
 
 class TransferView(_TransferView):
-    @fspiop_schema("transfers", answer=202, summary="Ask for a transfer's state")
+    @fspiop_schema("transfers", answer=202, summary="Request the state of a transfer")
     def get(self, request: Request, transfer_id: str) -> HttpResponse:
         accounts_and_funds.tell_state(transfer_id=checked_id(transfer_id, "transferId"), requester=self.requester)
         return accepted()
@@ -74,9 +74,9 @@ class TransferView(_TransferView):
         )
         return taken()
 
-    @fspiop_schema("transfers", answer=501, summary="Not taken by a hub: PATCH goes from the hub to the payee")
+    @fspiop_schema("transfers", answer=501, summary="Always rejected: only the hub sends this, to a payee")
     def patch(self, request: Request, transfer_id: str) -> HttpResponse:
-        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /transfers/{ID} and takes none")
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /transfers/{ID} and accepts none")
 
 
 class TransferErrorView(_TransferView):

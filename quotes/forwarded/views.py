@@ -97,7 +97,7 @@ class _RelayView(FspiopView, ABC):
         return forwarding.active_participant(queries.name_of(askers[0]))
 
     def _unasked(self) -> FspiopError:
-        return FspiopError(self.not_found, "FSPIOP-Destination has not asked the sender about it")
+        return FspiopError(self.not_found, "FSPIOP-Destination has not requested it from the sender")
 
 
 class AuthorizationView(_RelayView):
@@ -109,7 +109,7 @@ class AuthorizationView(_RelayView):
         return TransactionRequest.objects.filter(pk=subject_id).values_list("payer_id", "payee_id")
 
     @fspiop_schema(
-        "authorizations", query=AuthorizationQuery, answer=202, summary="Ask the payer to enter an authorization value"
+        "authorizations", query=AuthorizationQuery, answer=202, summary="Request an authorization value from the payer"
     )
     def get(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
@@ -119,7 +119,12 @@ class AuthorizationView(_RelayView):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"the query has more than {_LONGEST_QUERY} characters")
         return self.ask(subject_id, "?" + bodies.write_query(query))
 
-    @fspiop_schema("authorizations", request=AuthorizationPut, answer=200, summary="Answer with what the payer entered")
+    @fspiop_schema(
+        "authorizations",
+        request=AuthorizationPut,
+        answer=200,
+        summary="Return the authorization value that the payer entered",
+    )
     def put(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         self.read(AuthorizationPut)
@@ -129,7 +134,7 @@ class AuthorizationView(_RelayView):
 class AuthorizationErrorView(AuthorizationView):
     http_method_names = ["put"]
 
-    @fspiop_schema("authorizations", request=ErrorPut, answer=200, summary="Say that there is no authorization")
+    @fspiop_schema("authorizations", request=ErrorPut, answer=200, summary="Report an error about an authorization")
     def put(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         self.read(ErrorPut)
@@ -144,12 +149,12 @@ class TransactionView(_RelayView):
     def parties_of(self, subject_id: str) -> Parties:
         return Quote.objects.filter(transaction_id=subject_id).values_list("payer_id", "payee_id").distinct()
 
-    @fspiop_schema("transactions", answer=202, summary="Ask what became of a transaction")
+    @fspiop_schema("transactions", answer=202, summary="Request the state of a transaction")
     def get(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         return self.ask(subject_id)
 
-    @fspiop_schema("transactions", request=TransactionPut, answer=200, summary="Say what became of a transaction")
+    @fspiop_schema("transactions", request=TransactionPut, answer=200, summary="Return the state of a transaction")
     def put(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         self.read(TransactionPut)
@@ -159,7 +164,7 @@ class TransactionView(_RelayView):
 class TransactionErrorView(TransactionView):
     http_method_names = ["put"]
 
-    @fspiop_schema("transactions", request=ErrorPut, answer=200, summary="Say that a transaction can not be told of")
+    @fspiop_schema("transactions", request=ErrorPut, answer=200, summary="Report an error about a transaction")
     def put(self, request: Request, subject_id: str) -> HttpResponse:
         self.check_id(subject_id)
         self.read(ErrorPut)

@@ -86,9 +86,7 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
         elif is_payers and not was_asked:
             return
         elif not was_asked:
-            raise FspiopError(
-                ErrorCode.CLIENT_ERROR, "the payer has not asked the payee about this transaction request"
-            )
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "the payer has not requested this transaction request's state")
         send([_answer(found, message, to, is_error=state is State.FAILED)])
 
 

@@ -22,7 +22,7 @@ class TransactionRequestsView(MessageView):
     id_name = "transactionRequestId"
 
     @fspiop_schema(
-        "transactionRequests", request=TransactionRequestPost, answer=202, summary="Ask a payer to begin a payment"
+        "transactionRequests", request=TransactionRequestPost, answer=202, summary="Request a payment from a payer"
     )
     def post(self, request: Request) -> HttpResponse:
         body = self.read(TransactionRequestPost)
@@ -55,7 +55,7 @@ class TransactionRequestView(MessageView):
     resource = "transactionRequests"
     id_name = "transactionRequestId"
 
-    @fspiop_schema("transactionRequests", answer=202, summary="Ask how far a transaction request has come")
+    @fspiop_schema("transactionRequests", answer=202, summary="Request the state of a transaction request")
     def get(self, request: Request, transaction_request_id: str) -> HttpResponse:
         self.check_id(transaction_request_id)
         path = forwarding.path_of(self.resource, transaction_request_id)
@@ -84,7 +84,7 @@ class TransactionRequestView(MessageView):
         "transactionRequests",
         request=TransactionRequestPut,
         answer=200,
-        summary="Say how far a transaction request has come",
+        summary="Return the state of a transaction request",
     )
     def put(self, request: Request, transaction_request_id: str) -> HttpResponse:
         body = self.read(TransactionRequestPut)
@@ -104,7 +104,7 @@ class TransactionRequestView(MessageView):
 class TransactionRequestErrorView(TransactionRequestView):
     http_method_names = ["put"]
 
-    @fspiop_schema("transactionRequests", request=ErrorPut, answer=200, summary="Refuse a transaction request")
+    @fspiop_schema("transactionRequests", request=ErrorPut, answer=200, summary="Reject a transaction request")
     def put(self, request: Request, transaction_request_id: str) -> HttpResponse:
         self.read(ErrorPut)
         return self._answer(transaction_request_id, State.FAILED)

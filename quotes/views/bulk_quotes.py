@@ -23,7 +23,7 @@ class _BulkQuoteView(AgreementView):
 class BulkQuotesView(_BulkQuoteView):
     is_bulk = True
 
-    @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Ask for the terms of many payments")
+    @fspiop_schema("bulkQuotes", request=BulkQuotePost, answer=202, summary="Request the terms of many payments")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(BulkQuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
@@ -44,18 +44,18 @@ class BulkQuotesView(_BulkQuoteView):
 class BulkQuoteView(_BulkQuoteView):
     is_bulk = True
 
-    @fspiop_schema("bulkQuotes", answer=202, summary="Ask for a bulk quote's answer again")
+    @fspiop_schema("bulkQuotes", answer=202, summary="Request the answer to a bulk quote again")
     def get(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         return self.ask_again(bulk_quote_id)
 
-    @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Answer with the terms of each")
+    @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Return the terms of each payment")
     def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         body = self.read(BulkQuotePut)
         return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED, terms=_terms_in(body))
 
 
 class BulkQuoteErrorView(_BulkQuoteView):
-    @fspiop_schema("bulkQuotes", request=ErrorPut, answer=200, summary="Refuse a bulk quote")
+    @fspiop_schema("bulkQuotes", request=ErrorPut, answer=200, summary="Reject a bulk quote")
     def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         self.read(ErrorPut)
         return self.answer(bulk_quote_id, BulkQuote.State.REJECTED)

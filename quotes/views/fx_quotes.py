@@ -28,7 +28,7 @@ class FxQuotesView(_FxQuoteView):
         if not (payee.may_send and payee.may_receive):
             raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{payee.name} may not both send and receive")
 
-    @fspiop_schema("fxQuotes", request=FxQuotePost, answer=202, summary="Ask for the terms of a conversion")
+    @fspiop_schema("fxQuotes", request=FxQuotePost, answer=202, summary="Request the terms of a conversion")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(FxQuotePost)
         terms = body.conversion_terms
@@ -50,11 +50,11 @@ class FxQuotesView(_FxQuoteView):
 
 
 class FxQuoteView(_FxQuoteView):
-    @fspiop_schema("fxQuotes", answer=202, summary="Ask for an FX quote's answer again")
+    @fspiop_schema("fxQuotes", answer=202, summary="Request the answer to an FX quote again")
     def get(self, request: Request, conversion_request_id: str) -> HttpResponse:
         return self.ask_again(conversion_request_id)
 
-    @fspiop_schema("fxQuotes", request=FxQuotePut, answer=200, summary="Answer with the terms of a conversion")
+    @fspiop_schema("fxQuotes", request=FxQuotePut, answer=200, summary="Return the terms of a conversion")
     def put(self, request: Request, conversion_request_id: str) -> HttpResponse:
         body = self.read(FxQuotePut)
         _check(body.conversion_terms)
@@ -62,7 +62,7 @@ class FxQuoteView(_FxQuoteView):
 
 
 class FxQuoteErrorView(_FxQuoteView):
-    @fspiop_schema("fxQuotes", request=ErrorPut, answer=200, summary="Refuse an FX quote")
+    @fspiop_schema("fxQuotes", request=ErrorPut, answer=200, summary="Reject an FX quote")
     def put(self, request: Request, conversion_request_id: str) -> HttpResponse:
         self.read(ErrorPut)
         return self.answer(conversion_request_id, FxQuote.State.REJECTED)

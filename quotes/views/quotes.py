@@ -23,7 +23,7 @@ class _QuoteView(AgreementView):
 
 
 class QuotesView(_QuoteView):
-    @fspiop_schema("quotes", request=QuotePost, answer=202, summary="Ask for the terms of a payment")
+    @fspiop_schema("quotes", request=QuotePost, answer=202, summary="Request the terms of a payment")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(QuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
@@ -49,11 +49,11 @@ def _currencies(body: QuotePost) -> Iterator[Currencies]:
 
 
 class QuoteView(_QuoteView):
-    @fspiop_schema("quotes", answer=202, summary="Ask for a quote's answer again")
+    @fspiop_schema("quotes", answer=202, summary="Request the answer to a quote again")
     def get(self, request: Request, quote_id: str) -> HttpResponse:
         return self.ask_again(quote_id)
 
-    @fspiop_schema("quotes", request=QuotePut, answer=200, summary="Answer with the terms")
+    @fspiop_schema("quotes", request=QuotePut, answer=200, summary="Return the terms")
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         body = self.read(QuotePut)
         if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
@@ -70,7 +70,7 @@ class QuoteView(_QuoteView):
 
 
 class QuoteErrorView(_QuoteView):
-    @fspiop_schema("quotes", request=ErrorPut, answer=200, summary="Refuse a quote")
+    @fspiop_schema("quotes", request=ErrorPut, answer=200, summary="Reject a quote")
     def put(self, request: Request, quote_id: str) -> HttpResponse:
         self.read(ErrorPut)
         return self.answer(quote_id, Quote.State.REJECTED)

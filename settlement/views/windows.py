@@ -61,7 +61,7 @@ class WindowsView(AdministrationView):
 
 
 class NoWindowView(AdministrationView):
-    @administration_schema(TAG, summary="Always refused, because the path names no window", two_people=())
+    @administration_schema(TAG, summary="Always rejected, because the path names no window", two_people=())
     def post(self, request: Request) -> Response:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "settlementWindowId: is required")
 

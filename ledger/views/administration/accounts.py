@@ -72,7 +72,7 @@ def _show_account(account: Account) -> dict[str, Any]:
 
 
 class AccountsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="A participant's accounts", query=("currency",))
+    @administration_schema(TAG, summary="List a participant's accounts", query=("currency",))
     def get(self, request: Request, name: str) -> Response:
         accounts = queries.accounts_of(participant_of(name), currency_asked_for(request))
         return Response([_show_account(account) for account in accounts])

@@ -23,7 +23,7 @@ def _show(pair: CurrencyPair) -> dict[str, Any]:
 
 
 class CurrencyPairsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="The conversions that a participant offers")
+    @administration_schema(TAG, summary="List the conversions that a participant offers")
     def get(self, request: Request, name: str) -> Response:
         return Response([_show(pair) for pair in dfsp_of(name).currency_pairs.all()])
 
@@ -52,7 +52,7 @@ class CurrencyPairsView(LedgerAdministrationView):
 
 class CurrencyPairView(LedgerAdministrationView):
     @administration_schema(
-        TAG, summary="A participant no longer offers a conversion", answer=204, two_people=("withdraw_pair",)
+        TAG, summary="Remove a conversion that a participant offers", answer=204, two_people=("withdraw_pair",)
     )
     def delete(self, request: Request, name: str, source_currency: str, target_currency: str) -> HttpResponse:
         dfsp = dfsp_of(name)

@@ -11,7 +11,7 @@ from ledger.views.administration.common import TAG, LedgerAdministrationView
 
 
 class EnumsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="The names of states, types and kinds")
+    @administration_schema(TAG, summary="List the names of states, types and kinds")
     def get(self, request: Request) -> Response:
         return Response(
             {

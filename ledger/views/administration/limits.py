@@ -89,7 +89,7 @@ class InitialLimitView(LedgerAdministrationView):
 
 
 class LimitsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="A participant's limits", query=("currency", "type"))
+    @administration_schema(TAG, summary="List a participant's limits", query=("currency", "type"))
     def get(self, request: Request, name: str) -> Response:
         positions = queries.positions_of(participant_of(name), currency_asked_for(request))
         shown = [_show_limit(account) for account in positions if account.net_debit_cap is not None]
@@ -121,14 +121,16 @@ class LimitsView(LedgerAdministrationView):
 
 
 class AllLimitsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="All participants' limits", query=("currency", "type"))
+    @administration_schema(TAG, summary="List the limits of all participants", query=("currency", "type"))
     def get(self, request: Request) -> Response:
         found = queries.limits(currency_asked_for(request)) if _is_about_caps(request) else []
         return Response([{"name": account.participant.name, **_show_limit(account)} for account in found])
 
 
 class PositionsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="A participant's positions; with a currency, that one", query=("currency",))
+    @administration_schema(
+        TAG, summary="List a participant's positions, or show the one in a currency", query=("currency",)
+    )
     def get(self, request: Request, name: str) -> Response:
         currency = currency_asked_for(request)
         shown = [

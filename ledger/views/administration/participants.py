@@ -62,7 +62,7 @@ def show_participant(participant: Participant) -> dict[str, Any]:
 
 
 class ParticipantsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="All participants", query=("isProxy",))
+    @administration_schema(TAG, summary="List all participants", query=("isProxy",))
     def get(self, request: Request) -> Response:
         found = Participant.objects.prefetch_related("accounts")
         is_proxy = _IS_PROXY.get(request.query_params.get("isProxy", "").lower())
@@ -74,7 +74,7 @@ class ParticipantsView(LedgerAdministrationView):
 
     @administration_schema(
         TAG,
-        summary="Register a participant, or another currency of one",
+        summary="Register a participant, or add a currency to one",
         request=NewParticipant,
         answer=201,
         two_people=("register_participant",),
@@ -93,7 +93,7 @@ class ParticipantsView(LedgerAdministrationView):
 
 
 class ParticipantView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="One participant")
+    @administration_schema(TAG, summary="Show a participant")
     def get(self, request: Request, name: str) -> Response:
         return Response(show_participant(participant_of(name)))
 
@@ -110,7 +110,7 @@ class ParticipantView(LedgerAdministrationView):
 
 
 class EndpointsView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="A participant's endpoints; with a type, that one", query=("type",))
+    @administration_schema(TAG, summary="List a participant's endpoints, or show the one of a type", query=("type",))
     def get(self, request: Request, name: str) -> Response:
         found = [{"type": endpoint.type, "value": endpoint.value} for endpoint in participant_of(name).endpoints.all()]
         wanted = request.query_params.get("type")

@@ -11,7 +11,7 @@ from ledger.views.administration.common import TAG, LedgerAdministrationView
 
 
 class TransactionView(LedgerAdministrationView):
-    @administration_schema(TAG, summary="The transaction that a transfer's ILP packet holds")
+    @administration_schema(TAG, summary="Show the transaction in a transfer's ILP packet")
     def get(self, request: Request, transfer_id: str) -> Response:
         transaction = queries.transaction_of(transfer_id) if correlation_ids.is_correlation_id(transfer_id) else None
         if transaction is None:
