@@ -3,11 +3,11 @@
 import base64
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client, override_settings
 
 from hub.api import password_attempts
+from tests.factories import PASSWORD, UserFactory
 from tests.world import World
 
 PATH = "/api/ledger/v1/participants"
@@ -25,16 +25,16 @@ def ask(name: str, password: str) -> int:
 
 @override_settings(ADMINISTRATION_AUTH="staff")
 def test_a29_after_five_wrong_passwords_the_right_one_does_not_open_the_administration(world: World) -> None:
-    User.objects.create_user("olga", password="a long password", is_staff=True)
-    User.objects.create_user("petro", password="a long password", is_staff=True)
-    assert ask("olga", "a long password") == 200
+    UserFactory.create(is_staff=True)
+    UserFactory.create(username="petro", is_staff=True)
+    assert ask("olga", PASSWORD) == 200
     for _ in range(5):
         assert ask("olga", "wrong") == 401
-    assert ask("olga", "a long password") == 401
-    assert ask("OLGA", "a long password") == 401
-    assert ask("petro", "a long password") == 200
+    assert ask("olga", PASSWORD) == 401
+    assert ask("OLGA", PASSWORD) == 401
+    assert ask("petro", PASSWORD) == 200
     cache.clear()  # what a quarter of an hour does
-    assert ask("olga", "a long password") == 200
+    assert ask("olga", PASSWORD) == 200
 
 
 @override_settings(ADMINISTRATION_AUTH="staff")
@@ -48,6 +48,6 @@ def test_a29_without_its_cache_the_hub_can_still_be_administrated(
         add = incr = set = get
 
     monkeypatch.setattr(password_attempts, "cache", Gone())
-    User.objects.create_user("olga", password="a long password", is_staff=True)
+    UserFactory.create(is_staff=True)
     assert ask("olga", "wrong") == 401
-    assert ask("olga", "a long password") == 200
+    assert ask("olga", PASSWORD) == 200

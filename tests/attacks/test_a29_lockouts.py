@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
-from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client, override_settings
 
@@ -15,6 +14,7 @@ from portal import known_browsers
 from portal.permissions import Role
 from tests import proofs
 from tests.api.caller import dfsp
+from tests.factories import UserFactory
 from tests.portal.people import PASSWORD, person, set_up_app
 from tests.world import World
 
@@ -165,7 +165,7 @@ def basic(name: str, password: str, address: str) -> int:
 
 @override_settings(ADMINISTRATION_AUTH="staff")
 def test_a29_strangers_elsewhere_do_not_keep_a_script_out_of_the_administration(world: World) -> None:
-    User.objects.create_user("olga", password=PASSWORD, is_staff=True)
+    UserFactory.create(password=PASSWORD, is_staff=True)
     assert basic("olga", PASSWORD, HOME) == 200
     for address in ELSEWHERE:
         for _ in range(6):

@@ -24,6 +24,7 @@ from hub.api.views import METHODS
 from hub.url_patterns import urls_below
 from ledger.models import Entry as Posting
 from tests import operators, proofs
+from tests.factories import UserFactory
 from tests.portal.people import PASSWORD, browser_of
 from tests.world import World
 
@@ -56,7 +57,7 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 @pytest.fixture
 def staff(world: World) -> User:
-    return User.objects.create_user("olga", password=PASSWORD, is_staff=True, is_superuser=True)
+    return UserFactory.create(password=PASSWORD, is_root=True)
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +144,7 @@ def test_a40_every_url_answers_every_caller_and_method_as_its_rule_says(world: W
 
 @override_settings(ADMINISTRATION_AUTH="staff")
 def test_a40_in_development_a_session_needs_both_factors_and_a_stranger_gets_nothing(world: World, staff: User) -> None:
-    nobody_special = User.objects.create_user("petro", password=PASSWORD)
+    nobody_special = UserFactory.create(username="petro", password=PASSWORD)
     refused: dict[str, Caller] = {
         "nobody": ({}, None),
         "staff with one factor": ({}, browser_of(staff, has_second_factor=False)),

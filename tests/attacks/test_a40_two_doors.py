@@ -4,13 +4,13 @@ import base64
 import json
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
 from hub.participants.models import Credential, Participant
 from tests import proofs
 from tests.api.caller import dfsp, error_of
+from tests.factories import PASSWORD, UserFactory
 from tests.world import World
 
 ADMINISTRATION = "/api/ledger/v1/participants"
@@ -27,8 +27,8 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 @pytest.fixture
 def staff(world: World) -> dict[str, str]:
-    get_user_model().objects.create_user("olga", password="a long password", is_staff=True)
-    return basic("olga", "a long password")
+    UserFactory.create(is_staff=True)
+    return basic("olga", PASSWORD)
 
 
 @override_settings(ADMINISTRATION_AUTH="staff", **proofs.BOTH)

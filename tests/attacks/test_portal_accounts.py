@@ -22,6 +22,7 @@ from portal.models import Confirmation, Invitation, Profile
 from portal.permissions import HUB_ROLES, READING, RIGHTS, Role
 from portal.visitor import visitor_for
 from tests.concurrency.together import together
+from tests.factories import UserFactory
 from tests.portal.people import PASSWORD, browser, browser_of, code, person, set_up_app, sign_in_first, use_invitation
 from tests.portal.test_accounts import NEW, create, judge, latest, may_act, sent_text, set_password, shown_to
 from tests.portal.test_matrix import PAGES, rule_of, url_of
@@ -98,7 +99,7 @@ def test_a33_no_page_export_entry_or_table_page_shows_a_half(world: World, asha:
     create(asha, juma)
     link, typed_code = shown_to(asha), shown_to(juma)
     invitation = Invitation.objects.get()
-    root = browser_of(User.objects.create_superuser("root", "root@example.org", "a long password of root"))
+    root = browser_of(UserFactory.create(username="root", is_root=True))
     everybody = [asha, juma, root, browser(Role.AUDITOR)]
     paths = [
         "/portal/users/",
@@ -128,7 +129,7 @@ def test_a33_no_page_export_entry_or_table_page_shows_a_half(world: World, asha:
 def test_a33_a_link_that_waits_to_be_mailed_is_shown_on_no_page(world: World, asha: Client, juma: Client) -> None:
     create(asha, juma)
     letter = Notification.objects.get()
-    root = browser_of(User.objects.create_superuser("root", "root@example.org", "a long password of root"))
+    root = browser_of(UserFactory.create(username="root", is_root=True))
     for client in (asha, juma, root):
         for path in (
             "/portal/users/neema/",
@@ -373,7 +374,7 @@ def test_a30_a_password_from_before_an_account_was_disabled_opens_one_that_only_
 
 
 def test_a30_being_a_superuser_or_staff_confirms_and_shows_nothing(world: World, second_account: Client) -> None:
-    root = browser_of(User.objects.create_superuser("root", "root@example.org", "a long password of root"))
+    root = browser_of(UserFactory.create(username="root", is_root=True))
     User.objects.filter(username="neema").update(is_superuser=True, is_staff=True)
     approval = ask_for_cap(browser(Role.RISK, name="baraka"))
     assert second_account.post(f"/portal/approvals/{approval.pk}/approve/").status_code == 403

@@ -17,6 +17,7 @@ from portal.permissions import Role
 from portal.visitor import visitor_for
 from tests.api.caller import admin, error_of
 from tests.concurrency.together import together
+from tests.factories import UserFactory
 from tests.portal.people import browser_of, person
 from tests.world import World, amount
 
@@ -212,7 +213,7 @@ def test_a30_two_checkers_at_once_do_it_once(committed_world: World) -> None:
 
 def test_a30_django_admin_has_no_way_around(world: World, maker: User) -> None:
     approval = ask_by(maker)
-    root = User.objects.create_superuser("root", "root@example.org", "a long password of root")
+    root = UserFactory.create(username="root", is_root=True)
     client: Client = browser_of(root)
     for path in ("audit/approval/", "ledger/account/", "participants/participant/"):
         client.post(f"/admin/{path}{approval.pk}/change/", {"state": "APPROVED", "net_debit_cap": "1", "is_active": ""})

@@ -13,7 +13,7 @@ from hub.outbox.models import Message
 from hub.participants import services as participants
 from ledger import accounts_and_funds
 from ledger.models import Transfer
-from portal.models import LedgerCheck
+from tests.factories import LedgerCheckFactory
 from tests.world import CURRENCY, World, fulfil, prepare, reject, run
 
 BANKS = {"uhuru-bank": 40_000, "simba-pesa": 25_000, "kilele-sacco": 9_000, "bahari-wallet": 4_000}
@@ -44,7 +44,7 @@ def begin(*, payments: int = 60) -> World:
         elif number % 15 != 7:
             run(fulfil(world, payee, command.transfer_id))
     _deliver(keep=4)
-    LedgerCheck.objects.create(seconds=0.2, breaks=[])
+    LedgerCheckFactory.create(seconds=0.2)
     return world
 
 

@@ -22,6 +22,7 @@ from portal import first_sign_in, invitations, users
 from portal.models import Confirmation, Invitation, Profile
 from portal.permissions import Role
 from portal.visitor import visitor_for
+from tests.factories import UserFactory
 from tests.portal.people import browser, browser_of, person, sign_in_first, use_invitation
 from tests.world import World
 
@@ -344,7 +345,7 @@ def test_nothing_of_an_invitation_is_kept_but_its_hashes(world: World, asha: Cli
 
 def test_accounts_from_before_count_as_confirmed(world: World) -> None:
     unconfirmed = person(Role.RISK, name="unconfirmed", is_confirmed=False)
-    without_profile = User.objects.create_user("by-hand", "by-hand@example.org")
+    without_profile = UserFactory.create(username="by-hand", email="by-hand@example.org")
     without_profile.groups.set(unconfirmed.groups.all())
     person(Role.VIEWER, name="confirmed")
     with connection.cursor() as cursor:

@@ -3,11 +3,11 @@
 import pytest
 from django.apps import apps
 from django.contrib import admin
-from django.contrib.auth.models import User
 from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from tests.factories import UserFactory
 from tests.portal.people import browser_of, person
 from tests.settlement.operator_steps import pay
 from tests.world import World
@@ -36,7 +36,7 @@ NAMES = [pytest.param(model, id=model._meta.label) for model in MODELS if model.
 @pytest.fixture
 def root(world: World) -> Client:
     pay(world, "green", "blue", 1)
-    return browser_of(User.objects.create_superuser("root", "root@example.org", "a long password of root"))
+    return browser_of(UserFactory.create(username="root", is_root=True))
 
 
 def url_of(model: type[models.Model], what: str, *arguments: object) -> str:
@@ -77,8 +77,6 @@ def test_a_table_is_there_for_who_may_look_and_changed_by_nobody(root: Client, m
 @pytest.mark.parametrize("model", NAMES)
 def test_a_table_is_not_there_for_others(world: World, model: type[models.Model]) -> None:
     plain = browser_of(person(None))
-    half = browser_of(
-        User.objects.create_superuser("root", "root@example.org", "a long password of root"), has_second_factor=False
-    )
+    half = browser_of(UserFactory.create(username="root", is_root=True), has_second_factor=False)
     for client in (plain, half, Client()):
         assert client.get(url_of(model, "changelist")).status_code == 302

@@ -1,7 +1,6 @@
 """Every URL of the portal, asked by everybody with every method: the answer is the table's, and no URL is without."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -10,6 +9,7 @@ from portal import system_checks
 from portal.access import Rule
 from portal.permissions import RIGHTS, Right, Role
 from portal.urls import SIGN_IN_PAGES
+from tests.factories import UserFactory
 from tests.portal.people import browser_of, person
 from tests.world import World
 
@@ -37,7 +37,7 @@ def people(world: World) -> dict[str, Client]:
     for role in Role:
         clients[role.value] = browser_of(person(role))
     # A superuser without a role may do no more than anybody.
-    root = User.objects.create_superuser("root", "root@example.org", "a long password of root")
+    root = UserFactory.create(username="root", is_root=True)
     clients["superuser"] = browser_of(root)
     for client in clients.values():
         client.raise_request_exception = False

@@ -22,6 +22,7 @@ from portal.permissions import HUB_ROLES, Role
 from portal.templatetags.portal import age, money
 from settlement.models import Settlement, SettlementModel
 from tests import fx_world
+from tests.factories import LedgerCheckFactory
 from tests.portal.people import browser, browser_of, person
 from tests.world import World, amount, fulfil, prepare, reject, run
 
@@ -55,7 +56,7 @@ def test_the_overview_shows_the_scheme_as_it_is(world: World) -> None:
     refused = prepare(world, "blue", "red", 30)
     run(refused)
     run(reject(world, "red", refused.transfer_id))
-    LedgerCheck.objects.create(seconds=0.1, breaks=[])
+    LedgerCheckFactory.create()
     figures = browser(Role.VIEWER).get("/portal/overview/").context["figures"]
     assert (figures.committed, figures.aborted, figures.reserved, figures.breaks) == (2, 1, 1, [])
     assert figures.success_percent == 66.7
@@ -66,7 +67,7 @@ def test_the_overview_shows_the_scheme_as_it_is(world: World) -> None:
 
 
 def test_the_overview_says_when_the_ledger_is_broken(world: World) -> None:
-    LedgerCheck.objects.create(seconds=0.1, breaks=["books_balance"])
+    LedgerCheckFactory.create(breaks=["books_balance"])
     page = text_of(browser(Role.VIEWER), "/portal/overview/")
     assert ">inconsistent<" in page
     assert "books_balance" in page

@@ -15,6 +15,7 @@ from django.test import Client
 from hub.audit.models import Entry
 from portal import users
 from portal.permissions import Role
+from tests.factories import UserFactory
 from tests.portal.people import PASSWORD, browser, browser_of, code, person, set_up_app
 from tests.world import World
 
@@ -191,7 +192,7 @@ def test_nobody_signs_up_and_no_mail_resets_a_password(world: World) -> None:
 
 
 def test_django_admin_asks_for_two_factors_and_changes_nothing(world: World) -> None:
-    root = User.objects.create_superuser("root", "root@example.org", PASSWORD)
+    root = UserFactory.create(username="root", is_root=True)
     assert browser_of(root, has_second_factor=False).get("/admin/").status_code == 302
     client = browser_of(root)
     assert client.get("/admin/ledger/transfer/").status_code == 200

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.db import connection
 from django.db.models import F
@@ -38,6 +37,7 @@ from tests.api.test_quote_expiry import ask, fx_quote, time_passes
 from tests.api.test_transaction_requests import asked
 from tests.bulks import bulk_prepare, run_bulk
 from tests.directory.requests import register
+from tests.factories import UserFactory
 from tests.fx_world import fx_prepare, open_scheme
 from tests.outbox.messages import message
 from tests.portal.people import browser, browser_of
@@ -165,7 +165,7 @@ ADMIN = (
 def test_no_list_for_people_reads_a_message_s_body(with_messages: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Message.objects.count() > 5
     viewer = browser(Role.VIEWER)
-    root = browser_of(User.objects.create_superuser("root", "root@example.org", "a long password of root"))
+    root = browser_of(UserFactory.create(username="root", is_root=True))
     settled = Settlement.objects.get().pk
     pages: list[tuple[Client, str]] = [(viewer, url) for url in (*PORTAL, f"/portal/settlement/{settled}/")]
     pages += [(root, f"/admin/{name}/") for name in ADMIN]
