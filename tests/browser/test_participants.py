@@ -108,6 +108,12 @@ def test_a_participant_is_onboarded_step_by_step(two: tuple[Window, Window]) -> 
     page.get_by_label("Allowed source addresses").fill("192.0.2.0/24")
     page.get_by_role("button", name="Next").click()
     page.get_by_role("heading", name="Certificates and keys").wait_for()
+    maker.go("/portal/participants/")  # and comes back later
+    page.get_by_role("link", name="Onboard a participant").click()
+    page.get_by_text("The form for ziwa-bank has not been submitted.").wait_for()
+    maker.picture("onboarding-continued")
+    page.get_by_role("link", name="Continue").click()
+    page.get_by_role("heading", name="Certificates and keys").wait_for()
     page.get_by_role("button", name="Next").click()
     page.get_by_label("Role").first.fill("operations")
     page.get_by_label("Name").first.fill("Neema")
