@@ -45,12 +45,12 @@ def page(
     post: Right | None = None,
     with_password: bool = False,
 ) -> URLPattern:
-    """A page of the portal. `with_password`: the page is open before the user has set up a second factor."""
+    """Returns the route of a page. With `with_password`, a user who has no second factor yet may open the page too."""
     return path(route, _guarded(view, Rule(get, post), with_password=with_password), name=name)
 
 
 def form_page(route: str, view: View, *, name: str, right: Right, with_password: bool = False) -> URLPattern:
-    """A page with a form. Reading the page and submitting the form need the same right."""
+    """Returns the route of a page with a form. Reading the page and submitting the form need the same right."""
     return page(route, view, name=name, get=right, post=right, with_password=with_password)
 
 
@@ -83,7 +83,7 @@ def _guarded(view: View, rule: Rule, *, with_password: bool) -> View:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
-        # The request refreshes a part of a page: HX-Redirect sends the whole page to the sign-in.
+        # This request only refreshes a part of a page. HX-Redirect moves the browser's whole page to the sign-in.
         return HttpResponse(status=401, headers={"HX-Redirect": reverse("account_login")})
     if request.method != "GET":
         return redirect("account_login")  # the browser does not repeat the POST after the sign-in

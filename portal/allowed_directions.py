@@ -1,4 +1,4 @@
-"""Whether a participant may send and receive, as one choice for the pages. The ledger has two separate flags."""
+"""The pages' single choice of whether a participant may send, receive or both. The ledger stores two flags for it."""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -16,5 +16,5 @@ class Direction(models.TextChoices):
 
     @property
     def allows(self) -> tuple[bool, bool]:
-        """Whether the participant may send, and whether it may receive."""
+        """Returns the ledger's two flags: whether the participant may send, and whether the participant may receive."""
         return self in (Direction.BOTH, Direction.SEND), self in (Direction.BOTH, Direction.RECEIVE)

@@ -44,6 +44,6 @@ async def _call(url: str) -> Answer:
 
 
 def _root_of(url: str) -> str:
-    """The part before the first {{name}}, which only a message fills in."""
+    """Returns the part of the URL before the first {{name}}. The hub fills in a name only for a message."""
     parts = urlsplit(url.split("{{", 1)[0])
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))

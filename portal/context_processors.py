@@ -20,7 +20,7 @@ from portal.visitor import Visitor, visitor_of
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the menu. `pages` are the names of the URLs below it."""
+    """A line of the menu. `pages` are the names of the URLs of all pages that belong to this line."""
 
     text: Promise
     icon: str
@@ -79,7 +79,7 @@ MENU = [
 
 
 def portal(request: HttpRequest) -> dict[str, Any]:
-    """The template's context for pages below /portal/. It is empty for other pages."""
+    """Returns the template context of pages below /portal/. The context of other pages is empty."""
     if not request.path_info.startswith("/portal/"):
         return {}
     visitor = visitor_of(request)
@@ -104,7 +104,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 
 def _counts(visitor: Visitor) -> dict[str, int]:
-    """The numbers of requests and sign-ins that wait for this visitor, by menu item. One statement."""
+    """Returns the numbers of requests and sign-ins that wait for this visitor, by menu item. Uses one statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
     if not kinds or visitor.user is None:
         return {}

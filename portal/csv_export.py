@@ -20,9 +20,9 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe(value: Any) -> str:
-    """A cell as text. An apostrophe in front makes a cell text if a spreadsheet would read it as a formula.
+    """Returns a cell's text. Adds an apostrophe in front of a text that a spreadsheet would read as a formula.
 
-    Numbers stay numbers, including negative numbers.
+    Numbers get no apostrophe, not even negative ones.
     """
     if value is None:
         return ""
@@ -38,7 +38,7 @@ def response(
 ) -> Download:
     """Streams the rows as a file. Raises NoPlace if the visitor has too many files open.
 
-    Each batch of rows comes from one visit to the database. Nothing stays open in the database between two batches,
+    Each batch of rows is read by itself. Between two batches, no transaction or cursor stays open in the database,
     however slowly the visitor reads the file.
     """
     caller = _holder(visitor_of(request))
@@ -48,7 +48,7 @@ def response(
 
 
 def _holder(visitor: Visitor) -> tuple[str, int]:
-    """The owner for whom files are counted: all users of a participant are counted together."""
+    """Returns the key under which the visitor's open files are counted. All users of a participant share one key."""
     if visitor.dfsp_id is not None:
         return "participant", visitor.dfsp_id
     return "user", visitor.user.pk if visitor.user else 0

@@ -85,7 +85,7 @@ class PemField(forms.CharField):
 
 
 def readable(read: Callable[[], Any]) -> Any:
-    """The result of `read`. A ValueError becomes a validation error of the form."""
+    """Returns the result of `read`. If `read` raises a ValueError, raises a validation error of the form instead."""
     try:
         return read()
     except ValueError as error:
@@ -93,14 +93,14 @@ def readable(read: Callable[[], Any]) -> Any:
 
 
 def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency: str) -> None:
-    """Adds an error to the field of an amount that is finer than its currency's minor unit."""
+    """Adds an error to the amount's field if the amount has more decimals than its currency's minor unit."""
     if amount is not None and currency and minor_units.fault_of(amount, currency) is not None:
         text = _("The amount has more decimal places than %(currency)s allows.")
         form.add_error(field, text % {"currency": currency})
 
 
 def callback_url(text: str, endpoint_type: str = endpoint_urls.BASE) -> str:
-    """The URL. Raises ValidationError, for the requester and not the approver, if the hub cannot call it now."""
+    """Returns the URL. Raises ValidationError if the hub could not call it, so that the requester sees the fault."""
     if text and not endpoint_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")

@@ -1,8 +1,9 @@
-"""Other administrators confirm the first sign-in of an account, so that its owner is the right person.
+"""Confirms first sign-ins: other administrators check that the person who signed in is the owner of the account.
 
-Until then the account can only read. One confirmation is enough from an administrator who neither requested nor
-approved anything about the account since its last confirmation. If the hub has no such administrator, two others
-confirm it, each separately. So a single person can never make another account act.
+An account that is not confirmed yet can only read. One confirmation is enough if it is from an administrator who has
+neither requested nor approved a change of the account since the account's last confirmation. If the hub has no such
+administrator, two other administrators must confirm, each separately. So a single person can never make another account
+act.
 """
 
 from collections.abc import Sequence
@@ -28,17 +29,17 @@ ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset
 
 
 class NotConfirmed(Exception):
-    """The reason why a sign-in is not confirmed, or not by this person."""
+    """The reason why a sign-in cannot be confirmed, or why this person cannot confirm it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The state of an account that is not confirmed yet."""
 
-    involved: Sequence[str]  # requested or approved something about the account since its last confirmation
+    involved: Sequence[str]  # users who requested or approved a change of the account since its last confirmation
     may_confirm: Sequence[User]
     needed: int
-    confirmed_by: Sequence[str]  # so far, for this sign-in
+    confirmed_by: Sequence[str]  # users who have already confirmed this sign-in
 
     @property
     def is_reachable(self) -> bool:
@@ -61,7 +62,7 @@ def note_sign_in(user: User, *, browser: str) -> None:
 
 
 def standing(user: User) -> Standing:
-    """The administrators who may confirm this account now, and how many of them are needed."""
+    """Returns which administrators may confirm this account now, and how many of them are needed."""
     profile = Profile.objects.get(user=user)
     involved_ids = _involved(user, profile)
     others = [each for each in _administrators() if not is_one_person(each, user)]
@@ -119,12 +120,12 @@ def unconfirm(user: User) -> None:
 
 
 def waiting() -> "models.QuerySet[Profile]":
-    """The accounts whose first sign-in is waiting for confirmation."""
+    """Returns the accounts whose first sign-in is waiting for confirmation."""
     return Profile.objects.filter(confirmed_at=None, signed_in_at__isnull=False, user__is_active=True)
 
 
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
-    """The locked profile of an account. Raises NotConfirmed if its first sign-in is not the one that was checked."""
+    """Locks and returns an account's profile. Raises NotConfirmed if the profile has another sign-in than this one."""
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
         raise NotConfirmed(_("This account is inactive."))
@@ -143,7 +144,7 @@ def _confirmations(user: User, profile: Profile) -> list[Confirmation]:
 
 
 def _involved(user: User, profile: Profile) -> set[int]:
-    """The users who requested or approved something about this account since its last confirmation."""
+    """Returns the users who requested or approved a change of this account since its last confirmation."""
     rows = Approval.objects.filter(
         state=Approval.State.APPROVED,
         subject=user.username,
@@ -154,7 +155,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
 
 
 def _administrators() -> list[User]:
-    """The administrators who may confirm others: active, and confirmed themselves."""
+    """Returns the administrators who may confirm others: those who are active and are confirmed themselves."""
     return list(
         User.objects.filter(
             is_active=True,
@@ -180,7 +181,7 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
         *((url, "") for url in settings.NOTIFICATION_WEBHOOKS),
     ]:
         if not is_recipient(recipient):
-            continue  # an account made in the shell may have any address or none, and its owner can still sign in
+            continue  # an account made in the shell may have an unusable address or none
         with translation.override(language or settings.LANGUAGE_CODE):
             facts = {
                 "user": user.username,

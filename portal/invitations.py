@@ -1,8 +1,9 @@
-"""Invitations, with which only the owner of an account can set its password.
+"""Invitations: with an invitation, only the owner of an account can set the account's password.
 
 With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
 account hands over the link, and the approver hands over the code. Each of them sees their own half once, and the owner
-needs both. If a half was lost, was seen by another person or has expired, two people must request a new invitation.
+needs both halves. If a half was lost, was seen by another person or has expired, a new invitation is needed, which one
+person requests and another approves.
 """
 
 import hmac
@@ -45,19 +46,19 @@ class NotOpened(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half in the form in which its holder sees it, once."""
+    """A half of an invitation as its holder sees it, which is possible only once."""
 
     half: Half
     text: str
 
 
 def goes_by_email(user: User) -> bool:
-    """Whether the hub sends the link of this account's invitation by e-mail. Then no page shows it."""
+    """Whether the hub sends the link of this account's invitation by e-mail. If so, no page shows the link."""
     return settings.SENDS_EMAIL and is_recipient(user.email)
 
 
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
-    """Creates an invitation in the transaction of its approval. An earlier invitation ends.
+    """Creates an invitation in the transaction of its approval, and ends an earlier invitation of the account.
 
     `asked_by` may be None only if the hub sends the link by e-mail.
     """
@@ -84,7 +85,7 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 
 
 def make_for_console(user: User) -> str:
-    """Creates an invitation that needs only a link, and returns its path. A shell user has the database anyway."""
+    """Creates an invitation without a code and returns the link's path. A shell user can change the database anyway."""
     end_open(user)
     token = secrets.token_urlsafe(32)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
@@ -93,7 +94,7 @@ def make_for_console(user: User) -> str:
 
 
 def path_of(token: str) -> str:
-    """The token stands after the #, so that it is in no log of a server or proxy and in no Referer."""
+    """Returns the path of the link. The token is after the #, so no server, proxy log or Referer ever contains it."""
     return f"{reverse('invitation')}#{token}"
 
 
@@ -106,12 +107,12 @@ def end_open(user: User) -> None:
 
 
 def latest(user: User) -> Invitation | None:
-    """The account's latest invitation, whether open or ended."""
+    """Returns the account's latest invitation, whether open or ended."""
     return Invitation.objects.filter(user=user).select_related("link_holder", "code_holder").first()
 
 
 def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
-    """The half that this person may see now. Nobody sees both halves, or one half twice."""
+    """Returns which half this person may see now, or None. Nobody sees both halves, and nobody sees a half twice."""
     if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
         return None
     if invitation.link_holder_id == holder.pk and invitation.link_hash is None:
@@ -142,7 +143,7 @@ def show_half(user: User, *, holder: User) -> Shown:
 
 
 def find(token: str) -> Invitation:
-    """The open invitation with this link. Raises NotOpened if there is none."""
+    """Returns the open invitation with this link. Raises NotOpened if there is none."""
     invitation = _usable().filter(link_hash=_hash(Half.LINK, token)).select_related("user").first()
     if invitation is None or not invitation.user.is_active:
         raise NotOpened(_too_old())
@@ -150,7 +151,7 @@ def find(token: str) -> Invitation:
 
 
 def set_password(invitation: Invitation, *, code: str, password: str) -> User:
-    """Sets the account's password with an invitation, which then ends. A wrong code is counted."""
+    """Sets the account's password and ends the invitation. Counts the attempt instead if the code is wrong."""
     hashed = make_password(password)  # hashing is slow on purpose, so it runs before the rows are locked
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)
@@ -165,7 +166,7 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
             record("password_set", subject=user.username, actor=user.username)
             return user
         is_last = _count_wrong_code(locked)
-    # Raised outside of the transaction, so that the count is durable.
+    # The error is raised outside of the transaction, so that it does not roll back the count of wrong codes.
     raise NotOpened(
         _too_old() if is_last else _("The code is wrong. The person who approved your account has the right one.")
     )
@@ -205,7 +206,7 @@ def _is_right(invitation: Invitation, code: str) -> bool:
 
 
 def _hash(half: Half, text: str) -> str:
-    # Keyed, so that a copy of the database is not enough to try all codes.
+    # The hash has a secret key, so that a copy of the database is not enough to try all codes.
     return salted_hmac(f"portal.invitations.{half}", text, algorithm="sha256").hexdigest()
 
 
@@ -215,7 +216,7 @@ def _code() -> str:
 
 
 def _spelt(code: str) -> str:
-    """A code in the spelling that is hashed: capital letters and digits only."""
+    """Returns a code in the spelling that is hashed: capital letters and digits only."""
     return "".join(letter for letter in code.upper() if letter.isalnum())
 
 
@@ -224,7 +225,7 @@ def _too_old() -> str:
 
 
 def _letter(user: User, token: str, asked_by: User | None, approved_by: User) -> tuple[str, str]:
-    """The subject and the text of the e-mail with the link."""
+    """Returns the subject and the text of the e-mail with the link."""
     profile = Profile.objects.get(user=user)
     with translation.override(profile.language or settings.LANGUAGE_CODE):
         facts = {

@@ -1,6 +1,7 @@
-"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock these out.
+"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock them out.
 
-The browser keeps a signed cookie for each such user. The cookie gives no access. It only counts attempts separately.
+The browser keeps a signed cookie for each user who signed in with it. The cookie gives no access. Its only effect is
+that the hub counts this browser's attempts separately.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """The name under which this user's browser is known. It is empty if the user has not signed in with it."""
+    """Returns the name under which the hub knows this user's browser. Empty if the user has not signed in with it."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:
@@ -27,7 +28,7 @@ def known_as(request: HttpRequest, username: str) -> str:
 
 
 def remember(request: HttpRequest, response: HttpResponse, visitor: Visitor) -> None:
-    """Sets the cookie in a browser in which a user has signed in with both factors, unless it has one."""
+    """Sets the cookie if the browser has none yet and its user has signed in with both factors."""
     if not visitor.has_second_factor or known_as(request, visitor.name):
         return
     response.set_cookie(

@@ -23,19 +23,19 @@ def check_time_zone(name: str) -> None:
 
 
 class Profile(models.Model):
-    """A user of the portal: either bound to one DFSP, or a user of the hub.
+    """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can change nothing until other administrators have confirmed its first sign-in. The same holds after a
-    reset of password and second factor: `portal.first_sign_in`.
+    A new account can change nothing until other administrators have confirmed its first sign-in. The same is true after
+    its password and second factor were reset (`portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     time_zone = models.CharField(max_length=64, default="UTC", validators=[check_time_zone])
-    language = models.CharField(max_length=8, blank=True)  # empty: the language of the browser
+    language = models.CharField(max_length=8, blank=True)  # if empty, pages use the browser's language
     confirmed_at = models.DateTimeField(null=True)
     unconfirmed_since = models.DateTimeField(null=True, db_default=Now())
-    # The first sign-in with both factors since `unconfirmed_since`, which administrators confirm.
+    # The time of the first sign-in with both factors since `unconfirmed_since`. Administrators confirm this sign-in.
     signed_in_at = models.DateTimeField(null=True)
     signed_in_from = models.GenericIPAddressField(null=True)
     signed_in_with = models.CharField(max_length=200, blank=True, db_default="")  # the browser's User-Agent header
@@ -70,7 +70,7 @@ class Profile(models.Model):
 
 
 class Confirmation(models.Model):
-    """An administrator's confirmation that the first sign-in of an account was its owner's."""
+    """An administrator's confirmation that the owner of an account made its first sign-in."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
     signed_in_at = models.DateTimeField()
@@ -96,8 +96,8 @@ class Confirmation(models.Model):
 class Invitation(models.Model):
     """Lets the owner of an account set its password once: `portal.invitations`.
 
-    The hub sends the link by e-mail to the owner. Without e-mail, two people hand over link and code, and each sees one
-    half once. The hub keeps keyed hashes of both.
+    The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link and another the code,
+    and each of the two sees only their own half, once. The hub stores keyed hashes of link and code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -183,9 +183,9 @@ class LedgerCheck(models.Model):
 
 
 class LedgerBlock(models.Model):
-    """The sum of a block of entry ids (`balance_checkpoints.SIZE`), once no further entry can appear in it."""
+    """The sum of all entries in a block of ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
 
-    number = models.BigIntegerField(primary_key=True)  # the ids of its entries, divided by the size
+    number = models.BigIntegerField(primary_key=True)  # the id of any of its entries, divided by the size, rounded down
     through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it
 
     class Meta:
@@ -202,7 +202,8 @@ class LedgerBlock(models.Model):
 class AccountMark(models.Model):
     """The sums of an account's entries up to the end of a block that contains entries of the account.
 
-    Derived from the entries, for account statements. `manage.py check_ledger` compares both.
+    Account statements use these sums. The sums are computed from the entries, and `manage.py check_ledger` compares the
+    two.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)

@@ -1,4 +1,4 @@
-"""Counts attempts at one-time codes like those at passwords: `hub.api.password_attempts`."""
+"""Counts attempts at one-time codes in the same way as attempts at passwords (`hub.api.password_attempts`)."""
 
 from allauth.account.adapter import get_adapter
 from allauth.core import context
@@ -28,4 +28,4 @@ class Code(_Counted, AuthenticateForm):
 
 
 class CodeAgain(_Counted, ReauthenticateForm):
-    """The form for a code before a second factor is changed."""
+    """The form that asks for a code again before the user may change the second factor."""

@@ -1,4 +1,4 @@
-"""Pages of long tables by key: each page begins after the last row of the previous page, so all cost the same."""
+"""Pages of long tables. Each page begins after the key of the previous page's last row, so all pages cost the same."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Page:
 
 
 def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE) -> Page:
-    """A page with the newest rows first, by a numeric id. `?before=` names the id before which the page begins."""
+    """Returns a page of rows in descending order of a numeric id. It has only ids below the one in `?before=`."""
     before = number_before(request)
     chosen = rows if before is None else rows.filter(pk__lt=before)
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])
@@ -33,13 +33,13 @@ def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE)
 
 
 def number_before(request: HttpRequest) -> int | None:
-    """The id in `?before=`, or None if the text is not an id."""
+    """Returns the id in `?before=`, or None if the text is not an id."""
     text = request.GET.get("before", "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
 
 
 def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]) -> tuple[Page, Found[T]]:
-    """A page with the newest rows first, by arrival and id. If the search stopped early, the next page continues it."""
+    """Returns a page of rows, the newest arrival first. If the search stopped early, the next page continues it."""
     before = keyset.read_key(request.GET.get("before", ""))
     found = read(before, PAGE_SIZE + 1)
     rows = found.rows[:PAGE_SIZE]
@@ -53,7 +53,7 @@ def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]
 
 
 def page_of(request: HttpRequest, rows: Sequence[Any], last: Any, *, is_first: bool) -> Page:
-    """A page of these rows, with links to the first and the next page. `last` is the last row's key if more follow."""
+    """Returns a page of these rows, with links to other pages. `last` is the last row's key if more rows follow."""
     asked = {key: text for key, text in request.GET.items() if key != "before" and text}
     next_query = "" if last is None else urlencode({**asked, "before": last})
     return Page(rows, next_query, urlencode(asked), is_first)

@@ -53,7 +53,7 @@ class Right(StrEnum):
     RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
     # Rights to request and to approve changes that need two people. One person never does both for one request.
-    # ASK and CHECK open the pages. The rights below apply to kinds of change.
+    # ASK and CHECK open the pages of requests and approvals. The rights below are for single kinds of change.
     ASK_LIMITS = "ask for limits"
     CHECK_LIMITS = "check limits"
     ASK_FUNDS = "ask for funds"
@@ -125,6 +125,6 @@ READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 
 def rights_of(roles: frozenset[Role], *, is_confirmed: bool) -> frozenset[Right]:
-    """The rights of all these roles together."""
+    """Returns the rights of all these roles together, or only the reading ones if the account is not confirmed."""
     found = frozenset(right for right, holders in RIGHTS.items() if roles & holders)
     return found if is_confirmed else found & READING

@@ -1,9 +1,9 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes customers' data when the period of its kind is over (`RETENTION_DAYS`).
+"""Removes customers' data when the retention period for that kind of data is over (`RETENTION_DAYS`).
 
-Ids, amounts, parties, states, times and digests stay, and so does all data that a resend or a payment's page needs.
-Texts are erased in their rows, in slices of a thousand rows, each slice in one transaction. `sweeps_erasure` records
-the progress, so `check_ledger` knows which texts are missing and why.
+Ids, amounts, parties, states, times and digests stay. All data that a resend or a payment's page needs stays too. The
+hub erases texts but keeps their rows. One transaction erases a slice of a thousand rows. The table `sweeps_erasure`
+records the progress, so that `check_ledger` does not report an erased text as missing.
 """
 
 import time
@@ -28,7 +28,7 @@ log = structlog.get_logger("retention")
 
 ACTOR = "retention"
 _SLICE = 1000
-_FOR_S = 60.0  # the maximum duration of a run for each table; the next run continues
+_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues there
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 # A payment's dead letter is the only record of the message to its DFSP, so it stays.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
@@ -36,7 +36,7 @@ _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A table whose texts are erased by the time of its rows, with the statements that erase a slice."""
+    """A table with texts to erase, the oldest rows first, and the statements that erase a slice."""
 
     kind: str
     table: str
@@ -106,7 +106,8 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # Excludes transfers that may still be reserved, because the run would pass them and never return to them.
+    # Rows of the last days are excluded, because their transfers may still be reserved. A run would erase nothing of
+    # such a transfer, and later runs would not come back to it.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
@@ -134,7 +135,7 @@ def _erase(texts: Texts, before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _begins(kind: str, before: datetime) -> bool:
-    """Whether a day or more is left to erase. The audit trail records it first, so it never shows too little."""
+    """Whether a day or more is left to erase. If so, records the erasure in the audit trail before it begins."""
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):
         return False
@@ -144,7 +145,7 @@ def _begins(kind: str, before: datetime) -> bool:
 
 @transaction.atomic(durable=True)
 def _erase_slice(texts: Texts, before: datetime, size: int) -> int | None:
-    """Erases the oldest slice that is left. Returns the number of texts, or None if none is left before this moment."""
+    """Erases the oldest slice that is left. Returns the number of erased texts, or None if no slice was left."""
     mark = _mark(texts.kind)
     if mark.up_to >= before:
         return None
@@ -205,7 +206,7 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, which name customers' identifiers. Open lookups are removed soon by other code."""
+    """Removes deliveries of lookups, because they name customers' identifiers. Other code soon removes open lookups."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT

@@ -8,12 +8,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-# Outside of these, a time zone or the next day would leave the range of dates.
+# Days outside of these are refused: after a change of time zone or a step to the next day, Python could not hold them.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
-    """A day in the visitor's time zone, as the moment of its beginning, or of its end if it ends a span."""
+    """Reads a day in the visitor's time zone as the moment when it begins. If it ends a span, as the moment it ends."""
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
         self.is_end = is_end
@@ -40,7 +40,7 @@ class Search(forms.Form):
             field.widget.attrs.setdefault("class", f"{kind} {kind}-sm")
 
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
-        """Filters `rows` by each field with a valid value, by the lookup named for the field."""
+        """Filters `rows` by each field that has a valid value. `lookups` names the lookup for each field."""
         self.is_valid()
         for name, lookup in lookups.items():
             value = self.cleaned_data.get(name)

@@ -33,28 +33,28 @@ _LONGEST_NAME = 64  # users may type anything as a name
 
 
 class Backend(AuthenticationBackend):
-    """Reads a user with all data that a request of the portal needs: two statements, however many roles there are."""
+    """Reads a user with all data that a request of the portal needs. Two statements, however many roles there are."""
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
-        """Whether this user may sign in. No user of a closed participant may, even if the user is still active."""
+        """Whether this user may sign in. Users of a closed participant may not sign in, even if still active."""
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Forbids sign-up, and records sign-ins that succeed and that fail."""
+    """Forbids sign-up. Records successful and failed sign-ins."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Does nothing. `authenticate` counts attempts, because allauth would let a stranger lock a user out."""
+        """Skips allauth's own count, by which a stranger could lock a user out. `authenticate` counts the attempts."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Checks the password, unless there were too many attempts: `hub.api.password_attempts`."""
+        """Checks the password. Refuses if there were too many attempts (`hub.api.password_attempts`)."""
         name = str(credentials.get("username", ""))
         attempt = attempt_of(request, name, browser=known_browsers.known_as(request, name))
         if not attempt.begin():
@@ -66,7 +66,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         super().authentication_failed(request, **credentials)
-        # Records only a name that exists, because users type passwords into the wrong field.
+        # Only an existing user's name is recorded, because users sometimes type the password into the name's field.
         name = User.objects.filter(username__iexact=str(credentials.get("username", ""))[:_LONGEST_NAME])
         subject = name.values_list("username", flat=True).first() or "unknown"
         record("sign_in_failed", subject=subject, actor="not signed in")
@@ -88,7 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
         record("password_set", subject=user.get_username(), actor=user.get_username())
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Whether a change of second factor needs a new proof. A user without one has just entered the password."""
+        """Whether the user must prove a factor again before the change. A user without a second factor need not."""
         return has_second_factor(self.request)
 
     def send_notification_mail(
@@ -98,7 +98,7 @@ class AccountAdapter(DefaultAccountAdapter):
         context: dict[str, Any] | None = None,
         email: str | None = None,
     ) -> None:
-        """Records the event in the audit trail instead of an e-mail: "mfa/email/totp_activated" as totp_activated."""
+        """Records the event in the audit trail instead of sending an e-mail. "mfa/email/x" is recorded as "x"."""
         record(template_prefix.rpartition("/")[2], subject=user.get_username(), actor=user.get_username())
 
 

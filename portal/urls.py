@@ -37,7 +37,7 @@ from portal.views import (
 
 _OWN = Right.SEE_OWN_ACCOUNT
 
-# Open to visitors who are not signed in, or who have not finished. allauth checks the order of the steps.
+# Pages for visitors who are not signed in, or who have not finished signing in. allauth checks the order of the steps.
 SIGN_IN_PAGES = frozenset(
     {
         "account_login",
@@ -64,7 +64,7 @@ urlpatterns: list[URLPattern] = [
     form_page(
         "account/code/set-up/", own_account.activate_totp, name="mfa_activate_totp", right=_OWN, with_password=True
     ),
-    # A second factor is required, so allauth's page that deactivates it shows the account page instead.
+    # Users must keep a second factor. So the URL of allauth's page for removing one leads to the account page.
     page("account/code/kept/", RedirectView.as_view(pattern_name="account"), name="mfa_deactivate_totp", get=_OWN),
     page("account/recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes", get=_OWN),
     form_page(

@@ -1,6 +1,7 @@
 """Creates, changes and deactivates the portal's users. Roles change only by `set_roles`, which records the actor.
 
-`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts, which can only read before.
+`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Before that, they can only
+read.
 """
 
 import re
@@ -43,7 +44,7 @@ def check(*, username: str, email: str, roles: frozenset[Role], participant: Par
 
 
 def check_email(email: str) -> None:
-    """Raises Refused if another account has this mailbox, so that nobody can approve with a second account."""
+    """Raises Refused if another account has this mailbox. Otherwise one person could approve with a second account."""
     try:
         validate_email(email)
     except ValidationError:
@@ -54,7 +55,7 @@ def check_email(email: str) -> None:
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
-    """Raises Refused unless a participant's user has only participant roles, and a user of the hub has none of them."""
+    """Raises Refused if a participant's user has another role than a participant's, or if a hub user has such a role."""
     if not roles:
         raise Refused(_("A user must have at least one role."))
     if participant is None and roles & PARTICIPANT_ROLES:
@@ -73,7 +74,7 @@ def create(
     actor: str,
     is_confirmed: bool = False,
 ) -> User:
-    """Creates a user without a password, who sets one with an invitation. `is_confirmed`: made in the shell."""
+    """Creates a user, who then sets a password with an invitation. `is_confirmed` is for users made in the shell."""
     check(username=username, email=email, roles=roles, participant=participant)
     user = User(username=username, email=email)
     user.set_unusable_password()
@@ -87,7 +88,7 @@ def create(
 
 
 def administrators() -> int:
-    """The number of users who may request roles and approve them."""
+    """Returns the number of users who may request roles and approve such requests."""
     return User.objects.filter(is_active=True, profile__participant=None, groups__name=Role.ADMINISTRATOR).count()
 
 
@@ -123,7 +124,7 @@ def set_active(user: User, *, is_active: bool, actor: str) -> None:
 
 @transaction.atomic
 def end_all_of(participant: Participant, *, actor: str) -> None:
-    """Deactivates all users of a participant, which ends their sessions. Each has its own entry in the audit trail."""
+    """Deactivates all users of a participant and ends their sessions. The audit trail has an entry for each user."""
     for user in User.objects.filter(profile__participant=participant, is_active=True).order_by("pk"):
         set_active(user, is_active=False, actor=actor)
 
@@ -137,14 +138,14 @@ def is_of_closed(user: User) -> bool:
 
 @transaction.atomic
 def reset_second_factor(user: User, *, actor: str) -> None:
-    """Ends password and second factor. A new invitation sets both, and the first sign-in is confirmed again."""
+    """Removes password and second factor. The user then needs an invitation and a new confirmed first sign-in."""
     end_access(user)
     record("second_factor_reset", subject=user.username, actor=actor)
 
 
 @transaction.atomic
 def change_email(user: User, *, email: str, actor: str) -> None:
-    """Changes the email address and ends all access. The user proves the new address like the first one."""
+    """Changes the e-mail address and ends all access. The user must then prove the new address with an invitation."""
     check_email(email)
     end_access(user)
     before = user.email
@@ -154,7 +155,7 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """Rejects the first sign-in, which was another person's, and ends all access. One administrator is enough."""
+    """Rejects a first sign-in that another person made, and ends all access. One administrator is enough for this."""
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
         raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))

@@ -1,4 +1,4 @@
-"""Sets language and time zone of each request, ends idle sessions, refuses large bodies, and records the address."""
+"""For each request: sets language and time zone, ends an idle session, refuses a large body, records the address."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _MOST_OF_A_FORM = 65_536
 
 
 class Visit:
-    """Handles all requests except those of the DFSP API, which a middleware before this one answers."""
+    """Handles all requests except those of the DFSP API. An earlier middleware responds to those."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,7 +36,7 @@ class Visit:
                 return self.get_response(request)
             _end_if_idle(request)
             visitor = visitor_of(request)
-            # Only for the portal: an API's texts do not depend on the language that its caller prefers.
+            # Only the portal is translated. An API's texts are the same whatever language the client prefers.
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)
@@ -45,8 +45,10 @@ class Visit:
 
 
 def _is_too_large(request: HttpRequest) -> bool:
-    """Whether the body is too large. Checked before anything reads the form, because reading its token reads the whole
-    body. The administration APIs have their own check."""
+    """Whether the body is too large. This is checked first, because reading the form's token reads the whole body.
+
+    The administration APIs have their own check.
+    """
     length = request.META.get("CONTENT_LENGTH") or "0"
     if request.path_info.startswith("/api/"):
         return False
@@ -56,7 +58,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """The maximum size of a file in bytes: only one page accepts a file, and only from a signed-in user."""
+    """Returns the maximum size of a file in bytes. Only one page accepts a file, and only from a signed-in user."""
     try:
         page = resolve(request.path_info).url_name
     except Resolver404:
@@ -65,7 +67,7 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """Ends the session of a user who was idle too long. A page that refreshes itself does not count as activity."""
+    """Ends the session of a user who was idle too long. Requests of pages that refresh themselves do not count."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

@@ -50,7 +50,7 @@ NOBODY = Visitor(None, frozenset(), frozenset())
 
 
 def visitor_for(user: User) -> Visitor:
-    """This user as a visitor with the current rights in the database. There is no request, so no second factor."""
+    """Returns this user as a visitor, with the rights that are now in the database. No second factor is checked."""
     if not user.is_active:
         return NOBODY
     roles = frozenset(Role(group.name) for group in user.groups.all() if group.name in _ROLES)
@@ -72,7 +72,7 @@ def visitor_for(user: User) -> Visitor:
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    """The visitor of this request, read once per request."""
+    """Returns the visitor of this request. Reads the database once per request."""
     found: Visitor | None = getattr(request, "_visitor", None)
     if found is None:
         found = _read(request)
@@ -88,7 +88,7 @@ def _read(request: HttpRequest) -> Visitor:
 
 
 def participant_of(request: HttpRequest, name: str) -> Participant:
-    """The participant with this name. Raises 404 if there is none or the visitor may not see it."""
+    """Returns the participant with this name. Raises 404 if there is none, or if the visitor may not see it."""
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:
         raise Http404

@@ -20,7 +20,7 @@ class CanNotBeDone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a change's description. If `amount_in` names a currency, `text` is ten-thousandths of it."""
+    """One line of a change's description. If `amount_in` is a currency, `text` is an amount in ten-thousandths."""
 
     label: str
     text: Any
@@ -35,7 +35,8 @@ class Kind:
     check: Right
     describe: Callable[[Payload], list[Line]]
     perform: Callable[[Payload, str], None]  # takes the payload and the actor; runs in the transaction of the approval
-    # Runs afterwards: payload, requester (None for a command or a program without an owner), approver.
+    # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
+    # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
 
 

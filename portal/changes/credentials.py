@@ -21,7 +21,7 @@ KIND_NAMES = {
 
 
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
-    """The request's lines, read from the signing request itself, because that is what will be signed."""
+    """Returns the lines that describe the change. They come from the signing request, because that will be signed."""
     try:
         request = certificate_authority.read_request(csr, name=name)
     except ValueError as error:  # a request that was accepted before may be too weak now
@@ -45,7 +45,7 @@ def _sign(payload: Payload, actor: str) -> None:
 
 
 def read(kind: str, text: str) -> keys.PublicPart:
-    """A certificate or a signing key in the registered form. ValueError says what is wrong with the text."""
+    """Reads a certificate or a signing key. Raises ValueError with the fault if the text cannot be registered."""
     return keys.read_certificate(text) if kind == Credential.Kind.CERTIFICATE else keys.read_signing_key(text)
 
 
@@ -62,7 +62,7 @@ def described_key(kind: str, text: str) -> list[Line]:
 
 
 def _moment(payload: Payload, name: str) -> datetime | None:
-    """A time that a program gave. The portal's form has no field for it."""
+    """Returns a time from a program's request, or None. Requests from the portal have none: its form has no field."""
     text = payload.get(name)
     return time.parse_datetime(text) if text else None
 

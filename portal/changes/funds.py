@@ -66,7 +66,7 @@ def _record_in(payload: Payload, actor: str) -> None:
 
 
 def _extensions(payload: Payload) -> list[tuple[str, str]]:
-    """The extensions that a program gave. The portal's form has none."""
+    """Returns the extensions in a program's request. Requests from the portal have none."""
     return [(key, value) for key, value in payload.get("extensions", [])]
 
 

@@ -1,4 +1,4 @@
-"""Off-boarding: the steps that change something, in order. The services refuse a step that comes too early."""
+"""The kinds of change for off-boarding, in order of the steps. The services refuse a step that comes too early."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -18,12 +18,12 @@ from portal.permissions import Right
 
 
 def _currencies(payload: Payload) -> list[dict[str, Any]]:
-    # Requests from before a participant could begin with several currencies name one.
+    # Older requests name a single currency: at that time, a participant could not begin with several currencies.
     return payload.get("currencies") or [{"currency": payload["currency"], "ndc": payload["ndc"]}]
 
 
 def described(payload: Payload) -> list[Line]:
-    """All settings of a new participant, for the requester and the approver."""
+    """Returns lines with all settings of a new participant, for the requester and the approver."""
     name = payload["participant"]
     lines = [Line(_("Participant"), name)]
     for found in _currencies(payload):

@@ -47,7 +47,7 @@ def _describe_endpoint(payload: Payload) -> list[Line]:
 
 
 def _set_endpoint(payload: Payload, actor: str) -> None:
-    # Programs may also set the hub's own endpoints: its addresses for mail.
+    # Programs may also set endpoints of the hub itself: the addresses to which it sends its own e-mails.
     is_hubs = payload["participant"] == settings.HUB_NAME
     participant = participants.hub() if is_hubs else participant_named(payload["participant"])
     now = Endpoint.objects.filter(participant=participant, type=payload["type"]).values_list("value", flat=True).first()

@@ -55,7 +55,7 @@ def _terms(payload: Payload) -> list[Line]:
 
 
 def _references(statement: dict[str, Any] | None) -> dict[int, str]:
-    """The bank's reference for each account. Raises CanNotBeDone if the statement does not match the settlement."""
+    """Returns the bank's reference by account. Raises CanNotBeDone if the statement does not match the settlement."""
     if statement is None:
         return {}  # two people confirmed that there is no statement, with the reason
     if not statement["is_exact"]:
@@ -68,7 +68,7 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
 
 
 def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
-    """The bank's references if this change settles. Raises CanNotBeDone if the bank's statement forbids settling."""
+    """Returns the bank's references if the change settles. Raises CanNotBeDone if the statement forbids settling."""
     if payload["to"] != State.SETTLED:
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))
@@ -90,7 +90,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if any answer is a refusal: a person approved the change as a whole."""
+    """Raises CanNotBeDone if any answer is a refusal, because the approver approved the change as a whole."""
     for answer in answers:
         if answer.refusal:
             raise CanNotBeDone(answer.refusal.value[1])
@@ -118,7 +118,7 @@ def _abort(payload: Payload, actor: str) -> None:
 
 
 def hold_terms(hold: CoverHold) -> Payload:
-    """The payload of a request to release a hold."""
+    """Returns the payload of a request to release a hold."""
     return {
         "settlement": hold.settlement_number,
         "participant": hold.account.participant.name,

@@ -1,4 +1,4 @@
-"""Changes that programs request (TWO_PEOPLE=everywhere): tried out at the request and checked again at the approval."""
+"""Tries out changes that programs request (TWO_PEOPLE=everywhere), and checks the requester again at the approval."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -24,7 +24,7 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def _try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, so that a program gets an error at once, as if it acted alone."""
+    """Makes the change and rolls it back, so that a program with a faulty request gets the error at once."""
     try:
         with transaction.atomic():
             kind.perform(payload, "tried out")
@@ -36,7 +36,7 @@ def _try_out(kind: Kind, payload: Payload) -> None:
 
 
 def may_still_ask(approval: Approval) -> bool:
-    """Whether the program that submitted the request could submit it now, which a revoked client cannot."""
+    """Whether the program that submitted the request could still submit the request now. A revoked client cannot."""
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)
         return client is not None and client.may_write

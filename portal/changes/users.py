@@ -131,7 +131,8 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
             )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
-        # The user's sessions have just ended, so this user could not open its half.
+        # The change has just ended all sessions of this user. So the user could not open the half that the requester or
+        # the approver must hand over.
         raise CanNotBeDone(
             _("You can neither request nor approve this for your own account. Two other administrators must do it.")
         )

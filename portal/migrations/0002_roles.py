@@ -1,4 +1,4 @@
-"""The roles as groups, so that they are there before anybody is given one."""
+"""Creates the roles as groups, so that they exist before a user gets one."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""The role of a participant's technicians as a group, so that it is there before anybody is given it."""
+"""Creates the role of a participant's technicians as a group, so that it exists before a user gets it."""
 
 from typing import Any
 

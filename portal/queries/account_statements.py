@@ -1,4 +1,4 @@
-"""The statement of one account: opening balance, every entry of some days, and closing balance."""
+"""Reads the statement of one account for a span of days: opening balance, every entry, and closing balance."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from portal.queries.balance_checkpoints import Posted, Sums
 from settlement.models import SettlementAccount
 
 _BATCH = 1000
-# These accounts hold the participant's money, and a credit increases the balance. On other accounts a debit does.
+# Accounts that hold the participant's money: a credit increases their balance. On other accounts a debit increases it.
 _HELD = (Account.Type.SETTLEMENT, Account.Type.INTERCHANGE_FEE_SETTLEMENT)
 _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry from the account's side. `url` is the name and arguments of the page of the payment that posted it."""
+    """One entry as seen from the account. `url` is the name and arguments of the page of the entry's payment."""
 
     entry: Posted
     counterparty: str
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An account's entries of some days: ids from `first` up to, but not including, `end.before`."""
+    """An account's entries within some days: those with ids from `first` up to, but not including, `end.before`."""
 
     account: Account
     opening: Sums
@@ -72,7 +72,7 @@ def is_held(account: Account) -> bool:
 
 
 def balance(account: Account, sums: Sums) -> int:
-    """The balance with the sign of the participant's page: above 0, a position is owed and a cover is held."""
+    """Returns the balance. Above 0, the participant owes it (a position) or the hub holds it for the participant."""
     return _signed(account, sums.debits, sums.credits)
 
 
@@ -81,7 +81,7 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 
 
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
-    """The span of the entries of these days. Entries that are posted later are not in it, even if `until` is later."""
+    """Returns the span of these days' entries. Entries posted later are not in the span, even if `until` is later."""
     end = balance_checkpoints.sums_before(account.pk)
     later = balance_checkpoints.first_since(account.pk, until)
     if later is not None:
@@ -92,7 +92,7 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 
 
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
-    """The span's entries before this id, the latest first, each with the balance after it."""
+    """Returns the span's entries with ids below `before`, the latest first, each with the balance after the entry."""
     top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
     rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)
     names = _Names(own)
@@ -105,7 +105,7 @@ def latest(found: Span, *, before: int | None, size: int, own: int | None) -> li
 
 
 def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
-    """Every entry of the span in the order of posting, in batches that are read by key."""
+    """Yields every entry of the span in the order of posting, in batches. Each batch begins after the last one's id."""
     names, after, first = _Names(own), found.opening_balance, found.first
     while rows := balance_checkpoints.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
         names.read(rows)
@@ -118,7 +118,7 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """Names for the ids in entries, read for many entries at once. `own`: the visitor's participant, if any."""
+    """The names for accounts and payments in entries, read for many at once. `own` is the visitor's participant."""
 
     def __init__(self, own: int | None) -> None:
         self.own = own
@@ -128,7 +128,7 @@ class _Names:
         self.open: set[str] = set()
 
     def read(self, rows: Sequence[Posted]) -> None:
-        """Reads names for these entries: three statements, or four if the visitor may not open every transfer."""
+        """Reads names for these entries in three statements, or in four if the visitor may not open every transfer."""
         accounts = Account.objects.select_related("participant")
         self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))
         nets = [row.transfer_id for row in rows if row.kind.startswith("NET_")]
@@ -137,7 +137,7 @@ class _Names:
         self.funds = FundsMovement.objects.in_bulk([row.transfer_id for row in rows if row.kind.startswith("FUNDS_")])
         paid = {row.transfer_id for row in rows if row.kind in _OF_TRANSFERS}
         if self.own is not None:
-            # A transfer between two others can post to the account of a participant that converted.
+            # A participant that converted has entries of a transfer between two other participants.
             paid = set(transfers.visible(self.own).filter(pk__in=paid).values_list("pk", flat=True))
         self.open = paid
 
@@ -161,5 +161,5 @@ class _Names:
 
 
 def _counterparty(other: Account, owner: Participant) -> str:
-    """The name of the other participant. Empty if the other account belongs to the hub or to the same participant."""
+    """Returns the other participant's name. Empty if the hub or the same participant owns the other account."""
     return "" if other.participant.is_hub or other.participant_id == owner.pk else other.participant.name

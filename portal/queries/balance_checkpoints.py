@@ -1,11 +1,11 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Sums of an account's entries up to an entry, which cost one block of entries however long the history is.
+"""Computes sums of an account's entries up to one entry. Reads at most one block of entries, however long the history.
 
-The ledger's entries are divided by their ids into blocks. When no further entry can appear in a block, a mark stores
-the sums up to its end for each account with entries in the block (`portal.tasks.mark_entries`). A sum up to an entry
-is then a mark plus the rest of one block. A page of an account's entries reads only blocks that contain some. Posting
-an entry writes nothing for the marks, and no index. The latest entries, of about a minute, have no mark yet and are
-read directly.
+The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
+stores marks (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of the block. Only
+accounts with entries in the block get one. A sum up to an entry is then a mark plus the entries of one block. A page of
+an account's entries reads only blocks that contain entries of the account. The marks add no write and no index to the
+posting of an entry. The entries of about the last minute have no mark yet and are read directly.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ LAST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums of an account's entries before an id. `before` is that id, or the last id + 1 for sums of all entries."""
+    """Sums of an account's entries with ids below `before`. For sums of all entries, `before` is the last id + 1."""
 
     debits: int
     credits: int
@@ -36,7 +36,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One entry from the side of one account. `other_id` is the account of the other leg."""
+    """One entry as seen from one of its two accounts. `other_id` is the id of the other account."""
 
     id: int
     kind: str
@@ -47,8 +47,8 @@ class Posted:
     credit: int
 
 
-# "+ 0" prevents the use of the index by account: for the ids of one block the primary key is fastest, and a generic
-# plan must not choose another index.
+# "+ 0" prevents PostgreSQL from using the index by account. For the ids of one block the primary key is fastest, and a
+# generic plan could otherwise choose the index by account.
 _LEGS = "(e.debit_account_id + 0 = %(account)s OR e.credit_account_id + 0 = %(account)s)"
 _MARKED = f"(SELECT coalesce(max(number) + 1, 0) * {SIZE} FROM portal_ledgerblock)"  # the first id without a mark
 
@@ -64,7 +64,8 @@ _SUMS = f"""
                WHERE account_id = %(account)s AND block < %(before)s::bigint / {SIZE}
                ORDER BY block DESC LIMIT 1) m ON true
 """
-# Entries of one account are in order of time. Those of several accounts can be off by the length of a transaction.
+# One account's entries have the same order by id and by time. Across accounts, the two orders can differ for entries
+# that are less than the length of a transaction apart.
 _FIRST = f"""
     SELECT min(id) FROM (
         (SELECT found.id
@@ -84,9 +85,10 @@ _FIRST = f"""
 
 
 def _page(*, order: str, blocks: str) -> str:
-    """The statement for entries between two ids. Each block has at least one, so it reads as many blocks as rows.
+    """Returns the SQL that reads a page of an account's entries between two ids.
 
-    It reads one block more, because the entries of the first block may lie before the page begins.
+    Each block with a mark has at least one of these entries, so the SQL reads at most as many blocks as the page has
+    rows, and one more. The one more is needed because all entries of the first block may be outside of the page.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount
@@ -109,24 +111,24 @@ _EARLIEST = _page(order="ASC", blocks=f"block >= %(first)s::bigint / {SIZE}")
 
 
 def sums_before(account_id: int, before: int = LAST) -> Sums:
-    """The sums of this account's entries with lower ids."""
+    """Returns the sums of this account's entries with ids below `before`."""
     row = _one(_SUMS, account=account_id, before=before)
     return Sums(int(row[0]), int(row[1]), row[2], row[3] if before == LAST else before)
 
 
 def first_since(account_id: int, since: datetime) -> int | None:
-    """The id of the account's first entry from this moment on, or None."""
+    """Returns the id of the account's first entry from this moment on, or None."""
     found: int | None = _one(_FIRST, account=account_id, since=since)[0]
     return found
 
 
 def latest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """The latest of the account's entries with ids from `first` on and below `before`, the latest first."""
+    """Returns the latest `size` of the account's entries with `first` <= id < `before`, the latest first."""
     return _posted(_LATEST, account_id, first, before, size)
 
 
 def earliest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """The earliest of these entries, in the order of posting."""
+    """Returns the earliest `size` of the account's entries with `first` <= id < `before`, in the order of posting."""
     return _posted(_EARLIEST, account_id, first, before, size)
 
 
@@ -182,9 +184,10 @@ _CLOSE = f"""
 
 
 def mark(*, most: int = 500) -> int:
-    """Stores the sums of at most `most` blocks in which no further entry can appear. Returns the number of blocks.
+    """Stores the sums of at most `most` blocks in which no new entry can appear. Returns the number of blocks.
 
-    Each block builds on the one before, so the run stops at a block that fails. Later entries are then read directly.
+    The sums of a block continue those of the block before, so a run stops at a block that fails. Until a later run
+    succeeds, entries from that block on are read directly.
     Two concurrent runs compute the same sums, and the second run writes nothing.
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)

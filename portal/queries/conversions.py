@@ -27,7 +27,7 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The conditions of a search. `own` is the visitor's participant, `dfsp` one that took part. Both may be None."""
+    """The conditions of a search. `own` is the visitor's participant. `dfsp` is a party of the wanted conversions."""
 
     any_id: str = ""
     own: int | None = None
@@ -38,7 +38,7 @@ class Wish:
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
-    """Conversions, the latest first. An id finds the conversion with it, and those for the transfer with it."""
+    """Returns matching conversions, the latest first. An id may be that of a conversion or of its transfer."""
     rows = FxTransfer.objects.select_related("initiator")
     if wish.any_id:
         rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))
@@ -46,7 +46,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 
 
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
-    """FX quotes, the latest first. An id finds those of the quote, conversion or transfer with it."""
+    """Returns matching FX quotes, the latest first. An id may be that of a quote, a conversion or a transfer."""
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers")
     if wish.any_id:
@@ -72,7 +72,7 @@ def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
-    """All conversions, or those that this participant requested or carries out."""
+    """Returns all conversions, or only those that this participant requested or carries out."""
     found = FxTransfer.objects.select_related("initiator")
     return found if dfsp_id is None else found.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
 
@@ -89,12 +89,12 @@ class Story:
 
 
 def story_of(conversion: FxTransfer) -> Story:
-    """The history of a conversion in order of time. A fixed number of statements."""
+    """Returns the history of a conversion in order of time. The number of statements is fixed."""
     agreed = FxQuote.objects.filter(
         conversion_id=conversion.pk, payer_id=conversion.initiator_id, payee_id=conversion.fxp_id
     )
     terms = agreed.select_related("payer", "payee").order_by("-created_at").first()
-    # Uses the two unique indexes that allow each state once.
+    # Two conditions, so that PostgreSQL uses the two unique indexes that allow each state once.
     is_live, has_ended = (Q(fx_transfer=conversion, state__in=sorted(states)) for states in (LIVE, FX_TERMINAL))
     events = FxTransferEvent.objects.filter(is_live | has_ended).order_by("id")
     moments = [

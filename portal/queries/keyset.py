@@ -1,7 +1,7 @@
-"""Pages of long tables in the order of arrival, read along an index and with a limit.
+"""Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-If a condition has no index (an amount, a rare error), the search for a page reads at most MOST rows and returns how far
-back it went. A page then costs the same however long the table is, and writes need no further index.
+If no index serves a condition (an amount, a rare error), the search for a page reads at most MOST rows and returns the
+time at which it stopped. So a page costs the same however long the table is, and the table needs no further index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The latest rows that match. `stopped_at`: the search ended at this time, before the end of the table."""
+    """The latest rows that match. If the search stopped early, `stopped_at` is the arrival time at which it stopped."""
 
     rows: Sequence[T]
     stopped_at: datetime | None = None
@@ -31,7 +31,7 @@ def key_of(row: Model) -> Key:
 
 
 def read_key(text: str) -> Key | None:
-    """The key in a page's address, or None if the text is not a key."""
+    """Reads the key in a page's address. Returns None if the text is not a key."""
     moment, _space, row_id = text.partition(" ")
     try:
         at = datetime.fromisoformat(moment)
@@ -41,7 +41,7 @@ def read_key(text: str) -> Key | None:
 
 
 def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None, size: int) -> Found[T]:
-    """The latest rows first, after the last row of the previous page. Each source is read along its own index."""
+    """Returns the matching rows after the key `before`, the latest first. Reads each source separately, by an index."""
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -49,7 +49,7 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # The search that continues from the nearest stop finds the rows beyond it.
+    # The next page continues at the latest of these stops. It also finds the rows that this line leaves out.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)
@@ -64,7 +64,7 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
 
 
 def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], datetime | None]:
-    """The first rows that match, and the time at which the search ended if it did not find enough."""
+    """Returns the first rows that match, and the time at which the search stopped if it did not find enough rows."""
     edge = None
     if condition:
         moments = rows.order_by("-received_at").values_list("received_at", flat=True)
@@ -77,7 +77,7 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], dateti
 
 
 def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[Sequence[T]]:
-    """Yields all rows in batches that are read by key, so that no statement takes long."""
+    """Yields all rows in batches, each after the last row of the previous batch, so that no statement takes long."""
     before, left = None, most
     while left > 0:
         batch = read(before, min(_BATCH, left))

@@ -1,4 +1,4 @@
-"""The progress of a participant's off-boarding: five steps, each with its remaining obstacles."""
+"""Reads the progress of a participant's off-boarding: five steps, each with the obstacles that remain."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from settlement.services.closing_participants import Left, left_of
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """An obstacle of a step. `amount_in` is the currency of `amount`, `url` the page and arguments that remove it."""
+    """An obstacle to a step. `amount_in` is the currency of `amount`. `url` is the page where users can remove it."""
 
     text: str
     amount: int | None = None
@@ -97,5 +97,5 @@ def _unsettled(left: Left) -> list[Obstacle]:
 
 
 def current_of(steps: list[Step]) -> int:
-    """The index of the first step that is not done, or the number of steps if all are done."""
+    """Returns the index of the first step that is not done, or the number of steps if all are done."""
     return next((number for number, step in enumerate(steps) if not step.is_done), len(steps))

@@ -1,4 +1,4 @@
-"""The scheme's current figures, from the last half hour and open payments. A fixed number of statements."""
+"""Reads the scheme's current figures from the last half hour and the open payments, in a fixed number of statements."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The amounts that one participant owes or is owed, by window and by settlement, without data of another."""
+"""Reads the amounts that one participant owes or is owed, by window and by settlement. Shows no other participant."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ class OwnWindow:
 
 
 def of_windows(windows: Iterable[SettlementWindow], participant: Participant) -> list[OwnWindow]:
-    """This participant's net positions in each of these windows, by one statement for all windows with totals."""
+    """Returns this participant's net positions in each window. One statement reads all windows that have totals."""
     windows = list(windows)
     nets = window_nets.of_windows(windows, participant=participant.name)
     return [OwnWindow(window, nets[window.pk]) for window in windows]
 
 
 def settlements_of(participant_id: int) -> "QuerySet[SettlementAccount]":
-    """The participant's accounts in settlements, the latest first."""
+    """Returns the participant's accounts in settlements, the latest settlement first."""
     found = SettlementAccount.objects.filter(account__participant_id=participant_id)
     return found.select_related("settlement__model", "account").order_by("-id")
 
 
 def all_windows(participant: Participant, *, most: int) -> Iterator[OwnWindow]:
-    """The latest windows in which the participant paid or was paid."""
+    """Yields the latest windows in which the participant paid or was paid."""
     for own in of_windows(SettlementWindow.objects.order_by("-id")[:most], participant):
         if own.nets:
             yield own

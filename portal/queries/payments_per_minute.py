@@ -1,4 +1,4 @@
-"""Payments by the minute of their arrival. Each process reads minutes whose payments have all ended only once."""
+"""Counts payments by the minute of arrival. Each process keeps the counts of minutes whose payments have all ended."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from hub.database import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60
-_YOUNG = 3  # younger minutes, in which payments may still appear and end, are read each time
+_YOUNG = 3  # minutes younger than this are read each time, because payments may still appear and end in them
 _OLDER = 2  # the number of older minutes with open payments that are read again each time
 
 _NOW = "SELECT extract(epoch FROM date_trunc('minute', clock_timestamp()))::bigint"
@@ -55,12 +55,12 @@ class Minute:
 
     @property
     def has_ended(self) -> bool:
-        """Whether all payments of this minute have ended, so that nothing can change."""
+        """Whether all payments of this minute have ended, so that its figures cannot change any more."""
         return self.arrived == self.committed + self.aborted
 
 
 def latest(count: int) -> list[Minute]:
-    """The current minute and the `count` minutes before it, by the database's clock, the oldest first."""
+    """Returns the current minute and the `count` minutes before it, by the database's clock, the oldest first."""
     row = execute(_NOW).fetchone()
     assert row is not None
     now: int = row[0]
@@ -75,7 +75,7 @@ def latest(count: int) -> list[Minute]:
 def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]:
     due = [at for at in wanted if at not in known or known[at].read_at < at + _YOUNG * _MINUTE_S]
     open_ones = [known[at] for at in wanted if at not in due and not known[at].has_ended]
-    # Payments that are open for long must not slow down every read.
+    # Payments may stay open for long. So that their minutes do not slow down every read, only a few are read each time.
     return due + [minute.at for minute in sorted(open_ones, key=lambda minute: minute.read_at)[:_OLDER]]
 
 

@@ -1,4 +1,4 @@
-"""How each participant stands: position, what is reserved, cap, cover. One statement, whatever their number."""
+"""Reads each participant's position, reserved amount, cap and cover. One statement, however many participants."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A participant in one currency. Amounts are ten-thousandths; a position above 0 is owed to the scheme."""
+    """A participant's figures in one currency, in ten-thousandths. If the position is above 0, the participant owes."""
 
     participant: Participant
     currency: str
@@ -21,7 +21,7 @@ class Standing:
 
     @property
     def used(self) -> int:
-        """Position with what is reserved."""
+        """The position, including reserved amounts."""
         return queries.value_of(self.position_account)
 
     @property
@@ -34,7 +34,7 @@ class Standing:
 
     @property
     def cover(self) -> int:
-        """What the settlement bank holds, less what is owed for a settlement."""
+        """The participant's money at the settlement bank, less the amounts that it owes for settlements."""
         return queries.cover_of(self.settlement_account) if self.settlement_account else 0
 
     @property
@@ -43,7 +43,7 @@ class Standing:
 
     @property
     def limit(self) -> int:
-        """What the position may rise to."""
+        """The highest value that the position may have."""
         return limits.limit_of(self.cap or 0, self.cover)
 
     @property
@@ -64,7 +64,7 @@ class Standing:
 
 
 def standings(participant: Participant | None = None) -> list[Standing]:
-    """Of one participant, or of all, by name and currency."""
+    """Returns the figures of one participant or of all, by name and currency."""
     accounts = Account.objects.filter(type__in=_TYPES, participant__is_hub=False).select_related("participant")
     if participant is not None:
         accounts = accounts.filter(participant=participant)

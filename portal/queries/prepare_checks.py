@@ -1,9 +1,9 @@
-"""Which of the hub's checks a prepare passed, and at which it ended, as far as that follows from what is recorded.
+"""Lists the hub's checks that a prepare passed, and the check that refused it, as far as the stored rows show them.
 
-Recorded is the rule by which a transfer was refused, and that a reserved one was refused by none. The checks are made
-in one order (`ledger.decide.PREPARE_IS_REFUSED_BY`), so those before the one that refused were passed, and none after
-it was made.
-What the position and the limits were at that time is kept nowhere, and so not said.
+The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
+in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed the checks before the one that
+refused it, and the later checks were not made. The hub does not store the position and the limits of that time, so the
+list does not show them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from ledger.models import Transfer
 
 
 class _Told(Enum):
-    """Of which prepares it is known that a check was made."""
+    """The prepares for which the stored rows show that the hub made a check."""
 
     OF_ALL = auto()
     OF_CONVERSIONS = auto()
@@ -29,7 +29,7 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """What one or more rules, one after the other, ask of a prepare; equal to itself only."""
+    """A condition that one rule, or several successive rules, check of a prepare. Two checks are never equal."""
 
     text: Promise
     told: _Told = _Told.OF_ALL
@@ -51,7 +51,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("it names the payee as its destination")),
     Refusal.EXPIRED_ON_ARRIVAL: _EXPIRATION,
     Refusal.EXPIRES_TOO_LATE: _EXPIRATION,
-    # Whether the scheme had it checked then is not recorded.
+    # The hub does not store whether this check was switched on at the time of the prepare.
     Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE: Check(
         gettext_lazy("its terms are those of the quote"), _Told.OF_REFUSED_BY_IT
     ),
@@ -71,19 +71,22 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""In the order in which they are made, each with the rules by which it refuses."""
+"""The checks in the order in which the hub makes them. Each has the rules that refuse a prepare by this check."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One check; `rule` is the one by which it refused, empty where it was passed."""
+    """One check of a prepare. `rule` is the rule that refused the prepare, or empty if the prepare passed the check."""
 
     text: Promise
     rule: str = ""
 
 
 def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
-    """What was checked, in order, up to what refused it; nothing of a bulk's item, which its bulk is checked for."""
+    """Returns the checks of a prepare in order, up to the one that refused it.
+
+    Returns none for an item of a bulk, because the hub checks the bulk instead.
+    """
     if transfer.bulk_id is not None:
         return []
     refused_by = "" if was_reserved else transfer.reason or ""
@@ -94,5 +97,5 @@ def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
         has_conversion = transfer.payer_conversion_id is not None
         if check.told is _Told.OF_ALL or (check.told is _Told.OF_CONVERSIONS and has_conversion):
             found.append(Applied(check.text))
-    # A rule that is not in the list says nothing of the order.
+    # If the rule is not in the list, it is unknown which checks came before it.
     return found if was_reserved else []

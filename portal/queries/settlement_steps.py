@@ -1,4 +1,4 @@
-"""The entries of each step of a settlement, and which of them are already posted."""
+"""Reads the entries of each step of a settlement, and which of these entries are already posted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Step:
 
 
 def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
-    """Every step with its entries. Three statements, however many entries there are."""
+    """Returns every step with its entries. Uses three statements, however many entries there are."""
     plan = services.plan(settlement)
     postings = [posting for step in plan.values() for posting in step]
     ids = {account_id for posting in postings for account_id in (posting.debit_account_id, posting.credit_account_id)}

@@ -27,7 +27,7 @@ _LOOKUP_BEFORE = timedelta(hours=1)
 
 @dataclass(slots=True)
 class Moment:
-    """One event in the history of a payment. `message_id` is the id of a callback that can be sent again."""
+    """One event in the history of a payment. If its callback can be sent again, `message_id` is the callback's id."""
 
     at: datetime
     title: str
@@ -45,7 +45,7 @@ class Moment:
 
 @dataclass(slots=True)
 class Story:
-    """The history of a payment from the lookup of its payee to its settlement. `settlements` contain its windows."""
+    """The history of a payment from the lookup to the settlement. `settlements` include its entries."""
 
     moments: Sequence[Moment]
     entries: Sequence[Entry]
@@ -56,9 +56,9 @@ class Story:
 
 
 def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
-    """The history of a transfer in order of time, with its conversions. A fixed number of statements.
+    """Returns the history of a transfer and of its conversions, in order of time. The number of statements is fixed.
 
-    A participant sees only conversions that it requested or carried out.
+    If `dfsp_id` names a participant, only conversions that this participant requested or carried out are included.
     """
     quote = _quote_of(transfer)
     conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
@@ -84,7 +84,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
 
 
 def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
-    """The settlements of these entries, without aborted ones."""
+    """Returns the settlements that include these entries. Aborted settlements are left out."""
     posted = {(entry.window_id, entry.currency) for entry in entries if entry.window_id}
     if not posted:
         return []
@@ -94,12 +94,12 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def _looked_up(quote: Quote | None) -> Iterator[Moment]:
-    """The lookup of the payee and its result, shortly before the quote."""
+    """Yields the lookup of the payee and the lookup's result, if they were shortly before the quote."""
     subject = _subject_of_lookup(quote) if quote is not None else None
     if quote is None or subject is None:
         return
     span = (quote.created_at - _LOOKUP_BEFORE, quote.created_at)
-    subjects = [kept_subject(subject), subject]  # also the form of earlier versions
+    subjects = [kept_subject(subject), subject]  # earlier versions of the hub stored the plain subject
     for done in Delivery.objects.filter(subject__in=subjects, delivered_at__range=span).select_related("destination"):
         title = (
             _("%(name)s received the lookup of the payee")
@@ -119,17 +119,17 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
-    """The quote that the ILP packet names, or else the quote of the transaction with the transfer's id."""
+    """Returns the quote named in the ILP packet. If none is named, returns the one whose transaction has this ID."""
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
     named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)
-    # The payer chose both values, so only a quote between the same two DFSPs counts.
+    # The payer DFSP writes the quote's id and the transfer's ID, so a quote between other DFSPs must not be found.
     found = Quote.objects.filter(named, payer_id=transfer.payer_id, payee_id=transfer.payee_id)
     return found.select_related("payer", "payee").order_by("-created_at").first()
 
 
 def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
-    """The request for a quote, of a payment or a conversion, and the response."""
+    """Yields the request for a quote (of a payment or a conversion) and the answer to the request."""
     if quote is None:
         return
     asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
@@ -141,7 +141,7 @@ def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
 
 
 def _history_of(transfer: Transfer) -> Iterator[Moment]:
-    """The transfer's state changes. The first has the checks of the prepare."""
+    """Yields the changes of the transfer's state. The first change also lists the checks of the prepare."""
     events = list(_events_of(transfer))
     for event in events:
         moment = _moved(event, transfer)
@@ -151,7 +151,7 @@ def _history_of(transfer: Transfer) -> Iterator[Moment]:
 
 
 def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":
-    """The transfer's events, read by the table's only indexes by transfer: the two that allow each state once."""
+    """Returns the transfer's events. The two conditions fit the only indexes that find events by their transfer."""
     found = Q(transfer=transfer, state=State.RESERVED) | Q(transfer=transfer, state__in=sorted(TERMINAL))
     return TransferEvent.objects.filter(found).order_by("id")
 
@@ -173,11 +173,11 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 
 
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
-    """The callbacks about these subjects to these parties: delivered, waiting and given up."""
+    """Yields the callbacks about these subjects: those delivered, and those to `parties` that wait or were given up."""
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
         title = _("%(name)s was notified") % {"name": done.destination.name}
         yield Moment(done.delivered_at, title, "", _delivery(done))
-    # Filters by destination because the index begins with it.
+    # The destinations are in the filter because the index begins with the destination.
     waiting_ones = Message.objects.filter(destination_id__in=parties, subject__in=subjects)
     for waiting in waiting_ones.select_related("destination"):
         is_dead = waiting.state == Message.State.DEAD
@@ -203,7 +203,7 @@ def _attempt(text: str, number: int) -> str:
 
 
 def text(body: Any) -> str:
-    """A message's body as text, indented if it is JSON."""
+    """Returns a message's body as text. JSON is indented."""
     if body is None:
         return ""
     text = bytes(body).decode(errors="replace")

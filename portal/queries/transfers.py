@@ -18,7 +18,7 @@ _MOST_QUOTES = 50
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The conditions of a search. `own` is the visitor's participant, `dfsp` one that took part. Both may be None."""
+    """The conditions of a search. `own` is the visitor's participant. `dfsp` is a payer or payee DFSP to search for."""
 
     own: int | None = None
     dfsp: int | None = None
@@ -29,7 +29,7 @@ class Wish:
     other: Q = field(default_factory=Q)  # conditions without an index
 
     def sources(self) -> "list[QuerySet[Transfer]]":
-        """The rows to read, each source along its own index. A participant has two: transfers sent and received."""
+        """Returns one query for each index to read. A participant has two: for sent and for received transfers."""
         rows = all_rows()
         if self.since is not None:
             rows = rows.filter(received_at__gte=self.since)
@@ -43,7 +43,7 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def condition(self) -> Q:
-        """The condition that rows of the sources must meet."""
+        """Returns the condition that the rows of `sources` must also meet."""
         found = self.other
         if self.error:
             found &= Q(error_code=self.error)
@@ -57,22 +57,22 @@ def all_rows() -> "QuerySet[Transfer]":
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """All transfers, or those that this participant sent or received, to find one by its id."""
+    """Returns a query for all transfers, or for those that this participant sent or received."""
     return all_rows() if dfsp_id is None else all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """The latest transfers first, by time of arrival and id, after the last row of the previous page."""
+    """Returns a page of matching transfers after the key `before`, the latest arrival first."""
     return keyset.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
 def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
-    """Yields every transfer that matches in batches, the latest first."""
+    """Yields every matching transfer, the latest first, in batches."""
     return keyset.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
-    """The condition of being committed in this window, and the times between which such transfers arrived."""
+    """Returns a condition for transfers committed in this window, and the times between which they arrived."""
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()
     if window is None:
@@ -82,7 +82,7 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
-    """Transfers with this id, or with a bulk, conversion or quote that has it."""
+    """Returns the transfers for an id, which may be that of a transfer, a bulk, a conversion or a quote."""
     named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
     named |= quotes.transfers_converted_by(any_id)
     found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])
@@ -90,14 +90,14 @@ def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
 
 
 def of_alias(identifier: str, *, own: int | None) -> list[Transfer]:
-    """The latest transfers whose quotes name this payer or payee."""
+    """Returns the latest transfers whose quotes name this alias as payer or payee."""
     bare = identifier.removeprefix("+")
     spellings = {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
     return of_agreements(quotes.of_alias(spellings), own=own)
 
 
 def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[Transfer]:
-    """The transfers of these quotes: found by the transaction's id, or else by payer and condition."""
+    """Returns the transfers of these quotes. Finds each by the transaction's id, or else by payer and condition."""
     found = {row.pk: row for row in visible(own).filter(pk__in={quote.transaction_id for quote in agreed})}
     left = [quote for quote in agreed if quote.transaction_id not in found and quote.condition]
     for quote in left[:_MOST_QUOTES]:

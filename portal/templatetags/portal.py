@@ -51,13 +51,13 @@ _TONES = {
     "TWICE": "danger",
 }
 
-# States for which the pages have another word than the database, so that one thing has one word on every page.
+# Some states have other names in the database than on the pages, where the same state has the same name everywhere.
 _SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
 
 
 @register.filter
 def money(amount: Any, currency: str = "") -> str:
-    """Formats ten-thousandths with the currency's decimals, or more if the amount has more: 125000 TZS as 12.50."""
+    """Formats an amount in ten-thousandths: 125000 TZS as 12.50. Decimals beyond the currency's own are shown too."""
     if amount is None:
         return "–"
     whole, fraction = divmod(abs(int(amount)), 10**SCALE)
@@ -69,13 +69,13 @@ def money(amount: Any, currency: str = "") -> str:
     return f"{'−' if int(amount) < 0 else ''}{grouped}{point}{decimals[:kept]}"
 
 
-# Names of the audit trail's values that are ten-thousandths.
+# The names in the audit trail whose values are amounts in ten-thousandths.
 _AMOUNTS = frozenset({"amount", "ndc", "ndc_before"})
 
 
 @register.filter
 def recorded(value: Any, name: str) -> str:
-    """Formats a value of the audit trail for reading. The CSV file has the recorded value."""
+    """Formats a value of the audit trail for a page. The CSV file shows the value as it was recorded."""
     if value is None:
         return "–"
     if name in _AMOUNTS and isinstance(value, int):
@@ -98,7 +98,7 @@ def absolute(amount: Any) -> int:
 
 @register.filter
 def moment(at: datetime | None) -> SafeString | str:
-    """A moment in the visitor's time zone, to the second. Its title has the milliseconds and the zone."""
+    """Formats a moment in the visitor's time zone, to the second. The title also shows milliseconds and the zone."""
     if at is None:
         return "–"
     local = timezone.localtime(at)
@@ -123,19 +123,19 @@ def age(seconds: float | None) -> str:
 
 @register.filter
 def since(at: datetime | None) -> str:
-    """The time since this moment, as text."""
+    """Formats the time that has passed since this moment."""
     return "–" if at is None else age((timezone.now() - at).total_seconds())
 
 
 @register.filter
 def until(at: datetime) -> str:
-    """The time until this moment, as text."""
+    """Formats the time that is left until this moment."""
     return age(max(0.0, (at - timezone.now()).total_seconds()))
 
 
 @register.filter
 def state(name: Any) -> SafeString:
-    """A state as a badge, with the API's word or the pages' own. The colour only helps."""
+    """Returns a badge for a state, with the state's name as text. The colour of the badge adds no information."""
     word = str(name)
     return format_html(
         '<span class="state state-{}">{}</span>', _TONES.get(word, "secondary"), _SHOWN_AS.get(word, word)
@@ -150,7 +150,7 @@ def yes_no(value: bool) -> SafeString:
 
 @register.filter
 def direction(participant: Participant) -> SafeString | str:
-    """A badge if the participant may not both send and receive. Empty if it may do both."""
+    """Returns a badge if the participant may not send or may not receive. Empty if it may do both."""
     found = Direction.of(participant.may_send, participant.may_receive)
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 
@@ -162,7 +162,7 @@ def credential_kind(credential: Credential) -> str:
 
 @register.filter
 def validity(credential: Credential) -> SafeString:
-    """A badge with a credential's validity, and a warning while there is time to replace the credential."""
+    """Returns a badge for a credential's validity. Warns before the end, while the credential can still be replaced."""
     now = timezone.now()
     left = credential.valid_until - now
     if credential.revoked_at is not None:
@@ -180,7 +180,7 @@ def validity(credential: Credential) -> SafeString:
 
 @register.filter
 def standing(participant: Participant) -> SafeString:
-    """A badge with the participant's state: active, paused, off-boarding or closed."""
+    """Returns a badge for the participant's state: active, paused, off-boarding or closed."""
     if participant.closed_at is not None:
         tone, text = "danger", _("closed")
     elif participant.leaving_since is not None:
@@ -194,7 +194,7 @@ def standing(participant: Participant) -> SafeString:
 
 @register.simple_tag
 def link(url: tuple[str, list[Any]]) -> str:
-    """The URL of the page with this name and these arguments."""
+    """Returns the URL of the page with this name and these arguments."""
     name, arguments = url
     return reverse(name, args=arguments)
 
@@ -209,7 +209,7 @@ def icon(name: str) -> SafeString:
 
 @register.filter
 def percent(part: Any, whole: Any) -> int:
-    """The percentage of the whole that the part is, between 0 and 100."""
+    """Returns the part as a percentage of the whole, from 0 to 100."""
     if not whole or part is None:
         return 0
     return max(0, min(100, int(int(part) * 100 // int(whole))))

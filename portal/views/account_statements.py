@@ -22,7 +22,7 @@ from portal.search_forms import DayField, Search
 from portal.visitor import participant_of, visitor_of
 
 _USUAL_DAYS = 7
-MOST_ROWS = 1_000_000  # the maximum of one file; the page offers no file with more rows
+MOST_ROWS = 1_000_000  # the most rows of one file; for a longer statement, the page offers no file
 
 
 class Days(Search):
@@ -31,7 +31,7 @@ class Days(Search):
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":
-        """The days in the address, or the last week if the address has none that can be read."""
+        """Returns the days in the address. If the address has no valid days, returns the last week."""
         today = timezone.localdate()
         usual = {"since": str(today - timedelta(days=_USUAL_DAYS - 1)), "until": str(today)}
         return cls(usual | {name: text for name, text in request.GET.items() if name in usual and text})
@@ -100,7 +100,7 @@ def export(request: HttpRequest, name: str, account_id: int) -> HttpResponse | D
 
 
 def _rows(span: Span, *, own: int | None) -> Iterator[list[tuple[Any, ...]]]:
-    """The opening balance, each entry and the closing balance. A file without the last line was cut off."""
+    """Yields the opening balance, each entry and the closing balance. A file without a closing balance was cut off."""
     currency = span.account.currency
     yield [("", "", "OPENING", "", "", "", "", "", _text(span.opening_balance), currency)]
     for lines in account_statements.earliest(span, own=own):

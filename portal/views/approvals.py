@@ -19,7 +19,7 @@ from portal.visitor import Visitor, visitor_of
 
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
-    """The requests that the visitor may see. A participant's users see only those of their own participant."""
+    """Returns the requests that the visitor may see. A participant's users see only those of their participant."""
     found = Approval.objects.select_related("maker", "holder", "checker")
     return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
 
@@ -89,7 +89,7 @@ def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 
 def _checker(request: HttpRequest, approval_id: int) -> Visitor:
-    """The visitor. Raises 404 if the visitor may not see the request, PermissionDenied without the right to approve."""
+    """Returns the visitor. Raises 404 if the visitor may not see the request, PermissionDenied if not approve it."""
     visitor = visitor_of(request)
     if not visitor.may(changes.KINDS[_found(visitor, approval_id).kind].check):
         raise PermissionDenied

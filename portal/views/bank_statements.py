@@ -43,7 +43,7 @@ def _statement(statement_id: int) -> Statement:
 
 
 def show(request: HttpRequest, statement_id: int) -> HttpResponse:
-    """Shows each line of the statement with the expected amount, and the expected lines that are missing."""
+    """Shows each line of the statement with the expected amount. Also shows expected lines that are missing."""
     found = _statement(statement_id)
     expected = {account.account_id: account for account in expected_of(found.settlement)}
     lines = list(found.lines.order_by("number"))
@@ -61,7 +61,7 @@ def show(request: HttpRequest, statement_id: int) -> HttpResponse:
 
 
 def original(request: HttpRequest, statement_id: int) -> HttpResponse:
-    """The uploaded file, as a download that the browser does not open."""
+    """Returns the uploaded file as a download, which the browser does not display."""
     found = _statement(statement_id)
     answer = HttpResponse(bytes(found.body), content_type="application/octet-stream")
     kind = "xml" if bytes(found.body).lstrip().startswith(b"<") else "csv"
@@ -70,7 +70,7 @@ def original(request: HttpRequest, statement_id: int) -> HttpResponse:
 
 
 def obligations(request: HttpRequest, settlement_id: int) -> Download:
-    """The file of payments for the bank. Each payment has its own reference, which the bank's statement repeats."""
+    """Returns the file of payments for the bank. The bank's statement repeats each payment's own reference."""
     found = Settlement.objects.prefetch_related("contents").filter(pk=settlement_id).first()
     if found is None:
         raise Http404

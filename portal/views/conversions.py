@@ -29,7 +29,7 @@ class TermsSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def wish(self, visitor: Visitor) -> Wish:
-        """The conditions of all valid fields. Invalid fields are ignored."""
+        """Returns the conditions from all valid fields. Ignores invalid fields."""
         self.is_valid()
         said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
         dfsp = None

@@ -16,7 +16,7 @@ from portal.visitor import participant_of
 
 
 def sign(request: HttpRequest, name: str) -> HttpResponse:
-    """Requests a certificate. The scheme's certificate authority signs the signing request at the approval."""
+    """Requests a certificate. At the approval, the scheme's certificate authority signs the signing request."""
     participant_of(request, name)
     if not certificate_authority.is_set_up():
         return render(request, "portal/no_authority.html", {"name": name}, status=200)
@@ -74,7 +74,7 @@ def revoke(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
 
 
 def download(request: HttpRequest, name: str, credential_id: int) -> HttpResponse:
-    """The public part of a certificate or key, as a file."""
+    """Returns the public part of a certificate or key as a file."""
     found = _credential(participant_of(request, name), credential_id)
     if not found.pem:
         raise Http404

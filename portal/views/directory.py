@@ -32,14 +32,14 @@ class AliasSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Finds only whole aliases. A directory that can be browsed would be a list of a country's customers."""
+    """Finds an alias only if the visitor enters it in full. Nobody may browse a list of a country's customers."""
     search = AliasSearch(request.GET)
     search.is_valid()
     identifier = search.cleaned_data.get("identifier")
     found = None
     if identifier:
         found = list(search.filtered(queries.registrations_of(identifier), type="type")[:50])
-        # Records the search and its user, but not the alias.
+        # The audit trail records the search and its user, but not the alias.
         record("alias_looked_up", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     oracles = Oracle.objects.order_by("type", "currency")
     is_shared = found is not None and len({registration.fsp_id for registration in found}) > 1
@@ -48,7 +48,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def shared(request: HttpRequest) -> HttpResponse:
-    """Lists aliases that more than one participant has registered, with other currencies or sub-ids, for clean-up."""
+    """Lists aliases that several participants registered, each for other currencies or sub-ids, for clean-up."""
     found = queries.shared_identifiers(_MOST_SHARED)
     record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     return render(request, "portal/shared_aliases.html", {"found": found, "most": _MOST_SHARED})
@@ -62,7 +62,7 @@ def _oracle(oracle_id: int) -> Oracle:
 
 
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
-    """A part of the page: whether this oracle responds. Each process checks it at most once in some seconds."""
+    """Shows whether this oracle responds, as a part of the page. Each process checks at most once in some seconds."""
     oracle = _oracle(oracle_id)
     probe = partial(remote_oracle.probe, oracle)
     answered = caches["process"].get_or_set(f"portal:oracle:{oracle.pk}", probe, _FRESH_S)

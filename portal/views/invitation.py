@@ -16,7 +16,7 @@ from portal import invitations
 
 
 class PasswordForm(forms.Form):
-    """The form for a new password. `token` is the part of the link after the #, which a script of the page fills in."""
+    """The form for a new password. A script of the page fills in `token`, the part of the link after the #."""
 
     token = forms.CharField(
         label=gettext_lazy("Invitation"),
@@ -61,7 +61,7 @@ class PasswordForm(forms.Form):
         return said
 
     def set_password(self) -> User | None:
-        """Sets the password and returns the user. If the invitation is not accepted, adds an error and returns None."""
+        """Sets the password and returns the user. If the invitation is refused, adds an error and returns None."""
         said = self.cleaned_data
         try:
             return invitations.set_password(self.invitation, code=said["code"], password=said["password1"])

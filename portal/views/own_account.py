@@ -56,11 +56,11 @@ def index(request: HttpRequest) -> HttpResponse:
     profile = Profile.objects.filter(user=user).first() or Profile(user=user)
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        # Updates only these fields, so that concurrent changes of the account stay.
+        # Only these fields are updated, so that concurrent changes of the account are not undone.
         Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")
-        # The browser then shows this language even before the next sign-in.
+        # With this cookie, the sign-in pages have the user's language too.
         response.set_cookie(settings.LANGUAGE_COOKIE_NAME, profile.language, httponly=True, samesite="Lax")
         return response
     codes = Authenticator.objects.filter(user=user, type=Authenticator.Type.RECOVERY_CODES).first()

@@ -40,7 +40,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _direction(net: int) -> str:
-    """The direction in the settlement bank's words, without a sign that a spreadsheet could read as a formula."""
+    """Returns the direction in the settlement bank's words. A sign could be read as a formula by a spreadsheet."""
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""
 
 

@@ -1,4 +1,4 @@
-"""The page for a request that another person must approve: a form, a reason, and the roles that may approve."""
+"""The page for requesting a change: a form, a reason, and the roles of the people who may approve the request."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,7 +37,7 @@ def asking(
     facts: Sequence[changes.Line] = (),
     steps: Sequence[Any] = (),
 ) -> HttpResponse:
-    """Shows the form. If it is submitted and valid, submits the request and redirects to the request's page."""
+    """Shows the form. When a valid form is sent, submits the request and redirects to the request's page."""
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:

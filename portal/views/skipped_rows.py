@@ -1,4 +1,4 @@
-"""Skipped rows: rows that the hub's periodic batches could not process, with the errors."""
+"""Shows skipped rows (those that the hub's periodic batches could not process) and their errors."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -34,7 +34,7 @@ _PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "wind
 
 
 def name_of(batch: str) -> str:
-    """The name of a batch for display. A batch of one currency has the currency after its name."""
+    """Returns the name of a batch for display. If the batch is for one currency, the currency follows the name."""
     kind, _space, currency = batch.partition(" ")
     return f"{_NAMES.get(kind, kind)} {currency}".strip()
 

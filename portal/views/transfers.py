@@ -44,19 +44,19 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def found(self, visitor: Visitor) -> list[Transfer] | None:
-        """The transfers found by an id or an alias. None if the form has neither."""
+        """Returns the transfers with the id or alias in the form. None if the form has neither."""
         self.is_valid()
         if any_id := self.cleaned_data.get("id"):
             return transfers.with_id(any_id, own=visitor.dfsp_id)
         if alias := self.cleaned_data.get("alias"):
             found = transfers.of_alias(alias, own=visitor.dfsp_id)
-            # Records the search and its user, but not the alias.
+            # The audit trail records the search and its user, but not the alias.
             record("alias_looked_up", subject="transfers", actor=visitor.name, after={"found": len(found)})
             return found
         return None
 
     def wish(self, visitor: Visitor) -> Wish:
-        """The conditions of all other fields."""
+        """Returns the conditions from all other fields."""
         self.is_valid()
         said = {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
         other, since, until = Q(), said.get("since"), said.get("until")
@@ -81,7 +81,7 @@ class TransferSearch(Search):
 
 
 def _participant_id(name: str) -> int:
-    """The id of the participant with this name. 0 if there is none, which matches no transfers."""
+    """Returns the id of the participant with this name. Returns 0 if there is none: no transfer has this id."""
     return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
 
 

@@ -1,4 +1,4 @@
-"""The portal's users: list and page, requests to change them, invitations, and confirmation of first sign-ins."""
+"""Pages of the portal's users: the list, one user, requested changes, invitations, and confirmed first sign-ins."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -61,7 +61,7 @@ def _shown(visitor: Visitor, user: User) -> dict[str, Any]:
 
 
 def hand_over(request: HttpRequest, username: str) -> HttpResponse:
-    """Shows the visitor's half of the account's invitation, only in this response."""
+    """Shows the visitor's half of the account's invitation. No other response contains this half."""
     visitor, user = visitor_of(request), _user(username)
     assert visitor.user is not None
     try:
@@ -209,7 +209,7 @@ def change_email(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _another(request: HttpRequest, username: str) -> User:
-    """The user with this name. Raises PermissionDenied for the visitor's own account: its sessions would end."""
+    """Returns the user. Raises PermissionDenied for the visitor's own account, because its sessions would end."""
     user = _user(username)
     visitor = visitor_of(request).user
     if visitor is not None and visitor.pk == user.pk:

@@ -12,7 +12,7 @@ from hub.terminal import told, who
 from portal import invitations, users
 from portal.permissions import Role
 
-_FEWEST = 2  # one administrator requests, and another approves
+_FEWEST = 2  # the fewest administrators with which one can request a change and another can approve it
 
 
 class Command(BaseCommand):
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
-        """Raises Waits if two people are needed. The first two administrators need nobody: none could approve them."""
+        """Raises Waits if a second person must approve. Nobody could approve the first two administrators."""
         if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
                 raise CommandError("nobody can approve this yet: create two administrators first")
