@@ -1,7 +1,7 @@
-"""Rare operations on the ledger: accounts, caps, funds in and out. Plain ORM, with locks in the one order.
+"""Rare operations on the ledger: accounts, caps, funds in and out. They use Django's ORM and the ledger's lock order.
 
-Every change of a SETTLEMENT account first locks its POSITION account, because reservations are checked against the
-cover under that lock.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. Reservations hold the same lock
+while they are checked against the cover.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ _account_types_by_rule: list[Callable[[str], Iterable[str]]] = []
 
 
 def ensure_open_window() -> SettlementWindow:
-    """Returns the open settlement window. Creates the scheme's first one."""
+    """Returns the open settlement window. Creates the scheme's first window if there is none."""
     window = SettlementWindow.objects.filter(state=SettlementWindow.State.OPEN).first()
     return window or SettlementWindow.objects.create()
 
@@ -49,7 +49,7 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
     """Creates a participant with inactive accounts in a currency.
 
-    With another currency, a second call adds that currency.
+    If the participant exists already, adds the currency to this participant.
     """
     participant = Participant.objects.filter(name=name, is_hub=False).first()
     if participant is not None and participant.closed_at is not None:
@@ -68,7 +68,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers a rule of an app that depends on this one: further accounts that participants have in a currency."""
+    """Registers a rule of an app that depends on this one. `rule` returns further account types for a currency."""
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -81,7 +81,7 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens the accounts that participants lack because a rule was added later; in one currency or in all."""
+    """Opens accounts that participants lack because a rule was added after they joined: in this currency, or in all."""
     positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
         has = set(queries.accounts_of(position.participant, position.currency).values_list("type", flat=True))
@@ -128,7 +128,7 @@ def _check_open(account: Account) -> None:
 
 @transaction.atomic
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
-    """Sets the first net debit cap and activates the accounts. A second call is refused, as in the reference."""
+    """Sets the first net debit cap and activates the accounts. Refuses a second call, as the reference hub does."""
     position, settlement = _lock_pair(participant, currency)
     minor_units.check(ndc, currency)
     if position.net_debit_cap is not None:
@@ -160,7 +160,7 @@ def _no_limit(participant: Participant, currency: str) -> FspiopError:
 def change_ndc(
     participant: Participant, *, currency: str, ndc: int, alarm_percentage: int | None, actor: str
 ) -> Account:
-    """Sets a new net debit cap. A cap below the present position only blocks new reservations."""
+    """Sets a new net debit cap. If the cap is below the present position, no new reservation is possible."""
     position, _ = _lock_pair(participant, currency)
     minor_units.check(ndc, currency)
     if position.net_debit_cap is None:
@@ -229,7 +229,7 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 
 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
-    """Whether this movement was recorded before. Refuses a movement with the same id and other content."""
+    """Whether this movement was recorded before. Raises an error if the id was used with other content."""
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
         return False
@@ -258,7 +258,7 @@ def record_funds_in(
 ) -> None:
     """Records money that arrived at the settlement bank: the cover grows by `amount` (ten-thousandths).
 
-    Each id counts once.
+    A repetition with the same id does not change the cover again.
     """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
@@ -294,7 +294,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal, limited to money that no position, reservation or hold needs."""
+    """Reserves a withdrawal. Refuses it if a position, a reservation or a hold needs part of the money."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -302,7 +302,7 @@ def prepare_funds_out(
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
-    # The amount that is owed for the referenced settlement is on hold. The bank now moves this amount.
+    # If the reference names a settlement, the bank now moves the amount that is on hold for this settlement.
     hold = settlement_holds.named_by(settlement, external_reference)
     owed = min(amount, hold.remaining) if hold else 0
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
@@ -345,10 +345,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """The second step of a withdrawal: the money has left the settlement bank, or it stays.
+    """Ends a withdrawal: either the money has left the settlement bank, or it stays there.
 
-    `external_reference` is the bank's own reference, which is often known only now. An empty one keeps the earlier
-    value.
+    `external_reference` is the bank's own reference, which is often known only now. If it is empty, the reference from
+    the first step stays.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -387,7 +387,7 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Makes the amount on hold for a settlement count as cover again: the participant does not settle from here."""
+    """Makes the amount on hold for a settlement count as cover again. The participant settles in another way."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -412,7 +412,7 @@ def release_hold(account: Account, *, settlement_number: int, reason: str, actor
 
 @transaction.atomic(durable=True)
 def tell_state(*, transfer_id: str, requester: Recipient) -> None:
-    """GET /transfers/{ID}: the requester receives the answer in a callback (FSPIOP API v1.1, section 6.7.1)."""
+    """Answers GET /transfers/{ID} with a callback to the requester (FSPIOP API v1.1, section 6.7.1)."""
     outbox.append([_state_answer(transfer_id, requester)])
     transaction.on_commit(lambda: outbox.poke({requester.id}))
 
@@ -430,7 +430,7 @@ def _state_answer(transfer_id: str, requester: Recipient) -> Outgoing:
 
 
 def reserved_for(participant: Participant) -> int:
-    """Returns the number of reserved transfers, conversions and withdrawals of a participant, on any side."""
+    """Returns the number of reserved transfers, conversions and withdrawals in which a participant has any part."""
     mine = Q(payer=participant) | Q(payee=participant)
     transfers = Transfer.objects.filter(mine, state=State.RESERVED.value).count()
     fx_mine = Q(initiator=participant) | Q(fxp=participant)
@@ -441,7 +441,7 @@ def reserved_for(participant: Participant) -> int:
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for good. Refuses where any has a balance or a reservation."""
+    """Closes all of a participant's accounts for ever. Refuses if any account has a balance or a reservation."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
     left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):

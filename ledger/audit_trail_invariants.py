@@ -1,7 +1,7 @@
 """The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with its maker.
 
-`hub.audit.trail` checks the trail's own chain. The invariants here compare the entries with the rows that they
-describe.
+`hub.audit.trail` checks that the entries form an unbroken chain. The invariants here compare the entries with the rows
+that the entries describe.
 """
 
 from hub.invariants import Invariant

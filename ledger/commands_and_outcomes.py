@@ -56,13 +56,13 @@ class Prepare:
 
 @dataclass(slots=True)
 class Fulfil:
-    """PUT /transfers/{ID}: the payee accepts. `wants_patch`: it answered RESERVED and waits for a PATCH."""
+    """PUT /transfers/{ID}: the payee accepts. `wants_patch`: the payee answered RESERVED and waits for a PATCH."""
 
     transfer_id: str
     source_id: int
     destination: str | None
     fulfilment: str | None
-    moment_fault: str | None  # the fault of its completedTimestamp: judged only where the message is new
+    moment_fault: str | None  # the fault of its completedTimestamp, which counts only if the message is new
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
@@ -85,7 +85,7 @@ class Reject:
 
 @dataclass(slots=True)
 class Expire:
-    """The sweep found a reservation past its expiration."""
+    """The sweep's command to expire a transfer whose reservation has passed its expiration."""
 
     transfer_id: str
     bulk_id: str | None = None  # set where its whole bulk expires
@@ -241,7 +241,7 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """Returns the error code and full description of a refusal. `of_bulk`: it concerns a bulk or an item of a bulk."""
+    """Returns the error code and full description of a refusal. `of_bulk`: a bulk or an item of a bulk is refused."""
     error, detail = WIRE[refusal]
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
@@ -270,7 +270,7 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused. It is stored, so that a resend is refused alike. Its conversions end with it."""
+    """The prepare was refused. It is stored, so that a resend is refused in the same way. Its conversions end too."""
 
     command: Prepare
     transfer: "TransferState"
@@ -279,7 +279,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Committed:
-    """Both legs are posted, and those of the conversions that ended with it."""
+    """Both legs of the transfer are posted, and so are the legs of the conversions that ended with it."""
 
     command: Fulfil
     transfer: "TransferState"
@@ -295,7 +295,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The same message again: its outcome is sent again, and nothing changes."""
+    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -305,8 +305,8 @@ class Repeated:
 class NotObeyed:
     """The sender may send such a message, but it does not change the transfer. The sender receives an error callback.
 
-    `conversions` are those of a payer whose transfer cannot arrive any more, because another participant has used its
-    ID.
+    If another participant has already used the ID of a payer's transfer, that transfer cannot arrive any more.
+    `conversions` are then the conversions that waited for it.
     """
 
     command: Prepare | Fulfil | Reject
@@ -317,16 +317,16 @@ class NotObeyed:
 
 @dataclass(slots=True)
 class Unknown:
-    """There is no such transfer, or the sender is not a party to it. Both get the same answer."""
+    """There is no such transfer, or the sender is not a party to it. The hub's answer is the same in both cases."""
 
     command: Fulfil | Reject | Expire
 
 
 @dataclass(slots=True)
 class Implausible:
-    """An answer that could change the transfer, but its completedTimestamp is at fault. It changes nothing.
+    """The answer could change the transfer, but changes nothing because its completedTimestamp has a fault.
 
-    Its sender gets the fault in the response to its request.
+    The response to the sender's request reports the fault.
     """
 
     command: Fulfil

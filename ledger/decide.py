@@ -1,7 +1,7 @@
 """The rules of the ledger: decides each command of a batch over one snapshot.
 
-Pure: no I/O, no clock, no Django. Each decision changes the snapshot's positions, so the next command of the batch sees
-its effect. A batch therefore cannot pass a limit.
+Pure: no I/O, no clock, no Django. Each decision changes the snapshot's positions, and the next decision of the batch
+reads the changed positions. A batch therefore cannot pass a limit.
 """
 
 from collections.abc import Sequence
@@ -75,9 +75,10 @@ looked at. A transfer that is stored as refused was refused by one of these."""
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.1. The id remains the idempotency key for ever.
+    """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id is its idempotency key for ever.
 
-    Where the payer converts, its FXP pays instead, from the amount that the payer has reserved for the FXP.
+    If the payer converts, the FXP is debited instead of the payer. The payer's conversion has reserved the FXP's own
+    payment before.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -132,10 +133,10 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 
 
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.4. Only the payee may fulfil. A late fulfilment never commits.
+    """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil. A late fulfilment never commits.
 
-    A fulfilment does not commit either where its FSPIOP-Destination is not exactly the payer's name: the payer would
-    have to refuse the message.
+    Nor does a fulfilment whose FSPIOP-Destination is not exactly the payer's name, because the payer would have to
+    refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id:
@@ -152,7 +153,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
         t.wants_patch = f.wants_patch
         return _abort(f, t, s, Move.EXPIRE, Refusal.EXPIRED)
     if f.wants_patch and f.message.version == "1.0":
-        return Ignored(f)  # RESERVED is an answer since version 1.1 only; the transfer waits for its expiry
+        return Ignored(f)  # a payee may answer RESERVED only from version 1.1 on; the transfer waits for its expiry
     if f.destination not in (None, t.payer):
         return _abort_by_answer(f, t, s, Refusal.FULFILMENT_NAMES_ANOTHER_PAYER)
     if f.fulfilment is None or not ilp.fulfils(f.fulfilment, t.condition):
@@ -174,7 +175,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
 
 
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.5. Only the payee may reject."""
+    """Aborts a transfer that the payee rejects (FSPIOP API v1.1, section 6.7.5). Only the payee may reject."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.payee_id != r.source_id:
         return Unknown(r)
@@ -191,7 +192,7 @@ def decide_reject(r: Reject, s: Snapshot) -> Outcome:
 
 
 def decide_expire(e: Expire, s: Snapshot) -> Outcome:
-    """FSPIOP API v1.1, section 6.7.2.2: aborts a transfer that is not fulfilled in time."""
+    """Aborts a transfer that was not fulfilled in time (FSPIOP API v1.1, section 6.7.2.2)."""
     t = s.transfers.get(e.transfer_id)
     if t is None or t.bulk_id != e.bulk_id or t.state is not State.RESERVED or t.expires_at > s.now:
         return Ignored(e)
@@ -233,7 +234,7 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # The id is used: a conversion that waited for this transfer will never get it.
+    # The id is used up. A conversion that waited for a transfer with this id will never get one, so it ends too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

@@ -1,6 +1,6 @@
 """Changes the snapshot's accounts: hold, release, post.
 
-Pure. Besides the database, only this module checks the limits.
+Pure. Limits are checked only here and in the database.
 """
 
 from collections.abc import Sequence

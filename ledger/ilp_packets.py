@@ -41,7 +41,7 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """Returns how the packet differs from the transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    """Returns the difference between packet and transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:
@@ -49,8 +49,8 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
             return "is of another amount"
     except money.AmountError:
         return "can not hold this amount"
-    # An ILP address contains no participant's name as it is: the reference's libraries write it in small letters. The
-    # names of two participants never differ in case alone.
+    # The case of letters is ignored, because the reference's libraries write the participant's name in small letters.
+    # The names of two participants never differ only in case.
     if packet.account is not None and not packet.account.lower().startswith(f"g.{payee.lower()}."):
         return "is for another payee"
     agreed = packet.transaction.get("amount")
@@ -75,7 +75,7 @@ def _id(value: object) -> str | None:
 
 
 def _transaction_in(data: bytes) -> Mapping[str, Any]:
-    """Returns the Transaction object (section 7.4.17) in the data, or {}: the two DFSPs may put other data there."""
+    """Returns the Transaction object (section 7.4.17) in the data, or {} if the DFSPs put other data there."""
     try:
         found = json.loads(base64url.decode(data.decode("ascii")))
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """The invariants of the ledger as named SQL statements. Each must return no row. `manage.py check_ledger` runs them.
 
-They run in one REPEATABLE READ, read-only transaction, so a hub at work can be checked.
+They run in one read-only REPEATABLE READ transaction, so the check is also possible while the hub works.
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from ledger.fx import invariants as fx
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that does not hold, with the first rows that show it, or the reason why it could not be checked."""
+    """An invariant that does not hold, with the first rows that break it; or the reason why the check failed."""
 
     invariant: Invariant
     columns: list[str]
@@ -34,7 +34,7 @@ class Break:
 
 MOST_ROWS = 20
 
-# A reservation made under a longer limit than today's may last as long as that limit.
+# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made, and that reservation may last as long.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -311,7 +311,7 @@ INVARIANTS = [
 
 
 def register(invariants: Iterable[Invariant]) -> None:
-    """Adds the invariants of an app that depends on this one, once."""
+    """Adds the invariants of an app that depends on this one. A second call with the same ones adds nothing."""
     known = {invariant.name for invariant in INVARIANTS}
     INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 
@@ -328,7 +328,7 @@ def find_breaks() -> list[Break]:
 
 
 def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
-    """Returns the same, as this cursor's transaction sees the rows."""
+    """Returns the same for the rows that this cursor's transaction sees."""
     breaks = []
     for invariant in INVARIANTS:
         try:

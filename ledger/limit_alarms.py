@@ -1,7 +1,7 @@
 """Alarms for positions near their limits. Each alarm is logged once.
 
 An alarm is due if no more than `alarmPercentage` of the limit is free. The limit is the one for reservations
-(`ledger.limits`). The cache holds which alarms have been logged. If the cache is lost, the alarms are logged again.
+(`ledger.limits`). The cache stores which alarms were logged. If the cache is lost, the hub logs these alarms again.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from ledger import limits
 
 log = structlog.get_logger("ledger")
 
-_CALM = 5  # per cent of the limit: an alarm ends when this much more is free than the alarm percentage
+_CALM = 5  # an alarm ends when the free percentage of the limit is higher than the alarm percentage by this number
 
 _USES = f"""
     SELECT a.id, p.name, a.currency, {limits.POSITION}, a.net_debit_cap, {limits.COVER}, a.alarm_percentage
@@ -32,7 +32,7 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A participant's use of its limit in one currency, with reserved amounts. Amounts are whole ten-thousandths."""
+    """A participant's use of its limit in one currency, including reserved amounts, in whole ten-thousandths."""
 
     account_id: int
     participant: str
@@ -57,7 +57,7 @@ class Use:
 def percent_of(used: int, limit: int) -> int:
     """Returns the used share of the limit in per cent.
 
-    It exceeds 100 only after the limit was lowered below the use.
+    The share can exceed 100 if the limit was lowered below the amount in use.
     """
     if used <= 0:
         return 0
@@ -71,7 +71,7 @@ def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
 
 def uses() -> list[Use]:
     """Returns the use of each limit of each active participant, by name and currency. One statement."""
-    # Sums are numeric and have no size limit: one account beyond 64 bits hides no other.
+    # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all others.
     return [
         Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
         for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
@@ -79,12 +79,12 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs the positions that came near their limits since the last check, and those that are well below again."""
+    """Logs positions that have come near their limits since the last check, and positions that are well below again."""
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 
     def look(use: Use) -> None:
-        # Of two checks at the same time, the cache lets one log the alarm.
+        # If two checks run at the same time, `cache.add` succeeds for only one of them, which logs the alarm.
         if use.is_due and _key(use) not in said and cache.add(_key(use), use.percent, timeout=None):
             log.warning("position_near_limit", **_facts(use))
         elif use.is_over and _key(use) in said and cache.delete(_key(use)):

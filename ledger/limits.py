@@ -1,7 +1,7 @@
 """The limit of a position: the lower of net debit cap and liquidity cover. Pure.
 
-The rule is here once in Python, for decisions and displays, and once in SQL, for the database's guards. A position
-counts together with the amounts that are reserved on it.
+This module has the rule twice: in Python for decisions and displays, and in SQL for the database's guards. A position
+includes the amounts that are reserved on it.
 """
 
 from collections.abc import Collection
@@ -24,12 +24,12 @@ def passed(position: int, cap: int | None, cover: int | None) -> Collection[Boun
     A bound of None never applies.
     """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
-        return ()  # the fastest way for nearly all calls
+        return ()  # nearly all calls end here, because no bound is exceeded
     bounds = ((Bound.CAP, cap), (Bound.COVER, cover))
     return [bound for bound, most in bounds if most is not None and position > most]
 
 
-# For statements, in which `a` is a POSITION account and `s` its participant's SETTLEMENT account in that currency.
+# SQL expressions: `a` is a POSITION account, and `s` is the same participant's SETTLEMENT account in that currency.
 POSITION = "a.posted_debits - a.posted_credits + a.pending_debits"
 COVER = "s.posted_credits - s.posted_debits - s.pending_debits - s.on_hold"
 S_COVERS_A = "s.participant_id = a.participant_id AND s.currency = a.currency AND s.type = 'SETTLEMENT'"

@@ -33,7 +33,7 @@ def _sum() -> "models.DecimalField[Decimal, Decimal]":
 
 
 class SettlementWindow(models.Model):
-    """A period of commits that are settled together. One is always open. Each entry of a transfer is in exactly one."""
+    """A period whose commits are settled together. One window is always open. Each commit is in exactly one window."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -47,7 +47,7 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # When its entries were added up. Closing does not wait for that.
+    # The time when the window's entries were added up, which may be after the window was closed.
     totalled_at = models.DateTimeField(null=True)
     # The last entry at the time of closing. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
@@ -82,14 +82,14 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
-    # Of SETTLEMENT accounts: money held there that does not count as cover, because it is owed for a settlement
-    # (`CoverHold`).
+    # Only for SETTLEMENT accounts: the part of the money that does not count as cover, because the participant owes it
+    # for a settlement (`CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
-    # Of POSITION accounts: the net debit cap, and the free per cent of the limit at which an alarm is due.
+    # Only for POSITION accounts: the net debit cap, and the free percentage of the limit at which an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
-    closed_at = models.DateTimeField(null=True)  # its participant has left; its entries stay
+    closed_at = models.DateTimeField(null=True)  # the time when its participant left; the account's entries stay
 
     class Meta:
         ordering = ["id"]
@@ -102,7 +102,7 @@ class Account(models.Model):
             models.UniqueConstraint(
                 fields=["participant", "currency", "type"], name="one_account_of_each_type_per_participant_and_currency"
             ),
-            # The target of an entry's foreign key over account and currency, so that an entry cannot mix currencies.
+            # Foreign keys over account and currency refer to this, so that an entry cannot mix currencies.
             models.UniqueConstraint(fields=["id", "currency"], name="an_account_has_one_currency"),
             models.CheckConstraint(
                 condition=Q(posted_debits__gte=0, posted_credits__gte=0), name="posted_sums_are_not_negative"
@@ -146,7 +146,7 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """One transfer, decided on arrival. Refused transfers are stored too, so that a resend is refused alike."""
+    """One transfer, decided on arrival. Refused transfers are stored too, so that the hub refuses a resend as well."""
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -166,7 +166,7 @@ class Transfer(models.Model):
     fulfil_digest = models.BinaryField(max_length=32, null=True)
     fulfil_version = models.CharField(max_length=4, null=True)
     wants_patch = models.BooleanField(default=False)
-    # The bulk of which it is an item. The foreign key in the database includes the parties and the expiration.
+    # The bulk that contains this transfer. The foreign key in the database includes the parties and the expiration.
     bulk = models.ForeignKey(
         BulkTransfer, on_delete=models.PROTECT, related_name="items", null=True, db_index=False, db_constraint=False
     )
@@ -191,7 +191,8 @@ class Transfer(models.Model):
             ),
             # for lists in the portal: the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # one participant's transfers, the latest first: without it, a few among a million take too long to find
+            # one participant's transfers, the latest first: without this index, a few among a million are found too
+            # slowly
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
             # failed transfers
@@ -260,7 +261,8 @@ class Transfer(models.Model):
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
-            # Both legs or neither: checked when the transaction commits, and only where there is a conversion.
+            # A transfer and its conversions all commit, or none does. This is checked when the transaction commits, and
+            # only if there is a conversion.
             pgtrigger.Trigger(
                 name="a_transfer_ends_with_its_conversions",
                 operation=pgtrigger.Update,
@@ -302,8 +304,8 @@ class TransferEvent(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # Each state at most once, and one end. Together with the order of ids, this allows exactly the possible
-            # histories.
+            # A transfer has each state at most once, and only one final state. Together with the order of ids, this
+            # allows no impossible history.
             models.UniqueConstraint(
                 fields=["transfer"], condition=Q(state="RESERVED"), name="a_transfer_is_reserved_once"
             ),
@@ -329,7 +331,7 @@ class TransferEvent(models.Model):
 class Entry(models.Model):
     """One movement with both legs in one row, so the books always balance. Rows are only ever added.
 
-    The id is drawn under the locks of both accounts. So on each account, the order of ids is the order of commits.
+    The id is assigned while both accounts are locked. So for each account, the order of ids is the order of commits.
     """
 
     class Kind(models.TextChoices):
@@ -337,11 +339,11 @@ class Entry(models.Model):
         FX_TRANSFER = "FX_TRANSFER"
         FUNDS_IN = "FUNDS_IN"
         FUNDS_OUT = "FUNDS_OUT"
-        # Settling a window: what the scheme owes a participant, what a participant owes, and what an abort reverses.
+        # Net settlement of windows: amounts due to net receivers, amounts due from net senders, reversals by aborts.
         NET_RECIPIENT = "NET_RECIPIENT"
         NET_SENDER = "NET_SENDER"
         NET_ABORT = "NET_ABORT"
-        # Settling a commit at once: the payer's side and the payee's side.
+        # Immediate gross settlement of a commit: the payer's side and the payee's side.
         GROSS_PAYER = "GROSS_PAYER"
         GROSS_PAYEE = "GROSS_PAYEE"
 
@@ -350,7 +352,7 @@ class Entry(models.Model):
     credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
-    # The id of the transfer, the movement of funds or the settlement's account that caused it.
+    # The id of the cause of the entry: a transfer, a movement of funds, or an account's part in a settlement.
     transfer_id = models.CharField(max_length=36)
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, null=True, related_name="entries")
     created_at = models.DateTimeField(db_default=Now())
@@ -368,7 +370,7 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # Otherwise the entries of a settlement would be settled as part of another window.
+            # Entries of a settlement have no window. Otherwise they would be settled again as part of that window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[

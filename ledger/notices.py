@@ -1,7 +1,7 @@
 """The callbacks that each outcome of a transfer causes. Pure.
 
 The hub forwards a DFSP's message byte for byte with its signature. The hub's own messages are made here and signed when
-they are sent (`signed_by_hub`). The states, codes and recipients: FSPIOP API v1.1, sections 6.7.2 to 6.7.5.
+they are sent (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -99,7 +99,7 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Notifies the payee of the end: PATCH where it answered RESERVED, else the error or the committed state."""
+    """Notifies the payee of the end: by PATCH if the payee answered RESERVED, otherwise by the error or the state."""
     if t.wants_patch:
         return _patch(hub, t, _payee(t))
     if t.state is State.ABORTED:
@@ -108,7 +108,7 @@ def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _patch(hub: HubMessages, t: TransferState, payee: Recipient) -> Outgoing:
-    """FSPIOP API v1.1, section 6.7.3: the end of a transfer that the payee answered with RESERVED."""
+    """Returns the PATCH with the end of a transfer to which the payee answered RESERVED (FSPIOP API v1.1, 6.7.3)."""
     body = state_body(t)
     body.pop("fulfilment", None)
     return hub.callback(payee, _path(t), body, subject=t.transfer_id, kind="end-to-payee", method="PATCH")
@@ -119,7 +119,7 @@ def _error(hub: HubMessages, t: TransferState, to: Recipient, code: str, text: s
 
 
 def state_body(t: TransferState) -> dict[str, object]:
-    """Returns the body of PUT /transfers/{ID} for this state (FSPIOP API v1.1, table 27). An abort has its cause."""
+    """Returns the body of PUT /transfers/{ID} for this state, with the cause of an abort (FSPIOP v1.1, table 27)."""
     body: dict[str, object] = {"transferState": t.state.value}
     if t.completed_at is not None:
         body["completedTimestamp"] = time.format_datetime(t.completed_at)
@@ -133,7 +133,7 @@ def state_body(t: TransferState) -> dict[str, object]:
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
     """Returns the answer to GET /transfers/{ID} by its payer or payee.
 
-    The payee wrote the fulfilment and may see it.
+    The payee's answer contains the fulfilment too, because the payee itself wrote it.
     """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 
@@ -149,7 +149,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """Returns the answer to GET /{resource}/{ID} where none exists or the requester is not a party to it."""
+    """Returns the answer to GET /{resource}/{ID} if there is no such row, or if the requester is not a party to it."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

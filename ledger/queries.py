@@ -18,7 +18,7 @@ CURRENCIES_OF_A_PARTICIPANT = """
 
 
 def value_of(account: Account) -> int:
-    """Returns an account's value as the administration API defines it: debits less credits, with reserved amounts.
+    """Returns an account's value as the administration API defines it: debits less credits, plus reserved amounts.
 
     A positive POSITION is a debt to the scheme. A negative SETTLEMENT is money that is held for the participant.
     """
@@ -26,7 +26,7 @@ def value_of(account: Account) -> int:
 
 
 def cover_of(settlement: Account) -> int:
-    """Returns the cover that a SETTLEMENT account gives its participant's position: money held, less holds."""
+    """Returns the cover from a SETTLEMENT account: the money in the account, less the amounts on hold."""
     return -value_of(settlement) - int(settlement.on_hold)
 
 
@@ -47,7 +47,7 @@ def limits(currency: str | None = None) -> QuerySet[Account]:
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
-    # The transfer's first message is stored with its first state. Each is found by its own index.
+    # The prepare is stored with the transfer's first state: RESERVED or ABORTED. Each is found by a separate index.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:

@@ -1,7 +1,6 @@
-"""Finds prepares whose terms differ from those of their quotes, where the quotes were answered through this hub.
+"""Finds prepares whose terms differ from those of their quotes, if the quotes were answered through this hub.
 
-It takes one statement for a batch, and at most two for a bulk. It takes none if no prepare of the batch is to be
-compared.
+This takes one statement for a batch, at most two for a bulk, and none if the hub compares no prepare of the batch.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
-"""Holds on cover that is owed for a settlement. No position may use that cover until the settlement bank has moved it.
+"""Places and ends holds on cover that participants owe for a settlement. No position may use such cover.
 
-Every function here runs under the lock of the account's POSITION account, like every change of a SETTLEMENT account.
+A hold ends when the settlement bank has moved the money. Callers of every function here hold the lock on the
+participant's POSITION account, as for every change of a SETTLEMENT account.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has moved since it was made.
+    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has moved for this settlement.
 
     A withdrawal made before the settlement does not count, even if it has the settlement's number as its reference.
     """
@@ -52,13 +53,13 @@ def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> No
 
 
 def is_named_by(participant: str, currency: str, reference: str) -> bool:
-    """Whether a withdrawal of this participant with this reference would take from a hold."""
+    """Whether a withdrawal with this reference would reduce a hold of this participant."""
     found = CoverHold.objects.filter(account__participant__name=participant, account__currency=currency)
     return found.filter(_named(reference), remaining__gt=0).exists()
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """Returns the hold of the settlement whose number is this reference, where part of it remains."""
+    """Returns the hold for the settlement whose number is this reference. Returns None if nothing of it is left."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 
@@ -71,7 +72,7 @@ def _named(reference: str) -> Q:
 
 
 def take(hold: CoverHold, amount: int) -> int:
-    """Takes the amount of a withdrawal from a hold, as far as the hold goes. Returns the amount taken."""
+    """Reduces a hold by the amount of a withdrawal, at most to zero. Returns the amount of the reduction."""
     taken = min(amount, hold.remaining)
     _change(hold, -taken)
     return taken

@@ -1,4 +1,4 @@
-"""Entries that no message causes: settlement. Takes lists; a fixed number of statements, in the ledger's lock order."""
+"""Posts the entries of settlements, which no message causes. Takes lists, and uses a fixed number of statements."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ledger.snapshot import Posting as Posting
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """A locked account, with the amount by which its position may still rise under its cap and its cover."""
+    """A locked account, and the amount by which its position may rise before it exceeds the cap or the cover."""
 
     position: int
     cap: int | None
@@ -61,7 +61,7 @@ _INSERT = """
 
 
 def post(postings: Sequence[Posting]) -> None:
-    """Posts these entries between accounts that `lock` has locked. The caller's transaction posts all or none."""
+    """Posts these entries between accounts that `lock` has locked, in the caller's transaction."""
     if not postings:
         return
     ordered = sorted(postings, key=lambda posting: (posting.transfer_id, posting.kind))

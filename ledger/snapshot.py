@@ -1,4 +1,4 @@
-"""The rows on which the ledger decides, read under their locks. `decide` changes these records as it works."""
+"""The rows that the ledger decides on, as read under locks. `decide` changes these records while it decides a batch."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -52,14 +52,14 @@ class TransferState:
     wants_patch: bool = False
     completed_at: datetime | None = None
     bulk_id: str | None = None  # the bulk transfer of which it is an item
-    # the conversions that end with it; the payee's may arrive while the transfer is reserved
+    # the conversions that end with the transfer; the payee's conversion may arrive while the transfer is reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
 
 
 @dataclass(slots=True)
 class Posting:
-    """A future entry. The database allows each pair of `transfer_id` and `kind` once."""
+    """An entry that is not written yet. The database allows each pair of `transfer_id` and `kind` once."""
 
     kind: str
     transfer_id: str
@@ -83,7 +83,7 @@ class ParticipantState:
 
 @dataclass(slots=True)
 class Snapshot:
-    now: datetime  # the database's clock, read after every lock was held
+    now: datetime  # the time of the database's clock, read after all locks were taken
     window_id: int | None  # the open settlement window, if the batch may commit anything
     hub_name: str
     latest_expiry: datetime

@@ -1,13 +1,13 @@
 """The state machine of a transfer, as one table. The database enforces the same table by a trigger.
 
-The API's states: FSPIOP API v1.1, section 6.7.6. `API_STATE` has the API's name of each stored state.
+FSPIOP API v1.1, section 6.7.6, defines the API's states. `API_STATE` maps each stored state to the API's name.
 """
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored: the decision and the arrival are one transaction
+    RECEIVED = "RECEIVED"  # never stored, because the hub decides a transfer in the transaction that first stores it
     RESERVED = "RESERVED"
     COMMITTED = "COMMITTED"
     ABORTED = "ABORTED"

@@ -1,4 +1,4 @@
-"""ALL statements of the money path. Each takes lists; their number is fixed, whatever the lists' length.
+"""ALL statements of the money path. Each takes lists, so the number of statements does not depend on their length.
 
 Lock order, here and wherever else code locks more than one of these:
 
@@ -8,9 +8,8 @@ Lock order, here and wherever else code locks more than one of these:
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
-A row that a decision depends on is read by a separate statement, after its lock is held. Under READ COMMITTED, a
-statement that waited for a lock sees the new version of the locked row only. It sees all other rows as they were before
-it waited.
+A decision's rows are read by a separate statement, after they are locked. Under READ COMMITTED, a statement that waited
+for a lock sees the new version only of the row that it locked. It sees all other rows as they were before it waited.
 """
 
 from collections.abc import Iterable, Sequence
@@ -59,14 +58,16 @@ def load(
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
     fx_prepares = [command for command in fx_commands if isinstance(command, FxPrepare)]
 
-    # Before any lock: a payee's answer to a quote never changes, so no other transaction has to wait for this read.
+    # Quotes are compared before any lock is taken, so that no other transaction waits for this. A payee's answer to a
+    # quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}
     participants, awaited_by = _participants(prepares, fx_prepares) if prepares or fx_prepares else ({}, set())
     conversions = fx.lock_conversions(fx_commands, transfers.values(), awaited_by)
-    # Read after the locks of their conversions, because a prepare that names a conversion holds that lock too.
+    # These transfers are read while their conversions are locked, because a prepare of such a transfer takes the same
+    # lock.
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
@@ -78,8 +79,8 @@ def load(
     )
     if prepares or fx_prepares:
         _read_covers(accounts)
-    # Read under the debtors' account locks, so that two equal prepares see each other. Records of locked transfers stay
-    # as they were read under their locks.
+    # Known transfers are read while the debtors' accounts are locked, so that of two equal prepares, the second one
+    # sees the first. The records of locked transfers are not replaced.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -128,9 +129,9 @@ def _as_transfer(row: TupleRow) -> TransferState:
     return transfer
 
 
-# A payee's message finds transfers to that payee only. A message of any other sender locks nothing, and its answer
-# takes as long whether there is such a transfer or not. NO KEY: other transactions may still add history rows that
-# reference it.
+# A payee's message finds only transfers to that payee. A message of any other sender locks nothing, and the time until
+# its answer does not show whether there is such a transfer. NO KEY lets other transactions add history rows that
+# reference the transfer.
 _LOCK_TRANSFERS = f"""
     {_TRANSFERS}
       AND (t.transfer_id = ANY(%s::text[])
@@ -158,7 +159,7 @@ def transfer_by_id(transfer_id: str) -> TransferState | None:
     return transfers_by_id([transfer_id]).get(transfer_id)
 
 
-# Also reads whether a conversion is for these transfers or has their ids, which saves a statement.
+# This statement also reads whether a conversion names these transfers or has their ids, which saves a statement.
 _PARTICIPANTS = """
     SELECT p.id, p.name, p.is_active, p.may_send, p.may_receive, a.currency, a.id, a.is_active,
            EXISTS (SELECT FROM ledger_fxtransfer f WHERE f.determining_transfer_id = ANY(%s::text[]))
@@ -233,7 +234,7 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only under the lock of its POSITION account. That lock is held here.
+    # A SETTLEMENT account changes only while the POSITION account is locked, and the POSITION account is locked here.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
@@ -244,7 +245,7 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     """Writes the decisions.
 
-    The database checks each of them once more. Raises LostRace where one of its guards refuses.
+    The database checks each decision again. Raises LostRace if one of the database's guards refuses.
     """
     new = sorted((o for o in outcomes if isinstance(o, Reserved | Refused)), key=lambda o: o.transfer.transfer_id)
     ended = sorted((o for o in outcomes if isinstance(o, Committed | Aborted)), key=lambda o: o.transfer.transfer_id)
@@ -303,9 +304,8 @@ def _insert_transfers(transfers: list[TransferState], snapshot: Snapshot) -> Non
         raise LostRace("another process stored one of these transfers first")
 
 
-# The clock is read again here, because time has passed since the decision. A late fulfilment never commits. The
-# previous state is a column and not a constant. With a constant, PostgreSQL may search all reservations instead of
-# these ids.
+# The statement reads the clock again, because time has passed since the decision. A late fulfilment never commits. The
+# previous state comes from a column: with a constant, PostgreSQL may search all reservations instead of these ids.
 _END_TRANSFERS = """
     UPDATE ledger_transfer t
     SET state = c.state, reason = c.reason, error_code = c.error_code, error_description = c.error_description,
@@ -342,8 +342,8 @@ def _is_changed(account: AccountState) -> bool:
     return bool(account.new_debits or account.new_credits or account.new_reserved or account.has_new_reservations)
 
 
-# Only a reservation raises a position. So after a batch with a reservation, the position is at or below the limit
-# against which each reservation was checked. The database checks this once more.
+# Only a reservation raises a position, and each reservation was checked against the limit. So after a batch with a
+# reservation, the position does not exceed the limit. The database checks this again.
 _MOVE_ACCOUNTS = f"""
     UPDATE ledger_account a
     SET posted_debits = a.posted_debits + c.debits, posted_credits = a.posted_credits + c.credits,
@@ -423,9 +423,10 @@ _PAST_EXPIRY = fair_share.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired reservations that are not skipped, each payer's in turn, the earliest expiration first.
+    """Returns expired reservations that are not skipped.
 
-    Items of a bulk are left out, because they expire with the bulk.
+    Takes the payers in turn, and each one's earliest expiration first. Leaves out the items of a bulk, because they
+    expire with the bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

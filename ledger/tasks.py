@@ -10,7 +10,7 @@ from ledger.fx import store as fx_store
 from ledger.fx.commands_and_outcomes import FxAborted, FxExpire
 
 _SWEEP = 500
-# One locked row must not take the time of many from a sweep: the next sweep tries it again.
+# So few attempts that one locked row does not use up the sweep's time. The next sweep tries the row again.
 _ATTEMPTS = 2
 
 
@@ -18,7 +18,7 @@ _ATTEMPTS = 2
 def expire_transfers() -> int:
     """Aborts expired reservations. Returns their number. Two runs at once do no harm, because each decides under locks.
 
-    Transfers come first, because a conversion ends with its transfer.
+    Expires transfers before conversions, because a conversion ends with its transfer.
     """
     return isolating_batches.each(_expire_transfers, bulk.expire, _expire_conversions)
 

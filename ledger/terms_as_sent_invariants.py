@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """The invariants of stored messages: each decision used the values that the sender wrote.
 
-The database compares the two. A message is FSPIOP API or ISO 20022 text, as it arrived. `ledger_message` returns NULL
-for unreadable text.
+The database compares the rows with the stored messages. A message is stored as it arrived, in the FSPIOP API's format
+or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
 """
 
 from hub.invariants import Invariant
@@ -29,12 +29,12 @@ _ID = "{CdtTrfTxInf,PmtId,TxId}"
 
 
 def _is_erased(body: str, at: str, kind: str) -> str:
-    """Returns the SQL that is true for a message that the hub has erased after its time (`sweeps_erasure`)."""
+    """Returns the SQL that is true if the hub has erased the message because its retention ended (`sweeps_erasure`)."""
     up_to = f"(SELECT up_to FROM sweeps_erasure WHERE kind = '{kind}')"
     return f"coalesce({body} = ''::bytea AND {at} < {up_to}, false)"
 
 
-# An ISO 20022 message may have the condition only inside its packet. Then this is NULL, which is no fault.
+# If an ISO 20022 message has the condition only inside its packet, this is NULL, which the check accepts.
 _CONDITION = _text("condition", "{CdtTrfTxInf,VrfctnOfTerms,Sh256Sgntr}")
 _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? 'CdtTrfTxInf'))"
 

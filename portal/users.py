@@ -55,7 +55,7 @@ def check_email(email: str) -> None:
 
 
 def check_roles(*, roles: frozenset[Role], participant: Participant | None) -> None:
-    """Raises Refused if a participant's user has another role than a participant's, or if a hub user has such a role."""
+    """Raises Refused if a participant's user has a hub user's role, or if a hub user has a participant's role."""
     if not roles:
         raise Refused(_("A user must have at least one role."))
     if participant is None and roles & PARTICIPANT_ROLES:

@@ -30,7 +30,7 @@ class BulkPrepare:
 
 @dataclass(slots=True)
 class ItemResult:
-    """The payee's result for one item: its fulfilment, an error, or neither."""
+    """The payee's result for one item: a fulfilment, an error, or neither."""
 
     fulfilment: str | None = None
     error_code: str | None = None
@@ -44,7 +44,7 @@ class BulkFulfil:
     bulk_id: str
     source_id: int
     destination: str | None
-    state: BulkState  # COMPLETED, or REJECTED where the payee accepts no item
+    state: BulkState  # COMPLETED, or REJECTED if the payee accepts no item
     results: Mapping[str, ItemResult]
     digest: bytes
     message: PaymentMessage
@@ -66,7 +66,7 @@ class BulkReject:
 
 @dataclass(slots=True)
 class BulkExpire:
-    """The sweep found a bulk past its expiration."""
+    """The sweep's command to expire a bulk whose expiration has passed."""
 
     bulk_id: str
 
@@ -91,7 +91,7 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # how many items were sent to the payee
-    ids_used_before: list[str]  # ids that belong to other transfers, so they are no items of this bulk
+    ids_used_before: list[str]  # ids in the bulk that other transfers had used already, so they are no items of it
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None
@@ -114,7 +114,8 @@ class BulkAccepted:
 class BulkRefused:
     """No item was reserved.
 
-    Stored, so that a resend is refused alike. `refusal` is set where one reason covers the bulk.
+    The refusal is stored, so that a resend is refused in the same way. `refusal` is set if one reason applies to the
+    whole bulk.
     """
 
     command: BulkPrepare
@@ -126,7 +127,7 @@ class BulkRefused:
 
 @dataclass(slots=True)
 class BulkEnded:
-    """Each reserved item has ended. `is_as_answered`: the payee's own message reports the outcome of every item."""
+    """Each reserved item has ended. `is_as_answered`: the payee's own message reports each item's outcome correctly."""
 
     command: BulkFulfil | BulkReject | BulkExpire
     bulk: Bulk
@@ -137,7 +138,7 @@ class BulkEnded:
 
 @dataclass(slots=True)
 class BulkRepeated:
-    """The same message again: its outcome is sent again, and nothing changes."""
+    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -155,7 +156,7 @@ class BulkNotObeyed:
 
 @dataclass(slots=True)
 class BulkUnknown:
-    """There is no such bulk, or the sender is not a party to it. Both get the same answer."""
+    """There is no such bulk, or the sender is not a party to it. The hub's answer is the same in both cases."""
 
     command: BulkFulfil | BulkReject
 

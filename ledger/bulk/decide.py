@@ -1,6 +1,6 @@
-"""Decides each message about a bulk. Pure: `ledger.decide` judges each item by the rules of single transfers.
+"""Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-All items are decided over one snapshot, in order. Each decision sees the earlier ones, so a bulk cannot pass a limit.
+All items are decided in order over one snapshot, which each decision changes. So a bulk cannot pass a limit.
 """
 
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ from ledger.decide import decide_expire, decide_fulfil, decide_prepare, decide_r
 from ledger.snapshot import Snapshot, TransferState
 from ledger.states import State
 
-# A fault of the bulk itself applies to each of its items. The payer is notified of it once.
+# Faults that apply to every item of a bulk. The payer is notified of such a fault only once.
 _OF_THE_WHOLE = frozenset(
     {
         Refusal.PAYER_IS_NOT_ACTIVE.value,
@@ -69,12 +69,12 @@ def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """FSPIOP API v1.1, section 6.10.3.2: each item is reserved or refused on its own."""
+    """Reserves or refuses each item on its own (FSPIOP API v1.1, section 6.10.3.2)."""
     if seen is not None:
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
         if seen.state is BulkState.ACCEPTED:
-            return BulkIgnored(p)  # the payee has not answered yet: the payer is notified when the bulk ends
+            return BulkIgnored(p)  # the payee has not answered yet, and the payer is notified when the bulk ends
         return BulkRepeated(p, seen, items_of(seen, s))
 
     outcomes = [decide_prepare(item, s) for item in p.items]
@@ -91,7 +91,7 @@ def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutco
 
 
 def decide_answer(a: BulkAnswer, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """FSPIOP API v1.1, sections 6.10.4.1 and 6.10.5.1: only the payee answers, once for the whole bulk."""
+    """Decides the payee's only answer to the whole bulk (FSPIOP API v1.1, sections 6.10.4.1 and 6.10.5.1)."""
     if bulk is None or bulk.payee_id != a.source_id:
         return BulkUnknown(a)
     if bulk.answer_digest == a.digest:
@@ -115,7 +115,7 @@ def decide_bulk_expire(e: BulkExpire, bulk: Bulk | None, s: Snapshot) -> BulkOut
 
 
 def items_of(bulk: Bulk, s: Snapshot) -> list[TransferState]:
-    """The bulk's items that are transfers, in the order of their ids."""
+    """Returns the items that became transfers of this bulk, in the order of their ids."""
     items = [transfer for transfer in s.transfers.values() if transfer.bulk_id == bulk.bulk_id]
     return sorted(items, key=lambda item: item.transfer_id)
 

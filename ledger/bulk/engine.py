@@ -1,7 +1,7 @@
 """One transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-It runs the statements of a group of single transfers, and a few for the bulk itself. The number of statements does not
-depend on the number of items. It runs in the thread of its request: a bulk is a group of its own and does not wait.
+The engine runs the statements of a group of single transfers, and a few for the bulk itself. The number of statements
+does not depend on the number of items. A bulk is a group of its own, so its request's thread decides it at once.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ def submit(command: BulkCommand) -> BulkOutcome:
 
 
 def run(command: BulkCommand, *, attempts: int = ATTEMPTS) -> BulkOutcome:
-    """Decides the command and commits. Retries a transaction that lost a race."""
+    """Decides the command and commits the result. Repeats a transaction that lost a race."""
     return retried(lambda: _run_once(command), attempts=attempts)
 
 
@@ -64,8 +64,8 @@ def _run_once(command: BulkCommand) -> BulkOutcome:
 def _load(command: BulkCommand) -> tuple[Bulk | None, Snapshot]:
     if isinstance(command, BulkPrepare):
         snapshot = _locked(command.items)
-        # Read under the payer's account locks, as known transfers are, so that two requests with the same bulk see each
-        # other.
+        # The bulk is read while the payer's account locks are held, like known transfers. So of two requests with the
+        # same bulk, the second one sees the first.
         return bulks.by_id(command.bulk_id), snapshot
     bulk = bulks.lock(command.bulk_id)
     item_ids = bulks.item_ids(command.bulk_id) if bulk else []

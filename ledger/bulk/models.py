@@ -25,7 +25,7 @@ class BulkTransfer(models.Model):
     expires_at = models.DateTimeField()
     item_count = models.PositiveSmallIntegerField()
     reserved_items = models.PositiveSmallIntegerField()
-    # Ids that belong to other transfers. They are no transfers of this bulk; each is refused with 3106.
+    # Ids in the bulk that other transfers had used already. Each is refused with 3106 and is no transfer of this bulk.
     ids_used_before = ArrayField(models.CharField(max_length=36))
     version = models.CharField(max_length=4)
     digest = models.BinaryField(max_length=32)
@@ -69,7 +69,7 @@ class BulkTransfer(models.Model):
                 | Q(answer__isnull=False, answer_digest__isnull=False, completed_at__lt=F("expires_at")),
                 name="a_completed_bulk_was_answered_in_time",
             ),
-            # The target of each item's foreign key over bulk, payer, payee and expiration.
+            # Each item's foreign key over bulk, payer, payee and expiration refers to this constraint.
             models.UniqueConstraint(
                 fields=["bulk_transfer_id", "payer", "payee_name", "expires_at"], name="a_bulk_has_one_payer_and_payee"
             ),

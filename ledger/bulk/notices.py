@@ -1,9 +1,9 @@
 """The callbacks that each outcome of a bulk causes. Pure.
 
-The payee receives the reserved items only: in the payer's own message where all items are reserved, else in a message
-of the hub. The payer receives the payee's own answer where it reports every outcome correctly, else a message of the
-hub. The payee is notified of the outcomes too, because the hub judges each fulfilment. Where `in_hub_name` is set, the
-hub sends all of these in its own name, as the reference hub does.
+The payee receives only the reserved items. If all items are reserved, the hub forwards the payer's own message.
+Otherwise the hub makes a message. The payer receives the payee's own answer if the answer reports every outcome
+correctly, otherwise a message of the hub. The payee is notified of the outcomes too, because the hub checks each
+fulfilment. If `in_hub_name` is set, the hub sends all of these in its own name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -130,7 +130,7 @@ def result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]
 
 
 def payees_result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
-    """Returns the same body for the payee, with the items that were reserved only."""
+    """Returns the same body for the payee, with only those items that were reserved."""
     return _body(bulk, [_result(item) for item in items if item.payer_account_id is not None])
 
 
@@ -158,6 +158,6 @@ def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], r
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} where there is no such bulk or the requester is no party."""
+    """Returns the answer to GET /bulkTransfers/{ID} if there is no such bulk or the requester is no party to it."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

@@ -14,11 +14,11 @@ from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import BulkEnded, BulkExpire
 from ledger.bulk.notices import state_answer, unknown_answer
 
-_ATTEMPTS = 2  # of one sweep: a bulk that another process has locked is tried again in the next sweep
+_ATTEMPTS = 2  # in one sweep; if another process holds the bulk's lock, the next sweep tries again
 
 
 def tell_state(*, bulk_id: str, requester: Recipient) -> None:
-    """GET /bulkTransfers/{ID}: the requester receives the answer in a callback (FSPIOP API v1.1, section 6.10.3.1)."""
+    """Answers GET /bulkTransfers/{ID} with a callback to the requester (FSPIOP API v1.1, section 6.10.3.1)."""
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     with transaction.atomic():
         bulk = bulks.lock(bulk_id)  # so that the bulk and its items are read at the same moment

@@ -1,4 +1,4 @@
-"""The states of a bulk transfer as one table. The database enforces the same table by a trigger.
+"""The states of a bulk transfer and the changes between them, as one table. A database trigger enforces the same table.
 
 The names are the API's own (FSPIOP API v1.1, section 7.5.4). Its states PENDING and PROCESSING report the progress of a
 bulk that is processed in parts. Kitovu does not use them, because each step of a bulk is one transaction.
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class BulkState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored: the decision and the arrival are one transaction
+    RECEIVED = "RECEIVED"  # never stored, because the hub decides a bulk in the transaction that first stores it
     ACCEPTED = "ACCEPTED"  # at least one item is reserved and was sent to the payee
     COMPLETED = "COMPLETED"  # the payee answered; each item has its outcome
     REJECTED = "REJECTED"  # no item was committed, and none will be

@@ -1,6 +1,6 @@
 """The statements on bulk transfers. The statements on their items are in `ledger.store`.
 
-A bulk's row is locked before all other rows that its end needs (the lock order is at the top of `ledger.store`).
+To end a bulk, the hub locks the bulk's row before all others (the lock order is at the top of `ledger.store`).
 """
 
 import orjson
@@ -27,7 +27,7 @@ def by_id(bulk_id: str) -> Bulk | None:
 
 
 def lock(bulk_id: str) -> Bulk | None:
-    """Returns one bulk, locked until the end of the transaction. New rows may still reference it."""
+    """Returns one bulk, locked until the end of the transaction. Other transactions may still reference its row."""
     return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
 
 
@@ -92,6 +92,6 @@ _PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_ti
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks that are not skipped, each payer's in turn, those with the earliest expiration first."""
+    """Returns expired bulks that are not skipped: the payers in turn, and each one's earliest expiration first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -56,7 +56,7 @@ class FxReject:
 
 @dataclass(slots=True)
 class FxExpire:
-    """The sweep found a conversion that has been held for too long."""
+    """The sweep's command to expire a conversion that has been held for too long."""
 
     commit_request_id: str
 
@@ -74,7 +74,7 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused. It is stored, so that a resend is refused alike."""
+    """The prepare was refused. It is stored, so that a resend is refused in the same way."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -82,7 +82,7 @@ class FxRefused:
 
 @dataclass(slots=True)
 class FxAgreed:
-    """The FXP has fulfilled. The conversion waits for its determining transfer."""
+    """The FXP has fulfilled the conversion, which now waits for its determining transfer."""
 
     command: FxFulfil
     conversion: ConversionState
@@ -96,7 +96,7 @@ class FxAborted:
 
 @dataclass(slots=True)
 class FxRepeated:
-    """The same message again: its outcome is sent again, and nothing changes."""
+    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -116,7 +116,7 @@ class FxNotObeyed:
 
 @dataclass(slots=True)
 class FxUnknown:
-    """There is no such conversion, or the sender is not a party to it. Both get the same answer."""
+    """There is no such conversion, or the sender is not a party to it. The hub's answer is the same in both cases."""
 
     command: FxFulfil | FxReject
 

@@ -1,6 +1,6 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure, like `ledger.decide`, which decides the whole batch.
 
-A conversion reserves its own leg when it is prepared. It ends when its determining transfer ends: both legs or neither.
+A conversion reserves its own leg when it is prepared. It ends with its determining transfer: both commit, or neither.
 """
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,10 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
-    """The payer converts if the conversion arrives before its determining transfer, otherwise the payee converts."""
+    """Reserves or refuses a conversion.
+
+    If it arrives before its determining transfer, the payer converts. Otherwise the payee converts.
+    """
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
         if seen.digest == p.digest and seen.initiator_id == p.source_id:
@@ -99,7 +102,7 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
-    """Only the FXP may fulfil. A late fulfilment does not count as agreement."""
+    """Marks a conversion as agreed. Only the FXP may fulfil, and a late fulfilment is no agreement."""
     c = s.conversions.get(f.commit_request_id)
     if c is None or c.fxp_id != f.source_id:
         return FxUnknown(f)
@@ -123,7 +126,7 @@ def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
-    """Only the FXP may reject."""
+    """Aborts a conversion that the FXP rejects. Only the FXP may reject."""
     c = s.conversions.get(r.commit_request_id)
     if c is None or c.fxp_id != r.source_id:
         return FxUnknown(r)
@@ -147,7 +150,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 
 
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
-    """Whether it is agreed and its determining transfer is reserved. If so, it ends with that transfer."""
+    """Whether the conversion is agreed and its determining transfer is reserved. It then ends with that transfer."""
     t = s.transfers.get(c.determining_transfer_id)
     return (
         c.state is FxState.AGREED
@@ -165,7 +168,7 @@ def _is_converted(p: FxPrepare, s: Snapshot) -> bool:
 
 
 def _debtor_id(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the debtor of the transfer itself: its payer, or the FXP of its payer's conversion."""
+    """Returns the participant that the transfer debits: the payer, or the FXP if the payer converts."""
     conversion = s.conversions.get(t.payer_conversion_id or "")
     return conversion.fxp_id if conversion else t.payer_id
 
@@ -255,7 +258,7 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
     """Returns the payer's own conversion for this transfer: a live one, else one that has ended, else None.
 
-    The payer itself pays the items of a bulk.
+    Items of a bulk are never converted by the payer, so they have none.
     """
     if p.bulk_id is not None:
         return None
@@ -275,13 +278,14 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
     Refusal.FXP_IS_PARTY_OF_THE_TRANSFER,
     Refusal.FXP_MAY_NOT_CONVERT,
 )
-"""In the order in which `why_not` judges."""
+"""The refusals in the order in which `why_not` checks for them."""
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
     """Returns the reason why this conversion cannot pay for the transfer, or None.
 
-    A payer whose conversion has ended is not charged in the target currency: it intended to pay in another currency.
+    If the conversion has ended, the transfer is refused. The payer intended to pay in another currency, so the hub must
+    not debit the payer in the target currency.
     """
     if c.state not in LIVE:
         return Refusal.CONVERSION_HAS_ENDED
@@ -295,19 +299,19 @@ def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refus
         return Refusal.FXP_IS_PARTY_OF_THE_TRANSFER
     bridge = s.accounts.get(c.bridge_account_id or 0)
     if bridge is not None and not bridge.may_send:
-        return Refusal.FXP_MAY_NOT_CONVERT  # it could when it agreed
+        return Refusal.FXP_MAY_NOT_CONVERT  # the FXP may have lost this right since it agreed
     return None
 
 
 def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
-    """Refuses to fulfil a transfer whose payee converts until its FXP has agreed."""
+    """Returns a refusal to fulfil the transfer if it has a conversion to which the FXP has not agreed yet."""
     if any(c.state is FxState.RESERVED for c in _conversions_of(t, s)):
         return Refusal.CONVERSION_IS_NOT_AGREED
     return None
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits where its payee converts."""
+    """Returns the FXP's account that the transfer credits if the payee converts, otherwise None."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 
@@ -327,7 +331,7 @@ def commit_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Reverts the conversions of an aborted transfer, with the transfer's own error code."""
+    """Aborts the conversions of an aborted transfer, with the transfer's own error code."""
     aborted = [c for c in _conversions_of(t, s) if c.state in LIVE]
     for c in aborted:
         _abort(c, s, Refusal.TRANSFER_WAS_ABORTED)
@@ -336,12 +340,12 @@ def abort_with(t: TransferState, s: Snapshot) -> list[ConversionState]:
 
 
 def abort_without(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Reverts the payer's conversion of a transfer that was refused on arrival."""
+    """Aborts the payer's conversion of a transfer that was refused on arrival."""
     return _abort_own(p, s, t.error_code, t.error_description)
 
 
 def abort_for_taken_id(p: Prepare, t: TransferState, s: Snapshot) -> list[ConversionState]:
-    """Reverts the payer's conversion where another participant's transfer has the ID of the determining transfer."""
+    """Aborts the payer's conversion if another participant's transfer has the ID of the determining transfer."""
     if t.payer_id == p.source_id:
         return []
     return _abort_own(p, s, *words_of(Refusal.ID_WAS_USED_WITH_OTHER_CONTENT))

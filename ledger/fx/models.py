@@ -30,8 +30,8 @@ def only_erased(of: str) -> str:
 class FxTransfer(models.Model):
     """One conversion, decided on arrival. It ends with its determining transfer. Refused conversions are stored too.
 
-    Its own leg runs from the debit account to the credit account. Its determining transfer debits or credits the bridge
-    account.
+    The conversion itself moves money from the debit account to the credit account. The determining transfer debits or
+    credits the bridge account.
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)
@@ -155,7 +155,7 @@ class FxTransfer(models.Model):
                     RETURN NEW;
                 """.replace("%%", "%"),
             ),
-            # Both legs or neither: checked when the transaction commits.
+            # Conversion and determining transfer both commit, or neither. This is checked when the transaction commits.
             pgtrigger.Trigger(
                 name="a_conversion_commits_with_its_transfer",
                 operation=pgtrigger.Update,

@@ -1,7 +1,7 @@
 """The callbacks that each outcome of a conversion causes (FSPIOP API v2.0). Pure.
 
-An FXP that has fulfilled receives the end in a PATCH request. The initiator sees the end in its determining transfer.
-If the conversion ends without a transfer, the initiator receives an error callback.
+If an FXP has fulfilled, it receives the end of the conversion in a PATCH request. The initiator is notified of the end
+by the determining transfer. If the conversion ends without a transfer, the initiator receives an error callback.
 """
 
 from fspiop import time
@@ -34,7 +34,7 @@ def notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
         case FxRefused(_, c):
             return [_error_to_initiator(hub, c)]
         case FxAgreed(command, c):
-            # No leg is committed yet, whichever state the FXP's message has.
+            # Whatever state the FXP's message reports, no leg is committed yet.
             if command.says_reserved:
                 to, subject = _initiator(c), c.commit_request_id
                 return [forward(command.message, to, "PUT", _path(c), subject=subject, kind="fx-answer")]
@@ -89,7 +89,7 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """Returns PATCH where the FXP had fulfilled, else the error."""
+    """Returns a PATCH if the FXP had fulfilled, otherwise an error."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")

@@ -1,4 +1,4 @@
-"""A conversion as read under its lock. `decide` changes these records as it works through the batch."""
+"""A conversion as the hub read it under a lock. `decide` changes these records while it decides the batch."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party that converts: the payer its payment, or the payee its receipt."""
+    """The party that converts: the payer converts what it pays, or the payee converts what it receives."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -18,9 +18,9 @@ class Side(StrEnum):
 class ConversionState:
     """One conversion, with two legs.
 
-    Its own leg is between its initiator and the FXP. It is in the source currency where the payer converts, and in the
-    target currency where the payee converts. The other leg is the determining transfer's, which debits or credits the
-    FXP at the bridge account.
+    The conversion's own leg is between the initiator and the FXP. If the payer converts, this leg is in the source
+    currency. If the payee converts, it is in the target currency. The other leg is the determining transfer, which
+    debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str
@@ -37,7 +37,7 @@ class ConversionState:
     state: FxState
     condition: str
     expires_at: datetime
-    held_until: datetime  # when the sweep releases it, if it has not ended before
+    held_until: datetime  # the time at which the sweep ends the conversion, if it has not ended before
     digest: bytes
     version: str
     debit_account_id: int | None = None
@@ -61,7 +61,7 @@ class ConversionState:
 
     @property
     def bridge(self) -> tuple[str, int]:
-        """The currency and amount that its determining transfer must have."""
+        """The currency and amount that the determining transfer must have."""
         if self.side is Side.PAYER:
             return self.target_currency, self.target_amount
         return self.source_currency, self.source_amount

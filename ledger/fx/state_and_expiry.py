@@ -13,7 +13,7 @@ from ledger.notices import unknown_answer
 
 
 def tell_state(*, commit_request_id: str, requester: Recipient) -> None:
-    """GET /fxTransfers/{ID}: the requester receives the answer in a callback."""
+    """Answers GET /fxTransfers/{ID} with a callback to the requester."""
     conversion = store.conversions_by_id([commit_request_id]).get(commit_request_id)
     hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
     if conversion is None or requester.id not in (conversion.initiator_id, conversion.fxp_id):

@@ -1,14 +1,14 @@
 """The state machine of a conversion (an fxTransfer), as one table. The database enforces the same table by a trigger.
 
-A conversion that its FXP has fulfilled is AGREED: it waits for its determining transfer and ends with it. The API has
-no name for this state and calls it RESERVED.
+After the FXP has fulfilled a conversion, the conversion is AGREED. It waits for its determining transfer and ends with
+that transfer. The API has no state of this name: there, the conversion is still RESERVED.
 """
 
 from enum import StrEnum
 
 
 class FxState(StrEnum):
-    RECEIVED = "RECEIVED"  # never stored: the decision and the arrival are one transaction
+    RECEIVED = "RECEIVED"  # never stored, because the hub decides a conversion in the transaction that first stores it
     RESERVED = "RESERVED"
     AGREED = "AGREED"
     COMMITTED = "COMMITTED"

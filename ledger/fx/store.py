@@ -76,7 +76,7 @@ def lock_conversions(
 
 
 def awaited_transfers(commands: Sequence[FxCommand], conversions: dict[str, ConversionState]) -> list[str]:
-    """Returns the determining transfers of conversions that may have waited for too long."""
+    """Returns the determining transfers of the conversions that these commands want to expire."""
     expiring = [command.commit_request_id for command in commands if isinstance(command, FxExpire)]
     return sorted({conversions[id].determining_transfer_id for id in expiring if id in conversions})
 
@@ -87,7 +87,7 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts that may change: those of the conversions, and the debtor's of each new conversion."""
+    """Returns the accounts that may change: those of known conversions, and the debited account of each new one."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -107,7 +107,7 @@ def conversions_by_id(commit_request_ids: Collection[str]) -> dict[str, Conversi
 
 
 def known(commands: Sequence[FxCommand]) -> dict[str, ConversionState]:
-    """Returns those of the new conversions that are stored already."""
+    """Returns the conversions that are stored already, of those that the commands prepare."""
     ids = {command.commit_request_id for command in commands if isinstance(command, FxPrepare)}
     return conversions_by_id(ids) if ids else {}
 
@@ -128,7 +128,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database checks each change once more."""
+    """Writes the new states of stored conversions. The database checks each change again."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -215,7 +215,7 @@ def _link(conversions: list[ConversionState]) -> None:
         raise LostRace("a transfer ended before its payee's conversion came")
 
 
-# The clock is read again here, because time has passed since the decision. A late fulfilment never counts.
+# The statement reads the clock again, because time has passed since the decision. A late fulfilment never counts.
 _AGREE = """
     UPDATE ledger_fxtransfer f
     SET state = 'AGREED', fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest,
@@ -302,9 +302,10 @@ _PAST_END = fair_share.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions that were held for too long and are not skipped, each initiator's in turn, the oldest first.
+    """Returns conversions that were held for too long and are not skipped.
 
-    A conversion whose transfer is under way is left out: it ends with that transfer.
+    Takes the initiators in turn, and each one's oldest conversion first. Leaves out a conversion whose transfer is
+    reserved, because the conversion ends with that transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_share.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

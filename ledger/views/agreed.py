@@ -1,4 +1,4 @@
-"""Compares a transfer with its agreed terms (CHECK_ILP_PACKETS): with its ILP packet here, with its quote later."""
+"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). The comparison with the quote comes later."""
 
 from django.conf import settings
 
@@ -10,9 +10,9 @@ from ledger.commands_and_outcomes import Terms
 def terms_in(
     packet_text: str, where: str, *, amount: int, currency: str, payee: str, bulk_quote_id: str | None = None
 ) -> Terms | None:
-    """Returns the terms to compare with the quote, or None where the check is off.
+    """Returns the terms to compare with the quote, or None if the check is off.
 
-    FspiopError 3100 where the packet differs.
+    Raises FspiopError 3100 if the packet differs from the transfer.
     """
     if not settings.CHECK_ILP_PACKETS:
         return None

@@ -61,7 +61,7 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # An item counts as the same message only within the same bulk.
+                # The digest includes the bulk's own, so that an item of another bulk is never the same message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,
@@ -104,7 +104,7 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            return taken()  # the payee reports its progress and any results so far; the hub does not act on them
+            return taken()  # the payee only reports its progress and its first results, and the hub does nothing
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
@@ -171,8 +171,8 @@ def _check_once(where: str, transfer_ids: list[str]) -> None:
 
 def _obey(outcome: BulkOutcome) -> None:
     if isinstance(outcome, BulkUnknown):
-        # The same answer where the bulk exists and the sender is not its payee: other participants must not see that it
-        # exists.
+        # If the bulk exists but the sender is not its payee, the answer is the same. Other participants must not find
+        # out that the bulk exists.
         raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
     if isinstance(outcome, BulkImplausible):
         raise implausible(outcome.command.moment_fault)

@@ -20,7 +20,7 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """Returns the amount of a transfer; it must be positive. `where` is its place in the message, for the error."""
+    """Returns the amount. If it is not positive, raises an error with `where`, the amount's place in the message."""
     try:
         amount = money.parse_amount(amount_text)
     except money.AmountError as error:
@@ -31,10 +31,10 @@ def positive(where: str, amount_text: str) -> int:
 
 
 def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
-    """Raises the error that the sender of an answer gets at once. All other outcomes are sent as callbacks."""
+    """Raises the error that the response to an answer must report at once. Callbacks report all other outcomes."""
     if isinstance(outcome, Unknown | FxUnknown):
-        # The same answer where it exists and the sender is not its payee or FXP: other participants must not see that
-        # it exists.
+        # If the transfer or conversion exists but the sender is not its payee or FXP, the response is the same. Other
+        # participants must not find out that it exists.
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )

@@ -26,7 +26,7 @@ class FxTransfersView(_FxTransferView):
         body = self.read(FxTransferPost)
         if body.initiating_fsp != self.fspiop.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp: must be the FSPIOP-Source")
-        # The API leaves both out for currency that is bought without a payment. This scheme does not offer that.
+        # In the API, a request without these two fields buys currency without a payment. The hub does not offer that.
         if body.determining_transfer_id is None:
             raise FspiopError(ErrorCode.MISSING_ELEMENT, "determiningTransferId is required")
         if body.determining_transfer_id == body.commit_request_id:
@@ -68,7 +68,7 @@ class FxTransferView(_FxTransferView):
     def put(self, request: Request, commit_request_id: str) -> HttpResponse:
         body = self.read(FxTransferPut)
         if body.conversion_state not in ("COMMITTED", "RESERVED"):
-            return taken()  # an abort is PUT .../error; the hub does not act on any other state
+            return taken()  # the hub ignores all other states: an abort must be sent as PUT .../error
         raise_unless_heard(
             engine.submit(
                 FxFulfil(

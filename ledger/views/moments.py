@@ -1,4 +1,4 @@
-"""The payee's completedTimestamp: accepted within limits, as in the reference hub."""
+"""Checks a payee's completedTimestamp, which may differ from the hub's time within limits, as in the reference hub."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,8 +11,8 @@ from fspiop.errors import ErrorCode, FspiopError
 def moment_fault(text: str | None) -> str | None:
     """Returns the fault of a completedTimestamp: in the future or too far in the past. None if it has no fault.
 
-    The fault is a value and not an error: a repeated answer may arrive long after its moment, and the ledger recognises
-    it.
+    The fault is not raised as an error, because a repeated answer may arrive long after its timestamp. The ledger
+    recognises such an answer.
     """
     if text is None:
         return None

@@ -57,7 +57,7 @@ class TransferView(_TransferView):
     def put(self, request: Request, transfer_id: str) -> HttpResponse:
         body = self.read(TransferPut)
         if body.transfer_state not in ("COMMITTED", "RESERVED"):
-            return taken()  # an abort is PUT .../error; the hub does not act on any other state
+            return taken()  # the hub ignores all other states: an abort must be sent as PUT .../error
         raise_unless_heard(
             engine.submit(
                 Fulfil(

@@ -1,6 +1,6 @@
 """manage.py check_ledger: reports whether every invariant of the ledger holds.
 
-If not, it prints rows and exits with 1.
+If an invariant does not hold, prints rows that break it and exits with 1.
 """
 
 import sys

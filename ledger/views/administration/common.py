@@ -1,7 +1,7 @@
 """Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
 
-This API accepts amounts as strings or numbers and returns JSON numbers, because its clients expect numbers. Inside the
-hub they are whole ten-thousandths, as everywhere.
+This API accepts amounts as strings or numbers. It returns JSON numbers, because its clients expect numbers. Inside the
+hub, amounts are whole ten-thousandths, as everywhere.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -86,7 +86,7 @@ def _no_account() -> FspiopError:
 
 
 def amount_of(value: AmountText, name: str) -> int:
-    """Returns an amount of a body, "12.50" or 12.5, in ten-thousandths."""
+    """Returns an amount from a body, such as "12.50" or 12.5, in ten-thousandths."""
     text = repr(value) if isinstance(value, float) else str(value)
     if "." in text:
         text = text.rstrip("0").rstrip(".")
