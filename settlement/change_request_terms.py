@@ -10,7 +10,7 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """The settlement bank's latest statement, which is the evidence for marking a settlement as settled."""
+    """Returns the bank's latest statement, which is the evidence on which a settlement is marked as settled."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
@@ -24,7 +24,7 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
-    """The terms of a request to move a settlement to a state. `because`: the reason if there is no bank statement."""
+    """Returns the terms of a request to move a settlement. `because` is the reason why there is no bank statement."""
     windows = sorted({content.window_id for content in settlement.contents.all()})
     return {
         "settlement": settlement.pk,
@@ -39,7 +39,7 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """The terms for steps of single accounts. Their reasons explain a settlement without a statement."""
+    """Returns the terms for steps of single accounts. Without a bank statement, the steps' reasons explain why."""
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
     reason = "; ".join(dict.fromkeys(wish.reason for wish in wishes if wish.reason))
@@ -52,7 +52,7 @@ def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, 
 
 
 def wishes_of(payload: dict[str, Any]) -> list[Wish]:
-    """The steps in the payload that `terms_of_steps` made."""
+    """Reads the steps from a payload that `terms_of_steps` made."""
     return [
         Wish(participant, account, State(state), reason, reference)
         for participant, account, state, reason, reference in payload["steps"]

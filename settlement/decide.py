@@ -1,4 +1,4 @@
-"""Decides whether a settlement's account may take the step that a caller requests. Pure, over rows read under locks."""
+"""Decides whether an account in a settlement may take a requested step. Pure. The caller reads the rows under locks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason for a refusal: its code and its text, which the caller receives with the account."""
+    """The reason for a refusal: a code and a text. The caller receives both with the refused account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
@@ -38,7 +38,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The present state of an account in a settlement. `balance` is set where a step is limited by cap and cover."""
+    """The present state of an account in a settlement. `balance` is set if cap and cover limit the step."""
 
     participant_id: int
     state: State
@@ -48,7 +48,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a wish: refused or accepted. `is_step`: the state changes, and not only its reason."""
+    """The answer to a wish: refused or accepted. `is_step`: the state changes, not only the reason for the state."""
 
     wish: Wish
     refusal: Refusal | None = None
@@ -58,7 +58,7 @@ class Answer:
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
     """Returns an answer for each wish, in order.
 
-    The next step follows from the settlement's state, not the account's.
+    The settlement's state, not the account's, determines which step is next.
     """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()
@@ -88,7 +88,7 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # A net recipient may already have spent its expected payment. The step raises its position by that amount.
+        # This step raises a net recipient's position by the amount that it receives. It may have spent this already.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

@@ -1,8 +1,9 @@
 """Immediate gross settlement: soon after a commit, its amount moves from both positions to the settlement accounts.
 
-Each commit has two entries: the payer's SETTLEMENT pays its POSITION, and the payee's POSITION pays its SETTLEMENT. One
-transaction moves many commits, in the order in which they were made, so no cover is ever overdrawn. A commit that
-cannot be moved is skipped until it can, with those that depend on it. The database guarantees each cover.
+Two entries settle a commit. One moves the amount from the payer's SETTLEMENT account to the payer's POSITION account.
+The other moves it from the payee's POSITION account to the payee's SETTLEMENT account. One transaction settles many
+commits in the order in which they were made, so no cover is ever overdrawn. A commit that cannot be settled is skipped
+until it can be, together with the commits that depend on it. The database guarantees each cover.
 """
 
 from collections.abc import Sequence
@@ -25,17 +26,17 @@ _MOST = 1000
 
 
 def immediate_models() -> list[SettlementModel]:
-    """The models whose commits are settled at once."""
+    """Returns the active models that settle each commit immediately."""
     return list(SettlementModel.objects.filter(is_active=True, delay=SettlementModel.Delay.IMMEDIATE))
 
 
 def batch_of(model: SettlementModel) -> str:
-    """The batch name under which commits that this model cannot settle are skipped."""
+    """Returns the name of the batch that skips the commits that this model cannot settle."""
     return f"gross-settlement {model.currency}"
 
 
 def settle_new_commits() -> int:
-    """Settles the commits of the open window under these models; returns their number."""
+    """Settles the commits of the open window under all immediate models. Returns the number of commits."""
     return isolating_batches.each(*(partial(_settle_new, model) for model in immediate_models()))
 
 
@@ -51,7 +52,7 @@ def _find(model_id: int, most: int) -> list[str]:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     seen = store.surely_seen()
     found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
-    # Every entry before the first of them is settled, or recorded as skipped, so later runs begin here.
+    # Every entry before the first found one is settled or recorded as skipped. So later runs begin here.
     settled_to = min(seen, found[0] - 1) if found else seen
     if settled_to > model.settled_to:
         model.settled_to = settled_to

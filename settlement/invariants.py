@@ -1,4 +1,4 @@
-"""The invariants of settlement, in addition to the ledger's own (`ledger.invariants` runs these too)."""
+"""The invariants of settlement. `ledger.invariants` runs them together with the ledger's own."""
 
 from ledger import limits
 from ledger.invariants import Invariant

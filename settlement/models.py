@@ -34,7 +34,7 @@ _ABORT_PAIRS = ", ".join(
 
 
 def _moves(pairs: str, kept: str, what: str) -> str:
-    """The body of a trigger: the state may move along these pairs or stay, and the kept columns cannot change."""
+    """Returns a trigger's body: the state may only stay or change as in `pairs`, and the kept columns never change."""
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
         IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN ({pairs}) THEN
@@ -47,7 +47,7 @@ def _moves(pairs: str, kept: str, what: str) -> str:
 
 
 class LedgerAccountType(models.Model):
-    """A type of account that a settlement model may settle, or settle into."""
+    """A type of account. A settlement model settles accounts of one type, and moves their amounts to another type."""
 
     name = models.CharField(max_length=30, unique=True)
     description = models.CharField(max_length=512)
@@ -62,7 +62,7 @@ class LedgerAccountType(models.Model):
 
 
 class SettlementModel(models.Model):
-    """How accounts of one type are settled in one currency; without a currency, in all currencies without a model."""
+    """The rule for settling one account type in one currency. The default model, without a currency, has the others."""
 
     class Granularity(models.TextChoices):
         GROSS = "GROSS"
@@ -86,7 +86,8 @@ class SettlementModel(models.Model):
     ledger_account_type = models.CharField(max_length=32)
     settlement_account_type = models.CharField(max_length=32)
     is_active = models.BooleanField(default=True)
-    # For immediate settlement: no entry up to this one waits, so the search begins here. Closing a window checks all.
+    # Only for immediate settlement. No entry with an id up to this one waits to be settled, so searches begin here. At
+    # the closing of a window, the hub checks all entries.
     settled_to = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -130,7 +131,7 @@ class WindowContent(models.Model):
         choices=[(state.value, state.value) for state in WindowState if state != WindowState.OPEN],
         default=WindowState.CLOSED.value,
     )
-    # True if each of its commits was settled immediately.
+    # True if each commit in this content was settled immediately.
     is_gross = models.BooleanField(default=False)
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
@@ -165,7 +166,7 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The totals that a content's commits posted to one account; computed once, when the window closed."""
+    """The total debits and credits of one account in a content's commits. Computed once, after the window closed."""
 
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
@@ -218,7 +219,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A content in a settlement. An aborted settlement releases its contents, and another settlement may have them."""
+    """A content in a settlement. An aborted settlement releases its contents, so that another can include them."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="inclusions")
@@ -238,12 +239,12 @@ class Inclusion(models.Model):
 
 
 class SettlementAccount(models.Model):
-    """An account in a settlement: what it owes (above 0) or is owed (below 0), and its state."""
+    """An account in a settlement: the amount that it owes (above 0) or is owed (below 0), and its state."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The entries that settle it have this id, so that each is posted once.
+    # The entries that settle this account have this id, so that each entry is posted only once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,
@@ -278,7 +279,7 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (no account) and of its accounts; rows are only added."""
+    """The history of a settlement (if `account` is empty) or of one of its accounts. Rows are only added."""
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")
     account = models.ForeignKey(SettlementAccount, on_delete=models.PROTECT, null=True, related_name="events")

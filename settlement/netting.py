@@ -25,9 +25,9 @@ class Obligation:
 
 
 def obligations(totals: Iterable[Total]) -> list[Obligation]:
-    """Returns each account's net over all windows, by account.
+    """Returns the net amount of each account over all windows, in the order of accounts.
 
-    In each currency the nets add up to zero, as entries do.
+    In each currency, the net amounts add up to zero, because each entry has a debit and an equal credit.
     """
     nets: dict[tuple[int, str], int] = defaultdict(int)
     balance: dict[str, int] = defaultdict(int)

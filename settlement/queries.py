@@ -12,7 +12,7 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types that the models of a currency settle from and into."""
+    """Returns the account types that the models of a currency settle, and those to which they move the amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
@@ -20,7 +20,7 @@ def account_types_settled(currency: str) -> list[str]:
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the contents that a model settles.
 
-    These are of its own currency. The default model settles all currencies without a model of their own.
+    A model settles contents of its own currency. The default model settles all currencies that have no own model.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
@@ -48,7 +48,7 @@ def windows(
     to_date: datetime | None = None,
     currency: str | None = None,
 ) -> QuerySet[SettlementWindow]:
-    """Returns the windows that fit each given filter. A participant or a currency fits a window with a commit of it."""
+    """Returns the windows that pass all filters. A participant or currency matches a window with one of its commits."""
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     touched: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def settlements(
     from_window_date: datetime | None = None,
     to_window_date: datetime | None = None,
 ) -> QuerySet[Settlement]:
-    """Returns the settlements that fit each given filter, the oldest first."""
+    """Returns the settlements that pass all given filters, the oldest first."""
     found = with_parts().order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     accounts = _given(account__participant_id=participant_id, account_id=account_id, account__currency=currency)
@@ -118,7 +118,7 @@ def with_parts() -> QuerySet[Settlement]:
 
 
 def settlement(number: int) -> Settlement:
-    """Returns one settlement with its parts. FspiopError 3100 where there is none."""
+    """Returns one settlement with its parts. Raises FspiopError 3100 if there is none."""
     found = with_parts().filter(pk=number).first()
     if found is None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """The state of a settlement and (except SETTLING) of each account in it."""
+    """The states of settlements, and of the accounts in them. An account is never SETTLING."""
 
     PENDING_SETTLEMENT = "PENDING_SETTLEMENT"
     PS_TRANSFERS_RECORDED = "PS_TRANSFERS_RECORDED"
@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 class WindowState(StrEnum):
-    """The state of a window and (except OPEN) of each content in it."""
+    """The states of windows, and of the contents in them. A content is never OPEN."""
 
     OPEN = "OPEN"
     CLOSED = "CLOSED"
@@ -26,7 +26,8 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# The next state of an account by the settlement's state. All accounts move one step before the settlement moves on.
+# The state to which an account moves next, for each state of its settlement. The settlement moves to the next state
+# only when all its accounts have moved.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RECORDED: State.PS_TRANSFERS_RESERVED,
@@ -34,7 +35,7 @@ NEXT = {
     State.PS_TRANSFERS_COMMITTED: State.SETTLED,
     State.SETTLING: State.SETTLED,
 }
-# Once net senders have given up positions, a settlement can no longer be aborted.
+# Only in these states can a settlement be aborted. After them, positions of net senders are reset.
 MAY_ABORT = frozenset({State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED, State.PS_TRANSFERS_RESERVED})
 # The steps of all accounts, in order.
 STEPS = (
@@ -56,9 +57,9 @@ def settlement_state(now: State, accounts: Collection[State]) -> State:
 
 
 def window_state(contents: Iterable[str]) -> WindowState:
-    """The state of a closed window, from its contents except those with immediate settlement.
+    """Returns the state of a closed window. `contents` are the states of its contents without immediate settlement.
 
-    A window that is settled in part is pending. A window with nothing left to settle is settled.
+    A window with some settled contents is pending. A window with nothing left to settle is settled.
     """
     found = set(contents)
     if found <= {WindowState.SETTLED}:

@@ -1,4 +1,4 @@
-"""Set-based SQL of settlement: totals of closed windows, and settlement of single commits. Locks: `ledger.store`."""
+"""Set-based SQL of settlement: totals of closed windows, and single commits. `ledger.store` has the lock order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total
 
-# The process that closes a window computes its totals in one statement over all its entries, however many.
+# One statement adds up all entries of a window, however many. So it may run longer than other statements.
 _TOTALLING_MS = 60_000
 
 
@@ -31,14 +31,14 @@ def _totals(entries: str) -> str:
     """  # noqa: S608 (of the constants below)
 
 
-# Two statements, because PostgreSQL plans each once. A whole window needs the window's index; a range of ids needs the
-# primary key.
+# These are two statements, because PostgreSQL keeps one plan for each. A whole window needs the window's index, and a
+# range of ids needs the primary key.
 _WINDOW_TOTALS = _totals("window_id = %s")
 _TOTALS_BETWEEN = _totals("window_id = %s AND id > %s AND id <= %s")
 
 
 def allow_time_for_totals() -> None:
-    """Lets this transaction's statements run longer than a request's may, and wait as long for locks."""
+    """Raises the time limits of this transaction's statements and lock waits above those of a request."""
     execute(f"SET LOCAL statement_timeout = {_TOTALLING_MS}")
     execute(f"SET LOCAL lock_timeout = {_TOTALLING_MS}")
 
@@ -59,7 +59,7 @@ def _total(row: TupleRow) -> Total:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit that waits for gross settlement, with both sides' accounts."""
+    """A commit that waits for gross settlement, with the accounts of payer and payee."""
 
     entry_id: int
     transfer_id: str
@@ -77,7 +77,7 @@ class CanNotSettle(FspiopError):
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
 
 
-# The accounts of both sides, NULL where one is missing: a commit without an account must cause an error.
+# Reads the accounts of payer and payee. A missing account is read as NULL, so that its commit causes an error.
 _ACCOUNTS = """
     SELECT e.id, e.transfer_id, e.amount, d.id, ds.id, c.id, cs.id
     FROM ledger_entry e
@@ -106,7 +106,7 @@ def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: i
 
 
 def commits(entry_ids: Sequence[int], currency: str, *, into: str) -> Sequence[Commit]:
-    """Returns those of these entries that are not settled yet, the oldest first."""
+    """Returns the commits of these entries that are not settled yet, the oldest first."""
     return _commits(execute(_BY_ID, [into, into, list(entry_ids), currency]), currency, into)
 
 
@@ -125,14 +125,14 @@ def _commits(rows: Iterable[TupleRow], currency: str, into: str) -> Sequence[Com
     return found
 
 
-# An entry's id is drawn before its transaction commits, and no transaction runs for a minute. So if an entry is older
-# than a minute, all entries with lower ids are committed and visible.
+# An entry gets its id before its transaction commits, and no transaction runs for a minute. So if an entry is older
+# than a minute, all entries with lower ids are visible or will never exist.
 _SURELY_SEEN = """
     SELECT id FROM ledger_entry WHERE created_at < clock_timestamp() - interval '1 minute' ORDER BY id DESC LIMIT 1
 """
 
 
 def surely_seen() -> int:
-    """Returns the last entry id below which no new entry can appear."""
+    """Returns the highest entry id below which no new entry can appear."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

@@ -1,7 +1,7 @@
 """The net amount of each participant for a window's commits.
 
-The totals of a closed window are stored. For the open window, each process keeps the totals that it has computed, and
-adds only later commits. So a query reads the last minutes' commits and not the whole day's.
+The totals of a closed window are stored in the database. For the open window, each process keeps the totals that it has
+computed, and adds only later commits. So a query reads the last minutes' commits, not the whole day's.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """A participant's net amount for a window's commits: above 0 the participant owes it, below 0 it is owed to it."""
+    """A participant's net amount for a window's commits. Above 0, the participant owes it. Below 0, it is owed."""
 
     participant: str
     currency: str
@@ -38,7 +38,7 @@ class NetPosition:
 def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPosition]:
     """Returns the net positions of all participants or of one, by currency and name.
 
-    All together are zero in each currency.
+    The net positions of all participants add up to zero in each currency.
     """
     return of_windows([window], participant=participant)[window.pk]
 

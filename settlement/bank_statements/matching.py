@@ -71,11 +71,11 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 
 
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
-    """Whether each account that pays or receives has its line, and there is no other line: then all totals agree."""
+    """Whether each account that pays or receives has its line, and no other lines exist. If so, all totals agree."""
     due = {account.account_id for account in expected if account.net}
     return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due
 
 
 def bare(reference: str) -> str:
-    """A reference as in the files: ISO 20022 allows 35 characters, so a UUID must lose its hyphens."""
+    """Returns a reference in the form of the bank's files: without hyphens, since ISO 20022 allows 35 characters."""
     return reference.replace("-", "").lower()

@@ -9,7 +9,7 @@ from settlement.bank_statements.parsing import Direction
 
 
 class Statement(models.Model):
-    """One file for one settlement. `is_exact`: it has a line for each account that pays or receives, and no other."""
+    """A bank's file for one settlement. `is_exact`: each account that pays or receives has a line, with no other lines."""
 
     settlement = models.ForeignKey("settlement.Settlement", on_delete=models.PROTECT, related_name="statements")
     name = models.CharField(max_length=128)
@@ -31,7 +31,7 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """A line of a statement, and its finding. `account` is the settlement's account that the line's reference names."""
+    """A line of a statement, and its finding. `account` is the account in the settlement that the reference names."""
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines", db_index=False)
     number = models.PositiveIntegerField()

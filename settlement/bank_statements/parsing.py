@@ -1,6 +1,6 @@
-"""Reads the lines of a settlement bank's file strictly: refuses a file if any cell has an unexpected form.
+"""Reads the lines of a settlement bank's file strictly: refuses the whole file if any cell has an unexpected form.
 
-It decompresses nothing, evaluates no cell, and allows no entities in a document. No database, no network.
+The reader decompresses nothing, evaluates no cell, and allows no XML entities. It uses no database and no network.
 """
 
 import csv
@@ -25,11 +25,11 @@ _PACKED = (b"PK", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"\x28\xb5\x2
 
 
 class Unreadable(Exception):
-    """The reason for which a file is refused, for its sender."""
+    """The reason why a file is refused, as a text for the file's sender."""
 
 
 class Direction(StrEnum):
-    """The direction as seen from the participant's account at the bank: a participant that owes is debited."""
+    """The direction of a movement on the participant's account at the bank. A participant that owes is debited."""
 
     DEBIT = "DEBIT"
     CREDIT = "CREDIT"
@@ -147,7 +147,7 @@ def _of_xml(text: str) -> Iterator[Line]:
     if "<!" in text:
         raise Unreadable(_("An XML file must not contain a document type or comments."))
     try:
-        # Parsed from text, because the encoding was decided before: the file's own declaration has no effect.
+        # The text is parsed, and not the bytes, so that an encoding declared in the file has no effect.
         root = ElementTree.fromstring(text)  # noqa: S314 (see above)
     except (ElementTree.ParseError, ValueError, RecursionError):
         raise Unreadable(_("The file is not well-formed XML.")) from None
@@ -178,7 +178,7 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
 
 
 def _is(element: ElementTree.Element, name: str) -> bool:
-    """Compares the local name, because each version of the message has a namespace of its own."""
+    """Whether the element has this local name. Namespaces are ignored, because each message version has another."""
     return element.tag.rpartition("}")[2] == name
 
 

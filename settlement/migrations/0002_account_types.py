@@ -1,4 +1,4 @@
-"""The types of account that every hub has, as models may name them."""
+"""Adds the account types that every hub has, so that settlement models can refer to them."""
 
 from django.db import migrations
 

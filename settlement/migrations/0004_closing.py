@@ -1,5 +1,8 @@
-"""An account is closed when no window with a commit of it waits to be settled: settling one of two windows that net to
-zero would still post to it. In SQL: the ledger stands before this app and does not know of contents."""
+"""Allows closing an account only if no window with one of its commits is unsettled.
+
+A balance of zero is not enough: two unsettled windows may add up to zero, and settling one of them posts to the
+account. This is in SQL, because the ledger does not import this app.
+"""
 
 from django.db import migrations
 

@@ -15,7 +15,7 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """The reason for which a statement is refused; nothing was stored."""
+    """The reason why a statement is refused. A refused statement is not stored."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
@@ -34,7 +34,7 @@ def expected_of(settlement: Settlement) -> list[Expected]:
 
 @transaction.atomic
 def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Statement:
-    """Reads a bank's file, compares its lines with those that the settlement expects, and stores both."""
+    """Reads a bank's file, compares its lines with the expected ones, and stores the file with the findings."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
         raise NotTaken(_("There is no such settlement."))

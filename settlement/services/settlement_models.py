@@ -21,7 +21,7 @@ _PERMITTED = {
     ("DEFERRED", "NET", "BILATERAL"),
     ("DEFERRED", "NET", "MULTILATERAL"),
 }
-# The type of account into which each built-in type is settled.
+# For each built-in account type, the type of the accounts to which settlement moves its amounts.
 _SETTLED_INTO = {"POSITION": "SETTLEMENT", "INTERCHANGE_FEE": "INTERCHANGE_FEE_SETTLEMENT"}
 
 
@@ -39,7 +39,7 @@ def create_model(
     settlement_account_type: str,
     actor: str,
 ) -> SettlementModel:
-    """Creates a model, active at once, and the accounts that participants need for it."""
+    """Creates a model, which is active at once. Also opens the accounts that participants need for the model."""
     if SettlementModel.objects.filter(name=name).exists():
         raise _refused("Settlement Model already exists")
     if (delay, granularity, interchange) not in _PERMITTED:
@@ -76,7 +76,7 @@ def create_model(
 
 @transaction.atomic
 def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementModel:
-    """Enables or disables a model; an immediate model only if no window is unsettled."""
+    """Enables or disables a model. Refuses to change an immediate model while a window is unsettled."""
     model = SettlementModel.objects.select_for_update().filter(name=name).first()
     if model is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
@@ -102,7 +102,7 @@ def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementMod
 def create_account_type(
     *, name: str, description: str, is_active: bool, is_settleable: bool, actor: str
 ) -> LedgerAccountType:
-    """Adds an account type that models may use; participants receive such accounts when a model uses the type."""
+    """Adds an account type that models may use. When a model uses the type, the hub opens accounts of the type."""
     terms = {"description": description, "is_active": is_active, "is_settleable": is_settleable}
     made, is_new = LedgerAccountType.objects.get_or_create(name=name, defaults=terms)
     if not is_new:
@@ -123,7 +123,7 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Within a window, either all commits of a currency are settled immediately, or none is."""
+    """Raises an error if a window is unsettled: all its commits in a currency must be settled in the same way."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     open_windows = SettlementWindow.objects.filter(totalled_at=None)

@@ -38,10 +38,10 @@ NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
-    """Makes a settlement of these windows' contents for this model; 3100 if a window has nothing for the model."""
+    """Makes a settlement of these windows under this model. Raises FspiopError 3100 if a window has nothing for it."""
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: name at least one window, and each only once")
-    # Totals are usually computed when a window closes, but a hub may have died in between.
+    # Totals are usually computed right after a window closes. A process may have died between the two steps.
     for window in SettlementWindow.objects.filter(pk__in=window_ids, totalled_at=None).exclude(state="OPEN"):
         total_up(window.pk)
     return _create(model_name, sorted(window_ids), reason, actor)
@@ -98,7 +98,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Moves each account one step, if allowed; the settlement follows when all its accounts have moved."""
+    """Moves each account one step, if allowed. When all accounts of the settlement have moved, the settlement moves."""
     settlement = _lock(settlement_id)
     ends = any(wish.state == State.SETTLED for wish in wishes)
     contents, windows = _lock_contents(settlement) if ends else ([], [])
@@ -117,13 +117,13 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # From here on, every account that may move is moved.
+    # After this line, every account that may move does move.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
             [posting for wish in steps for posting in _postings(wish.state, accounts[wish.account_id], hub)]
         )
-        # The cover that the bank has not moved yet must not be available to a position that is reset.
+        # A position that is reset must not use cover that the participant still owes to the bank.
         reset = [accounts[wish.account_id] for wish in steps if wish.state == State.PS_TRANSFERS_COMMITTED]
         owed = [Owed(sender.account_id, int(sender.net)) for sender in reset if _gives_up(sender)]
         settlement_holds.place(settlement.pk, settlement.created_at, owed)
@@ -147,9 +147,9 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Moves all accounts step by step up to this state; stops at the first refused step and returns the reasons.
+    """Moves all accounts step by step up to this state. Stops at the first refused step and returns the reasons.
 
-    `references` are the settlement bank's, by account of the settlement, for the last step.
+    `references` are the settlement bank's references by account of the settlement. The last step stores them.
     """
     if not Settlement.objects.filter(pk=settlement_id).exists():
         raise _refused("Settlement not found")
@@ -169,7 +169,7 @@ def advance(
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """The postings of each step, past or future, for a settlement with loaded accounts; locks and changes nothing."""
+    """Returns the postings of each step, done or not. The settlement's accounts must be loaded. Changes nothing."""
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
     accounts = list(settlement.accounts.all())
@@ -194,7 +194,7 @@ def _step_of(state: str) -> int:
 
 @transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
-    """Aborts a whole settlement and reverses its postings; its windows can be settled again."""
+    """Aborts a whole settlement and reverses its postings. Its windows can then be settled again."""
     settlement = _lock(settlement_id)
     contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
@@ -203,7 +203,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, single accounts may already be a step further.
+    # While the settlement is RESERVED, some accounts may already have moved one step further.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -256,14 +256,14 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 
 
 def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
-    """The hub's account in each currency, and these accounts' balances; all are locked."""
+    """Locks these accounts and the hub's. Returns the hub's account by currency, and the balances of these accounts."""
     by_id = {account.account_id: account.account.currency for account in accounts}
     hub = _hub_accounts(set(by_id.values()))
     return hub, settlement_postings.lock([*by_id, *hub.values(), *_covers_of(accounts)])
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Whether it is a net sender's position."""
+    """Whether the account is the position of a net sender."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 
@@ -276,7 +276,7 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 
 
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
-    """Net recipients are reset when all are reserved, net senders when all are committed: the hub is never short."""
+    """Returns the postings of a step. Net recipients are reset before net senders, so the hub is never short."""
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
     if step == State.PS_TRANSFERS_COMMITTED and account.net > 0:
@@ -295,7 +295,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Moves the settlement if its accounts' states require it; returns the new state or None."""
+    """Moves the settlement if its accounts' states require it. Returns the new state, or None if it does not move."""
     state = settlement_state(State(settlement.state), [State(account.state) for account in accounts])
     if state == settlement.state:
         return None
@@ -308,7 +308,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """Moves contents of locked windows; then moves the windows to the states that follow from their contents."""
+    """Moves contents of locked windows to a state, then moves the windows to the states that follow from this."""
     now = datetime.now(UTC)
     WindowContent.objects.filter(pk__in=[content.pk for content in contents]).update(state=state, changed_at=now)
     for window in windows:

@@ -23,19 +23,20 @@ _BATCH = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A closed window, and the one that was opened in the same transaction."""
+    """A closed window, and the window that was opened in the same transaction."""
 
     closed: SettlementWindow
     opened: SettlementWindow
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window and opens the next; commits wait for milliseconds. Then computes the closed one's totals.
+    """Closes the open window and opens the next. Then computes the totals of the closed window.
 
-    Raises FspiopError 3100 if `window_id` is not the open window, or if the window has no commits.
+    Commits wait only for the milliseconds between the two windows. Raises FspiopError 3100 if `window_id` is not the
+    open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    # The window is closed in any case. If the totals cannot be computed now, the tick retries, and operators see it.
+    # The window stays closed even if this fails. Then the tick computes the totals later, and operators see the fault.
     isolating_batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
@@ -43,7 +44,7 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # Exclusive: no commit is in progress, and later ones read the next window (ledger.locks).
+        # While this exclusive lock is held, no commit is in progress. Later commits read the next one (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:
@@ -67,7 +68,7 @@ def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
 
 @transaction.atomic(durable=True)
 def total_up(window_id: int) -> SettlementWindow:
-    """Computes a closed window's totals, once; later calls do nothing. A closed window takes no more entries."""
+    """Computes a closed window's totals. Later calls do nothing, because a closed window gets no more entries."""
     store.allow_time_for_totals()
     return _total_up(SettlementWindow.objects.select_for_update(no_key=True).get(pk=window_id))
 
@@ -104,7 +105,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the totals of closed windows that still lack them; returns how many."""
+    """Computes the totals of closed windows that have none yet. Returns the number of these windows."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 
@@ -117,6 +118,6 @@ def _find_left(most: int) -> list[str]:
 @transaction.atomic(durable=True)
 def _total_up_some(window_ids: list[str]) -> int:
     store.allow_time_for_totals()
-    # The process that closed a window may hold it. Without SKIP LOCKED, all workers would wait for that window.
+    # The process that closed a window may have locked its row. Without SKIP LOCKED, all workers would wait for it.
     free = SettlementWindow.objects.select_for_update(no_key=True, skip_locked=True).filter(pk__in=window_ids)
     return len([_total_up(window) for window in free])

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 def number(text: str, name: str) -> int:
-    """An id in a path or query: a whole number above 0."""
+    """Reads an id in a path or query: a whole number above 0."""
     found = whole_number(text)
     if found is None or not 0 < found <= WholeNumber.MOST:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be a whole number above 0")
@@ -21,9 +21,9 @@ def number(text: str, name: str) -> int:
 
 
 def moment(text: str, name: str) -> datetime:
-    """An ISO 8601 time; without a zone it is UTC."""
+    """Reads an ISO 8601 time. If the text has no time zone, the time is in UTC."""
     try:
-        # A plus sign that was not encoded arrives as a space.
+        # A plus sign that the client did not encode arrives as a space.
         found = datetime.fromisoformat(text.replace(" ", "+"))
     except ValueError:
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must look like 2026-01-31T08:00:00Z") from None
@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """A function that reads a word, which must be one of these names."""
+    """Returns a function that reads a word and refuses any other than these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:
@@ -42,14 +42,14 @@ def one_of(*names: str) -> Callable[[str, str], str]:
 
 
 def currency(text: str, name: str) -> str:
-    """A currency: three capital letters."""
+    """Reads a currency: three capital letters."""
     if not (len(text) == 3 and text.isascii() and text.isalpha() and text.isupper()):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{name}: must be three capital letters")
     return text
 
 
 def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
-    """The query's filters, named as a query function's parameters. FspiopError for none, or for an unknown one."""
+    """Reads the query's filters as keyword arguments. Raises FspiopError if there is none, or if one is unknown."""
     if unknown := sorted(set(query) - set(readers)):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{unknown[0]} is not a filter")
     if not query:

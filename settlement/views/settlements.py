@@ -126,7 +126,7 @@ def _show_participants(accounts: Iterable[SettlementAccount]) -> list[dict[str, 
 
 
 def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[str, Any]]:
-    """The results in the order of the request, each account with its new state or the reason for a refusal."""
+    """Returns the accounts in the order of the request, each with its new state or with the reason for a refusal."""
     accounts = {account.account_id: account for account in settlement.accounts.all()}
     by_participant = groupby(answers, key=lambda answer: answer.wish.participant_id)
     return [

@@ -30,7 +30,7 @@ class WindowEnd(msgspec.Struct):
 
 
 def show(window: SettlementWindow) -> dict[str, Any]:
-    """A window with its contents, which must be prefetched."""
+    """Returns a window with its contents in the API's form. The contents must be prefetched."""
     return {
         "settlementWindowId": window.pk,
         "id": window.pk,
@@ -78,7 +78,7 @@ class WindowView(AdministrationView):
         number = query_parameters.number(window_id, "id")
         body = self.read(WindowEnd)
         done = services.close_window(reason=body.reason, actor=self.actor, window_id=number)
-        return Response(_shown(done.opened.pk))  # the window that is open now, as with the reference hub
+        return Response(_shown(done.opened.pk))  # the newly opened window, as the reference hub returns it
 
 
 def _shown(number: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Command(BaseCommand):
         return number
 
     def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
-        """Where commands may not do this alone, moving or aborting a settlement waits for a second person."""
+        """Raises Waits if commands may not move or abort a settlement without a second person."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
             program_requests.ask_where_needed(
