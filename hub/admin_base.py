@@ -10,10 +10,10 @@ from django.http import HttpRequest
 
 class ReadOnlyAdmin(admin.ModelAdmin):
     show_full_result_count = False
-    not_listed: Sequence[str] = ()  # loaded only on the page of one row
+    not_listed: Sequence[str] = ()  # columns that only the page of a single row loads
 
     def get_queryset(self, request: HttpRequest) -> "QuerySet[Any]":
-        """Without the columns that lists do not show: a page of messages could be hundreds of megabytes."""
+        """Leaves out columns that lists do not show. Otherwise a list of messages could load hundreds of megabytes."""
         fields = self.model._meta.get_fields()
         unseen = [field.name for field in fields if isinstance(field, BinaryField)]
         return super().get_queryset(request).defer(*unseen, *self.not_listed)

@@ -6,7 +6,7 @@ import orjson
 
 
 class JsonSerializer:
-    """For Django's Redis cache, whose own serializer unpickles any value in Redis."""
+    """Replaces the serializer of Django's Redis cache, which would unpickle any value in Redis."""
 
     def dumps(self, value: Any) -> bytes | int:
         # Redis needs plain numbers for `incr`.
@@ -16,4 +16,4 @@ class JsonSerializer:
         try:
             return orjson.loads(stored)
         except orjson.JSONDecodeError:
-            return None  # not written by this hub: treated as missing
+            return None  # another program wrote this value, so it counts as missing

@@ -1,4 +1,4 @@
-"""The Celery application: it transports hints ("look now") and ticks. A lost task does no harm."""
+"""The Celery application. It transports ticks and hints that there is work. A lost task does no harm."""
 
 import os
 
@@ -22,7 +22,7 @@ def _refuse_faulty_settings(**_: object) -> None:
 
 @signals.worker_process_init.connect
 def _start_without_inherited_connections(**_: object) -> None:
-    # Two processes would share a connection that was open before the fork.
+    # A connection that is open during the fork would be shared by two processes.
     from django.db import connections
 
     connections.close_all()

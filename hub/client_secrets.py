@@ -10,10 +10,10 @@ def make() -> str:
 
 
 def hash_of(secret: str) -> str:
-    """The stored hash of a secret. The secret has 256 random bits, so it needs no slow hash against guessing."""
+    """Returns the hash to store for a secret. A fast hash is enough, because the secret has 256 random bits."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def is_it(secret: str, sha256: str) -> bool:
-    """Whether this is the secret; the comparison takes constant time."""
+    """Whether this secret has this hash. The comparison takes constant time."""
     return hmac.compare_digest(hash_of(secret), sha256)

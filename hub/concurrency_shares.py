@@ -1,8 +1,9 @@
-"""A pool of places that callers share: limits how many requests run at once, and each caller's part. For plain threads.
+"""Limits how many requests run at once, and how many of them one caller may have. For plain threads.
 
-Each caller's first request is admitted even while others hold the whole shared part. Its further requests come from the
-shared part, of which each caller gets only a part. Other requests wait, and the next free place goes to the caller that
-holds fewest.
+Each running request holds a place. Places for callers' first requests are apart from the shared places. So a caller's
+first request is admitted even while other callers hold all shared places. Further requests of a caller need shared
+places, and one caller can hold only some of them. Other requests wait. A free place goes to the caller with the fewest
+places.
 """
 
 import threading
@@ -15,16 +16,16 @@ Caller = Hashable
 
 
 class NoPlace(Exception):
-    """The caller has as many open requests as allowed, or no place became free in time."""
+    """The caller has as many open requests as it may have, or no place became free in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    most: int  # requests admitted at once
-    shared: int  # of them, requests beyond each caller's first
-    share: int  # of the shared part, the limit of one caller
+    most: int  # the most requests that run at once
+    shared: int  # the number of shared places, which requests beyond each caller's first need
+    share: int  # the most shared places of one caller
     waiting: int
-    waiting_share: int  # of the waiting, the limit of a caller with an admitted request
+    waiting_share: int  # the most waiting requests of a caller that has a running request
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +43,7 @@ class Places:
 
     @contextmanager
     def taken(self, caller: Caller, sizes: Sizes, *, wait_s: float = 0) -> Iterator[None]:
-        """Holds a place for this caller; NoPlace if none becomes free in time."""
+        """Holds a place for this caller. Raises NoPlace if none becomes free in time."""
         self._take(caller, sizes, wait_s)
         try:
             yield
@@ -74,8 +75,10 @@ class Places:
         return not held or (held <= sizes.share and beyond_the_first < sizes.shared)
 
     def _let_wait(self, newcomer: _Waiting, sizes: Sizes) -> None:
-        """Adds a waiting request; NoPlace if the caller already has its part of the waiting ones. If the queue is full,
-        the last request of the caller with the most waiting ones gives way."""
+        """Adds a waiting request. Raises NoPlace if the caller has too many waiting requests already.
+
+        If the queue is full, removes the last request of the caller with the most waiting requests.
+        """
         count = Counter(waiting.caller for waiting in self._waiting)
         own = count[newcomer.caller]
         if own >= sizes.waiting_share and (own or self._held[newcomer.caller]):
@@ -92,7 +95,7 @@ class Places:
         self._waiting.append(newcomer)
 
     def _admit(self, sizes: Sizes) -> None:
-        """Gives free places to waiting requests: first to the caller with the fewest, then to the longest wait."""
+        """Gives free places to waiting requests, first to callers with the fewest places, then to the longest wait."""
         for waiting in sorted(self._waiting, key=lambda waiting: self._held[waiting.caller]):
             if self._may_have_one(waiting.caller, sizes):
                 self._held[waiting.caller] += 1

@@ -1,6 +1,6 @@
-"""Adds indexes in a migration of a running hub without blocking anybody, however large the table is.
+"""Adds indexes in a migration of a running hub without blocking any request, however large the table is.
 
-For migrations with `atomic = False`. An interrupted migration can be run again: it rebuilds an invalid index.
+The migration must have `atomic = False`. After an interruption it can be run again, and rebuilds an invalid index.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ _TIMEOUTS = ("statement_timeout", "lock_timeout")
 
 
 def _take_time(schema_editor: BaseDatabaseSchemaEditor) -> None:
-    # It reads the whole table, and waits for every older transaction; nothing waits for it meanwhile.
+    # Building the index reads the whole table and waits for every older transaction. No other transaction waits for it.
     for name in _TIMEOUTS:
         schema_editor.execute(f"SELECT set_config('kitovu.{name}', current_setting('{name}'), false)")
         schema_editor.execute(f"SET {name} = 0")

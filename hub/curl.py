@@ -1,6 +1,6 @@
-"""HTTP requests to others with libcurl, driven by an event loop: one `Curl` per loop, for all destinations.
+"""Sends HTTP requests with libcurl from an event loop. Each loop has one `Curl` for all destinations.
 
-A deadline limits the whole exchange, however slow the bytes arrive. There are no redirects, proxies or cookies.
+A deadline limits the whole exchange, however slowly the bytes arrive. There are no redirects, proxies or cookies.
 Responses are read up to a limit and never decompressed. Sockets are opened only to addresses that `hub.egress` allows.
 """
 
@@ -18,7 +18,7 @@ from hub import egress
 
 _MOST_KEPT_CONNECTIONS = 1024
 _KEEP_S = 30  # how long an idle connection is kept
-_UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that libcurl would send by itself
+_UNSAID = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers that libcurl adds unless they are disabled
 
 
 class NotConnected(OSError):
@@ -52,7 +52,7 @@ class Reply:
 
 
 class _Exchange:
-    """One libcurl handle, which is reused, for one request at a time."""
+    """A libcurl handle. It sends one request at a time, and is used again for later requests."""
 
     def __init__(self) -> None:
         self.handle = handle = pycurl.Curl()
@@ -89,7 +89,7 @@ class _Exchange:
     def prepare(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, most: int
     ) -> None:
-        """Sets up the next request; ValueError for a header with a line break."""
+        """Sets up the next request. Raises ValueError if a header contains a line break."""
         handle = self.handle
         handle.setopt(pycurl.URL, url.encode("ascii"))
         if body:
@@ -102,13 +102,13 @@ class _Exchange:
         self._parts, self._room, self._refusal = [], most, ""
 
     def reply(self) -> Reply:
-        """The response that was received."""
+        """Returns the response that was received."""
         handle = self.handle
         retry_after = handle.getinfo(pycurl.RETRY_AFTER)
         return Reply(handle.getinfo(pycurl.RESPONSE_CODE), b"".join(self._parts), self._room >= 0, retry_after or None)
 
     def failure(self, number: int, text: str) -> OSError:
-        """The reason why there is no response."""
+        """Returns the reason why there is no response."""
         if number == pycurl.E_OPERATION_TIMEDOUT:
             is_connected = self.handle.getinfo(pycurl.PRETRANSFER_TIME) > 0
             return TimeoutError(text) if is_connected else NotConnectedInTime(text)
@@ -119,7 +119,7 @@ class _Exchange:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the response exceeded its limit, so that the rest was not read."""
+        """Whether the body exceeded the size limit, so that only a part of it was read."""
         return self._room < 0
 
     def _write(self, part: bytes) -> int:
@@ -146,7 +146,7 @@ def _lines(headers: Mapping[str, str]) -> list[bytes]:
 
 
 class Curl:
-    """Sends requests and keeps connections; must be created and used in one event loop."""
+    """Sends requests and keeps connections open for later ones. Must be created and used in one event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -180,10 +180,10 @@ class Curl:
     async def request(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes = b"", *, timeout_s: float, most: int
     ) -> Reply:
-        """Sends one request; returns the response with its body cut at `most` bytes.
+        """Sends one request. Returns the response with its body cut at `most` bytes.
 
-        OSError if there was no response (TimeoutError: not in time; NotPermitted: nothing was sent). ValueError if the
-        request cannot be written.
+        Raises OSError if there was no response: TimeoutError if there was none in time, NotPermitted if the hub may not
+        connect to the address. Raises ValueError if the request cannot be written.
         """
         exchange = self._idle.pop() if self._idle else _Exchange()
         try:
@@ -197,7 +197,7 @@ class Curl:
         try:
             return await future
         except asyncio.CancelledError:
-            # After a response, the handle was put back already, and another request may use it now.
+            # If there was a response, the handle is free already, and another request may be using it now.
             if exchange.handle in self._busy and exchange.future is future:
                 del self._busy[exchange.handle]
                 self._multi.remove_handle(exchange.handle)

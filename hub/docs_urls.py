@@ -1,4 +1,4 @@
-"""/docs/: an OpenAPI document for each API, one for all, and pages to read them."""
+"""The URLs below /docs/: an OpenAPI document for each API, one for all APIs together, and pages that show them."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ _made: dict[tuple[str, str], tuple[bytes | str, str]] = {}
 
 
 class SchemaView(SpectacularAPIView):
-    """The document, generated once per form and process, whatever the query contains."""
+    """Returns a document. Each process generates it once per format, and ignores the query."""
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = self.perform_content_negotiation(request, force=True)[0]
@@ -56,7 +56,7 @@ def _of(api: str) -> list[URLPattern]:
 
 
 def _page(route: str, schema: str, name: str) -> URLPattern:
-    # Swagger UI styles its elements inline; its page contains no data of users.
+    # Swagger UI sets inline styles. This is safe here, because the page contains no data of users.
     page = csp_update({"style-src": [SELF, UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name=schema))
     return path(route, page, name=name)
 

@@ -1,7 +1,8 @@
 """Long responses that are generated while they are sent, with a limit for each caller and for all callers.
 
-A download occupies a thread of the web server until its client has read it. Its rows are read in batches. Between
-batches it holds neither a place among the working requests nor a database connection, however slowly the client reads.
+A download occupies a thread of the web server until the client has read it all. Its rows are read in batches. Between
+two batches, the download holds no place among the running requests and no database connection, however slowly the
+client reads.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -21,7 +22,7 @@ _open = Places()
 
 
 class Download(StreamingHttpResponse):
-    """A response in parts. NoPlace if this caller, or all callers together, have too many open."""
+    """A response that is sent in parts. Raises NoPlace if this caller, or all callers together, have too many open."""
 
     def __init__(self, parts: Iterator[str], *, name: str, content_type: str, caller: Hashable) -> None:
         super().__init__(_Parts(parts, caller), content_type=content_type)
@@ -29,7 +30,7 @@ class Download(StreamingHttpResponse):
 
 
 class _Parts:
-    """The parts, and the place that is held until the response closes them."""
+    """The parts of a response, and the place that the download holds until the response closes them."""
 
     def __init__(self, parts: Iterator[str], caller: Hashable) -> None:
         self._parts, self._held = parts, ExitStack()
@@ -43,7 +44,7 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """The batches, each fetched within `reading`; the caller uses a batch after leaving it."""
+    """Yields the batches. Fetches each one inside of `reading`, and yields it outside."""
     left = iter(batches)
     while True:
         with reading():

@@ -1,8 +1,9 @@
-"""Limits where the hub may connect: to the addresses of DFSPs and oracles, but not into its own network.
+"""Limits the addresses to which the hub may connect: those of DFSPs and oracles, but none in the hub's own network.
 
-With `CALLBACK_PUBLIC_ONLY` (the default in production), a connection must go to a public address or one in
-`CALLBACK_ALLOW`, because schemes often run on private networks. The address is checked when the socket is created,
-after the name was resolved, so a name that later resolves differently gains nothing. Redirects are never followed.
+With `CALLBACK_PUBLIC_ONLY` (the default in production), the hub connects only to public addresses and to those in
+`CALLBACK_ALLOW`, because some schemes use private networks. The hub checks the address when it creates the socket,
+after the host name was resolved. So a name that changes its address later cannot evade the check. Redirects are never
+followed.
 """
 
 import functools
@@ -38,7 +39,7 @@ class AddressFault(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """One entry of CALLBACK_ALLOW: a network, and a port if it is limited to one."""
+    """One entry of CALLBACK_ALLOW: a network, and a port if only one port is allowed."""
 
     network: IPv4Network | IPv6Network
     port: int | None
@@ -49,7 +50,7 @@ class Allowed:
 
 @functools.cache
 def allowed(entries: tuple[str, ...]) -> tuple[Allowed, ...]:
-    """The entries as networks: "10.1.0.0/16", "10.1.2.3:8443", "[fd00::7]:8443"."""
+    """Reads entries such as "10.1.0.0/16", "10.1.2.3:8443" and "[fd00::7]:8443"."""
     return tuple(_entry(text.strip()) for text in entries)
 
 
@@ -91,7 +92,7 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """ValueError if a callback to this URL would be refused, as its host resolves now."""
+    """Raises ValueError if the hub would not connect to this URL, with the addresses that its host has now."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)
@@ -101,13 +102,13 @@ def check_url(url: str) -> None:
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return  # unresolved now; each connection is checked anyway
+        return  # the host has no address now, and the hub checks each connection anyway
     if not all(may_connect(str(address[0]), port) for *_, address in found):
         raise InvalidValue(AddressFault.NOT_ALLOWED)
 
 
 def _may_use(port: int) -> bool:
-    """Whether this port may be used with at least one address, whatever addresses a host name has."""
+    """Whether the hub may use this port with at least one address."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -8,6 +8,6 @@ from django.conf import settings
 
 
 def fernet(purpose: str) -> Fernet:
-    """A separate key for this purpose, derived from SECRET_KEY."""
+    """Returns a cipher with a separate key for this purpose, derived from SECRET_KEY."""
     digest = hashlib.sha256(f"kitovu {purpose}\0".encode() + settings.SECRET_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))

@@ -1,7 +1,8 @@
-"""Selects the overdue rows for one tick fairly: one of each participant, then a second one of each, and so on.
+"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second one, and so on.
 
-So one participant's backlog, however long, does not delay others, and a participant that is alone gets the whole tick.
-The statement reads at most one tick's number of rows per participant, with an index that begins with the participant.
+So one participant's long backlog does not delay the rows of others. If only one participant has overdue rows, it gets
+the whole tick. For each participant, the statement reads at most the tick's number of rows. It uses an index that
+begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from hub.sweeps.store import not_skipped
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A condition for overdue rows. An index has the participant, and then the columns of `order`."""
+    """A condition for overdue rows. There must be an index on the participant and then the columns of `order`."""
 
     condition: str
     since: str
@@ -24,10 +25,10 @@ class Way:
 def overdue(
     batch: str, table: str, key: str, *, of: str, ways: Sequence[Way], parameters: Sequence[Any] = (), most: int
 ) -> list[str]:
-    """The keys of up to `most` overdue rows, with participants in turn, the oldest of each first. Locks nothing.
+    """Returns the keys of up to `most` overdue rows: participants in turn, and each one's oldest first. Locks nothing.
 
-    Rows that the batch skips are excluded. `of` is the column with a row's participant. `parameters` are those of the
-    conditions, in their order.
+    Leaves out rows that the batch skips. `of` is the column with a row's participant. `parameters` are the parameters
+    of all conditions, in the order of `ways`.
     """
     is_tried = not_skipped(batch, f"{table}.{key}")
     rows = " UNION ALL ".join(

@@ -1,19 +1,19 @@
-"""The pause for a server that gives no answer. It doubles each time until the server answers. Pure.
+"""Pauses requests to a server that does not respond. Each pause is twice as long, until the server responds. Pure.
 
-Destinations of callbacks (`hub.outbox.destinations`) and oracles (`directory.oracle_pauses`) both use it. Each has its
-own rules for what counts as a failure, whom a pause concerns, and which requests may be sent after it.
+The code for destinations of callbacks (`hub.outbox.destinations`) and for oracles (`directory.oracle_pauses`) both use
+this. Each has its own rules: which failures count, which requests a pause stops, and which may be sent after a pause.
 """
 
 from dataclasses import dataclass
 
-FAILURES = 5  # so many in a row are no coincidence
+FAILURES = 5  # a pause begins after so many failures in a row
 _LONGEST_S = 30.0
 _MOST_DOUBLINGS = 6
 
 
 @dataclass(slots=True)
 class GrowingPause:
-    """The time until which nothing is sent. Times are seconds of a monotonic clock."""
+    """The time until which the hub sends nothing to the server. Times are seconds of a monotonic clock."""
 
     first_s: float
     count: int = 0  # pauses since the last answer
@@ -25,7 +25,7 @@ class GrowingPause:
     def begin(self, now: float) -> float:
         """Begins the next pause, twice as long as the previous one. Returns its length in seconds.
 
-        Returns 0 during a pause: a request that was sent before the pause shows nothing new.
+        Returns 0 during a pause. A request that fails then was sent before the pause, and does not make it longer.
         """
         if self.is_on(now):
             return 0.0

@@ -1,4 +1,4 @@
-"""/health, /health/live and /health/ready: whether this hub works."""
+"""The views of /health, /health/live and /health/ready, which report whether this hub works."""
 
 import threading
 import time
@@ -43,9 +43,9 @@ _ask_database = _Database().ask
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    """200 if every part works, otherwise 503; the form is that of the reference hub's /health.
+    """Returns 200 if every part works, otherwise 503, in the form of the reference hub's /health.
 
-    Only the datastore is needed to accept payments: without the broker, callbacks are at most a second later.
+    Only the database is needed to accept payments. Without the broker, callbacks are at most a second later.
     """
     return _report({"datastore": _ask_database, "broker": _ask_broker, "worker": _ask_for_heartbeat})
 
@@ -71,14 +71,14 @@ def _report(parts: Mapping[str, Callable[[], bool]]) -> JsonResponse:
 
 
 def live(request: HttpRequest) -> JsonResponse:
-    """200 as long as this process responds; for systems that restart processes."""
+    """Returns 200 as long as this process can respond. For systems that restart processes."""
     return JsonResponse({"status": "OK"})
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """200 if this process can accept payments, otherwise 503; for systems that route requests to processes.
+    """Returns 200 if this process can accept payments, otherwise 503. For systems that route requests to processes.
 
-    Only the database counts: without its broker a hub still accepts and delivers payments.
+    Checks only the database, because a hub without its broker still accepts and delivers payments.
     """
     status = _status(_ask_database)
     return JsonResponse({"status": status}, status=200 if status == "OK" else 503)

@@ -13,9 +13,9 @@ class Invariant:
 
 
 def fits(fulfilment: str, condition: str) -> str:
-    """SQL that checks whether this column's SHA-256 is that condition; false if the fulfilment cannot be decoded."""
+    """Returns SQL that is true if the fulfilment's SHA-256 is the condition, and false if it cannot be decoded."""
     octets = f"decode(translate({fulfilment}, '-_', '+/') || '=', 'base64')"
     hashed = f"rtrim(translate(encode(sha256({octets}), 'base64'), '+/', '-_'), '=')"
-    # Two conditions, because a pattern of 43 characters takes six times as long.
+    # Length and characters are checked separately: a pattern for 43 characters takes six times as long.
     can_be_read = f"length({fulfilment}) = 43 AND {fulfilment} !~ '[^A-Za-z0-9_-]'"
     return f"CASE WHEN {can_be_read} THEN {hashed} = {condition} ELSE false END"

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error, with the id of each transfer that it concerns.
+"""Structured logs: one JSON object per line on standard error. A line about a transfer contains the transfer's id.
 
 A log line must not contain an MSISDN, name, token or key.
 """

@@ -1,4 +1,4 @@
-"""/metrics. The gauges are read from the database by each scrape, because one process knows only its own part."""
+"""The view of /metrics. Each scrape reads the gauges from the database, because a process knows only its own part."""
 
 import os
 import secrets
@@ -15,10 +15,10 @@ from hub.database import is_away
 
 log = structlog.get_logger("metrics")
 
-# Readers of other apps' metrics from the database.
+# Functions of other apps that read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# An agreed conversion past its time may wait for its transfer; then the transfer is counted if it is overdue.
+# An agreed conversion is not counted while it waits for its transfer. If the transfer is overdue, it counts instead.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -31,7 +31,7 @@ def is_shared() -> bool:
 
 
 class Gauges:
-    """The present state of the outbox and the reservations; omitted if the database does not respond.
+    """The present state of the outbox and the reservations. Left out if the database does not respond.
 
     This is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
     processes would report it long after it has changed.
@@ -60,7 +60,7 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """The metrics of one app; if they cannot be read, those of other apps are still reported."""
+    """Returns the metrics of one app. If they cannot be read, returns none, so that other apps' metrics are shown."""
     try:
         return list(read())
     except DatabaseError as error:
@@ -71,7 +71,7 @@ def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
 
 
 def show_metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus' text format, over all processes if PROMETHEUS_MULTIPROC_DIR is set; requires METRICS_TOKEN."""
+    """Returns the metrics as Prometheus' text, over all processes if PROMETHEUS_MULTIPROC_DIR is set."""
     if settings.PRODUCTION and not settings.METRICS_TOKEN:
         return HttpResponse(status=404)
     if settings.METRICS_TOKEN and not _has_token(request):

@@ -1,7 +1,7 @@
-"""Lock waits of a migration on a running hub: short, and repeated after a pause.
+"""Limits lock waits of a migration on a running hub. Each wait is short, and is repeated after a pause.
 
-While a statement waits for a table lock, all later statements wait behind it. So a migration waits no longer than a
-payment may be delayed, and the pause between two attempts lets the others proceed.
+While a statement waits for a table lock, all later statements on the table wait behind it. So a migration waits no
+longer than a payment may be delayed. The pause before the next attempt lets the other statements proceed.
 """
 
 import random
@@ -23,7 +23,7 @@ PATIENCE_S = 900.0
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:
-    """The result of `work`, repeated if it waited too long for a lock; `work` must be atomic."""
+    """Returns the result of `work`. Repeats `work` if it waited too long for a lock. `work` must be atomic."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -37,7 +37,7 @@ def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text:
 
 @contextmanager
 def short_waits(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Until the end of the block, no statement of this session waits longer than `LOCK_TIMEOUT_MS` for a lock."""
+    """Limits the lock waits of this session's statements to `LOCK_TIMEOUT_MS`, until the end of the block."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout')")
         before = cursor.fetchone()[0]

@@ -1,6 +1,6 @@
-"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY): no bank settles a fraction of a cent.
+"""Checks that amounts are whole minor units of their currency (MINOR_UNITS_ONLY). No bank settles fractions of a cent.
 
-Currencies without a minor unit in ISO 4217 (XXX, XTS, XDR) have the four decimals of the API.
+Amounts in currencies for which ISO 4217 has no minor unit (XXX, XTS, XDR) may have the API's four decimals.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def check_message(message: Any) -> None:
-    """FspiopError 3100 names a message's first amount with more decimals than its currency has."""
+    """Raises FspiopError 3100 if an amount in the message has more decimals than its currency."""
     if settings.MINOR_UNITS_ONLY:
         fault = amounts.finer_than_a_minor_unit(message)
         if fault is not None:
@@ -21,7 +21,7 @@ def check_message(message: Any) -> None:
 
 
 def check(amount: int, currency: str) -> None:
-    """The check for one amount in ten-thousandths."""
+    """Raises the error for a single amount, which is in ten-thousandths."""
     fault = fault_of(amount, currency)
     if fault is not None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {fault}")

@@ -1,11 +1,11 @@
-"""Limits the share of a web process for all requests but DFSPs': the portal, the administration, documents and files.
+"""Limits the share of a web process that page requests can use: for the portal, administration, documents and files.
 
-Few such requests run at once (`WEB_PAGES`), with at most half of the pooled connections. So however slow they are,
-DFSPs' requests find threads and connections. A session, or an address without a session, gets half of these places.
-Further requests wait for some seconds and then get 503.
+Only few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So however slow
+they are, threads and connections are left for DFSPs' requests. One session can use only half of these places. The same
+is true of one address without a session. Further requests wait for some seconds and then get 503.
 
-The web server's thread stays with a response of several parts until its client has read all but the last two. So a
-response in memory or from a small file is sent as one part, and a process sends few others at once.
+A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
+a response in memory or from a small file is sent as one part, and a process sends few other responses at once.
 """
 
 import time
@@ -33,8 +33,8 @@ from hub.downloads import Download
 REFUSED = Counter("kitovu_pages_refused_total", "Requests other than DFSPs' answered with 503: too many in progress")
 
 _WAIT_S = 5.0
-_PATIENCE_S = 60.0  # time limit for the next place of a response that has begun
-_SMALL = 256 * 1024  # bytes of a file that is sent as one part
+_PATIENCE_S = 60.0  # how long a response that has begun waits for its next place
+_SMALL = 256 * 1024  # a file with at most so many bytes is sent as one part
 _LARGE_FILES = Sizes(most=8, shared=8, share=3, waiting=0, waiting_share=0)
 _WITHOUT_A_PLACE = frozenset({"health", "static"})  # health checks are short, and files need no database
 
@@ -46,7 +46,7 @@ _large_files = Places()
 
 
 def sizes() -> Sizes:
-    """The places for these requests; with a pool, at most half of its size if this process also serves DFSPs."""
+    """Returns the number of places. It is at most half of the connection pool if this process also serves DFSPs."""
     most: int = settings.WEB_PAGES
     pool: int = settings.DATABASE_POOL_OPTIONS["max_size"]
     if pool and "fspiop" in settings.SERVES:
@@ -56,7 +56,7 @@ def sizes() -> Sizes:
 
 @contextmanager
 def reading(caller: Hashable) -> Iterator[None]:
-    """Holds a place while a batch of a long response is read; then returns the database connection to the pool."""
+    """Holds a place while a batch of a long response is read, then returns the database connection to the pool."""
     with ExitStack() as held:
         _wait_long(held, caller)
         try:
@@ -129,13 +129,13 @@ class _LargeFile:
         return self._parts
 
     def close(self) -> None:
-        """The web server calls this when the last part is sent, or the client has disconnected."""
+        """Frees the place. The web server calls this after the last part, or when the client has disconnected."""
         self._held.close()
 
 
 def _is_small(answer: HttpResponseBase) -> bool:
     if isinstance(answer, FileResponse) and getattr(answer, "file_to_stream", None) is None:
-        return True  # HEAD, or a file that the client already has
+        return True  # a response to HEAD, or for a file that the client already has
     length = answer.headers.get("Content-Length", "")
     return length.isdecimal() and int(length) <= _SMALL
 
@@ -148,13 +148,13 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 def _caller_of(environ: dict[str, Any]) -> Hashable:
-    """A session, otherwise an address. An invalid session cookie is detected soon, and costs little until then."""
+    """Returns the session, or the address if there is none. A request with an invalid session costs little."""
     request = _request_of(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
 
 
 def _request_of(environ: dict[str, Any]) -> WSGIRequest:
-    # Django writes the decoded path back into the environ that it is given, and a second request would decode it again.
+    # Django writes the decoded path into the given environ, and a second request object would decode the path again.
     return WSGIRequest(environ.copy())
 
 

@@ -1,4 +1,4 @@
-"""Settings with which a production hub must not start. `manage.py check` and the start of every process check them."""
+"""Finds settings with which a production hub must not start. Runs in `manage.py check` and when a process starts."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ from hub import egress
 from hub.setting_choices import RETENTION_KINDS
 
 _OWN_MACHINE = ("localhost", "127.0.0.1", "::1")
-_MOST_BODY_BYTES = 262_144  # 192 bodies at once are then 48 MiB
+_MOST_BODY_BYTES = 262_144  # 192 such bodies at once need 48 MiB
 
 
 def faults() -> list[str]:
-    """One sentence for each setting with which a production hub must not start; empty in development."""
+    """Returns one sentence for each setting with which a production hub must not start. Empty in development."""
     if not settings.PRODUCTION:
         return []
     found = []

@@ -1,4 +1,4 @@
-"""Reads settings that have a few allowed values: a misspelt value must not mean "nothing is required"."""
+"""Reads settings that have only some allowed values. A misspelt value must not mean "nothing is required"."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -13,7 +13,7 @@ def one(word: str, *, of: Collection[str]) -> str:
 
 
 def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
-    """The words, if all are known; "none" alone gives an empty set."""
+    """Returns the words, or an empty set for "none" alone. Raises ImproperlyConfigured if a word is not known."""
     if list(words) == ["none"]:
         return frozenset()
     if not words:
@@ -22,7 +22,7 @@ def one_or_more(words: Sequence[str], *, of: Collection[str]) -> frozenset[str]:
 
 
 def yes_or_no(word: str, *, unsaid: bool | None) -> bool | None:
-    """Whether the word is true or false; `unsaid` if it is empty."""
+    """Returns whether the word means true or false, or `unsaid` if the word is empty."""
     if not word:
         return unsaid
     if word.lower() not in _WORDS:
@@ -36,7 +36,7 @@ RETENTION_KINDS = ("bodies", "quotes", "lookups", "deliveries", "sessions")
 
 
 def periods(days: Mapping[str, str], *, of: Collection[str]) -> dict[str, int]:
-    """The number of days for which each of these kinds is kept; 0 means for ever."""
+    """Returns the number of days for which each of these kinds of data is kept; 0 means for ever."""
     for kind, text in days.items():
         if not (text.isascii() and text.isdecimal() and len(text) <= 5):
             raise ImproperlyConfigured(f"RETENTION_DAYS: {kind}={text} is not a number of days")

@@ -1,6 +1,7 @@
-"""All settings of Kitovu. The environment can set every value; with none set, a development hub runs.
+"""All settings of Kitovu. The environment can set every value. If it sets none, a development hub runs.
 
-With `PRODUCTION=true`, it does not start with a default secret or without authentication (see `hub.production_checks`).
+With `PRODUCTION=true`, the hub does not start with a default secret or without authentication (see
+`hub.production_checks`).
 """
 
 from pathlib import Path
@@ -17,23 +18,24 @@ env = environ.Env()
 PRODUCTION = env.bool("PRODUCTION", default=False)
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="development-only-secret-key-that-production-refuses")
-# The doors that this process serves. In production, DFSPs and operators use separate processes, and the APIs' documents
-# are served only if this lists them.
+# The APIs and pages that this process serves. In production, DFSPs and operators use separate processes, and the APIs'
+# documents are served only if this list contains "docs".
 SERVES = env.list("SERVES", default=["fspiop", "administration", "portal", "admin", *([] if PRODUCTION else ["docs"])])
-# The bearer token that a scrape of /metrics must have. Without it, production shows no metrics, and development all.
+# The bearer token that a scrape of /metrics must have. If it is empty, a production hub shows no metrics, and a
+# development hub shows them to everybody.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[] if PRODUCTION else ["*"])
 
 # --- the scheme -----------------------------------------------------------------------------------------------------
 HUB_NAME = env.str("HUB_NAME", default="Hub")
-# The credentials that a DFSP must have: "certificate", "token" or both; "none" trusts FSPIOP-Source (demo,
-# development).
+# The credentials that a DFSP must have: "certificate", "token" or both. With "none", for demo and development, the hub
+# trusts FSPIOP-Source.
 PARTICIPANT_AUTH = one_or_more(env.list("PARTICIPANT_AUTH", default=["none"]), of={"certificate", "token"})
 # FSPIOP-Signature on DFSPs' messages: "required", "checked" (if there is one), or "ignored".
 SIGNATURES = one(env.str("SIGNATURES", default="ignored"), of={"required", "checked", "ignored"})
-# By default, the reference's libraries do not sign PUT /parties.
+# Needed for DFSPs that use the reference's libraries, because these do not sign PUT /parties by default.
 ALLOW_UNSIGNED_PUT_PARTIES = env.bool("ALLOW_UNSIGNED_PUT_PARTIES", default=False)
-# How far a request's Date may differ from the hub's clock, in seconds; 0 accepts any.
+# How far a request's Date may differ from the hub's clock, in seconds. 0 accepts any Date.
 DATE_TOLERANCE_S = env.int("DATE_TOLERANCE_S", default=0)
 # Access tokens: issuer, audience and lifetime. Credentials are read again after CREDENTIALS_REFRESH_S.
 TOKEN_ISSUER = env.str("TOKEN_ISSUER", default="kitovu")
@@ -43,37 +45,38 @@ CREDENTIALS_REFRESH_S = env.float("CREDENTIALS_REFRESH_S", default=2.0)
 # The callers that the administration APIs accept: "none" checks nothing (demo, development), "staff" requires Django
 # staff users (development), and "oauth2" requires administration clients, which are created in the portal.
 ADMINISTRATION_AUTH = one(env.str("ADMINISTRATION_AUTH", default="") or "none", of={"none", "staff", "oauth2"})
-# Whether API clients and commands may do alone what needs two people in the portal ("portal"), or must request it
-# ("everywhere"). Production must set it: it does not start with "unsaid".
+# Where changes need two people. "portal": only in the portal, so API clients and commands make changes alone.
+# "everywhere": API clients and commands must request changes too. A production hub does not start with "unsaid".
 TWO_PEOPLE = one(
     env.str("TWO_PEOPLE", default="") or ("unsaid" if PRODUCTION else "portal"), of={"portal", "everywhere", "unsaid"}
 )
-# Whether the administration APIs are read-only. Production must set it: it does not start with None.
+# Whether the administration APIs are read-only. A production hub does not start with None.
 ADMINISTRATION_API_READ_ONLY = yes_or_no(
     env.str("ADMINISTRATION_API_READ_ONLY", default=""), unsaid=None if PRODUCTION else False
 )
-# The number of days for which each kind of customers' data is kept: 0, or no entry, for ever. Production must name all.
+# The number of days for which each kind of customers' data is kept. 0 or no entry means for ever. A production hub must
+# have an entry for each kind.
 RETENTION_DAYS = periods(env.dict("RETENTION_DAYS", default={}), of=RETENTION_KINDS)
 # The request header in which the TLS proxy forwards the client's certificate.
 CERTIFICATE_HEADER = env.str("CERTIFICATE_HEADER", default="X-SSL-Client-Cert")
 # Only a front proxy that proves itself with this secret may forward certificates.
 PROXY_SECRET = env.str("PROXY_SECRET", default="")
-# PEM file of the hub's RSA key, which signs the hub's own messages. If it is empty, they are not signed.
+# PEM file of the hub's RSA key, which signs the hub's own messages. If the setting is empty, they are not signed.
 HUB_SIGNING_KEY_FILE = env.str("HUB_SIGNING_KEY_FILE", default="")
 # PEM files of the authority that signs DFSPs' client certificates in the portal, and of its key (`manage.py authority
 # create`). Only the operators' process needs them. CLIENT_CERTIFICATE_DAYS is the lifetime of such a certificate.
 HUB_CA_CERTIFICATE_FILE = env.str("HUB_CA_CERTIFICATE_FILE", default="")
 HUB_CA_KEY_FILE = env.str("HUB_CA_KEY_FILE", default="")
 CLIENT_CERTIFICATE_DAYS = env.int("CLIENT_CERTIFICATE_DAYS", default=365)
-# How long after its expiration a conversion that its FXP has fulfilled waits for the transfer that it pays for.
+# An agreed conversion waits for its transfer for so many seconds after the conversion's own expiration.
 FX_TRANSFER_WAIT_S = env.int("FX_TRANSFER_WAIT_S", default=300)
 # The longest time that a transfer may hold its reservation, in seconds.
 TRANSFER_MAX_VALIDITY_S = env.int("TRANSFER_MAX_VALIDITY_S", default=7 * 24 * 3600)
-# Whether the hub itself sends the callbacks of bulk transfers, as the reference hub does; otherwise it forwards DFSPs'
-# own correct messages.
+# Whether the hub sends the callbacks of bulk transfers in its own name, as the reference hub does. Otherwise the hub
+# forwards DFSPs' own messages if they are correct.
 BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
-# Whether the hub also compares a transfer with its ILP packet, and both with the answer to its quote. The API leaves
-# this to the payee.
+# Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
+# The API leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
@@ -84,39 +87,43 @@ COMPLETED_AGE_S = env.int("COMPLETED_AGE_S", default=300)
 BUILTIN_ORACLE_TYPES = env.list(
     "BUILTIN_ORACLE_TYPES", default=["MSISDN", "EMAIL", "PERSONAL_ID", "BUSINESS", "DEVICE", "IBAN", "ALIAS"]
 )
-# External oracles: how long a request may wait for one, and how long a batch may. How many requests of one web process
-# may wait for one at once beyond each DFSP's first; one DFSP gets half of these. How long an oracle's answers are
-# cached (0: not at all).
+# External oracles: how long a request waits for an oracle, and how long a batch waits. How many requests of a web
+# process may wait for an oracle at once, in addition to each DFSP's first request. One DFSP gets at most half of these.
+# How long an oracle's answers are cached (0: not at all).
 ORACLE_TIMEOUT_S = env.float("ORACLE_TIMEOUT_S", default=2.0)
 ORACLE_BATCH_TIMEOUT_S = env.float("ORACLE_BATCH_TIMEOUT_S", default=10.0)
 ORACLE_CONCURRENCY = env.int("ORACLE_CONCURRENCY", default=8)
 ORACLE_CACHE_S = env.int("ORACLE_CACHE_S", default=30)
-# How long a DFSP may take to answer GET /parties before the requester gets 2004; longer than the request's delivery.
-# After its end, a request of any kind may be answered again or late for the same time.
+# How long a DFSP may take to answer GET /parties before the requester gets 2004. This must be longer than the delivery
+# of the request may take. After a request of any kind has ended, the hub accepts late or repeated answers for the same
+# time.
 PARTY_ANSWER_S = env.int("PARTY_ANSWER_S", default=25)
 # The same for a request for terms (quotes of each kind) without an expiration.
 QUOTE_ANSWER_S = env.int("QUOTE_ANSWER_S", default=60)
 # The same for GET /authorizations, /transactions and /transactionRequests, which may need a customer's answer.
 CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
-# One DFSP's limits in a web process: requests per second (also the largest burst), and open requests. Beyond them it
-# gets 429. The open requests must be below 3/4 of WEB_QUEUE, so that no DFSP can fill it. 0: no limit.
+# One DFSP's limits in a web process: requests per second (also the largest burst), and open requests. Further requests
+# of the DFSP get 429. The number of open requests must be below 3/4 of WEB_QUEUE, so that no DFSP can fill the queue. 0
+# means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
 # How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
-# The largest bodies: of a message, of a bulk message (FSPIOP API v1.1, table 1, allows this size for all), and of the
-# administration, settlement and oracle APIs. A body may have one JSON value per 32 bytes of its largest size.
+# The largest bodies in bytes: of a message, of a bulk message (FSPIOP API v1.1, table 1, allows this size for every
+# message), and of the administration, settlement and oracle APIs. A body may have one JSON value for each 32 bytes of
+# its largest size.
 MAX_BODY_BYTES = env.int("MAX_BODY_BYTES", default=65_536)
 MAX_BULK_BODY_BYTES = env.int("MAX_BULK_BODY_BYTES", default=5_242_880)
 MAX_ADMINISTRATION_BODY_BYTES = env.int("MAX_ADMINISTRATION_BODY_BYTES", default=1_048_576)
-# How long a body may take to arrive. It must exceed REQUEST_DEADLINE_S: the wait is detected by the missing response.
+# How long a body may take to arrive. This must exceed REQUEST_DEADLINE_S, because a slow body is detected by the
+# missing response.
 BODY_DEADLINE_S = env.int("BODY_DEADLINE_S", default=20)
 
-# Whether the hub calls only public addresses, and exceptions to this: networks, or address:port.
+# Whether the hub calls only public addresses, and which other networks, or address:port, it may call too.
 CALLBACK_PUBLIC_ONLY = env.bool("CALLBACK_PUBLIC_ONLY", default=PRODUCTION)
 CALLBACK_ALLOW = env.list("CALLBACK_ALLOW", default=[])
-# PEM files for the hub's requests: the trusted authorities (none: the system's), and the hub's client certificate.
+# PEM files for the hub's requests: the trusted authorities (if empty, the system's), and the hub's client certificate.
 CALLBACK_CA_FILE = env.str("CALLBACK_CA_FILE", default="")
 CALLBACK_CLIENT_CERT_FILE = env.str("CALLBACK_CLIENT_CERT_FILE", default="")
 CALLBACK_CLIENT_KEY_FILE = env.str("CALLBACK_CLIENT_KEY_FILE", default="")
@@ -134,7 +141,7 @@ EMAIL_HOST_PASSWORD = _EMAIL.get("EMAIL_HOST_PASSWORD") or env.str("EMAIL_HOST_P
 EMAIL_USE_TLS = bool(_EMAIL.get("EMAIL_USE_TLS", env.bool("EMAIL_USE_TLS", default=False)))
 EMAIL_USE_SSL = bool(_EMAIL.get("EMAIL_USE_SSL", env.bool("EMAIL_USE_SSL", default=False)))
 EMAIL_FILE_PATH = _EMAIL.get("EMAIL_FILE_PATH") or None
-EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # of each step of the exchange with the mail server
+EMAIL_TIMEOUT = env.int("EMAIL_TIMEOUT", default=10)  # for each step of the exchange with the mail server
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="kitovu@localhost")
 # Whether people receive e-mail at all. If not, two people hand over an invitation's link and its code.
 SENDS_EMAIL = bool(_EMAIL or EMAIL_HOST)
@@ -163,13 +170,13 @@ REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once
 OUTBOX_CONCURRENCY = env.int("OUTBOX_CONCURRENCY", default=40)  # open requests per destination and worker process
-# Of these, the most that one participant's requests may cause, so that others always find some.
+# The most of these open requests that one participant's requests may cause, so that some are always left for others.
 OUTBOX_CONCURRENCY_PER_SOURCE = env.int("OUTBOX_CONCURRENCY_PER_SOURCE", default=32)
-# No more deliveries begin while the bodies of the open ones exceed this size together.
+# No more deliveries begin while the bodies of all open deliveries together exceed this size.
 OUTBOX_OPEN_BYTES = env.int("OUTBOX_OPEN_BYTES", default=2 * 1024 * 1024)
 # How many messages that one participant causes may wait at one destination, before its next requests get 429.
 OUTBOX_PENDING_PER_SOURCE = env.int("OUTBOX_PENDING_PER_SOURCE", default=5000)
-OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the whole of one delivery, not only a silence in it
+OUTBOX_TIMEOUT_S = env.int("OUTBOX_TIMEOUT_S", default=5)  # the time limit of a whole delivery
 OUTBOX_LEASE_S = env.int("OUTBOX_LEASE_S", default=10)
 OUTBOX_GIVE_UP_S = env.int("OUTBOX_GIVE_UP_S", default=24 * 3600)
 # A request that its sender waits for (GET /parties, POST /quotes) fails after this time, and the sender is notified.
@@ -254,7 +261,7 @@ ACCOUNT_ADAPTER = "portal.sign_in.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_EMAIL_NOTIFICATIONS = True  # to the audit trail, see the adapter
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # the adapter writes them to the audit trail instead
 ACCOUNT_SESSION_REMEMBER = True  # the cookie lives as long as the session; an idle session ends earlier
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
@@ -266,7 +273,7 @@ MFA_FORMS = {
     "reauthenticate": "portal.one_time_code_attempts.CodeAgain",
 }
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
-MFA_ALLOW_UNVERIFIED_EMAIL = True  # if e-mail is sent at all, opening an invitation has verified it
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # if the hub sends e-mail, opening the invitation has verified the address
 MFA_TOTP_ISSUER = f"Kitovu {HUB_NAME}"
 # The number of the scheme's own proxies in front of the hub, each of which adds an address to X-Forwarded-For.
 # Production must set it.
@@ -275,7 +282,7 @@ TRUSTED_PROXY_COUNT = ALLAUTH_TRUSTED_PROXY_COUNT = (
     env.int("TRUSTED_PROXY_COUNT", default=0) if TRUSTED_PROXY_COUNT_IS_SAID else 0
 )
 SESSION_COOKIE_AGE = env.int("SESSION_AGE_S", default=12 * 3600)  # after this, a person must sign in again in any case
-SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # and after this time without activity
+SESSION_IDLE_S = env.int("SESSION_IDLE_S", default=30 * 60)  # after this time without activity, a session ends
 SESSION_COOKIE_NAME = "kitovu_session"
 # How long a request waits for another person's approval.
 APPROVAL_EXPIRES_S = env.int("APPROVAL_EXPIRES_S", default=3 * 24 * 3600)
@@ -302,9 +309,9 @@ _POOL = env.int("DATABASE_POOL", default=0)
 DATABASE_POOL_OPTIONS = {
     "min_size": 1,
     "max_size": _POOL,
-    "timeout": 1,  # and repeated until hub.postgresql gives up
-    # After seconds without a database, the next request connects again. The pool's own pauses would grow to 8 s and
-    # more, and during them no request gets a connection.
+    "timeout": 1,  # hub.postgresql repeats the wait until it gives up
+    # After a failure of the database, the next request connects again. Otherwise the pauses of the pool would grow to 8
+    # s and more, and no request gets a connection during a pause.
     "reconnect_timeout": 1,
 }
 DATABASE_POOL_PATIENCE_S = 5
@@ -343,7 +350,7 @@ CACHES = {
             "serializer": "hub.cache_serializer.JsonSerializer",
         },
     },
-    # A cache in one process, for some seconds; its objects never leave the process.
+    # A cache inside of one process, for some seconds. Its objects never leave the process.
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
 }
 
@@ -353,14 +360,14 @@ LOCALE_PATHS = [BASE_DIR / "portal" / "locale"]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
-# Where collectstatic puts files for production; development serves them from their source folders.
+# The folder into which collectstatic copies files for production. Development serves them from their source folders.
 STATIC_ROOT = BASE_DIR / "staticfiles" if PRODUCTION else None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = not PRODUCTION
-DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # the limit for forms, which Django reads itself, without their files
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # the limit for a form without its files; Django itself reads forms
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 X_FRAME_OPTIONS = "DENY"
@@ -377,7 +384,7 @@ if PRODUCTION:
 # --- Celery: hints only; the database has all data (docs/architecture.md) -------------------------------------------
 CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
-# Celery would open a connection for each tick; hub.celery checks whether the existing one still works.
+# Without this, Celery would open a connection for each tick. hub.celery checks whether the existing one still works.
 CELERY_DB_REUSE_MAX = 1000
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -388,8 +395,8 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # A lost tick is repeated. kombu's record of an unacknowledged tick makes a worker end with an AttributeError when
-    # Redis goes down.
+    # Off, because a lost tick is repeated anyway. With it, kombu's record of an unacknowledged tick makes a worker end
+    # with an AttributeError when Redis goes down.
     "ack_emulation": False,
     "socket_timeout": 5,
     "socket_connect_timeout": 3,

@@ -1,4 +1,4 @@
-"""Ticks that belong to no app, and the fallback that runs ticks without Celery."""
+"""The ticks that belong to no app, and the start of the fallback that runs ticks without Celery."""
 
 from collections.abc import Callable
 
@@ -16,12 +16,12 @@ _standby: Standby | None = None
 
 @shared_task(name="hub.tasks.heartbeat", ignore_result=True)
 def heartbeat() -> None:
-    """Records that beat ticks and a worker works; /health reads this."""
+    """Records that beat sends ticks and a worker runs them. /health reads this record."""
     cache.set(HEARTBEAT, "alive", timeout=HEARTBEAT_LIFETIME_S)
 
 
 def of_each_second() -> list[Callable[[], object]]:
-    """The functions that beat runs each second, because DFSPs wait for them."""
+    """Returns the functions that beat runs each second, because DFSPs wait for their results."""
     app: Celery = current_app
     names = [entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["schedule"] == 1.0]
     return [app.tasks[name].run for name in names]

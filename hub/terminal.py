@@ -1,4 +1,4 @@
-"""For management commands: the user who runs one, and rich output through Django's output stream."""
+"""Helps management commands: finds the user who runs a command, and writes rich output to the command's stream."""
 
 import getpass
 import os
@@ -11,7 +11,7 @@ from hub.audit.program_requests import Waits
 
 
 def console_of(command: BaseCommand) -> Console:
-    """A console on the command's standard output, also with `call_command(stdout=...)`."""
+    """Returns a console that writes to the command's standard output, also for `call_command(stdout=...)`."""
     return Console(file=cast(IO[str], command.stdout))
 
 
@@ -24,7 +24,7 @@ def who() -> str:
 
 
 def told(waits: Waits) -> str:
-    """The output of a command whose change waits for a second person."""
+    """Returns the output of a command whose change waits for a second person."""
     approval = waits.approval
     until = f"{approval.expires_at:%Y-%m-%d %H:%M} UTC"
     return (

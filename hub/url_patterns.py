@@ -1,4 +1,4 @@
-"""The URLs of the project, for the checks that each of them has a rule."""
+"""Lists the project's URLs. The checks that each URL has an access rule use this list."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 
 def urls_below(prefix: str, resolver: URLResolver | None = None, route: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every URL whose route begins so, with its whole route."""
+    """Yields each URL whose route begins with `prefix`, together with the whole route."""
     for pattern in (resolver or get_resolver()).url_patterns:
         whole = route + str(pattern.pattern)
         if isinstance(pattern, URLResolver):

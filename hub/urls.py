@@ -1,4 +1,4 @@
-"""All URLs. The FSPIOP API's requests are routed by `hub.api.middleware` instead."""
+"""All URLs. `hub.api.middleware` routes the requests of the FSPIOP API instead of this module."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -26,7 +26,7 @@ urlpatterns = [
     path("docs/", include("hub.docs_urls")),
     path("portal/", include("portal.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
-    # Routed by the middleware; here only for the OpenAPI document.
+    # The middleware routes these. They are listed here only for the OpenAPI document.
     *dfsp_urlpatterns,
 ]
 

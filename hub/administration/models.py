@@ -9,7 +9,8 @@ from django.utils import timezone
 
 class AdministrationClient(models.Model):
     """A program with a key and a secret, for a limited time. The secret is created when its holder fetches it.
-    The client's key is in the audit trail and in its requests, so no row is ever deleted and no key is reused.
+
+    The audit trail and the client's requests contain the key, so no row is ever deleted and no key is reused.
     """
 
     name = models.CharField(max_length=32)
@@ -18,7 +19,7 @@ class AdministrationClient(models.Model):
     may_write = models.BooleanField()
     # The person who requested the client and receives its secret. That person may never approve the client's requests.
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
-    sha256 = models.CharField(max_length=64, null=True, unique=True)  # of the secret, after it was fetched
+    sha256 = models.CharField(max_length=64, null=True, unique=True)  # the secret's hash; NULL until it is fetched
     created_at = models.DateTimeField(db_default=Now())
     secret_given_at = models.DateTimeField(null=True)
     valid_until = models.DateTimeField()
@@ -61,7 +62,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether it may be used, provided that it has a secret."""
+        """Whether the client may be used. A client without a secret also counts, although it cannot be used yet."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

@@ -14,14 +14,14 @@ from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
 from hub.database import execute
 
-# A participant's name cannot have a slash, and a DFSP's client key begins with its participant's name.
+# A DFSP's client key begins with the participant's name, which has no slash. So it never begins with this prefix.
 KEY_PREFIX = "administration/"
 _NOTE_USE_EVERY_S = 60
 
 
 @transaction.atomic
 def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) -> AdministrationClient:
-    """A new client, which cannot be used until its holder has fetched the secret."""
+    """Creates a client, which cannot be used until its holder has fetched the secret."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"scopes: must be one or both of {', '.join(SCOPES)}")
     client = AdministrationClient.objects.create(
@@ -43,7 +43,7 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates the secret and returns it once, only to the client's holder and only for as long as requests wait."""
+    """Creates the secret and returns it, only once and only to the client's holder, within the time of an approval."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)
@@ -75,14 +75,14 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 
 
 def valid(key: str) -> AdministrationClient | None:
-    """The client with this key, if it may be used now. Read at each use, so that a revocation takes effect at once."""
+    """Returns the client with this key, or None if it may not be used now. Reads the database, so revocations count."""
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None
     client = AdministrationClient.objects.filter(key=key, sha256__isnull=False).first()
     return client if client is not None and client.is_valid else None
 
 
-# A locked row is being revoked, or updated by another request. In both cases there is no need to wait.
+# If the row is locked, the client is being revoked, or another request notes its use. So there is no need to wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (

@@ -10,7 +10,7 @@ _address: ContextVar[str] = ContextVar("address", default="")
 
 @contextmanager
 def coming_from(address: str) -> Iterator[None]:
-    """Entries that are recorded inside of this block get this network address."""
+    """Sets the network address of all entries that are recorded inside of this block."""
     token = _address.set(address)
     try:
         yield

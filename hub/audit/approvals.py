@@ -1,6 +1,6 @@
 """Maker and checker: one person requests a change, and a different person must approve it, once and in time.
 
-The approved change is made in the transaction of the approval, so every approved change has been made.
+The transaction of the approval also makes the change. So there is no approved change that was not made.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ _NOT_TOLD = frozenset({"secret_sha256"})
 
 
 class NotApproved(Exception):
-    """The reason for which nothing was decided; the request is unchanged."""
+    """The reason why a request was not approved, rejected or withdrawn. The request is unchanged."""
 
 
 def mailbox(email: str) -> str:
-    """The mailbox of an e-mail address: in lower case, without a tag such as +2 in asha+2@example.org."""
+    """Returns an e-mail address in lower case, without a tag such as +2 in asha+2@example.org."""
     local, _at, domain = email.strip().lower().rpartition("@")
     return f"{local.split('+', 1)[0]}@{domain}" if local else ""
 
@@ -46,20 +46,20 @@ def _hash(approval: Approval) -> bytes:
         "payload": approval.payload,
         "maker": approval.maker_id,
     }
-    if approval.client:  # older requests, from before there were programs', keep their hash
+    if approval.client:  # requests from before programs could make any have no client, and their hash must not change
         content |= {"client": approval.client, "holder": approval.holder_id}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 
 
 def ask(*, kind: str, subject: str, payload: dict[str, Any], reason: str, maker: User) -> Approval:
-    """Requests a change; the request waits for another person until it expires."""
+    """Requests a change. The request waits for another person's approval until it expires."""
     return _ask(Approval(kind=kind, subject=subject, payload=payload, reason=reason, maker=maker))
 
 
 def ask_for_program(
     *, kind: str, subject: str, payload: dict[str, Any], reason: str, client: str, holder_id: int | None
 ) -> Approval:
-    """The same for an API client or a command. The person who has the client's secret cannot approve it."""
+    """Requests a change for an API client or a command. The person who has the client's secret cannot approve it."""
     return _ask(
         Approval(kind=kind, subject=subject, payload=payload, reason=reason, client=client, holder_id=holder_id)
     )
@@ -95,7 +95,8 @@ def approve(approval_id: int, *, checker: User, perform: Callable[[Approval], No
         raise NotApproved(_("The requester is no longer a user of this hub. Reject this request and submit a new one."))
     if not hmac.compare_digest(_hash(approval), bytes(approval.payload_hash)):
         raise NotApproved(_("This request was changed after it was submitted."))
-    # Before the entry is written: writing locks the trail, and `perform` may resolve a host name over the network.
+    # The change is made before the audit entry is written. Writing the entry locks the trail, and `perform` may resolve
+    # a host name over the network.
     perform(approval)
     return _end(approval, Approval.State.APPROVED, actor=checker, checker=checker)
 
@@ -111,7 +112,7 @@ def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
 
 @transaction.atomic
 def withdraw(approval_id: int, *, maker: User) -> Approval:
-    """Withdraws a request: for its requester, or for the person who has the requesting client's secret."""
+    """Withdraws a request. Only the requester, or the person who has the requesting client's secret, may do this."""
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Only the requester of a change can withdraw it."))

@@ -1,6 +1,7 @@
 """The audit trail (actor, action, time, states before and after), and requests for a second person's approval.
 
-Entries are only added, each chained to the previous one. An approval's terms never change, and it is decided once.
+Entries are only added, and each is chained to the previous one. An approval's terms never change, and an approval is
+decided only once.
 """
 
 import pgtrigger
@@ -13,7 +14,7 @@ from django.db.models.functions import Now
 class Entry(models.Model):
     at = models.DateTimeField()
     actor = models.CharField(max_length=128)
-    address = models.GenericIPAddressField(null=True)  # of the request, if the change came over a network
+    address = models.GenericIPAddressField(null=True)  # the client's address, if a request caused the change
     action = models.CharField(max_length=64)
     subject = models.CharField(max_length=128)
     before = models.JSONField(null=True)
@@ -53,8 +54,7 @@ class Approval(models.Model):
     payload_hash = models.BinaryField(max_length=32)
     reason = models.CharField(max_length=512)
     maker = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
-    # The API client or the command that requested it, if it was not a person; and the person who has the client's
-    # secret.
+    # If a program requested the change: the API client or command, and the person who has the client's secret.
     client = models.CharField(max_length=128, default="", db_default="")
     holder = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     asked_at = models.DateTimeField(db_default=Now())

@@ -1,7 +1,7 @@
 """Changes that programs may not make alone if TWO_PEOPLE is everywhere: a program requests, and a person approves.
 
-The portal registers the kinds of changes and how to make them when the hub starts, because it depends on all the apps
-that request changes.
+When the hub starts, the portal registers the kinds of changes and the functions that make them. This module cannot
+import them, because the portal depends on all apps that request changes.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Waits(Exception):
 
 
 def register(kind: str, try_out: TryOut) -> None:
-    """Registers a kind of change. `try_out` raises FspiopError if the change is impossible now; it changes nothing."""
+    """Registers a kind of change. `try_out` changes nothing, but raises FspiopError if the change is impossible now."""
     _kinds[kind] = try_out
 
 
@@ -60,8 +60,8 @@ def ask_where_needed(
 ) -> None:
     """Does nothing if programs may act alone. Otherwise requests the change and raises `Waits`.
 
-    FspiopError if the change is impossible now, exactly as if it were made now. `has_own_id`: the
-    payload has an id that is used once, so a repetition finds the earlier request, even if it is done.
+    Raises the same FspiopError as the change itself if the change is impossible now. `has_own_id`: the payload has an
+    id that is used only once. So a repetition finds the earlier request, even if that request was already approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(_ask(kind, program, subject, payload(), reason, has_own_id))
@@ -70,7 +70,7 @@ def ask_where_needed(
 def _ask(kind: str, program: Program, subject: str, payload: Payload, reason: str, has_own_id: bool) -> Approval:
     mine = Approval.objects.filter(client=program.name)
     waiting = mine.filter(state=Approval.State.PENDING, expires_at__gt=Now())
-    # A script that is run again makes no new request.
+    # An earlier request with the same content is returned, so that a script can be run again.
     done = mine.filter(state=Approval.State.APPROVED) if has_own_id else Approval.objects.none()
     same = (waiting | done).filter(kind=kind, subject=subject, payload=payload).first()
     if same is not None:

@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 from fspiop import strictjson
 from hub.audit.models import Entry
 
-_CHAIN_LOCK = 0x4B49_0002  # one writer at a time, so that no two entries follow the same one
+_CHAIN_LOCK = 0x4B49_0002  # only one writer at a time, so that two entries never have the same predecessor
 _GENESIS = bytes(32)
 
 
@@ -26,14 +26,14 @@ def _hash(entry: Entry) -> bytes:
         "before": entry.before,
         "after": entry.after,
     }
-    if entry.address is not None:  # older entries, without an address, keep their hash
+    if entry.address is not None:  # older entries have no address, and their hash must not change
         content["address"] = entry.address
     return hashlib.sha256(bytes(entry.previous_hash) + strictjson.canonical(content)).digest()
 
 
 @transaction.atomic
 def record(action: str, *, subject: str, actor: str, before: Any = None, after: Any = None, address: str = "") -> Entry:
-    """Adds one entry in the caller's transaction: an entry exists exactly if its change was committed."""
+    """Adds one entry in the caller's transaction, so that an entry exists only if its change was committed."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_CHAIN_LOCK])
     last = Entry.objects.order_by("-id").values_list("hash", flat=True).first()
@@ -53,9 +53,10 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 
 
 def broken_links() -> Iterator[Entry]:
-    """The entries that do not fit the previous entry, or were changed after they were written."""
+    """Yields entries that were changed after they were written, or that do not follow from the entry before."""
     previous = _GENESIS
-    # As text: Python may be unable to read values that `record` did not write, but must still check the other entries.
+    # The values are read as text. Python may be unable to parse values that `record` did not write, but must still
+    # check the other entries.
     values = {"before_text": Cast("before", TextField()), "after_text": Cast("after", TextField())}
     entries = Entry.objects.defer("before", "after").annotate(**values).order_by("id")
     for entry in entries.iterator(chunk_size=1000):

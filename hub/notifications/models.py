@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 
 class Notification(models.Model):
-    """An e-mail or a webhook. Its text is stored until it is sent; a secret text is encrypted until it is deleted."""
+    """An e-mail or a webhook. The text is stored until the notification is sent. A secret text is stored encrypted."""
 
     class Channel(models.TextChoices):
         EMAIL = "EMAIL"
@@ -18,15 +18,15 @@ class Notification(models.Model):
         PENDING = "PENDING"
         SENT = "SENT"
         GIVEN_UP = "GIVEN_UP"  # an operator may send it again, unless it was a secret
-        WITHDRAWN = "WITHDRAWN"  # no longer true, and not sent
+        WITHDRAWN = "WITHDRAWN"  # not sent, because its content was no longer true
 
     kind = models.CharField(max_length=32)
     channel = models.CharField(max_length=7, choices=Channel)
     recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may contain a secret
     subject = models.CharField(max_length=200)
-    text = models.TextField(blank=True)  # for a webhook: its JSON body
+    text = models.TextField(blank=True)  # for a webhook, this is the JSON body
     is_secret = models.BooleanField()
-    sealed = models.BinaryField(null=True)  # the text of a secret one, encrypted
+    sealed = models.BinaryField(null=True)  # the encrypted text of a secret notification
     state = models.CharField(max_length=9, choices=State, db_default=State.PENDING)
     created_at = models.DateTimeField(db_default=Now())
     due_at = models.DateTimeField(db_default=Now())
@@ -65,7 +65,7 @@ class Notification(models.Model):
 
     @property
     def shown_recipient(self) -> str:
-        """The recipient for display. For a URL it is only the host, because the path may be a secret."""
+        """The recipient for display. Of a URL, only the host is shown, because the path may be a secret."""
         if self.channel == self.Channel.EMAIL:
             return self.recipient
         return f"{urlsplit(self.recipient).hostname}/…"

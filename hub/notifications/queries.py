@@ -17,20 +17,20 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """How many wait, how many were given up, and for how many seconds the oldest has waited."""
+    """Returns how many notifications wait, how many were given up, and how long the oldest has waited, in seconds."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
 
 
 def found(*, is_given_up: bool) -> "QuerySet[Notification]":
-    """The notifications that were given up, or all; without their texts."""
+    """Returns the notifications that were given up, or all notifications. Their texts are not loaded."""
     rows = Notification.objects.defer("text", "sealed")
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 
 
 def one(notification_id: int | None) -> Notification | None:
-    """This notification, without its text; None if it does not exist, or was deleted long after it ended."""
+    """Returns this notification without its text. None if there is none, as rows are deleted long after they end."""
     if notification_id is None:
         return None
     return Notification.objects.defer("text", "sealed").filter(pk=notification_id).first()

@@ -11,7 +11,7 @@ _LONGEST_WAIT_S = 900.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`is_refusal`: the recipient read the message and refused it, so an early retry will not help."""
+    """The result of one attempt. `is_refusal`: the recipient refused the message, so an early retry will not help."""
 
     is_sent: bool
     error: str = ""
@@ -27,7 +27,7 @@ SENT = Outcome(is_sent=True)
 
 
 def delay_s(outcome: Outcome, *, attempts: int, left_s: float) -> float | None:
-    """Seconds until the next attempt: exponential backoff with jitter. None if refused, or if it would expire first."""
+    """Returns the seconds until the next attempt (exponential backoff with jitter), or None if there is no next one."""
     if outcome.is_refusal and attempts >= _MOST_REFUSALS:
         return None
     wait = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311

@@ -1,7 +1,7 @@
 """Sends notifications: checks once a second for due ones, sends them, and stores the results.
 
-Each worker process has one sender, an event loop in a separate thread. So a mail server or receiver that hangs does not
-block a task. E-mails and webhooks have separate limits, and each recipient gets one message at a time.
+Each worker process has one sender, an event loop in a separate thread. So a mail server or webhook receiver that hangs
+does not block a task. E-mails and webhooks have separate limits. Each recipient is sent only one message at a time.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 EMAIL, WEBHOOK = Notification.Channel.EMAIL.value, Notification.Channel.WEBHOOK.value
 PLACES = {EMAIL: 4, WEBHOOK: 16}
-LEASE_S = 180  # longer than an e-mail can take, each step of which may last EMAIL_TIMEOUT
+LEASE_S = 180  # longer than the steps of sending an e-mail, which may last EMAIL_TIMEOUT each
 _LOOK_EVERY_S = 1.0
 _EXPIRE_EVERY_S = 10.0
 
@@ -49,7 +49,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Starts no more messages, and waits for those being sent."""
+        """Stops the sender. It starts no more messages, and this function waits for those that are being sent."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -67,7 +67,7 @@ class Sender:
                 except DatabaseError as error:
                     log.warning("notifications_can_not_be_read", error=str(error)[:200])
                     found = 0
-                except Exception:  # the sender must go on; claimed messages become due again after their lease
+                except Exception:  # the sender must continue; claimed messages become due again after their lease
                     log.exception("notifications_failed")
                     found = 0
                 if not found:
@@ -75,7 +75,7 @@ class Sender:
             await asyncio.gather(*self._at_work[EMAIL], *self._at_work[WEBHOOK])
 
     async def _look(self, curl: Curl) -> int:
-        """Starts to send due messages, up to the limits; returns how many."""
+        """Starts to send due messages, up to the limits. Returns the number of these messages."""
         room = {channel: most - len(self._at_work[channel]) for channel, most in PLACES.items()}
         if time.monotonic() - self._expired_at > _EXPIRE_EVERY_S:
             self._expired_at = time.monotonic()
@@ -95,7 +95,8 @@ class Sender:
             metrics.count(message, outcome)
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
-            # If a message was sent but its result not stored, it is sent again after its lease: at least once.
+            # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient may
+            # receive a message twice, but never loses one.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
         except Exception:  # a faulty message must not delay the others
             log.exception("notification_failed", notification=message.id)

@@ -29,7 +29,7 @@ _Channel, _State = Notification.Channel, Notification.State
 
 
 class NotSent(Exception):
-    """The reason for which a notification is not sent again."""
+    """The reason why a notification is not sent again."""
 
 
 def notify(
@@ -42,7 +42,7 @@ def notify(
     is_secret: bool,
     expires_at: datetime | None,
 ) -> list[int]:
-    """See `hub.notifications.notify`. One statement for any number of recipients."""
+    """Writes notifications as `hub.notifications.notify` describes, in one statement for any number of recipients."""
     now = datetime.now(UTC)
     latest = now + timedelta(seconds=settings.NOTIFICATION_EXPIRES_S)
     subject = " ".join(subject.replace("\0", " ").split())[:_LONGEST_SUBJECT]  # a line break would begin another header
@@ -75,7 +75,7 @@ def notify(
 
 
 def channel_of(recipient: str) -> Notification.Channel:
-    """The channel for this recipient; ValueError if it is neither an e-mail address nor a URL."""
+    """Returns the channel for this recipient. Raises ValueError if it is neither an e-mail address nor a URL."""
     parts = urlsplit(recipient)
     if parts.scheme in ("http", "https") and parts.hostname and recipient.isascii() and " " not in recipient:
         return _Channel.WEBHOOK
@@ -92,7 +92,7 @@ def _webhook_body(kind: str, at: datetime, content: Mapping[str, Any]) -> str:
 
 
 def withdraw(notification_ids: Iterable[int]) -> None:
-    """See `hub.notifications.withdraw`. A notification that a worker is sending now may still arrive."""
+    """Withdraws unsent notifications. A notification that a worker is sending now may still arrive."""
     not_sent = Notification.objects.filter(state__in=[_State.PENDING, _State.GIVEN_UP])
     not_sent.filter(pk__in=list(notification_ids)).update(
         state=_State.WITHDRAWN, ended_at=Now(), leased_until=None, text="", sealed=None
@@ -101,8 +101,7 @@ def withdraw(notification_ids: Iterable[int]) -> None:
 
 @transaction.atomic
 def send_again(notification_id: int, *, actor: str) -> Notification:
-    """Makes a given-up notification due now. Refuses a secret one, whose text was deleted: a new one must be created at
-    its source."""
+    """Makes a given-up notification due now. Refuses a secret notification, because its text was deleted."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub has not given it up."))
@@ -123,7 +122,7 @@ def send_again(notification_id: int, *, actor: str) -> Notification:
 
 @transaction.atomic
 def put_aside(notification_id: int, *, actor: str) -> None:
-    """Removes a given-up notification from the list of those that an operator should check."""
+    """Removes a given-up notification from the list of notifications that operators should check."""
     found = Notification.objects.select_for_update(no_key=True).filter(pk=notification_id).first()
     if found is None or found.state != _State.GIVEN_UP:
         raise NotSent(_("This notification does not exist, or the hub has not given it up."))

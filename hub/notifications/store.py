@@ -25,7 +25,7 @@ class Claimed:
     lease: datetime
 
 
-# One at a time for each recipient, the longest due first: a recipient with many waiting ones occupies only one place.
+# Claims the longest due message of each recipient, and only one. So a recipient with many messages uses only one place.
 _CLAIM = """
     WITH room (channel, places) AS (SELECT * FROM unnest(%s::text[], %s::int[])),
     first AS MATERIALIZED (
@@ -57,7 +57,7 @@ _CLAIM = """
 
 
 def claim(room: Mapping[str, int], *, lease_s: int) -> list[Claimed]:
-    """Claims due notifications for `lease_s` seconds, for each channel as many as there is room for."""
+    """Claims due notifications for `lease_s` seconds. `room` is the maximum number for each channel."""
     rows = execute(_CLAIM, [list(room), list(room.values()), lease_s]).fetchall()
     return sorted((Claimed(*row) for row in rows), key=lambda claimed: claimed.id)
 
@@ -70,11 +70,12 @@ _SENT = """
 
 
 def sent(notification_id: int) -> None:
-    """Marks a notification as sent and deletes its text, whichever worker holds it now, because it was sent."""
+    """Marks a notification as sent and deletes its text, even if another worker has claimed it meanwhile."""
     execute(_SENT, [notification_id])
 
 
-# Only the lease's holder may store a result: a worker that slept past its lease must not undo its successor's.
+# Only the holder of the lease may store a failure. A worker that continues after the end of its lease must not
+# overwrite the result of the next worker.
 _FAILED = """
     UPDATE notifications_notification
     SET leased_until = NULL, due_at = clock_timestamp() + make_interval(secs => %s), last_error = %s
@@ -88,12 +89,12 @@ _GIVEN_UP = """
 
 
 def failed(message: Claimed, *, error: str, delay_s: float) -> None:
-    """Makes it due again after the delay."""
+    """Makes the notification due again after the delay."""
     execute(_FAILED, [delay_s, error[:300], message.id, message.lease])
 
 
 def given_up(message: Claimed, *, error: str) -> None:
-    """Ends it without success, and deletes a secret text."""
+    """Marks the notification as given up, and deletes a secret text."""
     execute(_GIVEN_UP, [error[:300], message.id, message.lease])
 
 
@@ -107,7 +108,7 @@ _EXPIRE = """
 
 
 def expire() -> int:
-    """Gives up notifications that have expired; returns how many."""
+    """Gives up notifications that have expired. Returns their number."""
     return execute(_EXPIRE).rowcount
 
 
@@ -120,5 +121,5 @@ _DELETE = """
 
 
 def delete_old(*, days: int, most: int) -> int:
-    """Deletes rows that ended at least so many days ago, `most` at once; returns how many."""
+    """Deletes up to `most` rows that ended at least `days` days ago. Returns the number of rows."""
     return execute(_DELETE, [days, most]).rowcount

@@ -19,20 +19,20 @@ class NoSecret(Exception):
 
 
 def key_of(url: str) -> bytes:
-    """The key that signs requests to this URL. Each URL has its own, so that no receiver can sign for another."""
+    """Returns the key that signs requests to this URL. Each URL has its own, so no receiver can sign for another."""
     if not settings.WEBHOOK_SECRET:
         raise NoSecret
     return hmac.digest(settings.WEBHOOK_SECRET.encode(), f"webhook\0{url}".encode(), hashlib.sha256)
 
 
 def signature(key: bytes, *, identity: str, timestamp: int, body: bytes) -> str:
-    """HMAC-SHA256 of id, timestamp and body."""
+    """Returns the HMAC-SHA256 of id, timestamp and body."""
     signed = f"{identity}.{timestamp}.".encode() + body
     return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
-    """The headers. The id is the same in each attempt, so that a receiver can detect repetitions."""
+    """Returns the headers. The id is the same in each attempt, so that a receiver can detect repetitions."""
     identity = f"notification-{message.id}"
     signed = signature(key_of(message.recipient), identity=identity, timestamp=at, body=message.text.encode())
     return {
@@ -44,7 +44,7 @@ def headers_for(message: Claimed, *, at: int) -> dict[str, str]:
 
 
 async def send(curl: Curl, message: Claimed) -> Outcome:
-    """Sends the webhook; never raises because of the network or the receiver."""
+    """Sends the webhook. Faults of the network or the receiver raise no error."""
     timeout_s = settings.WEBHOOK_TIMEOUT_S
     try:
         headers = headers_for(message, at=int(time.time()))

@@ -1,4 +1,4 @@
-"""The URLs for messages to each participant. Registered endpoints are cached until they change."""
+"""Finds the URLs for messages to participants. Caches registered endpoints until they change."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ from hub.participants import endpoint_urls, queries
 
 
 class Addresses:
-    """One courier's cache; used by one thread at a time."""
+    """The cache of one courier. Only one thread may use it at a time."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # version read first, endpoints
+        self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first
 
     def urls_for(self, messages: Sequence[Claimed]) -> list[str | None]:
         """The URL of each message; None if its destination has registered no fitting endpoint."""
@@ -26,4 +26,4 @@ class Addresses:
             return
         for destination_id, registered in queries.endpoints_of(old).items():
             self._known[destination_id] = (versions[destination_id], registered)
-            queries.name_of(destination_id)  # caches the name for the log
+            queries.name_of(destination_id)  # so that the name is cached for the log

@@ -1,7 +1,7 @@
-"""Finds participants with too many waiting messages at one destination; their next requests are refused.
+"""Finds participants that have caused too many waiting messages at a destination. Their next requests are refused.
 
-Each process reads this once a second, while requests arrive. The count is of messages in the table, so a participant
-can exceed the limit only by its messages of one second.
+While requests arrive, each process counts the messages in the table once a second. So a participant can exceed the
+limit only by the messages that it causes within one second.
 """
 
 import threading
@@ -29,7 +29,7 @@ def is_crowded(source: str, destination: str) -> bool:
         try:
             _crowded = store.crowded(settings.OUTBOX_PENDING_PER_SOURCE)
         except DatabaseError as error:
-            log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will notice
+            log.warning("backlog_not_read", error=str(error)[:200])  # the request itself will fail at the database
         finally:
             _read_at = time.monotonic()
             _reading.release()

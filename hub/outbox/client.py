@@ -25,8 +25,8 @@ class Answer:
     status: int
     error: str = ""
     retry_after_s: float | None = None
-    is_unsent: bool = False  # the hub itself could not send it, so the participant is not at fault
-    is_hopeless: bool = False  # and it never can
+    is_unsent: bool = False  # the hub itself could not send the message, so the participant is not at fault
+    is_hopeless: bool = False  # the hub can never send the message
 
     @property
     def is_taken(self) -> bool:
@@ -69,7 +69,7 @@ class HubKey:
 
 
 async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) -> Answer:
-    """Sends one message; never raises because of the network or the recipient."""
+    """Sends one message. Faults of the network or the recipient raise no error."""
     timeout_s = settings.OUTBOX_TIMEOUT_S
     try:
         reply = await curl.request(
@@ -85,14 +85,14 @@ async def send(curl: Curl, message: Claimed, url: str, headers: dict[str, str]) 
         return cannot_be_sent(error)
     if 200 <= reply.status < 300:
         return Answer(reply.status)
-    # PostgreSQL cannot store a NUL, and the result would then fail to be stored together with other results.
+    # PostgreSQL cannot store a NUL, and one statement stores this result together with others.
     said = reply.body[:300].decode(errors="replace").replace("\0", "\ufffd")
     text = f"HTTP {reply.status}: {said}"
     return Answer(reply.status, text, _retry_after(reply.retry_after_s))
 
 
 def cannot_be_sent(error: Exception) -> Answer:
-    """The answer for a message that cannot be written as a request."""
+    """Returns the answer for a message that cannot be written as a request."""
     return Answer(0, f"cannot be sent: {type(error).__name__}: {error}", is_unsent=True, is_hopeless=True)
 
 

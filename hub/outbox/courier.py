@@ -1,8 +1,8 @@
 """Delivers the outbox: claims due messages, sends them concurrently, and stores the results.
 
-Each worker process has one courier, an event loop in its own thread. It checks for messages on a notification
-(`hub.outbox.wakeup`) and once a second in any case. So a lost notification, or a lost Redis, costs a second and never a
-message.
+Each worker process has one courier, an event loop in a thread of its own. The courier checks for messages when it
+receives a notification (`hub.outbox.wakeup`), and once a second in any case. So a lost notification or a failed Redis
+can delay messages by a second, but never loses one.
 
 One transaction claims messages for all destinations, and another stores all results. Each destination has a limit of
 open requests and bytes, and no source may use all of it. Each destination is paused on its own
@@ -36,9 +36,9 @@ log = structlog.get_logger("outbox")
 T = TypeVar("T")
 
 _LOOK_EVERY_S = 1.0
-_COMPANY_S = 0.005  # how long a result waits for others, which are then stored by the same statement
+_COMPANY_S = 0.005  # how long a result waits for other results, so that one statement stores them together
 _BETWEEN_CLAIMS_S = 0.01
-_PAUSE_S = 0.5  # after the database failed
+_PAUSE_S = 0.5  # the pause after a failure of the database
 _SPOILT_S = 60.0  # how long a message that the database cannot return is skipped
 
 
@@ -52,7 +52,7 @@ class Courier:
         self._sending: set[asyncio.Task[None]] = set()
         self._finished: list[tuple[Claimed, Answer]] = []
         self._left_alone: list[tuple[Claimed, float]] = []
-        self._spoilt: dict[int, float] = {}  # message ids, and until when they are skipped
+        self._spoilt: dict[int, float] = {}  # by message id, the time until which the message is skipped
         self._has_finished = asyncio.Event()
         self._database = ThreadPoolExecutor(
             max_workers=3, thread_name_prefix="courier-database", initializer=work_by_keys
@@ -99,7 +99,7 @@ class Courier:
                 self._look_at(await self._in_database(retries.give_up_overdue))
             except DatabaseError as error:
                 log.warning("outbox_can_not_be_read", error=str(error)[:200])
-            except Exception:  # the courier must go on
+            except Exception:  # the courier must continue
                 log.exception("looking_failed")
             await asyncio.sleep(_LOOK_EVERY_S * random.uniform(0.7, 1.0))  # noqa: S311 (no secret)
 
@@ -123,15 +123,15 @@ class Courier:
                 self._look_at(room)
                 return
             await asyncio.gather(*(self._claim_alone(destination_id, each) for destination_id, each in room.items()))
-        except Exception:  # the courier must go on; claimed messages become due again when their lease ends
+        except Exception:  # the courier must continue; claimed messages become due again when their lease ends
             log.exception("claim_failed")
             await asyncio.sleep(_PAUSE_S)
 
     async def _claim_alone(self, destination_id: int, room: Room) -> None:
         """Claims for one destination, after a claim for several has failed.
 
-        A fault in one destination's messages must not stop the messages of others. Nor may one faulty message stop the
-        others of its destination.
+        A fault in one destination's messages must not stop the messages to other destinations. One faulty message must
+        not stop the other messages to its destination.
         """
         try:
             await self._claim_for({destination_id: room}, each_alone=True)
@@ -236,10 +236,10 @@ class Courier:
             try:
                 self._look_at(await self._in_database(_settle, results, left_alone))
             except DatabaseError as error:
-                # A message that was sent, but whose result was not stored, is sent again when its lease ends: at least
-                # once.
+                # If a message was sent but its result was not stored, it is sent again when its lease ends. So a
+                # message may arrive twice, but is never lost.
                 log.warning("outbox_not_settled", messages=len(results), error=str(error)[:200])
-            except Exception:  # the courier must go on
+            except Exception:  # the courier must continue
                 log.exception("settling_failed")
             self._look_at({message.destination_id for message, _ in results})
 
@@ -278,7 +278,7 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Stores each result alone: if the database refuses one, the other messages must not be sent again."""
+    """Stores each result alone, so that one result that the database refuses does not make others be sent again."""
     notified: set[int] = set()
     for message, answer in results:
         try:

@@ -1,12 +1,12 @@
 """One courier's record of its destinations: their open requests, and the pauses after missing responses. Pure.
 
-Only silence counts: a refused connection, or a request without a response in time. Any response shows that the
-destination is up. A message that the hub itself could not send shows nothing about the destination.
+Only silence leads to a pause: a refused connection, or a request without a response in time. Any response shows that
+the destination works. A message that the hub itself could not send shows nothing about the destination.
 
-After silence on messages of one source and kind, the courier pauses these only. A DFSP's server may hang on one kind of
-message, or on messages of one participant. It then still receives all others. The whole destination is paused only if
-messages of several sources get no response and no other message gets one. Each process has its own record, which is
-only a hint.
+If messages of one source and kind get no response, the courier pauses only messages of that source and kind. A DFSP's
+server may hang on one kind of message, or on messages of one participant, and still accept all others. The courier
+pauses the whole destination only if messages of several sources get no response, and no other message gets one either.
+Each process has its own record, which is only a hint.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.store import Claimed, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # concurrent requests to a destination that gives no response; of different sources, as claims are fair
+_PROBES = 4  # the most concurrent requests to a destination after a pause; fair claims take them from several sources
 _SEVERAL_SOURCES = 2
 
 
@@ -35,14 +35,14 @@ class _Silence:
     def goes_on(self, now: float) -> float:
         """Counts one more request. Returns the length of the pause that begins, in seconds, or 0."""
         if self.pause.is_on(now):
-            return 0.0  # it was sent before the pause and failed for the same reason
+            return 0.0  # the request was sent before the pause, and failed for the same reason
         self.count += 1
         return self.pause.begin(now) if self.is_long else 0.0
 
 
 @dataclass(slots=True)
 class _Stream:
-    """The messages of one source and kind."""
+    """The messages of one source and kind to one destination."""
 
     silence: _Silence = field(default_factory=_Silence)
     has_probe: bool = False
@@ -62,7 +62,7 @@ class Destination:
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """Returns how much may be claimed for it now, or None."""
+        """Returns how many messages and bytes may be claimed for this destination now, or None if none may be."""
         if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)
@@ -101,7 +101,7 @@ class Destination:
     def answered(self, message: Claimed) -> None:
         """Notes a response, whether the destination accepted the message or refused it."""
         if self._is_silent:
-            self._streams.clear()  # all of them had no response for one reason, which has ended
+            self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)
         self._silence = _Silence()
         self._silent_sources.clear()
@@ -109,7 +109,7 @@ class Destination:
     def was_silent(self, message: Claimed, now: float) -> float:
         """Notes a request without a response.
 
-        Returns the pause of the whole destination that begins, in seconds, or 0.
+        If a pause of the whole destination begins, returns its length in seconds, otherwise 0.
         """
         stream = self._streams.setdefault((message.source_id, message.kind), _Stream())
         stream.has_probe = False
@@ -120,9 +120,9 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """Notes that the database failed on this destination's messages alone. Returns its pause in seconds."""
+        """Notes that the database failed only on this destination's messages. Returns the pause's length in seconds."""
         self._silence.count = max(self._silence.count, FAILURES - 1)
-        self._silent_sources |= {-1, -2}  # enough sources for a pause
+        self._silent_sources |= {-1, -2}  # two ids that no source has, so that the whole destination is paused
         return self._silence.goes_on(now)
 
     @property

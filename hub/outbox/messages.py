@@ -31,11 +31,11 @@ END_KINDS = frozenset(
 
 
 class IfPending(StrEnum):
-    """The treatment of a message if one with the same path, subject, kind and destination is waiting already."""
+    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new one replaces the waiting one: an answer about a state that may have changed
-    SKIP = "skip"  # the new one is dropped: the waiting one reports the same
+    SKIP = "skip"  # the new one is dropped, because the waiting one reports the same
 
 
 @dataclass(slots=True)
@@ -45,8 +45,8 @@ class Outgoing:
     - `path` begins at the resource ("/transfers/...").
     - `subject` is the id that the message is about. Messages of one subject to one destination are delivered in order.
     - `kind` names the message's purpose ("prepare", "end-to-payer", ...).
-    - `reply_to_id` is set for requests: the participant that waits for the answer. If the request cannot be delivered,
-      this participant receives PUT `error_path` with code 1001.
+    - `reply_to_id` is set for requests. It is the participant that waits for the answer. If the request cannot be
+      delivered, this participant receives PUT `error_path` with code 1001.
     - `source_id` is the participant whose request caused the message. The number of its waiting messages has a limit.
       Its messages share a destination's connections fairly with those of other sources.
     """
@@ -67,7 +67,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class ReceivedMessage:
-    """A participant's message as the hub received it: forwarded byte for byte, and kept as evidence."""
+    """A participant's message as the hub received it. The hub forwards it byte for byte, and keeps it as evidence."""
 
     body: bytes
     headers: dict[str, str]
@@ -105,11 +105,11 @@ def forward(
     reply_to_id: int | None = None,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns a participant's own message for another participant: byte for byte, with its headers and signature.
+    """Returns the message that forwards a participant's message byte for byte, with its headers and signature.
 
-    FSPIOP-Destination is added where the sender could not know it (FSPIOP API v1.1, section 3.2.3.5). It is not added
-    to a signed message: the recipient refuses a destination that the signature does not protect (API Signature v1.1,
-    3.2).
+    The hub adds FSPIOP-Destination if the sender could not know the recipient (FSPIOP API v1.1, section 3.2.3.5). The
+    hub does not add it to a signed message: recipients refuse a destination that the signature does not protect (API
+    Signature v1.1, 3.2).
     """
     headers = message.headers
     is_signed = "fspiop-signature" in headers
@@ -130,9 +130,9 @@ def forward(
 
 
 class HubMessages:
-    """Makes the callbacks that the hub sends in its own name, all dated with one time.
+    """Makes the callbacks that the hub sends in its own name. All of them have the same date.
 
-    Each is signed when it is sent.
+    Each callback is signed when it is sent.
     """
 
     def __init__(self, hub_name: str, now: datetime) -> None:
@@ -179,9 +179,10 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """Returns the message as the answer to a request that its destination may repeat: only the newest one waits.
+    """Returns the message as an answer to a request that may be repeated: a newer answer replaces a waiting one.
 
-    A waiting end of a payment stays instead: it reports the same, in the words of the DFSP that caused the end.
+    If a report of a payment's end already waits, that report stays and the new answer is dropped. The report contains
+    the same, in the message of the DFSP that caused the end.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

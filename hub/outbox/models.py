@@ -10,7 +10,7 @@ from hub.participants.models import Participant
 
 
 class Message(models.Model):
-    """A request to a participant that is not delivered yet. It is deleted after delivery; see Delivery."""
+    """A message to a participant that is not delivered yet. After the delivery, a `Delivery` replaces it."""
 
     class State(models.TextChoices):
         PENDING = "PENDING"
@@ -24,7 +24,7 @@ class Message(models.Model):
     subject = models.CharField(max_length=400)
     kind = models.CharField(max_length=24)
     signed_by_hub = models.BooleanField()
-    # Not a foreign key: 0 stands for the hub, and participants are never deleted.
+    # This is no foreign key, because 0 stands for the hub. Participants are never deleted.
     source_id = models.BigIntegerField(db_default=HUB)
     reply_to = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     error_path = models.CharField(max_length=1024, null=True)
@@ -88,7 +88,7 @@ class Delivery(models.Model):
         indexes = [models.Index(fields=["subject"], name="delivery_by_subject")]
         triggers = [
             pgtrigger.Protect(name="deliveries_are_only_ever_added", operation=pgtrigger.Update),
-            # A row whose subject is a digest concerns a customer's identifier, and is deleted after a time.
+            # A row whose subject is a digest is about a customer's identifier, and may be deleted after some time.
             pgtrigger.Protect(
                 name="deliveries_about_payments_are_never_deleted",
                 operation=pgtrigger.Delete,

@@ -13,9 +13,10 @@ from hub.outbox.models import Message
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """Since when requests about these subjects wait or are given up: by requester, destination, subject and state.
+    """Returns the times since when requests about these subjects wait or are given up.
 
-    The requester is a part of the key, because any participant that knows an id can send a request about it.
+    The key is (requester, destination, subject, state). The requester is in the key, because any participant that knows
+    an id can send a request about it.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))
@@ -28,13 +29,13 @@ COUNTED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """The messages that one participant has not received yet; counts stop at `COUNTED`."""
+    """The messages that one participant has not received yet. At most `COUNTED` messages are counted."""
 
     destination_id: int
     destination: str
     pending: int
     dead: int
-    oldest: datetime | None  # among the counted pending ones
+    oldest: datetime | None  # the time of the oldest counted pending message
     most_attempts: int
 
 
@@ -56,19 +57,19 @@ _QUEUES = """
 
 
 def queues(destination_id: int | None = None) -> list[Queue]:
-    """The queues of participants with pending or given-up messages, by name; or only that of one."""
+    """Returns the queues of participants with pending or given-up messages, by name, or only this participant's."""
     rows = execute(_QUEUES, [COUNTED, COUNTED, destination_id, destination_id])
     return [Queue(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """A participant that caused so many waiting messages at another that its requests are refused (429)."""
+    """A participant that caused too many waiting messages at a destination, so that its requests get 429."""
 
     source: str
     destination: str
 
 
 def crowds() -> list[Crowd]:
-    """All such pairs, by names."""
+    """Returns all such pairs of participant and destination, by names."""
     return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

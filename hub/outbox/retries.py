@@ -21,16 +21,16 @@ log = structlog.get_logger("outbox")
 
 _MOST_REFUSALS = 5
 _LONGEST_WAIT_S = 300.0
-# The end of a payment is tried often for ten minutes, because the recipient's gateway may just be restarting. After
-# that it is tried less often until it is too old.
+# The hub sends the end of a payment often for ten minutes, because the recipient's gateway may just be restarting.
+# After that, the hub sends it less often until it is too old.
 _ANXIOUS_S, _LONGEST_ANXIOUS_WAIT_S = 600.0, 45.0
 _MOST_OVERDUE_OF_ONE, _MOST_OVERDUE = 100, 1000
 
 
 def judge(message: Claimed, answer: Answer) -> Failure:
-    """Exponential backoff with jitter.
+    """Returns when to send a failed message again (exponential backoff with jitter), or that it is given up.
 
-    An end is given up after a day, a request with a waiting requester after seconds.
+    The end of a payment is given up after a day. A request whose requester waits is given up after seconds.
     """
     longest = _LONGEST_ANXIOUS_WAIT_S if message.is_end and message.age_s < _ANXIOUS_S else _LONGEST_WAIT_S
     wait = min(longest, 2.0 ** min(message.attempts - 1, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
@@ -42,23 +42,23 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        return answer.is_hopeless  # whatever the recipient's gateway answers: a DFSP must receive the end
+        return answer.is_hopeless  # no response of the recipient matters, because a DFSP must receive the end
     if message.reply_to_id is not None:
-        return answer.is_refusal or answer.is_unsent  # an early refusal is more useful to the requester
+        return answer.is_refusal or answer.is_unsent  # the requester should get the refusal early
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
         return True
     return answer.is_refusal and message.attempts >= _MOST_REFUSALS
 
 
 def left_alone(message: Claimed, seconds: float) -> Failure:
-    """Postpones a message that was not sent, because its destination gives no answer to such messages."""
+    """Postpones a message that was not sent, because its destination does not respond to such messages now."""
     return Failure(message=message, delay_s=seconds, error="", is_dead=False, is_attempt=False)
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
     """Postpones failed messages or marks them as dead, and notifies the requesters of dead ones.
 
-    Returns these requesters. One transaction.
+    Returns these requesters. Uses one transaction.
     """
     if not failures:
         return set()
@@ -73,10 +73,10 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 
 
 def give_up_overdue() -> set[int]:
-    """Ends requests that could not be delivered in time, attempted or not. Returns the requesters to notify.
+    """Gives up requests that were not delivered in time, even if never attempted. Returns the requesters to notify.
 
-    Otherwise a requester would get no answer from a destination that is paused or has thousands of waiting messages. At
-    most a hundred requests of each requester at a time.
+    Without this, a requester would get no answer if the destination is paused or has thousands of waiting messages. One
+    call ends at most a hundred requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S
     requesters: set[int] = set()

@@ -34,11 +34,12 @@ _COLUMNS = """
 """
 _APPEND = f"{_INSERT} FROM {_MESSAGES} AS m {_COLUMNS}"
 
-# Every statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds a row's neighbour by
-# all columns of the index that it must use. The table is a queue, so PostgreSQL's statistics may be from a time when it
-# was nearly empty. If PostgreSQL expects two rows, it joins by reading all forty thousand for each row.
+# Each statement here finds rows with known ids by `id = ANY(...)`, never only by a join. It finds the next message of a
+# subject by all columns of the index that PostgreSQL must use. The table is a queue, so PostgreSQL's statistics may be
+# from a time when it was nearly empty. If PostgreSQL expects two rows but there are forty thousand, a join may read all
+# of them for each row.
 
-# A message that a courier holds now is skipped, because it is being sent already.
+# A waiting message that a courier holds is not replaced, because it is being sent already.
 _APPEND_OR_RENEW = f"""
     WITH new AS MATERIALIZED (
         SELECT * FROM {_MESSAGES} WITH ORDINALITY AS m {_COLUMNS.strip()[:-1]}, number)
@@ -77,10 +78,11 @@ def append(messages: Sequence[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about it in one statement, which is atomic outside of a transaction too.
+    """Makes a change and adds the messages about it in one statement, which is atomic even without a transaction.
 
-    `changed` is the text of a WITH whose last table has that name and a column `subject`. A message is added only if
-    its subject is among these; returns them. Every message is added as `IfPending.ADD` says.
+    `changed` is the text of a WITH. Its last table has the name `changed` and a column `subject`. A message is added
+    only if its subject is in this column. Returns the subjects in the column. Messages are added as for
+    `IfPending.ADD`.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -124,17 +126,20 @@ class Claimed:
     attempts: int
     age_s: float
     lease: datetime
-    endpoints_version: int = 0  # the destination's, when the message was claimed
+    endpoints_version: int = 0  # the destination's version when the message was claimed
     source_id: int = HUB
 
     @property
     def is_end(self) -> bool:
-        """Whether it reports the outcome of a payment."""
+        """Whether the message reports the outcome of a payment."""
         return self.kind in END_KINDS
 
 
 def _sources_at(destination: str) -> str:
-    """The sources with pending messages at a destination, found by stepping from one to the next in the index."""
+    """Returns SQL for the sources with pending messages at a destination.
+
+    It steps from source to source in the index.
+    """
     return f"""
         WITH RECURSIVE source (id) AS (
             (SELECT s.source_id FROM outbox_message s
@@ -147,9 +152,9 @@ def _sources_at(destination: str) -> str:
         )"""  # noqa: S608 (a column's name)
 
 
-# The choice of due messages: all sources with messages at a destination share its room, and each source's oldest come
-# first, so that no source waits behind thousands of another's. `statement_timestamp()` bounds the range of the index
-# scan, where `clock_timestamp()` would only filter the rows read.
+# Chooses due messages. All sources with messages at a destination share its room, and each source's oldest messages
+# come first. So no source waits behind thousands of messages of another source. `statement_timestamp()` limits the
+# range of the index scan. `clock_timestamp()` would only filter the rows that were read.
 _DUE = f"""
     SELECT due.id, due.destination_id, due.source_id, due.octets, sender.most
     FROM unnest(%s::bigint[], %s::int[]) AS wanted (destination_id, room)
@@ -171,11 +176,12 @@ _DUE = f"""
     ) due
 """  # noqa: S608 (put together from constants)
 
-# A message with an undelivered predecessor (same subject, same destination) waits for it: only the first message of a
-# subject is leased. The index by subject is in that order, and its first row decides.
+# A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So only the
+# first message of a subject is leased, which is the first row in the index by subject.
 #
-# This statement must follow the one that took the locks. A predecessor's delivery looks for its successor under the
-# same lock. So either this statement no longer finds the predecessor, or the delivery finds the postponed successor.
+# This must be a separate statement after the one that took the locks. The delivery of a predecessor looks for the next
+# message under the same lock. So either this statement no longer finds the predecessor, or the delivery finds the
+# postponed message.
 _LEASE = """
     UPDATE outbox_message m
     SET leased_until = clock_timestamp() + make_interval(secs => %s), attempts = m.attempts + 1
@@ -190,8 +196,9 @@ _LEASE = """
               (SELECT p.endpoints_version FROM participants_participant p WHERE p.id = m.destination_id), m.source_id
 """
 
-# A message with a predecessor is postponed, the longer the longer it has waited, so that a claim reads only messages
-# that can be sent. The predecessor's delivery ends this. The time limit is for the case that the delivery misses it.
+# Postpones messages that have a predecessor, so that a claim reads only messages that can be sent. The more a message
+# has waited already, the longer it is postponed. The delivery of the predecessor ends this, and the time limit is only
+# for the case that the delivery does not find the message.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -208,7 +215,7 @@ _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a destination may be sent now: a number of messages, and a limit for the bytes of their bodies together."""
+    """The number of messages that a destination may be sent now, and the limit for the total bytes of their bodies."""
 
     messages: int
     octets: int
@@ -218,7 +225,7 @@ class Room:
 class Claim:
     """Messages to be sent, and the destinations that may have more.
 
-    `spoilt` are the ids of messages that the database cannot return, when each was tried alone.
+    `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
     """
 
     messages: Sequence[Claimed]
@@ -235,11 +242,12 @@ def claim(
     except_for: Collection[int] = (),
     each_alone: bool = False,
 ) -> Claim:
-    """Claims due messages for `lease_s` seconds, for each destination as many as it has room for, fairly by source.
+    """Claims due messages for `lease_s` seconds: for each destination as many as it has room for, fairly by source.
 
-    `open_requests` has the number of open requests by (destination, source); `most_of_one_source` is their limit.
-    Messages with these ids are skipped. Other workers skip the claimed messages. One transaction. `each_alone` claims
-    each message in a separate statement, for a destination where one message makes the statement fail.
+    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
+    Messages whose ids are to be skipped are left out. Other workers leave out the claimed messages. Uses one
+    transaction. `each_alone` claims each message in a separate statement, for a destination where one message makes the
+    statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)
@@ -286,7 +294,7 @@ def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[
 
 
 def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, int]]) -> tuple[list[int], set[int]]:
-    """The ids of the messages within each destination's byte limit, and the destinations that may have more."""
+    """Returns the ids of messages within each destination's byte limit, and the destinations that may have more."""
     ranked: list[tuple[int, int, int, int]] = []
     has_more: set[int] = set()
     counts: Counter[tuple[int, int]] = Counter()
@@ -297,7 +305,7 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
             has_more.add(destination_id)
     taken: list[int] = []
     octets: Counter[int] = Counter()
-    for _, message_id, destination_id, size in sorted(ranked):  # the first of each source, then the second of each
+    for _, message_id, destination_id, size in sorted(ranked):  # first one message of each source, then a second one
         if octets[destination_id] >= room[destination_id].octets:
             has_more.add(destination_id)
             continue
@@ -357,16 +365,20 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
 
 
 def _digest_key() -> bytes:
-    """Without this key, a person with a copy of the table cannot find telephone numbers by trying them all."""
+    """Returns the key of the digests.
+
+    Without it, nobody with a copy of the table can find telephone numbers by trying.
+    """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
 
 def kept_subject(subject: str) -> str:
-    """The stored replacement of a subject with an identifier, after its message's delivery."""
+    """Returns the text that replaces a subject with an identifier after the delivery of its message."""
     return hashlib.sha256(_digest_key() + subject.encode()).hexdigest()
 
 
-# Only the lease's holder may store a result: a worker that slept past its lease must not undo its successor's.
+# Only the holder of the lease may store a failure. A worker that continues after the end of its lease must not
+# overwrite the result of the next worker.
 _POSTPONE = f"""
     WITH postponed AS (
         UPDATE outbox_message m
@@ -387,7 +399,7 @@ _POSTPONE = f"""
 
 @dataclass(slots=True)
 class Failure:
-    """A message that was not accepted: the time of its next attempt, or that there will be none.
+    """A message that was not accepted, with the time of its next attempt or the decision that there is none.
 
     Without `is_attempt` nothing was sent: the courier only postpones the message.
     """
@@ -400,7 +412,7 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages, or marks them as dead; returns the ids of those that this worker still held."""
+    """Postpones failed messages or marks them as dead. Returns the ids of those that this worker still held."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -424,7 +436,7 @@ _IS_OVERDUE = """
     m.state = 'PENDING' AND m.created_at < statement_timestamp() - make_interval(secs => %s)
     AND (m.leased_until IS NULL OR m.leased_until < statement_timestamp())
 """
-# A share for each requester, so that thousands of one requester's do not delay the reports to others.
+# Each requester has a share, so that one requester's thousands of requests do not delay the reports to others.
 _OVERDUE = f"""
     SELECT late.id
     FROM participants_participant requester
@@ -455,9 +467,9 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that will not be delivered any more, without its body; used for the report to its requester.
+    """A request that will not be delivered any more, without its body. The report to its requester is made from this.
 
-    Of its headers, it has those with the version.
+    It has only those headers that contain the version.
     """
 
     method: str
@@ -469,12 +481,12 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """The requests that have waited too long, attempted or not, without those that the batch skips."""
+    """Returns requests that have waited too long, even if never attempted. Leaves out those that the batch skips."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 
 def give_up(message_ids: Sequence[str], *, older_than_s: float) -> list[GivenUp]:
-    """Marks those of these requests as dead that have waited too long; returns them."""
+    """Marks those of these requests that have waited too long as dead. Returns the requests that it marked."""
     ids = [int(message_id) for message_id in message_ids]
     rows = execute(_GIVE_UP, [ids, older_than_s]).fetchall()
     return [
@@ -523,5 +535,5 @@ _CROWDED = f"""
 
 
 def crowded(most: int) -> frozenset[tuple[str, str]]:
-    """The pairs with at least `most` waiting messages: (source's name, destination's name)."""
+    """Returns the pairs (source's name, destination's name) with at least `most` waiting messages."""
     return frozenset(tuple(row) for row in execute(_CROWDED, [most - 1]))

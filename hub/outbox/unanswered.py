@@ -1,6 +1,6 @@
 """Ends forwarded GETs that got no answer in time, and reports them to their requesters (2004).
 
-These are requests that their destination accepted. If a request could not be delivered, the outbox reports that itself.
+The destinations of these requests accepted them. If a request could not be delivered, the outbox itself reports this.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model's stored requests, with `asked_at`, `answer_by`, `ended_at`, and the names of their sweeps' batches."""
+    """A model of stored requests, which has `asked_at`, `answer_by` and `ended_at`, and the names of its batches."""
 
     model: type[M]
     requester: str  # the foreign key to the requester
@@ -89,7 +89,8 @@ def _end(requests: Requests, ids: list[str]) -> int:
             since = outstanding.get((request.requester.id, request.asked_id, request.subject, state))
             return since is not None and since >= request.asked_at
 
-        # The outbox still has the request. It will deliver it or notify the requester, so the sweep checks again later.
+        # These requests are still in the outbox, which will deliver them or notify the requester. A later sweep checks
+        # them again.
         on_its_way = {request.id for request in late if rests_with_the_outbox(request, Message.State.PENDING)}
         rows.filter(pk__in=on_its_way).update(answer_by=F("answer_by") + _LATER)
         over = [request for request in late if request.id not in on_its_way]
@@ -131,7 +132,7 @@ def _find_ended(requests: Requests, *, keep_s: int, most: int) -> list[str]:
 
 
 def _forget(requests: Requests, ids: list[str], *, keep_s: int) -> int:
-    # A request that was repeated meanwhile is locked, or has no end any more.
+    # If a request was repeated meanwhile, its row is locked, or its `ended_at` is empty again.
     statement = f"""
         DELETE FROM {requests.table}
         WHERE id IN (SELECT id FROM {requests.table}

@@ -1,4 +1,4 @@
-"""Notifies couriers through Redis of destinations with messages. Only a hint: couriers also check once a second."""
+"""Notifies couriers through Redis that destinations have messages. This is only a hint: couriers check each second."""
 
 import asyncio
 import threading
@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 
 log = structlog.get_logger("outbox")
 
-_MOST_WAITING = 1000  # if no courier listens, their checks find the rest
+_MOST_WAITING = 1000  # more notifications are dropped; the couriers' own checks find the messages
 _LIFETIME_S = 5
-_COMPANY_S = 0.002  # pause between two rings of one process, which combines the messages added meanwhile
+_COMPANY_S = 0.002  # the pause between two notifications of one process; the next one is for all messages added in it
 _LISTEN_S = 2
 _PAUSE_S = 1.0
 
@@ -27,7 +27,7 @@ def _key() -> str:
 
 
 class Ringer:
-    """Notifies from a separate thread, because a Redis that hangs must not delay a commit."""
+    """Sends notifications from a separate thread, so that a Redis that hangs does not delay a commit."""
 
     def __init__(self) -> None:
         self._waiting: set[int] = set()
@@ -35,7 +35,7 @@ class Ringer:
         self._thread: threading.Thread | None = None
 
     def ring(self, destination_ids: Collection[int]) -> None:
-        """Notifies soon that these destinations have messages; never raises, never waits."""
+        """Makes the thread notify couriers that these destinations have messages. Never waits and raises no error."""
         if not destination_ids:
             return
         with self._arrived:
@@ -66,7 +66,7 @@ class Ringer:
 
 
 async def listen(heard: Callable[[Iterable[int]], None]) -> None:
-    """Calls `heard` with destinations that have messages, for ever. Each notification reaches one of all listeners."""
+    """Calls `heard` for each notification, for ever. Only one of all listening couriers receives a notification."""
     client = redis_asyncio.Redis.from_url(
         settings.REDIS_URL, socket_timeout=_LISTEN_S + 3, socket_connect_timeout=1, decode_responses=True
     )
@@ -78,7 +78,7 @@ async def listen(heard: Callable[[Iterable[int]], None]) -> None:
                 continue
             others = await client.lpop(key, _MOST_WAITING) or []
             heard({int(text) for text in (first[1], *others)})
-        except (RedisError, OSError, ValueError) as error:  # ValueError: another program's value
+        except (RedisError, OSError, ValueError) as error:  # ValueError if another program wrote the value
             log.warning("bell_not_heard", error=str(error)[:200])
             await asyncio.sleep(_PAUSE_S)
 

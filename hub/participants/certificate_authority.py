@@ -1,6 +1,6 @@
 """The scheme's certificate authority, if this hub has one. It only signs DFSPs' client certificates.
 
-Its key is read from its file at each use. It is never in a page, a log or a table.
+The authority's key is read from its file at each use. It is never in a page, a log or a table.
 """
 
 import hashlib
@@ -27,18 +27,18 @@ from django.conf import settings
 from fspiop import keys
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-_CLOCKS_APART = timedelta(minutes=5)  # a certificate must be valid at once, also for a slow clock
+_CLOCKS_APART = timedelta(minutes=5)  # a new certificate must be valid at once, even by a clock that is slow
 _OWN_DAYS = 3650
 _PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 class NotReady(Exception):
-    """The reason for which this hub cannot sign now."""
+    """The reason why this hub cannot sign now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request, shown to people, who compare it with the DFSP's own statement."""
+    """A DFSP's signing request. People see it and compare it with the values that the DFSP gave them."""
 
     csr: x509.CertificateSigningRequest
     subject: str
@@ -51,7 +51,7 @@ def is_set_up() -> bool:
 
 
 def read_request(text: str, *, name: str) -> Request:
-    """A participant's signing request (PKCS #10, in PEM); ValueError says what is wrong with the text."""
+    """Reads a participant's signing request (PKCS #10, in PEM). Raises ValueError with the fault of the text."""
     csr = keys.read_signing_request(text)
     names = [found.value for found in csr.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     if names != [name]:
@@ -63,13 +63,13 @@ def read_request(text: str, *, name: str) -> Request:
 
 
 def key_sha256_of(signed: x509.CertificateSigningRequest | x509.Certificate) -> str:
-    """The key's identifier: the SHA-256 of its SubjectPublicKeyInfo, as for signing keys."""
+    """Returns the key's identifier: the SHA-256 of its SubjectPublicKeyInfo, as for signing keys."""
     info = signed.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(info).hexdigest()
 
 
 def sign(request: Request, *, name: str, days: int) -> str:
-    """A client certificate in PEM. Only the key comes from the request; the hub sets name, uses and times."""
+    """Returns a client certificate in PEM. Only the key is from the request. The hub sets name, uses and times."""
     own, key = _load()
     now = datetime.now(UTC)
     if own.not_valid_after_utc <= now:
@@ -93,7 +93,7 @@ def sign(request: Request, *, name: str, days: int) -> str:
 
 
 def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
-    """The revocation list (CRL, in PEM) for certificates of this authority; takes PEMs and times of revocation."""
+    """Returns the revocation list (CRL) in PEM. `revoked` has this authority's certificates and revocation times."""
     own, key = _load()
     now = datetime.now(UTC)
     builder = (
@@ -113,7 +113,7 @@ def revocations(revoked: Iterable[tuple[str, datetime]], *, days: int) -> str:
 
 
 def create(name: str, *, certificate_file: Path, key_file: Path) -> None:
-    """Creates an authority in new files; only the owner can read the key's file."""
+    """Creates an authority in two new files. Only the owner can read the file with the key."""
     key = ec.generate_private_key(ec.SECP384R1())
     now = datetime.now(UTC)
     certificate = (
@@ -140,7 +140,7 @@ def _load() -> tuple[x509.Certificate, _PrivateKey]:
         own = x509.load_pem_x509_certificate(Path(settings.HUB_CA_CERTIFICATE_FILE).read_bytes())
         key = load_pem_private_key(Path(settings.HUB_CA_KEY_FILE).read_bytes(), password=None)
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-        raise NotReady("the authority's files cannot be read") from None  # without their content or paths
+        raise NotReady("the authority's files cannot be read") from None  # the error must not show content or paths
     if not isinstance(key, _PrivateKey) or key.public_key() != own.public_key():
         raise NotReady("the authority's key does not match its certificate, or is neither RSA nor ECDSA")
     return own, key

@@ -1,7 +1,7 @@
-"""A process's cache of participants' credentials: refreshed every two seconds, and free to read.
+"""A process's cache of participants' credentials. It is refreshed every two seconds, and reading it needs no query.
 
-A request is checked against a snapshot, so the transfer path needs no query for it. A revocation takes effect in every
-process within `CREDENTIALS_REFRESH_S`.
+Each request is checked against a snapshot of the credentials. A revocation takes effect in every process within
+`CREDENTIALS_REFRESH_S`.
 """
 
 import threading
@@ -24,7 +24,7 @@ log = structlog.get_logger("security")
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
-_TOO_OLD = 5  # times the refresh: after this, requests wait for a new snapshot
+_TOO_OLD = 5  # if a snapshot is older than so many refresh times, requests wait for a new one
 _TRY_AGAIN_S = 1.0  # pause after a failed read
 
 
@@ -43,7 +43,7 @@ class Known:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Every credential, by the value that a request contains."""
+    """Every credential, found by the value that a request contains."""
 
     taken_at: float
     certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER
@@ -61,11 +61,11 @@ class Snapshot:
         return known if known is not None and known.is_valid() else None
 
     def keys_of(self, participant_id: int) -> list[RSAPublicKey]:
-        """The keys with which this participant may sign now."""
+        """Returns the keys with which this participant may sign now."""
         return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
 
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
-        """Whether this participant may call from this address; without a list, it may call from anywhere."""
+        """Whether this participant may call from this address. Without a list of networks, every address is allowed."""
         listed = self.networks.get(participant_id)
         if listed is None:
             return True
@@ -79,20 +79,20 @@ _down_until = 0.0
 
 
 def current() -> Snapshot:
-    """The snapshot, at most a few seconds old; DatabaseError if the database has been unavailable for longer."""
+    """Returns a snapshot that is at most a few seconds old. Raises DatabaseError if the database is down for longer."""
     global _snapshot, _down_until
     found, now = _snapshot, time.monotonic()
     refresh: float = settings.CREDENTIALS_REFRESH_S
     if found is not None and now - found.taken_at < refresh:
         return found
     may_be_used = found is not None and now - found.taken_at < refresh * _TOO_OLD
-    # One request refreshes it; the others use the old one unless it is too old.
+    # One request refreshes the snapshot. Meanwhile, other requests use the old snapshot unless it is too old.
     if not _lock.acquire(blocking=not may_be_used):
         assert found is not None
         return found
     try:
         if _snapshot is not None and _snapshot is not found:
-            return _snapshot  # another thread was faster
+            return _snapshot  # another thread has already refreshed it
         if time.monotonic() >= _down_until:
             try:
                 _snapshot = _load()
@@ -130,7 +130,7 @@ def _load() -> Snapshot:
             if key is not None:
                 snapshot.keys[participant_id].append((known, key))
     for participant_id, text in AllowedNetwork.objects.values_list("participant_id", "network"):
-        listed = snapshot.networks[participant_id]  # a list always restricts, even with bad entries
+        listed = snapshot.networks[participant_id]  # even a list of only invalid entries restricts the addresses
         network = _network(text)
         if network is not None:
             listed.append(network)

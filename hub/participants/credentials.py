@@ -17,20 +17,20 @@ from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
-MOST_CLIENTS = 2  # valid at once, so that a new one can replace an old one
+MOST_CLIENTS = 2  # so many clients may be valid at once, so that a new one can replace an old one
 _VALID_FOR = timedelta(days=730)
 
 
 @dataclass(frozen=True, slots=True)
 class NewClient:
-    """A new client with its secret, which is not stored: the database only has its hash."""
+    """A new client with its secret. The database stores only the hash of the secret."""
 
     credential: Credential
     secret: str
 
 
 def add_certificate(participant: Participant, *, pem: str, actor: str) -> Credential:
-    """Registers a TLS client certificate, for its own period of validity."""
+    """Registers a TLS client certificate for the time in which the certificate is valid."""
     return _add_public(participant, Credential.Kind.CERTIFICATE, _read(keys.read_certificate, pem), None, None, actor)
 
 
@@ -50,7 +50,7 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
-    """Whether another participant uses this key, or once did, in a certificate or for signatures."""
+    """Whether another participant uses or used this key, in a certificate or for signatures."""
     others = Credential.objects.exclude(participant=participant)
     if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
         return True
@@ -74,7 +74,7 @@ def add_signing_key(
 
 
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
-    """A new client key and secret. At most two are valid at once, so that one can replace the other."""
+    """Creates a client key and secret. At most two are valid at once, so that one can replace the other."""
     secret = client_secrets.make()
     credential = register_client(
         participant,
@@ -94,7 +94,7 @@ def new_client_key(participant: Participant) -> str:
 def register_client(
     participant: Participant, *, client_key: str, sha256: str, valid_until: datetime | None = None, actor: str
 ) -> Credential:
-    """Registers a client whose secret its holder already has; it is valid from now on."""
+    """Registers a client whose secret the holder already has. The client is valid from now on."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     now = timezone.now()
     _check_times(now, valid_until)
@@ -150,13 +150,13 @@ def set_jws_compat(participant: Participant, *, jws_compat: bool, actor: str) ->
 
 
 def named(credential: Credential) -> dict[str, str | int]:
-    """A credential in the form of a request to revoke it."""
+    """Returns the fields that name a credential in a request to revoke it."""
     return {
         "participant": credential.participant.name,
         "id": credential.pk,
         "kind": credential.kind,
         "label": credential.label,
-        # The hash of a secret cannot be used as a secret, but many people read this.
+        # The hash of a secret cannot be used as the secret, but many people read requests.
         "sha256": "" if credential.kind == Credential.Kind.CLIENT else credential.sha256,
     }
 
@@ -205,7 +205,7 @@ def _save(credential: Credential, actor: str) -> Credential:
             credential.save(force_insert=True)
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
-        # The database ensures that a credential belongs to one participant only, and is never registered again.
+        # The database ensures that a credential belongs to only one participant and is never registered again.
         raise FspiopError(ErrorCode.CLIENT_ERROR, "it is registered already, or was once, here or elsewhere") from None
     _changed()
     return credential

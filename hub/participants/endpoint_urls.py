@@ -1,7 +1,7 @@
 """Determines a message's endpoint type and URL. Pure: takes a participant's endpoints and a path, and returns a URL.
 
-The types have the names of the reference hub's administration API, so that its provisioning scripts work unchanged.
-`BASE` is Kitovu's own: one base URL for all messages.
+The types have the names of the reference hub's administration API, so that scripts for that hub work unchanged. Only
+`BASE` is a type of Kitovu's own: one base URL for all messages.
 """
 
 import re
@@ -16,8 +16,8 @@ from fspiop.resources import RESOURCES
 
 BASE = "FSPIOP_CALLBACK_URL"
 
-# The names of each resource's endpoint types. To a type that ends in "base" the hub appends the message's path. The
-# others have the whole URL, with {{names}} for the parts of the path.
+# The names of each resource's endpoint types. If a type ends in "base", the hub appends the message's path to its URL.
+# The other types have the whole URL, with {{names}} for the parts of the path.
 _PREFIX = "FSPIOP_CALLBACK_URL_"
 BASE_TYPES = frozenset(
     _PREFIX + name for name in ("QUOTES", "BULK_QUOTES", "FX_QUOTES", "AUTHORIZATIONS", "TRX_REQ_SERVICE")
@@ -70,7 +70,7 @@ _NAMES = frozenset(
 _BEHIND_HOST = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*\Z")  # RFC 3986, section 3.3
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\Z")  # and the underscore of container networks
 _LONGEST_HOST = 253
-_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a URL with one leads to another path
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a client would change the path of such a URL
 
 
 def is_known_type(endpoint_type: str) -> bool:
@@ -86,13 +86,13 @@ def is_fit(endpoint_type: str, value: str) -> bool:
     """Whether the hub can call this URL for messages of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
-    if endpoint_type.startswith("TP_CB_URL_"):  # accepted like in the reference; the hub sends nothing there
+    if endpoint_type.startswith("TP_CB_URL_"):  # accepted as in the reference hub, but this hub sends nothing there
         return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)
     return is_base(value)
 
 
 def is_base(value: str) -> bool:
-    """Whether paths can be appended to this URL: http or https, a host and perhaps a path, and nothing else."""
+    """Whether a path can be appended to this URL. It may have only a scheme (http or https), a host and a path."""
     return _is_url(value, may_have_query=False)
 
 
@@ -104,7 +104,7 @@ def is_template(value: str) -> bool:
 
 
 def _is_url(value: str, *, may_have_query: bool) -> bool:
-    # A fragment is not sent: the path appended to it would be lost, and the message would reach another resource.
+    # Clients do not send a fragment. A path appended to it would be lost, and the message would reach another resource.
     if not value.isprintable() or "#" in value or ("?" in value and not may_have_query):
         return False
     try:
@@ -124,7 +124,7 @@ def _is_url(value: str, *, may_have_query: bool) -> bool:
 
 
 def _ascii_host(parts: SplitResult) -> str | None:
-    """The host in its DNS form, or an IPv6 address in brackets; None if it is invalid."""
+    """Returns the host in its DNS form, or an IPv6 address in brackets. None if the host is invalid."""
     host = parts.hostname or ""
     try:
         if parts.netloc.startswith("["):
@@ -145,8 +145,10 @@ def _ascii_host(parts: SplitResult) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
-    """The URL as the hub calls it, with its host in ASCII. None for an old registration that today's checks would
-    refuse, because it would lose a message's path."""
+    """Returns the URL that the hub calls, with its host in ASCII.
+
+    None for an old registration that would lose a message's path, and that today's checks would refuse.
+    """
     if not (is_template(registered) if is_template_type else is_base(registered)):
         return None
     if registered.isascii():
@@ -157,7 +159,7 @@ def _as_sent(registered: str, *, is_template_type: bool) -> str | None:
 
 
 def type_of(method: str, path: str) -> str:
-    """The endpoint type for a message with this method and path: ..._TRANSFER_PUT for PUT /transfers/{ID}."""
+    """Returns the endpoint type for this method and path, such as ..._TRANSFER_PUT for PUT /transfers/{ID}."""
     parts = path.split("?", 1)[0].strip("/").split("/")
     is_error = len(parts) > 1 and parts[-1] == "error"
     ids = parts[1:-1] if is_error else parts[1:]
@@ -166,7 +168,7 @@ def type_of(method: str, path: str) -> str:
             return _PREFIX + "QUOTES"
         case "bulkQuotes":
             return _PREFIX + "BULK_QUOTES"
-        case "fxQuotes" | "services":  # provisioning scripts have no type for the list of FXPs, so it shares this one
+        case "fxQuotes" | "services":  # scripts register no type for the list of FXPs, so it has the type of FX quotes
             return _PREFIX + "FX_QUOTES"
         case "authorizations":
             return _PREFIX + "AUTHORIZATIONS"
@@ -186,7 +188,7 @@ def type_of(method: str, path: str) -> str:
 
 
 def url_for(endpoints: Mapping[str, str], method: str, path: str) -> str | None:
-    """The URL for a message, or None if the participant has registered no fitting endpoint."""
+    """Returns the URL for a message, or None if the participant has registered no endpoint for it."""
     endpoint_type = type_of(method, path)
     registered = endpoints.get(endpoint_type)
     if registered is None:

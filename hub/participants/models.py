@@ -10,18 +10,18 @@ class Participant(models.Model):
 
     name = models.CharField(max_length=30, unique=True)
     is_active = models.BooleanField(default=True)
-    # A participant that may only receive can begin no payment, and one that may only send cannot be paid. Reserved
-    # payments still end.
+    # A participant that may not send can begin no payment. A participant that may not receive cannot be paid. Payments
+    # that are already reserved still end.
     may_send = models.BooleanField(default=True, db_default=True)
     may_receive = models.BooleanField(default=True, db_default=True)
     is_hub = models.BooleanField(default=False)
     is_proxy = models.BooleanField(default=False)
-    # The number of changes of its endpoints; caches compare it to detect a change.
+    # The number of changes of the participant's endpoints. Caches compare this number to detect a change.
     endpoints_version = models.PositiveIntegerField(default=0)
-    # True if its signatures may be over re-serialised JSON, as the reference's Node libraries make them.
+    # Whether the participant may sign its JSON after serialising it again, as the reference's Node libraries do.
     jws_compat = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
-    # Off-boarding: since when no new payment may begin, and when the participant was closed permanently.
+    # Off-boarding: the time since when no new payment may begin, and the time when the participant was closed for ever.
     leaving_since = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
 
@@ -87,11 +87,12 @@ class Endpoint(models.Model):
 
 
 class Credential(models.Model):
-    """A credential of a participant, for a limited time. Several of a kind may overlap during a change.
+    """A credential of a participant, valid for a limited time. During a change, several of one kind may be valid.
 
-    `sha256` identifies it: the hash of a certificate's DER, of a signing key's SubjectPublicKeyInfo, or of a client's
-    secret. It is never used again, not even after a revocation. `label` is a certificate's subject or a client's key.
-    `pem` is the public part of a certificate or a signing key. A secret itself is not stored.
+    `sha256` identifies the credential. It is the hash of a certificate's DER, of a signing key's SubjectPublicKeyInfo,
+    or of a client's secret. The same value is never registered again, not even after a revocation. `label` is a
+    certificate's subject or a client's key. `pem` is the public part of a certificate or a signing key. The hub never
+    stores a secret itself.
     """
 
     class Kind(models.TextChoices):
@@ -180,7 +181,7 @@ class CurrencyPair(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # also the index for the participants that convert this pair
+            # this constraint's index also finds the participants that convert a pair
             models.UniqueConstraint(
                 fields=["source_currency", "target_currency", "participant"], name="a_pair_is_offered_once"
             ),

@@ -1,6 +1,6 @@
 """Off-boarding of a participant: blocks new payments, revokes credentials, and marks the participant as closed.
 
-The ledger and settlement decide what must be settled before: `settlement.services.closing_participants`.
+`settlement.services.closing_participants` checks which amounts must be settled before each of these steps.
 """
 
 from django.db import transaction
@@ -15,7 +15,7 @@ from hub.participants.services import lock_open
 
 @transaction.atomic
 def begin(participant: Participant, *, actor: str) -> None:
-    """From now on no new payment with this participant begins; reserved payments still end."""
+    """Blocks new payments with this participant. Reserved payments still end."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving already")
@@ -40,7 +40,7 @@ def stay(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Revokes every certificate, key and client, and with the clients their tokens."""
+    """Revokes every certificate, key and client. Tokens of the clients become invalid too."""
     live = Credential.objects.filter(participant=participant, revoked_at__isnull=True).order_by("id")
     for credential_id in live.values_list("id", flat=True):
         credentials.revoke(participant, credential_id=credential_id, actor=actor)

@@ -1,4 +1,4 @@
-"""A participant's networks and contacts: the addresses that it calls from, and its contact persons."""
+"""Sets a participant's networks and contacts: the addresses from which it calls, and its contact persons."""
 
 from collections.abc import Sequence
 from ipaddress import ip_network
@@ -11,7 +11,7 @@ from hub.audit import record
 from hub.participants import credential_cache
 from hub.participants.models import AllowedNetwork, Contact, Participant
 
-MOST_NETWORKS = 50  # every request searches them
+MOST_NETWORKS = 50  # a limit is needed, because every request searches the list
 
 
 class NetworkFault(Fault):
@@ -24,7 +24,7 @@ class NetworkFault(Fault):
 
 
 def read_networks(lines: Sequence[str]) -> list[str]:
-    """Addresses and networks in one spelling, without duplicates; ValueError names an invalid one."""
+    """Returns addresses and networks in one spelling, without duplicates. Raises ValueError if one is invalid."""
     found: dict[str, None] = {}
     for line in lines:
         try:
@@ -43,7 +43,7 @@ def read_networks(lines: Sequence[str]) -> list[str]:
 
 @transaction.atomic
 def set_networks(participant: Participant, *, networks: Sequence[str], actor: str) -> None:
-    """Replaces the networks from which a participant may call; an empty list allows every address."""
+    """Replaces the networks from which a participant may call. An empty list allows every address."""
     Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     try:
         wanted = read_networks(networks)

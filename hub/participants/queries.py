@@ -36,7 +36,7 @@ def name_of(participant_id: int) -> str:
 
 
 def known_name(participant_id: int) -> str:
-    """The participant's name if this process has it in its cache, otherwise its number; for logs, without a query."""
+    """Returns the participant's name if it is cached in this process, otherwise its id. For logs; makes no query."""
     return _names_by_id.get(participant_id, f"#{participant_id}")
 
 
@@ -47,7 +47,7 @@ def forget() -> None:
 
 
 def active(name: str) -> Participant | None:
-    """The active participant with this name, as in the database now, or None."""
+    """Returns the active participant with this name, or None. Reads the database, not a cache."""
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
 
 
@@ -71,18 +71,18 @@ _statements = {"active": _ACTIVE.format(currencies="SELECT NULL::text WHERE fals
 
 
 def currencies_come_from(select: str) -> None:
-    """Sets the SQL for the currencies of the participant `p`; the ledger calls it, because it has the accounts."""
+    """Sets the SQL for the currencies of the participant `p`. The ledger calls this, because it has the accounts."""
     _statements["active"] = _ACTIVE.format(currencies=select)
 
 
 def active_named(names: Collection[str]) -> dict[str, Party]:
-    """The active participants with these names, by name, as in the database now. One statement."""
+    """Returns the active participants with these names, by name. Reads the database in one statement."""
     found = (Party(*row) for row in execute(_statements["active"], [list(names)])) if names else ()
     return {party.name: party for party in found}
 
 
 def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
-    """Each participant's endpoints, type to value."""
+    """Returns the endpoints of each participant, as a mapping from type to value."""
     found: dict[int, dict[str, str]] = {participant_id: {} for participant_id in participant_ids}
     rows = Endpoint.objects.filter(participant_id__in=participant_ids)
     for participant_id, endpoint_type, value in rows.values_list("participant_id", "type", "value"):
@@ -91,7 +91,7 @@ def endpoints_of(participant_ids: Collection[int]) -> dict[int, dict[str, str]]:
 
 
 def ending_credentials(within: timedelta, participant_id: int | None = None) -> QuerySet[Credential]:
-    """Credentials, of one participant or all, that expire within this time, the earliest first."""
+    """Returns credentials of one participant or of all that expire within this time, the earliest expiry first."""
     found = Credential.objects.filter(
         revoked_at__isnull=True, valid_until__gt=Now(), valid_until__lte=Now() + within
     ).select_related("participant")
@@ -101,7 +101,7 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """The names of the active participants that offer this conversion, or any; the oldest offer first."""
+    """Returns the names of active participants that offer this conversion, or any conversion, the oldest offer first."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True

@@ -14,14 +14,14 @@ _NAMES_NOT_GIVEN = frozenset({"switch"})
 
 
 def hub() -> Participant:
-    """The hub's own participant, which is created at the first call."""
+    """Returns the hub's own participant. Creates it at the first call."""
     participant, _ = Participant.objects.get_or_create(is_hub=True, defaults={"name": settings.HUB_NAME})
     return participant
 
 
 @transaction.atomic
 def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
-    """A new active participant. Refuses a name that differs from another only in case."""
+    """Creates an active participant. Refuses a name that differs only in case from an existing name."""
     if name.lower() in _NAMES_NOT_GIVEN or name.lower() == settings.HUB_NAME.lower():
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"name {name!r} is reserved; choose another")
     if Participant.objects.filter(name__iexact=name).exists():
@@ -32,7 +32,7 @@ def create(*, name: str, is_proxy: bool = False, actor: str) -> Participant:
 
 
 def lock_open(participant: Participant) -> Participant:
-    """The participant, locked until the end of the transaction; refuses a closed one, which never changes again."""
+    """Locks the participant and returns it. Refuses a closed participant, which never changes again."""
     found = Participant.objects.select_for_update(no_key=True).get(pk=participant.pk)
     if found.closed_at is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{found.name} was closed for good")
@@ -41,7 +41,7 @@ def lock_open(participant: Participant) -> Participant:
 
 @transaction.atomic
 def set_active(participant: Participant, *, is_active: bool, actor: str) -> Participant:
-    """Enables or disables a participant; a disabled one cannot send or receive payments."""
+    """Enables or disables a participant. A disabled participant cannot send or receive payments."""
     participant = lock_open(participant)
     before = participant.is_active
     participant.is_active = is_active
@@ -58,7 +58,7 @@ def set_active(participant: Participant, *, is_active: bool, actor: str) -> Part
 
 @transaction.atomic
 def set_directions(participant: Participant, *, may_send: bool, may_receive: bool, actor: str) -> Participant:
-    """Sets which payments a participant may begin or receive; reserved payments still end."""
+    """Sets whether a participant may begin payments and whether it may receive them. Reserved payments still end."""
     participant = lock_open(participant)
     if participant.leaving_since is not None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"{participant.name} is leaving; let it stay first")
@@ -72,7 +72,7 @@ def set_directions(participant: Participant, *, may_send: bool, may_receive: boo
 
 def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, actor: str) -> Endpoint:
     """Adds or replaces an endpoint, which the next callback already uses."""
-    _check_endpoint(endpoint_type, value)  # resolves the host's addresses, which no transaction should wait for
+    _check_endpoint(endpoint_type, value)  # outside of a transaction, because it resolves the host over the network
     return _save_endpoint(participant, endpoint_type=endpoint_type, value=value, actor=actor)
 
 
@@ -115,7 +115,7 @@ def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, 
 
 @transaction.atomic
 def offer_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> CurrencyPair:
-    """Registers the participant as a provider of this conversion; a repetition changes nothing."""
+    """Registers the participant as a provider of this conversion. A repetition changes nothing."""
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")
@@ -131,7 +131,7 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
 
 @transaction.atomic
 def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
-    """Ends the participant's offer of this conversion. Conversions that it agreed to earlier go on."""
+    """Ends the participant's offer of this conversion. Conversions to which it has already agreed continue."""
     pair = CurrencyPair.objects.filter(
         participant=participant, source_currency=source_currency, target_currency=target_currency
     ).first()

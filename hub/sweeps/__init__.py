@@ -1,5 +1,5 @@
-"""Periodic batches in which one bad row stops no other; `hub.sweeps.isolating_batches` runs them.
+"""Periodic batches in which a faulty row does not stop other rows. `hub.sweeps.isolating_batches` runs the batches.
 
-A row that a batch cannot process is skipped for a while, longer each time, and then tried again. A table (`models`)
-lists these rows and the reasons for operators; nothing else depends on it.
+If a batch cannot process a row, it skips the row for a while and then tries again. Each time, it skips the row for
+longer. A table (`models`) lists these rows with the reasons, for operators and for the batches themselves.
 """

@@ -1,8 +1,8 @@
-"""Runs a periodic batch: many rows in one transaction, and if that fails, the bad rows apart from the others.
+"""Runs a periodic batch: many rows in one transaction. If the transaction fails, separates faulty rows from the others.
 
-A failed group is halved until each failing row is alone. These rows are skipped, logged and stored
-(`hub.sweeps.models`), and tried again after a growing pause. A tick has a time limit. Rows that it could not separate
-in time are stored too, so the next tick begins with untried rows.
+A failed group is halved until each faulty row is alone. Faulty rows are skipped, logged and stored
+(`hub.sweeps.models`), and tried again after a growing pause. A tick has a time limit. Rows of a failed group that were
+not separated in time are stored too, so that the next tick begins with rows that were not tried yet.
 """
 
 import time
@@ -24,24 +24,24 @@ Work = Callable[[list[str]], int]
 
 log = structlog.get_logger("sweeps")
 
-# Seconds per tick, for new rows and for rows tried again; a group in progress is not interrupted. All batches of one
-# task together must stay well below CELERY_TASK_TIME_LIMIT.
+# The time limit of a tick in seconds, once for new rows and once for rows that are tried again. A group in progress is
+# not interrupted. All batches of one task together must stay well below CELERY_TASK_TIME_LIMIT.
 _FOR_S = 5.0
 _AGAIN_FOR_S = 2.0
 _LONGEST = 300
-# Errors of one or a few rows: work that takes too long, or rows that another transaction holds.
+# Errors that one row or a few rows cause: the work takes too long, or another transaction has locked the rows.
 _OF_SOME_ROWS = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
 
 
 class Busy(Exception):
-    """Another process runs this batch now; this is no fault of any row."""
+    """Another process runs this batch now. No row is at fault."""
 
 
 def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
-    """Processes the rows that `find` returns, `most` per call of `work`; returns the sum of the results of `work`.
+    """Processes the rows that `find` returns, `most` per call of `work`. Returns the sum of the results of `work`.
 
     `find` leaves out skipped rows (`hub.sweeps.queries`). `work` is one transaction, and ignores a row that another
-    process has finished in between. Raises only if no row can be processed, such as without a database.
+    process has finished meanwhile. Raises an error only if no row can be processed, for example without a database.
     """
     try:
         done, were_found = _work_on_new(batch, find, work, most)
@@ -55,7 +55,7 @@ def in_groups(batch: str, *, find: Find, work: Work, most: int) -> int:
 
 
 def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> int:
-    """Like `in_groups`, for rows that build on earlier rows: stops at a row that fails."""
+    """Processes rows that depend on earlier rows, like `in_groups`, but stops at a row that fails."""
     skipped, until = store.standing(batch), time.monotonic() + for_s
     done, size = 0, most
     while rows := find(size):
@@ -81,9 +81,9 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 
 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
-    """Processes each of these few rows, given by their keys, except those that failed a short while ago.
+    """Processes each of these few rows, given by their keys. Leaves out rows that failed a short while ago.
 
-    `are_all`: these are all existing rows, so the stored failures of other rows are deleted.
+    `are_all`: `rows` contains all existing rows, so stored failures of other rows are deleted.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -104,7 +104,7 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """Runs all these ticks, then raises the first error, if any; returns the sum of their results."""
+    """Runs all these ticks. Then raises the first error if there was one, or returns the sum of their results."""
     done, first = 0, None
     for tick in ticks:
         try:
@@ -119,7 +119,7 @@ def each(*ticks: Callable[[], int]) -> int:
 
 
 def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bool]:
-    """Processes the rows that are not skipped; returns the result, and whether the rows could be found."""
+    """Processes the rows that are not skipped. Returns the result, and whether the search for rows succeeded."""
     until = time.monotonic() + _FOR_S
     done, tried, held = 0, set[str](), 0
     while True:
@@ -132,7 +132,7 @@ def _work_on_new(batch: str, find: Find, work: Work, most: int) -> tuple[int, bo
             _skip(batch, [store.ALL], error)
             return done, False
         rows = [row for row in found if row not in tried][:most]
-        held = sum(row in tried for row in found)  # another process holds them, so they are found again first
+        held = sum(row in tried for row in found)  # rows that another process has locked, so that they are found again
         if rows:
             done += _work_apart(batch, rows, work, until)[0]
         tried.update(rows)
@@ -152,7 +152,7 @@ def _try_again(batch: str, work: Work, most: int) -> int:
 
 
 def _work_apart(batch: str, rows: list[str], work: Work, until: float, *, is_again: bool = False) -> tuple[int, bool]:
-    """Processes a failed group by halves; returns the result, and whether all rows succeeded."""
+    """Processes a failed group by halves. Returns the result, and whether all rows succeeded."""
     done, failure = 0, None
     groups = deque([rows])
     while groups:
@@ -190,7 +190,7 @@ def _skip(batch: str, rows: Collection[str], error: Exception, *, is_alone: bool
 
 
 def why(error: BaseException) -> str:
-    """The error text for operators, without PostgreSQL's details, which may contain any text of the row."""
+    """Returns the error text for operators. Leaves out PostgreSQL's details, which may contain any text of the row."""
     cause = error.__cause__ if isinstance(error, DatabaseError) else None
     if isinstance(cause, pg.Error):
         text = f"{type(cause).__name__}: {cause.diag.message_primary or cause}"
@@ -200,7 +200,7 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Whether any row would have failed: a server is down, or another process runs the batch."""
+    """Whether every row would fail with this error, because a server is down or another process runs the batch."""
     if isinstance(error, RedisError | Busy):
         return True
     return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)

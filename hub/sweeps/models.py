@@ -1,4 +1,4 @@
-"""The data of periodic batches: the rows that failed, and up to when texts were erased."""
+"""The data of periodic batches: the rows that failed, and the progress of the erasure of old texts."""
 
 import pgtrigger
 from django.db import models
@@ -8,8 +8,8 @@ from django.db.models.functions import Now
 class SkippedRow(models.Model):
     """A row that a batch skips until `due_at`, with the reason. It is deleted when the batch has processed the row.
 
-    `attempts` counts attempts with this row alone. 0 means that the row was in a failed group and has not been tried
-    alone. The row "*" stands for the batch itself, if its rows could not even be found.
+    `attempts` counts the attempts with only this row. 0 means that the row was in a failed group and has not been tried
+    alone. A row with the key "*" means that the search for the batch's rows itself failed.
     """
 
     batch = models.CharField(max_length=32)
@@ -31,9 +31,9 @@ class SkippedRow(models.Model):
 
 
 class Erasure(models.Model):
-    """Up to when the texts of a kind of rows were erased, because their retention has ended.
+    """The time up to which the texts of one kind of rows were erased, because their retention has ended.
 
-    `position` is where the next run continues, for rows that are found by number and not by time.
+    If rows are found by number and not by time, `position` is the number at which the next run continues.
     """
 
     kind = models.CharField(max_length=32, primary_key=True)

@@ -1,4 +1,4 @@
-"""The rows skipped now: for the batches, for Prometheus and for people."""
+"""Queries of the rows that are skipped now, for the batches, for Prometheus and for operators."""
 
 from collections.abc import Iterable
 
@@ -15,17 +15,17 @@ _COUNTS = "SELECT batch, count(*) FROM sweeps_skippedrow GROUP BY batch ORDER BY
 
 
 def is_skipped(batch: str) -> Exists:
-    """The condition that this batch skips a row, by its primary key; for SQL see `hub.sweeps.store.not_skipped`."""
+    """Returns the condition that this batch skips a row. `hub.sweeps.store.not_skipped` returns the opposite in SQL."""
     return Exists(SkippedRow.objects.filter(batch=batch, row=Cast(OuterRef("pk"), CharField())))
 
 
 def counts() -> list[tuple[str, int]]:
-    """The number of skipped rows of each batch that skips any."""
+    """Returns the number of skipped rows for each batch that skips any."""
     return [(batch, count) for batch, count in execute(_COUNTS)]
 
 
 def show() -> Iterable[Metric]:
-    """The numbers as metrics for Prometheus."""
+    """Returns the numbers of skipped rows as metrics for Prometheus."""
     skipped = GaugeMetricFamily("kitovu_rows_skipped", "Rows that a periodic batch could not process", labels=["batch"])
     for batch, count in counts():
         skipped.add_metric([batch], count)

@@ -9,12 +9,12 @@ from hub.sweeps.models import SkippedRow
 
 
 def try_again(row_id: int, *, actor: str) -> int:
-    """Makes the next tick try this row again; returns 0 if it is no longer skipped."""
+    """Makes the next tick try this row again. Returns 0 if the row is no longer skipped."""
     return _try_again(SkippedRow.objects.filter(pk=row_id), actor)
 
 
 def try_all_again(batch: str, *, actor: str) -> int:
-    """Makes the next tick try all skipped rows of a batch again; returns how many."""
+    """Makes the next tick try all skipped rows of a batch again. Returns their number."""
     return _try_again(SkippedRow.objects.filter(batch=batch), actor)
 
 

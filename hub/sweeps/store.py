@@ -4,9 +4,9 @@ from collections.abc import Collection
 
 from hub.database import execute
 
-ALL = "*"  # stands for the batch itself, if its rows could not be found
+ALL = "*"  # the key that stands for the whole batch if the search for its rows failed
 
-# 5, 10, 20 ... seconds, at most ten minutes: a repaired row soon succeeds, and a bad one costs little.
+# Pauses of 5, 10, 20 ... seconds, at most ten minutes: a repaired row soon succeeds, and a faulty row costs little.
 _PAUSE = "make_interval(secs => LEAST(600, 5 * 2 ^ LEAST({attempts}, 7)))"
 
 _REMEMBER = f"""
@@ -21,11 +21,11 @@ _REMEMBER = f"""
 
 
 def remember(batch: str, rows: Collection[str], why: str, *, attempts: int) -> None:
-    """Makes the batch skip these rows for a while, longer each time; adds `attempts` to those before."""
+    """Makes the batch skip these rows for a while, longer each time. Adds `attempts` to the stored attempts."""
     execute(_REMEMBER, [batch, why, attempts, attempts, list(rows)])
 
 
-# A claimed row is postponed before it is tried, so that other processes leave it alone, even if this one dies.
+# A claimed row is postponed before it is tried, so that other processes do not try it, even if this process dies.
 _CLAIM = f"""
     WITH due AS (
         SELECT id FROM sweeps_skippedrow
@@ -39,12 +39,12 @@ _CLAIM = f"""
 
 
 def claim(batch: str, most: int) -> list[str]:
-    """Takes rows that are due for another attempt, those with the fewest attempts first."""
+    """Claims rows that are due for another attempt, the rows with the fewest attempts first."""
     return [row[0] for row in execute(_CLAIM, [batch, most])]
 
 
 def forget(batch: str, rows: Collection[str]) -> None:
-    """Deletes the entries of rows that the batch has processed; many of these rows have none."""
+    """Deletes the entries of rows that the batch has processed. Rows may have no entry."""
     execute("DELETE FROM sweeps_skippedrow WHERE batch = %s AND row = ANY(%s::text[])", [batch, list(rows)])
 
 
@@ -54,19 +54,21 @@ def forget_all(batch: str) -> None:
 
 
 def standing(batch: str) -> dict[str, bool]:
-    """The rows that the batch skips, and whether each is due for another attempt."""
+    """Returns the rows that the batch skips, and whether each row is due for another attempt."""
     found = execute("SELECT row, due_at <= clock_timestamp() FROM sweeps_skippedrow WHERE batch = %s", [batch])
     return dict(found.fetchall())
 
 
 def skips_any(batch: str) -> bool:
-    """Whether this batch skips any row: a cheap check, because it usually skips none."""
+    """Whether this batch skips any row. Usually there is none, and this check is cheap."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 
 
 def not_skipped(batch: str | None, key: str) -> str:
-    """The SQL condition that a batch does not skip the row with this column's key. Both must be constants; if the batch
-    is None, it is a parameter."""
+    """Returns the SQL condition that a batch does not skip the row whose key is in this column.
+
+    `batch` and `key` must be constants. If `batch` is None, the batch is a parameter of the statement.
+    """
     name = "%s" if batch is None else f"'{batch}'"
     return f"NOT EXISTS (SELECT FROM sweeps_skippedrow s WHERE s.batch = {name} AND s.row = {key}::text)"

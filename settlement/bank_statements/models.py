@@ -9,7 +9,7 @@ from settlement.bank_statements.parsing import Direction
 
 
 class Statement(models.Model):
-    """A bank's file for one settlement. `is_exact`: each account that pays or receives has a line, with no other lines."""
+    """A bank's file for one settlement. `is_exact`: it has a line for each account that must have one, and no other."""
 
     settlement = models.ForeignKey("settlement.Settlement", on_delete=models.PROTECT, related_name="statements")
     name = models.CharField(max_length=128)

@@ -29,17 +29,17 @@ class Bank:
 
     @property
     def url(self) -> str:
-        """The URL of its own API: /pay, /register, /books."""
+        """The URL of the bank's own API: /pay, /register, /books."""
         return f"http://{net.HOST}:{self.ports.bank}"
 
     @property
     def callback_url(self) -> str:
-        """The URL at which the hub calls its connector."""
+        """The URL at which the hub calls the bank's connector."""
         return f"http://{net.HOST}:{self.ports.inbound}"
 
 
 def start(stack: Stack) -> list[Bank]:
-    """Starts the processes that do not run yet, with the same ports and books each time."""
+    """Starts those processes of the banks that do not run yet. A bank's ports and books are the same each time."""
     known = stack.state.read("banks.json")
     banks = []
     for name in NAMES:

@@ -10,14 +10,14 @@ from hub.local.stack import Stack
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The number of transfers on which all three agree, and a sentence for each other transfer."""
+    """The number of transfers on which all three books agree, and a sentence for each transfer on which they do not."""
 
     agreed: int
     faults: list[str]
 
 
 def books_of(bank: Bank) -> dict[str, dict[str, int]]:
-    """A bank's exported books; amounts in ten-thousandths."""
+    """Returns a bank's exported books, with amounts in ten-thousandths."""
     _, books = call_until_answered("GET", f"{bank.url}/books")
     found: dict[str, dict[str, int]] = books
     return found

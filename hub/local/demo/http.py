@@ -1,4 +1,4 @@
-"""JSON over HTTP for the demo, with the standard library; a request without a response is repeated."""
+"""JSON over HTTP for the demo, with the standard library. Can repeat requests that got no response."""
 
 import http.client
 import json
@@ -10,7 +10,7 @@ from hub.local.errors import LocalError
 
 
 def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0) -> tuple[int, Any]:
-    """Sends one request; returns (status, parsed body); OSError or HTTPException without a response."""
+    """Sends one request and returns (status, parsed body). Raises OSError or HTTPException if there is no response."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
     try:
@@ -25,7 +25,7 @@ def call(method: str, url: str, body: object = None, *, timeout_s: float = 90.0)
 
 
 def call_until_answered(method: str, url: str, body: object = None, *, seconds: float = 60.0) -> tuple[int, Any]:
-    """Repeats a repeatable request until the status is below 500."""
+    """Sends a request, which must do no harm if it is repeated, until the response has a status below 500."""
     end = time.monotonic() + seconds
     while True:
         try:

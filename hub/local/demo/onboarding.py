@@ -1,4 +1,4 @@
-"""Onboards the banks with the hub's administration API, as a provisioning script would. It can be repeated."""
+"""Onboards the banks with the hub's administration API, like a provisioning script. Can be run again."""
 
 import uuid
 
@@ -50,7 +50,7 @@ def _onboard(base: str, bank: Bank) -> None:
         "POST",
         f"{mine}/accounts/{settlement['id']}",
         {
-            # The same id each time, so that the hub records the funds only once.
+            # The id is the same each time, so that the hub records the funds only once.
             "transferId": str(uuid.uuid5(_NAMESPACE, bank.name)),
             "externalReference": "opening deposit",
             "action": "recordFundsIn",
@@ -62,6 +62,6 @@ def _onboard(base: str, bank: Bank) -> None:
 
 def _ask(method: str, url: str, body: object, *, may_exist: bool = False) -> None:
     status, answer = call(method, url, body)
-    # When something exists already, the reference hub returns 400, or 500 for limits.
+    # The reference hub's answer if something exists already is 400, or 500 for limits.
     if not (200 <= status < 300 or (may_exist and status in (400, 500) and "already" in str(answer))):
         raise LocalError(f"{method} {url} was refused with {status}: {answer}", where=url, do="make clean, then again.")

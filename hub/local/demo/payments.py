@@ -17,7 +17,7 @@ _COLUMNS = {"reference", "payer", "payee", "amount", "currency"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One line of the file. `expect` is "committed", the error code that the payment must fail with, or empty."""
+    """One line of the file. `expect` is "committed", or the error code of a payment that must fail, or empty."""
 
     reference: str
     payer: str
@@ -44,7 +44,7 @@ class Result:
 
 
 def read_payments(path: Path) -> list[Wanted]:
-    """The payments in the file; LocalError names a wrong line."""
+    """Reads the payments in the file. Raises LocalError with the number of a wrong line."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
@@ -69,7 +69,7 @@ def read_payments(path: Path) -> list[Wanted]:
 def pay_all(
     wanted: list[Wanted], run_id: str, bank_of: Callable[[str], Bank], told: Callable[[Result], None]
 ) -> list[Result]:
-    """Makes all payments, each at its payer's bank. After a crash, a payment is requested again until it ends."""
+    """Makes all payments, each at its payer's bank. Repeats a request after a crash, until the payment has ended."""
     results = []
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="pay") as pool:
         waiting = [pool.submit(_pay, payment, run_id, bank_of(payment.payer)) for payment in wanted]
@@ -92,7 +92,7 @@ def _pay(payment: Wanted, run_id: str, bank: Bank) -> Result:
     end = began + 240
     while True:
         status, answer = call_until_answered("POST", f"{bank.url}/pay", body, seconds=120)
-        if status != 202:  # 202: it has not ended yet
+        if status != 202:  # 202 means that the payment has not ended yet
             break
         if time.monotonic() > end:
             return Result(payment, "open", time.monotonic() - began, "no end within 240 s")

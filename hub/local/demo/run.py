@@ -32,7 +32,7 @@ def bring_up(stack: Stack, *, tell: Callable[[str], None]) -> list[Bank]:
 
 
 def run(*, state: str | None, port: int | None, payments: Path | None) -> int:
-    """Starts everything, pays, closes and settles the window, and compares all books; 0 if everything agrees."""
+    """Starts everything, pays, settles the closed window, and compares all books. Returns 0 if all books agree."""
     began = time.monotonic()
     wanted = read_payments(payments or DATA / "payments.csv")
 
@@ -87,7 +87,7 @@ def pay(wanted: list[Wanted], banks: list[Bank]) -> list[Result]:
 
 
 def wait_for_books(stack: Stack, banks: list[Bank], seconds: float = 60.0) -> Comparison:
-    """The comparison, once no transfer is pending: a payee may be notified of a commit later than its payer."""
+    """Waits until no transfer is pending, as a payee may be notified of a commit late. Returns the comparison."""
     end = time.monotonic() + seconds
     compared = compare(stack, banks)
     while compared.faults and time.monotonic() < end:

@@ -1,5 +1,8 @@
-"""Half of each page of the queue stays free, so that a claim's new version of a row fits beside the old one: no index
-is touched then, and the log holds what differs instead of the whole message again."""
+"""Keeps half of each page of the queue's table free.
+
+A claim writes a new version of a row. If it fits beside the old version, no index changes, and the write-ahead log
+contains only the difference instead of the whole message.
+"""
 
 from django.db import migrations
 

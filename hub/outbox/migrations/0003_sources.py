@@ -1,6 +1,6 @@
-"""Each message says which participant's request caused it; the indexes of the queue begin anew with that.
+"""Adds to each message the participant whose request caused it, and adds this column to the indexes of the queue.
 
-The indexes are made beside the old ones while the hub works; the old ones go afterwards.
+The new indexes are built while the hub works. Only then are the old ones removed.
 """
 
 from django.db import migrations, models
