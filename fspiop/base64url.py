@@ -12,7 +12,10 @@ def encode(octets: bytes) -> str:
 
 
 def decode(text: str) -> bytes:
-    """The bytes of base64url text without padding (RFC 7515); ValueError if `encode` would not write this spelling."""
+    """Decodes base64url text without padding (RFC 7515).
+
+    Raises ValueError if `encode` would not write this spelling.
+    """
     try:
         octets = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, UnicodeEncodeError):

@@ -102,7 +102,7 @@ _TEXTS: Mapping[str, str] = {error.code: error.text for error in ErrorCode}
 
 
 def text_of(code: str) -> str:
-    """The text of a code; for a scheme's own code, the text of its generic code (FSPIOP API v1.1, section 7.6)."""
+    """Returns the text of a code. A scheme's own code has the text of its generic code (FSPIOP API v1.1, 7.6)."""
     for known in (code, code[:2] + "00", code[:1] + "000"):
         if known in _TEXTS:
             return _TEXTS[known]
@@ -110,7 +110,7 @@ def text_of(code: str) -> str:
 
 
 def error_body(code: str, description: str, extensions: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-    """The body of an error, with each part cut to the length that the API allows (FSPIOP API v1.1, section 7.4.2)."""
+    """Returns the body of an error. Cuts each part to the length that the API allows (FSPIOP API v1.1, 7.4.2)."""
     information: dict[str, Any] = {
         "errorCode": code,
         "errorDescription": description[:MAX_DESCRIPTION] or text_of(code),

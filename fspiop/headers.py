@@ -49,10 +49,11 @@ class Headers:
 def read_headers(
     method: str, resource: str, get: Callable[[str], str | None], *, needs_content_type: bool = True
 ) -> Headers:
-    """Reads the headers of a request; `get` returns a header by its lower-case name. FspiopError names a wrong header.
+    """Reads the headers of a request. Raises FspiopError with the name of a wrong header.
 
-    The API's OpenAPI documents and the reference hub require a Content-Type in every request.
-    The API's text requires it only for a body. With `needs_content_type=False`, a request without a body may omit it.
+    `get` returns a header by its lower-case name. The API's OpenAPI documents and the reference hub require a
+    Content-Type in every request. The API's text requires it only for a body. With `needs_content_type=False`, a
+    request without a body may omit the Content-Type.
     """
     content_type = get("content-type")
     is_read = needs_content_type or content_type is not None

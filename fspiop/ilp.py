@@ -1,8 +1,8 @@
 """The Interledger part of a transfer: packet, fulfilment and condition (FSPIOP API v1.1, sections 4 and 6.5.2.3).
 
-A packet has the form that ilp-packet 2.x and the Mojaloop SDK write: a type byte and a length, then the payment of
-listing 6. Listing 45 of the specification omits the type byte, the length and the closing extensions byte. The
-reference readers refuse such a packet, and so does this module.
+A packet has the form that ilp-packet 2.x and the Mojaloop SDK write: a type byte and a length, then the payment as in
+listing 6. The packet in listing 45 lacks the type byte, the length and the last byte, for extensions. The reference's
+readers refuse such a packet, and so does this module.
 """
 
 import hashlib
@@ -30,7 +30,10 @@ class IlpPayment:
 
 
 def encode_payment(payment: IlpPayment) -> str:
-    """The packet text of a payment (FSPIOP API v1.1, listing 6, canonical OER); ValueError if a value does not fit."""
+    """Writes a payment as packet text (FSPIOP API v1.1, listing 6, canonical OER).
+
+    ValueError if a value does not fit.
+    """
     if not 0 <= payment.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
     if len(payment.data) > _MOST_DATA:
@@ -48,7 +51,7 @@ def encode_payment(payment: IlpPayment) -> str:
 
 
 def decode_payment(text: str) -> IlpPayment:
-    """The payment in packet text (FSPIOP API v1.1, listing 6); ValueError unless it is one whole canonical packet."""
+    """Reads packet text (FSPIOP API v1.1, listing 6). Raises ValueError unless it is one whole canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PAYMENT_TYPE]):
         raise ValueError("the packet is not an ILP payment")
@@ -67,16 +70,16 @@ def decode_payment(text: str) -> IlpPayment:
 
 
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
-    """The fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
+    """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK hashes the packet's text instead. The two interoperate, because only the payee DFSP ever computes a
-    fulfilment. This function agrees with listings 42 to 44.
+    The Mojaloop SDK hashes the packet's text instead. Both ways work together, because only the payee DFSP ever
+    computes a fulfilment. This function agrees with listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
 
 def condition_for(fulfilment: str) -> str:
-    """The condition that a fulfilment meets: its SHA-256 (FSPIOP API v1.1, section 4.4); ValueError if malformed."""
+    """Returns the SHA-256 of a fulfilment, which is its condition (FSPIOP API v1.1, 4.4). ValueError if malformed."""
     return base64url.encode(hashlib.sha256(_hash_octets(fulfilment)).digest())
 
 
@@ -101,15 +104,15 @@ def _hash_octets(text: str) -> bytes:
 
 
 def packet_digest(text: str) -> bytes:
-    """The SHA-256 of packet text: the same with or without padding."""
+    """Returns the SHA-256 of the bytes in packet text. Padding of the text makes no difference."""
     return hashlib.sha256(text.rstrip("=").encode()).digest()
 
 
 def packet_octets(text: str) -> bytes:
-    """The bytes of packet text, with or without padding; ValueError if malformed."""
+    """Decodes packet text with or without padding. Raises ValueError if it is malformed."""
     if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
-    # The pattern of IlpPacket allows padding, and listing 45 has it. Padding must have the correct length.
+    # Padding is allowed, as in the pattern of IlpPacket and in listing 45, but must have the correct length.
     bare = text.rstrip("=")
     if text != bare and text != bare + "=" * (-len(bare) % 4):
         raise ValueError("not base64url")

@@ -1,7 +1,7 @@
-"""FSPIOP-Signature: a JSON Web Signature detached from the body it signs (API Signature v1.1, RFC 7515).
+"""FSPIOP-Signature: a JSON Web Signature that is separate from the body it signs (API Signature v1.1, RFC 7515).
 
-This module uses the RSA primitive directly. A general JOSE library reads `alg`, keys and extensions from the message,
-and an attacker can abuse each of them. Here a message can only choose among three hashes.
+This module uses RSA directly. A general JOSE library reads `alg`, keys and extensions from the message, and an attacker
+can abuse each of these. In this module, a message can only choose one of three hashes.
 """
 
 import json
@@ -17,22 +17,24 @@ from fspiop import base64url, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.invalid_values import InvalidValue, KeyFault
 
-# API Signature v1.1, section 3.2 step 3 A. ES256 is not supported, although the reference accepts it; "none" and HMAC
-# are not either.
+# The algorithms of API Signature v1.1, section 3.2 step 3 A. ES256, "none" and HMAC are not supported. The reference
+# accepts ES256.
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS256": hashes.SHA256(),
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# These say nothing about the request and are not read. Any other name must be an HTTP header with the same value.
+# These parameters describe nothing of the request, so they are ignored. Any other name must be an HTTP header with the
+# same value.
 _IGNORED = frozenset({"typ", "cty"})
-# These change how a signature is checked, or supply or choose the key. Keys come only from the registry (RFC 7515, 10).
+# These parameters would change how a signature is checked, or would choose or contain the key. The hub uses only
+# registered keys (RFC 7515, 10).
 _REFUSED = frozenset({"crit", "b64", "kid", "jwk", "jku", "x5c", "x5u", "x5t", "x5t#s256", "enc", "zip"})
 
 _FEWEST_KEY_BITS = 2048
 _MOST_KEY_BITS = 4096
 _MOST_SIGNING_KEY_BITS = 3072  # the signature of a longer key exceeds table 1's 512 characters
-_LONGEST_SIGNATURE = 683  # for 4096 bits: exceeds table 1, but a registered key may be that long
+_LONGEST_SIGNATURE = 683  # for a key of 4096 bits, which may be registered although its signature exceeds table 1
 _LONGEST_PROTECTED_HEADER = 32_768
 _LONGEST_HEADER = 40_000
 
@@ -40,7 +42,7 @@ Form = Literal["raw", "sorted", "compact"]
 
 
 def load_private_key(pem: bytes) -> RSAPrivateKey:
-    """The private key to sign with (API Signature v1.1, 3.2); ValueError unless it is RSA of 2048 to 3072 bits."""
+    """Reads a private key for signing (API Signature v1.1, 3.2). ValueError unless it is RSA of 2048 to 3072 bits."""
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
@@ -52,7 +54,10 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
 
 
 def load_public_key(pem: bytes) -> RSAPublicKey:
-    """A participant's public key (API Signature v1.1, 3.2); ValueError unless it is sound RSA of 2048 to 4096 bits."""
+    """Reads a participant's public key (API Signature v1.1, 3.2).
+
+    ValueError unless it is sound RSA, 2048 to 4096 bits.
+    """
     try:
         key = serialization.load_pem_public_key(pem)
     except UnsupportedAlgorithm as error:
@@ -73,7 +78,7 @@ def sign(
     destination: str | None,
     date: str | None = None,
 ) -> str:
-    """The value of FSPIOP-Signature for a request (API Signature v1.1, 3.2), with RS256.
+    """Signs a request with RS256 and returns the value of FSPIOP-Signature (API Signature v1.1, 3.2).
 
     `uri` is the path and query that the receiver sees, starting at the resource ("/transfers/...").
     """
@@ -115,10 +120,10 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Like `verify`, for a peer that signs its JSON after re-serialising it; returns which form was signed.
+    """Checks a signature, like `verify`, of a peer that serialises its JSON again before it signs. Returns which form.
 
-    The reference's Node libraries do not sign the bytes sent. They sign and check the parsed body, written again with
-    sorted keys (since 2026) or in the order read (before).
+    The reference's Node libraries do not sign the bytes that they send. They parse the body, serialise it again and
+    sign the result. Since 2026 they sort the keys. Before, they kept the order.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -130,7 +135,7 @@ def verify_compat(
 def _read(
     signature_header: str, *, method: str, uri: str, headers: Mapping[str, str]
 ) -> tuple[hashes.HashAlgorithm, str, bytes]:
-    """The hash, the text of the protected header and the signature, after checking that the header fits the request."""
+    """Checks that the protected header fits the request. Returns the hash, the header's text and the signature."""
     header_text, signature_text = _split(signature_header)
     protected = _read_protected(header_text)
     algorithm = _HASHES.get(protected.pop("alg", ""))
@@ -145,7 +150,7 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature is missing")
     if len(signature_header) > _LONGEST_HEADER:
         raise _refused("the signature header is too long")
-    # A server joins two headers with a comma; the second one is then trailing data.
+    # A server joins two headers of one name with a comma. The second one is then trailing data, which is refused.
     value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
     if value.keys() != {"signature", "protectedHeader"}:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")
@@ -168,13 +173,14 @@ def _read_protected(header_text: str) -> dict[str, str]:
 
 
 def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers: Mapping[str, str]) -> None:
-    """Section 3.3 step 3: the protected values match the request. Removes the names that it checks from `protected`."""
+    """Checks that the protected values match the request (section 3.3, step 3). Removes these from `protected`."""
     # Names in the protected header are case-sensitive: the reference would not look for "fspiop-uri".
     if protected.pop("FSPIOP-URI", None) != uri:
         raise _refused("FSPIOP-URI is not the request's")
     if protected.pop("FSPIOP-HTTP-Method", None) != method:
         raise _refused("FSPIOP-HTTP-Method is not the request's")
-    # Both may also be HTTP headers. Such a header must not contradict the request, because the next reader may use it.
+    # Method and URI may also be HTTP headers. Such a header must agree with the request, because the recipient of the
+    # forwarded message may use it.
     if headers.get("fspiop-uri", uri) != uri:
         raise _refused("the fspiop-uri header is not the request's")
     if headers.get("fspiop-http-method", method) != method:
@@ -191,7 +197,7 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Whether any of the keys made the signature: a participant has two while it changes them."""
+    """Whether any of the keys made the signature. A participant has two keys while it replaces one."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:
@@ -221,7 +227,7 @@ def _compact(value: object) -> bytes:
 
 
 def _json(raw: bytes, what: str) -> dict[str, str]:
-    """A JSON object of strings: every parameter that a signed request may have is one."""
+    """Reads a JSON object whose values are strings, because every parameter of a signed request must be a string."""
     try:
         value = strictjson.loads(raw)
     except FspiopError:
@@ -239,11 +245,11 @@ def _octets(text: str, what: str) -> bytes:
 
 
 def check_strength(key: RSAPublicKey, most_bits: int = _MOST_KEY_BITS) -> None:
-    """ValueError if the key is weak, or if a check with it would cost too much."""
+    """Raises ValueError if the key is weak, or if a check with the key would take too long."""
     if not _FEWEST_KEY_BITS <= key.key_size <= most_bits:
         raise InvalidValue(KeyFault.RSA_LENGTH, fewest=_FEWEST_KEY_BITS, most=most_bits, bits=key.key_size)
     exponent = key.public_numbers().e
-    # An exponent of 1 signs nothing, and a huge one makes each check cost as much as a signature.
+    # With an exponent of 1, anybody could sign. With a huge exponent, a check would take as long as a signature.
     if exponent < 3 or exponent % 2 == 0 or exponent.bit_length() > 64:
         raise InvalidValue(KeyFault.RSA_EXPONENT)
 

@@ -1,7 +1,7 @@
 """Money: a whole number of ten-thousandths internally, the API's text in messages (FSPIOP API v1.1, section 7.2.13).
 
 The API allows 18 digits before the point. This module accepts 14, like the reference hub, so that an amount is a 64-bit
-integer. It refuses an amount that does not fit and never rounds.
+integer. This module refuses larger amounts and never rounds.
 """
 
 import re
@@ -17,8 +17,8 @@ _UNIT: int = 10**SCALE
 _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
-# The currencies of the API's enumeration, by their number of decimals in ISO 4217. ISO gives XDR, XTS and XXX none.
-# Current connectors write XTS and XXX into ILP packets with four decimals, so four keeps every digit on the wire.
+# The currencies of the API's enumeration, by their number of decimals in ISO 4217. ISO 4217 defines no number for XDR,
+# XTS and XXX. Here these have four decimals, because current connectors write XTS and XXX into ILP packets with four.
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: """
@@ -41,7 +41,7 @@ class AmountError(ValueError):
 
 
 def parse_amount(text: object) -> int:
-    """An amount in the API's text as ten-thousandths: "12.5" gives 125000."""
+    """Reads an amount of the API as ten-thousandths: "12.5" gives 125000."""
     if not isinstance(text, str):
         raise AmountError("an amount must be a string")
     if _AMOUNT.match(text) is None:
@@ -53,7 +53,7 @@ def parse_amount(text: object) -> int:
 
 
 def format_amount(amount: int) -> str:
-    """Ten-thousandths as the API's text: 125000 gives "12.5". Reports may contain negative amounts."""
+    """Writes ten-thousandths as the API's text: 125000 gives "12.5". Amounts in reports may be negative."""
     whole, decimals = divmod(abs(amount), _UNIT)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}.{decimals:0{SCALE}}".rstrip("0").rstrip(".") if decimals else f"{sign}{whole}"
@@ -66,7 +66,7 @@ def decimals_fault(text: str, currency: str) -> str | None:
 
 
 def minor_units(amount: int, currency: str) -> int:
-    """Ten-thousandths as whole minor units of the currency (125000 USD gives 1250); AmountError for a fraction."""
+    """Converts ten-thousandths to minor units: 125000 USD gives 1250. Raises AmountError if that is no whole number."""
     decimals = CURRENCIES.get(currency)
     if decimals is None:
         raise AmountError(f"{currency} is not a currency in the API")

@@ -1,8 +1,11 @@
-"""Byte strings as Interledger packets hold them: OCTET STRING in canonical OER (ITU-T X.696)."""
+"""Reads and writes the byte strings in Interledger packets: OCTET STRING in canonical OER (ITU-T X.696)."""
 
 
 def octet_string(octets: bytes) -> bytes:
-    """A byte string after its length in canonical OER: one byte below 128, otherwise as few bytes as possible."""
+    """Returns the length in canonical OER, and then the byte string itself.
+
+    A length below 128 takes one byte. Other lengths take as few bytes as possible.
+    """
     length = len(octets)
     if length < 0x80:
         return bytes([length]) + octets
@@ -11,7 +14,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """The first byte string, and the bytes after it."""
+    """Reads the first byte string. Returns it, and the bytes after it."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

@@ -8,14 +8,14 @@ _QUERY = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@/?%]*\Z")
 
 
 def path_of(*segments: str) -> str:
-    """The path of a resource in Kitovu's own percent-encoding, such as /parties/EMAIL/ada@example.org."""
+    """Returns the path of a resource in Kitovu's own percent-encoding, such as /parties/EMAIL/ada@example.org."""
     return "".join("/" + quote(segment, safe="@:+") for segment in segments)
 
 
 def encodes(written: str, path: str) -> bool:
     """Whether `written` is a percent-encoding of a decoded path.
 
-    The segments are compared one by one: %2F does not separate segments, but a server's decoded path hides that.
+    The segments are compared one by one. %2F does not separate segments, but in a decoded path it looks as if it did.
     """
     if _WRITTEN.match(written) is None:
         return False

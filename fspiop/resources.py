@@ -1,8 +1,8 @@
 """A table of the FSPIOP API's resources, which defines their versions, routes, endpoints and proxy configuration.
 
-FSPIOP API v1.1, section 6. v2.0 adds the resources of currency conversion and the ISO 20022 forms. To add a resource,
-add a row here, its URLs in `hub.dfsp_urls` and its endpoint types in `hub.participants.endpoint_urls`. Tests compare
-them.
+FSPIOP API v1.1, section 6, describes them. v2.0 adds the resources of currency conversion and the ISO 20022 forms. To
+add a resource, add a row here, its URLs in `hub.dfsp_urls` and its endpoint types in `hub.participants.endpoint_urls`.
+Tests check that the three agree.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,19 @@ class Iso20022(Enum):
     """How version 2.0 of a resource uses ISO 20022."""
 
     NOTHING = "nothing"
-    MEDIA_TYPE = "media type"  # the media type may name it, but bodies have the plain form
-    BODIES = "bodies"  # the media type names it, and bodies are ISO 20022 messages
+    MEDIA_TYPE = "media type"  # the media type may name ISO 20022, but bodies have the plain form
+    BODIES = "bodies"  # the media type names ISO 20022, and bodies are ISO 20022 messages
 
 
 @dataclass(frozen=True)
 class Resource:
-    """`name` is the first segment of the path; `ids` name the segments after it, as endpoint templates write them."""
+    """A resource.
+
+    `name` is the path's first segment. `ids` are the names of the other segments in endpoint templates.
+    """
 
     name: str
-    first_version: int = 1  # the first major version that has it
+    first_version: int = 1  # the first major version of the API that has this resource
     iso20022: Iso20022 = Iso20022.NOTHING
     ids: tuple[str, ...] = ("id",)
 

@@ -1,6 +1,7 @@
-"""Reads only JSON that every reader understands in the same way (RFC 8259, FSPIOP API v1.1, section 3.1.5).
+"""Reads JSON, and refuses JSON that two readers could understand differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
 
-Python's own reader keeps the last of two equal keys and accepts NaN. It also accepts text that a database cannot store.
+Python's own reader accepts two equal keys and keeps the last one. It also accepts NaN, and text that a database cannot
+store.
 """
 
 import hashlib
@@ -19,13 +20,13 @@ OCTETS_OF_A_VALUE = 32
 
 Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # for the largest body that the API allows
-_QUOTES_OF_A_VALUE = 4  # two for its key and two for itself; escaped ones count too
-_MOST_DIGITS = 18  # in a whole number, which then fits into 64 bits; amounts have fewer
+_QUOTES_OF_A_VALUE = 4  # two quotes around a key and two around its value; escaped quotes are counted too
+_MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
 _MOST_NUMBER_CHARACTERS = 40
 
 
 def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> object:
-    """The value in a body; FspiopError 3101 says what is wrong with it, 3104 that it has too many values."""
+    """Reads the value in a body. Raises FspiopError 3101 with the fault, or 3104 if the body has too many values."""
     check_structure(raw, max_depth=max_depth, most_values=most_values)
     try:
         value: object = _DECODER.decode(raw.decode("utf-8"))
@@ -41,19 +42,19 @@ def loads(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VAL
 def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int = MOST_VALUES) -> None:
     """Raises FspiopError 3101 if the body is nested too deeply, 3104 if it would create too many objects.
 
-    It counts in the bytes, before any object is created. The work for each byte is bounded. An empty array or object
-    counts twice.
+    The check counts marks in the bytes before any object is created. The work for each byte is bounded. An empty array
+    or object counts twice.
     """
     marks = raw.translate(None, _NOT_MARKS)
     opens = marks.count(b"[") + marks.count(b"{")
     if opens <= max_depth and len(marks) < most_values:
-        return  # marks inside of texts only make the count too high
+        return  # the body has few marks even if those inside of texts are counted
     if marks.count(b'"') > _QUOTES_OF_A_VALUE * most_values:
         _refuse_as_large(f"at most {_QUOTES_OF_A_VALUE * most_values} quotation marks")
     bare = _TEXT.sub(b"", raw)
     opens = bare.count(b"[") + bare.count(b"{")
     if opens > max_depth:
-        # Looks at no more brackets than are allowed. If there are more, the body has too many values anyway.
+        # No more brackets than allowed are read. If there are more, the body has too many values anyway.
         brackets = bare.translate(None, _NOT_BRACKETS)[: 2 * most_values]
         if max(accumulate(map(_DEEPER.__getitem__, brackets))) > max_depth:
             _refuse(f"the body is nested deeper than {max_depth}")
@@ -62,12 +63,12 @@ def check_structure(raw: bytes, *, max_depth: int = MAX_DEPTH, most_values: int 
 
 
 def canonical(value: object) -> bytes:
-    """JSON with sorted keys, without spaces, as unescaped UTF-8: the form that the reference signs and checks."""
+    """Writes JSON with sorted keys, without spaces, as unescaped UTF-8. The reference signs and checks this form."""
     return _ENCODER.encode(value).encode("utf-8")
 
 
 def digest(value: object) -> bytes:
-    """SHA-256 of the canonical form: equal for two texts of the same message."""
+    """Returns the SHA-256 of the canonical form, which is equal for two spellings of the same message."""
     return hashlib.sha256(canonical(value)).digest()
 
 
@@ -96,8 +97,8 @@ def _fraction(text: str) -> float:
     number = float(text) if len(text) <= _MOST_NUMBER_CHARACTERS else math.inf
     if math.isinf(number):
         _refuse("the body has a number that is too large")
-    # A float is kept as a signature's canonical form writes it; amounts in the FSPIOP API are text.
-    # The number read must equal the number written. Otherwise rounding could make two different messages equal.
+    # The canonical form for signatures contains floats. Amounts in the FSPIOP API are texts and no floats.
+    # The float must be equal to the number in the text. Otherwise rounding could make two different messages equal.
     if Decimal(repr(number)) != Decimal(text):
         _refuse("the body has a number with too many digits; write it as text")
     return number
@@ -129,7 +130,7 @@ def _check_text(text: str) -> None:
         _refuse("the body has half of a surrogate pair")
 
 
-# A text up to its closing quote or the end of the body. The pattern never reads a byte twice.
+# Matches a text up to its closing quote, or up to the end of the body. The pattern never reads a byte twice.
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_MARKS = bytes(octet for octet in range(256) if octet not in b'[{,"')
 _NOT_BRACKETS = bytes(octet for octet in range(256) if octet not in b"[{]}")

@@ -10,7 +10,7 @@ _DAY = (
     rf")|{_LEAP_YEAR}-02-29)"
 )
 _CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}"
-# In UTC this time would be in the year 10000, which neither Python nor a timestamp column can hold.
+# Excludes times that are in the year 10000 in UTC, which neither Python nor a timestamp column can hold.
 _TOO_LATE = rf"(?!9999-12-31T{_CLOCK}-)"
 
 DATE = rf"^{_DAY}\Z"
@@ -28,26 +28,26 @@ _HTTP_DATE = re.compile(
 
 
 def parse_datetime(text: str) -> datetime:
-    """The time of an API DateTime, in UTC; ValueError unless the text has exactly three decimals and a zone."""
+    """Reads an API DateTime as a time in UTC. Raises ValueError unless it has exactly three decimals and a zone."""
     if _DATE_TIME.match(text) is None:
         raise ValueError("a DateTime must look like 2026-01-31T08:00:00.000Z")
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def format_datetime(moment: datetime) -> str:
-    """A time as the API's DateTime in UTC, cut to milliseconds."""
+    """Writes a time as the API's DateTime in UTC, cut to milliseconds."""
     return f"{_utc(moment).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
 
 
 def http_date(moment: datetime) -> str:
-    """A time as the IMF-fixdate of a Date header, in English whatever the locale is."""
+    """Writes a time as the IMF-fixdate of a Date header, always in English."""
     m = _utc(moment)
     weekday, month = _WEEKDAYS[m.weekday()], _MONTHS[m.month - 1]
     return f"{weekday}, {m.day:02} {month} {m.year:04} {m.hour:02}:{m.minute:02}:{m.second:02} GMT"
 
 
 def parse_http_date(text: str) -> datetime:
-    """The time of an IMF-fixdate. The weekday must exist, but is not compared with the date."""
+    """Reads an IMF-fixdate. The weekday must be a weekday's name, but need not fit the date."""
     found = _HTTP_DATE.match(text)
     if found is None:
         raise ValueError("a date must look like Tue, 24 Nov 2026 08:00:00 GMT")

@@ -1,8 +1,8 @@
 """Reads the version of a message and the version that its sender accepts in return (FSPIOP API v1.1, section 3.3.4).
 
-Each resource has its own versions; the reference hub accepts 1.0, 1.1 and 2.0 of each. Version 2.0 of five resources
-has a second form: the bodies are ISO 20022 messages, and the media types name ISO 20022. A sixth resource has only the
-media type.
+Each resource has its own versions. The reference hub accepts 1.0, 1.1 and 2.0 of each. Five resources have a second
+form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For a sixth resource, only
+the media type may name ISO 20022.
 """
 
 import re
@@ -18,7 +18,7 @@ _ISO20022_MARK = "i"
 
 
 class Version(NamedTuple):
-    """The version of a resource, in text "1.1"; "2.0i" if its bodies are ISO 20022 messages."""
+    """The version of a resource. As text it is "1.1", for example, or "2.0i" if bodies are ISO 20022 messages."""
 
     major: int
     minor: int
@@ -42,7 +42,7 @@ SUPPORTED: Mapping[str, tuple[Version, ...]] = MappingProxyType(
     }
 )
 
-_MOST_CHARACTERS = 512  # in either header; this keeps the caches below small
+_MOST_CHARACTERS = 512  # the longest Content-Type or Accept header, so that the caches below stay small
 _NUMBER = "[0-9]{1,3}"
 _CHARSET = r"""(?:[ ]?;[ ]?charset=(?:utf-8|"utf-8"))?"""
 _MEDIA_TYPES = {
@@ -68,7 +68,7 @@ _ACCEPTED_TYPES = {
 
 
 def read_content_type(text: str | None, resource: str) -> Version:
-    """The version of the message, from its Content-Type."""
+    """Reads the version of a message from its Content-Type."""
     if text is None:
         raise missing_header("content-type")
     if len(text) > _MOST_CHARACTERS:
@@ -77,9 +77,9 @@ def read_content_type(text: str | None, resource: str) -> Version:
 
 
 def read_accept(text: str | None, resource: str) -> Version:
-    """The version that the sender accepts in return: the first supported one in its Accept header.
+    """Reads the version that the sender accepts in return: the first supported version in its Accept header.
 
-    A major version alone means its newest minor version. No version means the newest of all.
+    A major version alone means its newest minor version. A header without a version means the newest version.
     """
     if text is None:
         raise missing_header("accept")
@@ -96,11 +96,11 @@ def content_type(resource: str, version: Version | str) -> str:
 
 
 def accept(resource: str, version: Version | int) -> str:
-    """The Accept header of a request; an int is a major version and allows any of its minor versions."""
+    """Returns the Accept header of a request. An int is a major version, and allows all of its minor versions."""
     return f"application/vnd.interoperability.{resource}+json;version={version}"
 
 
-# Senders repeat the same few texts. Only valid texts are cached, because exceptions are not.
+# Senders repeat the same few texts. Only valid texts are cached, because exceptions are not cached.
 @lru_cache(maxsize=256)
 def _read_content_type(text: str, resource: str) -> Version:
     found = _CONTENT_TYPES[resource].match(text)

@@ -1,4 +1,4 @@
-"""The API's messages as types. Reading checks a body and names a wrong field; writing returns the bytes to send."""
+"""The API's messages as types, with functions to read them from bodies and queries, and to write them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ _RANGE = re.compile(r"Expected `[^`]*` (?P<bound>[<>]=? .*)\Z")
 
 
 def read(kind: type[T], raw: bytes, *, decode: Decode | None = None) -> T:
-    """A body as the expected typed message; FspiopError 3100 to 3103 names a wrong field."""
+    """Reads a body as the expected typed message. Raises FspiopError 3100 to 3103 with the name of a wrong field."""
     return convert(kind, strictjson.loads(raw), decode=decode)
 
 
 def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
-    """A query string's parameters as the expected typed message, with the same errors as for a body's fields."""
+    """Reads a query string's parameters as the expected typed message. Raises the same errors as `read`."""
     for name, values in parameters.items():
         if len(values) > 1:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: must not be repeated")
@@ -36,17 +36,17 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
 
 
 def write_query(message: Any) -> str:
-    """A typed message as a query string. It has only the fields read, in one spelling."""
+    """Writes a typed message as a query string. It has only the fields of the type, always in the same spelling."""
     return urlencode(msgspec.to_builtins(message))
 
 
 def write(message: Any) -> bytes:
-    """A message as canonical JSON, without fields that are None."""
+    """Writes a message as canonical JSON, without fields that are None."""
     return msgspec.json.encode(message, order="sorted")
 
 
 def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode | None = None) -> T:
-    """A value from `strictjson.loads` as the expected typed message."""
+    """Converts a value from `strictjson.loads` to the expected typed message."""
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=decode)
     except msgspec.ValidationError as error:
@@ -54,9 +54,9 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 
 
 def check_no_null(value: object) -> None:
-    """FspiopError 3100 that names the first element that is null: no element of the API may be null.
+    """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
-    The hub itself could ignore the element, but it forwards the message, and the receiver's validator would refuse it.
+    The hub itself could ignore such an element. But the hub forwards the message, and the receiver would refuse it.
     """
     path = _path_to_null(value)
     if path is not None:
@@ -79,7 +79,7 @@ def _path_to_null(value: object) -> str | None:
 
 
 def _refuse(message: str) -> NoReturn:
-    """Turns msgspec's error into the API's. msgspec only provides a text, and a test checks each form of it."""
+    """Raises the API's error for an error of msgspec. msgspec only provides a text, and a test checks its forms."""
     place = _PLACE.match(message)
     assert place is not None
     fault, path = place["fault"], (place["path"] or "").lstrip(".")

@@ -10,7 +10,7 @@ from fspiop import money
 
 
 def finer_than_a_minor_unit(message: Struct) -> str | None:
-    """An error text for the first amount with more decimals than its currency has; None if there is none."""
+    """Returns an error text for the first amount with more decimals than its currency, or None if there is none."""
     for where, text, currency in _amounts_in(message, ""):
         fault = money.decimals_fault(text, currency)
         if fault is not None:
@@ -19,7 +19,7 @@ def finer_than_a_minor_unit(message: Struct) -> str | None:
 
 
 def _amounts_in(message: Any, where: str) -> Iterator[tuple[str, str, str]]:
-    """(path of the object, amount, currency) for each object of the message that has both."""
+    """Yields (path, amount, currency) for each object in the message that has an amount and a currency."""
     kind: Any = type(message)
     if _is_money(kind):
         if message.amount is not None:
@@ -43,8 +43,10 @@ def _is_money(kind: type[Struct]) -> bool:
 
 @cache
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """The fields of a message type that hold money or objects with money, as (name, name on the wire). Computed once
-    per type, because most of a message is something else."""
+    """Returns the fields of a message type that contain money or objects with money, as (name, name on the wire).
+
+    Computed once per type, so that a check need not search all fields of each message.
+    """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
     return tuple(

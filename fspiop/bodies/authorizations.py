@@ -15,7 +15,10 @@ class U2fPin(Message):
 
 
 class AuthenticationInfo(Message):
-    """The value that the payer entered (section 7.4.1); an OTP is digits, a QR code any text without spaces."""
+    """The value that the payer entered (section 7.4.1).
+
+    An OTP has only digits. A QR code is any text without spaces.
+    """
 
     authentication: AuthenticationType
     authentication_value: Annotated[str, Meta(pattern=r"^\S{1,64}\Z")] | U2fPin

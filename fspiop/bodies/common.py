@@ -1,7 +1,7 @@
 """The types and parts that the API's messages share (FSPIOP API v1.1, sections 7.2 to 7.4).
 
-Lengths, patterns and lists cover versions 1.0 to 2.0 together. If versions differ, the wider limit applies, so that a
-message of any of them can be read. Unknown fields are ignored.
+Lengths, patterns and lists are for all versions from 1.0 to 2.0. If the versions have different limits, the wider limit
+applies, so that messages of every version can be read. Unknown fields are ignored.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -123,7 +123,7 @@ class PartyPersonalInfo(Message):
 
 
 class Party(Message):
-    """The payer or payee (section 7.4.11); version 2.0 frees the name and adds the supported currencies."""
+    """The payer or payee (section 7.4.11). Version 2.0 allows any name, and adds the supported currencies."""
 
     party_id_info: PartyIdInfo
     merchant_classification_code: MerchantCode | None = None
@@ -151,7 +151,7 @@ class TransactionType(Message):
 
 
 class Transaction(Message):
-    """The content of an ILP packet between payer and payee: the payment as requested (section 7.4.17)."""
+    """The payment as it was requested, which payer and payee put into the ILP packet (section 7.4.17)."""
 
     transaction_id: CorrelationId
     quote_id: CorrelationId

@@ -4,6 +4,6 @@ from fspiop.bodies.common import ErrorInformation, Message
 
 
 class ErrorPut(Message):
-    """The reason for which a request failed, for the requester."""
+    """The reason why a request failed, for the requester."""
 
     error_information: ErrorInformation

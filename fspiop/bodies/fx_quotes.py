@@ -36,7 +36,7 @@ class FxCharge(Message):
 
 
 class FxConversion(Message):
-    """A conversion of one currency into another by an FXP, the counter party."""
+    """A conversion of one currency into another by an FXP. The FXP is the counter party (`counterPartyFsp`)."""
 
     conversion_id: CorrelationId
     initiating_fsp: FspId

@@ -13,7 +13,7 @@ from fspiop.bodies.common import (
 
 
 class FxTransferPost(Message):
-    """POST /fxTransfers: the initiating DFSP requests a conversion, which depends on the determining transfer."""
+    """POST /fxTransfers: the initiating DFSP requests a conversion, which ends with its determining transfer."""
 
     commit_request_id: CorrelationId
     initiating_fsp: FspId

@@ -30,7 +30,7 @@ class IlpPrepare:
 
 
 def encode_prepare(prepare: IlpPrepare) -> str:
-    """A prepare packet as text; ValueError if a value does not fit."""
+    """Writes a prepare packet as text. Raises ValueError if a value does not fit."""
     if not 0 <= prepare.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
     if len(prepare.condition) != HASH_OCTETS:
@@ -49,7 +49,7 @@ def encode_prepare(prepare: IlpPrepare) -> str:
 
 
 def decode_prepare(text: str) -> IlpPrepare:
-    """The prepare packet in a text; ValueError unless it is one whole canonical packet."""
+    """Reads the prepare packet in a text. Raises ValueError unless it is one whole canonical packet."""
     packet = packet_octets(text)
     if packet[:1] != bytes([_PREPARE_TYPE]):
         raise ValueError("the packet is not an ILPv4 prepare")

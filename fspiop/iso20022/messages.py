@@ -7,7 +7,7 @@ The messages are those of Mojaloop's market practice:
 - pacs.008 and pacs.009: transfers and conversions
 - pacs.002: every answer and error
 
-All other parts are ignored here, but forwarded to the receiver.
+This module ignores all other parts, but the hub forwards them to the receiver.
 """
 
 from typing import Annotated, Literal
@@ -85,7 +85,7 @@ class InstructedAmount(Struct, rename={"currency": "Ccy", "amount": "ActiveOrHis
 
 
 class Lock(Struct, rename={"packet": "IlpV4PrepPacket", "condition": "Sh256Sgntr"}):
-    """The lock that the fulfilment must open: a packet with the condition, or only the condition."""
+    """The condition that the fulfilment must meet: inside of a packet, or alone."""
 
     packet: IlpPacket | None = None
     condition: BinaryString32 | None = None

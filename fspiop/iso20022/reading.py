@@ -28,19 +28,19 @@ _SCENARIOS = get_args(TransactionType.__annotations__["scenario"])
 
 
 def read(kind: type[T], raw: bytes, resource: str) -> T:
-    """A body of this resource as the message `kind`; FspiopError 3100 to 3103 names a wrong ISO 20022 element."""
+    """Reads a body of this resource as a `kind`. Raises FspiopError 3100 to 3103 with the name of a wrong element."""
     form = _form(kind, resource)
     message: T = form.translate(bodies.read(form.wire, raw))
     return message
 
 
 def wire_of(kind: type[Any], resource: str) -> type[Any]:
-    """The ISO 20022 message from which a `kind` is read."""
+    """Returns the type of the ISO 20022 message from which a `kind` is read."""
     return _form(kind, resource).wire
 
 
 def content(raw: bytes) -> object:
-    """A message without its own id and time, because senders change both when they repeat a message."""
+    """Returns a message without its own id and time, because senders change these when they repeat a message."""
     value = strictjson.loads(raw)
     if isinstance(value, dict) and isinstance(header := value.get("GrpHdr"), dict):
         return value | {"GrpHdr": {name: part for name, part in header.items() if name not in ("MsgId", "CreDtTm")}}
@@ -60,8 +60,8 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         transaction_id=asked.payment_id.transaction_id,
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
-        # pacs.081 names the bearer of the charges instead. If the payer bears them, the amount is what the payee
-        # receives. If the payee bears them, the amount is what the payer sends.
+        # pacs.081 has no amount type, but names the bearer of the charges. If the payer bears the charges, the payee
+        # receives this amount. If the payee bears them, the payer sends this amount.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=TransactionType(

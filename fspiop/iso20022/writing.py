@@ -19,7 +19,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
-    # A repetition with the same content and time is the same message.
+    # The id is computed from content and time, so that a repetition of a message has the same id.
     message_id = correlation_ids.ulid(
         int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big")
     )
@@ -36,7 +36,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """The time of the message, not before the reported time: Date has whole seconds, reported times milliseconds."""
+    """Returns the time of the message, but at least the reported time. Date is cut to seconds, and may be earlier."""
     return date if reported is None else max(date, time.parse_datetime(reported))
 
 

@@ -101,7 +101,7 @@ def ending_credentials(within: timedelta, participant_id: int | None = None) -> 
 
 
 def providers(source_currency: str | None = None, target_currency: str | None = None) -> list[str]:
-    """Returns the names of active participants that offer this conversion, or any conversion, the oldest offer first."""
+    """Returns the names of active participants that offer this conversion (or any), the oldest offer first."""
     # An FXP receives one currency and pays the other.
     pairs = CurrencyPair.objects.filter(
         participant__is_active=True, participant__may_send=True, participant__may_receive=True
