@@ -1,4 +1,4 @@
-"""`python -m bench`: loads a hub with whole transfers; reports their number, their times and their costs."""
+"""`python -m bench`: loads a hub with whole transfers, and reports their number, their times and their costs."""
 
 import argparse
 import sys
@@ -90,7 +90,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
-    """The runs that the command line requests, by name."""
+    """Yields the runs that the command line requests, by name."""
     plan = Plan(
         options.rate,
         options.seconds,
@@ -117,7 +117,7 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs everything; the exit code is 0 if every check passed."""
+    """Runs everything. Returns the exit code, which is 0 if every check passed."""
     options = read_arguments(arguments)
     console = Console(highlight=False)
     all_figures: list[dict[str, Any]] = []

@@ -1,9 +1,10 @@
-"""The cost of a payment between two connectors, by how they recognise the hub.
+"""Measures the cost of a payment between two connectors that recognise the hub in one of two ways.
 
 Run it with `python -m bench.certificate_vs_signature`.
 
-A connector that recognises the hub's connection by its certificate accepts every message on it. A connector that only
-has the hub's signatures must make more requests: for the payee's DFSP, and for the outcome that the payee DFSP reports.
+If a connector recognises the hub's connection by the hub's certificate, it accepts every message on this connection. If
+a connector can only check the hub's signatures, it must make more requests: for the payee's DFSP, and for the outcome
+that the payee DFSP reports.
 """
 
 import argparse
@@ -67,10 +68,10 @@ class Figures:
 
     seconds: list[float] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)  # requests of the payer to the hub
-    cpu_s: float = 0.0  # of all the hub's processes
+    cpu_s: float = 0.0  # the CPU time of all the hub's processes
 
     def row(self) -> list[str]:
-        """A table row: median and p95 in milliseconds, then requests and the hub's CPU milliseconds per payment."""
+        """Returns a table row: median and p95 in milliseconds, then requests and CPU milliseconds per payment."""
         count = len(self.seconds)
         return [
             f"{percentile(self.seconds, 50) * 1000:.0f}",
@@ -107,7 +108,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[tuple[str, str],
     found = {(known_by, answer): Figures() for known_by in KNOWN_BY for answer in ANSWERS}
     with own_hub(str(folder / "hub"), options.port, signed=True, settings=shown) as hub:
         configs = _onboard(hub, folder)
-        # In turns, so that other load on the machine affects all kinds alike.
+        # The kinds are measured in turns, so that other load on the machine affects all of them equally.
         for number in range(options.rounds):
             for (known_by, answer), figures in found.items():
                 chosen = [_as_known(config, folder, is_pinned=KNOWN_BY[known_by]) for config in configs]
@@ -187,7 +188,7 @@ async def _pay_all(hub: Hub, configs: list[Config], answer: str, figures: Figure
     async with Connector(payer, Core()) as paying, Connector(payee, core) as paid:
         await paid._aliases.register(("MSISDN", ALIAS, None), CURRENCY)
         name = f"{payer.inbound_client_name}{answer}{turn}"
-        await _pay(paying, f"{name}-first", answer)  # connections are opened
+        await _pay(paying, f"{name}-first", answer)  # not measured: this payment opens the connections
         before = sum(cpu_by_process(hub.pids()).values())
         with _counted(figures):
             for number in range(count):

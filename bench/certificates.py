@@ -1,4 +1,4 @@
-"""A certificate authority for one run, and its TLS certificates."""
+"""Makes a certificate authority for one run, and TLS certificates of this authority."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ class Authority:
         Path(self.file).write_bytes(own)
 
     def issue(self, name: str, *, host: str | None = None) -> tuple[str, str]:
-        """The file names of a new certificate with this common name, and of its key."""
+        """Makes a certificate with this common name. Returns the file names of the certificate and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
         certificate, key_file = self._folder / f"{name}.crt", self._folder / f"{name}.key"

@@ -10,7 +10,7 @@ _INK, _GRID, _BLUE, _RED, _GREEN = "#1f2933", "#d9e2ec", "#2b6cb0", "#c53030", "
 
 
 def of_run(figures: Mapping[str, Any]) -> str:
-    """A bar chart: p50, p95 and p99 of each hop, then CPU milliseconds per transfer of each process."""
+    """Returns a bar chart: p50, p95 and p99 of each hop, then CPU milliseconds per transfer of each process."""
     bars: list[tuple[str, float, str, str]] = []
     for hop, times in figures["hops_ms"].items():
         for name, colour in (("p50", _GREEN), ("p95", _BLUE), ("p99", _RED)):
@@ -34,7 +34,7 @@ def of_run(figures: Mapping[str, Any]) -> str:
 
 
 def of_curve(points: Sequence[tuple[float, float, float]]) -> str:
-    """A line chart of (rate requested, rate completed, p99 ms); the time axis is logarithmic."""
+    """Returns a line chart of (rate requested, rate completed, p99 ms); the time axis is logarithmic."""
     most_rate = max(asked for asked, _, _ in points)
     low, high = 1.0, max(4.0, max(log10(max(p99, 1.0)) for _, _, p99 in points))
 

@@ -1,4 +1,4 @@
-"""Keep-alive connections to one hub. Callbacks instead of futures save half of the work of each exchange."""
+"""Keep-alive connections to one hub. They use callbacks, because futures would double the work of each exchange."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ Done = Callable[[int], None]
 
 
 class Client:
-    """Sends whole requests over at most `most` connections; passes each HTTP status, or NO_ANSWER, to a callback."""
+    """Sends whole requests over at most `most` connections. Passes each HTTP status, or NO_ANSWER, to a callback."""
 
     def __init__(self, host: str, port: int, *, most: int = 128) -> None:
         self._host, self._port, self._most = host, port, most
@@ -23,7 +23,7 @@ class Client:
     def send(self, request: bytes, done: Done) -> None:
         """Sends the request now if a connection is free, otherwise as soon as one is."""
         if self._idle:
-            self._idle.pop().ask(request, done)  # the one used last, so that the others may become idle
+            self._idle.pop().ask(request, done)  # the most recently used connection, so that others may become idle
             return
         self._waiting.append((request, done))
         if self._connections < self._most:
@@ -49,7 +49,7 @@ class Client:
             self._idle.append(connection)
 
     def lost(self, connection: "_Connection") -> None:
-        """Removes a closed connection. If it had worked before, its request is sent once more on another connection."""
+        """Removes a closed connection. If it had worked before, sends its request again on another connection."""
         self._connections -= 1
         if connection in self._idle:
             self._idle.remove(connection)
@@ -57,7 +57,7 @@ class Client:
         if asked is None:
             return
         if connection.answers:
-            self.send(*asked)  # a server may close an idle connection at the moment it is used
+            self.send(*asked)  # a server may close an idle connection just when the client uses it
         else:
             asked[1](NO_ANSWER)
 

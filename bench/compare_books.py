@@ -5,7 +5,7 @@ from typing import Any
 
 
 def compare(notes: Mapping[str, Mapping[str, Any]], at_hub: Collection[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each transfer that is in some of the three books only; `notes` are each DFSP's records."""
+    """Returns a sentence for each transfer that is not in all three books. `notes` are the records of each DFSP."""
     hub = {t["transferId"]: (t["payer"], t["payee"]) for t in at_hub if t["payer"] in notes and t["payee"] in notes}
     paid = {key: name for name, note in notes.items() for key, (_, said) in note["ends"].items() if said == "COMMITTED"}
     received = {

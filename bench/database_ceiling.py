@@ -1,7 +1,7 @@
 """The database's own limit: writes a transfer's rows in sets with bare psycopg (`python -m bench.database_ceiling`).
 
-It writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per batch. It
-reads, decides and locks nothing beyond what the statements do themselves.
+This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per
+batch. It reads nothing, decides nothing, and takes no locks except those of the statements.
 """
 
 import os
@@ -108,7 +108,7 @@ class Writer:
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
-    """Measures, and prints one JSON line."""
+    """Measures the writes, and prints the figures as one JSON line."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""The database costs of a run: statements, transactions and write-ahead log, read before and after it."""
+"""Reads the database costs of a run, before and after the run: statements, transactions and write-ahead log."""
 
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,7 +10,8 @@ _COUNTERS = """
            (SELECT wal_bytes FROM pg_stat_wal)::bigint,
            (SELECT coalesce(sum(fsyncs), 0) FROM pg_stat_io WHERE object = 'wal')::bigint
 """
-# Statements inside of foreign keys are counted separately. The statements of this module are not counted.
+# Statements with which PostgreSQL checks foreign keys are counted separately. The statements of this module are not
+# counted.
 _STATEMENTS = """
     SELECT coalesce(sum(calls) FILTER (WHERE query NOT LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint,
            coalesce(sum(calls) FILTER (WHERE query LIKE 'SELECT 1 FROM ONLY %'), 0)::bigint
@@ -34,7 +35,7 @@ class Counters:
     foreign_key_checks: int | None
 
     def since(self, before: "Counters") -> dict[str, int]:
-        """The difference to earlier counters."""
+        """Returns the differences between these counters and earlier ones."""
         found = {}
         for each in fields(self):
             now, then = getattr(self, each.name), getattr(before, each.name)
@@ -44,7 +45,7 @@ class Counters:
 
 
 class Database:
-    """The bench's own database connection; it adds only a few statements to a run."""
+    """The bench's own connection to the database. It adds only a few statements to a run."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -55,13 +56,13 @@ class Database:
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
     def settings(self) -> dict[str, str]:
-        """The settings without which a figure has no meaning."""
+        """Returns the database's settings that must be known to understand the figures."""
         names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         rows = self._connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(names)])
         return dict(rows.fetchall())
 
     def counters(self) -> Counters:
-        """The present totals."""
+        """Returns the present totals."""
         row = self._connection.execute(_COUNTERS).fetchone()
         assert row is not None
         statements = self._connection.execute(_STATEMENTS).fetchone() if self._has_statements else None
@@ -73,7 +74,7 @@ class Database:
             self._connection.execute("SELECT pg_stat_statements_reset()")
 
     def dearest(self) -> list[dict[str, Any]]:
-        """The statements that have taken the most time since `forget_statements`."""
+        """Returns the statements that have taken the most time since `forget_statements` was called."""
         if not self._has_statements:
             return []
         names = ("calls", "rows", "ms", "wal_kb", "statement")

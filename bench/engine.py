@@ -1,4 +1,4 @@
-"""The ledger's engine without HTTP, on the rows of `bench.database_ceiling` (`python -m bench.engine`)."""
+"""Measures the ledger's engine without HTTP, with the rows of `bench.database_ceiling` (`python -m bench.engine`)."""
 
 import sys
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from bench.messages import CURRENCY
 
 
 def main(count: int, size: int, postgres_pid: int) -> None:
-    """Measures, and prints one JSON line."""
+    """Measures the engine, and prints the figures as one JSON line."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""Compares the ledger without HTTP to the database without the ledger, on servers started for this."""
+"""Compares the ledger without HTTP to the database without the ledger, on servers that are started for this purpose."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ _WARM_UP = 20  # batches, which prepare the statements and load the pages
 
 
 def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: int) -> None:
-    """Runs the steps and prints rate and CPU as JSON; the first steps are not measured."""
+    """Runs the steps, and prints rate and CPU as JSON. The first steps are not measured."""
     for step in steps[:_WARM_UP]:
         step()
     counted = transfers * (len(steps) - _WARM_UP) / len(steps)
@@ -32,7 +32,7 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Runs both, one after the other, on a hub's servers without the hub; returns the engine's share of the limit.
+    """Runs both, one after the other, on a hub's servers without the hub. Returns the engine's share of the limit.
 
     The share is by time and by CPU. On a machine with other load, only the CPU figures can be compared.
     """

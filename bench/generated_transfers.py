@@ -1,4 +1,4 @@
-"""The transfers that `bench.database_ceiling` and `bench.engine` both write, with the bytes of the load generator."""
+"""Makes the transfers that `bench.database_ceiling` and `bench.engine` write, as the load generator would send them."""
 
 import uuid
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from bench import messages
 
 PAYER, PAYEE = "limitpayer", "limitpayee"
-AMOUNT = 10_000  # of AMOUNT "1", in ten-thousandths
+AMOUNT = 10_000  # the messages' AMOUNT of "1" in ten-thousandths
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Row:
 
 
 def rows(count: int) -> list[Row]:
-    """New rows, made before the measurement starts."""
+    """Makes new rows. Must be called before the measurement starts."""
     clock = messages.Clock()
     clock.tick()
     pool = messages.pool(PAYER, PAYEE)
@@ -45,7 +45,7 @@ def _row(packet: messages.Packet, clock: messages.Clock, expires_at: datetime) -
 
 
 def headers(source: str, destination: str) -> dict[str, str]:
-    """The headers of a message between these two DFSPs."""
+    """Returns the headers of a message between these two DFSPs."""
     kind = "application/vnd.interoperability.transfers+json;version=1"
     return {
         "content-type": f"{kind}.1",
@@ -57,12 +57,12 @@ def headers(source: str, destination: str) -> dict[str, str]:
 
 
 def batches(found: list[Row], size: int) -> list[list[Row]]:
-    """Batches of this size; the last may be smaller."""
+    """Returns the rows in batches of this size. The last batch may be smaller."""
     return [found[start : start + size] for start in range(0, len(found), size)]
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Onboards payer and payee as an operator would: name -> (participant, POSITION account)."""
+    """Onboards payer and payee as an operator would. Returns name -> (participant id, POSITION account id)."""
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

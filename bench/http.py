@@ -1,4 +1,4 @@
-"""A minimal HTTP/1.1 parser. The bench shares the hub's machine, so parsing a message takes only a few searches."""
+"""A minimal HTTP/1.1 parser. It does only a few searches per message, because the bench runs on the hub's machine."""
 
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ class Message(NamedTuple):
 
     @property
     def status(self) -> int:
-        """The status of a response: 202 for 'HTTP/1.1 202 Accepted'."""
+        """The status of a response, such as 202 for 'HTTP/1.1 202 Accepted'."""
         return int(self.start[9:12])
 
 
@@ -26,7 +26,7 @@ class Reader:
         self._left = b""
 
     def feed(self, octets: bytes) -> list[Message]:
-        """The messages that are complete now; ValueError if a length is not a number."""
+        """Takes received bytes and returns the messages that are complete now. ValueError if a length is no number."""
         buffer = self._left + octets if self._left else octets
         found: list[Message] = []
         at = 0
@@ -42,7 +42,7 @@ class Reader:
 
 
 def header(head: bytes, name: bytes) -> bytes | None:
-    """The value of a header, by its lower-case name."""
+    """Returns the value of a header, by its lower-case name."""
     lines = b"\r\n" + head
     at = lines.lower().find(b"\r\n" + name + b":")
     if at < 0:
@@ -53,7 +53,7 @@ def header(head: bytes, name: bytes) -> bytes | None:
 
 
 def _body(buffer: bytes, at: int, head: bytes) -> tuple[bytes, int]:
-    """The body that begins at `at`, and where the next message begins; -1 while the body is incomplete."""
+    """Returns the body that begins at `at`, and the start of the next message, or -1 while the body is incomplete."""
     length = header(head, b"content-length")
     if length is not None:
         end = at + int(length)

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.messages import CURRENCY
 
-# High enough that no transfer exceeds a limit: the bench measures payments, not refusals.
+# So high that no transfer exceeds a limit, because the bench measures payments and not refusals.
 FUNDS = "1000000000"
 NET_DEBIT_CAP = 1_000_000_000
 BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type for a DFSP with one base URL
@@ -28,7 +28,7 @@ class Administration:
         self._base = f"{hub_url}/api/ledger/v1"
 
     def call(self, method: str, path: str, body: object = None, *, may_fail: bool = False) -> Any:
-        """The JSON response of one call; None if the call may fail and does."""
+        """Calls the API and returns the JSON response. Returns None if the call fails and `may_fail` is set."""
         headers = {"Content-Type": "application/json"}
         return self._ask(method, f"{self._base}{path}", body, headers, may_fail=may_fail)
 
@@ -59,7 +59,7 @@ class Administration:
         net_debit_cap: int = NET_DEBIT_CAP,
         endpoint_type: str = BASE,
     ) -> None:
-        """Adds a DFSP with a limit, an endpoint (none without a URL) and funds."""
+        """Adds a DFSP with a limit, funds and, if a URL is given, an endpoint."""
         self.call("POST", "/participants", {"name": name, "currency": CURRENCY})
         limit = {"type": "NET_DEBIT_CAP", "value": net_debit_cap}
         initial = {"currency": CURRENCY, "limit": limit, "initialPosition": 0}
@@ -94,7 +94,7 @@ class Administration:
             },
         )
         until = time.monotonic() + 10
-        while not self._settlement_account(name)["value"]:  # after the API's 202, the funds may arrive later
+        while not self._settlement_account(name)["value"]:  # the API responds with 202, and may record the funds later
             if time.monotonic() > until:
                 raise OnboardingError(f"the funds of {name} did not arrive")
             time.sleep(0.1)

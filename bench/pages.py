@@ -16,7 +16,7 @@ WITHIN_MS = 150
 
 
 def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
-    """Measures every page on a hub's servers without the hub; `main` runs in a process of its own."""
+    """Measures every page on a hub's servers without the hub. Runs `main` in a process of its own."""
     from hub.local.stack import Stack
 
     with Stack(state, programs=()) as stack:
@@ -48,7 +48,7 @@ Ask = Callable[[], Any]
 
 
 def _pages() -> Iterator[tuple[str, Ask]]:
-    """Each page's name, and a function that requests it."""
+    """Yields each page's name, and a function that requests it."""
     from django.contrib.auth.models import User
     from django.core.cache import caches
     from django.test import Client
@@ -63,7 +63,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
     def page(client: Client, path: str) -> Ask:
         def ask() -> Any:
-            caches["process"].delete("portal:overview")  # as if its four seconds had passed
+            caches["process"].delete("portal:overview")  # as if the four seconds of this cache entry had passed
             return client.get(f"/portal/{path}")
 
         return ask
@@ -129,7 +129,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
 
 def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
-    """A browser with a signed-in session, made without the sign-in page."""
+    """Returns a test client with a signed-in session, made without the sign-in page."""
     from django.test import Client
 
     from portal.users import create
@@ -147,7 +147,7 @@ def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
 
 
 def _measure(name: str, ask: Ask) -> dict[str, Any]:
-    """The time of the first response, and the median and the maximum of the later ones, in milliseconds."""
+    """Returns the time of the first response, and median and maximum of the later ones, in milliseconds."""
     took = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()

@@ -1,6 +1,7 @@
 """Signs transfers before the load begins, on all cores, because real DFSPs sign on machines of their own.
 
-Both sides' messages of each transfer are stored in files, by transfer id. Generator and DFSPs send them unchanged.
+The payer's and the payee's message of each transfer are stored in files, by transfer id. The load generator and the
+simulated DFSPs send them unchanged.
 """
 
 import json
@@ -23,7 +24,7 @@ Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the paye
 
 
 def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool = False) -> None:
-    """Signs a transfer for each payer and payee, with the keys in `folder`; writes `posts` and `fulfils` there."""
+    """Signs a transfer for each payer and payee, with the keys in `folder`. Writes `posts` and `fulfils` there."""
     posts, fulfils = [], {}
     sign = partial(_sign, str(folder), host, iso20022)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -36,7 +37,7 @@ def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool
 
 
 def posts(folder: str) -> list[tuple[str, bytes]]:
-    """Transfer ids and signed prepares in sending order; empty if nothing was signed in advance."""
+    """Returns transfer ids and signed prepares in sending order. Empty if nothing was signed in advance."""
     path = Path(folder) / "posts"
     if not folder or not path.exists():
         return []
@@ -44,7 +45,7 @@ def posts(folder: str) -> list[tuple[str, bytes]]:
 
 
 def fulfils(folder: str) -> dict[str, bytes]:
-    """The signed fulfils by transfer id; empty if nothing was signed in advance."""
+    """Returns the signed fulfils by transfer id. Empty if nothing was signed in advance."""
     path = Path(folder) / "fulfils"
     if not folder or not path.exists():
         return {}
@@ -67,7 +68,7 @@ def _sign(folder: str, host: str, iso20022: bool, parties: Sequence[Parties]) ->
         transfer_id, packet = str(uuid.uuid4()), next(packets[payer, payee])
         a, b, id = payer.encode(), payee.encode(), transfer_id.encode()
         post = signed(messages.prepare(address, a, b, packet, id, clock, form))
-        # Without completedTimestamp, which would be too old when the message is sent.
+        # The fulfil has no completedTimestamp, because the timestamp would be too old when the message is sent.
         put = signed(messages.fulfil(address, b, a, packet.fulfilment, id, clock, says_when=False, form=form))
         found.append((transfer_id, post.decode(), put.decode()))
     return found

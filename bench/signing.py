@@ -1,4 +1,4 @@
-"""Signs messages: makes a key for each DFSP of a run, and adds the signature headers to a finished request."""
+"""Makes a signing key for each DFSP of a run, and adds signature headers to finished requests."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class Signer:
         }
 
     def __call__(self, request: bytes) -> bytes:
-        """The request with its source's signature (API Signature v1.1, section 3)."""
+        """Returns the request with the signature of its FSPIOP-Source (API Signature v1.1, section 3)."""
         method, uri, _ = request.split(b" ", 2)
         if not self._keys or method == b"GET":
             return request
@@ -39,7 +39,7 @@ class Signer:
 
 
 def make_key(path: Path) -> str:
-    """Writes a new private key; returns its public key, for registration at the hub."""
+    """Writes a new private key. Returns the public key, for registration at the hub."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

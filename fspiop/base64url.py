@@ -7,7 +7,7 @@ from fspiop.invalid_values import EncodingFault, InvalidValue
 
 
 def encode(octets: bytes) -> str:
-    """The bytes as base64url without padding (RFC 7515, BASE64URL(OCTETS))."""
+    """Returns the bytes as base64url without padding (RFC 7515, BASE64URL(OCTETS))."""
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
 
 

@@ -21,16 +21,16 @@ def is_correlation_id(text: str) -> bool:
 
 
 def new_uuid() -> str:
-    """A random UUID."""
+    """Returns a random UUID."""
     return str(uuid.uuid4())
 
 
 def new_ulid() -> str:
-    """A new ULID with the current time."""
+    """Returns a new ULID with the current time."""
     return ulid(time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS))
 
 
 def ulid(milliseconds: int, bits: int) -> str:
-    """A ULID: 48 bits of time, then the lowest 80 bits of `bits`, in Crockford's base 32."""
+    """Returns a ULID: 48 bits of time, then the lowest 80 bits of `bits`, in Crockford's base 32."""
     number = milliseconds << _RANDOM_BITS | bits & (1 << _RANDOM_BITS) - 1
     return "".join(_CROCKFORD[number >> shift & 31] for shift in range(5 * (_ULID_LENGTH - 1), -1, -5))

@@ -144,5 +144,5 @@ class FspiopError(Exception):
         super().__init__(f"{self.code} {self.description}")
 
     def body(self) -> dict[str, Any]:
-        """The body of the error in the API's form."""
+        """Returns the body of the error in the API's form."""
         return error_body(self.code, self.description, self.extensions)

@@ -60,7 +60,7 @@ def format_amount(amount: int) -> str:
 
 
 def decimals_fault(text: str, currency: str) -> str | None:
-    """An error text if a wire amount has more decimals than the currency allows, otherwise None."""
+    """Returns an error text if a wire amount has more decimals than the currency allows, otherwise None."""
     decimals = CURRENCIES[currency]
     return None if len(text.partition(".")[2]) <= decimals else f"{currency} has {decimals} decimals"
 

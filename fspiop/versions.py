@@ -89,7 +89,7 @@ def read_accept(text: str | None, resource: str) -> Version:
 
 
 def content_type(resource: str, version: Version | str) -> str:
-    """The Content-Type header of a message."""
+    """Returns the Content-Type header of a message."""
     text = str(version)
     dialect = "iso20022." if is_iso20022(text) else ""
     return f"application/vnd.interoperability.{dialect}{resource}+json;version={text.removesuffix(_ISO20022_MARK)}"
@@ -153,11 +153,11 @@ def _newest(supported: tuple[Version, ...], major: str | None, minor: str | None
 
 
 def missing_header(header: str, said_first: str = "") -> FspiopError:
-    """The error for a request without this header, with the reference hub's text."""
+    """Returns the error for a request without this header, with the reference hub's text."""
     return FspiopError(ErrorCode.MISSING_ELEMENT, f"{said_first}/header must have required property '{header}'")
 
 
 def _unsupported(detail: str, supported: tuple[Version, ...]) -> FspiopError:
-    """The error of FSPIOP API v1.1, section 3.3.4.3, which lists the supported versions."""
+    """Returns the error of FSPIOP API v1.1, section 3.3.4.3, which lists the supported versions."""
     versions = [(str(version.major), str(version.minor)) for version in supported]
     return FspiopError(ErrorCode.UNACCEPTABLE_VERSION, detail, extensions=versions)

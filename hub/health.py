@@ -51,7 +51,7 @@ def health(request: HttpRequest) -> JsonResponse:
 
 
 def health_of_ledger(request: HttpRequest) -> JsonResponse:
-    """The health of the parts that the reference hub's ledger has."""
+    """Returns the health of the parts that the reference hub's ledger has."""
     return _report({"datastore": _ask_database, "broker": _ask_broker})
 
 

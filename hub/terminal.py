@@ -16,7 +16,7 @@ def console_of(command: BaseCommand) -> Console:
 
 
 def who() -> str:
-    """The user who runs the command, for the audit trail."""
+    """Returns the user who runs the command, for the audit trail."""
     try:
         return f"manage.py ({getpass.getuser()})"
     except (KeyError, OSError):  # a container's user may have no name

@@ -77,8 +77,8 @@ looked at. A transfer that is stored as refused was refused by one of these."""
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id is its idempotency key for ever.
 
-    If the payer converts, the FXP is debited instead of the payer. The payer's conversion has reserved the FXP's own
-    payment before.
+    If the payer converts, this reserves the amount on the FXP's position instead of the payer's. The payer's debt to
+    the FXP is already reserved by the conversion.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:

@@ -16,7 +16,7 @@ def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
 
 
 def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
-    """The total that net senders owe, by currency."""
+    """Returns the total that net senders owe, by currency."""
     owed: dict[str, int] = defaultdict(int)
     for account in settlement.accounts.all():
         owed[account.account.currency] += max(0, int(account.net))

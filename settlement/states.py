@@ -47,7 +47,7 @@ STEPS = (
 
 
 def settlement_state(now: State, accounts: Collection[State]) -> State:
-    """The state of a settlement whose accounts have these states."""
+    """Returns the state of a settlement whose accounts have these states."""
     step = NEXT.get(now)
     if step is None or step not in accounts:
         return now

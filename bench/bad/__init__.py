@@ -1,1 +1,1 @@
-"""Participants that misbehave, and their effects on the others (`python -m bench --bad NAME`)."""
+"""Measures the effects of a participant that misbehaves on the other participants (`python -m bench --bad NAME`)."""

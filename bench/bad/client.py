@@ -1,7 +1,8 @@
-"""The misbehaving participant, in a process of its own (`python -m bench.bad.client FILE`, which has the scene).
+"""The misbehaving participant, in a process of its own (`python -m bench.bad.client FILE`; the file has the scene).
 
-It reads commands from its standard input and answers each with the same word when it is done: `prepare`, `begin`,
-`end`. At `quit` it writes its records. It runs at low priority, because in a real scheme it would have its own machine.
+The process reads the commands `prepare`, `begin` and `end` from its standard input. When it has carried out a command,
+it writes the same word. At `quit` it writes its records. It runs at low priority, because in a real scheme the
+participant would have its own machine.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ _NICE = 10
 
 
 async def _live(scene: Scene) -> dict[str, object]:
-    """Runs the commands; returns the records."""
+    """Runs the commands. Returns the records."""
     world = World(scene)
     misbehaviour = ALL[scene.name](world)
     endpoints = {
@@ -55,11 +56,11 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # it stopped misbehaving too early
+        raise error  # the misbehaviour failed before its end
 
 
 def _orders() -> asyncio.Queue[str]:
-    """The lines of the standard input; `quit` when the input ends."""
+    """Returns a queue of the lines of the standard input. When the input ends, the queue gets `quit`."""
     loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
 
     def read() -> None:

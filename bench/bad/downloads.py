@@ -1,6 +1,6 @@
-"""Requests the portal's files as one participant's user, without reading them.
+"""Requests files from the portal as a participant's user, without reading the responses.
 
-`python -m bench.bad.downloads` fills a hub's tables, makes the user, and prints the cookie of its session.
+`python -m bench.bad.downloads` fills a hub's tables, creates the user, and prints the cookie of the user's session.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from bench.bad.scheme import World
 from bench.hubs import PROJECT
 
 COUNT = 60
-_TRANSFERS = 200_000  # among thirty DFSPs; the file of one has some megabytes
+_TRANSFERS = 200_000  # among thirty DFSPs, so that the file of one DFSP has some megabytes
 _WHOSE = "busy-03"
 _PATH = "/portal/transfers.csv"
 _WINDOW = 4096  # bytes that a socket accepts before anything reads them
 
 
 def sign_in(database_url: str) -> str:
-    """The Cookie header of a participant's user, after filling the hub with many transfers of that participant."""
+    """Fills the hub with many transfers of a participant. Returns the Cookie header of the participant's user."""
     env = os.environ | {
         "DATABASE_URL": database_url,
         "DJANGO_SETTINGS_MODULE": "hub.settings",
@@ -53,7 +53,7 @@ async def _hold_one(world: World, cookie: str) -> None:
 
 
 def main() -> None:
-    """Runs in a process of its own, with Django."""
+    """Fills the tables and prints the cookie, in a process of its own with Django."""
     import django
 
     django.setup()

@@ -1,4 +1,4 @@
-"""The callback endpoint of a misbehaving participant: its ways to treat the hub's requests."""
+"""The callback endpoint of a misbehaving participant, and the ways in which it treats the hub's requests."""
 
 import asyncio
 from collections import Counter
@@ -17,11 +17,11 @@ class Manner(StrEnum):
     """The way an endpoint treats the requests that it receives."""
 
     TAKES = "takes"
-    SILENT = "silent"  # accepts and never reads
-    HANGS = "hangs"  # reads and never answers
-    SLOW = "slow"  # answers after SLOW_S
+    SILENT = "silent"  # accepts connections and never reads
+    HANGS = "hangs"  # reads requests and never responds
+    SLOW = "slow"  # responds after SLOW_S
     NOT_IMPLEMENTED = "not-implemented"
-    DEAD = "dead"  # nothing listens
+    DEAD = "dead"  # does not listen on its port
 
 
 class _Server(asyncio.Protocol):
@@ -65,7 +65,7 @@ class Endpoint:
         self.seen: Counter[str] = Counter()
 
     async def listen(self) -> None:
-        """Listens, unless this endpoint is a dead one."""
+        """Listens on the port, unless the manner of this endpoint is DEAD."""
         if self._bad is not Manner.DEAD:
             loop = asyncio.get_running_loop()
             await loop.create_server(lambda: _Server(lambda: self._manner, self.seen), "127.0.0.1", self._port)
@@ -74,5 +74,5 @@ class Endpoint:
         self._manner = self._bad
 
     def behave(self) -> None:
-        """Accepts requests again. Connections that wait unanswered stay so until the hub closes them."""
+        """Accepts requests again. Earlier requests without a response get none."""
         self._manner = Manner.TAKES

@@ -1,4 +1,4 @@
-"""Times and errors of the other participants before, during and after the misbehaviour, and the verdict on them."""
+"""Computes times and errors of the other participants before, during and after the misbehaviour, and a verdict."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from bench.measure import percentile
 
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
-SHARE, MS = 0.20, 20.0  # a time counts as unchanged while its change is within one of these
-MEMORY_SHARE = 0.20  # the memory that a process may have gained afterwards
-_LAST_S = 3.0  # the end of an interval, for the memory afterwards
+SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most so many ms
+MEMORY_SHARE = 0.20  # the share by which a process may use more memory afterwards than before
+_LAST_S = 3.0  # the memory afterwards is measured in so many seconds at the end of the last interval
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval of time.monotonic."""
+    """An interval between two times of time.monotonic."""
 
     since: float
     until: float
@@ -33,7 +33,7 @@ class Seen:
 
 
 def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping[str, Sequence[Any]]) -> Seen:
-    """The results of the transfers due in the interval, whenever their payer's DFSP received the outcome."""
+    """Returns the results of transfers whose sending time is in the interval, even if the outcome arrived later."""
     seconds: list[float] = []
     errors = Counter[str]()
     for key, (due, _, status) in sent.items():
@@ -51,7 +51,7 @@ def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping
 
 
 def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Resident megabytes of each process: before, the maximum from then on, and at the end."""
+    """Returns each process's resident megabytes: before the misbehaviour, the maximum since then, and at the end."""
     before, after = intervals["before"], intervals["after"]
     return {
         name: {
@@ -64,13 +64,13 @@ def memory(samples: list[Sample], intervals: Mapping[str, Interval], names: Sequ
 
 
 def change(before: float, now: float) -> str:
-    """The change as text, such as "+12 %, +7 ms"."""
+    """Returns the change as text, such as "+12 %, +7 ms"."""
     share = f"{(now / before - 1) * 100:+.0f} %, " if before else ""
     return f"{share}{now - before:+.0f} ms"
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """The harm to the others, as sentences; empty if there is none."""
+    """Returns a sentence for each harm to the other participants. Empty if there is none."""
     harm = [text for kind in ("transfers", "payments") for text in _slower(kind, figures[kind])]
     for when in ("during", "after"):
         for kind in ("transfers", "payments"):

@@ -1,11 +1,12 @@
-"""A queue full of one participant's messages: SQL inserts the rows that polling or a long silence would leave."""
+"""Fills the queue with messages to one participant. SQL inserts the rows that polls or a long silence would cause."""
 
 import time
 
 import psycopg
 
 _BATCH = 50_000
-# Like the answers to polls. With one subject, each message waits for the one before it. With many, all could be sent.
+# The messages are like answers to polls. If all have one subject, each waits for the message before it. If each has a
+# subject of its own, all could be sent at once.
 _FILL = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
     SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',
@@ -46,7 +47,7 @@ def empty(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         while connection.execute(_ONE, [name]).fetchone() is not None:
-            # A courier may have locked some of these rows, in another order.
+            # A courier may lock some of these rows in another order, which leads to a deadlock.
             if not connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
                 time.sleep(0.2)
         connection.execute("VACUUM (ANALYZE) outbox_message")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import psutil
 
 _EVERY_S = 0.25
-_FAMILY_S = 5.0  # how often a process's children are looked up, which costs more than reading them
+_FAMILY_S = 5.0  # the time between two searches for a process's children, which cost more than reading their memory
 _MB = 1_000_000
 
 
@@ -22,7 +22,7 @@ class Sample:
 
 
 class Watch:
-    """Reads until it is closed. Usable as a context manager."""
+    """Reads the memory use until it is closed. Can be used as a context manager."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = dict(pids)
@@ -49,7 +49,7 @@ class Watch:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """A process and its living descendants."""
+    """Returns a process and its living descendants."""
     try:
         return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -57,7 +57,7 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def resident_mb(processes: Iterable[psutil.Process]) -> float:
-    """Resident megabytes of all these processes; shared memory is counted for each."""
+    """Returns the resident megabytes of all these processes. Shared memory is counted once for each process."""
     total = 0
     for process in processes:
         try:
@@ -68,7 +68,7 @@ def resident_mb(processes: Iterable[psutil.Process]) -> float:
 
 
 def median_mb(samples: list[Sample], name: str, since: float, until: float) -> float:
-    """The median of the samples in the interval; 0 if there are none."""
+    """Returns the median of the samples in the interval; 0 if there are none."""
     found = [sample.mb[name] for sample in samples if since <= sample.at < until]
     return statistics.median(found) if found else 0.0
 

@@ -1,4 +1,4 @@
-"""The ways to misbehave, by name. Each class is one way: its endpoints' behaviour and its requests."""
+"""The ways to misbehave, by name. Each class is one way, with the behaviour of the endpoints and the requests."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ _TRICKLE_S = 0.1
 
 
 class Misbehaviour:
-    """Does nothing: shows how much the others' times vary on this machine without a misbehaviour."""
+    """Does nothing. A trial with this shows how much the others' times vary on this machine without a misbehaviour."""
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
     mate_manner: ClassVar[Manner] = Manner.TAKES
@@ -33,14 +33,14 @@ class Misbehaviour:
         """Runs before there is any load."""
 
     async def begin(self) -> None:
-        """Runs after the first interval; its time is not measured."""
+        """Runs after the first interval. The time that this takes is not measured."""
 
     async def misbehave(self) -> None:
         """Runs until it is cancelled."""
         await asyncio.Event().wait()
 
     async def end(self) -> None:
-        """Runs before the last interval; its time is not measured."""
+        """Runs before the last interval. The time that this takes is not measured."""
 
 
 class Polls(Misbehaviour):
@@ -53,7 +53,7 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Payments and lookups, by this participant and by others, which all need this participant's endpoint."""
+    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others."""
 
     async def misbehave(self) -> None:
         world = self.world
@@ -78,19 +78,19 @@ class _BadEndpoint(Misbehaviour):
 
 
 class Hangs(_BadEndpoint):
-    """Takes part in payments and lookups, its own and others', but answers none of the hub's requests."""
+    """Takes part in its own and others' payments and lookups, but does not respond to the hub's requests."""
 
     manner = Manner.HANGS
 
 
 class Slow(_BadEndpoint):
-    """Takes part likewise, but answers just before the hub's time limit for each request."""
+    """Takes part in its own and others' payments and lookups, but responds just before the hub's time limit."""
 
     manner = Manner.SLOW
 
 
 class NotImplemented501(_BadEndpoint):
-    """Takes part likewise, but answers 501 to everything."""
+    """Takes part in its own and others' payments and lookups, but responds to all requests with 501."""
 
     manner = Manner.NOT_IMPLEMENTED
 
@@ -151,7 +151,7 @@ class OddBytes(Misbehaviour):
 
 
 class Batches(Misbehaviour):
-    """Registers ten thousand aliases, then ten thousand others, and so on."""
+    """Registers ten thousand aliases at a time, with new aliases each time, again and again."""
 
     async def misbehave(self) -> None:
         numbers = count()
@@ -174,7 +174,7 @@ class DeadLookups(Misbehaviour):
 
 
 class Unsolicited(Misbehaviour):
-    """Sends unrequested answers: some in the name of the DFSP that was asked, some to requests that do not exist."""
+    """Sends answers that nobody requested: some in another DFSP's name, and some to requests that do not exist."""
 
     async def misbehave(self) -> None:
         requests = bodies.unasked(self.world)

@@ -34,18 +34,18 @@ _WITH_BODIES = (
 
 
 def long_text(octets: int = MOST) -> bytes:
-    """A JSON object with one long text."""
+    """Returns a JSON object with one long text."""
     return b'{"a":"' + b"x" * (octets - 8) + b'"}'
 
 
 def brackets(octets: int = MOST) -> bytes:
-    """A JSON object with very many empty lists; a parser creates an object for each."""
+    """Returns a JSON object with very many empty lists; a parser creates an object for each."""
     count = (octets - 8) // 3
     return b'{"a":[' + b",".join([b"[]"] * count) + b"]}"
 
 
 def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) -> Iterator[bytes]:
-    """Requests with this body to each resource in turn, without end."""
+    """Yields requests with this body to each resource in turn, without end."""
     alias = world.scene.aliases[world.scene.good[0]][0]
     for method, pattern in cycle(_WITH_BODIES):
         path = "/" + pattern.format(id=uuid.uuid4(), alias=alias)
@@ -54,14 +54,14 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """The request in version 2.0, which conversions need."""
+    """Returns the request in version 2.0, which conversions need."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
 def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_chunked: bool = False) -> bytes:
-    """A request of the misbehaving participant."""
+    """Returns a request of the misbehaving participant."""
     resource = path.split("/")[1].encode()
-    # HTTP/1.1, section 7.1: a chunked body states its length only at its end.
+    # A chunked body has no length at the beginning (HTTP/1.1, section 7.1). Its end is a chunk of length 0.
     sent = b"" if is_chunked else body
     made = messages.request(
         world.host,
@@ -83,7 +83,7 @@ def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_ch
 
 
 def batch(world: World, number: int) -> bytes:
-    """A request that registers thousands of aliases, different for each number."""
+    """Returns a request that registers thousands of aliases, different for each number."""
     first = f"9{number:03}"
     parties = [
         {"partyIdType": "MSISDN", "partyIdentifier": f"{first}{n:08}", "fspId": world.scene.bad}
@@ -94,7 +94,7 @@ def batch(world: World, number: int) -> bytes:
 
 
 class Bulks:
-    """Bulk transfers to the mate, each with a thousand new transfers."""
+    """Bulk transfers to the misbehaving participant's mate, each with a thousand new transfers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -127,7 +127,7 @@ def poll(world: World, source: bytes) -> bytes:
 
 
 def unasked(world: World) -> Iterator[bytes]:
-    """Unrequested answers to each other participant, about the other one's customers and about new ids."""
+    """Yields unrequested answers to each other participant, about that participant's customers and about new ids."""
     error = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
     refusal, rejection = b'{"responseType":"REJECTED"}', b'{"transactionState":"REJECTED"}'
     first, second = world.good[0].decode(), world.good[1].decode()
@@ -145,9 +145,9 @@ def unasked(world: World) -> Iterator[bytes]:
 
 
 def odd(world: World) -> Iterator[bytes]:
-    """Requests to the others with bytes above 127, which a forwarded path, query or header must not have.
+    """Yields requests to the others with bytes above 127, which a forwarded path, query or header must not have.
 
-    They are UTF-8, because the web server refuses all other bytes.
+    The bytes are UTF-8, because the web server refuses all others.
     """
     question = "authenticationType=OTP&retriesLeft=2&amount=1&currency=USD"
     for to in cycle(world.good):

@@ -11,23 +11,23 @@ from bench import messages
 from bench.client import Client
 
 _PAUSE_S = 0.1  # wait before a retry after a 429 or without a response
-_LATE_S = 1.0  # the largest delay that a fixed rate catches up with
+_LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the missed requests
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The participants; written to a file, because it is too long for a command line."""
+    """The participants and the hub's address. Passed in a file, because they are too long for a command line."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant
     mate: str  # a second participant, which only exchanges messages with the first
     good: list[str]
-    ports: dict[str, int]  # of these two
+    ports: dict[str, int]  # the ports of the misbehaving participant and of its mate
     aliases: dict[str, list[str]]  # the customers of every participant
     hub_host: str
     hub_port: int
     database_url: str
-    rows: int  # messages put into the queue by the ways that fill it
+    rows: int  # the number of messages with which some misbehaviours fill the queue
     results: str
 
     @classmethod
@@ -48,7 +48,7 @@ class World:
         self.bad, self.mate = scene.bad.encode(), scene.mate.encode()
         self.good = [name.encode() for name in scene.good]
         self.client = Client(scene.hub_host, scene.hub_port, most=256)
-        self.answers: Counter[int] = Counter()  # the hub's, by HTTP status; 0 if there was none
+        self.answers: Counter[int] = Counter()  # the hub's responses by HTTP status; 0 stands for no response
         self._clock = messages.Clock()
 
     @property
@@ -58,7 +58,7 @@ class World:
         return self._clock
 
     async def ask(self, request: bytes) -> int:
-        """Sends one request; returns its HTTP status."""
+        """Sends one request. Returns the HTTP status of the response."""
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.client.send(request, lambda status: None if answer.done() else answer.set_result(status))
         status = await answer
@@ -66,7 +66,7 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """On each connection, sends the next request as soon as the last one is answered, without end."""
+        """Sends requests without end. Each connection sends the next one as soon as it has the response to the last."""
 
         async def one_after_the_other() -> None:
             while True:

@@ -1,4 +1,4 @@
-"""One trial: a steady load between two DFSPs, while a third behaves, misbehaves, and behaves again."""
+"""Runs one trial: a steady load between two DFSPs, while a third DFSP behaves, misbehaves, and behaves again."""
 
 import json
 import select
@@ -26,9 +26,9 @@ from bench.onboard import BASE, Administration
 from bench.run import await_port, ends_at, free_ports
 from bench.simulated_dfsps import Dfsps
 
-PAYMENTS_SHARE = 0.2  # whole payments per transfer
+PAYMENTS_SHARE = 0.2  # the number of whole payments for each transfer
 _LEAD_S = 1.5
-_REST_S = 3.0  # between the end of the misbehaviour and the last interval
+_REST_S = 3.0  # the pause between the end of the misbehaviour and the last interval
 _CUSTOMERS = 200
 _BAD_CUSTOMERS = 4000
 _ENDLESS_S = 3600.0
@@ -70,7 +70,7 @@ class Trial:
         return _CUSTOMERS if name in self._good else _BAD_CUSTOMERS
 
     def perform(self) -> dict[str, Any]:
-        """Runs the trial, and ends every process that it started; returns all figures except the verdict."""
+        """Runs the trial, and ends every process that it started. Returns all figures except the verdict."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -187,7 +187,7 @@ class Trial:
     # --- during the load ---------------------------------------------------------------------------------------------
 
     def _interval(self) -> tuple[Interval, dict[str, float]]:
-        """Waits for the end of an interval; returns it with the CPU use of the machine by group."""
+        """Waits until an interval has ended. Returns the interval, and the machine's CPU use by group."""
         hub_pids, load_pids = self._hub.pids(), {name: process.pid for name, process in self._processes.items()}
 
         def reading() -> tuple[float, dict[str, float], float]:
@@ -214,7 +214,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no outcome has arrived for some seconds, or the drain time is over."""
+        """Waits until no outcome has arrived for some seconds, or until the time limit for this is over."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
@@ -247,7 +247,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """The messages that the misbehaving participants made the hub send to the others without a request."""
+        """Returns how many messages to the others the misbehaving participants caused that nobody had requested."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
@@ -257,7 +257,7 @@ class Trial:
         return found
 
     def _compare(self, notes: Mapping[str, Mapping[str, Any]], sent: set[str]) -> list[str] | None:
-        """Compares the three books for the load's own transfers."""
+        """Compares payer's books, hub and payee's books for the load's own transfers."""
         at_hub = self._hub.committed(list(notes))
         if at_hub is None:
             return None

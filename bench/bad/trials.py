@@ -20,16 +20,16 @@ from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
 _KINDS = ("transfers", "payments")
-_MANY = 0.2  # cores: with more load from other programs, a verdict has little value
+_MANY = 0.2  # if other programs use more cores than this, a verdict has little value
 
 
 def names(wanted: str) -> list[str]:
-    """The names on the command line: "all", or some separated by commas."""
+    """Returns the misbehaviours that the command line names: "all", or some names separated by commas."""
     return list(ALL) if wanted == "all" else wanted.split(",")
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """Runs all trials on the command line; returns 1 if one harmed the others or could not run."""
+    """Runs all trials on the command line. Returns 1 if a trial harmed the others or could not run."""
     everything, failed = [], []
     for name in names(options.bad):
         plan = BadPlan(name, options.rate, options.seconds, options.warmup, options.drain, options.bad_rows)
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
         try:
             figures = _one(plan, folder, options.port)
         except (LocalError, OnboardingError, RuntimeError, OSError, subprocess.SubprocessError) as error:
-            print(error, flush=True)  # the others can still be run
+            print(error, flush=True)  # the other trials can still be run
             failed.append(f"bench: {name}: could not be run: {str(error).partition(chr(10))[0]}")
             continue
         finally:
@@ -68,7 +68,7 @@ def _one(plan: BadPlan, folder: Path, port: int | None) -> dict[str, Any]:
 
 
 def last_line(figures: Mapping[str, Any]) -> str:
-    """The last line of output, for scripts."""
+    """Returns the last line of output, for scripts."""
     name, harm = figures["plan"]["name"], figures["harm"]
     said = f"bench: {name}: " + (f"HARMED: {'; '.join(harm)}" if harm else "ok")
     strangers = max(figures["cpu_share"][when]["others"] for when in INTERVALS)
@@ -76,7 +76,7 @@ def last_line(figures: Mapping[str, Any]) -> str:
 
 
 def table(everything: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each way to misbehave."""
+    """Returns a table with one row for each way to misbehave."""
     made = Table("", title=f"Effects on the others: before, during and after, in ms and MB ({_revision(everything)})")
     for heading in (*(f"{kind} {name}" for kind in ("transfers", "payments") for name in PERCENTILES), "errors"):
         made.add_column(heading)

@@ -15,7 +15,7 @@ _STATUS = {state: status for status, state in STATES.items()}
 
 
 def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, destination: str) -> dict[str, Any]:
-    """The ISO 20022 message for a state or error of the FSPIOP API, for the receiver of `path`."""
+    """Returns the ISO 20022 message for a state or error of the FSPIOP API, for the receiver of `path`."""
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])

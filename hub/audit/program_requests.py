@@ -45,7 +45,7 @@ def register(kind: str, try_out: TryOut) -> None:
 
 
 def kinds() -> frozenset[str]:
-    """The registered kinds of changes."""
+    """Returns the registered kinds of changes."""
     return frozenset(_kinds)
 
 

@@ -177,7 +177,7 @@ class Stack:
         return self._running[name].restarts
 
     def log(self, name: str) -> Path:
-        """The log file of the process."""
+        """Returns the log file of the process."""
         return self.state.logs / f"{name}.log"
 
     def check(self) -> None:

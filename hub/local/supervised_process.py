@@ -186,7 +186,7 @@ class Child:
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The last lines of a log, for an error message."""
+    """Returns the last lines of a log, for an error message."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, os.path.getsize(log) - 8000))

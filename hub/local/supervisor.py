@@ -37,7 +37,7 @@ class Supervisor:
         return child
 
     def __getitem__(self, name: str) -> Child:
-        """A child by its name."""
+        """Returns a child by its name."""
         try:
             return self.children[name]
         except KeyError:

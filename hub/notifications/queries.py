@@ -37,7 +37,7 @@ def one(notification_id: int | None) -> Notification | None:
 
 
 def show() -> Iterable[Metric]:
-    """The counts as metrics for Prometheus."""
+    """Returns the counts as metrics for Prometheus."""
     pending, given_up, age_s = counts()
     return [
         gauge("kitovu_notifications_pending", "E-mails and webhooks not sent yet", pending),

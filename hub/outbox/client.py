@@ -51,7 +51,7 @@ class HubKey:
         self._key: Any = jws.load_private_key(Path(path).read_bytes()) if path else None
 
     def headers_for(self, message: Claimed) -> dict[str, str]:
-        """The headers to send, with a signature if the hub is the message's author (FSPIOP API v1.1, table 1)."""
+        """Returns the headers to send. If the hub is the author, they have a signature (FSPIOP API v1.1, table 1)."""
         if not message.signed_by_hub:
             return message.headers
         headers = message.headers | {"fspiop-uri": message.path, "fspiop-http-method": message.method}

@@ -17,7 +17,7 @@ from hub.growing_pauses import FAILURES, GrowingPause
 from hub.outbox.store import Claimed, Room
 
 _FIRST_PAUSE_S = 0.5
-_PROBES = 4  # the most concurrent requests to a destination after a pause; fair claims take them from several sources
+_PROBES = 4  # the most open requests to a silent destination; fair claims take them from several sources
 _SEVERAL_SOURCES = 2
 
 

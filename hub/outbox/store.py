@@ -515,7 +515,7 @@ _WITH_WORK = f"""
 
 
 def destinations_with_work() -> list[int]:
-    """The destinations that have a message due now."""
+    """Returns the destinations that have a message due now."""
     return [row[0] for row in execute(_WITH_WORK, [])]
 
 

@@ -16,7 +16,7 @@ _names_by_id: dict[int, str] = {}
 
 
 def id_of(name: str) -> int | None:
-    """The id of the participant with exactly this name, or None."""
+    """Returns the id of the participant with exactly this name, or None."""
     found = _ids_by_name.get(name)
     if found is None:
         found = Participant.objects.filter(name=name).values_list("id", flat=True).first()
@@ -27,7 +27,7 @@ def id_of(name: str) -> int | None:
 
 
 def name_of(participant_id: int) -> str:
-    """The participant's name; the participant must exist."""
+    """Returns the participant's name; the participant must exist."""
     if participant_id not in _names_by_id:
         name = Participant.objects.values_list("name", flat=True).get(pk=participant_id)
         _names_by_id[participant_id] = name

@@ -34,7 +34,7 @@ _TOLD_BY_RESULTS = (None, Refusal.REJECTED_BY_PAYEE.value)
 
 
 def notices_for(outcome: BulkOutcome, *, hub_name: str, now: datetime, in_hub_name: bool = False) -> list[Outgoing]:
-    """The messages that this outcome causes."""
+    """Returns the messages that this outcome causes."""
     hub = HubMessages(hub_name, now)
     match outcome:
         case BulkAccepted(command, bulk, items, _):

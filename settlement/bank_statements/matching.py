@@ -42,7 +42,7 @@ class Matched:
 
 
 def match(lines: Sequence[Line], expected: Iterable[Expected]) -> list[Matched]:
-    """A finding for each line, in the order of the lines."""
+    """Returns a finding for each line, in the order of the lines."""
     by_reference = {bare(account.reference): account for account in expected if account.net}
     seen: set[str] = set()
     found = []

@@ -50,7 +50,7 @@ class Line:
 
 
 def read(octets: bytes) -> list[Line]:
-    """The lines of a CSV file with headings, or of a camt.053 document."""
+    """Returns the lines of a CSV file with headings, or of a camt.053 document."""
     if len(octets) > MOST_OCTETS:
         raise Unreadable(_("The file is larger than %(most)s bytes.") % {"most": MOST_OCTETS})
     if octets.startswith(_PACKED):
@@ -90,7 +90,7 @@ def _of_csv(text: str) -> Iterator[Line]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Each row that is not empty, with its line number."""
+    """Yields each row that is not empty, with its line number."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for cells in reader:

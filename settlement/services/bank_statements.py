@@ -19,7 +19,7 @@ class NotTaken(Exception):
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
-    """The amounts that the bank must move for a settlement, by account."""
+    """Returns the amounts that the bank must move for a settlement, by account."""
     return [
         Expected(
             account.pk,

@@ -268,7 +268,7 @@ def _gives_up(account: SettlementAccount) -> bool:
 
 
 def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
-    """The SETTLEMENT accounts of the net senders among these accounts."""
+    """Returns the SETTLEMENT accounts of the net senders among these accounts."""
     senders = [account.account.participant_id for account in accounts if _gives_up(account)]
     currencies = {account.account.currency for account in accounts}
     covers = Account.objects.filter(participant__in=senders, currency__in=currencies, type=Account.Type.SETTLEMENT)
