@@ -20,7 +20,7 @@ from portal.visitor import Visitor, visitor_of
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the menu. `pages` are the names of the URLs of all pages that belong to this line."""
+    """A line of the menu. `pages` are the names of the URLs of further pages below this line."""
 
     text: Promise
     icon: str
