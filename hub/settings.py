@@ -308,6 +308,9 @@ DATABASE_POOL_OPTIONS = {
     "reconnect_timeout": 1,
 }
 DATABASE_POOL_PATIENCE_S = 5
+# Whether the threads of the money path prepare their statements. Off behind a pooler that gives each transaction
+# another connection, unless the pooler follows prepared statements.
+DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
 # Options in the URL's query, such as sslmode or target_session_attrs, override the ones here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})

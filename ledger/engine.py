@@ -25,7 +25,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import outbox
-from hub.database import is_away, work_by_keys
+from hub.database import is_away, is_outdated, work_by_keys
 from ledger import groups, metrics, store
 from ledger.commands_and_outcomes import Aborted, Command, Committed, Outcome, Refused, Reserved
 from ledger.decide import decide
@@ -67,7 +67,8 @@ def _race_lost(error: BaseException) -> str | None:
     The name is kept instead of the error: an error keeps its frames in memory, and with them the messages of the group.
     """
     reason = error if isinstance(error, store.LostRace) else error.__cause__
-    return type(reason).__name__ if isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) else None
+    is_lost = isinstance(reason, (store.LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
+    return type(reason).__name__ if is_lost else None
 
 
 def _run_once(batch: Sequence[Command | FxCommand]) -> list[Outcome | FxOutcome]:

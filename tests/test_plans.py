@@ -1,21 +1,26 @@
 """Statements of the money path find rows by their keys, and write no index without need.
 
 That holds, too, where PostgreSQL believes that the tables are empty. It often does: a table that is a queue is
-counted when nothing waits, and the plan is kept for a day of thousands.
+counted when nothing waits, and the plan of a prepared statement is kept for a day of thousands. So these are plans that
+do not depend on the parameters (`plan_cache_mode = force_generic_plan`).
 """
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
 from hub.database import execute, work_by_keys
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
+from hub.postgresql import arrays
 from ledger import store as ledger
 from tests.world import World
 
@@ -26,13 +31,19 @@ BY_SOURCE = {"Recursive Union", "WorkTable Scan", "Append", "WindowAgg", "Materi
 
 
 def plan_of(statement: str, parameters: list[Any]) -> list[dict[str, Any]]:
-    """Every step of the statement's plan in a thread of the money path."""
+    """Every step of the plan that a thread of the money path may keep for this statement."""
+    numbers = count(1)
+    numbered = re.sub("%s", lambda _: f"${next(numbers)}", statement).replace("%%", "%")
+    bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
 
     def explained() -> Any:
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
-                return cursor.fetchone()[0]
+            connection.ensure_connection()
+            cursor = psycopg.ClientCursor(connection.connection)
+            cursor.execute("SET plan_cache_mode = force_generic_plan")
+            cursor.execute(f"PREPARE kept AS {numbered}")
+            cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({', '.join(['%s'] * len(bound))})", bound)
+            return cursor.fetchone()[0]
         finally:
             connection.close()
 
