@@ -152,6 +152,9 @@ LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # the mos
 # The pause between two transactions of a busy process, in milliseconds: it puts more commands into one transaction,
 # which costs less.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
+# The same for lookups and quotes, which have transactions of their own. A payment has four such messages before its
+# transfer.
+AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
 # The number of open DFSP requests in a process above which it answers 503. It must be below the number of threads:
 # otherwise all threads wait, none can answer 503, and new requests wait where they cannot be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
