@@ -10,11 +10,12 @@ from django.conf import settings
 
 from directory import builtin_oracle, queries, remote_oracle
 from directory.aliases import Alias, check_form, fitting
+from directory.lookup_decisions import not_found
 from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
 from hub.participants import queries as participants
 from hub.participants.models import Participant
-from hub.participants.queries import Party
+from hub.participants.parties import Party
 
 _HELD = "this alias is registered by another participant"
 
@@ -37,7 +38,7 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
         for registration in registrations:
             if registration.fsp in active:
                 return active[registration.fsp]
-    raise _not_found(alias)
+    raise not_found(alias)
 
 
 def register(alias: Alias, fsp: Participant) -> None:
@@ -90,7 +91,7 @@ def withdraw(alias: Alias, fsp: Participant) -> None:
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     withdrawn = [_withdraw(oracle, alias, fsp, until) for oracle in queries.oracles_for(alias)]
     if not any(withdrawn):
-        raise _not_found(alias)
+        raise not_found(alias)
 
 
 def _withdraw(oracle: Oracle | None, alias: Alias, fsp: Participant, until: float) -> bool:
@@ -99,7 +100,3 @@ def _withdraw(oracle: Oracle | None, alias: Alias, fsp: Participant, until: floa
         if oracle is None
         else remote_oracle.withdraw(oracle, alias, fsp, until=until)
     )
-
-
-def _not_found(alias: Alias) -> FspiopError:
-    return FspiopError(ErrorCode.ID_NOT_FOUND if alias.sub_id else ErrorCode.PARTY_NOT_FOUND)

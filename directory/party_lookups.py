@@ -8,27 +8,57 @@ itself.
 from django.conf import settings
 
 from directory import store
+from directory.lookup_commands import AnswerParty, AskParty, Facts
+from directory.lookup_decisions import decide
 from directory.models import PartyLookup
-from fspiop.errors import ErrorCode, FspiopError
-from hub import outbox
+from hub import agreement_engine
+from hub.agreement_outcomes import Forwarded, Outcome, Scene
 from hub.outbox import unanswered
-from hub.outbox.messages import Outgoing, Recipient
+from hub.outbox.messages import Recipient
 
 
-def ask(question: Outgoing, *, version: str) -> None:
-    """Forwards a request and stores it. A repeated request waits again. `version` is the version of the answer."""
-    store.ask(question, version=version, wait_s=settings.PARTY_ANSWER_S)
-    outbox.poke({question.destination_id})
+def ask(command: AskParty) -> Outcome:
+    """Forwards a request and stores it, in a group. A repeated request waits again."""
+    return agreement_engine.submit(command)
 
 
-def answer(reply: Outgoing, *, answerer_id: int) -> None:
-    """Forwards an answer to the DFSP that sent the request. Raises FspiopError where that DFSP has sent none.
+def answer(command: AnswerParty) -> Outcome:
+    """Forwards an answer to the DFSP that sent the request, in a group.
 
     A lookup can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
-    if not store.answer(reply, answerer_id=answerer_id, keep_s=settings.PARTY_ANSWER_S):
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "FSPIOP-Destination has not requested this party from the sender")
-    outbox.poke({reply.destination_id})
+    return agreement_engine.submit(command)
+
+
+def _work(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
+    outcomes = decide(commands, scene, _load(commands, scene))
+    asked = [
+        (outcome.message, outcome.command.requester.version)
+        for outcome in outcomes
+        if isinstance(outcome, Forwarded) and isinstance(outcome.command, AskParty)
+    ]
+    if asked:
+        store.ask(asked, wait_s=settings.PARTY_ANSWER_S)
+    return outcomes
+
+
+def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
+    sought = {
+        each.alias for each in commands if isinstance(each, AskParty) and not each.destination and each.owner is None
+    }
+    oracles = store.oracles_of({alias.type for alias in sought}) if sought else {}
+    registrations, owners = store.registered(sought) if sought else ({}, {})
+    answered = {
+        (to.id, each.subject, each.sender_id)
+        for each in commands
+        if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
+    }
+    # One statement finds a lookup, sees that nobody else was asked since, and ends it.
+    ended = store.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
+    return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended)
+
+
+agreement_engine.register(_work, AskParty, AnswerParty)
 
 
 def report_unanswered() -> int:

@@ -4,8 +4,8 @@ from django.db.models import Count, QuerySet
 
 from directory import builtin_oracle, store
 from directory.aliases import Alias
+from directory.authorities import authorities
 from directory.models import Oracle, PartyIdentifier
-from fspiop.errors import ErrorCode, FspiopError
 
 
 def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
@@ -19,29 +19,8 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
-    """The oracles for this alias, first the one for new registrations; None stands for the hub's own oracle.
-
-    Each currency has one authority: the oracle of that currency, otherwise the one of all currencies, otherwise the
-    hub's own. Without a currency any of them may have the alias. Then the default oracle comes first, and the hub's own
-    comes before those of single currencies. 3003 if there is none for the type.
-    """
-    registered = store.oracles(alias.type)
-    if alias.currency:
-        first = [oracle for oracle in registered if oracle.currency == alias.currency]
-        first += [oracle for oracle in registered if not oracle.currency]
-        found: list[Oracle | None] = [*first[:1]] or _own(alias.type)
-    else:
-        first = [oracle for oracle in registered if oracle.is_default]
-        first += [oracle for oracle in registered if not oracle.is_default and not oracle.currency]
-        rest = [oracle for oracle in registered if oracle not in first]
-        found = [*first, *_own(alias.type), *rest]
-    if not found:
-        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type: {alias.type} not found")
-    return found
-
-
-def _own(alias_type: str) -> list[Oracle | None]:
-    return [None] if builtin_oracle.serves(alias_type) else []
+    """The oracles for this alias, first the one for new registrations; see `directory.authorities`."""
+    return authorities(alias, store.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:

@@ -1,12 +1,14 @@
 """The SQL statements that every lookup runs, and those for many registrations at once."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from directory.aliases import Alias, Registration
+from directory.lookup_commands import LookupKey, RegisteredOracle
 from directory.models import Oracle
-from hub import outbox
 from hub.database import execute
 from hub.outbox.messages import Outgoing
+from hub.participants.parties import Party
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
@@ -75,53 +77,100 @@ def oracles(alias_type: str) -> list[Oracle]:
     return [Oracle.from_db("default", _ORACLE, row) for row in execute(_ORACLES, [alias_type])]
 
 
-# One statement writes both with the same time, because the sweep compares the times of the lookup and of its message.
+# --- lookups: each statement takes any number of them ----------------------------------------------------------------
+
+_ORACLES_OF = "SELECT type, currency, is_default FROM directory_oracle WHERE type = ANY(%s::text[])"
+
+
+def oracles_of(alias_types: Collection[str]) -> dict[str, list[RegisteredOracle]]:
+    """Returns the registered oracles of these types, by type."""
+    found: dict[str, list[RegisteredOracle]] = {}
+    for alias_type, currency, is_default in execute(_ORACLES_OF, [sorted(alias_types)]):
+        found.setdefault(alias_type, []).append(RegisteredOracle(currency, is_default))
+    return found
+
+
+# OFFSET 0 keeps PostgreSQL from beginning with the DFSPs and reading all registrations of each.
+_REGISTERED = """
+    SELECT a.number, p.id, p.currency, p.sub_id, fsp.id, fsp.name, fsp.may_send, fsp.may_receive,
+           fsp.is_active AND NOT fsp.is_hub
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[])
+         WITH ORDINALITY AS a (type, identifier, sub_id, currency, number)
+    CROSS JOIN LATERAL (
+        SELECT r.id, r.fsp_id, r.currency, r.sub_id FROM directory_partyidentifier r
+        WHERE r.type = a.type AND r.identifier = a.identifier AND r.sub_id = a.sub_id
+          AND (a.currency = '' OR r.currency IN ('', a.currency))
+        OFFSET 0
+    ) p
+    JOIN participants_participant fsp ON fsp.id = p.fsp_id
+"""
+
+
+def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registration]], dict[str, Party]]:
+    """Returns the registrations of these aliases, the oldest first, and the active participants that have them."""
+    asked = list(aliases)
+    found: dict[Alias, list[Registration]] = {}
+    owners: dict[str, Party] = {}
+    rows = sorted(tuple(row) for row in execute(_REGISTERED, _columns(asked)))
+    for number, _, currency, sub_id, fsp_id, name, may_send, may_receive, is_active in rows:
+        found.setdefault(asked[number - 1], []).append(Registration(name, currency, sub_id))
+        if is_active:
+            owners[name] = Party(fsp_id, name, may_send, may_receive, ())
+    return found, owners
+
+
+# The lookups' messages are added by a later statement of the transaction: the sweep takes an older message for one
+# about an earlier lookup.
 _ASK = """
-    changed AS (
-        INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
-        VALUES (%s, %s, %s, %s, %s, statement_timestamp(), statement_timestamp() + make_interval(secs => %s))
-        ON CONFLICT ON CONSTRAINT one_lookup_waits_for_an_answer DO UPDATE
-        SET error_path = excluded.error_path, version = excluded.version, asked_at = excluded.asked_at,
-            answer_by = excluded.answer_by, ended_at = NULL, answers = 0
-        RETURNING subject
-    )"""
+    INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
+    SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
+           statement_timestamp() + make_interval(secs => %s)
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+         AS a (requester, owner, subject, error_path, version)
+    ON CONFLICT ON CONSTRAINT one_lookup_waits_for_an_answer DO UPDATE
+    SET error_path = excluded.error_path, version = excluded.version, asked_at = excluded.asked_at,
+        answer_by = excluded.answer_by, ended_at = NULL, answers = 0
+"""
 
 
-def ask(question: Outgoing, *, version: str, wait_s: int) -> None:
-    """Adds a lookup and its message by one statement. A repeated lookup waits again."""
-    parameters = [
-        question.reply_to_id,
-        question.destination_id,
-        question.subject,
-        question.error_path,
-        version,
-        wait_s,
+def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
+    """Adds these lookups, given as (forwarded request, version of the answer). A repeated lookup waits again.
+
+    In the order of their keys, so that two transactions do not wait for each other.
+    """
+    ordered = sorted(lookups, key=lambda each: (each[0].subject, each[0].reply_to_id, each[0].destination_id))
+    columns: list[list[Any]] = [
+        [message.reply_to_id for message, _ in ordered],
+        [message.destination_id for message, _ in ordered],
+        [message.subject for message, _ in ordered],
+        [message.error_path for message, _ in ordered],
+        [version for _, version in ordered],
     ]
-    outbox.append_about(_ASK, parameters, [question])
+    execute(_ASK, [wait_s, *columns])
 
 
 # After its end, a lookup accepts late and repeated answers from the same DFSP. It does not if the requester has looked
 # up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers fit into
 # the requester's queue.
-_ANSWER = """
-    changed AS (
-        UPDATE directory_partylookup l
-        SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1
-        WHERE l.requester_id = %s AND l.subject = %s AND l.owner_id = %s AND l.answers < 10
-          AND (l.ended_at IS NULL
-               OR (l.ended_at > statement_timestamp() - make_interval(secs => %s)
-                   AND NOT EXISTS (SELECT FROM directory_partylookup later
-                                   WHERE later.requester_id = l.requester_id AND later.subject = l.subject
-                                     AND later.owner_id <> l.owner_id AND later.asked_at > l.asked_at)))
-        RETURNING l.subject
-    )"""
+_END = """
+    UPDATE directory_partylookup l
+    SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS a (requester, subject, owner)
+    WHERE l.requester_id = a.requester AND l.subject = a.subject AND l.owner_id = a.owner AND l.answers < 10
+      AND (l.ended_at IS NULL
+           OR (l.ended_at > statement_timestamp() - make_interval(secs => %s)
+               AND NOT EXISTS (SELECT FROM directory_partylookup later
+                               WHERE later.requester_id = l.requester_id AND later.subject = l.subject
+                                 AND later.owner_id <> l.owner_id AND later.asked_at > l.asked_at)))
+    RETURNING l.requester_id, l.subject, l.owner_id
+"""
 
 
-def answer(reply: Outgoing, *, answerer_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends its lookup, by one statement. Returns False where there is no such lookup.
+def end(answered: Collection[LookupKey], *, keep_s: int) -> set[LookupKey]:
+    """Ends these lookups. Returns those that exist and may be answered.
 
-    The lookup must be from the reply's destination to this participant. It must wait for an answer, or have ended in
-    the last `keep_s` seconds.
+    A lookup must wait for an answer, or have ended in the last `keep_s` seconds.
     """
-    parameters = [reply.destination_id, reply.subject, answerer_id, keep_s]
-    return bool(outbox.append_about(_ANSWER, parameters, [reply]))
+    ordered = sorted(answered, key=lambda each: (each[1], each[0], each[2]))
+    columns: list[list[Any]] = [[each[number] for each in ordered] for number in range(3)]
+    return {(row[0], row[1], row[2]) for row in execute(_END, [*columns, keep_s])}

@@ -138,6 +138,7 @@ class FspiopError(Exception):
     ) -> None:
         self.error = error
         self.code = error.code
+        self.detail = detail
         self.description = (f"{error.text} - {detail}" if detail else error.text)[:MAX_DESCRIPTION]
         self.extensions = tuple(extensions)
         self.http_status = error.http_status if http_status is None else http_status

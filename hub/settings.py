@@ -159,6 +159,9 @@ LEDGER_BATCH_BYTES = env.int("LEDGER_BATCH_BYTES", default=1_048_576)  # the mos
 # The pause between two transactions of a busy process, in milliseconds: it puts more commands into one transaction,
 # which costs less.
 LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
+# The same for lookups and quotes, which have transactions of their own. A payment has four such messages before its
+# transfer.
+AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
 # The number of open DFSP requests in a process above which it answers 503. It must be below the number of threads:
 # otherwise all threads wait, none can answer 503, and new requests wait where they cannot be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
@@ -315,6 +318,9 @@ DATABASE_POOL_OPTIONS = {
     "reconnect_timeout": 1,
 }
 DATABASE_POOL_PATIENCE_S = 5
+# Whether the threads of the money path prepare their statements. Off behind a pooler that gives each transaction
+# another connection, unless the pooler follows prepared statements.
+DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 DATABASES = {"default": env.db_url("DATABASE_URL", default="postgres://hub@127.0.0.1:5432/hub")}
 # Options in the URL's query, such as sslmode or target_session_attrs, override the ones here.
 _TOLD = DATABASES["default"].get("OPTIONS", {})

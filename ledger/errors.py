@@ -1,5 +1,3 @@
 """The exceptions that the ledger's statements raise."""
 
-
-class LostRace(Exception):
-    """The database refused a decision that was based on older rows. Nothing was written. Decide again."""
+from hub.group_commit import LostRace as LostRace

@@ -1,62 +1,22 @@
-"""Chooses the next group of waiting commands. Pure.
+"""Chooses the next group of waiting commands of the ledger. Pure. `hub.fair_groups` has the fair choice."""
 
-A group holds no more bytes than one transaction should hold, and gives each sender a fair share.
-"""
-
-import heapq
-from collections import defaultdict, deque
-from concurrent.futures import Future
-from dataclasses import dataclass
-
+from hub.fair_groups import Waiting as AnyWaiting
+from hub.fair_groups import fair_share, without
 from ledger.commands_and_outcomes import Command, Expire, Outcome, Prepare
 from ledger.fx.commands_and_outcomes import FxCommand, FxExpire, FxOutcome, FxPrepare
 
-_COST = 1024  # bytes that a command costs in addition to its message
+Waiting = AnyWaiting[Command | FxCommand, Outcome | FxOutcome]
+
 _OF_THE_HUB = (Expire, FxExpire)
 _BEGINS = (Prepare, FxPrepare)
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A command, and the future that will hold its outcome."""
-
-    command: Command | FxCommand
-    outcome: "Future[Outcome | FxOutcome]"
-
-
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
     """Takes the next group off the list. Returns it in the order in which it is decided."""
-    group = _in_order(_fair_share(waiting, most, most_octets))
-    taken = {id(item) for item in group}
-    waiting[:] = [item for item in waiting if id(item) not in taken]
+    share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
+    group = _in_order(share)
+    waiting[:] = without(waiting, group)
     return group
-
-
-def _fair_share(waiting: list[Waiting], most: int, most_octets: int) -> list[Waiting]:
-    """Returns as many commands as fit.
-
-    The next command is always the oldest one of the sender that has had the least room. So a sender of many or of large
-    messages keeps no other sender out. The oldest command of all is always included.
-    """
-    sizes = [_octets_of(item.command) for item in waiting]
-    if len(waiting) <= most and sum(sizes) <= most_octets:
-        return waiting
-    by_sender: dict[int, deque[int]] = defaultdict(deque)
-    for position, item in enumerate(waiting):
-        by_sender[_sender_of(item.command)].append(position)
-    turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # by the room that the sender has had, then by age; no two have the same position
-    chosen: list[int] = []
-    room = most_octets
-    while turns and len(chosen) < most:
-        had, position, positions = heapq.heappop(turns)
-        if chosen and sizes[position] > room:
-            continue  # and skip all later commands of this sender
-        room -= sizes[position]
-        chosen.append(position)
-        if positions:
-            heapq.heappush(turns, (had + _COST + sizes[position], positions.popleft(), positions))
-    return [waiting[position] for position in sorted(chosen)]
 
 
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:

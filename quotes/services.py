@@ -1,135 +1,86 @@
 """Requests for terms, answers and refusals: stored, then forwarded byte for byte. The same for each kind of agreement.
 
-One transaction stores a message and adds the forwarded message to the outbox.
+One transaction stores the messages of a group and adds the forwarded messages to the outbox (`hub.agreement_engine`).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
 
-from fspiop import versions
-from fspiop.errors import ErrorCode, FspiopError
-from hub import outbox
-from hub.api.forwarding import check_destination
-from hub.outbox.messages import (
-    Destination,
-    HubMessages,
-    IfPending,
-    Outgoing,
-    ReceivedMessage,
-    Recipient,
-    as_answer,
-    forward,
-)
+from fspiop.errors import FspiopError
+from hub import agreement_engine
+from hub.agreement_outcomes import Forwarded, Outcome, Scene
+from hub.outbox.messages import HubMessages, Outgoing
 from hub.participants.models import Participant
-from hub.participants.queries import Party
-from quotes import store
+from quotes import notices, store
+from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, Stored
+from quotes.decide import decide, is_same
 from quotes.models import Agreement
-from quotes.store import AgreementMessage, Standing
 
 A = TypeVar("A", bound=Agreement)
 Send = Callable[[list[Outgoing]], None]
-State = Agreement.State
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request for terms: its id, payee and expiration.
-
-    `columns` are the further columns of this kind of agreement.
-    """
-
-    id: str
-    payee: Party
-    expires_at: datetime | None
-    columns: Mapping[str, Any] = field(default_factory=dict)
+def ask(command: AskTerms) -> Outcome:
+    """Stores a request for terms and forwards it to the payee, in a group."""
+    return agreement_engine.submit(command)
 
 
-def ask(kind: type[Agreement], request: Request, message: AgreementMessage) -> None:
-    """Stores a request for terms and forwards it to the payee.
-
-    The same request again is forwarded again, or gets the payee's stored answer. A request with other content under the
-    same id is refused with 3106 and changes nothing.
-    """
-    forwarded = _request(kind, request.id, message, request.payee, requester_id=message.sender_id)
-    is_new = store.add(
-        kind,
-        request.id,
-        message,
-        payee_id=request.payee.id,
-        expires_at=request.expires_at,
-        columns=request.columns,
-        forwarded=forwarded,
-    )
-    if not is_new:
-        forwarded = _asked_again(kind, request.id, message)
-        forwarded.if_pending = IfPending.SKIP
-        outbox.append([forwarded])
-    outbox.poke({forwarded.destination_id})
+def answer(command: GiveTerms) -> Outcome:
+    """Stores the payee's terms or either party's refusal and forwards it to the other party, in a group."""
+    return agreement_engine.submit(command)
 
 
-def _asked_again(kind: type[Agreement], agreement_id: str, message: AgreementMessage) -> Outgoing:
-    agreement = kind._default_manager.select_related("payer", "payee").get(pk=agreement_id)
-    if agreement.payer_id != message.sender_id or bytes(agreement.request_digest) != message.digest:
-        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
-    if agreement.state != State.PENDING:
-        return answer_again(agreement)
-    first = ReceivedMessage(bytes(agreement.request), agreement.request_headers)
-    return _request(kind, agreement_id, first, agreement.payee, requester_id=agreement.payer_id)
+def _work(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
+    facts = _load(commands)
+    outcomes = decide(commands, scene, facts)
+    _save(outcomes, facts)
+    return outcomes
 
 
-def answer(
-    kind: type[Agreement],
-    agreement_id: str,
-    message: AgreementMessage,
-    *,
-    state: Agreement.State,
-    columns: Mapping[str, Any],
-) -> None:
-    """Stores the payee's terms or either party's refusal, and forwards it to the other party.
-
-    Only the payee may give terms. The same answer again is accepted and changes nothing. Another answer is refused
-    (3106).
-    """
-    # The statement that stores the answer checks that the state has not changed. An agreement changes its state at most
-    # twice.
-    for _ in range(len(State)):
-        seen = store.standing(kind, agreement_id)
-        if seen is None or message.sender_id not in (seen.payer.id, seen.payee.id):
-            raise unknown(kind)
-        if not _is_news(kind, seen, message, state):
-            return
-        to = seen.payer if message.sender_id == seen.payee.id else seen.payee
-        check_destination(message.headers.get("fspiop-destination"), to.name)
-        is_error = state is State.REJECTED
-        forwarded = _answer(kind, agreement_id, message, to, is_error=is_error, source_id=seen.payer.id)
-        if store.settle(kind, agreement_id, message, seen=seen, state=state, columns=columns, forwarded=forwarded):
-            outbox.poke({forwarded.destination_id})
-            return
-    raise AssertionError("an agreement went back to a state that it had left")
+def _load(commands: Collection[AgreementCommand]) -> Facts:
+    """Without a lock: the statements that save check what they rest on once more."""
+    standing: dict[str, Standing] = {}
+    stored: dict[str, Stored] = {}
+    for resource, kind in store.KINDS.items():
+        of_kind = [command for command in commands if command.resource == resource]
+        if not of_kind:
+            continue
+        seen = store.standing(kind, {command.agreement_id for command in of_kind})
+        standing |= {f"{resource}/{agreement_id}": each for agreement_id, each in seen.items()}
+        again = {
+            command.agreement_id
+            for command in of_kind
+            if isinstance(command, AskTerms)
+            and command.agreement_id in seen
+            and is_same(command, seen[command.agreement_id])
+        }
+        if again:
+            found = store.stored(kind, again)
+            stored |= {f"{resource}/{agreement_id}": each for agreement_id, each in found.items()}
+    return Facts(standing, stored)
 
 
-def _is_news(kind: type[Agreement], seen: Standing, message: AgreementMessage, state: Agreement.State) -> bool:
-    """Whether this answer changes the agreement.
+def _save(outcomes: Iterable[Outcome], facts: Facts) -> None:
+    forwarded = [outcome for outcome in outcomes if isinstance(outcome, Forwarded)]
+    for resource, kind in store.KINDS.items():
+        of_kind = [each for each in forwarded if each.command.resource == resource]
+        asked = [(each.command, each.message.destination_id) for each in of_kind if isinstance(each.command, AskTerms)]
+        given = [
+            (each.command, facts.standing[each.command.key].state)
+            for each in of_kind
+            if isinstance(each.command, GiveTerms)
+        ]
+        if asked:
+            store.add(kind, asked)
+        if given:
+            store.settle(kind, given)
 
-    False for a repeated answer, FspiopError for an answer that is not allowed.
-    """
-    is_by_payee = message.sender_id == seen.payee.id
-    if state is State.ACCEPTED and not is_by_payee:
-        raise unknown(kind)
-    if seen.response_digest == message.digest:
-        return False
-    if seen.state == State.EXPIRED:
-        raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the hub has reported to the payer that no answer came in time")
-    if seen.state == State.REJECTED or (seen.state == State.ACCEPTED and state is State.ACCEPTED):
-        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
-    if seen.state == State.ACCEPTED and is_by_payee:
-        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with terms")
-    return True
+
+agreement_engine.register(_work, AskTerms, GiveTerms)
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
@@ -140,83 +91,29 @@ def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
     return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 
 
-def unknown(kind: type[Agreement]) -> FspiopError:
-    return FspiopError(kind.not_found)
-
-
 def _of(participant_id: int, kind: type[A], rows: QuerySet[A]) -> A:
     agreement = rows.select_related("payer", "payee").first()
     if agreement is None or participant_id not in (agreement.payer_id, agreement.payee_id):
-        raise unknown(kind)
+        raise FspiopError(kind.not_found)
     return agreement
-
-
-def _request(
-    kind: type[Agreement], agreement_id: str, message: ReceivedMessage, payee: Destination, *, requester_id: int
-) -> Outgoing:
-    path = f"/{kind.resource}"
-    return forward(
-        message,
-        payee,
-        "POST",
-        path,
-        subject=agreement_id,
-        kind="quote-request",
-        source_id=requester_id,
-        reply_to_id=requester_id,
-        error_path=f"{path}/{agreement_id}/error",
-    )
-
-
-def _answer(
-    kind: type[Agreement],
-    agreement_id: str,
-    message: ReceivedMessage,
-    to: Destination,
-    *,
-    is_error: bool,
-    source_id: int,
-    if_pending: IfPending = IfPending.ADD,
-) -> Outgoing:
-    path = f"/{kind.resource}/{agreement_id}" + ("/error" if is_error else "")
-    return forward(
-        message, to, "PUT", path, subject=agreement_id, kind="quote-answer", source_id=source_id, if_pending=if_pending
-    )
 
 
 def answer_again(agreement: Agreement) -> Outgoing:
     """Returns the stored answer for the payer: the payee's message, or the report that none arrived."""
-    if agreement.response is None:
-        return unanswered(agreement, content_type=agreement.request_headers["content-type"])
-    if not agreement.response:  # its text has been erased
-        error = FspiopError(agreement.not_found, "the answer is kept no longer")
-        content_type = agreement.request_headers["content-type"]
-        return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)
-    assert agreement.response_headers is not None
-    return _answer(
-        type(agreement),
-        agreement.pk,
-        ReceivedMessage(bytes(agreement.response), agreement.response_headers),
-        agreement.payer,
-        is_error=agreement.state == State.REJECTED,
-        source_id=agreement.payer_id,
-        if_pending=IfPending.SKIP,
-    )
+    return notices.answer_again(agreement, _hub())
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
     """Notifies the payer that no answer arrived before its expiration (3302) or within the hub's limit (2004)."""
-    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
-    if agreement.expires_at is not None:
-        error = FspiopError(ErrorCode.QUOTE_EXPIRED)
-    return error_callback(agreement, agreement.payer, error, content_type=content_type, subject=agreement.pk)
+    return notices.unanswered(agreement, _hub(), content_type=content_type)
 
 
 def error_callback(
     agreement: Agreement, to: Participant, error: FspiopError, *, content_type: str | None, subject: str
 ) -> Outgoing:
     """Reports to one party that an agreement failed, in the version of the request."""
-    hub = HubMessages(settings.HUB_NAME, datetime.now(UTC))
-    recipient = Recipient(to.pk, to.name, str(versions.read_content_type(content_type, agreement.resource)))
-    path = f"/{agreement.resource}/{agreement.pk}/error"
-    return as_answer(hub.error(recipient, path, error.code, error.description, subject=subject, kind="refusal"))
+    return notices.error_callback(agreement, to, error, _hub(), content_type=content_type, subject=subject)
+
+
+def _hub() -> HubMessages:
+    return HubMessages(settings.HUB_NAME, datetime.now(UTC))

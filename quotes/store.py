@@ -1,102 +1,108 @@
-"""The SQL statements on agreements that every payment runs. All kinds have the same columns, and some of their own."""
+"""The SQL statements on agreements that every payment runs, each for any number of agreements of one kind.
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+All kinds have the same columns, and some of their own.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
-from hub import outbox
 from hub.database import execute
-from hub.outbox.messages import Outgoing, ReceivedMessage
-from quotes.models import Agreement
+from hub.group_commit import LostRace
+from hub.postgresql import arrays
+from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Stored
+from quotes.models import Agreement, BulkQuote, FxQuote, Quote
+
+KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
+"""The kinds of agreements by their names in paths."""
+
+# The further columns of each kind that a request sets, and those that terms set, with their types.
+_ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
+    Quote: {"transaction_id": "text"},
+    BulkQuote: {},
+    FxQuote: {"conversion_id": "text", "determining_transfer_id": "text"},
+}
+_GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
+    Quote: {"condition": "text", "packet_sha256": "bytea"},
+    BulkQuote: {"terms": "bytea[]"},
+    FxQuote: {"condition": "text"},
+}
 
 
-@dataclass(slots=True)
-class AgreementMessage(ReceivedMessage):
-    """A message about an agreement, with its sender and the digest of its parsed content."""
-
-    sender_id: int
-    digest: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """The payer or the payee of an agreement."""
-
-    id: int
-    name: str
+def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]:
+    """Returns these agreements in their present state, by id, without a lock."""
+    rows = execute(_select(kind), [sorted(ids)])
+    return {
+        agreement_id: Standing(state, Side(payer_id, payer), Side(payee_id, payee), request_digest, response_digest)
+        for agreement_id, state, payer_id, payer, payee_id, payee, request_digest, response_digest in rows
+    }
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The present state and the parties of an agreement, which decide about an answer to it."""
+def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
+    """Returns these agreements with the message that a repeated request needs: the request, or its answer."""
+    found = {}
+    for row in execute(_select_messages(kind), [sorted(ids)]):
+        agreement_id, state, payer_id, payer, payee_id, payee, expires_at, request, headers, response, its_headers = row
+        found[agreement_id] = Stored(
+            pk=agreement_id,
+            resource=kind.resource,
+            not_found=kind.not_found,
+            state=state,
+            payer=Side(payer_id, payer),
+            payee=Side(payee_id, payee),
+            expires_at=expires_at,
+            request=request,
+            request_headers=orjson.loads(headers),  # Django's connections return JSON as text
+            response=response,
+            response_headers=None if its_headers is None else orjson.loads(its_headers),
+        )
+    return found
 
-    state: str
-    payer: Side
-    payee: Side
-    response_digest: bytes | None
 
-
-def add(
-    kind: type[Agreement],
-    agreement_id: str,
-    request: AgreementMessage,
-    *,
-    payee_id: int,
-    expires_at: datetime | None,
-    columns: Mapping[str, Any],
-    forwarded: Outgoing,
-) -> bool:
-    """Stores a request and forwards it, by one statement. Returns False where the id was used before."""
-    parameters = [
-        agreement_id,
-        request.sender_id,
-        payee_id,
-        request.body,
-        orjson.dumps(request.headers).decode(),
-        request.digest,
-        expires_at,
-        *columns.values(),
+def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None:
+    """Stores these requests, given with the payee's id. Raises LostRace where one of their ids is in use already."""
+    # In the order of ids, so that two transactions do not wait for each other.
+    ordered = sorted(requests, key=lambda each: each[0].agreement_id)
+    columns: list[list[Any]] = [
+        [command.agreement_id for command, _ in ordered],
+        [command.sender_id for command, _ in ordered],
+        [payee_id for _, payee_id in ordered],
+        [command.message.body for command, _ in ordered],
+        [orjson.dumps(command.message.headers).decode() for command, _ in ordered],
+        [command.message.digest for command, _ in ordered],
+        [command.expires_at for command, _ in ordered],
+        *([command.columns[name] for command, _ in ordered] for name in _ASKED[kind]),
     ]
-    return bool(outbox.append_about(_insert(kind, *columns), parameters, [forwarded]))
+    if execute(_insert(kind), columns).rowcount != len(ordered):
+        raise LostRace("another process stored one of these requests first")
 
 
-def standing(kind: type[Agreement], agreement_id: str) -> Standing | None:
-    """Returns the agreement in its present state, without a lock."""
-    row = execute(_select(kind), [agreement_id]).fetchone()
-    if row is None:
-        return None
-    state, payer_id, payer, payee_id, payee, response_digest = row
-    return Standing(state, Side(payer_id, payer), Side(payee_id, payee), response_digest)
+def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
+    """Stores these answers, given with the state in which the agreement was seen.
 
-
-def settle(
-    kind: type[Agreement],
-    agreement_id: str,
-    answer: AgreementMessage,
-    *,
-    seen: Standing,
-    state: str,
-    columns: Mapping[str, Any],
-    forwarded: Outgoing,
-) -> bool:
-    """Stores an answer and forwards it, by one statement. Returns False where the state differs from `seen`.
-
-    No agreement returns to an earlier state, so an equal state means that nothing else has changed either.
+    Raises LostRace where a state differs from it. No agreement returns to an earlier state, so an equal state means
+    that nothing else has changed either.
     """
-    parameters = [
-        state,
-        answer.body,
-        orjson.dumps(answer.headers).decode(),
-        answer.digest,
-        *columns.values(),
-        agreement_id,
-        seen.state,
+    ordered = sorted(answers, key=lambda each: each[0].agreement_id)
+    columns: list[list[Any]] = [
+        [command.agreement_id for command, _ in ordered],
+        [seen for _, seen in ordered],
+        [command.state.value for command, _ in ordered],
+        [command.message.body for command, _ in ordered],
+        [orjson.dumps(command.message.headers).decode() for command, _ in ordered],
+        [command.message.digest for command, _ in ordered],
+        *([_element(command.columns.get(name)) for command, _ in ordered] for name in _GIVEN[kind]),
     ]
-    return bool(outbox.append_about(_update(kind, *columns), parameters, [forwarded]))
+    if execute(_update(kind), columns).rowcount != len(ordered):
+        raise LostRace("an agreement changed while an answer to it was decided")
+
+
+def _element(value: Any) -> Any:
+    """A value as an element of an array: a list as its literal, because arrays of arrays have one length."""
+    return arrays.literal(value) if isinstance(value, list) else value
 
 
 # --- the SQL: names of tables and columns come from the models -------------------------------------------------------
@@ -109,35 +115,82 @@ def table_and_key(kind: type[Agreement]) -> tuple[str, str]:
     return kind._meta.db_table, key.column
 
 
+def _unnested(columns: Mapping[str, str]) -> str:
+    types = ", ".join("%s::text[]" if each.endswith("[]") else f"%s::{each}[]" for each in columns.values())
+    return f"unnest({types}) AS n ({', '.join(columns)})"
+
+
+_ADDED = {
+    "id": "text",
+    "payer_id": "bigint",
+    "payee_id": "bigint",
+    "request": "bytea",
+    "request_headers": "text",
+    "request_digest": "bytea",
+    "expires_at": "timestamptz",
+}
+_SETTLED = {
+    "id": "text",
+    "seen": "text",
+    "state": "text",
+    "response": "bytea",
+    "response_headers": "text",
+    "response_digest": "bytea",
+}
+
+
 @cache
-def _insert(kind: type[Agreement], *besides: str) -> str:
+def _insert(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
+    besides = _ASKED[kind]
     columns = [key, "payer_id", "payee_id", "request", "request_headers", "request_digest", "expires_at", *besides]
+    new = "n.id, n.payer_id, n.payee_id, n.request, n.request_headers::jsonb, n.request_digest, n.expires_at"
     return f"""
-        changed AS (
-            INSERT INTO {table} (state, {", ".join(columns)}) VALUES ('PENDING', {", ".join(["%s"] * len(columns))})
-            ON CONFLICT ({key}) DO NOTHING RETURNING {key} AS subject
-        )"""  # noqa: S608
+        INSERT INTO {table} (state, {", ".join(columns)})
+        SELECT 'PENDING', {", ".join([new, *(f"n.{name}" for name in besides)])}
+        FROM {_unnested({**_ADDED, **besides})}
+        ON CONFLICT ({key}) DO NOTHING
+    """  # noqa: S608
+
+
+_OF_BOTH = "a.state, a.payer_id, payer.name, a.payee_id, payee.name"
+_BOTH = """
+    JOIN participants_participant payer ON payer.id = a.payer_id
+    JOIN participants_participant payee ON payee.id = a.payee_id
+"""
 
 
 @cache
 def _select(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
     return f"""
-        SELECT a.state, a.payer_id, payer.name, a.payee_id, payee.name, a.response_digest
-        FROM {table} a
-        JOIN participants_participant payer ON payer.id = a.payer_id
-        JOIN participants_participant payee ON payee.id = a.payee_id
-        WHERE a.{key} = %s
+        SELECT a.{key}, {_OF_BOTH}, a.request_digest, a.response_digest
+        FROM {table} a {_BOTH} WHERE a.{key} = ANY(%s::text[])
     """  # noqa: S608
 
 
 @cache
-def _update(kind: type[Agreement], *besides: str) -> str:
+def _select_messages(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
-    columns = ["state", "response", "response_headers", "response_digest", *besides]
     return f"""
-        changed AS (
-            UPDATE {table} SET {", ".join(f"{column} = %s" for column in columns)}, answered_at = clock_timestamp()
-            WHERE {key} = %s AND state = %s RETURNING {key} AS subject
-        )"""  # noqa: S608
+        SELECT a.{key}, {_OF_BOTH}, a.expires_at, CASE WHEN a.state = 'PENDING' THEN a.request END, a.request_headers,
+               a.response, a.response_headers
+        FROM {table} a {_BOTH} WHERE a.{key} = ANY(%s::text[])
+    """  # noqa: S608
+
+
+# A refusal after the terms leaves what the terms had set. The state that was seen is a column and not a constant, as in
+# `ledger.store`.
+@cache
+def _update(kind: type[Agreement]) -> str:
+    table, key = table_and_key(kind)
+    besides = _GIVEN[kind]
+    values = {name: f"n.{name}::bytea[]" if each == "bytea[]" else f"n.{name}" for name, each in besides.items()}
+    given = "".join(f", {name} = coalesce({value}, a.{name})" for name, value in values.items())
+    return f"""
+        UPDATE {table} a
+        SET state = n.state, response = n.response, response_headers = n.response_headers::jsonb,
+            response_digest = n.response_digest, answered_at = clock_timestamp(){given}
+        FROM {_unnested({**_SETTLED, **besides})}
+        WHERE a.{key} = n.id AND a.state = n.seen
+    """  # noqa: S608

@@ -1,22 +1,30 @@
 """Statements of the money path find rows by their keys, and write no index without need.
 
 That holds, too, where PostgreSQL believes that the tables are empty. It often does: a table that is a queue is
-counted when nothing waits, and the plan is kept for a day of thousands.
+counted when nothing waits, and the plan of a prepared statement is kept for a day of thousands. So these are plans that
+do not depend on the parameters (`plan_cache_mode = force_generic_plan`).
 """
 
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 
+from directory import store as directory
 from hub.database import execute, work_by_keys
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
+from hub.postgresql import arrays
 from ledger import store as ledger
+from quotes import store as quotes
+from quotes.models import Quote
 from tests.world import World
 
 ORDERED_STEPS = {"Nested Loop", "Index Scan", "Index Only Scan", "Function Scan", "CTE Scan"}
@@ -26,13 +34,19 @@ BY_SOURCE = {"Recursive Union", "WorkTable Scan", "Append", "WindowAgg", "Materi
 
 
 def plan_of(statement: str, parameters: list[Any]) -> list[dict[str, Any]]:
-    """Every step of the statement's plan in a thread of the money path."""
+    """Every step of the plan that a thread of the money path may keep for this statement."""
+    numbers = count(1)
+    numbered = re.sub("%s", lambda _: f"${next(numbers)}", statement).replace("%%", "%")
+    bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
 
     def explained() -> Any:
         try:
-            with connection.cursor() as cursor:
-                cursor.execute("EXPLAIN (FORMAT JSON) " + statement, parameters)
-                return cursor.fetchone()[0]
+            connection.ensure_connection()
+            cursor = psycopg.ClientCursor(connection.connection)
+            cursor.execute("SET plan_cache_mode = force_generic_plan")
+            cursor.execute(f"PREPARE kept AS {numbered}")
+            cursor.execute(f"EXPLAIN (FORMAT JSON) EXECUTE kept ({', '.join(['%s'] * len(bound))})", bound)
+            return cursor.fetchone()[0]
         finally:
             connection.close()
 
@@ -134,6 +148,38 @@ def test_transfers_that_end_are_found_by_their_ids_and_not_among_all_reservation
     plan = plan_of(ledger._END_TRANSFERS, columns)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM
     assert indexes_for("t", plan) == {"ledger_transfer_pkey"}
+
+
+LOOKUPS_AND_QUOTES = {
+    "quotes": (quotes._select(Quote), [["q", "r"]], {"a": {"quotes_quote_pkey"}}),
+    "quotes that came again": (quotes._select_messages(Quote), [["q", "r"]], {"a": {"quotes_quote_pkey"}}),
+    "answers": (
+        quotes._update(Quote),
+        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""]],
+        {"a": {"quotes_quote_pkey"}},
+    ),
+    "aliases": (
+        directory._REGISTERED,
+        [["MSISDN"], ["1"], [""], [""]],
+        {"r": {"an_alias_belongs_to_one_dfsp_per_currency"}, "fsp": {"participants_participant_pkey"}},
+    ),
+    "ends of lookups": (
+        directory._END,
+        [[1], ["s"], [2], 25],
+        {"l": {"one_lookup_waits_for_an_answer"}, "later": {"one_lookup_waits_for_an_answer"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOKUPS_AND_QUOTES)
+def test_lookups_and_quotes_are_found_by_their_keys_also_where_their_tables_were_counted_empty(
+    committed_world: World, name: str
+) -> None:
+    execute("ANALYZE quotes_quote, directory_partylookup, directory_partyidentifier")
+    statement, parameters, expected = LOOKUPS_AND_QUOTES[name]
+    plan = plan_of(statement, parameters)
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
+    assert {alias: indexes_for(alias, plan) for alias in expected} == expected
 
 
 def test_a_claim_of_messages_changes_no_index(world: World) -> None:

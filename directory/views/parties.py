@@ -1,18 +1,22 @@
 """/parties (FSPIOP API v1.1, section 6.3): forwards lookups to the DFSP of an alias, and forwards the answers."""
 
+from dataclasses import replace
+
 from django.http import HttpResponse
 from rest_framework.request import Request
 
 from directory import alias_registry, party_lookups
+from directory.lookup_commands import AnswerParty, AskParty
 from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import FspiopError
+from hub import database
+from hub.agreement_outcomes import AtOracles
 from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
-from hub.outbox.messages import Outgoing
-from hub.participants.queries import Party
+from hub.outbox.messages import ReceivedMessage
 
 
 class PartyView(AliasView):
@@ -20,10 +24,17 @@ class PartyView(AliasView):
 
     @fspiop_schema("parties", answer=202, summary="Look up a party")
     def get(self, request: Request, **_: str) -> HttpResponse:
-        try:
-            party_lookups.ask(self._question_to(self._owner()), version=self.accepted_version)
-        except FspiopError as error:
-            forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
+        question = self._question()
+        outcome = party_lookups.ask(question)
+        if isinstance(outcome, AtOracles):
+            try:
+                owner = alias_registry.owner_of(self.alias, caller=self.caller)
+            except FspiopError as error:
+                forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
+                return accepted()
+            database.give_back()
+            outcome = party_lookups.ask(replace(question, owner=owner.name))
+        forwarding.check_obeyed(self, outcome)
         return accepted()
 
     @fspiop_schema("parties", request=PartyPut, answer=200, summary="Return the party of a lookup")
@@ -31,31 +42,20 @@ class PartyView(AliasView):
         self.read(PartyPut)
         return _bring_back(self, self.path)
 
-    def _owner(self) -> Party:
-        if self.fspiop.destination:
-            asker, owner = forwarding.parties_of(self, self.fspiop.destination)
-        else:
-            asker, owner = forwarding.caller_of(self), alias_registry.owner_of(self.alias, caller=self.caller)
-        _check_some_payment(asker, owner)
-        return owner
-
-    def _question_to(self, owner: Party) -> Outgoing:
+    def _question(self) -> AskParty:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""
-        return forwarding.pass_on(
-            self,
-            to=owner,
-            path=self.signed_uri or self.path + query,
+        return AskParty(
+            requester=self.requester,
+            alias=self.alias,
+            destination=self.fspiop.destination,
+            owner=None,
+            message=ReceivedMessage(self.raw_body, self.forwarded_headers()),
+            path=self.path,
+            forwarded_path=self.signed_uri or self.path + query,
             # Two lookups of the same alias by different DFSPs do not wait for each other.
             subject=forwarding.subject_of(f"{self.path} for {self.fspiop.source}"),
-            kind="party-request",
-            error_path=self.path + "/error",
+            refusal_subject=self.subject,
         )
-
-
-def _check_some_payment(asker: Party, owner: Party) -> None:
-    """Refuses the lookup if neither party may pay the other: it may begin a payment, or a request to be paid."""
-    if not (asker.may_receive and owner.may_send):
-        forwarding.check_payment(payer=asker, payee=owner)
 
 
 class PartyErrorView(AliasView):
@@ -68,9 +68,14 @@ class PartyErrorView(AliasView):
 
 
 def _bring_back(view: AliasView, path: str) -> HttpResponse:
-    to = forwarding.destination_of(view)
-    subject = forwarding.subject_of(f"{view.path} for {to.name}")
-    # A signed message is forwarded to the path as its signer encoded it, because DFSPs encode aliases differently.
-    reply = forwarding.pass_on(view, to=to, path=view.signed_uri or path, subject=subject, kind="party-answer")
-    party_lookups.answer(reply, answerer_id=view.caller)
+    to = view.fspiop.destination
+    answer = AnswerParty(
+        sender_id=view.caller,
+        destination=to,
+        message=ReceivedMessage(view.raw_body, view.forwarded_headers()),
+        # A signed message is forwarded to the path as its signer encoded it, because DFSPs encode aliases differently.
+        path=view.signed_uri or path,
+        subject=forwarding.subject_of(f"{view.path} for {to}"),
+    )
+    forwarding.check_obeyed(view, party_lookups.answer(answer))
     return taken()

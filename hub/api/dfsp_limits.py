@@ -51,12 +51,16 @@ class Limits:
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
         """FspiopError 2005 (429) if too many messages caused by the caller already wait at the destination."""
         if backlog.is_crowded(source, destination):
-            self._say(caller, source, "messages waiting")
-            raise FspiopError(
-                ErrorCode.SERVER_BUSY,
-                f"more than {settings.OUTBOX_PENDING_PER_SOURCE} messages caused by {source} wait for {destination}",
-                http_status=429,
-            )
+            raise self.no_room(caller, source, destination)
+
+    def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
+        """Counts and returns the refusal of a message for which the destination has no room left."""
+        self._say(caller, source, "messages waiting")
+        return FspiopError(
+            ErrorCode.SERVER_BUSY,
+            f"more than {settings.OUTBOX_PENDING_PER_SOURCE} messages caused by {source} wait for {destination}",
+            http_status=429,
+        )
 
     def enter_bulk(self, caller: int, name: str) -> None:
         """Counts one bulk of a participant; FspiopError 2005 if it has too many open (429), or if all have (503).
@@ -103,5 +107,6 @@ _limits = Limits()
 enter = _limits.enter
 leave = _limits.leave
 check_backlog = _limits.check_backlog
+no_room = _limits.no_room
 enter_bulk = _limits.enter_bulk
 leave_bulk = _limits.leave_bulk

@@ -11,14 +11,20 @@ from datetime import UTC, datetime
 from django.conf import settings
 from django.db import transaction
 
-from fspiop.errors import ErrorCode, FspiopError
+from fspiop.errors import FspiopError
 from fspiop.paths import path_of as path_of
 from hub import outbox
+from hub.agreement_outcomes import NoRoom, NotObeyed, Outcome
+from hub.api import dfsp_limits
 from hub.api.views import CALLBACKS, FspiopView
 from hub.outbox.messages import HubMessages, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants import queries
 from hub.participants.models import Participant
-from hub.participants.queries import Party
+from hub.participants.parties import Party, recipient_of, sender_of
+from hub.participants.parties import check_account as check_account
+from hub.participants.parties import check_destination as check_destination
+from hub.participants.parties import check_named as check_named
+from hub.participants.parties import check_payment as check_payment
 
 
 def subject_of(path: str) -> str:
@@ -36,63 +42,14 @@ def destination_of(view: FspiopView) -> Party:
 
 def active_participant(name: str | None) -> Party:
     """Returns the active participant of this name. FspiopError 3201 where there is none."""
-    found = queries.active_named([name]).get(name) if name else None
-    if found is None:
-        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
-    return found
+    return recipient_of(name, queries.active_named([name]) if name else {})
 
 
 def parties_of(view: FspiopView, to: str | None) -> tuple[Party, Party]:
     """Returns the caller and the recipient of its message, both active in the database now."""
     found = queries.active_named({view.fspiop.source, to} - {None})  # type: ignore[arg-type]
-    if to is None or to not in found:
-        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {to!r}")
-    if view.fspiop.source not in found:
-        raise _inactive(view)
-    return found[view.fspiop.source], found[to]
-
-
-def caller_of(view: FspiopView) -> Party:
-    """Returns the caller, active in the database now."""
-    found = queries.active_named([view.fspiop.source]).get(view.fspiop.source)
-    if found is None:
-        raise _inactive(view)
-    return found
-
-
-def _inactive(view: FspiopView) -> FspiopError:
-    return FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")
-
-
-def check_payment(*, payer: Party, payee: Party) -> None:
-    """FspiopError if the payer may not send or the payee may not receive: their payment would be refused later."""
-    if not payer.may_send:
-        raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
-    if not payee.may_receive:
-        raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"Participant {payee.name} may not receive")
-
-
-def check_account(party: Party, *currencies: str) -> None:
-    """FspiopError 3201 where this participant has no active account in any of the currencies."""
-    if not set(currencies) & set(party.currencies):
-        detail = f"{party.name} has no active account in {' or '.join(currencies)}"
-        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
-
-
-def check_destination(named: str | None, to: str) -> None:
-    """FspiopError if FSPIOP-Destination is not exactly the recipient's name: the recipient would refuse the message."""
-    if named not in (None, to):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
-
-
-def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """FspiopError if an element of the message names another recipient. `named` has these elements by their paths.
-
-    The named participant would not get the message, and the recipient would refuse it.
-    """
-    for where, name in named.items():
-        if name not in (None, to):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: must be the FSPIOP-Destination")
+    recipient = recipient_of(to, found)
+    return sender_of(view.fspiop.source, found), recipient
 
 
 def pass_on(
@@ -152,3 +109,12 @@ def send(messages: Sequence[Outgoing]) -> None:
     """Stores these messages, and notifies the couriers after the commit."""
     outbox.append(messages)  # one statement, which is atomic even where no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
+
+
+def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
+    """FspiopError where the view's message was refused, and its sender gets no callback about that."""
+    match outcome:
+        case NotObeyed(error, detail):
+            raise FspiopError(error, detail)
+        case NoRoom(destination):
+            raise dfsp_limits.no_room(view.caller, view.fspiop.source, destination)

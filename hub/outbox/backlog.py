@@ -11,6 +11,7 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
+from hub.database import give_back
 from hub.outbox import store
 
 log = structlog.get_logger("outbox")
@@ -24,6 +25,11 @@ _read_at = float("-inf")
 
 def is_crowded(source: str, destination: str) -> bool:
     """Whether the messages that `source` caused have reached their limit at `destination`. Both are names."""
+    return (source, destination) in crowded()
+
+
+def crowded() -> frozenset[tuple[str, str]]:
+    """The pairs (source, destination) of names whose waiting messages have reached their limit."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:
@@ -33,7 +39,8 @@ def is_crowded(source: str, destination: str) -> bool:
         finally:
             _read_at = time.monotonic()
             _reading.release()
-    return (source, destination) in _crowded
+            give_back()  # a request may wait for its group without a connection
+    return _crowded
 
 
 def forget() -> None:

@@ -24,7 +24,7 @@ from django.db import close_old_connections, connection
 from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
-from hub.database import is_away, work_by_keys
+from hub.database import is_away, is_outdated, work_by_keys
 from hub.outbox import client, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
@@ -251,9 +251,11 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
     close_old_connections()
     try:
         return work(*arguments)
-    except DatabaseError:
+    except DatabaseError as error:
         connection.close()
-        raise
+        if not is_outdated(error):
+            raise
+    return work(*arguments)  # nothing was done, and the new connection prepares its statements anew
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:

@@ -1,7 +1,6 @@
 """Queries of participants."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import QuerySet
@@ -9,6 +8,7 @@ from django.db.models.functions import Now
 
 from hub.database import execute
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
+from hub.participants.parties import Party as Party
 
 # A participant's id never changes and its name is never reused, so names can be cached.
 _ids_by_name: dict[str, int] = {}
@@ -49,18 +49,6 @@ def forget() -> None:
 def active(name: str) -> Participant | None:
     """Returns the active participant with this name, or None. Reads the database, not a cache."""
     return Participant.objects.filter(name=name, is_active=True, is_hub=False).first()
-
-
-@dataclass(frozen=True, slots=True)
-class Party:
-    """The data of an active participant that messages need."""
-
-    id: int
-    name: str
-    may_send: bool
-    may_receive: bool
-    currencies: Collection[str]
-    """Those of its active accounts."""
 
 
 _ACTIVE = """

@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections
 from psycopg import errors as pg
 from redis.exceptions import RedisError
 
-from hub.database import is_away
+from hub.database import is_away, is_outdated
 from hub.sweeps import store
 
 T = TypeVar("T")
@@ -200,7 +200,7 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Whether every row would fail with this error, because a server is down or another process runs the batch."""
-    if isinstance(error, RedisError | Busy):
+    """Whether every row would fail: a server is down, a migration ran, or another process runs the batch."""
+    if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True
     return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)

@@ -20,7 +20,7 @@ from hub.api import forwarding
 from hub.api.docs import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
-from hub.participants.queries import Party
+from hub.participants.parties import Party
 from quotes.forwarded import pending_requests
 from quotes.models import Quote, TransactionRequest
 

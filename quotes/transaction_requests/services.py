@@ -12,12 +12,12 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
 from hub.api.forwarding import check_destination
 from hub.outbox.messages import Destination, IfPending, Outgoing, ReceivedMessage, forward
-from hub.participants.queries import Party
+from hub.participants.parties import Party
 from hub.sweeps import isolating_batches
+from quotes.commands_and_facts import AgreementMessage
 from quotes.forwarded import pending_requests
 from quotes.models import TransactionRequest
 from quotes.services import Send, error_callback
-from quotes.store import AgreementMessage
 
 State = TransactionRequest.State
 ENDS = frozenset({State.ACCEPTED, State.REJECTED, State.FAILED})

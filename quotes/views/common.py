@@ -4,17 +4,17 @@ The model names the kind.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.http import HttpResponse
 
-from fspiop.errors import ErrorCode, FspiopError
+from fspiop.errors import FspiopError
 from hub.api import forwarding
 from hub.api.views import accepted, taken
-from hub.participants.queries import Party
 from quotes import services
+from quotes.commands_and_facts import AskTerms, GiveTerms, State
 from quotes.models import Agreement
-from quotes.services import Request
 from quotes.views.messages import MessageView
 
 Currencies = tuple[str, ...]
@@ -31,32 +31,26 @@ class AgreementView(MessageView):
         to: str | None = None,
         named: Mapping[str, str | None] | None = None,
         currencies: Iterable[Currencies],
+        expires_at: datetime | None,
         **columns: Any,
     ) -> HttpResponse:
         """POST: stores the request and forwards it to `to`, or else to FSPIOP-Destination.
 
-        A refusal is sent as an error callback. `named` has the recipient as elements of the message name it, by their
-        paths. The payee must have an account in one currency of each element of `currencies`.
+        A refusal is sent as an error callback. See `AskTerms` for `named` and `currencies`.
         """
-        expires_at = columns.pop("expires_at")
-        try:
-            caller, payee = forwarding.parties_of(self, to or self.fspiop.destination)
-            if payee.id == self.caller:
-                raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
-            forwarding.check_named(named or {}, payee.name)
-            self.check_parties(caller, payee)
-            for each in currencies:
-                forwarding.check_account(payee, *each)
-            self.check_room_at(payee.name)
-            request = Request(agreement_id, payee, expires_at, columns)
-            services.ask(self.kind, request, self.message())
-        except FspiopError as error:
-            self.refuse(error, agreement_id)
+        command = AskTerms(
+            resource=self.resource,
+            agreement_id=agreement_id,
+            requester=self.requester,
+            message=self.message(),
+            to=to or self.fspiop.destination,
+            named=named or {},
+            currencies=tuple(currencies),
+            expires_at=expires_at,
+            columns=columns,
+        )
+        forwarding.check_obeyed(self, services.ask(command))
         return accepted()
-
-    def check_parties(self, caller: Party, payee: Party) -> None:
-        """Refuses a request for terms if the payment itself would be refused."""
-        forwarding.check_payment(payer=caller, payee=payee)
 
     def ask_again(self, agreement_id: str) -> HttpResponse:
         """GET: sends the stored answer, or forwards the GET to the other party."""
@@ -79,10 +73,14 @@ class AgreementView(MessageView):
     def answer(self, agreement_id: str, state: Agreement.State, **columns: Any) -> HttpResponse:
         """PUT: the payee's terms, or either party's refusal."""
         self.check_id(agreement_id)
-        try:
-            services.answer(self.kind, agreement_id, self.message(), state=state, columns=columns)
-        except FspiopError as error:
-            if error.code != ErrorCode.MODIFIED_REQUEST.code:
-                raise  # other participants must not see that it exists, and get the error at once
-            self.refuse(error, agreement_id)
+        command = GiveTerms(
+            resource=self.resource,
+            agreement_id=agreement_id,
+            sender=self.requester,
+            message=self.message(),
+            state=State(state),
+            not_found=self.kind.not_found,
+            columns=columns,
+        )
+        forwarding.check_obeyed(self, services.answer(command))
         return taken()

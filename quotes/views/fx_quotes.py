@@ -8,7 +8,6 @@ from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import parse_datetime
 from hub.api.docs import fspiop_schema
-from hub.participants.queries import Party
 from quotes.models import FxQuote
 from quotes.views.common import AgreementView
 
@@ -20,14 +19,6 @@ class _FxQuoteView(AgreementView):
 
 
 class FxQuotesView(_FxQuoteView):
-    def check_parties(self, caller: Party, payee: Party) -> None:
-        """An FXP must be able to send and receive.
-
-        The requester may be the payer or the payee: the conversion shows which.
-        """
-        if not (payee.may_send and payee.may_receive):
-            raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{payee.name} may not both send and receive")
-
     @fspiop_schema("fxQuotes", request=FxQuotePost, answer=202, summary="Request the terms of a conversion")
     def post(self, request: Request) -> HttpResponse:
         body = self.read(FxQuotePost)

@@ -6,7 +6,7 @@ from fspiop import correlation_ids
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import forwarding
 from hub.api.views import FspiopView
-from quotes.store import AgreementMessage
+from quotes.commands_and_facts import AgreementMessage
 
 
 class MessageView(FspiopView):

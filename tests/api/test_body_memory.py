@@ -122,6 +122,8 @@ REQUESTS: dict[str, tuple[int, str, str, Callable[[], Any], dict[str, str]]] = {
     "a method that nobody has": (405, "DELETE", "/transfers", dict, {}),
     "a path that nobody has": (404, "POST", "/transfers/a/b/c", dict, {}),
     "a quote": (202, "POST", "/quotes", messages.quote, {}),
+    "terms for nobody's quote": (400, "PUT", f"/quotes/{ID}", messages.terms, {}),
+    "a party that nobody asked for": (400, "PUT", "/parties/MSISDN/1", lambda: {"party": messages.party("a", "1")}, {}),
     "a bulk": (202, "POST", "/bulkTransfers", lambda: messages.bulk_transfer(*["1"] * 3), {}),
     "a bulk quote": (202, "POST", "/bulkQuotes", messages.bulk_quote, {}),
     "an error": (400, "PUT", f"/transfers/{ID}/error", messages.error, {}),

@@ -4,17 +4,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import TypeVar
 
 import pytest
 from django.conf import LazySettings
-from django.db import OperationalError, connection
+from django.db import NotSupportedError, OperationalError, connection, transaction
 
-from hub.database import execute
+from hub.database import execute, is_outdated, work_by_keys
 from hub.postgresql.base import DatabaseWrapper
 from tests.directory.requests import counted_statements
 
+T = TypeVar("T")
 Pooled = Callable[..., DatabaseWrapper]
+NAMES = "SELECT name FROM renamed WHERE id = ANY(%s::bigint[])"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -83,6 +87,80 @@ def test_who_waits_alone_is_lent_one_soon_after_a_database_is_back(pooled: Poole
     opening.start()
     pooled(through=door).ensure_connection()
     assert time.monotonic() - back_at[0] < 2
+
+
+def by_keys(work: Callable[[], T]) -> T:
+    """What this returns in a thread of the money path."""
+
+    def ended() -> T:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(max_workers=1, initializer=work_by_keys) as thread:
+        return thread.submit(ended).result()
+
+
+def prepared() -> int:
+    """How many statements about participants this connection has prepared, after two that are alike."""
+    for ids in ([1], [2, 3]):
+        execute("SELECT name FROM participants_participant WHERE id = ANY(%s::bigint[])", [ids])
+    found = execute("SELECT statement FROM pg_prepared_statements").fetchall()
+    return sum("FROM participants_participant" in row[0] for row in found)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_is_prepared_once_where_plans_go_by_keys_and_nowhere_else(settings: LazySettings) -> None:
+    assert by_keys(prepared) == 1
+    assert prepared() == 0
+    settings.DATABASE_PREPARE = False  # as behind a pooler that gives each transaction another connection
+    assert by_keys(prepared) == 0
+
+
+@pytest.fixture
+def renamed(transactional_db: None) -> Iterator[Callable[[], None]]:
+    """A table, and what changes the type of its column in another session, as a migration does."""
+
+    def alter() -> None:
+        execute("ALTER TABLE renamed ALTER COLUMN name TYPE varchar(64)")
+
+    execute("CREATE TABLE renamed (id bigint, name varchar(32))")
+    execute("INSERT INTO renamed VALUES (1, 'green')")
+    yield alter
+    execute("DROP TABLE renamed")
+
+
+def migrate(alter: Callable[[], None]) -> None:
+    def altered() -> None:
+        alter()
+        connection.close()
+
+    thread = threading.Thread(target=altered)
+    thread.start()
+    thread.join()
+
+
+def test_a_statement_prepared_before_a_migration_is_prepared_anew_after_it(renamed: Callable[[], None]) -> None:
+    def work() -> list[tuple[str, ...]]:
+        before = execute(NAMES, [[1]]).fetchall()
+        migrate(renamed)
+        return before + execute(NAMES, [[1]]).fetchall()
+
+    assert by_keys(work) == [("green",)] * 2
+
+
+def test_a_transaction_that_a_migration_overtook_may_be_done_again(renamed: Callable[[], None]) -> None:
+    def work() -> list[tuple[str, ...]]:
+        execute(NAMES, [[1]])
+        migrate(renamed)
+        with pytest.raises(NotSupportedError) as refused, transaction.atomic():
+            execute(NAMES, [[1]])
+        assert is_outdated(refused.value)
+        with transaction.atomic():
+            return execute(NAMES, [[1]]).fetchall()
+
+    assert by_keys(work) == [("green",)]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import itertools
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -221,7 +222,7 @@ def test_one_command_that_can_not_be_carried_out_does_not_fail_its_company(
     good = [prepare(committed_world, "green", "blue", 1) for _ in range(5)]
     bad = replace(prepare(committed_world, "green", "blue", 1), condition="x" * 100)  # longer than its column
     one = engine.Engine()
-    waiting = [Waiting(command, engine.Future()) for command in [*good[:2], bad, *good[2:]]]
+    waiting = [Waiting(command, Future()) for command in [*good[:2], bad, *good[2:]]]
     one._settle(waiting)
     outcomes = [item.outcome for item in waiting]
     assert isinstance(outcomes[2].exception(), FspiopError)

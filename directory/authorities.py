@@ -1,0 +1,42 @@
+"""Chooses the oracles that are authoritative for an alias. Pure."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+from directory.aliases import Alias
+from fspiop.errors import ErrorCode, FspiopError
+
+
+class Registered(Protocol):
+    """A registered oracle of the alias's type: for one currency, or (empty) for all."""
+
+    @property
+    def currency(self) -> str: ...
+
+    @property
+    def is_default(self) -> bool: ...
+
+
+R = TypeVar("R", bound=Registered)
+
+
+def authorities(alias: Alias, registered: Sequence[R], *, serves_itself: bool) -> list[R | None]:
+    """The oracles for this alias, first the one for new registrations; None stands for the hub's own oracle.
+
+    Each currency has one authority: the oracle of that currency, otherwise the one of all currencies, otherwise the
+    hub's own. Without a currency any of them may have the alias. Then the default oracle comes first, and the hub's own
+    comes before those of single currencies. 3003 if there is none for the type.
+    """
+    own: list[R | None] = [None] if serves_itself else []
+    if alias.currency:
+        first = [oracle for oracle in registered if oracle.currency == alias.currency]
+        first += [oracle for oracle in registered if not oracle.currency]
+        found: list[R | None] = [*first[:1]] or own
+    else:
+        first = [oracle for oracle in registered if oracle.is_default]
+        first += [oracle for oracle in registered if not oracle.is_default and not oracle.currency]
+        rest = [oracle for oracle in registered if oracle not in first]
+        found = [*first, *own, *rest]
+    if not found:
+        raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type: {alias.type} not found")
+    return found

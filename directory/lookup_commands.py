@@ -1,0 +1,77 @@
+"""The messages of a lookup, and the rows that their decisions need. Plain records."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from directory.aliases import Alias, Registration
+from hub.outbox.messages import ReceivedMessage, Recipient
+from hub.participants.parties import Party
+
+LookupKey = tuple[int, str, int]
+"""A lookup: the requester's id, the subject of its messages, and the id of the DFSP that was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskParty:
+    """GET /parties: the requester asks the DFSP of an alias, which the hub finds, or FSPIOP-Destination names."""
+
+    requester: Recipient
+    alias: Alias
+    destination: str | None  # FSPIOP-Destination
+    owner: str | None  # the DFSP of the alias, where a registered oracle has named it
+    message: ReceivedMessage
+    path: str  # of callbacks
+    forwarded_path: str  # with the query, and in the signer's encoding
+    subject: str  # of the messages of this lookup
+    refusal_subject: str
+
+    @property
+    def sender_id(self) -> int:
+        return self.requester.id
+
+    @property
+    def key(self) -> str:
+        return self.subject
+
+    @property
+    def names(self) -> Collection[str]:
+        named = self.destination or self.owner
+        return {self.requester.name, named} if named else {self.requester.name}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerParty:
+    """PUT /parties, or its error: a DFSP answers a lookup of FSPIOP-Destination."""
+
+    sender_id: int
+    destination: str | None
+    message: ReceivedMessage
+    path: str  # as it is forwarded
+    subject: str  # of the messages of the lookup
+
+    @property
+    def key(self) -> str:
+        return self.subject
+
+    @property
+    def names(self) -> Collection[str]:
+        return {self.destination} if self.destination else ()
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredOracle:
+    """What decides whether a registered oracle is asked about an alias."""
+
+    currency: str
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The rows that decide about a group's lookups and answers."""
+
+    oracles: Mapping[str, Sequence[RegisteredOracle]]  # by type
+    own_types: Collection[str]  # the types for which the hub's own oracle answers
+    registrations: Mapping[Alias, Sequence[Registration]]  # in the hub's own oracle, the oldest first
+    owners: Mapping[str, Party]  # the active participants among those with these registrations
+    answered: Collection[LookupKey]  # the lookups that the group's answers end

@@ -1,0 +1,129 @@
+"""The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
+
+One transaction per group: read the participants; for each kind of command load -> decide (pure) -> save; append the
+messages -> COMMIT. The apps that have the commands register them here.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from django.conf import settings
+from django.db import transaction
+from prometheus_client import Counter, Histogram
+
+from hub import group_commit, outbox
+from hub.agreement_outcomes import Outcome, Scene, message_of
+from hub.fair_groups import Waiting as AnyWaiting
+from hub.fair_groups import fair_share, without
+from hub.outbox import backlog
+from hub.outbox.messages import ReceivedMessage
+from hub.participants import queries as participants
+
+RETRIES = Counter("kitovu_agreement_retries_total", "Groups of lookups and quotes decided again, by reason", ["reason"])
+BATCH_SIZE = Histogram(
+    "kitovu_agreement_group_size", "Lookups and quotes in one transaction", buckets=(1, 2, 5, 10, 25, 50, 100, 200)
+)
+
+
+class Command(Protocol):
+    """A message of the agreement phase."""
+
+    @property
+    def message(self) -> ReceivedMessage: ...
+
+    @property
+    def sender_id(self) -> int: ...
+
+    @property
+    def key(self) -> str:
+        """What the message is about. Of two messages with one key, the second waits for the next group."""
+
+    @property
+    def names(self) -> Collection[str]:
+        """The participants whose present state the decision needs."""
+
+
+Waiting = AnyWaiting[Command, Outcome]
+Work = Callable[[list[Any], Scene], list[Outcome]]
+
+_work: dict[type, Work] = {}
+
+
+def register(work: Work, *commands: type) -> None:
+    """Sets what loads, decides and saves commands of these types, any number of them in the caller's transaction."""
+    _work.update(dict.fromkeys(commands, work))
+
+
+def run(batch: Sequence[Command]) -> list[Outcome]:
+    """Decides and commits these commands as one transaction. Returns their outcomes in order. Retries a lost race."""
+    crowded = backlog.crowded()  # before the transaction: if this fails, the group must not
+    return group_commit.retried(
+        lambda: _run_once(batch, crowded),
+        attempts=group_commit.ATTEMPTS,
+        lost=lambda race: RETRIES.labels(race).inc(),
+    )
+
+
+def _run_once(batch: Sequence[Command], crowded: Collection[tuple[str, str]]) -> list[Outcome]:
+    with transaction.atomic(durable=True):
+        parties = participants.active_named({name for command in batch for name in command.names})
+        scene = Scene(datetime.now(UTC), settings.HUB_NAME, parties, crowded)
+        outcomes = _outcomes(batch, scene)
+        messages = [message for outcome in outcomes if (message := message_of(outcome)) is not None]
+        outbox.append(messages)
+    outbox.poke({message.destination_id for message in messages})
+    BATCH_SIZE.observe(len(batch))
+    return outcomes
+
+
+def _outcomes(batch: Sequence[Command], scene: Scene) -> list[Outcome]:
+    found: dict[str, Outcome] = {}
+    for work in dict.fromkeys(_work[type(command)] for command in batch):
+        commands = [command for command in batch if _work[type(command)] is work]
+        for command, outcome in zip(commands, work(commands, scene), strict=True):
+            found[command.key] = outcome
+    return [found[command.key] for command in batch]
+
+
+def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
+    """Takes the next group off the list: a fair share, without a second command about the same."""
+    share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
+    group: list[Waiting] = []
+    keys: set[str] = set()
+    for item in share:
+        if item.command.key not in keys:
+            keys.add(item.command.key)
+            group.append(item)
+    waiting[:] = without(waiting, group)
+    return group
+
+
+def _sender_of(command: Command) -> int:
+    return command.sender_id
+
+
+def _octets_of(command: Command) -> int:
+    return len(command.message.body)
+
+
+class Engine(group_commit.Engine[Command, Outcome]):
+    """Runs the commands of the agreement phase in groups."""
+
+    name = "agreements"
+
+    def _run(self, batch: list[Command]) -> Sequence[Outcome]:
+        return run(batch)
+
+    def _choose(self, waiting: list[Waiting]) -> list[Waiting]:
+        return take(waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)
+
+    def _pace_s(self) -> float:
+        return settings.AGREEMENT_PACE_MS / 1000
+
+    def _subject_of(self, command: Command) -> str:
+        return command.key
+
+
+_engine = Engine()
+submit = _engine.submit

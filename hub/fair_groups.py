@@ -1,0 +1,64 @@
+"""Chooses which waiting commands form the next group. Pure.
+
+A group holds no more bytes than one transaction should hold, and gives each sender a fair share.
+"""
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+_COST = 1024  # bytes that a command costs in addition to its message
+
+
+@dataclass(slots=True, eq=False)
+class Waiting(Generic[C, R]):
+    """A command, and the future that will hold its outcome."""
+
+    command: C
+    outcome: "Future[R]"
+
+
+def fair_share(
+    waiting: list[Waiting[C, R]],
+    *,
+    most: int,
+    most_octets: int,
+    sender_of: Callable[[C], int],
+    octets_of: Callable[[C], int],
+) -> list[Waiting[C, R]]:
+    """Returns as many commands as fit, in the order in which they came.
+
+    The next command is always the oldest one of the sender that has had the least room. So a sender of many or of large
+    messages keeps no other sender out. The oldest command of all is always included.
+    """
+    sizes = [octets_of(item.command) for item in waiting]
+    if len(waiting) <= most and sum(sizes) <= most_octets:
+        return waiting
+    by_sender: dict[int, deque[int]] = defaultdict(deque)
+    for position, item in enumerate(waiting):
+        by_sender[sender_of(item.command)].append(position)
+    turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
+    heapq.heapify(turns)  # by the room that the sender has had, then by age; no two have the same position
+    chosen: list[int] = []
+    room = most_octets
+    while turns and len(chosen) < most:
+        had, position, positions = heapq.heappop(turns)
+        if chosen and sizes[position] > room:
+            continue  # and skip all later commands of this sender
+        room -= sizes[position]
+        chosen.append(position)
+        if positions:
+            heapq.heappush(turns, (had + _COST + sizes[position], positions.popleft(), positions))
+    return [waiting[position] for position in sorted(chosen)]
+
+
+def without(waiting: list[Waiting[C, R]], group: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
+    """Returns the commands that still wait once this group is taken."""
+    taken = {id(item) for item in group}
+    return [item for item in waiting if id(item) not in taken]

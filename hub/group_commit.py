@@ -1,0 +1,194 @@
+"""Group commit: commands that arrive while a group commits are collected and committed together as the next group.
+
+An engine runs one group at a time, in its own thread and on its own connection, each group as one transaction. `submit`
+returns after the commit, so every outcome that a caller receives is durable. A group of one command takes the same
+path.
+"""
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from random import uniform
+from typing import ClassVar, Generic, TypeVar
+
+import structlog
+from django.conf import settings
+from django.db import DatabaseError, DataError, connection
+from psycopg import errors as pg
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.database import is_away, is_outdated, work_by_keys
+from hub.fair_groups import Waiting
+
+C = TypeVar("C")
+R = TypeVar("R")
+T = TypeVar("T")
+
+ATTEMPTS = 5
+_CROWD = 4  # the size from which a group shows that waiting for more commands is worth the time
+_LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
+
+
+class LostRace(Exception):
+    """The database refused a decision that was based on older rows. Nothing was written. Decide again."""
+
+
+def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None]) -> T:
+    """Returns the result of this whole transaction. Runs it again after a lost race, up to `attempts` times in all.
+
+    `lost` is called with the name of each lost race.
+    """
+    for attempt in range(1, attempts + 1):
+        try:
+            return transact()
+        except (LostRace, DatabaseError) as error:
+            race = _race_lost(error)
+            if race is None or attempt == attempts:
+                raise
+            lost(race)
+            time.sleep(uniform(0, 0.01 * 2**attempt))  # noqa: S311 (jitter, no secret)
+    raise AssertionError("unreachable")
+
+
+def _race_lost(error: BaseException) -> str | None:
+    """Returns the name of the race that was lost, or None where the error is of another kind.
+
+    The name is kept instead of the error: an error keeps its frames in memory, and with them the messages of the group.
+    """
+    reason = error if isinstance(error, LostRace) else error.__cause__
+    is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
+    return type(reason).__name__ if is_lost else None
+
+
+class Engine(ABC, Generic[C, R]):
+    """Collects the commands of this process's requests and runs them in groups, in its own thread."""
+
+    name: ClassVar[str]  # of the thread, and in the log
+
+    def __init__(self) -> None:
+        self._waiting: list[Waiting[C, R]] = []
+        self._arrived = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._last_began, self._last_size = 0.0, 0  # of the previous group
+        self._log = structlog.get_logger(self.name)
+
+    @abstractmethod
+    def _run(self, batch: list[C]) -> Sequence[R]:
+        """Decides and commits these commands as one transaction. Returns their outcomes in order."""
+
+    @abstractmethod
+    def _choose(self, waiting: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
+        """Takes the next group off the list. Returns it in the order in which it is decided."""
+
+    @abstractmethod
+    def _pace_s(self) -> float:
+        """The time between the beginnings of two groups of a busy process."""
+
+    @abstractmethod
+    def _subject_of(self, command: C) -> str:
+        """The id that the command is about, for the log."""
+
+    def submit(self, command: C) -> R:
+        """Returns the command's outcome after its transaction is durable.
+
+        Raises FspiopError 2003 or 2004 where the database did not answer. The outcome is then unknown to the requester,
+        which sends the same message again or sends a GET request.
+        """
+        waiting: Waiting[C, R] = Waiting(command, Future())
+        with self._arrived:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name=f"{self.name}-engine", daemon=True)
+                self._thread.start()
+            self._waiting.append(waiting)
+            self._arrived.notify()
+        try:
+            return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
+        except FutureTimeout:
+            with self._arrived, suppress(ValueError):
+                self._waiting.remove(waiting)  # the request has ended; its sender will send it again
+            raise FspiopError(
+                ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
+            ) from None
+        finally:
+            # otherwise the error, its frame and this variable form a reference cycle that keeps the message in memory
+            del waiting
+
+    def _work(self) -> None:
+        work_by_keys()
+        while True:
+            self._serve_a_group()
+
+    def _serve_a_group(self) -> None:
+        # A separate function, so that the thread does not keep the previous group while it waits for the next one.
+        group = self._next_group()
+        try:
+            self._settle(group)
+        except BaseException as error:  # the thread must go on, and every waiting request must get a result
+            self._log.exception("engine_failed", size=len(group))
+            for waiting in group:
+                if not waiting.outcome.done():
+                    waiting.outcome.set_exception(error.with_traceback(None))
+
+    def _next_group(self) -> list[Waiting[C, R]]:
+        while True:
+            with self._arrived:
+                while not self._waiting:
+                    self._arrived.wait()
+            if self._last_size >= _CROWD:
+                # A commit costs the same for few commands and for many. Where many commands arrive, they wait for each
+                # other.
+                time.sleep(max(0.0, self._last_began + self._pace_s() - time.monotonic()))
+            with self._arrived:
+                group = self._choose(self._waiting)
+            if group:  # empty where all waiting requests have given up
+                self._last_began, self._last_size = time.monotonic(), len(group)
+                return group
+
+    def _settle(self, group: list[Waiting[C, R]]) -> None:
+        try:
+            outcomes = self._run([waiting.command for waiting in group])
+        except Exception as error:
+            if isinstance(error, LostRace) or is_away(error):
+                # The database is away, or the answer to COMMIT was lost. The outcome is unknown, and the error reports
+                # that.
+                self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
+                _drop_connection()
+                self._tell_unknown(group)
+                return
+            if len(group) == 1:
+                group[0].outcome.set_exception(self._refusal(group[0].command, error))
+                return
+            # One bad command must not fail the others of its group. By halves, one bad of 200 costs 16 further
+            # transactions.
+            half = len(group) // 2
+            self._settle(group[:half])
+            self._settle(group[half:])
+        else:
+            for waiting, outcome in zip(group, outcomes, strict=True):
+                waiting.outcome.set_result(outcome)
+
+    def _refusal(self, command: C, error: Exception) -> FspiopError:
+        """Returns the error for the sender of a command that failed alone."""
+        if isinstance(error, DataError):
+            # For example a NUL in a header: nothing was written, and the sender is at fault.
+            self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
+            return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
+        self._log.exception("command_failed", subject=self._subject_of(command))
+        return FspiopError(ErrorCode.INTERNAL_SERVER_ERROR)
+
+    def _tell_unknown(self, group: list[Waiting[C, R]]) -> None:
+        for waiting in group:
+            waiting.outcome.set_exception(
+                FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "the database cannot be reached; send it again")
+            )
+
+
+def _drop_connection() -> None:
+    try:
+        connection.close()
+    except DatabaseError:
+        structlog.get_logger("engine").warning("connection_did_not_close")

@@ -1,0 +1,65 @@
+"""Participants as decisions about messages see them, and the rules that such decisions share. Pure."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from fspiop.errors import ErrorCode, FspiopError
+
+
+@dataclass(frozen=True, slots=True)
+class Party:
+    """The data of an active participant that messages need."""
+
+    id: int
+    name: str
+    may_send: bool
+    may_receive: bool
+    currencies: Collection[str]
+    """Those of its active accounts."""
+
+
+def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
+    """Returns the active participant of this name. FspiopError 3201 where there is none."""
+    found = parties.get(name) if name else None
+    if found is None:
+        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
+    return found
+
+
+def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
+    """Returns the sender of a message. FspiopError where it is not active any more."""
+    found = parties.get(name)
+    if found is None:
+        raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {name} is not active")
+    return found
+
+
+def check_payment(*, payer: Party, payee: Party) -> None:
+    """FspiopError if the payer may not send or the payee may not receive: their payment would be refused later."""
+    if not payer.may_send:
+        raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
+    if not payee.may_receive:
+        raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"Participant {payee.name} may not receive")
+
+
+def check_account(party: Party, *currencies: str) -> None:
+    """FspiopError 3201 where this participant has no active account in any of the currencies."""
+    if not set(currencies) & set(party.currencies):
+        detail = f"{party.name} has no active account in {' or '.join(currencies)}"
+        raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
+
+
+def check_destination(named: str | None, to: str) -> None:
+    """FspiopError if FSPIOP-Destination is not exactly the recipient's name: the recipient would refuse the message."""
+    if named not in (None, to):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
+
+
+def check_named(named: Mapping[str, str | None], to: str) -> None:
+    """FspiopError if an element of the message names another recipient. `named` has these elements by their paths.
+
+    The named participant would not get the message, and the recipient would refuse it.
+    """
+    for where, name in named.items():
+        if name not in (None, to):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: must be the FSPIOP-Destination")

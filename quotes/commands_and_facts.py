@@ -1,0 +1,130 @@
+"""The messages about agreements, and the rows that their decisions need. Plain records: no Django, no behaviour."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from fspiop.errors import ErrorCode
+from hub.outbox.messages import ReceivedMessage, Recipient
+
+
+class State(StrEnum):
+    """The states of a quote of any kind, as `quotes.models.Agreement` stores them."""
+
+    PENDING = "PENDING"
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+
+
+@dataclass(slots=True)
+class AgreementMessage(ReceivedMessage):
+    """A message about an agreement, with its sender and the digest of its parsed content."""
+
+    sender_id: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AskTerms:
+    """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
+
+    `named` has the recipient as elements of the message name it, by their paths. The payee must have an account in one
+    currency of each element of `currencies`. `columns` are the further columns of this kind of agreement.
+    """
+
+    resource: str  # the kind of agreement by its name in paths
+    agreement_id: str
+    requester: Recipient
+    message: AgreementMessage
+    to: str | None
+    named: Mapping[str, str | None]
+    currencies: Sequence[tuple[str, ...]]
+    expires_at: datetime | None
+    columns: Mapping[str, Any]
+
+    @property
+    def sender_id(self) -> int:
+        return self.requester.id
+
+    @property
+    def key(self) -> str:
+        return f"{self.resource}/{self.agreement_id}"
+
+    @property
+    def names(self) -> Collection[str]:
+        return {self.requester.name, self.to} if self.to else {self.requester.name}
+
+
+@dataclass(frozen=True, slots=True)
+class GiveTerms:
+    """An answer to a request for terms: PUT /quotes/{ID} and its like with terms, or PUT .../error with a refusal."""
+
+    resource: str
+    agreement_id: str
+    sender: Recipient
+    message: AgreementMessage
+    state: State  # ACCEPTED or REJECTED
+    not_found: ErrorCode  # the error for participants that are no party to it
+    columns: Mapping[str, Any]
+
+    @property
+    def sender_id(self) -> int:
+        return self.sender.id
+
+    @property
+    def key(self) -> str:
+        return f"{self.resource}/{self.agreement_id}"
+
+    @property
+    def names(self) -> Collection[str]:
+        return ()  # the parties are those of the agreement, active or not
+
+
+AgreementCommand = AskTerms | GiveTerms
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """The payer or the payee of an agreement."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The present state and the parties of an agreement, which decide about messages under its id."""
+
+    state: str
+    payer: Side
+    payee: Side
+    request_digest: bytes
+    response_digest: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An agreement as it is needed where its request comes again: with one of its two messages."""
+
+    pk: str
+    resource: str
+    not_found: ErrorCode
+    state: str
+    payer: Side
+    payee: Side
+    expires_at: datetime | None
+    request: bytes | None  # only while the agreement waits for its answer
+    request_headers: Mapping[str, str]
+    response: bytes | None
+    response_headers: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The rows that decide about a group's messages, by the keys of the commands."""
+
+    standing: Mapping[str, Standing]
+    stored: Mapping[str, Stored]  # of requests that came again with the same content

@@ -1,0 +1,151 @@
+"""Decides requests for terms and their answers. Pure: no clock, no database."""
+
+from collections.abc import Sequence
+
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.paths import path_of
+from hub.agreement_outcomes import Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
+from hub.outbox.messages import IfPending, ReceivedMessage
+from hub.participants.parties import (
+    Party,
+    check_account,
+    check_destination,
+    check_named,
+    check_payment,
+    recipient_of,
+    sender_of,
+)
+from quotes import notices
+from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, State, Stored
+
+
+def decide(commands: Sequence[AgreementCommand], scene: Scene, facts: Facts) -> list[Outcome]:
+    """Decides each of these commands. No two are about the same agreement."""
+    return [_ask(each, scene, facts) if isinstance(each, AskTerms) else _give(each, scene, facts) for each in commands]
+
+
+def is_same(command: AskTerms, seen: Standing) -> bool:
+    """Whether this is the stored request again."""
+    return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
+    """Forwards a request for terms to the payee.
+
+    The same request again is forwarded again, or gets the payee's stored answer. A request with other content under the
+    same id is refused with 3106 and changes nothing.
+    """
+    try:
+        payee = recipient_of(command.to, scene.parties)
+        _check(command, sender_of(command.requester.name, scene.parties), payee)
+        if (command.requester.name, payee.name) in scene.crowded:
+            return NoRoom(payee.name)
+        seen = facts.standing.get(command.key)
+        if seen is not None and not is_same(command, seen):
+            raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+    except FspiopError as error:
+        return _refused(command, scene, error)
+    if seen is not None:
+        return _again(facts.stored[command.key], scene)
+    message = notices.request_of(
+        command.resource, command.agreement_id, command.message, payee, requester_id=command.sender_id
+    )
+    return Forwarded(command, message)
+
+
+def _check(command: AskTerms, caller: Party, payee: Party) -> None:
+    """FspiopError if the payment itself would be refused, or the payee would refuse the message."""
+    if payee.id == caller.id:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
+    check_named(command.named, payee.name)
+    if command.resource == "fxQuotes":
+        _check_fxp(payee)
+    else:
+        check_payment(payer=caller, payee=payee)
+    for each in command.currencies:
+        check_account(payee, *each)
+
+
+def _check_fxp(fxp: Party) -> None:
+    """An FXP must be able to send and receive.
+
+    The requester may be the payer or the payee: the conversion shows which.
+    """
+    if not (fxp.may_send and fxp.may_receive):
+        raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{fxp.name} may not both send and receive")
+
+
+def _again(stored: Stored, scene: Scene) -> Repeated:
+    if stored.state != State.PENDING:
+        message = notices.answer_again(stored, scene.hub)
+    else:
+        first = ReceivedMessage(stored.request or b"", dict(stored.request_headers))
+        message = notices.request_of(stored.resource, stored.pk, first, stored.payee, requester_id=stored.payer.id)
+    message.if_pending = IfPending.SKIP
+    return Repeated(message)
+
+
+def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
+    path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
+    return refused(
+        scene, command.requester, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.ADD
+    )
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
+    """Forwards the payee's terms or either party's refusal to the other party.
+
+    Only the payee may give terms. The same answer again is accepted and changes nothing. Another answer is refused
+    (3106).
+    """
+    try:
+        seen = facts.standing.get(command.key)
+        if seen is None or command.sender_id not in (seen.payer.id, seen.payee.id):
+            raise FspiopError(command.not_found)
+        if not _is_news(seen, command):
+            return Repeated(None)
+        to = seen.payer if command.sender_id == seen.payee.id else seen.payee
+        check_destination(command.message.headers.get("fspiop-destination"), to.name)
+    except FspiopError as error:
+        if error.code != ErrorCode.MODIFIED_REQUEST.code:
+            # Other participants must not see that it exists, and get the error at once.
+            return NotObeyed(error.error, error.detail)
+        path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
+        # A repeated faulty answer leaves one waiting error.
+        return refused(
+            scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
+        )
+    message = notices.answer_of(
+        command.resource,
+        command.agreement_id,
+        command.message,
+        to,
+        is_error=command.state is State.REJECTED,
+        source_id=seen.payer.id,
+    )
+    return Forwarded(command, message)
+
+
+def _is_news(seen: Standing, command: GiveTerms) -> bool:
+    """Whether this answer changes the agreement.
+
+    False for a repeated answer, FspiopError for an answer that is not allowed.
+    """
+    is_by_payee = command.sender_id == seen.payee.id
+    if command.state is State.ACCEPTED and not is_by_payee:
+        raise FspiopError(command.not_found)
+    if seen.response_digest == command.message.digest:
+        return False
+    if seen.state == State.EXPIRED:
+        raise FspiopError(ErrorCode.QUOTE_EXPIRED, "the hub has reported to the payer that no answer came in time")
+    if seen.state == State.REJECTED or (seen.state == State.ACCEPTED and command.state is State.ACCEPTED):
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with other content")
+    if seen.state == State.ACCEPTED and is_by_payee:
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this quote was answered with terms")
+    return True
