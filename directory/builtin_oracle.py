@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from directory import store
+from directory import lookup_sql
 from directory.aliases import Alias, Registration
 from directory.models import PartyIdentifier
 from fspiop.errors import ErrorCode, FspiopError
@@ -21,7 +21,7 @@ def serves(alias_type: str) -> bool:
 
 def find(alias: Alias) -> list[Registration]:
     """The registrations of this alias; without a currency, the oldest comes first."""
-    return store.registrations(alias)
+    return lookup_sql.registrations(alias)
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
@@ -30,8 +30,8 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
     No DFSP takes over another's customer: an alias stays with its DFSP until that DFSP withdraws it.
     """
     with transaction.atomic():
-        store.register(aliases, fsp_id=fsp.pk)
-        held = store.held_by_others(aliases, fsp_id=fsp.pk)
+        lookup_sql.register(aliases, fsp_id=fsp.pk)
+        held = lookup_sql.held_by_others(aliases, fsp_id=fsp.pk)
     return {alias for alias in aliases if alias.identity in held}
 
 

@@ -7,7 +7,7 @@ itself.
 
 from django.conf import settings
 
-from directory import store
+from directory import lookup_sql
 from directory.lookup_commands import AnswerParty, AskParty, Facts
 from directory.lookup_decisions import decide
 from directory.models import PartyLookup
@@ -38,7 +38,7 @@ def _work(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]
         if isinstance(outcome, Forwarded) and isinstance(outcome.command, AskParty)
     ]
     if asked:
-        store.ask(asked, wait_s=settings.PARTY_ANSWER_S)
+        lookup_sql.ask(asked, wait_s=settings.PARTY_ANSWER_S)
     return outcomes
 
 
@@ -46,15 +46,15 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
     sought = {
         each.alias for each in commands if isinstance(each, AskParty) and not each.destination and each.owner is None
     }
-    oracles = store.oracles_of({alias.type for alias in sought}) if sought else {}
-    registrations, owners = store.registered(sought) if sought else ({}, {})
+    oracles = lookup_sql.oracles_of({alias.type for alias in sought}) if sought else {}
+    registrations, owners = lookup_sql.registered(sought) if sought else ({}, {})
     answered = {
         (to.id, each.subject, each.sender_id)
         for each in commands
         if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
     }
     # One statement finds a lookup, sees that nobody else was asked since, and ends it.
-    ended = store.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
+    ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended)
 
 

@@ -2,7 +2,7 @@
 
 from django.db.models import Count, QuerySet
 
-from directory import builtin_oracle, store
+from directory import builtin_oracle, lookup_sql
 from directory.aliases import Alias
 from directory.authorities import authorities
 from directory.models import Oracle, PartyIdentifier
@@ -20,7 +20,7 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
     """The oracles for this alias, first the one for new registrations; see `directory.authorities`."""
-    return authorities(alias, store.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
+    return authorities(alias, lookup_sql.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:

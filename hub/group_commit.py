@@ -21,8 +21,8 @@ from django.db import DatabaseError, DataError, connection
 from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.database import is_away, is_outdated, work_by_keys
 from hub.fair_groups import Waiting
+from hub.sql_statements import is_away, is_outdated, work_by_keys
 
 C = TypeVar("C")
 R = TypeVar("R")

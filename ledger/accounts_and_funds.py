@@ -14,7 +14,7 @@ from django.db.models import F, Q
 
 from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
-from hub import minor_units, outbox
+from hub import minor_unit_checks, outbox
 from hub.audit import record
 from hub.outbox.messages import HubMessages, Outgoing, Recipient
 from hub.participants import services as participants
@@ -130,7 +130,7 @@ def _check_open(account: Account) -> None:
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
     """Sets the first net debit cap and activates the accounts. Refuses a second call, as the reference hub does."""
     position, settlement = _lock_pair(participant, currency)
-    minor_units.check(ndc, currency)
+    minor_unit_checks.check(ndc, currency)
     if position.net_debit_cap is not None:
         raise FspiopError(
             ErrorCode.INTERNAL_SERVER_ERROR, "Participant Limit or Initial Position already set", http_status=500
@@ -162,7 +162,7 @@ def change_ndc(
 ) -> Account:
     """Sets a new net debit cap. If the cap is below the present position, no new reservation is possible."""
     position, _ = _lock_pair(participant, currency)
-    minor_units.check(ndc, currency)
+    minor_unit_checks.check(ndc, currency)
     if position.net_debit_cap is None:
         raise _no_limit(participant, currency)
     before = {"ndc": position.net_debit_cap, "alarmPercentage": position.alarm_percentage}
@@ -263,7 +263,7 @@ def record_funds_in(
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
         return
-    minor_units.check(amount, account.currency)
+    minor_unit_checks.check(amount, account.currency)
     FundsMovement.objects.create(
         transfer_id=transfer_id,
         account=settlement,
@@ -298,7 +298,7 @@ def prepare_funds_out(
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
-    minor_units.check(amount, account.currency)
+    minor_unit_checks.check(amount, account.currency)
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )

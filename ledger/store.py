@@ -20,7 +20,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub import fair_share
-from hub.database import execute
+from hub.sql_statements import execute
 from ledger import limits, quote_terms
 from ledger.commands_and_outcomes import (
     Aborted,

@@ -5,7 +5,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from hub.api.staff_authentication import has_second_factor
+from hub.api.administration.staff_authentication import has_second_factor
 
 
 class Site(AdminSite):

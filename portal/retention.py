@@ -19,8 +19,8 @@ from django.contrib.sessions.models import Session
 from django.db import transaction
 
 from hub.audit import record
-from hub.database import execute
 from hub.outbox.models import Message
+from hub.sql_statements import execute
 from hub.sweeps import isolating_batches
 from hub.sweeps.models import Erasure
 

@@ -10,8 +10,8 @@ from django.contrib.auth.models import AbstractBaseUser, User
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext_noop
 
+from hub.api.administration.staff_authentication import has_second_factor
 from hub.api.password_attempts import attempt_of
-from hub.api.staff_authentication import has_second_factor
 from hub.audit import record
 from hub.encryption import fernet
 from portal import first_sign_in, known_browsers, users

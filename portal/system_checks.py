@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from hub.url_patterns import urls_below
+from hub.list_of_urls import urls_below
 
 
 @register()

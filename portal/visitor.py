@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.http import Http404, HttpRequest
 
-from hub.api.staff_authentication import has_second_factor
+from hub.api.administration.staff_authentication import has_second_factor
 from hub.participants.models import Participant
 from portal.models import Profile
 from portal.permissions import PARTICIPANT_ROLES, Right, Role, rights_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import orjson
 
-from hub.database import execute
 from hub.group_commit import LostRace
 from hub.postgresql import arrays
+from hub.sql_statements import execute
 from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Stored
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 

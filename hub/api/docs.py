@@ -25,9 +25,9 @@ APIS = {
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.client_authentication`."""
+    """The OpenAPI form of `hub.api.administration.client_authentication`."""
 
-    target_class = "hub.api.client_authentication.ClientToken"
+    target_class = "hub.api.administration.client_authentication.ClientToken"
     name = "administrationClient"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
@@ -36,9 +36,9 @@ class ClientScheme(OpenApiAuthenticationExtension):
 
 
 class SessionScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.staff_authentication` with a portal session."""
+    """The OpenAPI form of `hub.api.administration.staff_authentication` with a portal session."""
 
-    target_class = "hub.api.staff_authentication.StaffSession"
+    target_class = "hub.api.administration.staff_authentication.StaffSession"
     name = "cookieAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
@@ -46,9 +46,9 @@ class SessionScheme(OpenApiAuthenticationExtension):
 
 
 class StaffScheme(OpenApiAuthenticationExtension):
-    """The OpenAPI form of `hub.api.staff_authentication` with a password."""
+    """The OpenAPI form of `hub.api.administration.staff_authentication` with a password."""
 
-    target_class = "hub.api.staff_authentication.StaffPassword"
+    target_class = "hub.api.administration.staff_authentication.StaffPassword"
     name = "basicAuth"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:

@@ -8,7 +8,7 @@ from django.urls import URLPattern
 from hub.api.administration.views import READING, AdministrationView
 from hub.api.views import METHODS
 from hub.audit import program_requests
-from hub.url_patterns import urls_below
+from hub.list_of_urls import urls_below
 
 # Open to everybody, because they only show whether the process works.
 HEALTH = frozenset({"api/ledger/v1/health", "api/directory/v1/health", "api/settlement/v2/health"})

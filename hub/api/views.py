@@ -16,7 +16,7 @@ from rest_framework.views import APIView
 from fspiop import bodies, iso20022, resources, strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import FORWARDED, Headers, read_headers
-from hub import minor_units
+from hub import minor_unit_checks
 from hub.api import authentication, dfsp_limits, errors, request_body, signatures
 from hub.outbox.messages import Recipient
 
@@ -164,7 +164,7 @@ class FspiopView(PlainView):
             message = bodies.convert(kind, self._json)
         if b"null" in self.raw_body:  # otherwise no element is null; few bodies have the word in a text
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
-        minor_units.check_message(message)
+        minor_unit_checks.check_message(message)
         return message
 
     def digest(self) -> bytes:

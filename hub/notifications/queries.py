@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from django.db.models import QuerySet
 from prometheus_client import Metric
 
-from hub.database import execute
 from hub.metrics import gauge
 from hub.notifications.models import Notification
+from hub.sql_statements import execute
 
 _COUNTS = """
     SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'GIVEN_UP'),

@@ -11,8 +11,8 @@ import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
 
-from hub.database import give_back
 from hub.outbox import store
+from hub.sql_statements import give_back
 
 log = structlog.get_logger("outbox")
 

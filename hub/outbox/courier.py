@@ -24,13 +24,13 @@ from django.db import close_old_connections, connection
 from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
-from hub.database import is_away, is_outdated, work_by_keys
 from hub.outbox import client, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
 from hub.outbox.destinations import Destination, open_by_source
 from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
+from hub.sql_statements import is_away, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")

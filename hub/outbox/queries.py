@@ -7,9 +7,9 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import Max
 
-from hub.database import execute
 from hub.outbox import store
 from hub.outbox.models import Message
+from hub.sql_statements import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:

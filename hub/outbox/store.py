@@ -14,8 +14,8 @@ from django.db import transaction
 from django.utils.crypto import salted_hmac
 from psycopg.rows import TupleRow
 
-from hub.database import execute, is_away
 from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
+from hub.sql_statements import execute, is_away
 from hub.sweeps.store import not_skipped
 
 OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time

@@ -15,10 +15,10 @@ from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub import fair_share, outbox
-from hub.database import execute
 from hub.outbox import queries
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.models import Message
+from hub.sql_statements import execute
 from hub.sweeps import isolating_batches
 from hub.sweeps.store import not_skipped
 

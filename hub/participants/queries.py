@@ -6,9 +6,9 @@ from datetime import timedelta
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from hub.database import execute
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 from hub.participants.parties import Party as Party
+from hub.sql_statements import execute
 
 # A participant's id never changes and its name is never reused, so names can be cached.
 _ids_by_name: dict[str, int] = {}

@@ -6,7 +6,7 @@ To end a bulk, the hub locks the bulk's row before all others (the lock order is
 import orjson
 
 from hub import fair_share
-from hub.database import execute
+from hub.sql_statements import execute
 from ledger.bulk.commands_and_outcomes import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
 from ledger.commands_and_outcomes import PaymentMessage

@@ -10,7 +10,7 @@ import orjson
 from psycopg.rows import TupleRow
 
 from hub import fair_share
-from hub.database import execute
+from hub.sql_statements import execute
 from ledger.commands_and_outcomes import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
 from ledger.errors import LostRace
 from ledger.fx.commands_and_outcomes import (

@@ -23,9 +23,9 @@ from ledger.bulk.commands_and_outcomes import (
 )
 from ledger.bulk.states import BulkState
 from ledger.commands_and_outcomes import PaymentMessage, Prepare
-from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive
-from ledger.views.moments import implausible, moment_fault
+from ledger.views.completed_timestamp import implausible, moment_fault
+from ledger.views.ilp_packet_check import terms_in
 
 
 class _BulkTransferView(LedgerView):

@@ -5,7 +5,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub.api.views import FspiopView
 from ledger.commands_and_outcomes import Implausible, Outcome, PaymentMessage, Unknown
 from ledger.fx.commands_and_outcomes import FxImplausible, FxOutcome, FxUnknown
-from ledger.views.moments import implausible
+from ledger.views.completed_timestamp import implausible
 
 
 class LedgerView(FspiopView):

@@ -13,7 +13,7 @@ from ledger import engine
 from ledger.fx import state_and_expiry
 from ledger.fx.commands_and_outcomes import FxFulfil, FxPrepare, FxReject
 from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
-from ledger.views.moments import moment_fault
+from ledger.views.completed_timestamp import moment_fault
 
 
 class _FxTransferView(LedgerView):

@@ -11,9 +11,9 @@ from hub.api.docs import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import accounts_and_funds, engine
 from ledger.commands_and_outcomes import Fulfil, Prepare, Reject
-from ledger.views.agreed import terms_in
 from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
-from ledger.views.moments import moment_fault
+from ledger.views.completed_timestamp import moment_fault
+from ledger.views.ilp_packet_check import terms_in
 
 
 class _TransferView(LedgerView):

@@ -1,8 +1,8 @@
 """The SQL statements on questions that wait for their answers."""
 
 from hub import outbox
-from hub.database import execute
 from hub.outbox.messages import Outgoing
+from hub.sql_statements import execute
 
 _REMEMBER = """
     INSERT INTO quotes_question (resource, subject, asker_id, asked_id, version, asked_at, answer_by)

@@ -14,7 +14,7 @@ from hub.api.views import accepted, taken
 from quotes.forwarded import pending_requests
 from quotes.transaction_requests import services
 from quotes.transaction_requests.services import State
-from quotes.views.messages import MessageView
+from quotes.views.message_view import MessageView
 
 
 class TransactionRequestsView(MessageView):

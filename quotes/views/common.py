@@ -15,7 +15,7 @@ from hub.api.views import accepted, taken
 from quotes import services
 from quotes.commands_and_facts import AskTerms, GiveTerms, State
 from quotes.models import Agreement
-from quotes.views.messages import MessageView
+from quotes.views.message_view import MessageView
 
 Currencies = tuple[str, ...]
 """A currency, or several of which one will do."""

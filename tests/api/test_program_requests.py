@@ -18,8 +18,8 @@ from hub.administration.models import READ
 from hub.api import system_checks
 from hub.audit import program_requests, trail
 from hub.audit.models import Approval, Entry
+from hub.list_of_urls import urls_below
 from hub.participants.models import Credential, CurrencyPair, Participant
-from hub.url_patterns import urls_below
 from ledger import accounts_and_funds
 from ledger.models import Account, FundsMovement
 from portal import changes

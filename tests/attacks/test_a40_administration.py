@@ -21,7 +21,7 @@ from hub.administration.models import READ, WRITE
 from hub.api import system_checks
 from hub.api.administration.views import AdministrationView
 from hub.api.views import METHODS
-from hub.url_patterns import urls_below
+from hub.list_of_urls import urls_below
 from ledger.models import Entry as Posting
 from tests import operators, proofs
 from tests.factories import UserFactory

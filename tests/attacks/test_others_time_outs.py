@@ -11,10 +11,10 @@ from django.db import connection
 
 from directory import party_lookups
 from directory.tasks import report_unanswered
-from hub import database, fair_share
-from hub.database import execute
+from hub import fair_share, sql_statements
 from hub.outbox import unanswered
 from hub.outbox.models import Message
+from hub.sql_statements import execute
 from ledger import store as transfers
 from ledger.bulk import store as bulks
 from ledger.fx import store as conversions
@@ -216,7 +216,7 @@ def plan_of(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]
     explained: list[Any] = []
 
     def explain(statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        rows = database.found_by_keys("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
+        rows = sql_statements.found_by_keys("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
         explained.append(rows[0][0])
         return []
 

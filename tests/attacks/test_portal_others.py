@@ -7,7 +7,7 @@ from django.test import Client
 from django.urls import reverse
 
 from hub.audit.models import Approval
-from hub.url_patterns import urls_below
+from hub.list_of_urls import urls_below
 from portal import changes
 from portal.access import Rule
 from portal.permissions import PARTICIPANT_ROLES, RIGHTS, Role

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hub.database import execute
 from hub.postgresql import arrays
+from hub.sql_statements import execute
 from ledger.states import State
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

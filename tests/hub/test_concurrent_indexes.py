@@ -3,7 +3,7 @@
 from django.core.management import call_command
 from django.db import connection
 
-from hub.database import execute
+from hub.sql_statements import execute
 
 
 def indexes_of(table: str) -> dict[str, bool]:

@@ -10,11 +10,11 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 from django.test import override_settings
 
-from hub.database import execute
 from hub.outbox import retries, store
 from hub.outbox.messages import IfPending
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Claim, Failure, Room
+from hub.sql_statements import execute
 from tests.outbox.messages import MANY, message
 from tests.world import World
 

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from hub.url_patterns import urls_below
+from hub.list_of_urls import urls_below
 from portal import system_checks
 from portal.access import Rule
 from portal.permissions import RIGHTS, Right, Role

@@ -17,10 +17,10 @@ from django.test import Client
 from directory import tasks as directory
 from directory.models import PartyLookup
 from hub.audit import trail
-from hub.database import execute
 from hub.outbox import retries
 from hub.outbox.models import Message
 from hub.outbox.store import append
+from hub.sql_statements import execute
 from ledger import limit_alarms
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer

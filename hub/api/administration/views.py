@@ -18,8 +18,8 @@ from rest_framework.response import Response
 from fspiop import bodies, strictjson, time
 from hub.administration.models import READ, WRITE
 from hub.api import errors, request_body, whole_numbers
-from hub.api.client_authentication import ClientToken, Granted
-from hub.api.staff_authentication import StaffPassword, StaffSession
+from hub.api.administration.client_authentication import ClientToken, Granted
+from hub.api.administration.staff_authentication import StaffPassword, StaffSession
 from hub.api.views import METHODS, PlainView
 from hub.audit import program_requests
 from hub.audit.models import Approval

@@ -1,6 +1,7 @@
 """Authenticates Django's staff at the administration APIs, for development: a two-factor session, or a password.
 
-In production a password alone must not move money: there, clients authenticate (`hub.api.client_authentication`).
+In production a password alone must not move money: there, clients authenticate
+(`hub.api.administration.client_authentication`).
 """
 
 from typing import Any

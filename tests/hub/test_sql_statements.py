@@ -12,8 +12,8 @@ import pytest
 from django.conf import LazySettings
 from django.db import NotSupportedError, OperationalError, connection, transaction
 
-from hub.database import execute, is_outdated, work_by_keys
 from hub.postgresql.base import DatabaseWrapper
+from hub.sql_statements import execute, is_outdated, work_by_keys
 from tests.directory.requests import counted_statements
 
 T = TypeVar("T")

@@ -6,9 +6,9 @@ from typing import Any
 from directory.aliases import Alias, Registration
 from directory.lookup_commands import LookupKey, RegisteredOracle
 from directory.models import Oracle
-from hub.database import execute
 from hub.outbox.messages import Outgoing
 from hub.participants.parties import Party
+from hub.sql_statements import execute
 
 _ALIASES = "unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS a (type, identifier, sub_id, currency)"
 
