@@ -639,7 +639,6 @@ def test_the_number_of_statements_about_conversions_does_not_depend_on_the_size_
     scheme: World, size: int
 ) -> None:
     import hub.sql_statements
-
     from ledger import store
     from ledger.fx import store as fx_store
 
