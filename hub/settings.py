@@ -169,6 +169,11 @@ WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # serves DFSPs, at most half of DATABASE_POOL.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
+# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503; 0:
+# they never do. Callbacks are never refused for it.
+SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
+SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
+SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)
 
 # --- callbacks ------------------------------------------------------------------------------------------------------
 OUTBOX_BATCH = env.int("OUTBOX_BATCH", default=100)  # messages claimed at once

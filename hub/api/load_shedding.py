@@ -1,9 +1,13 @@
 """Limits how many DFSP requests one web process handles at once; refuses others before any work is done.
 
 Work in progress is finished first: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) no longer is.
+New work is also refused while messages wait long for couriers (`hub.outbox.delivery_delay`): lookups first, then
+requests for terms, then transfers, so that payments that have begun end before others begin. A refused request leaves
+no row.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,12 +17,29 @@ from prometheus_client import Counter, Gauge
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import errors, slow_bodies
 from hub.api.middleware import DFSP_DOORS
+from hub.outbox import delivery_delay
 
 SHED = Counter("kitovu_web_shed_total", "DFSP requests answered with 503 because too many were in progress")
+DELAYED = Counter(
+    "kitovu_web_delayed_total", "DFSP requests answered with 503 because messages wait long, by resource", ["resource"]
+)
 UNDER_WAY = Gauge("kitovu_web_under_way", "DFSP requests in progress", multiprocess_mode="livesum")
 
 _NEW_WORK = frozenset({"POST", "GET"})
 _SHARE_OF_NEW_WORK = 0.75
+
+_ONE_EVERY_S = 0.05
+_MOST_DELAY = {
+    ("GET", "parties"): "SHED_LOOKUPS_S",
+    ("POST", "quotes"): "SHED_QUOTES_S",
+    ("POST", "bulkQuotes"): "SHED_QUOTES_S",
+    ("POST", "fxQuotes"): "SHED_QUOTES_S",
+    ("POST", "transactionRequests"): "SHED_QUOTES_S",
+    ("POST", "transfers"): "SHED_TRANSFERS_S",
+    ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
+    ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
+}
+"""The settings with the delay from which each kind of new work is refused; 0 refuses none."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -26,8 +47,10 @@ Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 class Turnstile:
     """A WSGI middleware."""
 
-    def __init__(self, application: Wsgi) -> None:
+    def __init__(self, application: Wsgi, delay_s: Callable[[], float] = delivery_delay.reader.delay_s) -> None:
         self._application = application
+        self._delay_s = delay_s
+        self._delayed_admitted_at = 0.0
         self._guard = threading.Lock()
         self._under_way = 0
         response = errors.response_for(
@@ -39,8 +62,13 @@ class Turnstile:
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = slow_bodies.Input(environ)
-        if environ["PATH_INFO"].partition("/")[2].partition("/")[0] not in DFSP_DOORS:
+        resource = environ["PATH_INFO"].partition("/")[2].partition("/")[0]
+        if resource not in DFSP_DOORS:
             return self._application(environ, start_response)
+        if self._is_delayed(environ["REQUEST_METHOD"], resource):
+            DELAYED.labels(resource).inc()
+            start_response(self._status, list(self._headers))
+            return self._body
         most: float = settings.WEB_QUEUE
         if environ["REQUEST_METHOD"] in _NEW_WORK:
             most *= _SHARE_OF_NEW_WORK
@@ -58,3 +86,17 @@ class Turnstile:
             UNDER_WAY.dec()
             with self._guard:
                 self._under_way -= 1
+
+    def _is_delayed(self, method: str, resource: str) -> bool:
+        setting = _MOST_DELAY.get((method, resource))
+        if setting is None:
+            return False
+        most: float = getattr(settings, setting)
+        if not most or self._delay_s() <= most:
+            return False
+        # A few are served in any case, because without any the delay of their messages could not become known.
+        now = time.monotonic()
+        is_one_of_few = now - self._delayed_admitted_at >= _ONE_EVERY_S
+        if is_one_of_few:
+            self._delayed_admitted_at = now
+        return not is_one_of_few

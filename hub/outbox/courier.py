@@ -24,7 +24,7 @@ from django.db import close_old_connections, connection
 from psycopg.errors import QueryCanceled
 
 from hub.curl import Curl
-from hub.outbox import client, metrics, retries, store, wakeup
+from hub.outbox import client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
 from hub.outbox.destinations import Destination, open_by_source
@@ -59,6 +59,7 @@ class Courier:
         )
         self._signing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="courier-signing")
         self._key = client.HubKey()
+        self._delay = delivery_delay.Publisher()
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def start(self) -> None:
@@ -151,6 +152,7 @@ class Courier:
         for message_id in claim.spoilt:
             log.error("message_can_not_be_claimed", message=message_id)
             self._spoilt[message_id] = now + _SPOILT_S
+        ages: list[tuple[int, float]] = []
         for message, url in claimed:
             destination = self._destinations[message.destination_id]
             pause = destination.pause_before(message, now, probe_s=settings.OUTBOX_TIMEOUT_S)
@@ -158,10 +160,13 @@ class Courier:
                 self._left_alone.append((message, pause))
                 self._has_finished.set()
                 continue
+            if message.attempts == 1:
+                ages.append((message.destination_id, message.age_s))
             destination.begins(message)
             task = self._loop.create_task(self._deliver(destination, message, url))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+        self._delay.saw(ages)
         # A message that waits for a predecessor is claimed after the predecessor's result is stored.
         self._look_at(claim.has_more)
 

@@ -39,7 +39,7 @@ class Input:
 
 @pytest.fixture(scope="module")
 def hub() -> Turnstile:
-    return Turnstile(LeanHandler())
+    return Turnstile(LeanHandler(), lambda: 0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ class Door:
     """A turnstile, and behind it requests that wait until they may go on."""
 
     def __init__(self) -> None:
-        self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work)
+        self.go_on, self.inside, self.turnstile = threading.Event(), 0, Turnstile(self._work, lambda: 0.0)
 
     def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         self.inside += 1

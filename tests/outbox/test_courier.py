@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import redis
+from django.conf import settings
 from django.db import connection, transaction
 from django.test import override_settings
 
 from hub import outbox
 from hub.outbox import courier as couriers
-from hub.outbox import destinations, retries, store, wakeup
+from hub.outbox import delivery_delay, destinations, retries, store, wakeup
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
@@ -113,6 +115,15 @@ def test_a_message_is_delivered_byte_for_byte_without_any_poke(courier: Courier,
     wait_until(lambda: Delivery.objects.count() == 1)
     assert sink.got == [("PUT", "/transfers/T", b'{"a": 1}')]
     assert not Message.objects.exists()
+
+
+def test_a_courier_publishes_how_long_the_messages_waited_that_it_begins_to_send(courier: Courier, sink: Sink) -> None:
+    green, blue = send_to("green", sink.url), send_to("blue", sink.url)
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    store.append([message(green, "/transfers/T", subject="g"), message(blue, "/transfers/U", subject="b")])
+    wait_until(lambda: Delivery.objects.count() == 2)
+    wait_until(lambda: (delivery_delay.published(client) or 0) > 0, seconds=2)
+    assert (delivery_delay.published(client) or 0) < 5
 
 
 def test_a_ring_of_the_bell_is_heard_at_once(courier: Courier, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,159 @@
+"""How long messages wait until couriers send them: the measure by which web processes refuse new work.
+
+The delay is that of the destination at which messages wait least, of all to which couriers begin to send messages. A
+DFSP that is slow, or was down, makes only its own messages wait. Where the messages to every destination wait, the hub
+is behind. Couriers publish the delay in Redis for two seconds. Web processes read it twice a second in a separate
+thread, so no request asks for it. Without a value they compute it from the deliveries of the last two seconds.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from statistics import median
+
+import redis
+import structlog
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from redis.exceptions import RedisError
+
+from hub.sql_statements import execute
+
+log = structlog.get_logger("outbox")
+
+_VALID_S = 2.0
+_READ_EVERY_S = 0.5
+_PUBLISH_EVERY_S = 0.25
+_WINDOW_S = 1.0  # the messages that count
+_MOST = 200  # the deliveries that are read
+
+# The newest messages that were delivered stood at the head of their queues.
+_DELIVERED = """
+    SELECT d.destination_id, extract(epoch FROM d.delivered_at - d.created_at)::float8
+    FROM (SELECT destination_id, created_at, delivered_at, attempts
+          FROM outbox_delivery ORDER BY message_id DESC LIMIT %s) d
+    WHERE d.delivered_at > clock_timestamp() - make_interval(secs => %s) AND d.attempts = 1
+"""
+
+
+def delay_of(ages: Iterable[tuple[int, float]]) -> float:
+    """The delay in seconds, from (destination, age of a message at its first attempt).
+
+    0 where fewer than two destinations get messages: nothing shows then whether the hub or the destination is slow.
+    """
+    by_destination: dict[int, list[float]] = {}
+    for destination_id, age_s in ages:
+        by_destination.setdefault(destination_id, []).append(age_s)
+    return min(map(median, by_destination.values())) if len(by_destination) > 1 else 0.0
+
+
+def _key() -> str:
+    # Two hubs on one Redis must not read each other's delay.
+    return f"kitovu:outbox-delay:{connection.settings_dict['NAME']}"
+
+
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL, socket_timeout=1, socket_connect_timeout=1)
+
+
+class Publisher:
+    """Publishes the delay that a courier sees, from a separate thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: list[tuple[float, int, float]] = []  # when, destination, age
+        self._arrived = threading.Condition()
+        self._has_news = False
+        self._thread: threading.Thread | None = None
+
+    def saw(self, ages: list[tuple[int, float]]) -> None:
+        """Adds (destination, age) of messages at their first attempts; never raises, never waits."""
+        if not ages:
+            return
+        now = self._clock()
+        with self._arrived:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._work, name="outbox-delay-publisher", daemon=True)
+                self._thread.start()
+            self._seen = [each for each in self._seen if each[0] > now - _WINDOW_S]
+            self._seen += [(now, destination_id, age_s) for destination_id, age_s in ages]
+            self._has_news = True
+            self._arrived.notify()
+
+    def delay_s(self) -> float:
+        """The delay by the messages of the last second."""
+        since = self._clock() - _WINDOW_S
+        return delay_of((destination_id, age_s) for at, destination_id, age_s in self._seen if at > since)
+
+    def _work(self) -> None:
+        client = _redis()
+        while True:
+            with self._arrived:
+                while not self._has_news:
+                    self._arrived.wait()
+                self._has_news = False
+            publish(client, self.delay_s())
+            time.sleep(_PUBLISH_EVERY_S)
+
+
+def publish(client: redis.Redis, delay_s: float) -> None:
+    """Publishes a delay for two seconds."""
+    try:
+        client.set(_key(), f"{delay_s:.3f}", px=int(_VALID_S * 1000))
+    except (RedisError, OSError) as error:
+        log.warning("delay_not_published", error=str(error)[:200])
+
+
+def published(client: redis.Redis) -> float | None:
+    """The delay that a courier published in the last two seconds, if there is one."""
+    try:
+        text = client.get(_key())
+        return float(text) if text is not None else None  # type: ignore[arg-type]
+    except (RedisError, OSError, ValueError):  # ValueError: another program's value
+        return None
+
+
+def delivered() -> float:
+    """The delay of the messages that were delivered in the last two seconds."""
+    return delay_of((row[0], row[1]) for row in execute(_DELIVERED, [_MOST, _VALID_S]))
+
+
+class Reader:
+    """The delay as a web process knows it. 0 while it knows none."""
+
+    def __init__(self) -> None:
+        self._delay_s, self._read_at = 0.0, float("-inf")
+        self._wanted = threading.Event()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def delay_s(self) -> float:
+        """Returns the delay that was read last, and lets the thread read it again; never waits."""
+        if self._thread is None or not self._thread.is_alive():
+            with self._starting:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._work, name="outbox-delay-reader", daemon=True)
+                    self._thread.start()
+        self._wanted.set()
+        return self._delay_s if time.monotonic() - self._read_at < _VALID_S else 0.0
+
+    def _work(self) -> None:
+        client = _redis()
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            try:
+                delay_s = published(client)
+                self._delay_s = delivered() if delay_s is None else delay_s
+                self._read_at = time.monotonic()
+            except DatabaseError as error:
+                log.warning("delay_not_read", error=str(error)[:200])
+            except Exception:  # the thread must go on
+                log.exception("delay_not_read")
+            finally:
+                connection.close()  # another thread may need it
+            time.sleep(_READ_EVERY_S)
+
+
+reader = Reader()

@@ -1,0 +1,154 @@
+"""How long messages wait for couriers, as the hub itself sees it, and what it refuses because of that."""
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.conf import LazySettings
+from django.conf import settings as django_settings
+from django.test import override_settings
+
+from hub.api import load_shedding
+from hub.api.load_shedding import Turnstile
+from hub.outbox import delivery_delay, store
+from hub.outbox.delivery_delay import Publisher, Reader, delay_of, delivered, publish, published
+from tests.outbox.messages import message
+from tests.world import World
+
+BLUE, GREEN, RED = 1, 2, 3
+
+
+# --- the measure ------------------------------------------------------------------------------------------------------
+
+
+def test_the_delay_is_that_of_the_destination_at_which_messages_wait_least() -> None:
+    assert delay_of([(BLUE, 3.0), (BLUE, 1.0), (BLUE, 2.0), (GREEN, 2.5), (GREEN, 2.5)]) == 2.0
+
+
+def test_a_dfsp_that_was_down_does_not_make_the_hub_look_slow() -> None:
+    backlog = [(BLUE, 600.0)] * 1000
+    assert delay_of([*backlog, (GREEN, 0.01)]) == 0.01
+    assert delay_of(backlog) == 0.0  # nothing else is sent, so nothing shows that the hub is behind
+    assert delay_of([]) == 0.0
+
+
+def test_a_courier_publishes_what_it_saw_in_the_last_second() -> None:
+    now = [0.0]
+    publisher = Publisher(clock=lambda: now[0])
+    publisher._thread = type("Alive", (), {"is_alive": lambda self: True})()  # type: ignore[assignment]
+    publisher.saw([(BLUE, 4.0), (GREEN, 5.0)])
+    assert publisher.delay_s() == 4.0
+    now[0] = 0.9
+    publisher.saw([(BLUE, 0.0)])
+    assert publisher.delay_s() == 2.0
+    now[0] = 1.5
+    assert publisher.delay_s() == 0.0  # one destination only
+
+
+@pytest.fixture
+def own_redis(settings: LazySettings) -> Iterator[redis.Redis]:
+    client = redis.Redis.from_url(settings.REDIS_URL)
+    yield client
+    client.delete(delivery_delay._key())
+
+
+def test_what_a_courier_published_is_read_for_two_seconds(own_redis: redis.Redis) -> None:
+    assert published(own_redis) is None
+    publish(own_redis, 1.25)
+    assert published(own_redis) == 1.25
+    assert 0 < own_redis.pttl(delivery_delay._key()) <= 2000
+    own_redis.set(delivery_delay._key(), "soon")
+    assert published(own_redis) is None
+
+
+def test_without_redis_the_delay_is_that_of_the_latest_deliveries(world: World) -> None:
+    away = redis.Redis(port=1, socket_connect_timeout=0.1)
+    publish(away, 1.0)  # which only logs
+    assert published(away) is None
+    ids = world.ids
+    store.append([message(ids[to], subject=f"{to}{n}") for to in ("blue", "green") for n in range(3)])
+    store.execute("UPDATE outbox_message SET attempts = 1, created_at = clock_timestamp() - interval '3 s'")
+    blues = "created_at = clock_timestamp() - interval '2 s' WHERE subject LIKE 'blue%%'"
+    store.execute(f"UPDATE outbox_message SET {blues}")
+    pending = [row[0] for row in store.execute("SELECT id FROM outbox_message")]
+    store.delivered([(message_id, 200) for message_id in pending])
+    assert delivered() == pytest.approx(2.0, abs=0.3)
+
+
+def test_a_web_process_reads_the_delay_in_a_thread_and_no_request_waits(own_redis: redis.Redis) -> None:
+    publish(own_redis, 1.5)
+    reader, began = Reader(), time.monotonic()
+    assert reader.delay_s() == 0.0
+    assert time.monotonic() - began < 0.1
+    end = time.monotonic() + 5
+    while reader.delay_s() != 1.5 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert reader.delay_s() == 1.5
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+class Door:
+    """A turnstile at which messages wait so long, and how often what is behind it was reached."""
+
+    def __init__(self, delay_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.served = 0
+        monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 1000.0)
+        self._turnstile = Turnstile(self._work, delay_s=lambda: delay_s)
+        self._turnstile._delayed_admitted_at = time.monotonic()
+
+    def _work(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self.served += 1
+        start_response("202 Accepted", [])
+        return [b""]
+
+    def ask(self, method: str, path: str) -> str:
+        said: list[Any] = []
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path}
+        body = b"".join(self._turnstile(environ, lambda status, headers: said.extend([status, dict(headers)])))
+        if said[0].startswith("503"):
+            assert json.loads(body)["errorInformation"]["errorCode"] == "2005"
+            assert said[1]["Retry-After"] == "1"
+        return str(said[0])[:3]
+
+
+LOOKUP, QUOTE, TRANSFER = ("GET", "/parties/MSISDN/1"), ("POST", "/quotes"), ("POST", "/transfers")
+NEVER = [("PUT", "/parties/MSISDN/1"), ("PUT", "/quotes/Q"), ("PUT", "/transfers/T/error"), ("GET", "/transfers/T")]
+
+
+@pytest.mark.parametrize(
+    ("delay_s", "refused"),
+    [(0.4, []), (0.6, [LOOKUP]), (1.5, [LOOKUP, QUOTE]), (2.5, [LOOKUP, QUOTE, TRANSFER])],
+)
+def test_the_longer_messages_wait_the_more_kinds_of_new_work_are_refused_and_never_a_callback(
+    delay_s: float, refused: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(delay_s, monkeypatch)
+    for request in (LOOKUP, QUOTE, TRANSFER, *NEVER):
+        assert door.ask(*request) == ("503" if request in refused else "202"), request
+    assert door.served == 3 + len(NEVER) - len(refused)
+
+
+@override_settings(SHED_LOOKUPS_S=0)
+def test_a_scheme_may_refuse_nothing_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Door(60, monkeypatch).ask(*LOOKUP) == "202"
+
+
+def test_a_few_are_served_in_any_case_or_a_delay_that_is_over_would_never_be_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    door = Door(60, monkeypatch)
+    monkeypatch.setattr(load_shedding, "_ONE_EVERY_S", 0.05)
+    time.sleep(0.06)
+    assert [door.ask(*TRANSFER) for _ in range(3)] == ["202", "503", "503"]
+    time.sleep(0.06)
+    assert door.ask(*LOOKUP) == "202"
+
+
+def test_the_lookups_are_refused_first() -> None:
+    s = django_settings
+    assert s.SHED_LOOKUPS_S < s.SHED_QUOTES_S < s.SHED_TRANSFERS_S < s.REQUEST_DEADLINE_S
