@@ -1,6 +1,7 @@
 """What a payment costs the database before its transfer: as few statements for a group as for one message."""
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +11,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from hub.outbox import backlog
 from hub.outbox.models import Message
+from hub.participants import queries
+from hub.postgresql.base import DatabaseWrapper
 from quotes.models import BulkQuote, FxQuote, Quote
 from tests.api import fx_messages, messages
 from tests.api.caller import dfsp
@@ -74,6 +78,27 @@ def test_a_lookup_and_a_quote_alone_take_fifteen_statements() -> None:
         ("blue", "POST", "/quotes"),
         ("green", "PUT", path),
     ]
+
+
+@pytest.mark.usefixtures("asked")
+def test_the_thread_of_a_request_uses_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backlog, "_REFRESH_S", 1000)  # which one request a second does, and returns the connection
+    ensure, here = DatabaseWrapper.ensure_connection, threading.get_ident()
+
+    def ensure_elsewhere(self: DatabaseWrapper) -> None:
+        assert threading.get_ident() != here
+        ensure(self)
+
+    body, _ = messages.quote(), queries.id_of("red")
+    with monkeypatch.context() as patched:
+        patched.setattr(DatabaseWrapper, "ensure_connection", ensure_elsewhere)
+        assert dfsp("GET", PARTY).status_code == 202
+        put(PARTY, {"party": messages.party("blue", "255655001001")})
+        for _ in range(2):
+            post("/quotes", body)
+        put(f"/quotes/{body['quoteId']}", messages.terms())
+        assert dfsp("GET", "/parties/MSISDN/404").status_code == 202  # refused by a callback
+        assert dfsp("PUT", f"/quotes/{body['quoteId']}", messages.terms(), source="red").status_code == 400
 
 
 @pytest.mark.usefixtures("asked")
