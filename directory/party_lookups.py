@@ -30,7 +30,8 @@ def answer(command: AnswerParty) -> Outcome:
     return agreement_engine.submit(command)
 
 
-def _work(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
+def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
+    """Loads, decides and saves the lookups and answers of a group, in the caller's transaction."""
     outcomes = decide(commands, scene, _load(commands, scene))
     asked = [
         (outcome.message, outcome.command.requester.version)
@@ -56,9 +57,6 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
     # One statement finds a lookup, sees that nobody else was asked since, and ends it.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended)
-
-
-agreement_engine.register(_work, AskParty, AnswerParty)
 
 
 def report_unanswered() -> int:

@@ -1,7 +1,7 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
 One transaction per group: read the participants; for each kind of command load -> decide (pure) -> save; append the
-messages -> COMMIT. The apps that have the commands register them here.
+messages -> COMMIT. The apps that have the commands register them when they are ready.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -34,7 +34,8 @@ def answer(command: GiveTerms) -> Outcome:
     return agreement_engine.submit(command)
 
 
-def _work(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
+def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
+    """Loads, decides and saves the requests and answers of a group, in the caller's transaction."""
     facts = _load(commands)
     outcomes = decide(commands, scene, facts)
     _save(outcomes, facts)
@@ -78,9 +79,6 @@ def _save(outcomes: Iterable[Outcome], facts: Facts) -> None:
             store.add(kind, asked)
         if given:
             store.settle(kind, given)
-
-
-agreement_engine.register(_work, AskTerms, GiveTerms)
 
 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
