@@ -36,6 +36,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The hub did not accept the credentials, the signature or the URL of the request of the present state."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unclear:
     """The request of the present state had no clear response: no connection, time-out, or 5xx."""
 
@@ -86,6 +94,7 @@ class EndClaimed:
     """The payee DFSP reports how a transfer ended, but nothing proves that the hub forwarded this report."""
 
     fulfilment: str | None = None
+    cause: tuple[str, str] | None = None  # the code and description of the error that it reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +123,7 @@ Event = (
     | Waited
     | Taken
     | Refused
+    | TurnedAway
     | Unclear
     | OwnerFound
     | PartyFound
