@@ -10,9 +10,9 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from connector.amounts import AmountError, format_amount, parse_amount
 from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn, Standing
 from example_dfsp.customers import LIMIT, Customer
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 
 FEE_PER_10_000 = 0
 CURRENCY = "TZS"  # of all accounts in this bank

@@ -19,14 +19,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import Payment
-from connector.service import Connector
 from fspiop import ilp, jws
 from fspiop.time import format_datetime, http_date
 from hub.local.net import free_port
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.service import Connector
 from tests import proofs
 from tests.keys import CONDITION, FULFILMENT, PACKET
 from tests.proofs import key_of

@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connector.hub_clock import HubClock, Measured
-from connector.payment_states import State
 from fspiop.time import parse_datetime, parse_http_date
+from kitovu_connector.hub_clock import HubClock, Measured
+from kitovu_connector.payment_states import State
 from tests.connector.hub_stub import Scheme, logged, quote, scheme, told, transfer
 
 NOW = time.time

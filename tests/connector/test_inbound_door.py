@@ -12,9 +12,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from connector.backend import HttpBackend, PartyDetails
-from connector.store import QuoteGiven, Store
 from hub.local.net import free_port
+from kitovu_connector.backend import HttpBackend, PartyDetails
+from kitovu_connector.store import QuoteGiven, Store
 from tests.connector.hub_stub import PAYEE, Core, Scheme, quote, scheme, told, transfer
 
 
@@ -188,7 +188,7 @@ def test_more_lookups_than_the_core_can_answer_are_put_off(tmp_path: Path) -> No
 
 
 def test_terms_that_nobody_paid_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.payee._LOOK_FOR_OLD_QUOTES_EVERY_S", 0.1)
+    monkeypatch.setattr("kitovu_connector.payee._LOOK_FOR_OLD_QUOTES_EVERY_S", 0.1)
 
     async def story(world: Scheme) -> None:
         asked = quote()

@@ -6,14 +6,14 @@ import sys
 
 import pytest
 
-from connector import logs
-from connector.tokens import _Granted
+from kitovu_connector import logs
+from kitovu_connector.tokens import _Granted
 
 PROGRAM = """
 import logging
 import structlog
-from connector import logs
-from connector.background import _guarded
+from kitovu_connector import logs
+from kitovu_connector.background import _guarded
 import asyncio
 
 logs.configure("INFO")

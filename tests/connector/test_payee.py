@@ -8,8 +8,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from connector.payee import Ending, Payee
-from connector.store import Incoming, Stage, Store
+from kitovu_connector.payee import Ending, Payee
+from kitovu_connector.store import Incoming, Stage, Store
 from tests.connector.hub_stub import Core, config_of
 
 TRANSFER = "b51ec534-ee48-4575-b6a9-ead2955b8069"

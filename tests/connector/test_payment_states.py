@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.payment_events import (
+from fspiop.bodies.common import Money
+from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_events import (
     Ask,
     EndClaimed,
     ErrorReported,
@@ -27,10 +29,8 @@ from connector.payment_events import (
     Wait,
     Waited,
 )
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import ENDS, Payment, Policy, State, Step, step
-from fspiop.bodies.common import Money
-from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import ENDS, Payment, Policy, State, Step, step
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET
 
 POLICY = Policy(dfsp="green")

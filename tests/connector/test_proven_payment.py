@@ -10,13 +10,13 @@ import aiohttp
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import State
-from connector.service import Connector
 from hub.local.net import free_port
 from hub.outbox.courier import Courier
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import State
+from kitovu_connector.service import Connector
 from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs
@@ -86,7 +86,7 @@ async def pay(configs: dict[str, Config], cores: dict[str, Core]) -> State:
             amount=amount(25),
             currency="TZS",
         )
-        payment = await green.send(order)
+        payment = await green.pay(order)
         for _ in range(100):  # the payee hears the end by a callback of its own
             if cores["blue"].credited:
                 break

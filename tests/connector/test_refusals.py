@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from connector.backend import HttpBackend, PartyDetails, Refused, Terms, TermsWanted
-from connector.payment_states import State
 from hub.local.net import free_port
+from kitovu_connector.backend import HttpBackend, PartyDetails, Refused, Terms, TermsWanted
+from kitovu_connector.payment_states import State
 from tests import proofs
 from tests.connector.hub_stub import PAYEE, Core, Scheme, error, logged, quote, scheme, terms, told, transfer
 from tests.proofs import key_of
@@ -372,7 +372,7 @@ def test_a_transfer_that_is_turned_away_stays_in_doubt(tmp_path: Path) -> None:
 
 def test_a_payment_to_a_dfsp_whose_key_is_missing_ends_at_once(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
-        world.connector._payer._policy = _without_blue(world)
+        world.connector._payer.policy = _without_blue(world)
         order = asyncio.create_task(world.pay())
         await until(lambda: world.connector._store.payment("P1") is not None)
         ended = await world.ended(seconds=AT_ONCE_S)
@@ -384,7 +384,7 @@ def test_a_payment_to_a_dfsp_whose_key_is_missing_ends_at_once(tmp_path: Path) -
 
 
 def _without_blue(world: Scheme) -> Any:
-    return replace(world.connector._payer._policy, known_signers=frozenset({"Hub", "red"}))
+    return replace(world.connector._payer.policy, known_signers=frozenset({"Hub", "red"}))
 
 
 def test_a_party_whose_dfsps_key_is_missing_ends_the_lookup_that_the_hub_forwarded_it_for(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connector.backend import IncomingMoney, Refused
-from connector.payment_states import Payment, State
-from connector.store import Incoming
+from kitovu_connector.backend import IncomingMoney, Refused
+from kitovu_connector.payment_states import Payment, State
+from kitovu_connector.store import Incoming
 from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, told, transfer
 
 
@@ -121,7 +121,7 @@ def test_a_step_that_cannot_be_stored_is_taken_again(tmp_path: Path, monkeypatch
 
         monkeypatch.setattr(store, "save_incoming", once)
         monkeypatch.setattr(store, "save_payment", also_once)
-        monkeypatch.setattr("connector.payer._AFTER_A_FAULT_S", 0.2)
+        monkeypatch.setattr("kitovu_connector.payer._AFTER_A_FAULT_S", 0.2)
         path = await fulfilled(world)
         assert await world.hub_says("PATCH", path, told("COMMITTED")) == 200
         await until(lambda: world.core.credited == [path.rpartition("/")[2]])

@@ -12,9 +12,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connector.config import Config, ConfigError, load
-from connector.service import Connector
 from hub.local.net import free_port
+from kitovu_connector.config import Config, ConfigError, load
+from kitovu_connector.service import Connector
 from tests import proofs
 from tests.connector.hub_stub import Core, config_of
 from tests.proofs import key_of
@@ -134,7 +134,7 @@ def test_secrets_have_no_repr(tmp_path: Path) -> None:
 
 def run(file: Path, *flags: str) -> tuple[int, str]:
     """The exit status and the error output of a connector that does not start."""
-    command = [sys.executable, "-m", "connector", "--config", str(file), *flags]
+    command = [sys.executable, "-m", "kitovu_connector", "--config", str(file), *flags]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=os.environ)
     return done.returncode, done.stderr
 
@@ -229,7 +229,7 @@ def test_a_connector_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> No
 
 
 def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from connector import __main__ as command
+    from kitovu_connector import __main__ as command
 
     made: list[dict[str, Any]] = []
 

@@ -9,17 +9,17 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from connector import identifiers
-from connector.backend import IncomingMoney, NotUnderstood, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import extensions_of, party_of, ref_of
-from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp, money
 from fspiop import time as fsptime
 from fspiop.bodies.common import Money, Transaction
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.backend import IncomingMoney, NotUnderstood, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import extensions_of, party_of, ref_of
+from kitovu_connector.store import QuoteGiven
 
 
 def check(asked: QuotePost) -> None:

@@ -13,12 +13,12 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from connector import identifiers
-from connector.amounts import format_amount, parse_amount
-from connector.client import read_at_most
-from connector.payment_order import Extensions, PartyRef, extensions_of
 from fspiop.bodies.common import Extension, GeoCode, TransactionType
 from fspiop.bodies.quotes import QuotePost
+from kitovu_connector import identifiers
+from kitovu_connector.amounts import format_amount, parse_amount
+from kitovu_connector.client import read_at_most
+from kitovu_connector.payment_order import Extensions, PartyRef, extensions_of
 
 ANSWER_AT_MOST = 256 * 1024
 

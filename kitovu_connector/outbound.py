@@ -8,15 +8,6 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from connector import logs
-from connector.aliases import Aliases
-from connector.amounts import AmountError, format_amount, parse_amount
-from connector.config import Config
-from connector.hub_clock import HubClock
-from connector.payer import Payer
-from connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
-from connector.payment_states import ENDS, Payment
-from connector.store import Conflict, Store
 from fspiop import bodies, strictjson
 from fspiop.bodies.common import (
     AmountType,
@@ -32,6 +23,15 @@ from fspiop.bodies.common import (
     Text128,
 )
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import logs
+from kitovu_connector.aliases import Aliases
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.config import Config
+from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
+from kitovu_connector.payment_states import ENDS, Payment
+from kitovu_connector.store import Conflict, Store
 
 log = structlog.get_logger(__name__)
 

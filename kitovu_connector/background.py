@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 
 import structlog
 
-from connector import logs
+from kitovu_connector import logs
 
 log = structlog.get_logger(__name__)
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.payment_order import PartyRef
 from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_order import PartyRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,16 @@ class QuoteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The core accepts the terms, so the transfer is to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The core does not want the payment any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndClaimed:
     """The payee DFSP reports how a transfer ended, but nothing proves that the hub forwarded this report."""
 
@@ -130,6 +140,8 @@ Event = (
     | PartyFailed
     | QuoteGiven
     | QuoteFailed
+    | Confirmed
+    | Cancelled
     | EndClaimed
     | Reported
     | ErrorReported

@@ -1,4 +1,4 @@
-"""python -m connector [--config FILE.toml] [--dfsp NAME ...]: runs one DFSP's connector until SIGTERM."""
+"""python -m kitovu_connector [--config FILE.toml] [--dfsp NAME ...]: runs one DFSP's connector until SIGTERM."""
 
 import argparse
 import asyncio
@@ -8,15 +8,15 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from connector import logs
-from connector.backend import HttpBackend
-from connector.config import Config, ConfigError, StartError, load
-from connector.service import Connector
+from kitovu_connector import logs
+from kitovu_connector.backend import HttpBackend
+from kitovu_connector.config import Config, ConfigError, StartError, load
+from kitovu_connector.service import Connector
 
 
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m connector", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m kitovu_connector", description=__doc__)
     parser.add_argument("--config", type=Path, help="a TOML file; the names are those of the flags, with underscores")
     for setting in fields(Config):
         if setting.name != "jws_keys":

@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import structlog
 
-from connector import logs
-from connector.backend import NotUnderstood, Refused, Unavailable
 from fspiop import bodies, strictjson
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, error_body, text_of
+from kitovu_connector import logs
+from kitovu_connector.backend import NotUnderstood, Refused, Unavailable
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

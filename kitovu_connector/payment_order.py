@@ -4,8 +4,6 @@ from typing import Literal
 
 import msgspec
 
-from connector import identifiers
-from connector.identifiers import Alias
 from fspiop.bodies.common import (
     AmountType,
     Extension,
@@ -18,6 +16,8 @@ from fspiop.bodies.common import (
     Refund,
     TransactionType,
 )
+from kitovu_connector import identifiers
+from kitovu_connector.identifiers import Alias
 
 Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
 Initiator = Literal["PAYER", "PAYEE"]
@@ -68,6 +68,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
     quote_extensions: Extensions = ()
     transfer_extensions: Extensions = ()
+    needs_confirmation: bool = False  # nothing is paid before the core confirms the terms
 
 
 def spelled(order: Order) -> Order:

@@ -1,9 +1,9 @@
 """The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the time is passed in.
 
-    LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
-                          |  ^        |
-                          v  |        v
-                          DOUBT <-----+         (GET /transfers/{id}, or send the identical bytes again)
+    LOOKUP -> QUOTE -> [AGREED ->] PREPARED -> ACCEPTED -> COMMITTED | ABORTED
+                                      |  ^        |
+                                      v  |        v
+                                      DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
 Up to PREPARED no money can have moved, so giving up is safe. From PREPARED on, only the hub's report ends the payment
 (API Definition 6.7.2: a payer never decides alone that a transfer did not happen). If nothing proves that the hub
@@ -17,9 +17,18 @@ from enum import StrEnum
 
 import msgspec
 
-from connector.payment_events import (
+from fspiop import ilp, money
+from fspiop import time as fsptime
+from fspiop.bodies import read, write
+from fspiop.bodies.common import Money
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, text_of
+from kitovu_connector.payment_events import (
     Action,
     Ask,
+    Cancelled,
+    Confirmed,
     EndClaimed,
     ErrorReported,
     Event,
@@ -38,14 +47,7 @@ from connector.payment_events import (
     Wait,
     Waited,
 )
-from connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
-from fspiop import ilp, money
-from fspiop import time as fsptime
-from fspiop.bodies import write
-from fspiop.bodies.common import Money
-from fspiop.bodies.quotes import QuotePost, QuotePut
-from fspiop.bodies.transfers import TransferPost
-from fspiop.errors import ErrorCode, text_of
+from kitovu_connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
 
 
 class State(StrEnum):
@@ -53,6 +55,7 @@ class State(StrEnum):
 
     LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party there
     QUOTE = "QUOTE"  # requests the terms
+    AGREED = "AGREED"  # has the terms and waits for the core's confirmation
     PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
     ACCEPTED = "ACCEPTED"  # the hub has it; the outcome is pending
     DOUBT = "DOUBT"  # unknown whether the hub has it, or the outcome is overdue
@@ -61,6 +64,7 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
+CANCELLABLE = frozenset({State.LOOKUP, State.QUOTE, State.AGREED})  # nothing has been sent that could move money
 SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only a report from the hub ends these
 _ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # a limit, however many claims arrive
 
@@ -80,6 +84,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str | None = None  # the payee alias's DFSP, as the hub reports it
     payee: PartyRef | None = None  # with fsp_id, as described by the payee DFSP
     quote_body: bytes = b""  # POST /quotes, identical bytes each time
+    quote_answer: bytes = b""  # PUT /quotes, while the core has not confirmed it
+    terms_expire_at: float = 0.0
     transfer_amount: int = 0
     receive_amount: int | None = None
     fee: int | None = None
@@ -132,11 +138,15 @@ def proves_abort(code: str) -> bool:
 
 def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The next state of `payment` after `event`, and the actions that follow."""
+    if isinstance(event, Cancelled) and payment.state in CANCELLABLE:
+        return _abort_for(payment, ErrorCode.PAYER_REJECTION, "cancelled before it was sent")
     match payment.state:
         case State.LOOKUP:
             return _in_lookup(payment, event, now, policy)
         case State.QUOTE:
             return _in_quote(payment, event, now, policy)
+        case State.AGREED:
+            return _when_agreed(payment, event, now, policy)
         case State.PREPARED | State.ACCEPTED | State.DOUBT:
             return _when_sent(payment, event, now, policy)
         case State.COMMITTED | State.ABORTED:
@@ -203,11 +213,33 @@ def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Ste
             problem = _problem_of(quote, payment.order, now + policy.hub_ahead_s - policy.clock_margin_s)
             if problem is not None:
                 return _abort_for(payment, *problem)
-            prepared = _prepared(payment, quote, now, policy)
-            # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
-            return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
+            if payment.order.needs_confirmation:
+                return _wait_for_confirmation(_agreed(payment, quote), now, policy)
+            return _send(payment, quote, now, policy)
         case _:
             return Step(payment)
+
+
+def _when_agreed(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Confirmed() if now + policy.hub_ahead_s - policy.clock_margin_s < payment.terms_expire_at:
+            return _send(payment, read(QuotePut, payment.quote_answer), now, policy)
+        case Confirmed() | Resumed() | Waited():
+            return _wait_for_confirmation(payment, now, policy)
+        case _:
+            return Step(payment)
+
+
+def _send(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Step:
+    # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
+    return Step(_prepared(payment, quote, now, policy), [Ask.SEND, Wait(policy.callback_s)])
+
+
+def _wait_for_confirmation(payment: Payment, now: float, policy: Policy) -> Step:
+    left = payment.terms_expire_at - (now + policy.hub_ahead_s - policy.clock_margin_s)
+    if left <= 0:
+        return _abort_for(payment, ErrorCode.QUOTE_EXPIRED, "the terms were not confirmed in time")
+    return Step(payment, [Wait(left)])
 
 
 def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
@@ -413,6 +445,25 @@ def _quote_body(payment: Payment, policy: Policy) -> bytes:
     )
 
 
+def _agreed(payment: Payment, quote: QuotePut) -> Payment:
+    return _change(
+        payment,
+        state=State.AGREED,
+        tries=0,
+        quote_answer=write(quote),
+        terms_expire_at=fsptime.parse_datetime(quote.expiration).timestamp(),
+        **_amounts_of(payment, quote),
+    )
+
+
+def _amounts_of(payment: Payment, quote: QuotePut) -> dict[str, int | None]:
+    return {
+        "transfer_amount": money.parse_amount(quote.transfer_amount.amount),
+        "receive_amount": _amount(quote.payee_receive_amount, payment.order.currency),
+        "fee": _amount(quote.payee_fsp_fee, payment.order.currency),
+    }
+
+
 def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
     assert payment.payee is not None
     assert payment.payee.fsp_id is not None
@@ -431,10 +482,8 @@ def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> 
         payment,
         state=State.PREPARED,
         tries=0,
-        transfer_amount=money.parse_amount(quote.transfer_amount.amount),
-        receive_amount=_amount(quote.payee_receive_amount, payment.order.currency),
-        fee=_amount(quote.payee_fsp_fee, payment.order.currency),
         condition=quote.condition,
+        **_amounts_of(payment, quote),
         transfer_body=write(body),
         expires_at=expires_at,
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from connector.config import Config, ConfigError
+from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:

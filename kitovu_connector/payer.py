@@ -1,4 +1,4 @@
-"""Runs outgoing payments through `connector.payment_states`: stores each step, then sends the step's requests.
+"""Runs outgoing payments through `kitovu_connector.payment_states`: stores each step, then sends the step's requests.
 
 A step is durable before its requests are sent. After any crash, a restart continues with the same ids and bytes.
 """
@@ -9,17 +9,31 @@ from dataclasses import replace
 
 import structlog
 
-from connector import identifiers
-from connector.background import Background
-from connector.client import HubClient, Said
-from connector.config import Config
-from connector.keyed_locks import KeyedLocks
-from connector.payment_events import Ask, Event, Refused, Resumed, Started, Taken, TurnedAway, Unclear, Wait, Waited
-from connector.payment_order import Order, spelled
-from connector.payment_states import ENDS, SENT, Payment, Policy, State, step
-from connector.resource_paths import party_path
-from connector.store import Store
 from fspiop import correlation_ids
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.background import Background
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.payment_events import (
+    Ask,
+    Cancelled,
+    Confirmed,
+    Event,
+    Refused,
+    Resumed,
+    Started,
+    Taken,
+    TurnedAway,
+    Unclear,
+    Wait,
+    Waited,
+)
+from kitovu_connector.payment_order import Order, spelled
+from kitovu_connector.payment_states import ENDS, SENT, Payment, Policy, State, step
+from kitovu_connector.resource_paths import party_path
+from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +45,7 @@ class Payer:
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._store, self._hub = store, hub
-        self._policy = Policy(
+        self.policy = Policy(
             dfsp=config.dfsp,
             asks_owner=not config.is_pinned,
             transfer_expiry_s=config.transfer_expiry_s,
@@ -45,6 +59,7 @@ class Payer:
         self._turns = KeyedLocks()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self._answered: dict[str, asyncio.Event] = {}
         self._background = Background()
 
     async def send(self, order: Order) -> Payment:
@@ -67,6 +82,36 @@ class Payer:
             self._open[order.home_id] = payment
             await self.move(payment, Started())
         return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
+
+    async def confirm(self, home_id: str) -> None:
+        """The core accepts the terms. FspiopError if there are none yet; then nothing changes."""
+        payment = await self._told(home_id, Confirmed())
+        if payment.state in (State.LOOKUP, State.QUOTE):
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
+
+    async def cancel(self, home_id: str) -> None:
+        """Ends a payment that was not sent. FspiopError, and nothing changes, if it was sent: it may yet be paid."""
+        payment = await self._told(home_id, Cancelled())
+        if payment.state is not State.ABORTED:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
+
+    async def _told(self, home_id: str, event: Event) -> Payment:
+        payment = self._store.payment(home_id)
+        if payment is None:
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+        await self.move(payment, event)
+        return self._store.payment(home_id) or payment
+
+    async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
+        """The payment when its terms are known or it has ended, or its state after so many seconds."""
+        payment = self._store.payment(home_id)
+        if payment is not None and payment.state in (State.LOOKUP, State.QUOTE):
+            event = self._answered.setdefault(home_id, asyncio.Event())
+            try:
+                await asyncio.wait_for(event.wait(), seconds)
+            except TimeoutError:
+                log.info("payment_not_agreed_yet", payment=home_id)
+        return self._store.payment(home_id)
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
         """The payment when it has ended, or its state after so many seconds; None if there is none."""
@@ -114,13 +159,15 @@ class Payer:
     async def _step(self, home_id: str, event: Event) -> str | None:
         current = self._open.get(home_id) or self._store.payment(home_id)
         assert current is not None
-        policy = replace(self._policy, hub_ahead_s=self._hub.clock.ahead_s)
+        policy = replace(self.policy, hub_ahead_s=self._hub.clock.ahead_s)
         taken = step(current, event, time.time(), policy)
         if taken.refusal is not None:
             log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
         if taken.payment != current:
             await self._store.save_payment(taken.payment)
             self._open[home_id] = taken.payment
+        if taken.payment.state not in (State.LOOKUP, State.QUOTE) and home_id in self._answered:
+            self._answered.pop(home_id).set()
         for action in taken.actions:
             if isinstance(action, Wait):
                 self._wake_after(home_id, action.seconds)

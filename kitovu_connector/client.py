@@ -13,15 +13,15 @@ import aiohttp
 import structlog
 from yarl import URL
 
-from connector import key_files, logs, tls
-from connector.config import Config
-from connector.hub_clock import HubClock
-from connector.tokens import NoToken, Tokens
 from fspiop import jws, versions
 from fspiop.bodies import read
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.versions import Version
+from kitovu_connector import key_files, logs, tls
+from kitovu_connector.config import Config
+from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.tokens import NoToken, Tokens
 
 log = structlog.get_logger(__name__)
 

@@ -6,7 +6,7 @@ Two connectors on one state would each continue the other's payments and send th
 import sqlite3
 from pathlib import Path
 
-from connector.config import StartError
+from kitovu_connector.config import StartError
 
 
 class StateLock:

@@ -7,19 +7,19 @@ from collections import OrderedDict
 import msgspec
 import structlog
 
-from connector import core_answers, identifiers
-from connector.backend import Backend, PartyDetails
-from connector.background import Background
-from connector.client import Answer, HubClient, Said
-from connector.config import Config
-from connector.core_answers import No
-from connector.identifiers import Alias
-from connector.payment_order import PartyRef, party_of
-from connector.resource_paths import party_path
 from fspiop import bodies
 from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, identifiers
+from kitovu_connector.backend import Backend, PartyDetails
+from kitovu_connector.background import Background
+from kitovu_connector.client import Answer, HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.payment_order import PartyRef, party_of
+from kitovu_connector.resource_paths import party_path
 
 log = structlog.get_logger(__name__)
 

@@ -13,18 +13,18 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from connector import core_answers, logs, terms
-from connector.backend import Backend, NotUnderstood, Refused, Unavailable
-from connector.background import Background
-from connector.client import Answer, HubClient, Said
-from connector.config import Config
-from connector.core_answers import No
-from connector.identifiers import Alias
-from connector.parties import Parties
-from connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
 from fspiop import bodies
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, logs, terms
+from kitovu_connector.backend import Backend, NotUnderstood, Refused, Unavailable
+from kitovu_connector.background import Background
+from kitovu_connector.client import Answer, HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.parties import Parties
+from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

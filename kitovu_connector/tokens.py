@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from connector.config import Config
+from kitovu_connector.config import Config
 
 log = structlog.get_logger(__name__)
 

@@ -9,27 +9,6 @@ from typing import cast, get_args
 import structlog
 from aiohttp import web
 
-from connector import identifiers, key_files, logs, terms, tls
-from connector.aliases import Aliases
-from connector.client import HubClient
-from connector.config import Config
-from connector.identifiers import Alias
-from connector.parties import Parties
-from connector.payee import Ending, Payee
-from connector.payer import Payer
-from connector.payment_events import (
-    EndClaimed,
-    ErrorReported,
-    OwnerFound,
-    PartyFailed,
-    PartyFound,
-    QuoteFailed,
-    Reported,
-)
-from connector.payment_events import QuoteGiven as QuoteTold
-from connector.payment_order import ref_of
-from connector.payment_states import Payment
-from connector.store import Conflict, Incoming, QuoteGiven, Store
 from fspiop import bodies, headers, jws, strictjson
 from fspiop import time as fsptime
 from fspiop.bodies.common import ExtensionList, PartyIdType
@@ -39,6 +18,28 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers, key_files, logs, terms, tls
+from kitovu_connector.aliases import Aliases
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.lookups import Lookups
+from kitovu_connector.parties import Parties
+from kitovu_connector.payee import Ending, Payee
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_events import (
+    EndClaimed,
+    ErrorReported,
+    OwnerFound,
+    PartyFailed,
+    PartyFound,
+    QuoteFailed,
+    Reported,
+)
+from kitovu_connector.payment_events import QuoteGiven as QuoteTold
+from kitovu_connector.payment_order import ref_of
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store
 
 log = structlog.get_logger(__name__)
 
@@ -94,9 +95,11 @@ class Inbound:
         payee: Payee,
         parties: Parties,
         aliases: Aliases,
+        lookups: Lookups,
     ) -> None:
         self._config, self._store, self._hub = config, store, hub
         self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
+        self._lookups = lookups
         self._keys = key_files.public_keys(config)
 
     def application(self) -> web.Application:
@@ -242,8 +245,11 @@ class Inbound:
             return
         found = request.match_info
         error = FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {source}")
-        for payment in self._payer.looking_for(found["id_type"], found["id_value"], found.get("sub_id")):
-            await self._payer.move(payment, PartyFailed(error.code, error.description, source, is_proven=True))
+        failed = PartyFailed(error.code, error.description, source, is_proven=True)
+        alias = found["id_type"], found["id_value"], found.get("sub_id")
+        self._lookups.told(alias, failed)
+        for payment in self._payer.looking_for(*alias):
+            await self._payer.move(payment, failed)
 
     # --- parties and aliases ----------------------------------------------------------------------------------------
 
@@ -266,7 +272,7 @@ class Inbound:
         return await self._move_lookups(message, failed)
 
     async def _move_lookups(self, message: Message, event: PartyFound | PartyFailed | OwnerFound) -> int:
-        refusal = None
+        refusal = self._lookups.told(message.alias, event)
         for payment in self._payer.looking_for(*message.alias):
             refusal = await self._payer.move(payment, event) or refusal
         if refusal is not None:

@@ -2,16 +2,16 @@
 
 import asyncio
 
-from connector import identifiers
-from connector.client import HubClient, Said
-from connector.config import Config
-from connector.identifiers import Alias
-from connector.keyed_locks import KeyedLocks
-from connector.resource_paths import party_path
 from fspiop import bodies
 from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.participants import ParticipantPost
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.resource_paths import party_path
 
 
 class Aliases:

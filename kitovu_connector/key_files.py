@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
-from connector.config import FILES, Config, ConfigError
 from fspiop import jws
+from kitovu_connector.config import FILES, Config, ConfigError
 
 
 def check_files(config: Config) -> None:

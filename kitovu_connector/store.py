@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from connector.config import StartError
-from connector.group_commit import Database
-from connector.payment_order import spelled
-from connector.payment_states import ENDS, Payment
-from connector.state_lock import StateLock
+from kitovu_connector.config import StartError
+from kitovu_connector.group_commit import Database
+from kitovu_connector.payment_order import spelled
+from kitovu_connector.payment_states import ENDS, Payment
+from kitovu_connector.state_lock import StateLock
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment (
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS payment (
     digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
     state       TEXT NOT NULL,
     is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,              -- connector.payment_states.Payment
+    record      BLOB NOT NULL,              -- kitovu_connector.payment_states.Payment
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
