@@ -16,7 +16,7 @@ from kitovu_connector.service import Connector
 
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m kitovu_connector", description=__doc__)
+    parser = argparse.ArgumentParser(prog="kitovu-connector", description=__doc__)
     parser.add_argument("--config", type=Path, help="a TOML file; the names are those of the flags, with underscores")
     for setting in fields(Config):
         if setting.name != "jws_keys":

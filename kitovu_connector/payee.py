@@ -34,6 +34,7 @@ _TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRE
 _ASK_FIRST_S = 1.0
 _ASK_AT_MOST_EVERY_S = 15.0
 _AGAIN_AT_MOST_EVERY_S = 60.0
+_WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
 _LOOK_FOR_OLD_QUOTES_EVERY_S = 600.0
 _OLD_QUOTES_AT_ONCE = 500
 
@@ -45,6 +46,15 @@ class Ending:
     state: str
 
 
+class _Check:
+    """A request for terms that is not acknowledged yet."""
+
+    def __init__(self, quote: QuoteGiven) -> None:
+        self.quote = quote
+        self.is_done = asyncio.Event()
+        self.fault: Exception | None = None
+
+
 class Payee:
     """All quotes given and all incoming transfers of one DFSP."""
 
@@ -54,7 +64,7 @@ class Payee:
         self._background = Background()
         self._busy: set[str] = set()
         self._told: dict[str, asyncio.Event] = {}
-        self._checking: dict[str, QuoteGiven] = {}  # requests for terms whose customer is being looked up
+        self._checking: dict[str, _Check] = {}  # by quote id: requests whose customer is being looked up
 
     async def resume(self) -> None:
         """At start: continues with every unfinished quote and transfer."""
@@ -74,31 +84,38 @@ class Payee:
         """Stores a request for terms and answers it in the background; Conflict if the id had other content.
 
         A request about a customer that the core does not know is answered, and never stored: anybody can send many. The
-        core is asked first if it has not just answered a lookup of this customer.
+        core is asked first if it has not just answered a lookup of this customer. FspiopError 2005 if the core takes
+        long: the hub sends the request again, because it is not acknowledged before it is durable.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
             return
-        checking = self._checking.get(quote.quote_id)
-        if checking is None:
+        check = self._checking.get(quote.quote_id)
+        if check is None:
             self._parties.check_has_room()
-            self._checking[quote.quote_id] = quote
-            self._background.start(self._check_customer(quote, payee))
-        elif (checking.digest, checking.payer_fsp) != (quote.digest, quote.payer_fsp):
+            check = self._checking[quote.quote_id] = _Check(quote)
+            self._background.start(self._check_customer(check, payee))
+        elif (check.quote.digest, check.quote.payer_fsp) != (quote.digest, quote.payer_fsp):
             raise Conflict
+        try:
+            await asyncio.wait_for(check.is_done.wait(), _WAIT_FOR_A_LOOKUP_S)
+        except TimeoutError:
+            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503) from None
+        if check.fault is not None:
+            raise check.fault
 
-    async def _check_customer(self, quote: QuoteGiven, payee: Alias) -> None:
+    async def _check_customer(self, check: "_Check", payee: Alias) -> None:
         try:
             found = await self._parties.find(payee)
-            if not isinstance(found, No):
-                await self._store_quote(quote)
-        except Conflict:
-            log.warning("message_refused", quote=quote.quote_id, why="another request has this id")
-            return
+            if isinstance(found, No):
+                self._background.start(self._send_quote_error(check.quote, found))
+            else:
+                await self._store_quote(check.quote)
+        except Exception as error:  # the request is not acknowledged
+            check.fault = error
         finally:
-            self._checking.pop(quote.quote_id, None)
-        if isinstance(found, No):
-            await self._send_quote_error(quote, found)
+            self._checking.pop(check.quote.quote_id, None)
+            check.is_done.set()
 
     async def _store_quote(self, quote: QuoteGiven) -> None:
         stored, is_new = await self._store.add_quote(quote)

@@ -159,12 +159,49 @@ def test_the_same_request_twice_while_the_customer_is_looked_up_is_one(tmp_path:
         core = Slow()
         await with_core(world, core)
         asked = quote()
-        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
-        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
         other = asked | {"amount": {"currency": "TZS", "amount": "7"}}
-        assert await world.hub_passes_on("POST", "/quotes", other) == 400
+        first = asyncio.create_task(world.hub_passes_on("POST", "/quotes", asked))
+        await until(lambda: asked["quoteId"] in world.connector._payee._checking)
+        answers = await asyncio.gather(*(world.hub_passes_on("POST", "/quotes", body) for body in (asked, other)))
+        assert (await first, *answers) == (202, 202, 400)
+        assert quotes_in(world) == 1  # stored before it is acknowledged
         await world.until("PUT", f"/quotes/{asked['quoteId']}")
         assert (len(core.looked_up), quotes_in(world)) == (1, 1)
+
+    tell(tmp_path, story)
+
+
+def test_a_request_for_terms_is_not_acknowledged_before_it_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the core takes longer than the hub waits, the hub is told to send it again."""
+    monkeypatch.setattr("kitovu_connector.payee._WAIT_FOR_A_LOOKUP_S", 0.2)
+
+    class Slow(Knows):
+        async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
+            await asyncio.sleep(0.5)
+            return await super().find_party(id_type, id_value, sub_id)
+
+    async def story(world: Scheme) -> None:
+        await with_core(world, Slow())
+        asked = quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 503
+        assert quotes_in(world) == 0
+        await until(lambda: quotes_in(world) == 1)
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}")
+        assert (quotes_in(world), len(world.core.asked)) == (1, 1)
+
+    tell(tmp_path, story)
+
+
+def test_a_request_for_terms_that_cannot_be_stored_is_not_acknowledged(tmp_path: Path) -> None:
+    async def story(world: Scheme) -> None:
+        async def full(quote: QuoteGiven) -> Any:
+            raise OSError("disk full")
+
+        world.connector._store.add_quote = full  # type: ignore[method-assign]
+        assert await world.hub_passes_on("POST", "/quotes", quote()) == 500
 
     tell(tmp_path, story)
 
