@@ -27,12 +27,12 @@ from bench.measure import cpu_by_process, percentile
 from bench.messages import CURRENCY
 from bench.onboard import Administration
 from bench.signing import make_key
-from connector.backend import IncomingMoney, PartyDetails, Refused, Terms, TermsWanted
-from connector.client import Answer, HubClient
-from connector.config import Config
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import State
-from connector.service import Connector
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Refused, Terms, TermsWanted
+from kitovu_connector.client import Answer, HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import State
+from kitovu_connector.service import Connector
 
 PAYER, PAYEE = "bench-payer", "bench-payee"
 ALIAS = "255655001001"
@@ -198,7 +198,7 @@ async def _pay_all(hub: Hub, configs: list[Config], answer: str, figures: Figure
 
 async def _pay(paying: Connector, home_id: str, answer: str) -> float:
     began = time.perf_counter()
-    payment = await paying.send(
+    payment = await paying.pay(
         Order(
             home_id=home_id,
             payer=PartyRef(id_type="MSISDN", id_value="255712001001", name="Bench Payer"),

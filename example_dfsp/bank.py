@@ -10,9 +10,9 @@ import aiohttp
 import structlog
 from aiohttp import web
 
-from connector.amounts import format_amount, parse_amount
 from example_dfsp.books import Books, Conflict, Incoming, Outgoing, Overdrawn, Standing
 from example_dfsp.customers import LIMIT, Customer
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 
 FEE_PER_10_000 = 0
 CURRENCY = "TZS"  # of all accounts in this bank
@@ -117,17 +117,22 @@ class Bank:
 
         A request with a used reference and different content gets 409.
         """
-        wanted = await request.json()
         try:
+            wanted = await request.json()
             reference, amount = wanted["reference"], parse_amount(wanted["amount"])
-        except ValueError as error:
+            payee, currency = wanted["payee"], wanted["currency"]
+            payer = self._customers.get(wanted["payer"])
+        except AmountError as error:
             return _no(400, "4000", f"amount: {error}")
-        payer = self._customers.get(wanted["payer"])
+        except (ValueError, TypeError) as error:
+            return _no(400, "4000", f"not a JSON object: {error}")
+        except KeyError as error:
+            return _no(400, "4000", f"{error.args[0]} is missing")
         if payer is None:
             return _no(400, "4000", "no such customer")
-        if wanted["currency"] != CURRENCY or amount == 0:
+        if currency != CURRENCY or amount == 0:
             return _no(400, "4000", f"the amount must be greater than 0, in {CURRENCY}")
-        content = Outgoing(payer.msisdn, wanted["payee"], amount, wanted["currency"], wanted.get("note") or "")
+        content = Outgoing(payer.msisdn, payee, amount, currency, wanted.get("note") or "")
         try:
             standing: Standing = await asyncio.to_thread(self._books.hold, reference, content)
         except Overdrawn:
@@ -140,9 +145,9 @@ class Bank:
             {
                 "homeTransactionId": reference,
                 "from": {"idType": "MSISDN", "idValue": payer.msisdn, "displayName": payer.name},
-                "to": {"idType": "MSISDN", "idValue": wanted["payee"]},
+                "to": {"idType": "MSISDN", "idValue": payee},
                 "amount": wanted["amount"],
-                "currency": wanted["currency"],
+                "currency": currency,
                 "note": wanted.get("note") or None,
             },
         )

@@ -8,7 +8,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from connector.amounts import parse_amount
+from kitovu_connector.amounts import parse_amount
 
 DATA = Path(__file__).parent / "data"
 LIMIT = parse_amount("500000")

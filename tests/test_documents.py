@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from django.core.management import get_commands
 
-from connector.config import Config
+from kitovu_connector.config import Config
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -175,7 +175,7 @@ def test_files_that_are_named_are_there() -> None:
 
 
 _DOTTED = re.compile(r"(?<![\w/.@-])([a-z_][a-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)(?![\w/(-]|\.\w)")
-OWN = {"fspiop", "hub", "directory", "quotes", "ledger", "settlement", "portal", "connector", "example_dfsp"} | {
+OWN = {"fspiop", "hub", "directory", "quotes", "ledger", "settlement", "portal", "kitovu_connector", "example_dfsp"} | {
     "bench",
     "tests",
 }

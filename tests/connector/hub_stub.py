@@ -8,7 +8,7 @@ import asyncio
 import json
 import ssl
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 
-from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import Payment
-from connector.service import Connector
 from fspiop import ilp, jws
 from fspiop.time import format_datetime, http_date
 from hub.local.net import free_port
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.service import Connector
 from tests import proofs
 from tests.keys import CONDITION, FULFILMENT, PACKET
 from tests.proofs import key_of
@@ -74,6 +75,8 @@ class Scheme:
     says_at: datetime | None = None  # the Date of what the hub says; None is now
     answers: set[str] = field(default_factory=lambda: {"participants", "parties", "quotes", "transfers"})
     is_busy: bool = False  # and takes no transfers
+    refuses: dict[str, tuple[int, str]] = field(default_factory=dict)  # status and code by "METHOD /resource[/error]"
+    tells: Callable[[str], dict[str, Any]] = field(default_factory=lambda: told)  # PUT /transfers in this state
     connector: Connector = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -98,12 +101,17 @@ class Scheme:
         raw = await request.read()
         body = json.loads(raw) if raw else {}
         self.asked.append((request.method, request.path, body))
+        ours = {"Date": http_date(datetime.now(UTC))}  # by the hub's clock, whatever the connector's is
+        first, last = request.path.split("/")[1], "/error" if request.path.endswith("/error") else ""
+        if found := self.refuses.get(f"{request.method} /{first}{last}"):
+            status, code = found
+            return web.json_response(error(code), status=status, headers=ours)
         task = asyncio.create_task(self._answer(request.method, request.path, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self.is_busy and (request.method, request.path) == ("POST", "/transfers"):
-            return web.Response(status=503)
-        return web.Response(status=202 if request.method in ("GET", "POST") else 200)
+            return web.Response(status=503, headers=ours)
+        return web.Response(status=202 if request.method in ("GET", "POST") else 200, headers=ours)
 
     async def _answer(self, method: str, path: str, body: dict[str, Any]) -> None:
         resource = path.split("/")[1]
@@ -119,7 +127,7 @@ class Scheme:
             case "GET", "transfers" if self.state == "UNKNOWN":
                 await self.hub_says("PUT", path + "/error", error("3208"))
             case "GET", "transfers":
-                await self.hub_says("PUT", path, told(self.state))
+                await self.hub_says("PUT", path, self.tells(self.state))
 
     async def hub_says(self, method: str, path: str, body: Any) -> int:
         """In its own name, over its own connection."""
@@ -199,8 +207,9 @@ class Scheme:
             currency="TZS",
             **more,
         )
+        sent = self.count("POST", "/transfers")
         await self.connector._payer.send(order)
-        await self.until("POST", "/transfers")
+        await self.until("POST", "/transfers", sent + 1)
         return self.payment(home_id)
 
     def payment(self, home_id: str = "P1") -> Payment:
@@ -262,6 +271,12 @@ def transfer(offered: dict[str, Any], **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def logged(caplog: pytest.LogCaptureFixture, event: str) -> list[dict[str, Any]]:
+    """The lines of this event."""
+    lines = [record.msg for record in caplog.records if isinstance(record.msg, dict)]
+    return [line for line in lines if line["event"] == event]
+
+
 def _certificate(folder: Path, name: str) -> tuple[str, str]:
     """Files of this name's certificate and key."""
     certificate, key = folder / f"{name}.crt", folder / f"{name}.tls"
@@ -271,16 +286,25 @@ def _certificate(folder: Path, name: str) -> tuple[str, str]:
     return str(certificate), str(key)
 
 
+def _ports() -> list[int]:
+    """Three different ones."""
+    found: set[int] = set()
+    while len(found) < 3:
+        found.add(free_port())
+    return list(found)
+
+
 def config_of(folder: Path, proof: str, **more: Any) -> Config:
     """Green's, with a hub that is known by `proof`."""
+    hub, inbound, outbound = _ports()
     settings: dict[str, Any] = {
         "dfsp": "green",
-        "hub_url": f"http://127.0.0.1:{free_port()}",
+        "hub_url": f"http://127.0.0.1:{hub}",
         "state": folder / "state",
         "ilp_secret": "a secret of green's",
         "inbound_host": "localhost",
-        "inbound_port": free_port(),
-        "outbound_port": free_port(),
+        "inbound_port": inbound,
+        "outbound_port": outbound,
         "ask_again_s": 1.0,
     }
     if proof in ("signatures", "both"):

@@ -14,10 +14,10 @@ import aiohttp
 import msgspec
 import pytest
 
-from connector import tls
-from connector.config import ConfigError
-from connector.payment_states import ENDS, Payment, State
-from connector.store import QuoteGiven
+from kitovu_connector import tls
+from kitovu_connector.config import ConfigError
+from kitovu_connector.payment_states import ENDS, Payment, State
+from kitovu_connector.store import QuoteGiven
 from tests import proofs
 from tests.connector.hub_stub import (
     AUTHORITY,

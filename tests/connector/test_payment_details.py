@@ -16,15 +16,15 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector import terms
-from connector.backend import HttpBackend, PartyDetails, Terms
-from connector.config import Config
-from connector.payment_order import party_of, ref_of
-from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp
 from fspiop.bodies.common import Party
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from hub.local.net import free_port
+from kitovu_connector import terms
+from kitovu_connector.backend import HttpBackend, PartyDetails, Terms
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import party_of, ref_of
+from kitovu_connector.store import QuoteGiven
 from ledger import ilp_packets
 from tests.connector.hub_stub import PAYEE, Scheme, config_of, quote, scheme, transfer
 

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connector.payment_events import (
+from fspiop.bodies.common import Money
+from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_events import (
     Ask,
     EndClaimed,
     ErrorReported,
@@ -22,14 +24,13 @@ from connector.payment_events import (
     Resumed,
     Started,
     Taken,
+    TurnedAway,
     Unclear,
     Wait,
     Waited,
 )
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import ENDS, Payment, Policy, State, Step, step
-from fspiop.bodies.common import Money
-from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import ENDS, Payment, Policy, State, Step, step
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET
 
 POLICY = Policy(dfsp="green")
@@ -178,6 +179,40 @@ def test_a_party_that_is_another_dfsps_is_not_paid() -> None:
     assert (ended.state, ended.error_code) == (State.ABORTED, "3203")
 
 
+def test_an_error_that_proves_nothing_asks_the_hub_at_once_and_only_once() -> None:
+    """The payee may reject with 2001. It may also be a fault on the way: the hub knows, and the code is kept."""
+    sent = follow(*SENT, Taken()).payment
+    for code in ("1001", "2001", "3000", "3106", "6000", "7000"):
+        noted = step(sent, ErrorReported(code, "why"), NOW + 5, POLICY)
+        assert noted.payment.state is State.ACCEPTED
+        assert Ask.TRANSFER in noted.actions
+        assert step(noted.payment, ErrorReported(code, "why"), NOW + 50, POLICY) == Step(noted.payment)
+        ended = step(noted.payment, Reported("ABORTED"), NOW + 6, POLICY).payment
+        assert (ended.state, ended.error_code, ended.error_text) == (State.ABORTED, code, "why")
+        ended = step(noted.payment, Reported("ABORTED", cause=("5104", "no")), NOW + 6, POLICY).payment
+        assert ended.error_code == "5104"
+        assert step(noted.payment, Reported("COMMITTED", FULFILMENT), NOW + 6, POLICY).payment.error_code is None
+    claimed = step(sent, EndClaimed(cause=("7000", "why")), NOW + 5, POLICY).payment
+    assert step(claimed, Reported("ABORTED"), NOW + 6, POLICY).payment.error_code == "7000"
+
+
+def test_to_be_turned_away_ends_a_payment_only_before_it_is_sent() -> None:
+    away = TurnedAway("3105", "no key")
+    for early in (follow(Started()), follow(Started(), FOUND)):
+        ended = step(early.payment, away, NOW, POLICY).payment
+        assert (ended.state, ended.error_code) == (State.ABORTED, "3105")
+    assert step(follow(*SENT).payment, away, NOW, POLICY).payment.state is State.DOUBT
+    accepted = follow(*SENT, Taken()).payment
+    assert step(accepted, away, NOW, POLICY) == Step(accepted)
+
+
+def test_a_dfsp_whose_answers_nothing_can_verify_is_not_asked_for_terms() -> None:
+    knowing = Policy(dfsp="green", known_signers=frozenset({"Hub", "red"}))
+    ended = step(follow(Started()).payment, FOUND, NOW, knowing).payment
+    assert (ended.state, ended.error_code) == (State.ABORTED, "3105")
+    assert "blue" in (ended.error_text or "")
+
+
 def test_committed_without_the_fulfilment_is_hearsay() -> None:
     sent = follow(*SENT, Taken()).payment
     for fulfilment in (None, OTHER_FULFILMENT, "x"):
@@ -211,6 +246,9 @@ events = st.sampled_from(
         OwnerFound("blue"),
         PartyFound(JUMA, "red"),
         ErrorReported("2001", "fault"),
+        ErrorReported("7000", "fault"),
+        EndClaimed(cause=("2001", "fault")),
+        TurnedAway("3000", "no"),
     ]
 )
 

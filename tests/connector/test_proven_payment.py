@@ -1,6 +1,7 @@
 """A payment between two connectors where everything must be proven: tokens, the hub's signatures, each other's."""
 
 import asyncio
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ import aiohttp
 import pytest
 from pytest_django.live_server_helper import LiveServer
 
-from connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import Order, PartyRef
-from connector.payment_states import State
-from connector.service import Connector
 from hub.local.net import free_port
 from hub.outbox.courier import Courier
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import State
+from kitovu_connector.service import Connector
 from ledger import invariants
 from ledger.models import Transfer
 from tests import proofs
@@ -85,7 +86,7 @@ async def pay(configs: dict[str, Config], cores: dict[str, Core]) -> State:
             amount=amount(25),
             currency="TZS",
         )
-        payment = await green.send(order)
+        payment = await green.pay(order)
         for _ in range(100):  # the payee hears the end by a callback of its own
             if cores["blue"].credited:
                 break
@@ -122,6 +123,34 @@ def test_a_payment_commits_where_everything_must_be_proven(
     is_pinned: bool,
     fulfil_state: str,
 ) -> None:
+    commit_one(committed_world, live_server, tmp_path, settings, is_pinned=is_pinned, fulfil_state=fulfil_state)
+
+
+@pytest.mark.parametrize("ahead_s", [0.5, 9.0])
+def test_a_payment_commits_though_the_clocks_of_both_dfsps_are_ahead_of_the_hubs(
+    committed_world: World,
+    live_server: LiveServer,
+    tmp_path: Path,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    ahead_s: float,
+) -> None:
+    """The hub (datetime.now) refuses a completedTimestamp that lies in the future, and the payee then had nothing."""
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + ahead_s)
+    commit_one(committed_world, live_server, tmp_path, settings, is_pinned=True, fulfil_state="RESERVED")
+
+
+def commit_one(
+    committed_world: World,
+    live_server: LiveServer,
+    tmp_path: Path,
+    settings: Any,
+    *,
+    is_pinned: bool,
+    fulfil_state: str,
+) -> None:
+    """A payment of green's customer to blue's, through the hub."""
     for name, value in (proofs.TOKEN | proofs.SIGNED).items():
         setattr(settings, name, value)
     (tmp_path / "hub.pem").write_text(proofs.private_pem(key_of("hub")))

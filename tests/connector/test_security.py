@@ -15,16 +15,16 @@ from aiohttp import web
 from django.test import override_settings
 from pytest_django.live_server_helper import LiveServer
 
-from connector.backend import HttpBackend
-from connector.client import HubClient, Said
-from connector.config import Config, ConfigError
-from connector.service import Connector
 from fspiop import jws
 from fspiop.time import http_date
 from hub.curl import Curl
 from hub.local.net import free_port
 from hub.outbox import client
 from hub.outbox.store import Claimed
+from kitovu_connector.backend import HttpBackend
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config, ConfigError
+from kitovu_connector.service import Connector
 from tests import proofs
 from tests.api import messages
 from tests.proofs import key_of

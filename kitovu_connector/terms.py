@@ -9,23 +9,44 @@ from urllib.parse import quote as quoted
 
 import msgspec
 
-from connector.backend import IncomingMoney, Terms, TermsWanted
-from connector.config import Config
-from connector.payment_order import extensions_of, party_of, ref_of
-from connector.store import QuoteGiven
 from fspiop import base64url, bodies, ilp, money
 from fspiop import time as fsptime
 from fspiop.bodies.common import Money, Transaction
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.backend import IncomingMoney, NotUnderstood, Terms, TermsWanted
+from kitovu_connector.config import Config
+from kitovu_connector.payment_order import extensions_of, party_of, ref_of
+from kitovu_connector.store import QuoteGiven
+
+
+def check(asked: QuotePost) -> None:
+    """FspiopError if this request cannot be answered: for a core, or for the books, it is not a payment."""
+    for name, value in (("amount", asked.amount), ("fees", asked.fees)):
+        if value is not None:
+            check_amount(name, value)
+    payee = asked.payee.party_id_info
+    if not all(map(identifiers.is_segment, filter(None, (payee.party_identifier, payee.party_sub_id_or_type)))):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo: the identifier is not one of a party")
+
+
+def check_amount(name: str, value: Money) -> None:
+    """FspiopError if this is not an amount that the connector's books can hold."""
+    try:
+        money.parse_amount(value.amount)
+    except money.AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}.amount: {error}") from None
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
-    """The payer DFSP's request, for the core."""
+    """The payer DFSP's request, for the core. One customer has one identifier there, whatever its spelling."""
     asked = bodies.read(QuotePost, quote.request)
+    payee = ref_of(asked.payee)
     return TermsWanted(
         payer=msgspec.structs.replace(ref_of(asked.payer), fsp_id=quote.payer_fsp),
-        payee=msgspec.structs.replace(ref_of(asked.payee), fsp_id=dfsp),
+        payee=msgspec.structs.replace(payee, fsp_id=dfsp, id_value=identifiers.spelling(payee.id_type, payee.id_value)),
         amount=money.parse_amount(asked.amount.amount),
         asked=asked,
     )
@@ -34,13 +55,16 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
     """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError if a packet cannot hold the values.
 
-    The payer DFSP signs for the packet, so the packet contains the whole payment as requested.
+    The payer DFSP signs for the packet, so the packet contains the whole payment as requested. NotUnderstood if the
+    core gave terms that are none.
     """
+    if not (given.receive_amount >= 0 and given.fee >= 0 and 0 < given.receive_amount + given.fee <= money.MAX_AMOUNT):
+        raise NotUnderstood("the amounts of the terms are not above 0, or too large")
     amount = given.receive_amount + given.fee
     transaction = Transaction(
         transaction_id=wanted.transaction_id,
         quote_id=wanted.quote_id,
-        payee=party_of(wanted.payee),
+        payee=party_of(msgspec.structs.replace(ref_of(wanted.asked.payee), fsp_id=wanted.payee.fsp_id)),
         payer=party_of(wanted.payer),
         amount=_money(amount, wanted.currency),
         transaction_type=wanted.transaction_type,
@@ -60,13 +84,13 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
         transfer_amount=_money(amount, wanted.currency),
         payee_receive_amount=_money(given.receive_amount, wanted.currency),
         payee_fsp_fee=_money(given.fee, wanted.currency) if given.fee else None,
-        expiration=moment(expires_at),
+        expiration=_moment(expires_at),
         ilp_packet=packet,
         condition=condition,
     )
     return msgspec.structs.replace(
         quote,
-        answer=bodies.write(answer),
+        answer=_checked(answer),
         packet=packet,
         condition=condition,
         amount=amount,
@@ -90,8 +114,13 @@ def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMo
     )
 
 
-def problem_of(transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None, *, now: float) -> str | None:
-    """Why this transfer must not be fulfilled, or None. FSPIOP API v1.1, section 6.7.2.8, step 2."""
+def problem_of(
+    transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None, *, now: float, margin_s: float
+) -> str | None:
+    """Why this transfer must not be fulfilled, or None. FSPIOP API v1.1, section 6.7.2.8, step 2.
+
+    The hub alone decides whether a fulfilment is in time. Its clock may be behind `now` by as much as the margin.
+    """
     if quote is None:
         return "no terms were given with this condition"
     if quote.payer_fsp != payer_fsp or transfer.payer_fsp != payer_fsp:
@@ -102,25 +131,37 @@ def problem_of(transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None,
         return "the amount does not match the terms"
     if now >= quote.expires_at:
         return "the terms have expired"
-    if now >= fsptime.parse_datetime(transfer.expiration).timestamp():
+    if now >= fsptime.parse_datetime(transfer.expiration).timestamp() + margin_s:
         return "the transfer has expired"
     return None
 
 
-def fulfilment_of(quote: QuoteGiven, config: Config, *, now: float) -> bytes:
-    """PUT /transfers/{ID} for a transfer on these terms."""
+def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
+    """PUT /transfers/{ID} for a transfer on these terms.
+
+    Without completedTimestamp, which the API does not require: the hub refuses one that its own clock has not reached.
+    """
     return bodies.write(
         TransferPut(
             transfer_state="COMMITTED" if config.fulfil_state == "COMMITTED" else "RESERVED",
             fulfilment=ilp.fulfilment_for(quote.packet, config.ilp_key),
-            completed_timestamp=moment(now),
         )
     )
 
 
-def moment(timestamp: float) -> str:
+def _moment(timestamp: float) -> str:
     """Seconds since 1970 as the API's DateTime."""
     return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))
+
+
+def _checked(answer: QuotePut) -> bytes:
+    """The answer as bytes, if every receiver can read it."""
+    raw = bodies.write(answer)
+    try:
+        bodies.read(QuotePut, raw)
+    except FspiopError as error:
+        raise ValueError(error.description) from None
+    return raw
 
 
 def _money(amount: int, currency: str) -> Money:

@@ -13,11 +13,12 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from connector.client import read_at_most
-from connector.payment_order import Extensions, PartyRef, extensions_of
-from fspiop import money
 from fspiop.bodies.common import Extension, GeoCode, TransactionType
 from fspiop.bodies.quotes import QuotePost
+from kitovu_connector import identifiers
+from kitovu_connector.amounts import format_amount, parse_amount
+from kitovu_connector.client import read_at_most
+from kitovu_connector.payment_order import Extensions, PartyRef, extensions_of
 
 ANSWER_AT_MOST = 256 * 1024
 
@@ -110,6 +111,10 @@ class Unavailable(Exception):
     """The core's outcome is unknown. The connector retries; the core must be idempotent by transfer id."""
 
 
+class NotUnderstood(Exception):
+    """The core's answer is definite, but cannot be read: a repetition would get the same one. Nothing is accepted."""
+
+
 class Backend(Protocol):
     """The core. The connector may repeat any call with the same arguments and must then receive the same result."""
 
@@ -123,7 +128,10 @@ class Backend(Protocol):
         """Ensures durably that the money can be credited later. Refused is final for this id."""
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """The hub has committed: credits the customer with the amount reserved under this id."""
+        """The hub has committed: credits the customer with the amount reserved under this id.
+
+        Whatever this raises, the connector calls it again until it returns.
+        """
 
     async def release(self, transfer_id: str) -> None:
         """The hub has aborted: releases the reservation, and refuses every later one with this id."""
@@ -148,11 +156,14 @@ class _PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
     payee_receive_amount: str
-    payee_fsp_fee_amount: str = "0"
+    payee_fsp_fee_amount: str | None = None
 
 
 class HttpBackend:
-    """An existing core behind HTTP. 2xx: success. 4xx with `{statusCode, message}`: refusal. All else: unknown."""
+    """An existing core behind HTTP. 2xx: success. 4xx with `{statusCode, message}`: refusal. 3xx and 5xx: unknown.
+
+    Any other answer cannot be understood, and is refused in the core's name.
+    """
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
         self._base = url.rstrip("/")
@@ -177,8 +188,10 @@ class HttpBackend:
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
         """GET /parties/{idType}/{idValue}[/{idSubValue}]; 404 means that there is no such party."""
-        path = "/parties/" + "/".join(quoted(part, safe="") for part in (id_type, id_value, sub_id) if part)
-        status, raw = await self._call("GET", path, None)
+        segments = [part for part in (id_type, id_value, sub_id) if part]
+        if not all(identifiers.is_segment(part) for part in segments):
+            return None  # the path would lead to another resource of the core
+        status, raw = await self._call("GET", "/parties/" + "/".join(quoted(part, safe="") for part in segments), None)
         if status == 404:
             return None
         party = _read(_PartyAnswer, status, raw)
@@ -201,7 +214,7 @@ class HttpBackend:
             "/quoterequests",
             _wanted(wanted)
             | {
-                "amount": money.format_amount(wanted.amount),
+                "amount": format_amount(wanted.amount),
                 "currency": wanted.currency,
                 **_present(
                     feesAmount=wanted.asked.fees and wanted.asked.fees.amount,
@@ -216,13 +229,10 @@ class HttpBackend:
             },
         )
         answer = _read(_TermsAnswer, status, raw)
-        try:
-            return Terms(
-                receive_amount=money.parse_amount(answer.payee_receive_amount),
-                fee=money.parse_amount(answer.payee_fsp_fee_amount),
-            )
-        except ValueError as error:
-            raise Unavailable(f"the core's amounts cannot be read: {error}") from error
+        return Terms(
+            receive_amount=_amount("payeeReceiveAmount", answer.payee_receive_amount),
+            fee=_amount("payeeFspFeeAmount", answer.payee_fsp_fee_amount or "0"),
+        )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
         """POST /transfers."""
@@ -251,9 +261,9 @@ class HttpBackend:
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
-        status, raw = await self._call("PUT", f"/transfers/{transfer_id}", body)
+        status, _ = await self._call("PUT", f"/transfers/{transfer_id}", body)
         if not 200 <= status < 300:  # the hub has decided: the core can no longer refuse, so this is a fault
-            raise Unavailable(f"HTTP {status}: {raw[:200]!r}")
+            raise Unavailable(f"HTTP {status} to PUT /transfers")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
         assert self._session is not None, "use as a context manager"
@@ -293,9 +303,9 @@ def _wanted(wanted: TermsWanted) -> dict[str, Any]:
 
 def _amounts(incoming: IncomingMoney) -> dict[str, str]:
     return {
-        "amount": money.format_amount(incoming.amount),
-        "payeeReceiveAmount": money.format_amount(incoming.receive_amount),
-        "payeeFspFeeAmount": money.format_amount(incoming.fee),
+        "amount": format_amount(incoming.amount),
+        "payeeReceiveAmount": format_amount(incoming.receive_amount),
+        "payeeFspFeeAmount": format_amount(incoming.fee),
         "currency": incoming.currency,
     }
 
@@ -335,19 +345,27 @@ def _present(**fields: Any) -> dict[str, Any]:
 def _check(status: int, raw: bytes) -> None:
     if 200 <= status < 300:
         return
-    if 400 <= status < 500 and status not in (408, 425, 429):
-        try:
-            answer = msgspec.json.decode(raw, type=_Answer)
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"HTTP {status}") from error
-        if answer.status_code is not None:
-            raise Refused(str(answer.status_code), answer.message or "")
-    raise Unavailable(f"HTTP {status}")
+    if not 400 <= status < 500 or status in (408, 425, 429):
+        raise Unavailable(f"HTTP {status}")
+    try:
+        answer = msgspec.json.decode(raw, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotUnderstood(f"HTTP {status} without a statusCode") from None
+    if answer.status_code is None:
+        raise NotUnderstood(f"HTTP {status} without a statusCode")
+    raise Refused(str(answer.status_code), answer.message or "")
 
 
 def _read(kind: type[Any], status: int, raw: bytes) -> Any:
     _check(status, raw)
     try:
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
-        raise Unavailable(f"the core's answer cannot be read: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotUnderstood(str(error)) from None
+
+
+def _amount(name: str, text: str) -> int:
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise NotUnderstood(f"{name}: {error}") from None

@@ -5,37 +5,54 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 import msgspec
+import structlog
 from aiohttp import web
 
-from connector.aliases import Aliases
-from connector.config import Config
-from connector.payer import Payer
-from connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
-from connector.payment_states import ENDS, Payment
-from connector.store import Conflict, Store
-from fspiop import bodies, money, strictjson
+from fspiop import bodies, strictjson
 from fspiop.bodies.common import (
     AmountType,
     BalanceOfPayments,
+    CorrelationId,
     Currency,
     Date,
-    Extension,
     KycInformation,
     MerchantCode,
     Name,
     PartyIdType,
-    Refund,
     SubScenario,
     Text128,
 )
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import logs
+from kitovu_connector.aliases import Aliases
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.config import Config
+from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
+from kitovu_connector.payment_states import ENDS, Payment
+from kitovu_connector.store import Conflict, Store
+
+log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 65_536
-Extensions = Annotated[tuple[Extension, ...], msgspec.Meta(max_length=16)]
 
 
 class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A request of the core. An unknown field is refused, because the connector could not send it on."""
+
+
+class _Extension(_Wanted):
+    key: Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+    value: Text128
+
+
+Extensions = Annotated[tuple[_Extension, ...], msgspec.Meta(max_length=16)]
+
+
+class _Refund(_Wanted):
+    original_transaction_id: CorrelationId
+    refund_reason: Text128 | None = None
 
 
 class _Party(_Wanted):
@@ -65,7 +82,7 @@ class PaymentWanted(_Wanted):
     sub_scenario: SubScenario | None = None
     initiator: Initiator = "PAYER"
     initiator_type: InitiatorType = "CONSUMER"
-    refund_info: Refund | None = None
+    refund_info: _Refund | None = None
     balance_of_payments: BalanceOfPayments | None = None
     note: Text128 | None = None
     quote_request_extensions: Extensions = ()
@@ -84,8 +101,9 @@ class AliasWanted(_Wanted):
 class Outbound:
     """The requests that the core may send to its connector."""
 
-    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases) -> None:
+    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases, clock: HubClock) -> None:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
+        self._clock = clock
 
     def application(self) -> web.Application:
         """The aiohttp application. Its address must be reachable only by the core."""
@@ -94,6 +112,7 @@ class Outbound:
         app.router.add_get("/payments/{id}", self._show)
         app.router.add_post("/aliases", self._register)
         app.router.add_delete("/aliases/{id_type}/{id_value}", self._withdraw)
+        app.router.add_delete("/aliases/{id_type}/{id_value}/{sub_id}", self._withdraw)
         app.router.add_get("/health", self._health)
         return app
 
@@ -111,18 +130,29 @@ class Outbound:
         return web.json_response({"fspId": self._config.dfsp}, status=201)
 
     async def _withdraw(self, request: web.Request) -> web.Response:
-        await self._aliases.withdraw((request.match_info["id_type"], request.match_info["id_value"], None))
+        found = request.match_info
+        parts = {"idType": found["id_type"], "idValue": found["id_value"], "idSubValue": found.get("sub_id")}
+        wanted = bodies.convert(AliasWanted, {name: part for name, part in parts.items() if part is not None})
+        await self._aliases.withdraw((wanted.id_type, wanted.id_value, wanted.id_sub_value))
         return web.Response(status=204)
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "OK", "time": time.time()})
+        """200 while the connector runs. `status` is CLOCK_DIFFERS if payments may fail because of this clock."""
+        measured = self._clock.measured
+        clock = {
+            "hubAheadS": None if measured is None else round(measured.ahead_s, 3),
+            "uncertainS": None if measured is None else round(measured.uncertain_s, 3),
+            "marginS": self._config.clock_margin_s,
+        }
+        status = "OK" if self._clock.is_within_margin else "CLOCK_DIFFERS"
+        return web.json_response({"status": status, "time": time.time(), "clock": clock})
 
 
 def order_of(wanted: PaymentWanted) -> Order:
     """The payment in the form that the connector stores."""
     try:
-        amount = money.parse_amount(wanted.amount)
-    except money.AmountError as error:
+        amount = parse_amount(wanted.amount)
+    except AmountError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
     if amount == 0:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount: must be above 0")
@@ -176,7 +206,7 @@ def _answer(payment: Payment | None) -> web.Response:
         "isEnded": payment.state in ENDS,
         "payeeName": payment.payee.name if payment.payee else None,
         "payeeFsp": payment.payee.fsp_id if payment.payee else None,
-        "transferAmount": money.format_amount(payment.transfer_amount) if payment.transfer_amount else None,
+        "transferAmount": format_amount(payment.transfer_amount) if payment.transfer_amount else None,
         "errorCode": payment.error_code,
         "errorDescription": payment.error_text,
     }
@@ -191,11 +221,19 @@ async def _errors(
     try:
         return await handler(request)
     except FspiopError as error:
+        log.warning(
+            "core_request_refused", method=request.method, code=error.code, why=logs.without_numbers(error.description)
+        )
         return _refused(error)
     except Conflict:
         return _refused(
             FspiopError(ErrorCode.MODIFIED_REQUEST, "homeTransactionId: used for another payment", http_status=409)
         )
+    except web.HTTPException:
+        raise
+    except Exception as error:
+        log.error("core_request_failed", method=request.method, error=logs.trace_of(error))
+        return _refused(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
 
 
 def _refused(error: FspiopError) -> web.Response:

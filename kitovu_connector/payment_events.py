@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from connector.payment_order import PartyRef
 from fspiop.bodies.quotes import QuotePut
+from kitovu_connector.payment_order import PartyRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,14 @@ class Taken:
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The hub answered the request of the present state with a definite refusal (4xx)."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The hub did not accept the credentials, the signature or the URL of the request of the present state."""
 
     code: str
     text: str
@@ -82,10 +90,21 @@ class QuoteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The core accepts the terms, so the transfer is to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The core does not want the payment any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndClaimed:
     """The payee DFSP reports how a transfer ended, but nothing proves that the hub forwarded this report."""
 
     fulfilment: str | None = None
+    cause: tuple[str, str] | None = None  # the code and description of the error that it reports
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +133,15 @@ Event = (
     | Waited
     | Taken
     | Refused
+    | TurnedAway
     | Unclear
     | OwnerFound
     | PartyFound
     | PartyFailed
     | QuoteGiven
     | QuoteFailed
+    | Confirmed
+    | Cancelled
     | EndClaimed
     | Reported
     | ErrorReported

@@ -16,6 +16,8 @@ from fspiop.bodies.common import (
     Refund,
     TransactionType,
 )
+from kitovu_connector import identifiers
+from kitovu_connector.identifiers import Alias
 
 Scenario = Literal["DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"]
 Initiator = Literal["PAYER", "PAYEE"]
@@ -40,6 +42,11 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     currencies: tuple[str, ...] = ()
     extensions: Extensions = ()
 
+    @property
+    def alias(self) -> Alias:
+        """The party's alias."""
+        return self.id_type, self.id_value, self.sub_id
+
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A core's order: its own id of the payment, payer, payee, amount, and the kind of payment."""
@@ -61,6 +68,16 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
     quote_extensions: Extensions = ()
     transfer_extensions: Extensions = ()
+    needs_confirmation: bool = False  # nothing is paid before the core confirms the terms
+
+
+def spelled(order: Order) -> Order:
+    """The order with one spelling of each identifier, so that a repetition in another spelling is the same order."""
+    return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
+
+
+def _spelled(party: PartyRef) -> PartyRef:
+    return msgspec.structs.replace(party, id_value=identifiers.spelling(party.id_type, party.id_value))
 
 
 def transaction_type_of(order: Order) -> TransactionType:

@@ -1,9 +1,9 @@
 """The states of an outgoing payment: state + event -> next state + actions. Pure: no I/O, and the time is passed in.
 
-    LOOKUP -> QUOTE -> PREPARED -> ACCEPTED -> COMMITTED | ABORTED
-                          |  ^        |
-                          v  |        v
-                          DOUBT <-----+         (GET /transfers/{id}, or send the identical bytes again)
+    LOOKUP -> QUOTE -> [AGREED ->] PREPARED -> ACCEPTED -> COMMITTED | ABORTED
+                                      |  ^        |
+                                      v  |        v
+                                      DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
 Up to PREPARED no money can have moved, so giving up is safe. From PREPARED on, only the hub's report ends the payment
 (API Definition 6.7.2: a payer never decides alone that a transfer did not happen). If nothing proves that the hub
@@ -17,9 +17,18 @@ from enum import StrEnum
 
 import msgspec
 
-from connector.payment_events import (
+from fspiop import ilp, money
+from fspiop import time as fsptime
+from fspiop.bodies import read, write
+from fspiop.bodies.common import Money
+from fspiop.bodies.quotes import QuotePost, QuotePut
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, text_of
+from kitovu_connector.payment_events import (
     Action,
     Ask,
+    Cancelled,
+    Confirmed,
     EndClaimed,
     ErrorReported,
     Event,
@@ -33,18 +42,12 @@ from connector.payment_events import (
     Resumed,
     Started,
     Taken,
+    TurnedAway,
     Unclear,
     Wait,
     Waited,
 )
-from connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
-from fspiop import ilp, money
-from fspiop import time as fsptime
-from fspiop.bodies import write
-from fspiop.bodies.common import Money
-from fspiop.bodies.quotes import QuotePost, QuotePut
-from fspiop.bodies.transfers import TransferPost
-from fspiop.errors import ErrorCode, text_of
+from kitovu_connector.payment_order import Order, PartyRef, extension_list, party_of, transaction_type_of
 
 
 class State(StrEnum):
@@ -52,6 +55,7 @@ class State(StrEnum):
 
     LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party there
     QUOTE = "QUOTE"  # requests the terms
+    AGREED = "AGREED"  # has the terms and waits for the core's confirmation
     PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
     ACCEPTED = "ACCEPTED"  # the hub has it; the outcome is pending
     DOUBT = "DOUBT"  # unknown whether the hub has it, or the outcome is overdue
@@ -60,6 +64,7 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
+CANCELLABLE = frozenset({State.LOOKUP, State.QUOTE, State.AGREED})  # nothing has been sent that could move money
 SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only a report from the hub ends these
 _ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # a limit, however many claims arrive
 
@@ -79,6 +84,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     owner: str | None = None  # the payee alias's DFSP, as the hub reports it
     payee: PartyRef | None = None  # with fsp_id, as described by the payee DFSP
     quote_body: bytes = b""  # POST /quotes, identical bytes each time
+    quote_answer: bytes = b""  # PUT /quotes, while the core has not confirmed it
+    terms_expire_at: float = 0.0
     transfer_amount: int = 0
     receive_amount: int | None = None
     fee: int | None = None
@@ -87,6 +94,8 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float = 0.0
     completed_at: str | None = None
     fulfilment: str | None = None
+    reported_code: str | None = None  # of an error that did not end the payment, but is perhaps the reason of its end
+    reported_text: str | None = None
     error_code: str | None = None
     error_text: str | None = None
 
@@ -102,7 +111,9 @@ class Policy:
     ask_again_s: float = 4.0
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
+    hub_ahead_s: float = 0.0  # the hub's clock is ahead of this one; expirations are by the hub's
     ask_at_most_every_s: float = 30.0
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None: all, or none is
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +138,15 @@ def proves_abort(code: str) -> bool:
 
 def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     """The next state of `payment` after `event`, and the actions that follow."""
+    if isinstance(event, Cancelled) and payment.state in CANCELLABLE:
+        return _abort_for(payment, ErrorCode.PAYER_REJECTION, "cancelled before it was sent")
     match payment.state:
         case State.LOOKUP:
             return _in_lookup(payment, event, now, policy)
         case State.QUOTE:
             return _in_quote(payment, event, now, policy)
+        case State.AGREED:
+            return _when_agreed(payment, event, now, policy)
         case State.PREPARED | State.ACCEPTED | State.DOUBT:
             return _when_sent(payment, event, now, policy)
         case State.COMMITTED | State.ABORTED:
@@ -147,11 +162,13 @@ def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _ask_again(payment, Ask.OWNER if _wants_owner(payment, policy) else Ask.PARTY, now, policy)
         case Unclear():
             return Step(payment, [Wait(_soon(payment))])
-        case Refused(code, text):
+        case Refused(code, text) | TurnedAway(code, text):
             return _abort(payment, code, text)
         case OwnerFound(fsp_id) if _wants_owner(payment, policy):
             if fsp_id == policy.dfsp:
                 return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is a customer of this DFSP")
+            if _is_unknown(fsp_id, policy):
+                return _abort_for(payment, ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {fsp_id}")
             return _ask_again(_change(payment, owner=fsp_id, tries=0), Ask.PARTY, now, policy)
         case PartyFound(sender=sender, is_proven=is_proven) | PartyFailed(sender=sender, is_proven=is_proven) if (
             policy.asks_owner and not is_proven and sender != payment.owner
@@ -166,6 +183,8 @@ def _in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> St
                 return _abort_for(payment, ErrorCode.PAYEE_FSP_ID_NOT_FOUND, "the party belongs to another DFSP")
             if party.fsp_id == policy.dfsp:
                 return _abort_for(payment, ErrorCode.PARTY_NOT_FOUND, "the payee is a customer of this DFSP")
+            if _is_unknown(sender, policy):
+                return _abort_for(payment, ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {sender}")
             found = _change(payment, state=State.QUOTE, tries=0, payee=party)
             quoting = _change(found, quote_body=_quote_body(found, policy))
             return _ask_again(quoting, Ask.QUOTE, now, policy)
@@ -177,23 +196,50 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
     return policy.asks_owner and payment.owner is None
 
 
+def _is_unknown(fsp_id: str, policy: Policy) -> bool:
+    """Whether this DFSP's answers could not be verified. The payment would wait for them in vain."""
+    return policy.known_signers is not None and fsp_id not in policy.known_signers
+
+
 def _in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
     match event:
         case Resumed() | Waited():
             return _ask_again(payment, Ask.QUOTE, now, policy)
         case Unclear():
             return Step(payment, [Wait(_soon(payment))])
-        case Refused(code, text) | QuoteFailed(code, text):
+        case Refused(code, text) | TurnedAway(code, text) | QuoteFailed(code, text):
             return _abort(payment, code, text)
         case QuoteGiven(quote):
-            problem = _problem_of(quote, payment.order, now)
+            problem = _problem_of(quote, payment.order, now + policy.hub_ahead_s - policy.clock_margin_s)
             if problem is not None:
                 return _abort_for(payment, *problem)
-            prepared = _prepared(payment, quote, now, policy)
-            # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
-            return Step(prepared, [Ask.SEND, Wait(policy.callback_s)])
+            if payment.order.needs_confirmation:
+                return _wait_for_confirmation(_agreed(payment, quote), now, policy)
+            return _send(payment, quote, now, policy)
         case _:
             return Step(payment)
+
+
+def _when_agreed(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
+    match event:
+        case Confirmed() if now + policy.hub_ahead_s - policy.clock_margin_s < payment.terms_expire_at:
+            return _send(payment, read(QuotePut, payment.quote_answer), now, policy)
+        case Confirmed() | Resumed() | Waited():
+            return _wait_for_confirmation(payment, now, policy)
+        case _:
+            return Step(payment)
+
+
+def _send(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Step:
+    # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
+    return Step(_prepared(payment, quote, now, policy), [Ask.SEND, Wait(policy.callback_s)])
+
+
+def _wait_for_confirmation(payment: Payment, now: float, policy: Policy) -> Step:
+    left = payment.terms_expire_at - (now + policy.hub_ahead_s - policy.clock_margin_s)
+    if left <= 0:
+        return _abort_for(payment, ErrorCode.QUOTE_EXPIRED, "the terms were not confirmed in time")
+    return Step(payment, [Wait(left)])
 
 
 def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
@@ -203,8 +249,12 @@ def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
     return Step(_change(payment, tries=payment.tries + 1), [ask, Wait(pause)])
 
 
-def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, str] | None:
-    """Why the payer must not accept these terms, or None."""
+def _problem_of(quote: QuotePut, order: Order, no_later_than: float) -> tuple[ErrorCode, str] | None:
+    """Why the payer must not accept these terms, or None.
+
+    By the payee's clock it is now `no_later_than` or later. So terms that seem to have expired perhaps have not, and
+    then the payee decides.
+    """
     if quote.transfer_amount.currency != order.currency:
         return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
     try:
@@ -215,7 +265,7 @@ def _problem_of(quote: QuotePut, order: Order, now: float) -> tuple[ErrorCode, s
         expires_at = fsptime.parse_datetime(quote.expiration).timestamp()
     except ValueError as error:
         return ErrorCode.VALIDATION_ERROR, f"the terms cannot be read: {error}"
-    if expires_at <= now:
+    if expires_at <= no_later_than:
         return ErrorCode.QUOTE_EXPIRED, ""
     if transfer <= 0:
         return ErrorCode.VALIDATION_ERROR, "the transfer amount of the terms is zero"
@@ -251,13 +301,10 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
         case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
             # The hub refused the only request ever sent for this id.
             return _abort(payment, code, text)
-        case Unclear() if payment.state is State.PREPARED:
+        case Unclear() | TurnedAway() if payment.state is State.PREPARED:
             return Step(_change(payment, state=State.DOUBT, tries=0), [Wait(_soon(payment))])
-        case EndClaimed():
-            again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
-            if again_in > 0:
-                return Step(payment, [Wait(again_in)])
-            return Step(_change(payment, asked_at=now), [Ask.TRANSFER, Wait(_ASK_ABOUT_CLAIMS_EVERY_S)])
+        case EndClaimed(cause=cause):
+            return _ask_at_once(_noting(payment, cause), now)
         case Resumed() | Waited():
             doubted = _change(payment, state=State.DOUBT, tries=payment.tries + 1, asked_at=now)
             return Step(doubted, [Ask.TRANSFER, Wait(_backoff(payment.tries, policy.ask_at_most_every_s))])
@@ -285,7 +332,8 @@ def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
             )
         )
     if reported.state == "ABORTED":
-        code, text = reported.cause or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
+        noted = (payment.reported_code, payment.reported_text or "") if payment.reported_code else None
+        code, text = reported.cause or noted or (ErrorCode.PAYEE_ERROR.code, "the hub reports ABORTED")
         return _abort(payment, code, text)
     # RECEIVED or RESERVED: the hub has the transfer and processes it.
     return Step(
@@ -297,17 +345,35 @@ def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
 def _on_error(payment: Payment, code: str, text: str, written_at: float, now: float, policy: Policy) -> Step:
     if proves_abort(code):
         return _abort(payment, code, text)
-    if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and payment.state is State.DOUBT and not payment.accepted:
-        if now < payment.expires_at:
+    if code != ErrorCode.TRANSFER_ID_NOT_FOUND.code:
+        if code == payment.reported_code:
+            return Step(payment)  # the hub has been asked already: the timer repeats the request
+        # A payee DFSP may reject with any code, such as 2001, and the hub aborts. So the hub is asked at once.
+        return _ask_at_once(_noting(payment, (code, text)), now)
+    if payment.state is State.DOUBT and not payment.accepted:
+        at_hub = now + policy.hub_ahead_s
+        if at_hub < payment.expires_at:
             # The hub never received it, or receives it later: the identical bytes make both cases equal.
             return Step(payment, [Ask.SEND])
-        if min(written_at, now) >= payment.expires_at + policy.clock_margin_s:
+        if min(written_at, at_hub) >= payment.expires_at + policy.clock_margin_s:
             # The hub does not have the transfer, and now it is too late to accept it: only now does "not found" mean
             # "never". The time that counts is when the hub wrote the error. While the connector was down, the callback
             # waited, and the transfer may have arrived since.
             return _abort(payment, code, text)
-        return Step(payment)
     return Step(payment)  # this does not decide the money: the timer repeats the request
+
+
+def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
+    """Notes a reported error: it is the reason if the hub reports ABORTED without one."""
+    return payment if cause is None else _change(payment, reported_code=cause[0], reported_text=cause[1][:128])
+
+
+def _ask_at_once(payment: Payment, now: float) -> Step:
+    """GET /transfers, but not more than once a second, however many reports arrive."""
+    again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
+    if again_in > 0:
+        return Step(payment, [Wait(again_in)])
+    return Step(_change(payment, asked_at=now), [Ask.TRANSFER, Wait(_ASK_ABOUT_CLAIMS_EVERY_S)])
 
 
 # ---- the end ----------------------------------------------------------------------------------------------------
@@ -374,15 +440,34 @@ def _quote_body(payment: Payment, policy: Policy) -> bytes:
             transaction_type=transaction_type_of(order),
             note=order.note,
             extension_list=extension_list(order.quote_extensions),
-            expiration=_moment(payment.created_at + policy.agree_s),
+            expiration=_moment(payment.created_at + policy.agree_s + policy.hub_ahead_s),
         )
     )
+
+
+def _agreed(payment: Payment, quote: QuotePut) -> Payment:
+    return _change(
+        payment,
+        state=State.AGREED,
+        tries=0,
+        quote_answer=write(quote),
+        terms_expire_at=fsptime.parse_datetime(quote.expiration).timestamp(),
+        **_amounts_of(payment, quote),
+    )
+
+
+def _amounts_of(payment: Payment, quote: QuotePut) -> dict[str, int | None]:
+    return {
+        "transfer_amount": money.parse_amount(quote.transfer_amount.amount),
+        "receive_amount": _amount(quote.payee_receive_amount, payment.order.currency),
+        "fee": _amount(quote.payee_fsp_fee, payment.order.currency),
+    }
 
 
 def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
     assert payment.payee is not None
     assert payment.payee.fsp_id is not None
-    expires_at = now + policy.transfer_expiry_s
+    expires_at = now + policy.hub_ahead_s + policy.transfer_expiry_s  # the hub compares it with its own clock
     body = TransferPost(
         transfer_id=payment.transfer_id,
         payer_fsp=policy.dfsp,
@@ -397,10 +482,8 @@ def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> 
         payment,
         state=State.PREPARED,
         tries=0,
-        transfer_amount=money.parse_amount(quote.transfer_amount.amount),
-        receive_amount=_amount(quote.payee_receive_amount, payment.order.currency),
-        fee=_amount(quote.payee_fsp_fee, payment.order.currency),
         condition=quote.condition,
+        **_amounts_of(payment, quote),
         transfer_body=write(body),
         expires_at=expires_at,
     )

@@ -1,4 +1,4 @@
-"""python -m connector [--config FILE.toml] [--dfsp NAME ...]: runs one DFSP's connector until SIGTERM."""
+"""python -m kitovu_connector [--config FILE.toml] [--dfsp NAME ...]: runs one DFSP's connector until SIGTERM."""
 
 import argparse
 import asyncio
@@ -8,14 +8,15 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from connector.backend import HttpBackend
-from connector.config import Config, ConfigError, load
-from connector.service import Connector
+from kitovu_connector import logs
+from kitovu_connector.backend import HttpBackend
+from kitovu_connector.config import Config, ConfigError, StartError, load
+from kitovu_connector.service import Connector
 
 
 def main() -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m connector", description=__doc__)
+    parser = argparse.ArgumentParser(prog="kitovu-connector", description=__doc__)
     parser.add_argument("--config", type=Path, help="a TOML file; the names are those of the flags, with underscores")
     for setting in fields(Config):
         if setting.name != "jws_keys":
@@ -26,10 +27,12 @@ def main() -> int:
         if not config.backend_url:
             raise ConfigError("backend_url must be given: the base URL of the core")
         config.check_callers_are_proven()
-    except (ConfigError, OSError, ValueError) as error:
-        print(f"The connector cannot start: {error}", file=sys.stderr)
+        logs.configure(config.log_level)
+        asyncio.run(_serve(config))
+    except (ConfigError, StartError) as error:
+        for line in str(error).splitlines():
+            print(f"The connector cannot start: {line}", file=sys.stderr)
         return 2
-    asyncio.run(_serve(config))
     return 0
 
 
@@ -37,7 +40,8 @@ async def _serve(config: Config) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    async with HttpBackend(config.backend_url) as backend, Connector(config, backend):
+    core = HttpBackend(config.backend_url, timeout_s=config.request_s, connections=config.connections)
+    async with core as backend, Connector(config, backend):
         await stopped.wait()
 
 

@@ -1,20 +1,23 @@
 """TLS in both directions: the trusted authorities, and the connector's own certificates."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from connector.config import Config
+from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
     """For requests to the hub, with the connector's client certificate if it has one."""
     if not (config.hub_ca or config.client_cert):
         return True
-    context = ssl.create_default_context(cafile=config.hub_ca or None)
+    with _naming("hub_ca"):
+        context = ssl.create_default_context(cafile=config.hub_ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if config.client_cert:
-        context.load_cert_chain(config.client_cert, config.client_key or None)
+        with _naming("client_cert and client_key"):
+            context.load_cert_chain(config.client_cert, config.client_key or None, _no_password)
     return context
 
 
@@ -25,12 +28,28 @@ def inward(config: Config) -> ssl.SSLContext | None:
     """
     if not config.inbound_cert:
         return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.inbound_client_ca or None)
+    with _naming("inbound_client_ca"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.inbound_client_ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(config.inbound_cert, config.inbound_key or None)
+    with _naming("inbound_cert and inbound_key"):
+        context.load_cert_chain(config.inbound_cert, config.inbound_key or None, _no_password)
     if config.inbound_client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+@contextmanager
+def _naming(settings: str) -> Iterator[None]:
+    """ConfigError with the names of the settings instead of OpenSSL's error, which names no file."""
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"{settings}: {error.strerror or error}") from None
+
+
+def _no_password() -> str:
+    """Instead of a prompt on the terminal, at which a service would wait for ever."""
+    raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:

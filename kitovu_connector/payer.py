@@ -1,24 +1,43 @@
-"""Runs outgoing payments through `connector.payment_states`: stores each step, then sends the step's requests.
+"""Runs outgoing payments through `kitovu_connector.payment_states`: stores each step, then sends the step's requests.
 
 A step is durable before its requests are sent. After any crash, a restart continues with the same ids and bytes.
 """
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from dataclasses import replace
 
 import structlog
 
-from connector.client import HubClient, Said
-from connector.config import Config
-from connector.payment_events import Ask, Event, Refused, Resumed, Started, Taken, Unclear, Wait, Waited
-from connector.payment_order import Order
-from connector.payment_states import ENDS, SENT, Payment, Policy, State, step
-from connector.resource_paths import party_path
-from connector.store import Store
 from fspiop import correlation_ids
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.background import Background
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.payment_events import (
+    Ask,
+    Cancelled,
+    Confirmed,
+    Event,
+    Refused,
+    Resumed,
+    Started,
+    Taken,
+    TurnedAway,
+    Unclear,
+    Wait,
+    Waited,
+)
+from kitovu_connector.payment_order import Order, spelled
+from kitovu_connector.payment_states import ENDS, SENT, Payment, Policy, State, step
+from kitovu_connector.resource_paths import party_path
+from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
+
+_AFTER_A_FAULT_S = 5.0
 
 
 class Payer:
@@ -26,7 +45,7 @@ class Payer:
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._store, self._hub = store, hub
-        self._policy = Policy(
+        self.policy = Policy(
             dfsp=config.dfsp,
             asks_owner=not config.is_pinned,
             transfer_expiry_s=config.transfer_expiry_s,
@@ -34,15 +53,22 @@ class Payer:
             ask_again_s=config.ask_again_s,
             callback_s=config.callback_s,
             clock_margin_s=config.clock_margin_s,
+            known_signers=frozenset(config.jws_keys) if config.verify_jws else None,
         )
         self._open: dict[str, Payment] = {}  # by home id
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._turns = KeyedLocks()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ended: dict[str, asyncio.Event] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._answered: dict[str, asyncio.Event] = {}
+        self._background = Background()
 
     async def send(self, order: Order) -> Payment:
-        """Begins a payment, or finds the one with this home id; Conflict if that one is a different payment."""
+        """Begins a payment, or finds the one with this home id; Conflict if that one is a different payment.
+
+        FspiopError, and nothing begins, if a path cannot contain the payee's identifier.
+        """
+        identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
+        order = spelled(order)
         now = time.time()
         new = Payment(
             order=order,
@@ -57,9 +83,40 @@ class Payer:
             await self.move(payment, Started())
         return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
 
+    async def confirm(self, home_id: str) -> None:
+        """The core accepts the terms. FspiopError if there are none yet; then nothing changes."""
+        payment = await self._told(home_id, Confirmed())
+        if payment.state in (State.LOOKUP, State.QUOTE):
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
+
+    async def cancel(self, home_id: str) -> None:
+        """Ends a payment that was not sent. FspiopError, and nothing changes, if it was sent: it may yet be paid."""
+        payment = await self._told(home_id, Cancelled())
+        if payment.state is not State.ABORTED:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
+
+    async def _told(self, home_id: str, event: Event) -> Payment:
+        payment = self._store.payment(home_id)
+        if payment is None:
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
+        await self.move(payment, event)
+        return self._store.payment(home_id) or payment
+
+    async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
+        """The payment when its terms are known or it has ended, or its state after so many seconds."""
+        payment = self._store.payment(home_id)
+        if payment is not None and payment.state in (State.LOOKUP, State.QUOTE):
+            event = self._answered.setdefault(home_id, asyncio.Event())
+            try:
+                await asyncio.wait_for(event.wait(), seconds)
+            except TimeoutError:
+                log.info("payment_not_agreed_yet", payment=home_id)
+        return self._store.payment(home_id)
+
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
         """The payment when it has ended, or its state after so many seconds; None if there is none."""
-        if home_id in self._open:
+        payment = self._store.payment(home_id)
+        if payment is not None and payment.state not in ENDS:
             event = self._ended.setdefault(home_id, asyncio.Event())
             try:
                 await asyncio.wait_for(event.wait(), seconds)
@@ -71,45 +128,53 @@ class Payer:
         """At start: continues with every unfinished payment."""
         for payment in self._store.unfinished_payments():
             self._open[payment.order.home_id] = payment
-            self._spawn(self.move(payment, Resumed()))
+            self._background.start(self.move(payment, Resumed()))
 
     async def close(self) -> None:
         """Stops all tasks at once; the store has every step."""
         for timer in self._timers.values():
             timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
 
     def looking_for(self, id_type: str, id_value: str, sub_id: str | None) -> list[Payment]:
-        """The payments that wait for a lookup of this alias."""
+        """The payments that wait for a lookup of this alias, in whatever spelling."""
+        wanted = identifiers.same((id_type, id_value, sub_id))
         return [
             payment
             for payment in self._open.values()
-            if payment.state is State.LOOKUP
-            and (payment.order.payee.id_type, payment.order.payee.id_value, payment.order.payee.sub_id)
-            == (id_type, id_value, sub_id)
+            if payment.state is State.LOOKUP and identifiers.same(payment.order.payee.alias) == wanted
         ]
 
     async def move(self, payment: Payment, event: Event) -> str | None:
         """Applies an event to a payment; returns the reason if the message must not be believed, otherwise None."""
         home_id = payment.order.home_id
-        async with self._locks.setdefault(home_id, asyncio.Lock()):
-            current = self._open.get(home_id) or self._store.payment(home_id)
-            assert current is not None
-            taken = step(current, event, time.time(), self._policy)
-            if taken.refusal is not None:
-                log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
-            if taken.payment != current:
-                await self._store.save_payment(taken.payment)
-                self._open[home_id] = taken.payment
-            for action in taken.actions:
-                if isinstance(action, Wait):
-                    self._wake_after(home_id, action.seconds)
-                else:
-                    self._spawn(self._ask(taken.payment, action))
-            if taken.payment.state in ENDS:
-                self._finish(taken.payment)
+        async with self._turns.hold(home_id):
+            try:
+                return await self._step(home_id, event)
+            except Exception:
+                # The step is lost (a full disk, perhaps): the payment wakes up and goes on from its last stored one.
+                self._wake_after(home_id, _AFTER_A_FAULT_S)
+                raise
+
+    async def _step(self, home_id: str, event: Event) -> str | None:
+        current = self._open.get(home_id) or self._store.payment(home_id)
+        assert current is not None
+        policy = replace(self.policy, hub_ahead_s=self._hub.clock.ahead_s)
+        taken = step(current, event, time.time(), policy)
+        if taken.refusal is not None:
+            log.error("message_not_believed", transfer=current.transfer_id, reason=taken.refusal)
+        if taken.payment != current:
+            await self._store.save_payment(taken.payment)
+            self._open[home_id] = taken.payment
+        if taken.payment.state not in (State.LOOKUP, State.QUOTE) and home_id in self._answered:
+            self._answered.pop(home_id).set()
+        for action in taken.actions:
+            if isinstance(action, Wait):
+                self._wake_after(home_id, action.seconds)
+            else:
+                self._background.start(self._ask(taken.payment, action))
+        if taken.payment.state in ENDS:
+            self._finish(taken.payment)
         return taken.refusal
 
     def _finish(self, payment: Payment) -> None:
@@ -133,7 +198,7 @@ class Payer:
     def _wake(self, home_id: str) -> None:
         payment = self._open.get(home_id)
         if payment is not None:
-            self._spawn(self.move(payment, Waited()))
+            self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
         """Sends one request of a payment, once, if the payment is still in the state that the step left."""
@@ -161,18 +226,9 @@ class Payer:
                 return
         if answer.said is Said.NO:
             await self.move(payment, Refused(answer.code, answer.text))
+        elif answer.is_turned_away:
+            await self.move(payment, TurnedAway(answer.code, answer.text))
         elif answer.said is Said.NOTHING:
             await self.move(payment, Unclear())
         elif ask is Ask.SEND:
             await self.move(payment, Taken())
-
-    def _spawn(self, work: Coroutine[None, None, object]) -> None:
-        async def guarded() -> None:
-            try:
-                await work
-            except Exception:  # must not stop other payments; its timer or a restart continues it
-                log.exception("payment_step_failed")
-
-        task = asyncio.get_running_loop().create_task(guarded())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -2,27 +2,26 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
-from pathlib import Path
 from types import TracebackType
 
 import aiohttp
 import structlog
 from yarl import URL
 
-from connector import tls
-from connector.config import Config
-from connector.tokens import NoToken, Tokens
 from fspiop import jws, versions
-from fspiop import time as fsptime
 from fspiop.bodies import read
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.versions import Version
+from kitovu_connector import key_files, logs, tls
+from kitovu_connector.config import Config
+from kitovu_connector.hub_clock import HubClock
+from kitovu_connector.tokens import NoToken, Tokens
 
 log = structlog.get_logger(__name__)
 
@@ -48,6 +47,9 @@ class Answer:
     said: Said
     code: str = ""
     text: str = ""
+    is_turned_away: bool = False
+    """The request did not reach the hub's API: its credentials, its signature or the URL are wrong. This says nothing
+    about an earlier copy of the request, but a repetition gets the same response until people have mended the cause."""
 
 
 class HubClient:
@@ -58,7 +60,8 @@ class HubClient:
         self._base = config.hub_url.rstrip("/")
         major, minor = map(int, config.version.split("."))
         self._version = Version(major, minor)
-        self._key = jws.load_private_key(Path(config.signing_key).read_bytes()) if config.signing_key else None
+        self._key = key_files.signing_key(config)
+        self.clock = HubClock(config.clock_margin_s)
         # RS256 takes a millisecond of CPU and releases the GIL, so a thread does it outside of the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
@@ -95,17 +98,32 @@ class HubClient:
             if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
                 # The token was revoked, or the hub's clock is ahead: sends the same bytes with a new token.
                 status, raw = await self._once(method, url, body, headers)
-            return _answer_of(status, raw)
-        except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
-            return Answer(Said.NOTHING, text=type(error).__name__)
+            answer = _answer_of(status, raw)
+        except NoToken as error:
+            answer = _turned_away(status=401, text=str(error)) if error.is_refused else _unclear(str(error))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            answer = _unclear(type(error).__name__)
+        if answer.said is not Said.YES:
+            _, resource, *ids = path.partition("?")[0].split("/")
+            log.warning(
+                "refused_by_hub" if answer.said is Said.NO or answer.is_turned_away else "no_answer_from_hub",
+                method=method,
+                resource=resource,
+                id=ids[0] if len(ids) in (1, 2) and ids[1:] in ([], ["error"]) else None,
+                code=answer.code or None,
+                why=logs.without_numbers(answer.text),
+            )
+        return answer
 
     async def _once(self, method: str, url: URL, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         assert self._session is not None
         if self._tokens is not None:
             headers["Authorization"] = f"Bearer {await self._tokens.token(self._session)}"
+        asked_at = time.time()
         async with self._session.request(
             method, url, data=body or None, headers=headers, allow_redirects=False
         ) as response:
+            self.clock.measure(response.headers.get("Date"), asked_at, time.time())
             return response.status, await read_at_most(response, ANSWER_AT_MOST)
 
     async def send_until_taken(
@@ -133,7 +151,7 @@ class HubClient:
         headers = {
             # A GET has a Content-Type too: the hub reads from it the dialect of a request without a body.
             "Content-Type": versions.content_type(resource, self._version),
-            "Date": fsptime.http_date(datetime.now(UTC)),
+            "Date": self.clock.date(),
             "FSPIOP-Source": self._config.dfsp,
         }
         if destination is not None:
@@ -174,10 +192,25 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     except FspiopError:
         # A 4xx without FSPIOP's error body may come from a proxy before the hub, so it does not count as the hub's
         # answer.
-        return Answer(Said.NOTHING, text=f"HTTP {status}")
+        return _turned_away(status, f"HTTP {status}") if _is_wrong(status) else _unclear(f"HTTP {status}")
+    assert isinstance(information.error_code, str)
     if 400 <= status < 500 and status not in NOT_A_WORD and information.error_code not in NOT_A_CODE:
         return Answer(Said.NO, information.error_code, information.error_description)
-    return Answer(Said.NOTHING, information.error_code, information.error_description)
+    return Answer(Said.NOTHING, information.error_code, information.error_description, _is_wrong(status))
+
+
+def _unclear(text: str) -> Answer:
+    return Answer(Said.NOTHING, text=text)
+
+
+def _turned_away(status: int, text: str) -> Answer:
+    error = ErrorCode.CLIENT_ERROR if status in (401, 403) else ErrorCode.DESTINATION_COMMUNICATION_ERROR
+    return Answer(Said.NOTHING, error.code, f"the hub's address responded: {text}", is_turned_away=True)
+
+
+def _is_wrong(status: int) -> bool:
+    """Whether people must mend something. The other statuses of NOT_A_WORD pass by themselves."""
+    return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 
 
 def _token_of(headers: dict[str, str]) -> str:

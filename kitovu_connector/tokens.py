@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from connector.config import Config
+from kitovu_connector.config import Config
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +21,16 @@ class _Granted(msgspec.Struct):
     access_token: str
     expires_in: float
 
+    def __repr__(self) -> str:
+        return f"_Granted(expires_in={self.expires_in})"
+
 
 class NoToken(Exception):
-    """The hub returned no token; a later attempt may succeed."""
+    """The hub returned no token; a later attempt may succeed. `is_refused`: not before people mend the credentials."""
+
+    def __init__(self, text: str, *, is_refused: bool = False) -> None:
+        super().__init__(text)
+        self.is_refused = is_refused
 
 
 class Tokens:
@@ -38,7 +45,10 @@ class Tokens:
     async def token(self, session: aiohttp.ClientSession) -> str:
         """A token that is valid now; NoToken if the hub returns none."""
         if self._config.hub_token_file:
-            return _text_of(self._config.hub_token_file)  # read each time, because a renewal replaces the file
+            try:  # read each time, because a renewal replaces the file
+                return _text_of(self._config.hub_token_file)
+            except OSError as error:
+                raise NoToken(f"hub_token_file cannot be read: {error.strerror}") from None
         if time.monotonic() < self._renew_at:
             return self._token
         async with self._renewing:
@@ -50,8 +60,9 @@ class Tokens:
             except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
                 if began < self._ends_at:
                     return self._token  # it is still valid
-                log.warning("no_token", error=str(error) or type(error).__name__)
-                raise NoToken from None
+                why = str(error) if isinstance(error, NoToken) else type(error).__name__
+                log.warning("no_token", error=why)
+                raise NoToken(f"no token: {why}", is_refused=isinstance(error, NoToken) and error.is_refused) from None
             self._token = granted.access_token
             self._renew_at = began + granted.expires_in * _RENEW_AT
             self._ends_at = began + granted.expires_in
@@ -75,7 +86,8 @@ class Tokens:
         ) as response:
             raw = await response.content.read(_ANSWER_AT_MOST)
             if response.status != 200:
-                raise NoToken(f"HTTP {response.status}")
+                is_refused = 400 <= response.status < 500 and response.status not in (408, 425, 429)
+                raise NoToken(f"HTTP {response.status}", is_refused=is_refused)
         try:
             return msgspec.json.decode(raw, type=_Granted)
         except msgspec.MsgspecError:

@@ -1,35 +1,15 @@
 """The server for the hub's requests: checks headers, signature and body, stores what must be durable, then responds."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast, get_args
 
 import structlog
 from aiohttp import web
 
-from connector import tls
-from connector.aliases import Aliases
-from connector.client import HubClient
-from connector.config import Config
-from connector.parties import Parties
-from connector.payee import Ending, Payee
-from connector.payer import Payer
-from connector.payment_events import (
-    EndClaimed,
-    ErrorReported,
-    OwnerFound,
-    PartyFailed,
-    PartyFound,
-    QuoteFailed,
-    Reported,
-)
-from connector.payment_events import QuoteGiven as QuoteTold
-from connector.payment_order import ref_of
-from connector.payment_states import Payment
-from connector.store import Conflict, Incoming, QuoteGiven, Store
-from fspiop import bodies, headers, jws, money, strictjson
+from fspiop import bodies, headers, jws, strictjson
 from fspiop import time as fsptime
 from fspiop.bodies.common import ExtensionList, PartyIdType
 from fspiop.bodies.errors import ErrorPut
@@ -38,11 +18,37 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers, key_files, logs, terms, tls
+from kitovu_connector.aliases import Aliases
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.lookups import Lookups
+from kitovu_connector.parties import Parties
+from kitovu_connector.payee import Ending, Payee
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_events import (
+    EndClaimed,
+    ErrorReported,
+    OwnerFound,
+    PartyFailed,
+    PartyFound,
+    QuoteFailed,
+    Reported,
+)
+from kitovu_connector.payment_events import QuoteGiven as QuoteTold
+from kitovu_connector.payment_order import ref_of
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store
 
 log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 MAX_BODY_BYTES = 65_536  # a connector accepts no bulk messages
+# The largest legal messages with room to spare: a packet has 32 KiB, a party some 10 KiB, an error its extensions.
+_MOST_BYTES = {"parties": 32_768, "participants": 8_192, "quotes": MAX_BODY_BYTES, "transfers": MAX_BODY_BYTES}
+_MOST_BYTES_OF_AN_ERROR = _MOST_BYTES_OF_A_PATCH = 16_384
+_MOST_BYTES_OF_A_GET = 0
 _CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
 
@@ -63,7 +69,7 @@ class Message:
     came_via_hub: bool  # it arrived on a connection from the hub
 
     @property
-    def alias(self) -> tuple[str, str, str | None]:
+    def alias(self) -> Alias:
         """The alias in the request's path."""
         found = self.request.match_info
         return found["id_type"], found["id_value"], found.get("sub_id")
@@ -89,17 +95,16 @@ class Inbound:
         payee: Payee,
         parties: Parties,
         aliases: Aliases,
+        lookups: Lookups,
     ) -> None:
         self._config, self._store, self._hub = config, store, hub
         self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
-        self._keys = {
-            sender: [jws.load_public_key(Path(file).read_bytes()) for file in files]
-            for sender, files in config.jws_keys.items()
-        }
+        self._lookups = lookups
+        self._keys = key_files.public_keys(config)
 
     def application(self) -> web.Application:
         """The aiohttp application, at the prefix that the hub has registered for this DFSP."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_no_such_resource])
         prefix = self._config.inbound_prefix.rstrip("/")
         alias, sub_alias = "/{id_type}/{id_value}", "/{id_type}/{id_value}/{sub_id}"
         routes: list[tuple[str, str, Handler]] = [
@@ -135,21 +140,39 @@ class Inbound:
             try:
                 return web.Response(status=await handler(await self._let_in(request)))
             except FspiopError as error:
-                log.warning("message_refused", method=request.method, code=error.code, why=error.description)
-                return _error_response(error)
+                refusal = error
             except web.HTTPRequestEntityTooLarge:
-                return _error_response(FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {MAX_BODY_BYTES} bytes"))
+                refusal = _too_large(MAX_BODY_BYTES)
+            except (ConnectionError, web.RequestPayloadError):
+                refusal = FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended too early")
             except Conflict:
-                return _error_response(FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content"))
+                refusal = FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
+            except Exception as error:
+                log.error("message_failed", method=request.method, error=logs.trace_of(error))
+                return _error_response(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
+            log.warning(
+                "message_refused",
+                method=request.method,
+                resource=self._path_of(request).split("/")[1],
+                source=logs.without_numbers(request.headers.get("FSPIOP-Source", "")[:32]),
+                code=refusal.code,
+                why=logs.without_numbers(refusal.description),
+            )
+            return _error_response(refusal)
 
         return answer
+
+    def _path_of(self, request: web.Request) -> str:
+        """The path from the resource on, as written."""
+        return request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
 
     async def _let_in(self, request: web.Request) -> Message:
         if self._config.is_pinned and not self._is_connection_of_hub(request):
             raise FspiopError(ErrorCode.CLIENT_ERROR, "this connection is not from the hub", http_status=403)
-        path = request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
+        path = self._path_of(request)
         resource = re.split(r"[/?]", path)[1]
-        raw = await request.read()
+        _check_identifiers(request)
+        raw = await self._body_of(request, resource)
         strictjson.check_structure(raw, most_values=MAX_BODY_BYTES // strictjson.OCTETS_OF_A_VALUE)
         read = headers.read_headers(
             request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
@@ -158,7 +181,7 @@ class Inbound:
             raise FspiopError(ErrorCode.UNACCEPTABLE_VERSION, "ISO 20022 is not supported")
         if read.destination not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
-        is_signed = self._verify(request, read, raw, path, resource)
+        is_signed = await self._verify(request, read, raw, path, resource)
         # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence. Then only the hub may
         # be able to reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
@@ -171,13 +194,33 @@ class Inbound:
             came_via_hub=self._config.is_pinned,
         )
 
+    async def _body_of(self, request: web.Request, resource: str) -> bytes:
+        """The body, if it is not larger than the resource needs and comes within `request_s`."""
+        most = _most_bytes(request, resource)
+        if (request.content_length or 0) > most:
+            raise _too_large(most)
+        try:
+            async with asyncio.timeout(self._config.request_s):
+                raw = await request.read()
+        except TimeoutError:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, "the body did not come in time", http_status=408) from None
+        if len(raw) > most:
+            raise _too_large(most)
+        return raw
+
     def _is_connection_of_hub(self, request: web.Request) -> bool:
         certificate = request.transport.get_extra_info("peercert") if request.transport is not None else None
         return self._config.inbound_client_name in tls.names_of(certificate)
 
-    def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
+    async def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
         """Whether the sender signed the request; FspiopError 3105 if a signature is wrong, or missing but required."""
-        if not self._config.verify_jws or request.method in _UNSIGNED:
+        if not self._config.verify_jws:
+            return False
+        if read.source not in self._keys:
+            # A GET has no signature. It is refused as well, because no later message of its sender could be verified.
+            await self._end_lookups_of(request, read.source, resource)
+            raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {read.source}")
+        if request.method in _UNSIGNED:
             return False
         if resource == "parties" and not self._config.verify_put_parties and read.signature is None:
             return False
@@ -186,19 +229,34 @@ class Inbound:
         jws.verify_compat(
             read.signature,
             raw,
-            keys=self._keys.get(read.source, []),
+            keys=self._keys[read.source],
             method=request.method,
             uri=path,
             headers={name.lower(): value for name, value in request.headers.items()},
         )
         return True
 
+    async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
+        """The hub forwarded the answer to a lookup, but nothing can verify it: the payment must not wait for another.
+
+        Only a connection of the hub's proves that the sender is the payee's DFSP.
+        """
+        if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
+            return
+        found = request.match_info
+        error = FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {source}")
+        failed = PartyFailed(error.code, error.description, source, is_proven=True)
+        alias = found["id_type"], found["id_value"], found.get("sub_id")
+        self._lookups.told(alias, failed)
+        for payment in self._payer.looking_for(*alias):
+            await self._payer.move(payment, failed)
+
     # --- parties and aliases ----------------------------------------------------------------------------------------
 
     async def _party_asked(self, message: Message) -> int:
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"partyIdType: {id_type} is not a party type")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
         # The callback goes to the hub, which forwards it to FSPIOP-Source or refuses it.
         self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
@@ -214,7 +272,7 @@ class Inbound:
         return await self._move_lookups(message, failed)
 
     async def _move_lookups(self, message: Message, event: PartyFound | PartyFailed | OwnerFound) -> int:
-        refusal = None
+        refusal = self._lookups.told(message.alias, event)
         for payment in self._payer.looking_for(*message.alias):
             refusal = await self._payer.move(payment, event) or refusal
         if refusal is not None:
@@ -249,9 +307,11 @@ class Inbound:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
         if body.payee.party_id_info.fsp_id not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: names another DFSP")
+        terms.check(body)
         digest = strictjson.digest(strictjson.loads(message.raw))
         await self._payee.take_quote(
-            QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source)
+            QuoteGiven(quote_id=body.quote_id, digest=digest, request=message.raw, payer_fsp=message.source),
+            ref_of(body.payee).alias,
         )
         return 202
 
@@ -283,7 +343,7 @@ class Inbound:
         body = bodies.read(TransferPost, message.raw)
         if body.payee_fsp != self._config.dfsp or body.payer_fsp != message.source:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payerFsp or payeeFsp does not match the headers")
-        money.parse_amount(body.amount.amount)
+        terms.check_amount("amount", body.amount)
         await self._payee.take_transfer(
             Incoming(
                 transfer_id=body.transfer_id,
@@ -326,7 +386,7 @@ class Inbound:
                     payment, ErrorReported(error.error_code, error.error_description, message.sent_at)
                 )
             else:
-                await self._payer.move(payment, EndClaimed())
+                await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
             return 200
         incoming = self._incoming_of_hubs_message(message)
         # Of the errors about an incoming transfer, two end it: its expiry, and "not found" if the hub wrote that after
@@ -361,6 +421,37 @@ class Inbound:
         if not message.is_from_hub:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return incoming
+
+
+def _check_identifiers(request: web.Request) -> None:
+    """FspiopError unless each identifier in the path stays one segment at every server that gets it."""
+    found = request.match_info
+    if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")
+
+
+def _most_bytes(request: web.Request, resource: str) -> int:
+    if request.method in _UNSIGNED:
+        return _MOST_BYTES_OF_A_GET
+    most = _MOST_BYTES.get(resource, MAX_BODY_BYTES)
+    if request.method == "PATCH":
+        return min(most, _MOST_BYTES_OF_A_PATCH)
+    return min(most, _MOST_BYTES_OF_AN_ERROR) if request.path.endswith("/error") else most
+
+
+def _too_large(most: int) -> FspiopError:
+    return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {most} bytes")
+
+
+@web.middleware
+async def _no_such_resource(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        log.warning("message_refused", method=request.method, code=ErrorCode.UNKNOWN_URI.code, why="no such resource")
+        return _error_response(FspiopError(ErrorCode.UNKNOWN_URI))
 
 
 def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:

@@ -2,15 +2,16 @@
 
 import asyncio
 
-from connector.client import HubClient, Said
-from connector.config import Config
-from connector.resource_paths import party_path
 from fspiop import bodies
 from fspiop.bodies.common import ErrorInformation
 from fspiop.bodies.participants import ParticipantPost
 from fspiop.errors import ErrorCode, FspiopError
-
-Alias = tuple[str, str, str | None]
+from kitovu_connector import identifiers
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.resource_paths import party_path
 
 
 class Aliases:
@@ -18,6 +19,7 @@ class Aliases:
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._hub = config, hub
+        self._turns = KeyedLocks()
         self._waiting: dict[Alias, asyncio.Future[ErrorInformation | None]] = {}
 
     async def register(self, alias: Alias, currency: str | None) -> None:
@@ -31,26 +33,34 @@ class Aliases:
 
     def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
         """Passes on the hub's callback about an alias of this DFSP; returns whether a request was waiting for it."""
-        future = self._waiting.get(alias)
+        future = self._waiting.get(identifiers.same(alias))
         if future is None or future.done():
             return False
         future.set_result(error)
         return True
 
     async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
-        future = self._waiting.get(alias)
-        if future is None or future.done():
-            future = self._waiting[alias] = asyncio.get_running_loop().create_future()
+        """One request about an alias at a time, because a callback does not name the method of its request."""
+        identifiers.check("", alias[1], alias[2])
+        key = identifiers.same(alias)
+        async with self._turns.hold(repr(key)):
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
+            try:
+                error = await self._answer_to(method, alias, body, future)
+            finally:
+                del self._waiting[key]
+        if error is not None:
+            raise FspiopError(ErrorCode.CLIENT_ERROR, f"{error.error_code} {error.error_description}")
+
+    async def _answer_to(
+        self, method: str, alias: Alias, body: bytes, future: asyncio.Future[ErrorInformation | None]
+    ) -> ErrorInformation | None:
         answer = await self._hub.send(method, party_path("participants", *alias), body)
-        if answer.said is Said.NO:
+        if answer.said is Said.NO or answer.is_turned_away:
             raise FspiopError(ErrorCode.CLIENT_ERROR, f"the hub refused the request: {answer.code} {answer.text}")
         if answer.said is Said.NOTHING:
             raise FspiopError(ErrorCode.DESTINATION_COMMUNICATION_ERROR, "no response from the hub; try again")
         try:
-            error = await asyncio.wait_for(asyncio.shield(future), self._config.agree_s)
+            return await asyncio.wait_for(future, self._config.agree_s)
         except TimeoutError:
             raise FspiopError(ErrorCode.SERVER_TIMED_OUT, "no callback from the hub; try again") from None
-        finally:
-            self._waiting.pop(alias, None)
-        if error is not None:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, f"{error.error_code} {error.error_description}")

@@ -8,8 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from connector.group_commit import Database
-from connector.payment_states import ENDS, Payment
+from kitovu_connector.config import StartError
+from kitovu_connector.group_commit import Database
+from kitovu_connector.payment_order import spelled
+from kitovu_connector.payment_states import ENDS, Payment
+from kitovu_connector.state_lock import StateLock
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS payment (
@@ -19,7 +22,7 @@ CREATE TABLE IF NOT EXISTS payment (
     digest      BLOB NOT NULL,              -- unused: the record holds the core's whole request
     state       TEXT NOT NULL,
     is_open     INTEGER NOT NULL,
-    record      BLOB NOT NULL,              -- connector.payment_states.Payment
+    record      BLOB NOT NULL,              -- kitovu_connector.payment_states.Payment
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
@@ -33,6 +36,7 @@ CREATE TABLE IF NOT EXISTS quote (
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS quote_unfinished ON quote (quote_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS quote_by_age ON quote (changed_at) WHERE is_open = 0;        -- old ones are deleted
 
 CREATE TABLE IF NOT EXISTS incoming (
     transfer_id TEXT PRIMARY KEY,
@@ -103,6 +107,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer: bytes = b""  # PUT /transfers/{id}, or …/error
     is_refusal: bool = False
     error_code: str | None = None
+    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money: it must release it
 
 
 class Conflict(Exception):
@@ -116,11 +121,17 @@ class Store:
     """Typed access to the three tables. Writes return when they are durable; records are immutable values."""
 
     def __init__(self, directory: Path) -> None:
-        self._db = Database(directory / "connector.sqlite3", SCHEMA)
+        self._lock = StateLock(directory)
+        try:
+            self._db = Database(directory / "connector.sqlite3", SCHEMA)
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise StartError(f"state: {directory}: {error}") from None
 
     async def close(self) -> None:
         """Finishes the waiting writes and closes the file."""
         await self._db.close()
+        self._lock.release()
 
     # ---- outgoing payments
 
@@ -131,7 +142,7 @@ class Store:
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (payment.order.home_id,)).fetchone()
             if row is not None:
                 found = _decode(row["record"], Payment)
-                if found.order != payment.order:
+                if spelled(found.order) != spelled(payment.order):
                     raise Conflict
                 return found
             conn.execute(
@@ -224,6 +235,19 @@ class Store:
         """Every quote whose answer the hub has not accepted."""
         rows = self._db.reader.execute("SELECT record FROM quote WHERE is_open = 1").fetchall()
         return [_decode(row["record"], QuoteGiven) for row in rows]
+
+    async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
+        """Deletes quotes that were last changed before this time, except those that an open transfer needs."""
+
+        def job(conn: sqlite3.Connection) -> int:
+            return conn.execute(
+                "DELETE FROM quote WHERE quote_id IN (SELECT quote_id FROM quote WHERE is_open = 0 AND changed_at < ?"
+                " AND NOT EXISTS (SELECT 1 FROM incoming WHERE incoming.quote_id = quote.quote_id AND incoming.is_open)"
+                " ORDER BY changed_at LIMIT ?)",
+                (changed_before, at_most),
+            ).rowcount
+
+        return await self._db.write(job)
 
     # ---- incoming transfers
 

@@ -1,1 +1,0 @@
-"""The connector, which an existing DFSP runs to exchange messages with an FSPIOP hub. It imports only `fspiop`."""

@@ -1,0 +1,52 @@
+"""A DFSP's connector to an instant payments hub that speaks the Mojaloop FSPIOP API.
+
+async with Connector(config, backend) as connector:
+    payment = await connector.pay(order)
+"""
+
+from fspiop.errors import FspiopError
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.backend import (
+    Backend,
+    HttpBackend,
+    IncomingMoney,
+    NotUnderstood,
+    PartyDetails,
+    Refused,
+    Terms,
+    TermsWanted,
+    Unavailable,
+)
+from kitovu_connector.config import Config, ConfigError, StartError, load
+from kitovu_connector.lookups import LookupFailed
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import Payment, State
+from kitovu_connector.service import Connector
+from kitovu_connector.store import Conflict
+
+__all__ = [
+    "AmountError",
+    "Backend",
+    "Config",
+    "ConfigError",
+    "Conflict",
+    "Connector",
+    "FspiopError",
+    "HttpBackend",
+    "IncomingMoney",
+    "LookupFailed",
+    "NotUnderstood",
+    "Order",
+    "PartyDetails",
+    "PartyRef",
+    "Payment",
+    "Refused",
+    "StartError",
+    "State",
+    "Terms",
+    "TermsWanted",
+    "Unavailable",
+    "format_amount",
+    "load",
+    "parse_amount",
+]

@@ -1,0 +1,20 @@
+"""Amounts for a core: decimal text and whole ten-thousandths. The whole connector reads a core's amounts with these."""
+
+import re
+
+from fspiop import money
+from fspiop.money import AmountError, format_amount
+
+__all__ = ["AmountError", "format_amount", "parse_amount"]
+
+_WITH_ZEROS = re.compile(r"([0-9]+)[.]([0-9]*?)0*\Z")
+
+
+def parse_amount(text: object) -> int:
+    """An amount as ten-thousandths. A core may write zeros at the end, as in "10.00"; the API's messages may not."""
+    if isinstance(text, str) and (found := _WITH_ZEROS.match(text)):
+        whole, decimals = found.groups()
+        if text.endswith("."):
+            raise AmountError("an amount must not end with a point")
+        text = f"{whole}.{decimals}" if decimals else whole
+    return money.parse_amount(text)

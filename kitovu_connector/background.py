@@ -1,0 +1,44 @@
+"""Tasks in the background: none fails unseen, and all end with the connector."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import structlog
+
+from kitovu_connector import logs
+
+log = structlog.get_logger(__name__)
+
+
+class Background:
+    """The tasks of one part of the connector."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(self, work: Coroutine[None, None, object]) -> None:
+        """Runs the work in a task. A failure is logged and stops no other task."""
+        if self._is_closed:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(_guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """Stops all tasks at once, and starts no more; the store has every step."""
+        self._is_closed = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _guarded(work: Coroutine[None, None, object]) -> None:
+    try:
+        await work
+    except Exception as error:
+        log.error("step_failed", error=logs.trace_of(error))

@@ -1,0 +1,282 @@
+"""All settings of a connector: from a TOML file, the environment (`CONNECTOR_*`) or flags, in rising precedence."""
+
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(ValueError):
+    """Settings are missing, unknown or invalid. The text has one line for each."""
+
+
+class StartError(RuntimeError):
+    """The settings are valid, but a port or the state cannot be used. The text is one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one DFSP's connector. Durations are in seconds."""
+
+    dfsp: str  # this DFSP's participant name at the hub (FSPIOP-Source of its requests)
+    hub_url: str  # base URL of the hub's FSPIOP API
+    state: Path  # the directory of the durable state; one connector per directory
+    ilp_secret: str = field(
+        repr=False
+    )  # key of the fulfilments (HMAC), 16 characters or more; never changed with open quotes
+    backend_url: str = ""  # base URL of the core; empty when a Backend object is given in process
+    hub_id: str = "Hub"
+
+    inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
+    inbound_port: int = 0
+    inbound_prefix: str = ""  # path of this DFSP's endpoint, if the hub has one other than the root ("/fspiop")
+    inbound_is_private: bool = False  # only the hub can reach that port, so callers need no proof
+    outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
+    outbound_port: int = 0
+
+    version: str = "1.1"  # FSPIOP content version of sent messages
+    fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
+
+    transfer_expiry_s: float = 30.0  # how long the payee has after the transfer is sent
+    quote_expiry_s: float = 60.0  # how long this DFSP's terms as payee are valid
+    quote_retention_s: float = 86_400.0  # how long they are kept after their last change, unless a transfer needs them
+    agree_s: float = 30.0  # lookup and quote together must end within this time
+    ask_again_s: float = 4.0  # wait before the first repetition of an unanswered lookup or quote
+    callback_s: float = 10.0  # without an outcome after this time: GET /transfers at the hub
+    clock_margin_s: float = 10.0  # the clocks of the hub and of each DFSP may differ by as much as this
+    request_s: float = (
+        8.0  # total deadline of one HTTP request: to the hub, to the core, and of reading one from the hub
+    )
+    answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
+    connections: int = 32  # largest number to the hub, and to the core; also of lookups of customers at once
+    log_level: str = "INFO"  # or DEBUG, WARNING, ERROR
+
+    signing_key: str = ""  # PEM file of the private key that signs every sent body
+    verify_jws: bool = False  # refuse messages without a valid signature
+    verify_put_parties: bool = True  # Mojaloop's SDK leaves PUT /parties unsigned by default
+    jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEM files of public keys per sender
+
+    hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
+    client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
+    client_key: str = ""
+    hub_token_file: str = ""  # a bearer token for the hub; read for each request, so that it can be replaced
+    token_url: str = ""  # or: the URL of the hub's token endpoint ("https://hub.example/token")
+    token_client: str = ""
+    token_secret: str = field(default="", repr=False)
+    token_secret_file: str = ""  # instead of token_secret; read at each renewal
+
+    inbound_cert: str = ""  # PEM files: TLS for the hub's requests to this connector
+    inbound_key: str = ""
+    inbound_client_ca: str = ""  # callers must present a client certificate of this authority
+    inbound_client_name: str = ""  # the hub's name in it, because the authority certifies every DFSP
+
+    def __post_init__(self) -> None:
+        faults = [*_type_faults(self)] or [*self._faults()]
+        if faults:
+            raise ConfigError("\n".join(faults))
+
+    def _faults(self) -> Iterator[str]:
+        yield from _form_faults(self)
+        if len(self.ilp_secret) < 16:
+            yield "ilp_secret must have at least 16 characters"
+        if self.fulfil_state == "RESERVED" and self.version == "1.0":
+            # A hub silently drops RESERVED of version 1.0, and the transfer expires.
+            yield "fulfil_state RESERVED needs version 1.1 or later"
+        if self.verify_jws and not self.jws_keys.get(self.hub_id):
+            yield f"verify_jws needs a key of {self.hub_id} in jws_keys"
+        if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
+            yield "token_url needs token_client and token_secret or token_secret_file"
+        if self.client_key and not self.client_cert:
+            yield "client_key needs client_cert"
+        if self.inbound_key and not self.inbound_cert:
+            yield "inbound_key needs inbound_cert"
+        if self.inbound_client_ca and not self.inbound_cert:
+            yield "inbound_client_ca needs inbound_cert"
+        if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
+            # A scheme's authority certifies every DFSP: without the name, any DFSP could pose as the hub.
+            yield "inbound_client_ca and inbound_client_name need each other"
+        if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
+            yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
+
+    def check_callers_are_proven(self) -> None:
+        """ConfigError if any caller of the inbound port could pose as the hub, unless the port is declared private."""
+        if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
+            raise ConfigError(
+                "nothing proves that a caller is the hub: set verify_jws and jws_keys, or inbound_client_ca and"
+                " inbound_client_name, or inbound_is_private where nothing but the hub can reach inbound_port"
+            )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the connector accepts only connections from the hub."""
+        return bool(self.inbound_client_name)
+
+    @property
+    def ilp_key(self) -> bytes:
+        """The secret as bytes, for fspiop.ilp."""
+        return self.ilp_secret.encode()
+
+
+FILES = (
+    "signing_key",
+    "hub_ca",
+    "client_cert",
+    "client_key",
+    "hub_token_file",
+    "token_secret_file",
+    "inbound_cert",
+    "inbound_key",
+    "inbound_client_ca",
+)
+"""The settings that name a file. `jws_keys` names more."""
+
+_KINDS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
+_WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+_CHOICES = {
+    "fulfil_state": ("RESERVED", "COMMITTED"),
+    "version": ("1.0", "1.1", "2.0"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+}
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+_NAME = re.compile(r"[A-Za-z0-9 _.\-]{1,32}\Z")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9\-._~]+)*/?\Z")
+_MOST_PORT = 65_535
+
+
+def _type_faults(config: Config) -> Iterator[str]:
+    for name, kind in _KINDS.items():
+        value = getattr(config, name)
+        if name == "jws_keys":
+            if not _is_keys(value):
+                yield "jws_keys must be a table of participant names, each with a file or a list of files"
+        elif not _is_of(kind, value):
+            yield f"{name} must be {_WORDS[kind]}, not {_shown(name, value)}"
+
+
+def _is_of(kind: type, value: object) -> bool:
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float:
+        return isinstance(value, int | float)
+    return isinstance(value, kind)
+
+
+def _is_keys(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(sender, str) and isinstance(files, tuple) and files and all(isinstance(file, str) for file in files)
+        for sender, files in value.items()
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    return "a secret of another type" if "secret" in name else repr(value)[:80]
+
+
+def _form_faults(config: Config) -> Iterator[str]:
+    for name, kind in _KINDS.items():
+        value = getattr(config, name)
+        if name in _CHOICES and value not in _CHOICES[name]:
+            yield f"{name} must be one of {', '.join(_CHOICES[name])}, not {value!r}"
+        elif name.endswith("_port") and not 0 <= value <= _MOST_PORT:
+            yield f"{name} must be 0 (any free port) to {_MOST_PORT}, not {value}"
+        elif name in ("dfsp", "hub_id") and not _NAME.match(value):
+            yield f"{name} must be a participant's name: 1 to 32 letters, digits, spaces and _.-, not {value!r}"
+        elif name.endswith("_url") and (value or name == "hub_url") and not _is_url(value):
+            yield f"{name} must be a URL such as https://host:port, not {value!r}"
+        elif name == "connections" and value < 1:
+            yield f"connections must be 1 or more, not {value}"
+        elif kind is float and not (math.isfinite(value) and (value > 0 or (name == "clock_margin_s" and value == 0))):
+            yield f"{name} must be a number of seconds above 0, not {value}"
+    if not _PREFIX.match(config.inbound_prefix):
+        yield f"inbound_prefix must be a path such as /fspiop, not {config.inbound_prefix!r}"
+
+
+def _is_url(text: str) -> bool:
+    try:
+        found = urlsplit(text)
+        return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0 and not found.query
+    except ValueError:
+        return False
+
+
+def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | None]) -> Config:
+    """Reads a Config; relative file names in a TOML file are relative to that file."""
+    values: dict[str, Any] = {}
+    base = Path.cwd()
+    if path is not None:
+        base = path.resolve().parent
+        values.update(_table_of(path))
+    for name in _KINDS:
+        text = environment.get(f"CONNECTOR_{name.upper()}")
+        if text is not None:
+            values[name] = _read(name, text)
+    values.update({name: _read(name, text) for name, text in flags.items() if text is not None})
+    unknown = set(values) - set(_KINDS)
+    if unknown:
+        raise ConfigError(f"unknown settings: {', '.join(sorted(unknown))}")
+    missing = {"dfsp", "hub_url", "state", "ilp_secret"} - set(values)
+    if missing:
+        raise ConfigError(f"missing settings: {', '.join(sorted(missing))}")
+    for name in ("state", *FILES):
+        if isinstance(values.get(name), str | Path) and values[name]:
+            values[name] = base / values[name] if name == "state" else str(base / values[name])
+    if "jws_keys" in values:
+        values["jws_keys"] = _keys_in(values["jws_keys"], base)
+    return Config(**values)
+
+
+def _table_of(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:  # of TOML, or of UTF-8
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def _keys_in(value: object, base: Path) -> object:
+    """The keys' files below `base`; a value of a wrong type stays, and Config refuses it."""
+    if not isinstance(value, Mapping):
+        return value
+    found: dict[str, Any] = {}
+    for sender, given in value.items():
+        files = [given] if isinstance(given, str) else given
+        is_list = isinstance(files, list | tuple) and all(isinstance(file, str) for file in files)
+        found[sender] = tuple(str(base / file) for file in files) if is_list else given
+    return found
+
+
+def with_ports(config: Config, *, inbound: int, outbound: int) -> Config:
+    """The same settings with the ports that the system assigned (port 0 means any free port)."""
+    return replace(config, inbound_port=inbound, outbound_port=outbound)
+
+
+def _read(name: str, text: str) -> Any:
+    if name not in _KINDS:
+        raise ConfigError(f"unknown setting: {name}")
+    kind = _KINDS[name]
+    if kind is bool:
+        word = text.strip().lower()
+        if word not in _TRUE + _FALSE:
+            raise ConfigError(f"{name} must be true or false, not {text!r}")
+        return word in _TRUE
+    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys comes twice
+        return _pairs(text)
+    try:
+        return kind(text)
+    except ValueError:
+        raise ConfigError(f"{name} must be {_WORDS[kind]}, not {_shown(name, text)}") from None
+
+
+def _pairs(text: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for pair in filter(None, text.split(",")):
+        sender, equals, file = pair.partition("=")
+        if not (sender and equals and file):
+            raise ConfigError("jws_keys must be sender=file,sender=file")
+        found.setdefault(sender, []).append(file)
+    return found

@@ -1,0 +1,87 @@
+"""Asks the core about customers and terms. Whatever it does becomes an answer that the other side gets at once."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from fspiop import bodies, strictjson
+from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, error_body, text_of
+from kitovu_connector import logs
+from kitovu_connector.backend import NotUnderstood, Refused, Unavailable
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+_CODE = re.compile(r"[1-9][0-9]{3}\Z")
+_LONGEST_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class No:
+    """The answer is an error: its code and text for the other side."""
+
+    code: str
+    text: str = ""
+
+
+async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
+    """The core's answer, or the error for the other side. Never raises, and takes at most so many seconds.
+
+    `otherwise` replaces a code of the core that the API does not allow.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _until_available(call)
+    except Refused as no:
+        return allowed(no, otherwise)
+    except TimeoutError:
+        log.warning("core_not_available", why=f"no answer within {seconds} s")
+        return No(ErrorCode.DESTINATION_COMMUNICATION_ERROR.code, "the payee DFSP's core does not answer")
+    except NotUnderstood as error:
+        return not_understood(error)
+    except Exception as error:
+        log.error("core_failed", error=logs.trace_of(error))
+        return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core failed")
+
+
+def allowed(no: Refused, otherwise: ErrorCode) -> No:
+    """The core's refusal, with a code that the API allows."""
+    code, text = str(no.code), str(no.text or "")
+    if _CODE.match(code):
+        log.info("refused_by_core", code=code)
+        return No(code, text)
+    log.warning("refused_by_core", code=logs.without_numbers(code), why=f"not four digits: {otherwise.code} instead")
+    return No(otherwise.code, text)
+
+
+def not_understood(error: Exception) -> No:
+    """The answer if the core's own cannot be understood. The log has the reason for the bank's developers."""
+    log.error("core_not_understood", why=logs.without_numbers(str(error)))
+    return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
+
+
+def error_put(no: No) -> bytes:
+    """The body of PUT .../error."""
+    description = (no.text.strip() or text_of(no.code))[:MAX_DESCRIPTION]
+    raw = strictjson.canonical(error_body(no.code, description))
+    try:
+        bodies.read(ErrorPut, raw)
+    except FspiopError:  # a text that is no JSON text, such as half of a surrogate pair
+        return strictjson.canonical(error_body(no.code, text_of(no.code)))
+    return raw
+
+
+async def _until_available(call: Callable[[], Awaitable[T]]) -> T:
+    pause = 0.2
+    while True:
+        try:
+            return await call()
+        except Unavailable as error:
+            log.warning("core_not_available", why=logs.without_numbers(str(error)))
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)

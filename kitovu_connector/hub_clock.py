@@ -1,0 +1,87 @@
+"""The difference between the hub's clock and this machine's, measured by the Date of the hub's responses.
+
+The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock differs from it.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from fspiop import time as fsptime
+
+log = structlog.get_logger(__name__)
+
+_DATE_IS_CUT_TO_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """How far the hub's clock is ahead of this machine's (negative: behind), and by how much that may be wrong."""
+
+    ahead_s: float
+    uncertain_s: float
+
+
+class HubClock:
+    """Keeps the interval in which the difference lies. Each response of the hub narrows it.
+
+    A response that contradicts the interval begins a new one: a clock was set, or drifted.
+    """
+
+    def __init__(self, margin_s: float) -> None:
+        self._margin_s = margin_s
+        self._least, self._most = -math.inf, math.inf
+        self._is_within_margin: bool | None = None
+
+    def measure(self, date: str | None, asked_at: float, answered_at: float) -> None:
+        """`date` is the Date of a response; the other two are this machine's times of the request and the response."""
+        try:
+            hub_s = fsptime.parse_http_date(date or "").timestamp()
+        except ValueError:
+            return
+        least, most = hub_s - answered_at, hub_s + _DATE_IS_CUT_TO_S - asked_at
+        if least > self._most or most < self._least:
+            self._least, self._most = -math.inf, math.inf
+        self._least, self._most = max(self._least, least), min(self._most, most)
+        self._report()
+
+    @property
+    def measured(self) -> Measured | None:
+        """The difference; None before the hub's first response."""
+        if math.isinf(self._least):
+            return None
+        return Measured((self._least + self._most) / 2, (self._most - self._least) / 2)
+
+    @property
+    def is_within_margin(self) -> bool:
+        """Whether the clocks can differ by no more than `clock_margin_s`."""
+        return self._least <= self._margin_s and self._most >= -self._margin_s
+
+    @property
+    def ahead_s(self) -> float:
+        """The difference to reckon with: never more than `clock_margin_s`, and 0 before it is measured."""
+        found = self.measured
+        return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
+
+    def at_hub(self) -> float:
+        """The time by the hub's clock, as far as it is known."""
+        return time.time() + self.ahead_s
+
+    def date(self) -> str:
+        """The Date header of a request: the hub may refuse one that differs from its own clock."""
+        return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
+
+    def _report(self) -> None:
+        """Logs the first measurement, and each time that the difference leaves the margin or returns to it."""
+        found, is_within = self.measured, self.is_within_margin
+        if found is None or is_within is self._is_within_margin:
+            return
+        self._is_within_margin = is_within
+        figures = {"hub_ahead_s": round(found.ahead_s, 1), "margin_s": self._margin_s}
+        if is_within:
+            log.info("hub_clock", **figures)
+        else:
+            log.error("hub_clock_differs", advice="set this machine's clock (NTP)", **figures)

@@ -1,0 +1,51 @@
+"""Identifiers of parties: which of them a path can contain, and which spellings name the same party."""
+
+from urllib.parse import unquote
+
+from fspiop.errors import ErrorCode, FspiopError
+
+Alias = tuple[str, str, str | None]
+"""Type, identifier and sub-id."""
+
+_MOST_DECODINGS = 3
+
+
+def spelling(id_type: str, id_value: str) -> str:
+    """An identifier as the core gets it: a phone number has no plus sign."""
+    return id_value.removeprefix("+") if id_type == "MSISDN" else id_value
+
+
+def same(alias: Alias) -> Alias:
+    """A key that is equal for every spelling of one alias, as the hub compares them."""
+    id_type, id_value, sub_id = alias
+    value = spelling(id_type, id_value)
+    if id_type == "EMAIL":
+        value = value.lower()
+    elif id_type == "IBAN":
+        value = value.upper()
+    return id_type, value, sub_id.upper() if sub_id else None
+
+
+def is_segment(text: str) -> bool:
+    """Whether one segment of a path can carry this text to any server.
+
+    A server decodes a path once, and the next server perhaps once more. At none of these steps may the text become a
+    step upwards or a second segment.
+    """
+    for _ in range(_MOST_DECODINGS):
+        if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():
+            return False
+        decoded = unquote(text)
+        if decoded == text:
+            return True
+        text = decoded
+    return False
+
+
+def check(name: str, id_value: str, sub_id: str | None) -> None:
+    """FspiopError 3100 unless a path can contain the identifier and the sub-id; `name` is the field's place."""
+    for field, text in ((f"{name}idValue", id_value), (f"{name}idSubValue", sub_id)):
+        if text is not None and not is_segment(text):
+            raise FspiopError(
+                ErrorCode.VALIDATION_ERROR, f"{field}: must not have a slash or a control character, nor be . or .."
+            )

@@ -1,0 +1,94 @@
+"""Looks a payee up without paying: the first part of a payment, in memory, by the same rules."""
+
+import asyncio
+import time
+
+from fspiop.errors import ErrorCode
+from kitovu_connector import identifiers
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.payment_events import Ask, Event, Refused, Started, TurnedAway, Unclear, Wait, Waited
+from kitovu_connector.payment_order import Order, PartyRef, spelled
+from kitovu_connector.payment_states import Payment, Policy, State, step
+from kitovu_connector.resource_paths import party_path
+
+
+class LookupFailed(Exception):
+    """There is no payee, or its DFSP did not answer. `code` is the API's; nothing has begun."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{code} {text}")
+        self.code, self.text = code, text
+
+
+class _Lookup:
+    def __init__(self, payee: PartyRef, policy: Policy) -> None:
+        order = spelled(Order(home_id="", payer=payee, payee=payee, amount=0, currency="XXX"))
+        self.payment = Payment(order=order, transfer_id="", quote_id="", transaction_id="", created_at=time.time())
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.policy = policy
+
+    def would_refuse(self, event: Event) -> str | None:
+        return step(self.payment, event, time.time(), self.policy).refusal
+
+
+class Lookups:
+    """The lookups that wait for the hub's messages."""
+
+    def __init__(self, hub: HubClient, policy: Policy) -> None:
+        self._hub, self._policy = hub, policy
+        self._waiting: dict[Alias, list[_Lookup]] = {}
+
+    async def find(self, payee: PartyRef) -> PartyRef:
+        """The payee as its DFSP describes it, with `fsp_id`; LookupFailed if there is none."""
+        lookup = _Lookup(payee, self._policy)
+        key = identifiers.same(payee.alias)
+        self._waiting.setdefault(key, []).append(lookup)
+        try:
+            return await self._run(lookup)
+        finally:
+            self._waiting[key].remove(lookup)
+            if not self._waiting[key]:
+                del self._waiting[key]
+
+    def told(self, alias: Alias, event: Event) -> str | None:
+        """Passes on a message of the hub about this alias; returns why it must not be believed, otherwise None."""
+        refusal = None
+        for lookup in self._waiting.get(identifiers.same(alias), []):
+            refusal = lookup.would_refuse(event) or refusal
+            lookup.events.put_nowait(event)
+        return refusal
+
+    async def _run(self, lookup: _Lookup) -> PartyRef:
+        event: Event = Started()
+        wakes_at = 0.0
+        while True:
+            taken = step(lookup.payment, event, time.time(), self._policy)
+            lookup.payment = taken.payment
+            if taken.payment.state is State.ABORTED:
+                raise LookupFailed(taken.payment.error_code or "", taken.payment.error_text or "")
+            if taken.payment.state is not State.LOOKUP:
+                assert taken.payment.payee is not None
+                return taken.payment.payee
+            for action in taken.actions:
+                if isinstance(action, Wait):
+                    wakes_at = time.monotonic() + action.seconds
+                else:
+                    await self._ask(lookup, action)
+            try:
+                event = await asyncio.wait_for(lookup.events.get(), max(0.0, wakes_at - time.monotonic()))
+            except TimeoutError:
+                event = Waited()
+
+    async def _ask(self, lookup: _Lookup, ask: Ask) -> None:
+        alias = lookup.payment.order.payee.alias
+        if ask is Ask.OWNER:
+            answer = await self._hub.send("GET", party_path("participants", *alias))
+        else:
+            answer = await self._hub.send("GET", party_path("parties", *alias), destination=lookup.payment.owner)
+        if answer.said is Said.NO:
+            lookup.events.put_nowait(Refused(answer.code or ErrorCode.CLIENT_ERROR.code, answer.text))
+        elif answer.is_turned_away:
+            lookup.events.put_nowait(TurnedAway(answer.code, answer.text))
+        elif answer.said is Said.NOTHING:
+            lookup.events.put_nowait(Unclear())

@@ -1,0 +1,125 @@
+"""Answers lookups of this DFSP's customers. Nothing is stored, because the requester repeats an unanswered lookup."""
+
+import asyncio
+import time
+from collections import OrderedDict
+
+import msgspec
+import structlog
+
+from fspiop import bodies
+from fspiop.bodies.common import PartyIdType
+from fspiop.bodies.parties import PartyPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, identifiers
+from kitovu_connector.backend import Backend, PartyDetails
+from kitovu_connector.background import Background
+from kitovu_connector.client import Answer, HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.payment_order import PartyRef, party_of
+from kitovu_connector.resource_paths import party_path
+
+log = structlog.get_logger(__name__)
+
+_MOST_WAITING_FOR_EACH_CONNECTION = 8
+_KNOWN_FOR_S = 60.0
+_MOST_KNOWN = 10_000
+
+
+class Parties:
+    """Looks customers up at the core and sends the result to the requester."""
+
+    def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
+        self._config, self._hub, self._backend = config, hub, backend
+        self._background = Background()
+        self._places = asyncio.Semaphore(config.connections)
+        self._waiting = 0
+        self._known: OrderedDict[Alias, float] = OrderedDict()  # customers, each with the end of what is known of it
+
+    async def close(self) -> None:
+        """Stops all lookups."""
+        await self._background.close()
+
+    def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
+        """Sends the result in the background, by PUT /parties/… or its error; FspiopError 2005 if too many wait."""
+        self.check_has_room()
+        self._background.start(self._answer(asker, id_type, id_value, sub_id))
+
+    def check_has_room(self) -> None:
+        """FspiopError 2005 if as many lookups wait as the core can answer in time."""
+        if self._waiting >= self._config.connections * _MOST_WAITING_FOR_EACH_CONNECTION:
+            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
+
+    def is_known(self, alias: Alias) -> bool:
+        """Whether the core has found this customer less than a minute ago."""
+        return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
+
+    async def find(self, alias: Alias) -> PartyDetails | No:
+        """The customer at the core, or why there is none."""
+        id_type, id_value, sub_id = alias
+        value = identifiers.spelling(id_type, id_value)
+        self._waiting += 1
+        try:
+            async with self._places:
+                found = await core_answers.ask(
+                    lambda: self._backend.find_party(id_type, value, sub_id),
+                    seconds=self._config.request_s,
+                    otherwise=ErrorCode.PARTY_NOT_FOUND,
+                )
+        finally:
+            self._waiting -= 1
+        if found is None:
+            return No(ErrorCode.PARTY_NOT_FOUND.code)
+        if isinstance(found, PartyDetails):
+            key = identifiers.same(alias)
+            self._known[key] = time.monotonic() + _KNOWN_FOR_S
+            self._known.move_to_end(key)
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+            return found
+        return found if isinstance(found, No) else core_answers.not_understood(TypeError("find_party: no PartyDetails"))
+
+    async def _answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
+        alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
+        found = await self.find((id_type, id_value, sub_id))
+        body = found if isinstance(found, No) else self._described(found, alias)
+        answer = await self._send(asker, alias, body)
+        if answer.said is Said.NO and not isinstance(body, No):
+            # The hub refused the description. The requester must not wait for another.
+            await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
+
+    async def _send(self, asker: str, alias: PartyRef, body: bytes | No) -> Answer:
+        path = party_path("parties", alias.id_type, alias.id_value, alias.sub_id)
+        if isinstance(body, No):
+            path, body = path + "/error", core_answers.error_put(body)
+        give_up = time.monotonic() + self._config.request_s
+        return await self._hub.send_until_taken(
+            "PUT", path, body, destination=asker, still_wanted=lambda: time.monotonic() < give_up
+        )
+
+    def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
+        """PUT /parties, or the error if the API does not allow what the core gave, such as a name with a slash."""
+        try:
+            party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))
+            body = bodies.write(PartyPut(party=party_of(party)))
+            bodies.read(PartyPut, body)
+        except (FspiopError, TypeError, ValueError) as error:
+            return core_answers.not_understood(error)
+        return body
+
+
+def _party(found: PartyDetails, alias: PartyRef) -> PartyRef:
+    return msgspec.structs.replace(
+        alias,
+        name=found.name,
+        first_name=found.first_name,
+        middle_name=found.middle_name,
+        last_name=found.last_name,
+        date_of_birth=found.date_of_birth,
+        kyc_information=found.kyc_information,
+        merchant_classification_code=found.merchant_classification_code,
+        currencies=found.currencies,
+        extensions=found.extensions,
+    )

@@ -1,0 +1,376 @@
+"""The receiving side: answers quotes and accepts transfers. Every answer is durable before it is sent.
+
+A fulfilment is sent only for a transfer that fits terms of this DFSP. The customer is credited only when the hub has
+reported COMMITTED: by PATCH if the fulfilment had RESERVED, otherwise in its answer to GET /transfers/{ID}.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from fspiop import bodies
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, logs, terms
+from kitovu_connector.backend import Backend, NotUnderstood, Refused, Unavailable
+from kitovu_connector.background import Background
+from kitovu_connector.client import Answer, HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.identifiers import Alias
+from kitovu_connector.parties import Parties
+from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+# The payer DFSP has the end of such a quote: the hub ended it, or does not have it.
+_TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRED.code})
+_ASK_FIRST_S = 1.0
+_ASK_AT_MOST_EVERY_S = 15.0
+_AGAIN_AT_MOST_EVERY_S = 60.0
+_WAIT_FOR_A_LOOKUP_S = 2.0  # the hub waits five seconds for the response to a message
+_LOOK_FOR_OLD_QUOTES_EVERY_S = 600.0
+_OLD_QUOTES_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The outcome of a transfer as the hub reports it: COMMITTED or ABORTED."""
+
+    state: str
+
+
+class _Check:
+    """A request for terms that is not acknowledged yet."""
+
+    def __init__(self, quote: QuoteGiven) -> None:
+        self.quote = quote
+        self.is_done = asyncio.Event()
+        self.fault: Exception | None = None
+
+
+class Payee:
+    """All quotes given and all incoming transfers of one DFSP."""
+
+    def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
+        self._config, self._store, self._hub = config, store, hub
+        self._backend, self._parties = backend, parties
+        self._background = Background()
+        self._busy: set[str] = set()
+        self._told: dict[str, asyncio.Event] = {}
+        self._checking: dict[str, _Check] = {}  # by quote id: requests whose customer is being looked up
+
+    async def resume(self) -> None:
+        """At start: continues with every unfinished quote and transfer."""
+        for quote in self._store.unfinished_quotes():
+            self._background.start(self._answer_quote(quote))
+        for incoming in self._store.unfinished_incoming():
+            self.carry_on(incoming.transfer_id)
+        self._background.start(self._delete_old_quotes())
+
+    async def close(self) -> None:
+        """Stops all tasks at once; the store has every step."""
+        await self._background.close()
+
+    # --- quotes -----------------------------------------------------------------------------------------------------
+
+    async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
+        """Stores a request for terms and answers it in the background; Conflict if the id had other content.
+
+        A request about a customer that the core does not know is answered, and never stored: anybody can send many. The
+        core is asked first if it has not just answered a lookup of this customer. FspiopError 2005 if the core takes
+        long: the hub sends the request again, because it is not acknowledged before it is durable.
+        """
+        if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
+            await self._store_quote(quote)
+            return
+        check = self._checking.get(quote.quote_id)
+        if check is None:
+            self._parties.check_has_room()
+            check = self._checking[quote.quote_id] = _Check(quote)
+            self._background.start(self._check_customer(check, payee))
+        elif (check.quote.digest, check.quote.payer_fsp) != (quote.digest, quote.payer_fsp):
+            raise Conflict
+        try:
+            await asyncio.wait_for(check.is_done.wait(), _WAIT_FOR_A_LOOKUP_S)
+        except TimeoutError:
+            raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503) from None
+        if check.fault is not None:
+            raise check.fault
+
+    async def _check_customer(self, check: "_Check", payee: Alias) -> None:
+        try:
+            found = await self._parties.find(payee)
+            if isinstance(found, No):
+                self._background.start(self._send_quote_error(check.quote, found))
+            else:
+                await self._store_quote(check.quote)
+        except Exception as error:  # the request is not acknowledged
+            check.fault = error
+        finally:
+            self._checking.pop(check.quote.quote_id, None)
+            check.is_done.set()
+
+    async def _store_quote(self, quote: QuoteGiven) -> None:
+        stored, is_new = await self._store.add_quote(quote)
+        if is_new or stored.is_taken:
+            self._background.start(self._answer_quote(stored))
+
+    async def _answer_quote(self, quote: QuoteGiven) -> None:
+        if not quote.answer:
+            quote = await self._decide(quote)
+            await self._store.save_quote(quote)
+        if quote.is_refusal:
+            path = f"/quotes/{quote.quote_id}/error"
+            await self._send_until(path, quote.answer, quote.payer_fsp, self._config.quote_expiry_s)
+        else:
+            path = f"/quotes/{quote.quote_id}"
+            answer = await self._send_until(path, quote.answer, quote.payer_fsp, self._config.quote_expiry_s)
+            if answer.said is Said.NO and answer.code not in _TOO_LATE:
+                no = No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, f"the hub refused the terms: {answer.text}")
+                await self._send_quote_error(quote, no)
+        await self._store.save_quote(msgspec.structs.replace(quote, is_taken=True))
+
+    async def _send_quote_error(self, quote: QuoteGiven, no: No) -> None:
+        path = f"/quotes/{quote.quote_id}/error"
+        await self._send_until(path, core_answers.error_put(no), quote.payer_fsp, self._config.request_s)
+
+    async def _send_until(self, path: str, body: bytes, destination: str, seconds: float) -> Answer:
+        give_up = time.monotonic() + seconds
+        return await self._hub.send_until_taken(
+            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+        )
+
+    async def _decide(self, quote: QuoteGiven) -> QuoteGiven:
+        given = await self._terms_of(quote)
+        if isinstance(given, QuoteGiven):
+            return given
+        return msgspec.structs.replace(quote, answer=core_answers.error_put(given), is_refusal=True)
+
+    async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
+        try:
+            wanted = terms.wanted_of(quote, self._config.dfsp)
+        except (FspiopError, ValueError) as error:  # stored by an earlier version, which checked less
+            return No(ErrorCode.VALIDATION_ERROR.code, str(error))
+        given = await core_answers.ask(
+            lambda: self._backend.give_terms(wanted),
+            seconds=self._config.request_s,
+            otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE,
+        )
+        if isinstance(given, No):
+            return given
+        try:
+            return terms.offer(quote, wanted, given, self._config, now=self._hub.clock.at_hub())
+        except (NotUnderstood, AttributeError, TypeError) as error:
+            return core_answers.not_understood(error)
+        except ValueError as error:
+            log.warning("no_terms", quote=quote.quote_id, why=str(error))
+            return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
+
+    async def _delete_old_quotes(self) -> None:
+        """Terms that were not paid are of no use to anybody after their expiration."""
+        while True:
+            try:
+                before = time.time() - self._config.quote_retention_s
+                deleted = _OLD_QUOTES_AT_ONCE
+                while deleted == _OLD_QUOTES_AT_ONCE:
+                    deleted = await self._store.delete_old_quotes(before, _OLD_QUOTES_AT_ONCE)
+            except Exception as error:  # a full disk must not end this for ever
+                log.error("old_quotes_not_deleted", error=logs.trace_of(error))
+            await asyncio.sleep(min(self._config.quote_retention_s, _LOOK_FOR_OLD_QUOTES_EVERY_S))
+
+    # --- transfers --------------------------------------------------------------------------------------------------
+
+    async def take_transfer(self, incoming: Incoming) -> None:
+        """Stores a transfer and processes it in the background; Conflict if the id had other content."""
+        stored, is_new = await self._store.add_incoming(incoming)
+        if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
+            await self._send_answer(stored)  # a repeated request gets the same answer
+        self.carry_on(stored.transfer_id)
+
+    async def take_ending(self, transfer_id: str, ending: Ending) -> None:
+        """Processes the hub's report of how a transfer ended. Only COMMITTED credits the customer."""
+        after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
+        while (incoming := self._store.incoming(transfer_id)) is not None:
+            if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
+                return
+            if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
+                return
+            # False if another step was stored meanwhile, such as FULFILLED. The loop then reads the transfer again.
+            if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
+                event = self._told.get(transfer_id)
+                if event is not None:
+                    event.set()
+                self.carry_on(transfer_id)
+                return
+
+    def carry_on(self, transfer_id: str) -> None:
+        """Processes a transfer until it is finished, unless a task already does."""
+        if transfer_id not in self._busy:
+            self._busy.add(transfer_id)
+            self._background.start(self._work_on(transfer_id))
+
+    async def _work_on(self, transfer_id: str) -> None:
+        """Takes step after step. A step that fails is taken again, however often that is."""
+        pause = 1.0
+        try:
+            while (incoming := self._store.incoming(transfer_id)) is not None and incoming.stage not in DONE:
+                try:
+                    await self._take_step(incoming)
+                    pause = 1.0
+                except Exception as error:
+                    log.error("step_failed", transfer=transfer_id, stage=incoming.stage, error=logs.trace_of(error))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _AGAIN_AT_MOST_EVERY_S)
+        finally:
+            self._busy.discard(transfer_id)
+
+    async def _take_step(self, incoming: Incoming) -> None:
+        match incoming.stage:
+            case Stage.RECEIVED:
+                await self._reserve(incoming)
+            case Stage.FULFILLING | Stage.REJECTING:
+                await self._answer(incoming)
+            case Stage.FULFILLED:
+                await self._await_ending(incoming)
+            case Stage.COMMITTING:
+                await self._finish(incoming, Stage.COMMITTED)
+            case Stage.RELEASING:
+                await self._finish(incoming, Stage.ABORTED)
+
+    async def _reserve(self, incoming: Incoming) -> None:
+        body = bodies.read(TransferPost, incoming.body)
+        quote = self._store.quote_of_condition(body.condition)
+        margin_s = self._config.clock_margin_s
+        problem = terms.problem_of(body, incoming.payer_fsp, quote, now=self._hub.clock.at_hub(), margin_s=margin_s)
+        if problem is not None or quote is None:
+            await self._reject(incoming, _rejected(problem or "unknown terms"))
+            return
+        if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
+            await self._reject(incoming, _rejected("the terms belong to another transfer"))
+            return
+        announced = terms.money_of(body, quote, self._config.dfsp)
+        gives_up_at = incoming.expires_at + margin_s
+        try:
+            await self._until_done(lambda: self._backend.reserve(announced), until=gives_up_at)
+        except Refused as no:
+            await self._reject(incoming, core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION))
+            return
+        except NotUnderstood as error:
+            # The payer DFSP must not wait, and the core must not keep what it perhaps reserved.
+            await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
+            return
+        except TimeoutError:
+            # Too late to fulfil, and perhaps reserved: the core must release it.
+            await self._move(incoming, stage=Stage.RELEASING)
+            return
+        if self._hub.clock.at_hub() >= gives_up_at:
+            await self._move(incoming, stage=Stage.RELEASING)
+            return
+        answer = terms.fulfilment_of(quote, self._config)
+        await self._move(incoming, stage=Stage.FULFILLING, answer=answer, quote_id=quote.quote_id)
+
+    async def _reject(self, incoming: Incoming, no: No, *, is_perhaps_reserved: bool = False) -> None:
+        log.info("transfer_rejected", transfer=incoming.transfer_id, code=no.code, why=logs.without_numbers(no.text))
+        await self._move(
+            incoming,
+            stage=Stage.REJECTING,
+            answer=core_answers.error_put(no),
+            is_refusal=True,
+            error_code=no.code,
+            is_perhaps_reserved=is_perhaps_reserved,
+        )
+
+    async def _answer(self, incoming: Incoming) -> None:
+        def is_wanted() -> bool:
+            now = self._store.incoming(incoming.transfer_id)
+            return now is not None and now.stage is incoming.stage and time.time() < incoming.expires_at + 3600
+
+        answer = await self._send_answer(incoming, is_wanted=is_wanted)
+        if not incoming.is_refusal:
+            if answer.said is Said.NO:
+                await self._withdraw_fulfilment(incoming, answer)
+            await self._move(incoming, stage=Stage.FULFILLED)
+        elif incoming.is_perhaps_reserved:
+            await self._move(incoming, stage=Stage.RELEASING)
+        else:
+            await self._move(incoming, stage=Stage.REJECTED)
+
+    async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
+        """The hub refused the fulfilment: sends an error, so that the payer DFSP does not wait for the expiration.
+
+        The error decides nothing here. The hub may have accepted an earlier copy of the fulfilment, so the transfer
+        stays FULFILLED until the hub reports how it ended.
+        """
+        no = _rejected(f"the hub refused the fulfilment: {refused.text}")
+        path = f"/transfers/{incoming.transfer_id}/error"
+        await self._send_until(path, core_answers.error_put(no), incoming.payer_fsp, self._config.request_s)
+        await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
+
+    async def _send_answer(self, incoming: Incoming, is_wanted: Callable[[], bool] = lambda: False) -> Answer:
+        path = f"/transfers/{incoming.transfer_id}" + ("/error" if incoming.is_refusal else "")
+        return await self._hub.send_until_taken(
+            "PUT", path, incoming.answer, destination=incoming.payer_fsp, still_wanted=is_wanted
+        )
+
+    async def _await_ending(self, incoming: Incoming) -> None:
+        """Waits for the hub's report, and requests it if it is overdue."""
+        event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
+        pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
+        try:
+            while (now := self._store.incoming(incoming.transfer_id)) is not None and now.stage is Stage.FULFILLED:
+                try:
+                    await asyncio.wait_for(event.wait(), pause)
+                except TimeoutError:
+                    await self._hub.send("GET", f"/transfers/{incoming.transfer_id}")
+                    pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+        finally:
+            self._told.pop(incoming.transfer_id, None)
+
+    async def _finish(self, incoming: Incoming, stage: Stage) -> None:
+        # The hub has decided: the connector retries until the core has accepted this, however long that takes.
+        if stage is Stage.COMMITTED:
+            body = bodies.read(TransferPost, incoming.body)
+            quote = self._store.quote_of_condition(body.condition)
+            assert quote is not None, "the hub committed a transfer that was never fulfilled"
+            announced = terms.money_of(body, quote, self._config.dfsp)
+            await self._until_done(lambda: self._backend.commit(announced))
+        else:
+            await self._until_done(lambda: self._backend.release(incoming.transfer_id))
+        await self._move(incoming, stage=stage)
+        log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
+
+    async def _move(self, incoming: Incoming, **changes: object) -> None:
+        # If another task has moved it, the next read finds its new stage.
+        await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
+
+    async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
+        """Calls the core until it returns; TimeoutError if it has not by this time, by the hub's clock.
+
+        With a time, the core may also refuse. Without, the hub has decided, and every other answer is a fault that the
+        core's people must mend.
+        """
+        pause = 0.2
+        while True:
+            try:
+                return await call()
+            except Unavailable as error:
+                log.warning("core_not_available", why=logs.without_numbers(str(error)))
+            except Exception as error:
+                if until is not None and isinstance(error, Refused | NotUnderstood):
+                    raise
+                log.error("core_failed", error=logs.trace_of(error))
+            if until is not None and self._hub.clock.at_hub() + pause >= until:
+                raise TimeoutError
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+
+def _rejected(text: str) -> No:
+    return No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, text)

@@ -1,0 +1,125 @@
+"""One DFSP's whole connector. In process: `async with Connector(config, backend) as c: await c.pay(order)`."""
+
+import errno
+import ssl
+from contextlib import AsyncExitStack
+from types import TracebackType
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from fspiop.bodies.common import PartyIdType
+from kitovu_connector import identifiers, key_files, tls
+from kitovu_connector.aliases import Aliases
+from kitovu_connector.backend import Backend
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config, StartError
+from kitovu_connector.inbound import Inbound
+from kitovu_connector.lookups import Lookups
+from kitovu_connector.outbound import Outbound
+from kitovu_connector.parties import Parties
+from kitovu_connector.payee import Payee
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_order import Order, PartyRef
+from kitovu_connector.payment_states import Payment
+from kitovu_connector.store import Store
+
+log = structlog.get_logger(__name__)
+
+
+class Connector:
+    """Starts both servers and continues with everything that an earlier run left unfinished.
+
+    ConfigError or StartError if it cannot start; then nothing of it stays open.
+    """
+
+    def __init__(self, config: Config, backend: Backend) -> None:
+        self._config, self._backend = config, backend
+        self._opened = AsyncExitStack()
+
+    async def __aenter__(self) -> "Connector":
+        config = self._config
+        key_files.check_files(config)
+        async with AsyncExitStack() as opened:
+            self._store = Store(config.state)
+            opened.push_async_callback(self._store.close)
+            self._hub = await opened.enter_async_context(HubClient(config))
+            self._payer = Payer(config, self._store, self._hub)
+            self._parties = Parties(config, self._hub, self._backend)
+            self._payee = Payee(config, self._store, self._hub, self._backend, self._parties)
+            self._aliases = Aliases(config, self._hub)
+            self._lookups = Lookups(self._hub, self._payer.policy)
+            self._inbound = Inbound(
+                config, self._store, self._hub, self._payer, self._payee, self._parties, self._aliases, self._lookups
+            )
+            outbound = Outbound(config, self._store, self._payer, self._aliases, self._hub.clock)
+            for part in (self._parties, self._payee, self._payer):
+                opened.push_async_callback(part.close)
+            await self._serve("inbound", self._inbound.application(), opened, tls.inward(config))
+            await self._serve("outbound", outbound.application(), opened)
+            await self._payer.resume()
+            await self._payee.resume()
+            self._opened = opened.pop_all()
+        if not (config.verify_jws or config.is_pinned):
+            log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._opened.aclose()
+
+    async def pay(self, order: Order) -> Payment:
+        """Makes a payment; returns it when it has ended, or in its state after `answer_s` seconds.
+
+        The same order again is the same payment. FspiopError or Conflict: nothing has begun.
+        """
+        payment = await self._payer.send(order)
+        return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
+
+    async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
+        """The payee with this alias, as its DFSP describes it; LookupFailed if there is none. Nothing begins."""
+        identifiers.check("", id_value, sub_id)
+        return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
+
+    async def quote(self, order: Order) -> Payment:
+        """Begins a payment that waits for `confirm`. Returns it AGREED, with payee, amounts, fee and `terms_expire_at`.
+
+        ABORTED if there is no payee or there are no terms. The same errors as of `pay`.
+        """
+        order = msgspec.structs.replace(order, needs_confirmation=True)
+        payment = await self._payer.send(order)
+        return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
+
+    async def confirm(self, home_id: str) -> Payment:
+        """Pays on the terms; returns as `pay` does. FspiopError: there is no such payment, or it has no terms yet."""
+        await self._payer.confirm(home_id)
+        payment = await self._payer.wait_for_end(home_id, self._config.answer_s)
+        assert payment is not None
+        return payment
+
+    async def cancel(self, home_id: str) -> Payment:
+        """Ends a payment that was not sent. FspiopError: there is none, or it was sent and may yet be paid."""
+        await self._payer.cancel(home_id)
+        payment = self._store.payment(home_id)
+        assert payment is not None
+        return payment
+
+    async def payment(self, home_id: str) -> Payment | None:
+        """The payment with the core's own id in its present state; None if it was never begun."""
+        return self._store.payment(home_id)
+
+    async def _serve(
+        self, name: str, app: web.Application, opened: AsyncExitStack, context: ssl.SSLContext | None = None
+    ) -> None:
+        host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        await runner.setup()
+        opened.push_async_callback(runner.cleanup)
+        try:
+            await web.TCPSite(runner, host, port, reuse_address=True, ssl_context=context).start()
+        except OSError as error:
+            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
+            raise StartError(f"{name}_host and {name}_port: {host}:{port} cannot be used: {reason}") from None
+        log.info("listens", for_requests_of="the hub" if name == "inbound" else "the core", addresses=runner.addresses)

@@ -1,0 +1,31 @@
+"""At most one connector uses a state directory.
+
+Two connectors on one state would each continue the other's payments and send them twice.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from kitovu_connector.config import StartError
+
+
+class StateLock:
+    """An exclusive SQLite lock on a file of its own. The system releases it when the process ends, however it ends."""
+
+    def __init__(self, directory: Path) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"state: {directory} cannot be made: {error.strerror}") from None
+        try:
+            self._conn = sqlite3.connect(
+                directory / "lock.sqlite3", isolation_level=None, check_same_thread=False, timeout=0
+            )
+            self._conn.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            reason = f"another connector uses {directory}" if "locked" in str(error) else f"{directory}: {error}"
+            raise StartError(f"state: {reason}") from None
+
+    def release(self) -> None:
+        """Another connector may use the directory from now on."""
+        self._conn.close()
