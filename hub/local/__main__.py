@@ -117,7 +117,7 @@ def _test(asked: argparse.Namespace) -> int:
             if chosen:
                 return subprocess.run([*pytest, *chosen], env=stack.env, cwd=PROJECT).returncode
             # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
-            shared = ["-m", "not live and not thorough", "-n", "2", "--maxschedchunk", "10", "-q"]
+            shared = ["-m", "not live and not thorough", "-n", "2", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=stack.env, cwd=PROJECT).returncode
             live = subprocess.run([*pytest, "-m", "live and not thorough", "-v"], env=stack.env, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
