@@ -87,6 +87,7 @@ def test_a_web_process_reads_the_delay_in_a_thread_and_no_request_waits(own_redi
     while reader.delay_s() != 1.5 and time.monotonic() < end:
         time.sleep(0.01)
     assert reader.delay_s() == 1.5
+    reader._wanted.clear()  # its thread sleeps from now on
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
