@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from prometheus_client import Counter, Histogram
 
+from fspiop.errors import ErrorCode, FspiopError
 from hub import group_commit, outbox
 from hub.agreement_outcomes import Outcome, Scene, message_of
 from hub.fair_groups import Waiting as AnyWaiting
@@ -126,4 +127,18 @@ class Engine(group_commit.Engine[Command, Outcome]):
 
 
 _engine = Engine()
-submit = _engine.submit
+
+
+def submit(command: Command) -> Outcome:
+    """Returns the command's outcome after its transaction is durable.
+
+    A bulk quote may be as large as five groups, and other senders' messages would wait for it. So a large message is a
+    group of its own, in the thread of its request.
+    """
+    if len(command.message.body) <= settings.MAX_BODY_BYTES:
+        return _engine.submit(command)
+    try:
+        (outcome,) = run([command])
+    except group_commit.LostRace:
+        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "this id is busy; send the message again") from None
+    return outcome

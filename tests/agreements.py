@@ -3,6 +3,7 @@
 import hashlib
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from directory.aliases import Alias
@@ -42,6 +43,11 @@ def ask_terms(
         expires_at=None,
         columns={"transaction_id": str(uuid.uuid4())},
     )
+
+
+def ask_bulk_terms(ids: dict[str, int], *, octets: int = 0) -> AskTerms:
+    """POST /bulkQuotes of green to blue."""
+    return replace(ask_terms(ids, octets=octets), resource="bulkQuotes", columns={})
 
 
 def give_terms(

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.conf import settings
+from django.db import OperationalError, connection, transaction
 
 from fspiop.errors import FspiopError
 from hub import agreement_engine, outbox
@@ -20,7 +21,7 @@ from hub.outbox.models import Message
 from quotes import store
 from quotes.commands_and_facts import State
 from quotes.models import Quote
-from tests.agreements import ask_terms, give_terms
+from tests.agreements import ask_bulk_terms, ask_party, ask_terms, give_terms
 from tests.concurrency.together import together
 from tests.world import World
 
@@ -61,6 +62,30 @@ def test_groups_with_the_same_quotes_in_other_orders_do_not_hinder_each_other(co
     results = together([partial(agreement_engine.run, order) for order in orders])
     kinds = Counter(type(outcome).__name__ for result in results for outcome in result)  # type: ignore[union-attr]
     assert kinds == {"Forwarded": 40, "Repeated": 80}
+
+
+def test_no_lookup_waits_for_a_large_bulk_quote_of_somebody_else(committed_world: World) -> None:
+    """Both in one engine: five megabytes would be a group of their own, and everything after them would wait."""
+    small = ask_party(committed_world.ids, "red", to="blue")
+    large = ask_bulk_terms(committed_world.ids, octets=settings.MAX_BODY_BYTES + 1)
+    results: list[Outcome] = []
+    thread = threading.Thread(target=in_a_thread, args=(large, results))
+    with connection.cursor() as cursor, transaction.atomic():
+        cursor.execute("LOCK TABLE quotes_bulkquote IN ACCESS EXCLUSIVE MODE")
+        thread.start()  # its transaction waits for the lock
+        time.sleep(0.3)
+        (outcome,) = together([partial(agreement_engine.submit, small)])
+        assert type(outcome).__name__ == "Forwarded"
+        assert results == []
+    thread.join(10)
+    assert [type(each).__name__ for each in results] == ["Forwarded"]
+
+
+def in_a_thread(command: Command, results: list[Outcome]) -> None:
+    try:
+        results.append(agreement_engine.submit(command))
+    finally:
+        connection.close()
 
 
 def answered(world: World, answers: int = 6) -> list[bytes]:
