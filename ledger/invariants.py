@@ -21,7 +21,7 @@ from ledger.fx import invariants as fx
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that does not hold, with the first rows that break it; or the reason why the check failed."""
+    """An invariant that does not hold, with the first rows that break it. Or the reason why it could not be checked."""
 
     invariant: Invariant
     columns: list[str]

@@ -131,9 +131,9 @@ def state_body(t: TransferState) -> dict[str, object]:
 
 
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /transfers/{ID} by its payer or payee.
+    """Returns the hub's answer if the payer or the payee of a transfer sends GET /transfers/{ID}.
 
-    The payee's answer contains the fulfilment too, because the payee itself wrote it.
+    The answer to the payee contains the fulfilment too, because the payee itself wrote it.
     """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 

@@ -5,8 +5,8 @@ Failures are counted for a quarter of an hour in up to three places:
 - this address
 - the name from all addresses from which nobody has signed in with it
 
-An attacker elsewhere fills only the last one, which does not apply to a person who has signed in from this address
-before. A browser that has signed in before has its own count, which nobody else can fill.
+An attacker at another address can use up only the third limit. The third limit does not apply to a person who signs in
+from an address of earlier sign-ins. A browser that has signed in before has its own count, which nobody else can fill.
 """
 
 import hashlib

@@ -72,7 +72,11 @@ def is_held(account: Account) -> bool:
 
 
 def balance(account: Account, sums: Sums) -> int:
-    """Returns the balance. Above 0, the participant owes it (a position) or the hub holds it for the participant."""
+    """Returns the balance.
+
+    A position above 0 is money that the participant owes. A settlement account's balance above 0 is money that the
+    settlement bank holds for the participant.
+    """
     return _signed(account, sums.debits, sums.credits)
 
 
@@ -81,7 +85,10 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 
 
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
-    """Returns the span of these days' entries. Entries posted later are not in the span, even if `until` is later."""
+    """Returns the entries from `since` to `until`, as the sums before the first one and after the last one.
+
+    Entries that are posted after this call are not included, even if `until` is later.
+    """
     end = balance_checkpoints.sums_before(account.pk)
     later = balance_checkpoints.first_since(account.pk, until)
     if later is not None:

@@ -98,7 +98,10 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Moves each account one step, if allowed. When all accounts of the settlement have moved, the settlement moves."""
+    """Moves each account to the wished state, if that is its next state.
+
+    Once all accounts of the settlement have reached a state, the settlement enters that state too.
+    """
     settlement = _lock(settlement_id)
     ends = any(wish.state == State.SETTLED for wish in wishes)
     contents, windows = _lock_contents(settlement) if ends else ([], [])
