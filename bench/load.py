@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench import messages, presigned
 from bench.client import Client
-from bench.forms import form_of
+from bench.message_forms import form_of
 from bench.signing import Signer
 
 CALM_S = 15  # length of the load at the lower rate, after the measured load

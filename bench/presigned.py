@@ -15,7 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from bench import messages
-from bench.forms import form_of
+from bench.message_forms import form_of
 from bench.signing import Signer
 
 _CHUNK = 500

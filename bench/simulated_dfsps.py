@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bench import messages, presigned
 from bench.client import NO_ANSWER, Client
-from bench.forms import form_of
 from bench.http import Message, Reader, header
+from bench.message_forms import form_of
 from bench.signing import Signer
 
 _ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"

@@ -23,7 +23,7 @@ from django.conf import settings
 
 from directory.oracle_pauses import Caller, OraclePauses, Outcome
 from fspiop.time import http_date
-from hub import sql_statements
+from hub import sql_execution
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.curl import Curl, NotConnected
 
@@ -95,7 +95,7 @@ class OracleClient:
 
         Raises OracleUnavailable if there is none.
         """
-        sql_statements.give_back()
+        sql_execution.give_back()
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
@@ -128,7 +128,7 @@ class OracleClient:
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
         """Holds one of the places for batches, which are not per oracle. Raises BatchRefused where none is free."""
-        sql_statements.give_back()
+        sql_execution.give_back()
         try:
             with self._batches.taken(caller, _BATCHES, wait_s=(until - time.monotonic()) / 2):
                 yield
@@ -140,7 +140,7 @@ class OracleClient:
 
         Raises OracleUnavailable if one call has no reply.
         """
-        sql_statements.give_back()
+        sql_execution.give_back()
         if self._oracle(endpoint).pauses.is_paused(caller):
             raise OracleUnavailable("no request sent: it failed again and again")
         left_s = until - time.monotonic()

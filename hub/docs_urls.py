@@ -11,7 +11,7 @@ from django.utils import translation
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
-from hub.api.docs import APIS
+from hub.api.openapi import APIS
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
 from settlement import urls as settlement_urls
 

@@ -22,7 +22,7 @@ from psycopg import errors as pg
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.fair_groups import Waiting
-from hub.sql_statements import is_away, is_outdated, work_by_keys
+from hub.sql_execution import is_away, is_outdated, work_by_keys
 
 C = TypeVar("C")
 R = TypeVar("R")

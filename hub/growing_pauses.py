@@ -1,7 +1,8 @@
 """Pauses requests to a server that does not respond. Each pause is twice as long, until the server responds. Pure.
 
-The code for destinations of callbacks (`hub.outbox.destinations`) and for oracles (`directory.oracle_pauses`) both use
-this. Each has its own rules: which failures count, which requests a pause stops, and which may be sent after a pause.
+The code for destinations of callbacks (`hub.outbox.destination_pauses`) and for oracles (`directory.oracle_pauses`)
+both use this. Each has its own rules: which failures count, which requests a pause stops, and which may be sent after a
+pause.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Metric, generate_latest, multiprocess
 from prometheus_client.core import REGISTRY, GaugeMetricFamily
 
-from hub.sql_statements import is_away
+from hub.sql_execution import is_away
 
 log = structlog.get_logger("metrics")
 

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from prometheus_client import Counter
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import sql_statements
+from hub import sql_execution
 from hub.api import errors
 from hub.api.authentication import address_of
 from hub.api.middleware import DFSP_DOORS
@@ -62,7 +62,7 @@ def reading(caller: Hashable) -> Iterator[None]:
         try:
             yield
         finally:
-            sql_statements.give_back()
+            sql_execution.give_back()
 
 
 def _wait_long(held: ExitStack, caller: Hashable) -> None:
@@ -100,7 +100,7 @@ class PageLimits:
         head: list[Any] = []
         answer = self._application(environ, lambda *said: head.extend(said))
         if isinstance(answer, Download):
-            sql_statements.give_back()
+            sql_execution.give_back()
         if not isinstance(answer, HttpResponseBase) or isinstance(answer, Download):
             start_response(*head)
             return answer

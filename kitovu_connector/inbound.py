@@ -27,7 +27,7 @@ from kitovu_connector.lookups import Lookups
 from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Ending, Payee
 from kitovu_connector.payer import Payer
-from kitovu_connector.payment_events import (
+from kitovu_connector.payment_events_and_actions import (
     EndClaimed,
     ErrorReported,
     OwnerFound,
@@ -36,7 +36,7 @@ from kitovu_connector.payment_events import (
     QuoteFailed,
     Reported,
 )
-from kitovu_connector.payment_events import QuoteGiven as QuoteTold
+from kitovu_connector.payment_events_and_actions import QuoteGiven as QuoteTold
 from kitovu_connector.payment_order import ref_of
 from kitovu_connector.payment_states import Payment
 from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store

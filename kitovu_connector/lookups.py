@@ -7,7 +7,7 @@ from fspiop.errors import ErrorCode
 from kitovu_connector import identifiers
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.identifiers import Alias
-from kitovu_connector.payment_events import Ask, Event, Refused, Started, TurnedAway, Unclear, Wait, Waited
+from kitovu_connector.payment_events_and_actions import Ask, Event, Refused, Started, TurnedAway, Unclear, Wait, Waited
 from kitovu_connector.payment_order import Order, PartyRef, spelled
 from kitovu_connector.payment_states import Payment, Policy, State, step
 from kitovu_connector.resource_paths import party_path

@@ -16,7 +16,7 @@ from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.keyed_locks import KeyedLocks
-from kitovu_connector.payment_events import (
+from kitovu_connector.payment_events_and_actions import (
     Ask,
     Cancelled,
     Confirmed,

@@ -24,7 +24,7 @@ from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, text_of
-from kitovu_connector.payment_events import (
+from kitovu_connector.payment_events_and_actions import (
     Action,
     Ask,
     Cancelled,

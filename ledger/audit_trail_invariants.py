@@ -4,7 +4,7 @@
 that the entries describe.
 """
 
-from hub.invariants import Invariant
+from hub.invariant_type import Invariant
 
 INVARIANTS = [
     Invariant(

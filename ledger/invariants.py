@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from hub.invariants import Invariant as Invariant
-from hub.invariants import fits
+from hub.invariant_type import Invariant as Invariant
+from hub.invariant_type import fits
 from hub.sweeps import isolating_batches
 from ledger import audit_trail_invariants, terms_as_sent_invariants
 from ledger.fx import invariants as fx

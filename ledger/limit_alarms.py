@@ -12,7 +12,7 @@ from django.core.cache import cache
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from hub.sweeps import isolating_batches
 from ledger import limits
 

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger.models import Account, CoverHold, FundsMovement
 
 _MOST_DIGITS = 18  # of a settlement's number

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger import limits
 from ledger.snapshot import Posting as Posting
 

@@ -19,8 +19,8 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
-from hub import fair_share
-from hub.sql_statements import execute
+from hub import fair_overdue_rows
+from hub.sql_execution import execute
 from ledger import limits, quote_terms
 from ledger.commands_and_outcomes import (
     Aborted,
@@ -417,7 +417,7 @@ def _insert_events(outcomes: Sequence[Reserved | Refused | Committed | Aborted],
 
 EXPIRY = "transfers"  # the name of the batch
 
-_PAST_EXPIRY = fair_share.Way(
+_PAST_EXPIRY = fair_overdue_rows.Way(
     "state = 'RESERVED' AND bulk_id IS NULL AND expires_at <= statement_timestamp()", "expires_at", "expires_at"
 )
 
@@ -429,4 +429,4 @@ def past_expiry(limit: int) -> list[str]:
     expire with the bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
-    return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)
+    return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -4,7 +4,7 @@ from celery import shared_task
 
 from hub.sweeps import isolating_batches
 from ledger import engine, limit_alarms, store
-from ledger.bulk import state_and_expiry as bulk
+from ledger.bulk import state_answers_and_expiry as bulk
 from ledger.commands_and_outcomes import Aborted, Expire
 from ledger.fx import store as fx_store
 from ledger.fx.commands_and_outcomes import FxAborted, FxExpire

@@ -5,7 +5,7 @@ The database compares the rows with the stored messages. A message is stored as 
 or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
 """
 
-from hub.invariants import Invariant
+from hub.invariant_type import Invariant
 
 _AGENT = "{{CdtTrfTxInf,{},FinInstnId,Othr,Id}}"
 

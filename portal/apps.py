@@ -14,7 +14,7 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         from ledger import invariants
-        from portal import system_checks  # noqa: F401 (registers them)
+        from portal import access_rule_check  # noqa: F401 (registers them)
         from portal.balance_checkpoint_invariants import INVARIANTS
         from portal.changes import KINDS, try_out
 

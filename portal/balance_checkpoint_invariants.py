@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (the only thing put in is a constant)
 """Invariants of the data that the portal derives from the ledger."""
 
-from hub.invariants import Invariant
+from hub.invariant_type import Invariant
 from portal.queries.balance_checkpoints import SIZE
 
 INVARIANTS = [

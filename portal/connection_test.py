@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 
 from fspiop.time import http_date
-from hub import sql_statements
+from hub import sql_execution
 from hub.curl import Curl
 from hub.outbox import client
 from hub.outbox.client import Answer
@@ -16,7 +16,7 @@ from hub.outbox.store import Claimed
 
 def call(url: str) -> Answer:
     """Sends a GET to the endpoint's base address. Any HTTP response shows that the hub can reach it."""
-    sql_statements.give_back()
+    sql_execution.give_back()
     return asyncio.run(_call(_root_of(url)))
 
 

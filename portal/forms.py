@@ -11,7 +11,6 @@ from directory import aliases
 from fspiop import money
 from hub.participants import certificate_authority, endpoint_urls
 from hub.participants.models import Credential, Participant
-from portal.allowed_directions import Direction
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
 from portal.fields import (
@@ -24,6 +23,7 @@ from portal.fields import (
     check_minor_unit,
     readable,
 )
+from portal.may_send_receive import Direction
 from portal.permissions import PARTICIPANT_ROLES, Role
 from portal.views.request_change import AskForm
 from settlement.models import SettlementModel

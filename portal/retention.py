@@ -20,7 +20,7 @@ from django.db import transaction
 
 from hub.audit import record
 from hub.outbox.models import Message
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from hub.sweeps import isolating_batches
 from hub.sweeps.models import Erasure
 

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
-from hub import fair_share, outbox
+from hub import fair_overdue_rows, outbox
 from hub.outbox import queries as outbox_queries
 from hub.outbox.models import Message
 from hub.sweeps import isolating_batches
@@ -27,12 +27,12 @@ _SWEEP = 500
 _AT_LEAST = timedelta(seconds=5)
 _ORDER = "expires_at, created_at"
 _OVERDUE = [
-    fair_share.Way(
+    fair_overdue_rows.Way(
         "state = 'PENDING' AND expires_at <= statement_timestamp() AND created_at <= statement_timestamp() - %s",
         "expires_at",
         _ORDER,
     ),
-    fair_share.Way(
+    fair_overdue_rows.Way(
         "state = 'PENDING' AND expires_at IS NULL AND created_at <= statement_timestamp() - %s", "created_at", _ORDER
     ),
 ]
@@ -61,7 +61,7 @@ def _late(kind: type[Agreement]) -> "QuerySet[Agreement]":
 def _find(kind: type[Agreement], most: int) -> list[str]:
     patience = timedelta(seconds=settings.QUOTE_ANSWER_S)
     table, key = store.table_and_key(kind)
-    return fair_share.overdue(
+    return fair_overdue_rows.overdue(
         KINDS[kind], table, key, of="payer_id", ways=_OVERDUE, parameters=[_AT_LEAST, patience], most=most
     )
 

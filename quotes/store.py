@@ -12,7 +12,7 @@ import orjson
 
 from hub.group_commit import LostRace
 from hub.postgresql import arrays
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from quotes.commands_and_facts import AskTerms, GiveTerms, Side, Standing, Stored
 from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 

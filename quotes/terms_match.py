@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from quotes.terms_digest import digest_of
 
 

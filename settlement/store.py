@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg.rows import TupleRow
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total

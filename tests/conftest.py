@@ -11,12 +11,14 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
+from tests import empty_tables
 from tests.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Passwords are hashed as quickly as can be: hundreds of people sign in here."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    empty_tables.install()
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,13 @@ preparing these through the hub's own services takes three hundred statements.""
 from django.db import connection, transaction
 
 # Django writes these itself whenever it has emptied a database, with other ids.
-_NOT_OURS = ("auth_group", "auth_group_permissions", "auth_permission", "django_content_type", "django_migrations")
+WRITTEN_BY_DJANGO = (
+    "auth_group",
+    "auth_group_permissions",
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+)
 _TABLES = """
 SELECT c.relname, array_agg(quote_ident(a.attname) ORDER BY a.attnum)
   FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
@@ -21,7 +27,7 @@ def take() -> Rows:
     """All rows that this connection sees."""
     found = {}
     with connection.cursor() as cursor:
-        cursor.execute(_TABLES, [list(_NOT_OURS)])
+        cursor.execute(_TABLES, [list(WRITTEN_BY_DJANGO)])
         for table, columns in cursor.fetchall():
             cursor.execute(f"SELECT json_agg(t)::text FROM {table} t")
             (rows,) = cursor.fetchone()

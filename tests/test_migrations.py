@@ -14,7 +14,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 
 from hub import concurrent_indexes, migration_locks
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 RELEASED = {
     "audit": "0003",

@@ -21,7 +21,7 @@ from directory import lookup_sql as directory
 from hub.outbox import store as outbox
 from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
-from hub.sql_statements import execute, work_by_keys
+from hub.sql_execution import execute, work_by_keys
 from ledger import store as ledger
 from quotes import store as quotes
 from quotes.models import Quote

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from bench.bad.scheme import World
+from bench.bad.scene import World
 from bench.hubs import PROJECT
 
 COUNT = 60

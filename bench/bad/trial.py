@@ -18,7 +18,7 @@ from bench import compare_books
 from bench.bad.figures import INTERVALS, Interval, memory, seen_in
 from bench.bad.memory import Watch
 from bench.bad.misbehaviours import ALL
-from bench.bad.scheme import Scene
+from bench.bad.scene import Scene
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import cpu_by_process, machine_cpu_seconds
@@ -83,7 +83,7 @@ class Trial:
         plan = self._plan
         self._start_sinks(folder)
         (folder / "scene").write_text(self._scene(folder).as_text())
-        self._start("bad", "bench.bad.client", f"{folder}/scene", is_told=True)
+        self._start("bad", "bench.bad.misbehaving_process", f"{folder}/scene", is_told=True)
         self._order("prepare")
         self._onboard()
         self._start_load(folder)

@@ -13,7 +13,7 @@ from fspiop.bodies.common import Currency, PartyIdType
 from fspiop.money import CURRENCIES
 from fspiop.versions import missing_header
 from hub.api.administration.views import AdministrationView, Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.api.views import empty
 
 TAG = "Oracles"

@@ -12,7 +12,7 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPost, ParticipantPut, ParticipantsPost, ParticipantsPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import forwarding
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries as participants
 from hub.participants.models import Participant

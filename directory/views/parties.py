@@ -11,10 +11,10 @@ from directory.views.common import AliasView
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import FspiopError
-from hub import sql_statements
+from hub import sql_execution
 from hub.agreement_outcomes import AtOracles
 from hub.api import forwarding
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import ReceivedMessage
 
@@ -32,7 +32,7 @@ class PartyView(AliasView):
             except FspiopError as error:
                 forwarding.send([forwarding.refuse_caller(self, error, path=self.path, subject=self.subject)])
                 return accepted()
-            sql_statements.give_back()
+            sql_execution.give_back()
             outcome = party_lookups.ask(replace(question, owner=owner.name))
         forwarding.check_obeyed(self, outcome)
         return accepted()

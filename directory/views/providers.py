@@ -11,7 +11,7 @@ from fspiop import money
 from fspiop.bodies.services import MAX_PROVIDERS, ServicesFxpPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api import forwarding
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
 

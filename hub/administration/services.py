@@ -12,7 +12,7 @@ from fspiop.errors import ErrorCode, FspiopError
 from hub import client_secrets
 from hub.administration.models import READ, SCOPES, WRITE, AdministrationClient
 from hub.audit import record
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 # A DFSP's client key begins with the participant's name, which has no slash. So it never begins with this prefix.
 KEY_PREFIX = "administration/"

@@ -13,7 +13,7 @@ from rest_framework import exceptions
 
 from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
-from hub.sql_statements import is_away
+from hub.sql_execution import is_away
 
 log = structlog.get_logger("api")
 

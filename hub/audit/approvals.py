@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from fspiop import strictjson
 from hub.audit import record
 from hub.audit.models import Approval
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 _TIME = "SELECT clock_timestamp()"
 # The hash of a secret cannot be used as a secret, but it should not be in a trail that many people read.

@@ -7,7 +7,7 @@ from prometheus_client import Metric
 
 from hub.metrics import gauge
 from hub.notifications.models import Notification
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 _COUNTS = """
     SELECT count(*) FILTER (WHERE state = 'PENDING'), count(*) FILTER (WHERE state = 'GIVEN_UP'),

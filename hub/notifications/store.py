@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import Error as DatabaseError
 
 from hub.outbox import store
-from hub.sql_statements import give_back
+from hub.sql_execution import give_back
 
 log = structlog.get_logger("outbox")
 

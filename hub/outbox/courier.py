@@ -6,7 +6,7 @@ can delay messages by a second, but never loses one.
 
 One transaction claims messages for all destinations, and another stores all results. Each destination has a limit of
 open requests and bytes, and no source may use all of it. Each destination is paused on its own
-(`hub.outbox.destinations`). So a destination that hangs delays no other.
+(`hub.outbox.destination_pauses`). So a destination that hangs delays no other.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ from hub.curl import Curl
 from hub.outbox import client, delivery_delay, metrics, retries, store, wakeup
 from hub.outbox.addresses import Addresses
 from hub.outbox.client import Answer
-from hub.outbox.destinations import Destination, open_by_source
+from hub.outbox.destination_pauses import Destination, open_by_source
 from hub.outbox.store import Claim, Claimed, Room
 from hub.participants import queries
-from hub.sql_statements import is_away, is_outdated, work_by_keys
+from hub.sql_execution import is_away, is_outdated, work_by_keys
 
 log = structlog.get_logger("outbox")
 T = TypeVar("T")

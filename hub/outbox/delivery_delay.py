@@ -18,7 +18,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from redis.exceptions import RedisError
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 log = structlog.get_logger("outbox")
 

@@ -9,7 +9,7 @@ from django.db.models import Max
 
 from hub.outbox import store
 from hub.outbox.models import Message
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:

@@ -15,7 +15,7 @@ from django.utils.crypto import salted_hmac
 from psycopg.rows import TupleRow
 
 from hub.outbox.messages import END_KINDS, HUB, IfPending, Outgoing
-from hub.sql_statements import execute, is_away
+from hub.sql_execution import execute, is_away
 from hub.sweeps.store import not_skipped
 
 OVERDUE = "undeliverable"  # the batch that gives up requests that could not be delivered in time

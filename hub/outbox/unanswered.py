@@ -14,11 +14,11 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import fair_share, outbox
+from hub import fair_overdue_rows, outbox
 from hub.outbox import queries
 from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer
 from hub.outbox.models import Message
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from hub.sweeps import isolating_batches
 from hub.sweeps.store import not_skipped
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=models.Model)
 
 _MOST_LATE, _MOST_ENDED = 500, 1000
 _LATER = timedelta(seconds=5)
-_LATE = fair_share.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
+_LATE = fair_overdue_rows.Way("ended_at IS NULL AND answer_by <= statement_timestamp()", "answer_by", "answer_by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def report(requests: Requests) -> int:
 
 def find_late(requests: Requests, most: int) -> list[str]:
     of = f"{requests.requester}_id"
-    return fair_share.overdue(requests.batch, requests.table, "id", of=of, ways=[_LATE], most=most)
+    return fair_overdue_rows.overdue(requests.batch, requests.table, "id", of=of, ways=[_LATE], most=most)
 
 
 def _end(requests: Requests, ids: list[str]) -> int:

@@ -97,7 +97,10 @@ def is_base(value: str) -> bool:
 
 
 def is_template(value: str) -> bool:
-    """Whether this is a complete URL. After the host it may have placeholders for parts of a message's path, such as {{transferId}}."""
+    """Whether this is a complete URL.
+
+    After the host it may have placeholders for parts of a message's path, such as {{transferId}}.
+    """
     if not _NAMES.issuperset(_PLACEHOLDER.findall(value)) or "{" in value.partition("://")[2].partition("/")[0]:
         return False
     return _is_url(_PLACEHOLDER.sub("x", value), may_have_query=True)

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 
 from hub.participants.models import Credential, CurrencyPair, Endpoint, Participant
 from hub.participants.parties import Party as Party
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 # A participant's id never changes and its name is never reused, so names can be cached.
 _ids_by_name: dict[str, int] = {}

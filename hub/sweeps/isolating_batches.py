@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections
 from psycopg import errors as pg
 from redis.exceptions import RedisError
 
-from hub.sql_statements import is_away, is_outdated
+from hub.sql_execution import is_away, is_outdated
 from hub.sweeps import store
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from django.db.models.functions import Cast
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from hub.sweeps.models import SkippedRow
 from hub.sweeps.store import ALL as ALL
 

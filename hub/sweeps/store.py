@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 ALL = "*"  # the key that stands for the whole batch if the search for its rows failed
 

@@ -5,8 +5,8 @@ To end a bulk, the hub locks the bulk's row before all others (the lock order is
 
 import orjson
 
-from hub import fair_share
-from hub.sql_statements import execute
+from hub import fair_overdue_rows
+from hub.sql_execution import execute
 from ledger.bulk.commands_and_outcomes import Bulk, BulkPrepare
 from ledger.bulk.states import BulkState
 from ledger.commands_and_outcomes import PaymentMessage
@@ -88,10 +88,12 @@ def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
 
 EXPIRY = "bulks"  # the name of the batch
 
-_PAST_EXPIRY = fair_share.Way("state = 'ACCEPTED' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
+_PAST_EXPIRY = fair_overdue_rows.Way(
+    "state = 'ACCEPTED' AND expires_at <= statement_timestamp()", "expires_at", "expires_at"
+)
 
 
 def past_expiry(limit: int) -> list[str]:
     """Returns expired bulks that are not skipped: the payers in turn, and each one's earliest expiration first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
-    return fair_share.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)
+    return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """The invariants of conversions as named SQL statements. Each must return no row (`ledger.invariants` runs them)."""
 
-from hub.invariants import Invariant, fits
+from hub.invariant_type import Invariant, fits
 
 INVARIANTS = [
     Invariant(

@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 from psycopg.rows import TupleRow
 
-from hub import fair_share
-from hub.sql_statements import execute
+from hub import fair_overdue_rows
+from hub.sql_execution import execute
 from ledger.commands_and_outcomes import Aborted, Committed, NotObeyed, Outcome, PaymentMessage, Refused
 from ledger.errors import LostRace
 from ledger.fx.commands_and_outcomes import (
@@ -289,7 +289,7 @@ def _insert_events(moves: Sequence[tuple[ConversionState, FxState, PaymentMessag
 
 EXPIRY = "conversions"  # the name of the batch
 
-_PAST_END = fair_share.Way(
+_PAST_END = fair_overdue_rows.Way(
     """
     state IN ('RESERVED', 'AGREED') AND held_until <= statement_timestamp()
     AND NOT EXISTS (SELECT FROM ledger_transfer t
@@ -308,4 +308,4 @@ def past_end(limit: int) -> list[str]:
     reserved, because the conversion ends with that transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
-    return fair_share.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)
+    return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

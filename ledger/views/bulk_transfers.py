@@ -9,9 +9,9 @@ from fspiop import time
 from fspiop.bodies.bulk_transfers import BulkTransferPost, BulkTransferPut, IndividualTransfer
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
-from ledger.bulk import engine, state_and_expiry
+from ledger.bulk import engine, state_answers_and_expiry
 from ledger.bulk.commands_and_outcomes import (
     BulkFulfil,
     BulkImplausible,
@@ -94,7 +94,9 @@ class BulkTransferView(_BulkTransferView):
 
     @fspiop_schema("bulkTransfers", answer=202, summary="Request the state and results of a bulk transfer")
     def get(self, request: Request, bulk_transfer_id: str) -> HttpResponse:
-        state_and_expiry.tell_state(bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester)
+        state_answers_and_expiry.tell_state(
+            bulk_id=checked_id(bulk_transfer_id, "bulkTransferId"), requester=self.requester
+        )
         return accepted()
 
     @fspiop_schema(

@@ -7,10 +7,10 @@ from fspiop import time
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.fx_transfers import FxTransferPost, FxTransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import engine
-from ledger.fx import state_and_expiry
+from ledger.fx import state_answers
 from ledger.fx.commands_and_outcomes import FxFulfil, FxPrepare, FxReject
 from ledger.views.common import LedgerView, checked_id, positive, raise_unless_heard
 from ledger.views.completed_timestamp import moment_fault
@@ -61,7 +61,7 @@ class FxTransferView(_FxTransferView):
     @fspiop_schema("fxTransfers", answer=202, summary="Request the state of a conversion")
     def get(self, request: Request, commit_request_id: str) -> HttpResponse:
         commit_request_id = checked_id(commit_request_id, "commitRequestId")
-        state_and_expiry.tell_state(commit_request_id=commit_request_id, requester=self.requester)
+        state_answers.tell_state(commit_request_id=commit_request_id, requester=self.requester)
         return accepted()
 
     @fspiop_schema("fxTransfers", request=FxTransferPut, answer=200, summary="Fulfil a conversion")

@@ -7,7 +7,7 @@ from fspiop import time
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from ledger import accounts_and_funds, engine
 from ledger.commands_and_outcomes import Fulfil, Prepare, Reject

@@ -6,8 +6,8 @@ from django.utils.translation import gettext_lazy
 
 from hub.participants import services as participants
 from hub.participants.models import Endpoint
-from portal.allowed_directions import Direction
 from portal.changes.change_kind import Kind, Line, Payload, must_still_be, participant_named
+from portal.may_send_receive import Direction
 from portal.permissions import Right
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from portal.queries import payments_per_minute as by_minute
 from portal.queries.payments_per_minute import Minute
 

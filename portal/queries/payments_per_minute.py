@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from django.core.cache import caches
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 _KEY = "portal:minutes"
 _MINUTE_S = 60

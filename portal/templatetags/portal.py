@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 
 from fspiop.money import CURRENCIES, SCALE
 from hub.participants.models import Credential, Participant
-from portal.allowed_directions import Direction
 from portal.changes.credentials import EXPIRES_SOON, KIND_NAMES
+from portal.may_send_receive import Direction
 
 register = template.Library()
 

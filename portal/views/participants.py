@@ -20,9 +20,9 @@ from hub.participants.endpoint_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms
-from portal.allowed_directions import Direction
 from portal.changes import KINDS, Line
 from portal.changes.credentials import EXPIRES_SOON
+from portal.may_send_receive import Direction
 from portal.permissions import Right
 from portal.queries.positions import standings
 from portal.views.request_change import AskForm, asking

@@ -6,7 +6,8 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from hub.sweeps import queries, services
+from hub.sweeps import queries
+from hub.sweeps import try_again as services
 from hub.sweeps.models import SkippedRow
 from portal import pagination
 from portal.visitor import visitor_of

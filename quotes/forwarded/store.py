@@ -2,7 +2,7 @@
 
 from hub import outbox
 from hub.outbox.messages import Outgoing
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 _REMEMBER = """
     INSERT INTO quotes_question (resource, subject, asker_id, asked_id, version, asked_at, answer_by)

@@ -17,7 +17,7 @@ from fspiop.bodies.transactions import TransactionPut
 from fspiop.errors import ErrorCode, FspiopError
 from hub import minor_unit_checks
 from hub.api import forwarding
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import FspiopView, accepted, taken
 from hub.participants import queries
 from hub.participants.parties import Party

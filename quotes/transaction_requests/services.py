@@ -9,7 +9,7 @@ from django.db.models.fields.json import KT
 from django.db.models.functions import Now
 
 from fspiop.errors import ErrorCode, FspiopError
-from hub import fair_share, outbox
+from hub import fair_overdue_rows, outbox
 from hub.api.forwarding import check_destination
 from hub.outbox.messages import Destination, IfPending, Outgoing, ReceivedMessage, forward
 from hub.participants.parties import Party
@@ -157,8 +157,8 @@ def _fail(ids: list[str]) -> int:
 
 def _find_late(most: int) -> list[str]:
     table, key = "quotes_transactionrequest", "transaction_request_id"
-    late = fair_share.Way("state = 'SENT' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
-    return fair_share.overdue(_BATCH, table, key, of="payee_id", ways=[late], most=most)
+    late = fair_overdue_rows.Way("state = 'SENT' AND expires_at <= statement_timestamp()", "expires_at", "expires_at")
+    return fair_overdue_rows.overdue(_BATCH, table, key, of="payee_id", ways=[late], most=most)
 
 
 def _find(transaction_request_id: str, party_id: int, *, is_to_change: bool = False) -> TransactionRequest:

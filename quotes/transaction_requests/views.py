@@ -9,7 +9,7 @@ from fspiop.bodies.transaction_requests import TransactionRequestPost, Transacti
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.versions import missing_header
 from hub.api import forwarding
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from quotes.forwarded import pending_requests
 from quotes.transaction_requests import services

@@ -8,7 +8,7 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from quotes.models import BulkQuote
 from quotes.terms_digest import digest_of
 from quotes.views.common import AgreementView

@@ -7,7 +7,7 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.time import parse_datetime
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from quotes.models import FxQuote
 from quotes.views.common import AgreementView
 

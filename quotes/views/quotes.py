@@ -10,7 +10,7 @@ from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
-from hub.api.docs import fspiop_schema
+from hub.api.openapi import fspiop_schema
 from hub.api.views import taken
 from quotes.models import Quote
 from quotes.views.common import AgreementView, Currencies

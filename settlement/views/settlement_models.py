@@ -8,7 +8,7 @@ from rest_framework.request import Request
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import AdministrationView, Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from settlement.models import LedgerAccountType, SettlementModel
 from settlement.services import settlement_models
 

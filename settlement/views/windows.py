@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import AdministrationView, Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from ledger.models import SettlementWindow
 from settlement import queries, services
 from settlement.states import WindowState

@@ -15,7 +15,7 @@ from django.test import override_settings
 
 from directory.models import Oracle
 from hub.administration.models import READ
-from hub.api import system_checks
+from hub.api import access_rule_check
 from hub.audit import program_requests, trail
 from hub.audit.models import Approval, Entry
 from hub.list_of_urls import urls_below
@@ -468,10 +468,10 @@ def test_every_change_that_needs_two_people_is_among_them() -> None:
     declared = set()
     alone = set()
     for _route, pattern in urls_below("api/"):
-        view = system_checks.view_of(pattern)
+        view = access_rule_check.view_of(pattern)
         if view is None:
             continue
-        for method in set(system_checks.methods_of(view)) - {"GET"}:
+        for method in set(access_rule_check.methods_of(view)) - {"GET"}:
             kinds = getattr(view, method.lower()).two_people
             declared |= {(view.__name__, method, kind) for kind in kinds}
             if not kinds:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from hub.administration import services
 from hub.administration.models import READ, WRITE
-from hub.api import system_checks
+from hub.api import access_rule_check
 from hub.api.administration.views import AdministrationView
 from hub.api.views import METHODS
 from hub.list_of_urls import urls_below
@@ -32,7 +32,7 @@ ALL_METHODS = sorted(METHODS | {"HEAD", "OPTIONS", "TRACE"})
 READING = {"GET"}
 # Something for each part of a path; most of what it names need not exist: the door comes before the room.
 PARTS = MappingProxyType({"name": "green", "sid": "1", "pid": "1", "aid": "1", "window_id": "1", "oracle_id": "999999"})
-VIEWS = [(route, pattern) for route, pattern in urls_below("api/") if route not in system_checks.HEALTH]
+VIEWS = [(route, pattern) for route, pattern in urls_below("api/") if route not in access_rule_check.HEALTH]
 
 Caller = tuple[dict[str, str], Client | None]
 
@@ -123,7 +123,7 @@ def test_a40_every_url_answers_every_caller_and_method_as_its_rule_says(world: W
     wrong = []
     for route, pattern in VIEWS:
         url = url_of(route, pattern)
-        there = system_checks.methods_of(system_checks.view_of(pattern))
+        there = access_rule_check.methods_of(access_rule_check.view_of(pattern))
         for method in ALL_METHODS:
             reads = method in READING
             expected: dict[str, int | None]
@@ -157,7 +157,7 @@ def test_a40_in_development_a_session_needs_both_factors_and_a_stranger_gets_not
     wrong = []
     for route, pattern in VIEWS:
         url = url_of(route, pattern)
-        for method in system_checks.methods_of(system_checks.view_of(pattern)):
+        for method in access_rule_check.methods_of(access_rule_check.view_of(pattern)):
             for who, caller in (refused | others | let_in).items():
                 said = ask(caller, method, url)
                 if who in let_in:
@@ -173,14 +173,14 @@ def test_a40_in_development_a_session_needs_both_factors_and_a_stranger_gets_not
 def test_a40_an_api_that_only_shows_takes_no_change_from_anybody(world: World) -> None:
     headers = operators.bearer()
     for route, pattern in VIEWS:
-        for method in system_checks.methods_of(system_checks.view_of(pattern)):
+        for method in access_rule_check.methods_of(access_rule_check.view_of(pattern)):
             said = ask((headers, None), method, url_of(route, pattern))
             assert (said == 403) is (method != "GET"), (method, route, said)
 
 
 def test_a40_health_is_open_and_says_nothing_else(world: World) -> None:
     with override_settings(**operators.OAUTH2):
-        for route in system_checks.HEALTH:
+        for route in access_rule_check.HEALTH:
             shown = set(Client().get("/" + route).json())
             assert shown <= {"status", "services", "uptime", "startTime", "versionNumber"}
 
@@ -205,9 +205,9 @@ urlpatterns = [
 
 
 def test_a_view_without_a_rule_does_not_start() -> None:
-    assert system_checks.every_view_has_a_rule(None) == []
+    assert access_rule_check.every_view_has_a_rule(None) == []
     with override_settings(ROOT_URLCONF=__name__):
-        found = system_checks.every_view_has_a_rule(None)
+        found = access_rule_check.every_view_has_a_rule(None)
     assert [(type(fault), fault.id) for fault in found] == [(Error, "api.E001"), (Error, "api.E002")]
     assert "/api/ledger/v1/function" in found[0].msg
     assert "POST /api/ledger/v1/silent" in found[1].msg

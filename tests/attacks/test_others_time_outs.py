@@ -11,10 +11,10 @@ from django.db import connection
 
 from directory import party_lookups
 from directory.tasks import report_unanswered
-from hub import fair_share, sql_statements
+from hub import fair_overdue_rows, sql_execution
 from hub.outbox import unanswered
 from hub.outbox.models import Message
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger import store as transfers
 from ledger.bulk import store as bulks
 from ledger.fx import store as conversions
@@ -216,12 +216,12 @@ def plan_of(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]
     explained: list[Any] = []
 
     def explain(statement: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        rows = sql_statements.found_by_keys("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
+        rows = sql_execution.found_by_keys("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, parameters)
         explained.append(rows[0][0])
         return []
 
     with monkeypatch.context() as patched:
-        patched.setattr(fair_share, "found_by_keys", explain)
+        patched.setattr(fair_overdue_rows, "found_by_keys", explain)
         kind.find(MOST)
     (found,) = explained
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench import messages
 from bench.http import Reader, header
-from bench.iso20022 import ISO20022
+from bench.iso20022_messages import ISO20022
 from bench.load import CALM_S, Load, pairs
 from bench.messages import PLAIN, Form
 from bench.simulated_dfsps import Dfsps

@@ -11,7 +11,7 @@ from hub.outbox import courier
 from hub.outbox import store as outbox
 from hub.outbox.models import Message
 from hub.participants.models import Participant
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger import engine
 from tests.api import messages
 from tests.api.caller import dfsp

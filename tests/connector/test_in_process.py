@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kitovu_connector import Conflict, FspiopError, LookupFailed, Order, PartyRef, Payment, State, parse_amount
-from kitovu_connector.payment_events import Ask, Cancelled, Confirmed, Resumed, Wait, Waited
+from kitovu_connector.payment_events_and_actions import Ask, Cancelled, Confirmed, Resumed, Wait, Waited
 from kitovu_connector.payment_states import SENT, step
 from tests.connector.hub_stub import PAYEE, Scheme, error, scheme, terms, told
 from tests.connector.test_payment_states import FOUND, NEW, NOW, ORDER, POLICY, Started, follow

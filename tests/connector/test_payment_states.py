@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fspiop.bodies.common import Money
 from fspiop.bodies.quotes import QuotePut
-from kitovu_connector.payment_events import (
+from kitovu_connector.payment_events_and_actions import (
     Ask,
     EndClaimed,
     ErrorReported,

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.postgresql import arrays
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger.states import State
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -3,7 +3,7 @@
 from django.core.management import call_command
 from django.db import connection
 
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 
 
 def indexes_of(table: str) -> dict[str, bool]:

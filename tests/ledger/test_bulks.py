@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from hub.outbox.models import Message
 from ledger import store
-from ledger.bulk import state_and_expiry
+from ledger.bulk import state_answers_and_expiry
 from ledger.bulk import store as bulks
 from ledger.bulk.commands_and_outcomes import (
     Bulk,
@@ -236,7 +236,7 @@ def test_the_sweep_leaves_items_to_their_bulk_and_ends_every_bulk_that_is_due(wo
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_sleep_until(%s)", [due[-1].expires_at])
     assert store.past_expiry(10) == []
-    assert state_and_expiry.expire() == 25
+    assert state_answers_and_expiry.expire() == 25
     assert world.position("green") == amount(5)
     assert world.breaks() == []
 
@@ -256,11 +256,11 @@ def test_a_bulk_that_can_not_be_ended_holds_up_no_other(world: World, monkeypatc
 
     with monkeypatch.context() as patched:
         patched.setattr(bulks, "lock", lock)
-        assert state_and_expiry.expire() == 1
+        assert state_answers_and_expiry.expire() == 1
     assert Transfer.objects.get(state="RESERVED").bulk_id == first.bulk_id
-    assert state_and_expiry.expire() == 0  # not at once
+    assert state_answers_and_expiry.expire() == 0  # not at once
     pause_is_over()
-    assert state_and_expiry.expire() == 1
+    assert state_answers_and_expiry.expire() == 1
     assert world.breaks() == []
 
 

@@ -638,7 +638,7 @@ def test_an_answer_and_the_transfer_that_waited_for_it_may_be_one_group(scheme: 
 def test_the_number_of_statements_about_conversions_does_not_depend_on_the_size_of_the_group(
     scheme: World, size: int
 ) -> None:
-    import hub.sql_statements
+    import hub.sql_execution
     from ledger import store
     from ledger.fx import store as fx_store
 
@@ -646,7 +646,7 @@ def test_the_number_of_statements_about_conversions_does_not_depend_on_the_size_
 
     def counting(statement: str, parameters: Any = ()) -> Any:
         statements.append(statement)
-        return hub.sql_statements.execute(statement, parameters)
+        return hub.sql_execution.execute(statement, parameters)
 
     def cost(commands: list[Any]) -> int:
         statements.clear()

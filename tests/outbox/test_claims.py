@@ -14,7 +14,7 @@ from hub.outbox import retries, store
 from hub.outbox.messages import IfPending
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Claim, Failure, Room
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from tests.outbox.messages import MANY, message
 from tests.world import World
 

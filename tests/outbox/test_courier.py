@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from hub import outbox
 from hub.outbox import courier as couriers
-from hub.outbox import delivery_delay, destinations, retries, store, wakeup
+from hub.outbox import delivery_delay, destination_pauses, retries, store, wakeup
 from hub.outbox.courier import Courier
 from hub.outbox.messages import Outgoing
 from hub.outbox.models import Delivery, Message
@@ -73,7 +73,7 @@ def sink() -> Iterator[Sink]:
 @pytest.fixture
 def courier(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Courier]:
     monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(destinations, "FAILURES", 1000)
+    monkeypatch.setattr(destination_pauses, "FAILURES", 1000)
     with override_settings(OUTBOX_TIMEOUT_S=1, OUTBOX_LEASE_S=2):
         started = Courier()
         started.start()

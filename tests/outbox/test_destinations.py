@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
-from hub.outbox.destinations import Destination
+from hub.outbox.destination_pauses import Destination
 from hub.outbox.store import Claimed, Room
 
 

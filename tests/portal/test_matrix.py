@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from hub.list_of_urls import urls_below
-from portal import system_checks
+from portal import access_rule_check
 from portal.access import Rule
 from portal.permissions import RIGHTS, Right, Role
 from portal.urls import SIGN_IN_PAGES
@@ -45,7 +45,7 @@ def people(world: World) -> dict[str, Client]:
 
 
 def test_every_page_has_a_rule() -> None:
-    assert system_checks.every_page_has_a_rule(None) == []
+    assert access_rule_check.every_page_has_a_rule(None) == []
     assert len(PAGES) > 10
     assert all(rule_of(pattern).methods for _, pattern in PAGES)
 

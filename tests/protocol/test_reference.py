@@ -11,7 +11,7 @@ from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.validation import validate_schema
 
-from hub.api.docs import APIS
+from hub.api.openapi import APIS
 from tests.protocol.extract import FACTS, Facts, facts_of
 
 REFERENCE: dict[str, Facts] = json.loads(FACTS.read_text())

@@ -20,7 +20,7 @@ from hub.audit import trail
 from hub.outbox import retries
 from hub.outbox.models import Message
 from hub.outbox.store import append
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger import limit_alarms
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer

@@ -25,11 +25,11 @@ from directory import tasks as directory
 from directory.models import PartyLookup
 from hub import metrics
 from hub.audit import record, trail
-from hub.invariants import Invariant
+from hub.invariant_type import Invariant
 from hub.outbox import retries, wakeup
 from hub.outbox import store as outbox
 from hub.outbox.models import Message
-from hub.sql_statements import execute
+from hub.sql_execution import execute
 from ledger import invariants, queries
 from ledger import tasks as ledger
 from ledger.bulk.models import BulkTransfer

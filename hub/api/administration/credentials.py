@@ -15,7 +15,7 @@ from fspiop.bodies.common import DateTime
 from fspiop.errors import ErrorCode, FspiopError
 from hub import client_secrets
 from hub.api.administration.views import AdministrationView, Response, waits_response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.audit import program_requests
 from hub.participants import credentials
 from hub.participants.models import Credential, Participant

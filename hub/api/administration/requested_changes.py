@@ -7,7 +7,7 @@ from rest_framework.request import Request
 
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import AdministrationView, Response, show_approval
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.audit.models import Approval
 
 TAG = "Approvals"

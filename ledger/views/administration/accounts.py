@@ -12,7 +12,7 @@ from fspiop import time
 from fspiop.bodies.common import ExtensionList
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.participants import services as participants
 from ledger import accounts_and_funds, queries
 from ledger.models import Account

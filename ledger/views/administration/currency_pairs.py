@@ -7,7 +7,7 @@ from django.http import HttpResponse
 from rest_framework.request import Request
 
 from hub.api.administration.views import Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.participants import services as participants
 from hub.participants.models import CurrencyPair
 from ledger.views.administration.common import TAG, Currency, LedgerAdministrationView, dfsp_of

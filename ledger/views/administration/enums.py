@@ -3,7 +3,7 @@
 from rest_framework.request import Request
 
 from hub.api.administration.views import Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.participants import endpoint_urls
 from ledger.models import Account, Entry
 from ledger.states import State

@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from fspiop import time
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from ledger import accounts_and_funds

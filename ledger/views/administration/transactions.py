@@ -5,7 +5,7 @@ from rest_framework.request import Request
 from fspiop import correlation_ids
 from fspiop.errors import ErrorCode, FspiopError
 from hub.api.administration.views import Response
-from hub.api.docs import administration_schema
+from hub.api.openapi import administration_schema
 from ledger import queries
 from ledger.views.administration.common import TAG, LedgerAdministrationView
 

@@ -1,4 +1,6 @@
-"""The misbehaving participant, in a process of its own (`python -m bench.bad.client FILE`; the file has the scene).
+"""The misbehaving participant, in a process of its own.
+
+`python -m bench.bad.misbehaving_process FILE`: the file has the scene.
 
 The process reads the commands `prepare`, `begin` and `end` from its standard input. When it has carried out a command,
 it writes the same word. At `quit` it writes its records. It runs at low priority, because in a real scheme the
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from bench.bad.endpoint import Endpoint
 from bench.bad.misbehaviours import ALL
-from bench.bad.scheme import Scene, World
+from bench.bad.scene import Scene, World
 
 _NICE = 10
 

@@ -193,7 +193,7 @@ def administration_schema(
     """Describes one method of an administration API; `query` names its filters.
 
     `two_people`: the method's kinds of change for which TWO_PEOPLE may require a second person; empty if one person may
-    do this alone in the portal too. Every method that changes something must state it (`hub.api.system_checks`).
+    do this alone in the portal too. Every method that changes something must state it (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
     describe = extend_schema(

@@ -13,7 +13,7 @@ from django.conf import LazySettings
 from django.db import NotSupportedError, OperationalError, connection, transaction
 
 from hub.postgresql.base import DatabaseWrapper
-from hub.sql_statements import execute, is_outdated, work_by_keys
+from hub.sql_execution import execute, is_outdated, work_by_keys
 from tests.directory.requests import counted_statements
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """The two forms of the API's messages in which a load can be sent."""
 
-from bench.iso20022 import ISO20022
+from bench.iso20022_messages import ISO20022
 from bench.messages import PLAIN, Form
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hub.sql_statements import found_by_keys
+from hub.sql_execution import found_by_keys
 from hub.sweeps.store import not_skipped
 
 
