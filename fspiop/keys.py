@@ -33,7 +33,7 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part that the registry stores. Only a certificate has times; a bare key has none."""
+    """The public part that the registry stores. Only a certificate has a validity period; a bare key has none."""
 
     sha256: str
     pem: str

@@ -25,7 +25,7 @@ def decide(commands: Sequence[AgreementCommand], scene: Scene, facts: Facts) -> 
 
 
 def is_same(command: AskTerms, seen: Standing) -> bool:
-    """Whether this is the stored request again."""
+    """Whether this request repeats the stored one."""
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
