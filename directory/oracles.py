@@ -10,7 +10,7 @@ from directory.models import Oracle
 from fspiop.errors import ErrorCode, FspiopError
 from hub import egress
 from hub.audit import record
-from hub.participants import endpoint_urls
+from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
@@ -73,7 +73,7 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 def check_endpoint(endpoint: str) -> None:
     """Raises 3100 if an oracle may not have this address."""
     # A template would put a DFSP's text into the address.
-    if not endpoint_urls.is_base(endpoint):
+    if not endpoint_types_and_urls.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"
         )

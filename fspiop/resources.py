@@ -1,8 +1,8 @@
 """A table of the FSPIOP API's resources, which defines their versions, routes, endpoints and proxy configuration.
 
-FSPIOP API v1.1, section 6, describes them. v2.0 adds the resources of currency conversion and the ISO 20022 forms. To
-add a resource, add a row here, its URLs in `hub.dfsp_urls` and its endpoint types in `hub.participants.endpoint_urls`.
-Tests check that the three agree.
+FSPIOP API v1.1, section 6, describes them. v2.0 adds the resources of currency conversion and the ISO 20022 forms.
+To add a resource, add a row here, its URLs in `hub.dfsp_urls` and its endpoint types in
+`hub.participants.endpoint_types_and_urls`. Tests check that the three agree.
 """
 
 from collections.abc import Mapping

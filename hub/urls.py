@@ -23,7 +23,7 @@ urlpatterns = [
     path("api/settlement/v2/health", health.health),
     path("api/settlement/v2/", include("settlement.urls")),
     path("admin/", admin.site.urls),
-    path("docs/", include("hub.docs_urls")),
+    path("docs/", include("hub.openapi_urls")),
     path("portal/", include("portal.urls")),
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
     # The middleware routes these. They are listed here only for the OpenAPI document.

@@ -10,7 +10,7 @@ django.setup(set_prefix=False)
 from hub import process_tuning, production_checks  # noqa: E402 (settings must be loaded first)
 from hub.api.load_shedding import Turnstile  # noqa: E402
 from hub.api.wsgi_handler import LeanHandler  # noqa: E402
-from hub.page_limits import PageLimits  # noqa: E402
+from hub.page_concurrency import PageLimits  # noqa: E402
 
 production_checks.refuse_if_faulty()
 application = Turnstile(PageLimits(LeanHandler()))

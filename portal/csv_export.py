@@ -10,7 +10,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from hub import page_limits
+from hub import page_concurrency
 from hub.downloads import Download, each_within
 from portal.visitor import Visitor, visitor_of
 
@@ -42,7 +42,7 @@ def response(
     however slowly the visitor reads the file.
     """
     caller = _holder(visitor_of(request))
-    read = each_within(partial(page_limits.reading, caller), map(_lines, batches))
+    read = each_within(partial(page_concurrency.reading, caller), map(_lines, batches))
     parts = chain([_lines([headings])], filter(None, read))
     return Download(parts, name=name, content_type="text/csv; charset=utf-8", caller=caller)
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from fspiop import money
 from hub import egress, minor_unit_checks
-from hub.participants import endpoint_urls, profile
+from hub.participants import endpoint_types_and_urls, profile
 from portal.invalid_value_texts import text_of
 
 CSR_HELP = gettext_lazy(
@@ -99,9 +99,9 @@ def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency:
         form.add_error(field, text % {"currency": currency})
 
 
-def callback_url(text: str, endpoint_type: str = endpoint_urls.BASE) -> str:
+def callback_url(text: str, endpoint_type: str = endpoint_types_and_urls.BASE) -> str:
     """Returns the URL. Raises ValidationError if the hub could not call it, so that the requester sees the fault."""
-    if text and not endpoint_urls.is_fit(endpoint_type, text):
+    if text and not endpoint_types_and_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")
         )

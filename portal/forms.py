@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from directory import aliases
 from fspiop import money
-from hub.participants import certificate_authority, endpoint_urls
+from hub.participants import certificate_authority, endpoint_types_and_urls
 from hub.participants.models import Credential, Participant
 from portal.changes.credentials import KIND_NAMES
 from portal.changes.credentials import read as read_credential
@@ -125,15 +125,18 @@ class EndpointChange(AskForm):
 
     def clean_type(self) -> str:
         name: str = self.cleaned_data["type"]
-        if not endpoint_urls.is_known_type(name):
+        if not endpoint_types_and_urls.is_known_type(name):
             raise forms.ValidationError(_("This is not an endpoint type."))
         return name
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
-        if said.get("type") not in endpoint_urls.EMAIL_TYPES | endpoint_urls.ALARM_NUMBER_TYPES and "value" in said:
+        if (
+            said.get("type") not in endpoint_types_and_urls.EMAIL_TYPES | endpoint_types_and_urls.ALARM_NUMBER_TYPES
+            and "value" in said
+        ):
             try:
-                callback_url(said["value"], said.get("type", endpoint_urls.BASE))
+                callback_url(said["value"], said.get("type", endpoint_types_and_urls.BASE))
             except forms.ValidationError as error:
                 self.add_error("value", error)
         return said

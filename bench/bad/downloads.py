@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 
-from bench.bad.scene import World
+from bench.bad.scene_and_client import World
 from bench.hubs import PROJECT
 
 COUNT = 60

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.bad.endpoint import Endpoint
 from bench.bad.misbehaviours import ALL
-from bench.bad.scene import Scene, World
+from bench.bad.scene_and_client import Scene, World
 
 _NICE = 10
 

@@ -10,7 +10,7 @@ from bench import messages
 from bench.bad import downloads, full_queue
 from bench.bad import requests as bodies
 from bench.bad.endpoint import Manner
-from bench.bad.scene import World
+from bench.bad.scene_and_client import World
 from bench.messages import trace_of
 from bench.onboard import BASE
 

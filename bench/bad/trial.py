@@ -18,7 +18,7 @@ from bench import compare_books
 from bench.bad.figures import INTERVALS, Interval, memory, seen_in
 from bench.bad.memory import Watch
 from bench.bad.misbehaviours import ALL
-from bench.bad.scene import Scene
+from bench.bad.scene_and_client import Scene
 from bench.hubs import PROJECT, Hub
 from bench.load import Load
 from bench.measure import cpu_by_process, machine_cpu_seconds

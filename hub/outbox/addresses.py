@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hub.outbox.store import Claimed
-from hub.participants import endpoint_urls, queries
+from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
@@ -16,7 +16,7 @@ class Addresses:
         """Returns the URL of each message; None if its destination has registered no fitting endpoint."""
         self._read({message.destination_id: message.endpoints_version for message in messages})
         return [
-            endpoint_urls.url_for(self._known[message.destination_id][1], message.method, message.path)
+            endpoint_types_and_urls.url_for(self._known[message.destination_id][1], message.method, message.path)
             for message in messages
         ]
 

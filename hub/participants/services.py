@@ -7,7 +7,7 @@ from fspiop import money
 from fspiop.errors import ErrorCode, FspiopError
 from hub import egress
 from hub.audit import record
-from hub.participants import endpoint_urls
+from hub.participants import endpoint_types_and_urls
 from hub.participants.models import CurrencyPair, Endpoint, Participant
 
 _NAMES_NOT_GIVEN = frozenset({"switch"})
@@ -77,18 +77,18 @@ def set_endpoint(participant: Participant, *, endpoint_type: str, value: str, ac
 
 
 def _check_endpoint(endpoint_type: str, value: str) -> None:
-    if not endpoint_urls.is_known_type(endpoint_type):
+    if not endpoint_types_and_urls.is_known_type(endpoint_type):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: {endpoint_type} is not an endpoint type")
-    if endpoint_type in endpoint_urls.EMAIL_TYPES | endpoint_urls.ALARM_NUMBER_TYPES:
+    if endpoint_type in endpoint_types_and_urls.EMAIL_TYPES | endpoint_types_and_urls.ALARM_NUMBER_TYPES:
         is_fit = 0 < len(value) <= 512
     else:
-        is_fit = endpoint_urls.is_fit(endpoint_type, value)
+        is_fit = endpoint_types_and_urls.is_fit(endpoint_type, value)
     if not is_fit:
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR,
             "value: must be an http or https URL without user, query, fragment or {{names}} unknown to its type",
         )
-    if endpoint_type not in endpoint_urls.EMAIL_TYPES | endpoint_urls.ALARM_NUMBER_TYPES:
+    if endpoint_type not in endpoint_types_and_urls.EMAIL_TYPES | endpoint_types_and_urls.ALARM_NUMBER_TYPES:
         try:
             egress.check_url(value)
         except ValueError as error:

@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 from hub.participants import credentials, profile
 from hub.participants import services as participants
-from hub.participants.endpoint_urls import BASE
+from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger import accounts_and_funds
 from ledger.models import Account

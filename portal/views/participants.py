@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from hub.audit.models import Approval
 from hub.audit.models import Entry as AuditEntry
 from hub.participants import queries
-from hub.participants.endpoint_urls import BASE
+from hub.participants.endpoint_types_and_urls import BASE
 from hub.participants.models import Credential, Participant
 from ledger.models import Account, FundsMovement
 from portal import connection_test, forms

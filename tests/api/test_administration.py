@@ -10,7 +10,7 @@ from django.test import Client
 from fspiop import base64url, ilp
 from hub.audit.models import Entry as AuditEntry
 from hub.participants import services as participants
-from hub.participants.endpoint_urls import BASE_TYPES, EMAIL_TYPES, TEMPLATE_TYPES
+from hub.participants.endpoint_types_and_urls import BASE_TYPES, EMAIL_TYPES, TEMPLATE_TYPES
 from ledger.models import FundsMovement
 from tests.api import messages
 from tests.api.caller import admin, description_of, dfsp, error_of

@@ -7,7 +7,7 @@ from django import forms
 
 from directory import oracles
 from fspiop.errors import FspiopError
-from hub.participants.endpoint_urls import BASE, BASE_TYPES, TEMPLATE_TYPES, is_fit, url_for
+from hub.participants.endpoint_types_and_urls import BASE, BASE_TYPES, TEMPLATE_TYPES, is_fit, url_for
 from hub.participants.models import Endpoint
 from portal.fields import callback_url
 from tests.api.caller import admin, error_of

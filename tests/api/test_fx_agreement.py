@@ -8,7 +8,7 @@ import pytest
 
 from hub.audit.models import Entry as AuditEntry
 from hub.outbox.models import Message
-from hub.participants import endpoint_urls
+from hub.participants import endpoint_types_and_urls
 from hub.participants import services as participants
 from hub.participants.models import Participant
 from quotes.models import FxQuote
@@ -94,7 +94,7 @@ def test_a_list_of_providers_is_taken_from_a_participant_and_makes_nobody_one(sc
 def test_the_list_of_providers_goes_where_fx_quotes_go() -> None:
     where = {"FSPIOP_CALLBACK_URL_FX_QUOTES": "http://green.example/fspiop"}
     assert (
-        endpoint_urls.url_for(where, "PUT", "/services/FXP/TZS/KES")
+        endpoint_types_and_urls.url_for(where, "PUT", "/services/FXP/TZS/KES")
         == "http://green.example/fspiop/services/FXP/TZS/KES"
     )
 

@@ -161,7 +161,7 @@ def test_a20_a_name_that_means_something_else_the_second_time_gains_nothing(
 
 def test_a20_a_name_in_the_path_can_not_end_it() -> None:
     from hub.api.forwarding import path_of
-    from hub.participants.endpoint_urls import url_for
+    from hub.participants.endpoint_types_and_urls import url_for
 
     path = path_of("parties", "ALIAS", "a/../../x?y=1#z\r\nHost: evil")
     template = {"FSPIOP_CALLBACK_URL_PARTIES_GET": "http://green.example/p/{{partyIdType}}/{{partyIdentifier}}"}

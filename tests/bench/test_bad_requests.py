@@ -12,7 +12,7 @@ from bench.__main__ import read_arguments
 from bench.bad import requests as bodies
 from bench.bad import trials
 from bench.bad.misbehaviours import ALL
-from bench.bad.scene import Scene, World
+from bench.bad.scene_and_client import Scene, World
 from bench.http import Reader, header
 from fspiop import bodies as wire
 from fspiop import strictjson

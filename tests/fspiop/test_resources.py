@@ -4,7 +4,7 @@ from fspiop.resources import RESOURCES
 from fspiop.versions import SUPPORTED
 from hub import dfsp_urls
 from hub.api.middleware import DFSP_DOORS
-from hub.participants import endpoint_urls
+from hub.participants import endpoint_types_and_urls
 
 
 def test_the_api_has_twelve_resources() -> None:
@@ -23,6 +23,6 @@ def test_each_resource_has_urls_and_each_url_a_resource() -> None:
 
 def test_each_resource_has_an_endpoint_type_that_participants_may_register() -> None:
     for name in RESOURCES:
-        found = {endpoint_urls.type_of(method, f"/{name}/1") for method in ("GET", "POST", "PUT")}
-        assert endpoint_urls.BASE not in found
-        assert all(map(endpoint_urls.is_known_type, found))
+        found = {endpoint_types_and_urls.type_of(method, f"/{name}/1") for method in ("GET", "POST", "PUT")}
+        assert endpoint_types_and_urls.BASE not in found
+        assert all(map(endpoint_types_and_urls.is_known_type, found))

@@ -112,7 +112,7 @@ def test_between_two_parts_of_a_file_others_have_its_connection(
     monkeypatch.setattr("portal.queries.keyset._BATCH", 2)
     client = browser(Role.VIEWER)
     answer = client.get(FILE)
-    connection.close()  # as hub.page_limits does; the test's client keeps it
+    connection.close()  # as hub.page_concurrency does; the test's client keeps it
     parts = iter(answer)
     for _ in range(3):  # the headings, and two batches
         next(parts)

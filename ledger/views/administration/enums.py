@@ -4,7 +4,7 @@ from rest_framework.request import Request
 
 from hub.api.administration.views import Response
 from hub.api.openapi import administration_schema
-from hub.participants import endpoint_urls
+from hub.participants import endpoint_types_and_urls
 from ledger.models import Account, Entry
 from ledger.states import State
 from ledger.views.administration.common import TAG, LedgerAdministrationView
@@ -20,10 +20,10 @@ class EnumsView(LedgerAdministrationView):
                 "participantLimitType": ["NET_DEBIT_CAP"],
                 "transferState": list(State),
                 "endpointType": sorted(
-                    {endpoint_urls.BASE}
-                    | endpoint_urls.BASE_TYPES
-                    | endpoint_urls.TEMPLATE_TYPES
-                    | endpoint_urls.EMAIL_TYPES
+                    {endpoint_types_and_urls.BASE}
+                    | endpoint_types_and_urls.BASE_TYPES
+                    | endpoint_types_and_urls.TEMPLATE_TYPES
+                    | endpoint_types_and_urls.EMAIL_TYPES
                 ),
             }
         )

@@ -15,8 +15,8 @@ from django.http import FileResponse, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.test import override_settings
 
-from hub import health, page_limits
-from hub.page_limits import PageLimits
+from hub import health, page_concurrency
+from hub.page_concurrency import PageLimits
 
 Sent = tuple[str, dict[str, str], Any]  # status, headers, body
 
@@ -69,7 +69,7 @@ class Pages:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(page_limits, "_WAIT_S", 0.05)
+    monkeypatch.setattr(page_concurrency, "_WAIT_S", 0.05)
     request_finished.disconnect(close_old_connections)  # there are none: these pages have no database
     with override_settings(WEB_PAGES=4):
         yield
@@ -120,13 +120,13 @@ def test_a_place_is_given_back_also_by_a_page_that_failed() -> None:
 
 def test_pages_have_half_of_the_connections_where_dfsps_need_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     with override_settings(WEB_PAGES=8, DATABASE_POOL_OPTIONS={"max_size": 10}):
-        assert page_limits.sizes().most == 5
+        assert page_concurrency.sizes().most == 5
         with override_settings(SERVES=["portal"]):
-            assert page_limits.sizes().most == 8
+            assert page_concurrency.sizes().most == 8
     with override_settings(WEB_PAGES=8, DATABASE_POOL_OPTIONS={"max_size": 1}):
-        assert page_limits.sizes().most == 1
+        assert page_concurrency.sizes().most == 1
     with override_settings(WEB_PAGES=8, DATABASE_POOL_OPTIONS={"max_size": 0}):
-        assert page_limits.sizes().most == 8
+        assert page_concurrency.sizes().most == 8
 
 
 @pytest.mark.parametrize("name", ["é", "名", "\U0006334f"])
