@@ -523,22 +523,22 @@ CORRUPTIONS = [
 # What no invariant sees; docs/operators.md says why of each.
 MISSED = [
     Corruption(
-        "when a transfer came",
+        "the time at which a transfer came",
         "",
         f"UPDATE ledger_transfer SET received_at = received_at - interval '1 day' WHERE transfer_id = {_COMMITTED}",
     ),
     Corruption(
-        "when a commit was posted",
+        "the time at which a commit was posted",
         "",
         f"UPDATE ledger_entry SET created_at = created_at - interval '1 day' WHERE id = {_ENTRY}",
     ),
     Corruption(
-        "by what a resend is known",
+        "the digest by which the hub recognises a resend",
         "",
         f"UPDATE ledger_transfer SET digest = sha256('another') WHERE transfer_id = {_COMMITTED}",
     ),
     Corruption(
-        "why a transfer was aborted",
+        "the reason why a transfer was aborted",
         "",
         "UPDATE ledger_transfer SET error_code = '2001', error_description = 'another' WHERE state = 'ABORTED'",
     ),
@@ -548,12 +548,12 @@ MISSED = [
         f"UPDATE ledger_account SET is_active = false WHERE id = {_of('green')}",
     ),
     Corruption(
-        "where a DFSP is called back",
+        "the URL of a DFSP's callbacks",
         "",
         "UPDATE participants_endpoint SET value = 'http://another.example'",
     ),
     Corruption(
-        "the last entries of the audit trail that no movement, cap or credential stands on",
+        "the last entries of the audit trail, if no movement, cap or credential refers to them",
         "",
         "DELETE FROM audit_entry WHERE id = (SELECT max(id) FROM audit_entry)",
     ),

@@ -321,8 +321,8 @@ def test_money_code_knows_no_float() -> None:
     import ast
     from pathlib import Path
 
-    rooms = ["positions", "limits", *("decide", "store", "notices", "services")]
-    rooms += [f"{room}/{name}" for room in ("bulk", "fx") for name in ("decide", "store", "notices", "services")]
+    rooms = ["hold_and_post", "limits", "accounts_and_funds", "settlement_holds", *("decide", "store", "notices")]
+    rooms += [f"{room}/{name}" for room in ("bulk", "fx") for name in ("decide", "store", "notices")]
     for name in (*(f"ledger/{room}.py" for room in rooms), "fspiop/money.py"):
         tree = ast.parse(Path(name).read_text())
         for node in itertools.chain(ast.walk(tree)):
