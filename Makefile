@@ -19,7 +19,7 @@ PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; pr
 	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30 \
 	PROXY_SECRET="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(48))')"
 
-.PHONY: help setup demo run test thorough check lint bench chaos fuzz stop clean env
+.PHONY: help setup demo run test quick thorough check lint bench chaos fuzz stop clean env
 help: ## list these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
@@ -45,6 +45,10 @@ run: $(RUN_STAMP) ## run a hub until Ctrl-C; PORT=8000 STATE=.local DEMO=1
 
 test: $(DEV_STAMP) ## run the tests, except the thorough ones; ARGS="-k name" selects some
 	$(LOCAL) test $(ARGS)
+
+QUICK := fspiop ledger quotes directory settlement outbox sweeps test_documents.py test_threats.py test_plans.py
+quick: $(DEV_STAMP) ## run the tests of the rules and the money, without browser, attacks and live processes
+	$(LOCAL) test -- $(QUICK:%=tests/%) -m "not live and not thorough" -n 2 -q
 
 thorough: $(DEV_STAMP) ## run the long tests: appearance of every page, chaos, memory, timing
 	$(LOCAL) test -- -m thorough -v
