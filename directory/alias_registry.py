@@ -1,6 +1,6 @@
 """Finds the DFSP of an alias, and registers and withdraws aliases, at the oracle that is responsible for them.
 
-The hub requests external oracles over HTTP while the caller waits: never call these functions in a transaction.
+The hub sends HTTP requests to external oracles while the caller waits, so never call these functions in a transaction.
 """
 
 import time
@@ -21,10 +21,12 @@ _HELD = "this alias is registered by another participant"
 
 
 def owner_of(alias: Alias, *, caller: int) -> Party:
-    """The active participant that serves this alias; 3204 if there is none, 3200 if its sub-id is unknown.
+    """Returns the active participant that serves this alias.
 
-    `caller` is the requesting participant; it limits each caller's share of the requests to an oracle. If an oracle
-    gives no answer, the search ends (2003), because the next oracle might name another DFSP.
+    Raises 3204 if there is none, and 3200 if the alias's sub-id is unknown.
+
+    `caller` is the requesting participant, because each caller may have only a share of the requests to an oracle. If
+    an oracle gives no answer, the search ends (2003), because the next oracle might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):
@@ -42,7 +44,7 @@ def owner_of(alias: Alias, *, caller: int) -> Party:
 
 
 def register(alias: Alias, fsp: Participant) -> None:
-    """Registers an alias for this DFSP, or confirms it; 3003 if another DFSP holds the alias."""
+    """Registers an alias for this DFSP, or confirms the registration. Raises 3003 if another DFSP holds the alias."""
     check_form(alias)
     oracle = queries.oracles_for(alias)[0]
     if oracle is None:
@@ -54,7 +56,10 @@ def register(alias: Alias, fsp: Participant) -> None:
 
 
 def register_many(aliases: Sequence[Alias], fsp: Participant) -> dict[Alias, FspiopError]:
-    """Registers many aliases; returns those that failed, with the error. The number of statements is constant."""
+    """Registers many aliases. Returns the aliases that failed, each with its error.
+
+    The number of statements is constant.
+    """
     until = time.monotonic() + settings.ORACLE_BATCH_TIMEOUT_S
     refused: dict[Alias, FspiopError] = {}
     groups: dict[tuple[str, str], list[Alias]] = {}
@@ -77,7 +82,7 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
     try:
         oracle = queries.oracles_for(group[0])[0]
     except FspiopError:
-        # The reference hub's text, which differs from the one for a single alias by a space.
+        # The reference hub's text. It has one space less than the text for a single alias.
         raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, f"Oracle type:{group[0].type} not found") from None
     if oracle is None:
         reasons = dict.fromkeys(builtin_oracle.register(group, fsp), _HELD)
@@ -87,7 +92,10 @@ def _register_group(group: Sequence[Alias], fsp: Participant, until: float) -> d
 
 
 def withdraw(alias: Alias, fsp: Participant) -> None:
-    """Withdraws this DFSP's registrations of an alias from every oracle responsible for it; 3204 if it has none."""
+    """Withdraws this DFSP's registrations of an alias from every responsible oracle.
+
+    Raises 3204 if the DFSP has none.
+    """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     withdrawn = [_withdraw(oracle, alias, fsp, until) for oracle in queries.oracles_for(alias)]
     if not any(withdrawn):

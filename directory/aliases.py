@@ -36,7 +36,7 @@ class Alias:
 
     @property
     def key(self) -> str:
-        """The identifier as the hub's own oracle stores it: one spelling for all that name the same party."""
+        """The identifier as the hub's own oracle stores it. All identifiers of one party get the same spelling."""
         text = composed(self.identifier)
         match self.type:
             case "MSISDN":
@@ -59,12 +59,15 @@ class Alias:
 
 
 def composed(text: str) -> str:
-    """A text in one form for all texts that look alike: NFC, and single spaces."""
+    """Returns one form for all texts that look alike: NFC, and single spaces."""
     return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
 
 
 def sub_key(sub_id: str) -> str:
-    """A sub-id in its only spelling: capital letters, as in PASSPORT. NFC again, because capitals may decompose."""
+    """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
+
+    Capitals may decompose, so NFC is applied after them too.
+    """
     return unicodedata.normalize("NFC", composed(sub_id).upper())
 
 
@@ -78,7 +81,7 @@ class Registration:
 
 
 def check_readable(alias: Alias) -> None:
-    """Refuses an alias that a path cannot contain, that looks like another, or whose stored form is too long."""
+    """Refuses an alias that a path cannot contain, that looks like another alias, or whose stored form is too long."""
     for name, value, key in (
         ("partyIdentifier", alias.identifier, alias.key),
         ("partySubIdOrType", alias.sub_id, alias.sub_key),
@@ -88,17 +91,20 @@ def check_readable(alias: Alias) -> None:
 
 
 def is_segment(text: str) -> bool:
-    """Whether a path segment can be this text: not with a slash, and not "." or "..", which are steps in a URL."""
+    """Returns whether a path segment can be this text.
+
+    It cannot have a slash, or be "." or "..", which are steps in a URL.
+    """
     return "/" not in text and text not in (".", "..")
 
 
 def _is_seen(text: str) -> bool:
-    """Whether every character is visible. Only single plain spaces are allowed, between two other characters."""
+    """Returns whether every character is visible. Single plain spaces between two other characters are allowed too."""
     return text.isprintable() and _UNSEEN.search(text) is None and text == text.strip(" ")
 
 
 def check_form(alias: Alias) -> None:
-    """Refuses to register an identifier that does not fit its type; a lookup of such an identifier finds nothing."""
+    """Refuses to register an identifier that does not fit its type. A lookup of such an identifier finds nothing."""
     check_readable(alias)
     form, sentence = _FORMS.get(alias.type, (None, ""))
     if form is not None and not form.match(alias.identifier):
@@ -106,7 +112,10 @@ def check_form(alias: Alias) -> None:
 
 
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
-    """The registrations for this alias and sub-id: its currency before "all currencies", else in the given order."""
+    """Returns the registrations for this alias and sub-id.
+
+    Those for the alias's currency come before those for all currencies. Otherwise the given order stays.
+    """
     own_sub_key = alias.sub_key
     found = [
         registration

@@ -21,11 +21,11 @@ R = TypeVar("R", bound=Registered)
 
 
 def authorities(alias: Alias, registered: Sequence[R], *, serves_itself: bool) -> list[R | None]:
-    """The oracles for this alias, first the one for new registrations; None stands for the hub's own oracle.
+    """Returns the oracles for this alias, first the oracle for new registrations. None stands for the hub's own oracle.
 
-    Each currency has one authority: the oracle of that currency, otherwise the one of all currencies, otherwise the
-    hub's own. Without a currency any of them may have the alias. Then the default oracle comes first, and the hub's own
-    comes before those of single currencies. 3003 if there is none for the type.
+    Each currency has one authority: the oracle for that currency, otherwise the oracle for all currencies, otherwise
+    the hub's own oracle. If the alias has no currency, any oracle may have it. Then the default oracle comes first, and
+    the hub's own oracle comes before the oracles for single currencies. Raises 3003 if no oracle serves the type.
     """
     own: list[R | None] = [None] if serves_itself else []
     if alias.currency:

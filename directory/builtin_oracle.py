@@ -15,19 +15,19 @@ from hub.participants.models import Participant
 
 
 def serves(alias_type: str) -> bool:
-    """Whether the hub itself stores aliases of this type."""
+    """Returns whether the hub itself stores aliases of this type."""
     return alias_type in settings.BUILTIN_ORACLE_TYPES
 
 
 def find(alias: Alias) -> list[Registration]:
-    """The registrations of this alias; without a currency, the oldest comes first."""
+    """Returns the registrations of this alias. If the alias has no currency, the oldest registration comes first."""
     return lookup_sql.registrations(alias)
 
 
 def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
-    """Registers aliases in two statements, or confirms them; returns the aliases that another DFSP holds.
+    """Registers or confirms aliases, by two statements. Returns the aliases that another DFSP holds.
 
-    No DFSP takes over another's customer: an alias stays with its DFSP until that DFSP withdraws it.
+    No DFSP takes over another DFSP's customer: an alias stays with its DFSP until that DFSP withdraws it.
     """
     with transaction.atomic():
         lookup_sql.register(aliases, fsp_id=fsp.pk)
@@ -37,14 +37,17 @@ def register(aliases: Sequence[Alias], fsp: Participant) -> set[Alias]:
 
 @transaction.atomic
 def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifier:
-    """Moves a registration to another DFSP, for an operator, if the old DFSP does not withdraw it. Audited."""
+    """Moves a registration to another DFSP for an operator, if the old DFSP does not withdraw it.
+
+    Writes an audit entry.
+    """
     registration = PartyIdentifier.objects.select_for_update(of=("self",)).select_related("fsp").get(pk=registration_id)
     if not to.is_active or to.is_hub:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the new DFSP must be active")
     before = registration.fsp
     registration.fsp, registration.changed_at = to, Now()
     registration.save(update_fields=["fsp", "changed_at"])
-    # Without the alias itself: the trail is kept for ever, but a customer's number must not be.
+    # The entry does not contain the alias: the trail is kept for ever, but a customer's number must not be.
     record(
         "registration_ported",
         subject=f"registration {registration_id} of {registration.type}",
@@ -56,7 +59,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
 
 
 def withdraw(alias: Alias, fsp: Participant) -> bool:
-    """Deletes this DFSP's registrations of an alias; returns whether there was one."""
+    """Deletes this DFSP's registrations of an alias. Returns whether there was one."""
     found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_key, fsp=fsp)
     if alias.currency:
         found = found.filter(currency=alias.currency)

@@ -13,16 +13,19 @@ LookupKey = tuple[int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class AskParty:
-    """GET /parties: the requester asks the DFSP of an alias, which the hub finds, or FSPIOP-Destination names."""
+    """GET /parties: a requester's question to the DFSP of an alias.
+
+    FSPIOP-Destination names this DFSP, or the hub finds it.
+    """
 
     requester: Recipient
     alias: Alias
     destination: str | None  # FSPIOP-Destination
-    owner: str | None  # the DFSP of the alias, where a registered oracle has named it
+    owner: str | None  # the DFSP of the alias, if a registered oracle has named one
     message: ReceivedMessage
     path: str  # of callbacks
-    forwarded_path: str  # with the query, and in the signer's encoding
-    subject: str  # of the messages of this lookup
+    forwarded_path: str  # the path with the query, in the signer's encoding
+    subject: str  # the subject of this lookup's messages
     refusal_subject: str
 
     @property
@@ -41,13 +44,13 @@ class AskParty:
 
 @dataclass(frozen=True, slots=True)
 class AnswerParty:
-    """PUT /parties, or its error: a DFSP answers a lookup of FSPIOP-Destination."""
+    """PUT /parties or PUT /parties/…/error: a DFSP's answer to a lookup by FSPIOP-Destination."""
 
     sender_id: int
     destination: str | None
     message: ReceivedMessage
-    path: str  # as it is forwarded
-    subject: str  # of the messages of the lookup
+    path: str  # the path to which the answer is forwarded
+    subject: str  # the subject of the lookup's messages
 
     @property
     def key(self) -> str:
@@ -60,7 +63,7 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """What decides whether a registered oracle is asked about an alias."""
+    """The data that decides whether the hub asks a registered oracle about an alias."""
 
     currency: str
     is_default: bool
@@ -72,6 +75,6 @@ class Facts:
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers
-    registrations: Mapping[Alias, Sequence[Registration]]  # in the hub's own oracle, the oldest first
+    registrations: Mapping[Alias, Sequence[Registration]]  # those in the hub's own oracle, the oldest first
     owners: Mapping[str, Party]  # the active participants among those with these registrations
     answered: Collection[LookupKey]  # the lookups that the group's answers end

@@ -20,7 +20,7 @@ def decide(commands: Sequence[AskParty | AnswerParty], scene: Scene, facts: Fact
 
 
 def not_found(alias: Alias) -> FspiopError:
-    """The error where no active DFSP serves this alias."""
+    """Returns the error for an alias that no active DFSP serves."""
     return FspiopError(ErrorCode.ID_NOT_FOUND if alias.sub_id else ErrorCode.PARTY_NOT_FOUND)
 
 
@@ -49,7 +49,7 @@ def _ask(command: AskParty, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _owner(command: AskParty, scene: Scene, facts: Facts) -> Party | None:
-    """Returns the DFSP that is asked; None where registered oracles must be asked first."""
+    """Returns the DFSP that receives the lookup, or None where the hub must ask registered oracles first."""
     if command.destination:
         owner = recipient_of(command.destination, scene.parties)
         sender_of(command.requester.name, scene.parties)
@@ -75,13 +75,13 @@ def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
 
 
 def _check_some_payment(asker: Party, owner: Party) -> None:
-    """Refuses the lookup if neither party may pay the other: it may begin a payment, or a request to be paid."""
+    """Refuses the lookup if neither party may pay the other. A lookup may begin a payment in either direction."""
     if not (asker.may_receive and owner.may_send):
         check_payment(payer=asker, payee=owner)
 
 
 def _refused(command: AskParty, scene: Scene, error: FspiopError) -> Refused:
-    # A repeated GET needs only one answer, with the newest state.
+    # Repeated GET requests need only one answer, with the newest state.
     return refused(
         scene,
         command.requester,

@@ -32,7 +32,7 @@ _HELD_BY_OTHERS = f"""
 
 
 def register(aliases: Sequence[Alias], *, fsp_id: int) -> None:
-    """Adds the aliases that have no registration yet for their currency or for all currencies, by one statement."""
+    """Adds the aliases that are not yet registered for their currency or for all currencies, by one statement."""
     execute(_REGISTER, [fsp_id, *_columns(aliases), fsp_id])
 
 
@@ -61,8 +61,8 @@ _FOUND = """
 def registrations(alias: Alias) -> list[Registration]:
     """Returns the registrations of this alias, the oldest first.
 
-    A registration fits if it is for the alias's currency or for all currencies. Every one fits an alias without a
-    currency.
+    A registration fits if it is for the alias's currency or for all currencies. Every registration fits an alias
+    without a currency.
     """
     parameters = [alias.type, alias.key, alias.sub_key, alias.currency, alias.currency]
     return [Registration(*row) for row in execute(_FOUND, parameters)]
@@ -77,7 +77,8 @@ def oracles(alias_type: str) -> list[Oracle]:
     return [Oracle.from_db("default", _ORACLE, row) for row in execute(_ORACLES, [alias_type])]
 
 
-# --- lookups: each statement takes any number of them ----------------------------------------------------------------
+# --- lookups: each statement takes any number of lookups
+# ----------------------------------------------------------------
 
 _ORACLES_OF = "SELECT type, currency, is_default FROM directory_oracle WHERE type = ANY(%s::text[])"
 
@@ -90,7 +91,7 @@ def oracles_of(alias_types: Collection[str]) -> dict[str, list[RegisteredOracle]
     return found
 
 
-# OFFSET 0 keeps PostgreSQL from beginning with the DFSPs and reading all registrations of each.
+# OFFSET 0 prevents a plan in which PostgreSQL begins with the DFSPs and reads all registrations of each DFSP.
 _REGISTERED = """
     SELECT a.number, p.id, p.currency, p.sub_id, fsp.id, fsp.name, fsp.may_send, fsp.may_receive,
            fsp.is_active AND NOT fsp.is_hub
@@ -119,8 +120,8 @@ def registered(aliases: Collection[Alias]) -> tuple[dict[Alias, list[Registratio
     return found, owners
 
 
-# The lookups' messages are added by a later statement of the transaction: the sweep takes an older message for one
-# about an earlier lookup.
+# A later statement of the transaction adds the lookups' messages. The sweep assumes that a message older than a lookup
+# is about an earlier lookup.
 _ASK = """
     INSERT INTO directory_partylookup (requester_id, owner_id, subject, error_path, version, asked_at, answer_by)
     SELECT a.requester, a.owner, a.subject, a.error_path, a.version, statement_timestamp(),
@@ -134,9 +135,11 @@ _ASK = """
 
 
 def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
-    """Adds these lookups, given as (forwarded request, version of the answer). A repeated lookup waits again.
+    """Adds these lookups, given as (forwarded request, version of the answer).
 
-    In the order of their keys, so that two transactions do not wait for each other.
+    A repeated lookup begins to wait from now on.
+
+    The rows are added in the order of their keys, so that two transactions do not wait for each other.
     """
     ordered = sorted(lookups, key=lambda each: (each[0].subject, each[0].reply_to_id, each[0].destination_id))
     columns: list[list[Any]] = [
@@ -149,9 +152,9 @@ def ask(lookups: Sequence[tuple[Outgoing, str]], *, wait_s: int) -> None:
     execute(_ASK, [wait_s, *columns])
 
 
-# After its end, a lookup accepts late and repeated answers from the same DFSP. It does not if the requester has looked
-# up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers fit into
-# the requester's queue.
+# After its end, a lookup accepts late and repeated answers from the same DFSP. It accepts none if the requester has
+# looked up the alias at another DFSP since. A sender's retries repeat an answer fewer than ten times, and ten answers
+# fit into the requester's queue.
 _END = """
     UPDATE directory_partylookup l
     SET ended_at = coalesce(l.ended_at, statement_timestamp()), answers = l.answers + 1

@@ -8,7 +8,10 @@ from hub.participants.models import Participant
 
 
 class PartyIdentifier(models.Model):
-    """One alias of a customer, such as an MSISDN, and its DFSP. No other data of the customer."""
+    """One alias of a customer, such as an MSISDN, and the customer's DFSP.
+
+    The row has no other data about the customer.
+    """
 
     type = models.CharField(max_length=32)
     identifier = models.CharField(max_length=128)
@@ -31,7 +34,10 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry, requested over HTTP for one type, in one currency or (empty) in all currencies."""
+    """An external registry of aliases of one type, for one currency or (empty) for all.
+
+    The hub requests it over HTTP.
+    """
 
     class EndpointType(models.TextChoices):
         URL = "URL"
@@ -57,8 +63,10 @@ class Oracle(models.Model):
 
 
 class PartyLookup(models.Model):
-    """A forwarded GET /parties. It waits until its answer arrives or is overdue. Then it is kept for the same time
-    again, because the requested DFSP may repeat its answer or send it late."""
+    """A forwarded GET /parties. It waits until its answer arrives or is overdue.
+
+    After its end it is kept for as long as it may wait, because the DFSP may repeat its answer or send it late.
+    """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     owner = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -73,17 +81,17 @@ class PartyLookup(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # an answer finds its lookup with this
+            # this index is for finding the lookup of an answer
             models.UniqueConstraint(fields=["requester", "subject", "owner"], name="one_lookup_waits_for_an_answer")
         ]
         indexes = [
-            # the sweep for overdue lookups, by requester
+            # this index is for the sweep of overdue lookups, requester by requester
             models.Index(
                 fields=["requester", "answer_by"],
                 condition=Q(ended_at__isnull=True),
                 name="lookup_waiting_by_requester",
             ),
-            # the sweep that deletes old lookups
+            # this index is for the sweep that deletes old lookups
             models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="lookup_ended"),
         ]
 

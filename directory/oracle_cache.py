@@ -1,8 +1,8 @@
-"""A cache of oracles' recent answers in Redis. It may be lost at any time; the hub removes what it changes itself.
+"""A cache of oracles' recent answers in Redis. The cache may be lost at any time.
 
 Each answer is a separate value, which expires ORACLE_CACHE_S after the answer. When the hub changes an alias, the alias
-gets a new edition, and answers of older editions are no longer read. The cache contains digests, not aliases. Answers
-are signed, with their time, because a program that can write to Redis must not decide where money goes.
+gets a new edition, and the hub no longer reads answers of older editions. The cache contains digests, not aliases. Each
+answer is signed together with its time, because a program that can write to Redis must not decide where money goes.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ class Remembered:
 
 
 def read(oracle: Oracle, alias: Alias) -> Remembered:
-    """The oracle's answer about this alias, if it is cached."""
+    """Returns the oracle's answer about this alias, if it is cached."""
     if settings.ORACLE_CACHE_S <= 0:
         return Remembered(None)
     edition_key, key = _edition_key(alias), _key(oracle, alias)
@@ -49,7 +49,7 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
     if not isinstance(text, str):
         return None
     try:
-        # The signature's time counts: a value that was stored elsewhere and put back is as old as its signature.
+        # The age of a value is the age of its signature, even if the value was stored elsewhere and written back.
         its_edition, rows = signing.loads(text, salt=key, max_age=settings.ORACLE_CACHE_S)
     except (signing.BadSignature, ValueError, TypeError):
         return None
@@ -57,7 +57,10 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
 
 
 def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition: str) -> None:
-    """Caches an answer for ORACLE_CACHE_S seconds; `edition` is from `read`, called before the oracle was asked."""
+    """Caches an answer for ORACLE_CACHE_S seconds.
+
+    `edition` is the one that `read` returned before the oracle was asked.
+    """
     if settings.ORACLE_CACHE_S <= 0:
         return
     key = _key(oracle, alias)
@@ -71,7 +74,7 @@ def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition
 def forget(aliases: Iterable[Alias]) -> None:
     """Removes all answers about these aliases, from any oracle, for every sub-id and currency.
 
-    Answers to requests that are in progress now are not cached either.
+    Answers to requests that are in progress now will not be cached either.
     """
     if settings.ORACLE_CACHE_S <= 0:
         return

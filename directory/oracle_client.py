@@ -1,11 +1,11 @@
-"""HTTP to oracles that others run, from the threads of the web process.
+"""Sends HTTP requests to external oracles, from the threads of the web process.
 
 Each request has a total deadline and a limit for the answer's size. Redirects are not followed.
 
 The module `hub.concurrency_shares` limits how many threads wait for one oracle, and shares them among callers. The
-module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own, and do not count
-for or against the oracle. Requests run in an event loop in a separate thread, where a deadline holds whatever the
-oracle does. A thread that waits for a request holds no database connection.
+module `directory.oracle_pauses` decides when an oracle is paused. Batches have a limit of their own, and their outcomes
+do not change the pauses of the oracle. Requests run in an event loop in a separate thread, so that the deadline is
+enforced no matter how the oracle behaves. A thread that waits for a request holds no database connection.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ THE_HUB: Caller = 0  # the caller of requests that no participant caused
 _MOST_OF_AN_ANSWER = 1024 * 1024
 _MOST_OF_A_BATCH = 32 * 1024 * 1024  # for all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
-_FIRSTS = 4  # the least number of callers whose first request needs none of the shared places
+_FIRSTS = 4  # at least this many callers can have one request without a shared place
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller
 _MARGIN_S = 1.0
 
@@ -65,7 +65,7 @@ class Reply:
 def sizes_of(shared: int) -> Sizes:
     """Returns the limits for `shared` places. One caller may take half of them.
 
-    Beside the shared places, at least `_FIRSTS` callers each have a place for one request.
+    In addition, at least `_FIRSTS` callers each have a place for one request.
     """
     half = max(1, shared // 2)
     return Sizes(most=shared + max(shared, _FIRSTS), shared=shared, share=half, waiting=shared, waiting_share=half)
@@ -73,7 +73,7 @@ def sizes_of(shared: int) -> Sizes:
 
 @dataclass(slots=True)
 class _Oracle:
-    """The observations of one oracle by this process. Only a hint: other processes have their own."""
+    """This process's observations of one oracle. Other processes have their own observations."""
 
     places: Places = field(default_factory=Places)
     pauses: OraclePauses = field(default_factory=OraclePauses)
@@ -91,15 +91,15 @@ class OracleClient:
         self._thread: threading.Thread | None = None
 
     def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
-        """Returns the reply to one call about an alias, by `until` (time.monotonic()).
+        """Returns the reply to one call about an alias. `until` is the time limit (time.monotonic()).
 
-        Raises OracleUnavailable if there is none.
+        Raises OracleUnavailable if there is no reply by then.
         """
         sql_execution.give_back()
         oracle = self._oracle(endpoint)
         left_s = until - time.monotonic()
         try:
-            # A request that waited for its place still has half of its time left.
+            # A request may wait for its place for half of its time, so that the other half is left for the oracle.
             with oracle.places.taken(caller, sizes_of(settings.ORACLE_CONCURRENCY), wait_s=left_s / 2):
                 return self._ask_judged(endpoint, call, about, caller, until, oracle.pauses)
         except NoPlace:
@@ -127,7 +127,10 @@ class OracleClient:
 
     @contextmanager
     def batch(self, caller: Caller, *, until: float) -> Iterator[None]:
-        """Holds one of the places for batches, which are not per oracle. Raises BatchRefused where none is free."""
+        """Holds one of the places for batches, which are the same for all oracles.
+
+        Raises BatchRefused if no place is free.
+        """
         sql_execution.give_back()
         try:
             with self._batches.taken(caller, _BATCHES, wait_s=(until - time.monotonic()) / 2):
@@ -136,7 +139,7 @@ class OracleClient:
             raise BatchRefused from None
 
     def ask_many(self, endpoint: str, calls: Sequence[Call], *, caller: Caller, until: float) -> list[Reply]:
-        """Returns the replies to all calls of a batch that holds its place.
+        """Returns the replies to all calls of a batch, whose place the caller holds.
 
         Raises OracleUnavailable if one call has no reply.
         """
@@ -187,7 +190,7 @@ class OracleClient:
     async def _all(self, endpoint: str, calls: Sequence[Call], timeout_s: float) -> list[Reply]:
         """Runs the calls in up to `_AT_ONCE` tasks, each of which takes the next call.
 
-        So a batch has no more tasks than that.
+        So a large batch does not have a task for each call.
         """
         replies: list[Reply | None] = [None] * len(calls)
         left, octets = iter(enumerate(calls)), 0

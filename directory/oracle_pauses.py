@@ -1,11 +1,11 @@
-"""Decides for which callers an oracle is paused. Pure except for its clock; each process uses its own observations.
+"""Decides for which callers an oracle is paused. Pure except for the clock. Each process uses its own observations.
 
-- A request without a connection counts against the oracle for all callers: five in a row begin a pause for all.
+- Five requests in a row that get no connection begin a pause for all callers.
 - A server error, or no answer in time, may concern one alias, and a caller chooses its aliases. Five aliases in a row
   begin a pause for that caller. They begin a pause for all if they come from three callers or more, and if no caller
   got an answer meanwhile.
-- After the pause each caller may have one open request. An answer ends this limit for its caller. It also lets all
-  other callers try at once. So a caller whose requests get no answer delays only itself.
+- After the pause each caller may have one open request. An answer ends this limit for the caller that got the answer,
+  and all other callers may send a request at once. So a caller whose requests get no answer delays only itself.
 """
 
 import threading
@@ -57,7 +57,7 @@ class OraclePauses:
         self._own: dict[Caller, _Own] = {}
 
     def may_ask(self, caller: Caller) -> bool:
-        """Whether this caller's request may be sent now. If so, the caller must call `end` afterwards."""
+        """Returns whether this caller's request may be sent now. After such a request, `end` must be called."""
         with self._guard:
             if self._is_paused(caller) or (self._is_suspect(caller) and self._asking[caller]):
                 return False
@@ -69,7 +69,7 @@ class OraclePauses:
             return self._is_paused(caller)
 
     def end(self, caller: Caller, alias: str, outcome: Outcome) -> bool:
-        """Notes the outcome of a request. Returns True where it began a pause."""
+        """Records the outcome of a request. Returns whether the outcome began a pause."""
         with self._guard:
             self._asking[caller] -= 1
             now = self._clock()

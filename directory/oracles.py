@@ -14,7 +14,7 @@ from hub.participants import endpoint_types_and_urls
 
 
 def add(*, alias_type: str, endpoint: str, currency: str, is_default: bool, actor: str) -> Oracle:
-    """Registers an oracle. From now on it answers for this type and currency, instead of the hub's own oracle."""
+    """Registers an oracle, which from now on answers for this type and currency instead of the hub's own oracle."""
     check_endpoint(endpoint)
     oracle = Oracle(type=alias_type, endpoint=endpoint, currency=currency, is_default=is_default)
     return _save(oracle, "oracle_added", before=None, actor=actor)
@@ -42,7 +42,7 @@ def remove(oracle_id: str, *, actor: str) -> None:
 
 
 def found(oracle_id: str) -> Oracle | None:
-    """The oracle with this id from a path, or None."""
+    """Returns the oracle with this id from a path, or None."""
     return _found(oracle_id, Oracle.objects.all())
 
 
@@ -61,7 +61,7 @@ def _found(oracle_id: str, rows: "QuerySet[Oracle]") -> Oracle | None:
 
 
 def terms_of(oracle: Oracle) -> dict[str, Any]:
-    """The terms of an oracle in the form of a change request."""
+    """Returns the terms of an oracle in the form of a change request."""
     return {
         "type": oracle.type,
         "endpoint": oracle.endpoint,
@@ -72,7 +72,7 @@ def terms_of(oracle: Oracle) -> dict[str, Any]:
 
 def check_endpoint(endpoint: str) -> None:
     """Raises 3100 if an oracle may not have this address."""
-    # A template would put a DFSP's text into the address.
+    # A template in the address would be filled with a DFSP's text.
     if not endpoint_types_and_urls.is_base(endpoint):
         raise FspiopError(
             ErrorCode.VALIDATION_ERROR, "endpoint.value: must be an http or https URL without user, query or spaces"

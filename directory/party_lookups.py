@@ -1,8 +1,8 @@
-"""Forwarded GET /parties requests, with the time until which each waits for its answer.
+"""Forwards GET /parties requests and their answers. Stores the time until which each request waits for its answer.
 
 Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
-the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports that
-itself.
+the requester gets 2004 (FSPIOP API v1.1, section 7.6). If the request cannot be delivered, the outbox reports the
+failure.
 """
 
 from django.conf import settings
@@ -18,7 +18,7 @@ from hub.outbox.messages import Recipient
 
 
 def ask(command: AskParty) -> Outcome:
-    """Forwards a request and stores it, in a group. A repeated request waits again."""
+    """Forwards a request and stores it, in a group. A repeated request begins to wait from now on."""
     return agreement_engine.submit(command)
 
 
@@ -54,18 +54,18 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
         for each in commands
         if isinstance(each, AnswerParty) and (to := scene.parties.get(each.destination or "")) is not None
     }
-    # One statement finds a lookup, sees that nobody else was asked since, and ends it.
+    # One statement finds a lookup, checks that the requester has asked no other DFSP since, and ends the lookup.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
     return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended)
 
 
 def report_unanswered() -> int:
-    """Reports to requesters that no answer came in time. Returns the number of lookups."""
+    """Reports to the requesters of overdue lookups that no answer came in time. Returns the number of these lookups."""
     return unanswered.report(LOOKUPS)
 
 
 def forget_ended() -> int:
-    """Removes the lookups that ended PARTY_ANSWER_S ago. Returns their number."""
+    """Removes the lookups that ended PARTY_ANSWER_S or longer ago. Returns the number of removed lookups."""
     return unanswered.forget_ended(LOOKUPS, keep_s=settings.PARTY_ANSWER_S)
 
 

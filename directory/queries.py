@@ -1,4 +1,4 @@
-"""Queries: the oracles that answer for an alias, and the hub's data about an alias or an oracle."""
+"""Queries for the oracles that answer for an alias, and for the hub's data about an alias or an oracle."""
 
 from django.db.models import Count, QuerySet
 
@@ -9,7 +9,7 @@ from directory.models import Oracle, PartyIdentifier
 
 
 def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
-    """The registered oracles, in the order in which they were added."""
+    """Returns the registered oracles, in the order in which they were added."""
     found = Oracle.objects.order_by("id")
     if alias_type:
         found = found.filter(type=alias_type)
@@ -19,19 +19,22 @@ def oracles(*, alias_type: str = "", currency: str = "") -> QuerySet[Oracle]:
 
 
 def oracles_for(alias: Alias) -> list[Oracle | None]:
-    """The oracles for this alias, first the one for new registrations; see `directory.authorities`."""
+    """Returns the oracles for this alias, first the oracle for new registrations (see `directory.authorities`)."""
     return authorities(alias, lookup_sql.oracles(alias.type), serves_itself=builtin_oracle.serves(alias.type))
 
 
 def registrations_of(identifier: str) -> QuerySet[PartyIdentifier]:
-    """Every registration of an identifier in the hub's own oracle, for any type, sub-id, currency and DFSP."""
+    """Returns every registration of an identifier in the hub's own oracle, for any type, sub-id, currency and DFSP."""
     spellings = {Alias(alias_type, identifier).key for alias_type in ("MSISDN", "EMAIL", "IBAN", "ALIAS")}
     found = PartyIdentifier.objects.filter(identifier__in=spellings).select_related("fsp")
     return found.order_by("type", "identifier", "sub_id", "currency")
 
 
 def shared_identifiers(most: int = 500) -> list[tuple[str, str, int]]:
-    """Identifiers that several DFSPs have registered, as after a customer's move: type, identifier, number of DFSPs."""
+    """Returns (type, identifier, number of DFSPs) of the identifiers that several DFSPs have registered.
+
+    A customer who has changed to another DFSP can have such an identifier.
+    """
     rows = PartyIdentifier.objects.order_by("type", "identifier").values("type", "identifier")
     shared = rows.annotate(dfsps=Count("fsp", distinct=True)).filter(dfsps__gt=1)
     return list(shared.values_list("type", "identifier", "dfsps")[:most])

@@ -1,7 +1,7 @@
 """The protocol of external oracles (GET, POST and DELETE /participants/..., synchronous), with strict checks.
 
-The oracle is the authority for its aliases. The hub reads its answers strictly. It lets no DFSP change an alias that
-the oracle shows as another DFSP's. `until` is the time limit (time.monotonic()) for the whole call.
+The oracle is the authority for its aliases. The hub reads the oracle's answers strictly. No DFSP can change an alias
+that the oracle shows as another DFSP's. The parameter `until` is the time limit (time.monotonic()) for the whole call.
 """
 
 import time
@@ -30,7 +30,7 @@ _REFUSED_BY_ORACLE = "refused by the oracle"
 
 
 def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[Registration]:
-    """The registrations of this alias, from the oracle or its cached answer."""
+    """Returns the registrations of this alias, from the oracle or from the oracle's cached answer."""
     known = oracle_cache.read(oracle, alias)
     if known.found is not None:
         return known.found
@@ -41,7 +41,10 @@ def find(oracle: Oracle, alias: Alias, *, caller: Caller, until: float) -> list[
 
 
 def probe(oracle: Oracle) -> float:
-    """Seconds that the oracle took for a lookup of an alias that does not exist; negative without an answer."""
+    """Looks up an alias that does not exist.
+
+    Returns the seconds that the oracle took, or a negative number without an answer.
+    """
     began = time.monotonic()
     alias = Alias(oracle.type, "0", currency=oracle.currency)
     try:
@@ -52,7 +55,7 @@ def probe(oracle: Oracle) -> float:
 
 
 def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Registers an alias; returns False, and changes nothing, if the oracle shows the alias as another DFSP's."""
+    """Registers an alias. Returns False, and changes nothing, if the oracle shows the alias as another DFSP's."""
     shown = _shown(oracle, alias, fsp.id, until)
     held = _holders(shown, alias)
     if _others(shown, alias, fsp):
@@ -68,9 +71,11 @@ def register(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *, until: float) -> dict[Alias, str]:
-    """Registers aliases in one request; returns those that another DFSP holds or the oracle refused, with the reason.
+    """Registers aliases in one request.
 
-    Each DFSP may have one batch at a time (2005).
+    Returns the aliases that another DFSP holds or the oracle refused, with the reason.
+
+    Each DFSP may have one batch at a time. Raises 2005 if there is no place for the batch.
     """
     try:
         with oracle_client.batch(fsp.id, until=until):
@@ -80,7 +85,10 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 
 
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
-    """Of several spellings of one alias, only the first is looked up and registered; all get its result."""
+    """Looks up and registers only the first of several spellings of one alias.
+
+    All spellings get the first one's result.
+    """
     first_of = {alias.identity: alias for alias in reversed(aliases)}
     distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
     refused = _register_distinct(oracle, distinct, fsp, until)
@@ -116,9 +124,10 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations; returns whether there was one.
+    """Deletes this DFSP's registrations. Returns whether there was one.
 
-    The hub sends the deletion only if all registrations that the oracle shows under exactly this path are this DFSP's.
+    The hub requests the deletion only if all registrations that the oracle shows under exactly this path are this
+    DFSP's.
     """
     shown = _shown(oracle, alias, fsp.id, until)
     own = [registration for registration in fitting(shown, alias) if registration.fsp == fsp.name]
@@ -137,7 +146,7 @@ def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) ->
 
 
 def _shown(oracle: Oracle, alias: Alias, caller: Caller, until: float) -> list[Registration]:
-    """The oracle's present answer about an alias, without the cache."""
+    """Returns the oracle's present answer about an alias, without the cache."""
     return _read(oracle, _ask(oracle, Call("GET", _path(alias)), alias, caller, until))
 
 
@@ -176,7 +185,10 @@ def _check_obeyed(reply: Reply, code: ErrorCode) -> None:
 
 
 def _is_refusal(reply: Reply) -> bool:
-    """Whether the oracle refused this alias, such as with 400; a fault of the oracle says nothing about the alias."""
+    """Returns whether the oracle refused this alias, for example with 400.
+
+    A fault of the oracle is not a refusal of the alias.
+    """
     return 400 <= reply.status < 500 and reply.status not in (401, 403, 404, 408, 429)
 
 
@@ -185,14 +197,20 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 
 
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
-    """Whether another DFSP holds this alias: in its currency, or in all unless this DFSP has it in its currency."""
+    """Returns whether another DFSP holds this alias for the alias's currency.
+
+    A registration for all currencies counts unless this DFSP has one for the alias's currency.
+    """
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}
     return bool(held - {fsp.name}) or (not held and bool(in_all - {fsp.name}))
 
 
 def _holders(shown: Sequence[Registration], alias: Alias) -> set[str]:
-    """The DFSPs that hold exactly this alias: in its currency, or in all currencies if it has none."""
+    """Returns the DFSPs that hold this alias for exactly its currency.
+
+    An alias without a currency stands for all currencies.
+    """
     return {registration.fsp for registration in fitting(shown, alias) if registration.currency == alias.currency}
 
 
@@ -212,7 +230,10 @@ def _party(alias: Alias, fsp: Participant) -> OracleParty:
 
 
 def _refused_of(reply: Reply, aliases: Sequence[Alias]) -> set[Alias]:
-    """The aliases of a batch that the oracle refused; none if its answer does not mention them."""
+    """Returns the aliases of a batch that the oracle refused.
+
+    Aliases that the oracle's answer does not mention are not refused.
+    """
     try:
         answer = bodies.read(OracleBatchReply, reply.body)
     except FspiopError:

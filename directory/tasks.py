@@ -7,7 +7,7 @@ from directory import party_lookups
 
 @shared_task(name="directory.tasks.report_unanswered", ignore_result=True)
 def report_unanswered() -> int:
-    """Reports unanswered GET /parties to their requesters, and deletes old lookups; returns the number of reports."""
+    """Reports unanswered GET /parties to their requesters, and deletes old lookups. Returns the number of reports."""
     try:
         return party_lookups.report_unanswered()
     finally:

@@ -31,8 +31,9 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
 
-    `named` has the recipient as elements of the message name it, by their paths. The payee must have an account in one
-    currency of each element of `currencies`. `columns` are the further columns of this kind of agreement.
+    `named` has, by their paths, the elements of the message that name a recipient. Each element of `currencies` is a
+    set of currencies, and the payee must have an account in one of each set. `columns` are the columns that only this
+    kind of agreement has.
     """
 
     resource: str  # the kind of agreement by its name in paths
@@ -60,14 +61,15 @@ class AskTerms:
 
 @dataclass(frozen=True, slots=True)
 class GiveTerms:
-    """An answer to a request for terms: PUT /quotes/{ID} and its like with terms, or PUT .../error with a refusal."""
+    """An answer to a request for terms: PUT /quotes/{ID}, /bulkQuotes/{ID} or /fxQuotes/{ID}, or PUT .../error with a
+    refusal."""
 
     resource: str
     agreement_id: str
     sender: Recipient
     message: AgreementMessage
     state: State  # ACCEPTED or REJECTED
-    not_found: ErrorCode  # the error for participants that are no party to it
+    not_found: ErrorCode  # the error for participants that are no party to the agreement
     columns: Mapping[str, Any]
 
     @property
@@ -80,7 +82,7 @@ class GiveTerms:
 
     @property
     def names(self) -> Collection[str]:
-        return ()  # the parties are those of the agreement, active or not
+        return ()  # the answer goes to the agreement's parties, active or not
 
 
 AgreementCommand = AskTerms | GiveTerms
@@ -96,7 +98,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The present state and the parties of an agreement, which decide about messages under its id."""
+    """The present state and the parties of an agreement. They decide about messages with the agreement's id."""
 
     state: str
     payer: Side
@@ -107,7 +109,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An agreement as it is needed where its request comes again: with one of its two messages."""
+    """The data of an agreement that a repeated request needs, with one of the agreement's two messages."""
 
     pk: str
     resource: str
@@ -127,4 +129,4 @@ class Facts:
     """The rows that decide about a group's messages, by the keys of the commands."""
 
     standing: Mapping[str, Standing]
-    stored: Mapping[str, Stored]  # of requests that came again with the same content
+    stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content

@@ -25,7 +25,7 @@ def decide(commands: Sequence[AgreementCommand], scene: Scene, facts: Facts) -> 
 
 
 def is_same(command: AskTerms, seen: Standing) -> bool:
-    """Whether this request repeats the stored one."""
+    """Returns whether this request repeats the stored request."""
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
@@ -35,8 +35,8 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
 def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards a request for terms to the payee.
 
-    The same request again is forwarded again, or gets the payee's stored answer. A request with other content under the
-    same id is refused with 3106 and changes nothing.
+    A repeated request is forwarded again, or gets the payee's stored answer. A request that has the same id and other
+    content is refused with 3106 and changes nothing.
     """
     try:
         payee = recipient_of(command.to, scene.parties)
@@ -57,7 +57,7 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _check(command: AskTerms, caller: Party, payee: Party) -> None:
-    """FspiopError if the payment itself would be refused, or the payee would refuse the message."""
+    """Raises FspiopError if the hub would refuse the payment, or the payee would refuse the message."""
     if payee.id == caller.id:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "FSPIOP-Destination is the sender itself")
     check_named(command.named, payee.name)
@@ -70,9 +70,9 @@ def _check(command: AskTerms, caller: Party, payee: Party) -> None:
 
 
 def _check_fxp(fxp: Party) -> None:
-    """An FXP must be able to send and receive.
+    """Raises FspiopError if an FXP cannot send or cannot receive.
 
-    The requester may be the payer or the payee: the conversion shows which.
+    The requester may be the payer or the payee, and only the conversion shows which of them it is.
     """
     if not (fxp.may_send and fxp.may_receive):
         raise FspiopError(ErrorCode.PAYEE_PERMISSION_ERROR, f"{fxp.name} may not both send and receive")
@@ -101,8 +101,8 @@ def _refused(command: AskTerms, scene: Scene, error: FspiopError) -> Refused:
 def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
     """Forwards the payee's terms or either party's refusal to the other party.
 
-    Only the payee may give terms. The same answer again is accepted and changes nothing. Another answer is refused
-    (3106).
+    Only the payee may give terms. A repeated answer is accepted and changes nothing. An answer with other content is
+    refused (3106).
     """
     try:
         seen = facts.standing.get(command.key)
@@ -114,10 +114,10 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
         check_destination(command.message.headers.get("fspiop-destination"), to.name)
     except FspiopError as error:
         if error.code != ErrorCode.MODIFIED_REQUEST.code:
-            # Other participants must not see that it exists, and get the error at once.
+            # Other participants must not see that the agreement exists. They get the error in the response.
             return NotObeyed(error.error, error.detail)
         path, subject = path_of(command.resource, command.agreement_id), command.agreement_id
-        # A repeated faulty answer leaves one waiting error.
+        # However often a faulty answer is repeated, only one error callback waits.
         return refused(
             scene, command.sender, error, path=path, subject=subject, kind="refusal", if_pending=IfPending.RENEW
         )
@@ -133,9 +133,9 @@ def _give(command: GiveTerms, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _is_news(seen: Standing, command: GiveTerms) -> bool:
-    """Whether this answer changes the agreement.
+    """Returns whether this answer changes the agreement.
 
-    False for a repeated answer, FspiopError for an answer that is not allowed.
+    Returns False for a repeated answer. Raises FspiopError for an answer that is not allowed.
     """
     is_by_payee = command.sender_id == seen.payee.id
     if command.state is State.ACCEPTED and not is_by_payee:

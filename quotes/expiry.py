@@ -1,6 +1,6 @@
 """Ends requests for terms that got no answer in time, and notifies their requesters.
 
-The same for each kind of agreement.
+The module treats all kinds of agreements in the same way.
 """
 
 from datetime import timedelta
@@ -39,9 +39,9 @@ _OVERDUE = [
 
 
 def expire_unanswered() -> int:
-    """Ends the late requests of each kind, each payer's in turn. Returns their number.
+    """Ends the late requests of each kind, payer by payer. Returns the number of ended requests.
 
-    Two sweeps at once do no harm: each skips the rows that the other has locked.
+    Two sweeps may run at the same time: each skips the rows that the other has locked.
     """
     return isolating_batches.each(*(partial(_expire, kind) for kind in KINDS))
 
@@ -74,7 +74,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payer")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("payee_id", "expires_at", "payer__name")  # never the messages, which may be megabytes each
+            .only("payee_id", "expires_at", "payer__name")  # without the messages, which may have megabytes each
         )
         if not late:
             return 0

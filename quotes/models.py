@@ -1,4 +1,4 @@
-"""The agreement phase: the payer's requests and the payee's answers, each byte for byte."""
+"""The models of the agreement phase: the payer's requests and the payee's answers, stored byte for byte."""
 
 from typing import ClassVar
 
@@ -12,7 +12,10 @@ from hub.participants.models import Participant
 
 
 class Agreement(models.Model):
-    """A request for terms and its answer, as they arrived: the evidence, and the answer to a resend."""
+    """A request for terms and its answer, as they arrived.
+
+    Both are evidence. If the request is repeated, the hub sends the stored answer.
+    """
 
     class State(models.TextChoices):
         PENDING = "PENDING"
@@ -20,8 +23,8 @@ class Agreement(models.Model):
         REJECTED = "REJECTED"  # the payer or the payee refused
         EXPIRED = "EXPIRED"  # there was no answer in time
 
-    resource: ClassVar[str]  # its name in paths
-    not_found: ClassVar[ErrorCode]  # the error for participants that are no party to it
+    resource: ClassVar[str]  # the name of this kind of agreement in paths
+    not_found: ClassVar[ErrorCode]  # the error for participants that are no party to the agreement
 
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     payee = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -55,14 +58,14 @@ def _guards(what: str) -> list[models.BaseConstraint]:
 
 
 def alias_of(side: str) -> models.Func:
-    """Returns the identifier of a quote's "payer" or "payee", in either format of the message; see the migration."""
+    """Returns the identifier of a quote's "payer" or "payee", in either format of the message (see the migration)."""
     return models.Func(
         models.F("request"), models.Value(side), function="quotes_alias", output_field=models.CharField()
     )
 
 
 def _sweep(what: str) -> models.Index:
-    """Returns an index for the sweep of unanswered requests, payer by payer. Few are pending at once."""
+    """Returns an index for the sweep of unanswered requests, payer by payer. Few requests are pending at any time."""
     fields = ["payer", "expires_at", "created_at"]
     return models.Index(fields=fields, condition=Q(state="PENDING"), name=f"{what}_pending_by_payer")
 
@@ -76,7 +79,7 @@ class Quote(Agreement):
 
     quote_id = models.CharField(max_length=36, primary_key=True)
     transaction_id = models.CharField(max_length=36)
-    # From the payee's terms. A transfer is compared with them.
+    # The next columns are from the payee's terms. A transfer is compared with them.
     condition = models.CharField(max_length=48, null=True)
     packet_sha256 = models.BinaryField(max_length=32, null=True)
 
@@ -87,10 +90,10 @@ class Quote(Agreement):
             models.Index(fields=["created_at"], name="quote_by_arrival"),
             models.Index(fields=["transaction_id"], name="quote_by_transaction"),
             _sweep("quote"),
-            # for finding the terms of a transfer: by its condition and packet, or by its packet alone
+            # these indexes are for finding the terms of a transfer, by its condition and packet or by its packet alone
             models.Index(fields=["payer", "condition", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_terms"),
             models.Index(fields=["payer", "packet_sha256"], condition=_HAS_TERMS, name="quote_by_packet"),
-            # for the portal's search for a customer's payments
+            # these indexes are for the portal's search for a customer's payments
             models.Index(alias_of("payer"), name="quote_by_payers_alias"),
             models.Index(alias_of("payee"), name="quote_by_payees_alias"),
         ]
@@ -104,7 +107,8 @@ class BulkQuote(Agreement):
     not_found = ErrorCode.BULK_QUOTE_ID_NOT_FOUND
 
     bulk_quote_id = models.CharField(max_length=36, primary_key=True)
-    # The payee's terms for each payment, as digests from `quotes.terms_digest`. Items of a bulk are compared with them.
+    # The payee's terms for each payment, as digests from `quotes.terms_digest`. The items of a bulk transfer are
+    # compared with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
 
     class Meta:
@@ -114,7 +118,7 @@ class BulkQuote(Agreement):
 
 
 class FxQuote(Agreement):
-    """The terms of a conversion. Its payer is the initiating DFSP, its payee the FXP."""
+    """The terms of a conversion. The columns `payer` and `payee` hold the initiating DFSP and the FXP."""
 
     resource = "fxQuotes"
     not_found = ErrorCode.QUOTE_ID_NOT_FOUND
@@ -128,7 +132,8 @@ class FxQuote(Agreement):
         ordering = ["created_at"]
         indexes = [
             models.Index(fields=["conversion_id"], name="fx_quote_by_conversion"),
-            # for a payment's conversion terms, and for lists in the portal: the latest first
+            # these indexes are for a payment's conversion terms, and for the portal's lists, which begin with the
+            # latest
             models.Index(fields=["determining_transfer_id"], name="fx_quote_by_determining"),
             models.Index(fields=["created_at"], name="fx_quote_by_arrival"),
             _sweep("fx_quote"),
@@ -181,16 +186,16 @@ class TransactionRequest(Agreement):
 
 
 class Question(models.Model):
-    """A GET that one DFSP sent to another through the hub. It waits until its answer arrives or its time is over.
+    """A GET that one DFSP sent to another through the hub. The question waits until its answer arrives or is overdue.
 
-    It is kept a while longer, because the answer may be late or repeated.
+    After that, the question is kept a while longer, because the answer may be late or repeated.
     """
 
-    resource = models.CharField(max_length=24)  # its name in paths
+    resource = models.CharField(max_length=24)  # the name of the resource in paths
     subject = models.CharField(max_length=36)  # the id in the path
     asker = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     asked = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
-    version = models.CharField(max_length=8)  # of the answer
+    version = models.CharField(max_length=8)  # the version of the answer
     asked_at = models.DateTimeField(db_default=Now())
     answer_by = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # answered, or reported as unanswered

@@ -1,4 +1,4 @@
-"""The messages that leave the hub about an agreement: forwarded, repeated, or the hub's own. Pure."""
+"""Makes the messages that the hub sends about an agreement: forwarded, repeated, or the hub's own. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -89,7 +89,7 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
     """Returns the stored answer for the payer: the payee's message, or the report that none arrived."""
     if agreement.response is None:
         return unanswered(agreement, hub, content_type=agreement.request_headers["content-type"])
-    if not agreement.response:  # its text has been erased
+    if not agreement.response:  # the stored message has been erased
         error = FspiopError(agreement.not_found, "the answer is kept no longer")
         content_type = agreement.request_headers["content-type"]
         return error_callback(agreement, agreement.payer, error, hub, content_type=content_type, subject=agreement.pk)
@@ -106,7 +106,8 @@ def answer_again(agreement: AnAgreement, hub: HubMessages) -> Outgoing:
 
 
 def unanswered(agreement: AnAgreement, hub: HubMessages, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before its expiration (3302) or within the hub's limit (2004)."""
+    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's limit
+    (2004)."""
     error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     if agreement.expires_at is not None:
         error = FspiopError(ErrorCode.QUOTE_EXPIRED)

@@ -1,4 +1,4 @@
-"""Requests for terms, answers and refusals: stored, then forwarded byte for byte. The same for each kind of agreement.
+"""Stores requests for terms, answers and refusals of all kinds of agreements, and forwards them byte for byte.
 
 One transaction stores the messages of a group and adds the forwarded messages to the outbox (`hub.agreement_engine`).
 """
@@ -43,7 +43,7 @@ def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
 
 
 def _load(commands: Collection[AgreementCommand]) -> Facts:
-    """Without a lock: the statements that save check what they rest on once more."""
+    """Reads the rows without a lock, because the statements that save check these rows once more."""
     standing: dict[str, Standing] = {}
     stored: dict[str, Stored] = {}
     for resource, kind in store.KINDS.items():
@@ -84,7 +84,7 @@ def _save(outcomes: Iterable[Outcome], facts: Facts) -> None:
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
     """Returns the caller's agreement of this id.
 
-    Raises an error where there is none or the caller is not a party to it.
+    Raises an error where there is no such agreement or the caller is not a party to it.
     """
     return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 
@@ -102,7 +102,8 @@ def answer_again(agreement: Agreement) -> Outgoing:
 
 
 def unanswered(agreement: Agreement, *, content_type: str | None) -> Outgoing:
-    """Notifies the payer that no answer arrived before its expiration (3302) or within the hub's limit (2004)."""
+    """Notifies the payer that no answer arrived before the request's expiration (3302) or within the hub's limit
+    (2004)."""
     return notices.unanswered(agreement, _hub(), content_type=content_type)
 
 

@@ -1,6 +1,8 @@
-"""The SQL statements on agreements that every payment runs, each for any number of agreements of one kind.
+"""The SQL statements about agreements that the hub runs for every payment.
 
-All kinds have the same columns, and some of their own.
+Each statement takes any number of agreements of one kind.
+
+All kinds share most columns, and each kind has a few columns of its own.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,7 +21,7 @@ from quotes.models import Agreement, BulkQuote, FxQuote, Quote
 KINDS: Mapping[str, type[Agreement]] = MappingProxyType({kind.resource: kind for kind in (Quote, BulkQuote, FxQuote)})
 """The kinds of agreements by their names in paths."""
 
-# The further columns of each kind that a request sets, and those that terms set, with their types.
+# The additional columns of each kind, with their types: those that a request sets, and those that terms set.
 _ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
     Quote: {"transaction_id": "text"},
     BulkQuote: {},
@@ -42,7 +44,7 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
 
 
 def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
-    """Returns these agreements with the message that a repeated request needs: the request, or its answer."""
+    """Returns these agreements, each with the message that answers a repeated request: the request, or its answer."""
     found = {}
     for row in execute(_select_messages(kind), [sorted(ids)]):
         agreement_id, state, payer_id, payer, payee_id, payee, expires_at, request, headers, response, its_headers = row
@@ -63,8 +65,8 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None:
-    """Stores these requests, given with the payee's id. Raises LostRace where one of their ids is in use already."""
-    # In the order of ids, so that two transactions do not wait for each other.
+    """Stores these requests, each given with the payee's id. Raises LostRace where an id is in use already."""
+    # The rows are added in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
         [command.agreement_id for command, _ in ordered],
@@ -81,10 +83,10 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None
 
 
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
-    """Stores these answers, given with the state in which the agreement was seen.
+    """Stores these answers, each given with the state of the agreement when it was read.
 
-    Raises LostRace where a state differs from it. No agreement returns to an earlier state, so an equal state means
-    that nothing else has changed either.
+    Raises LostRace where the present state differs from that state. No agreement returns to an earlier state, so an
+    equal state means that nothing else has changed either.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -101,7 +103,7 @@ def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> N
 
 
 def _element(value: Any) -> Any:
-    """A value as an element of an array: a list as its literal, because arrays of arrays have one length."""
+    """Returns a value as an element of an array: a list as its literal, because arrays of arrays have one length."""
     return arrays.literal(value) if isinstance(value, list) else value
 
 
@@ -179,8 +181,8 @@ def _select_messages(kind: type[Agreement]) -> str:
     """  # noqa: S608
 
 
-# A refusal after the terms leaves what the terms had set. The state that was seen is a column and not a constant, as in
-# `ledger.store`.
+# A refusal after the terms does not change the columns that the terms had set. The state that was read is a column and
+# not a constant, as in `ledger.store`.
 @cache
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)

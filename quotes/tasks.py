@@ -1,4 +1,7 @@
-"""The periodic tasks of the agreement phase. They have no arguments: the database holds what is due."""
+"""The periodic tasks of the agreement phase.
+
+They have no arguments, because the database contains the work that is due.
+"""
 
 from celery import shared_task
 
@@ -10,7 +13,7 @@ from quotes.transaction_requests import services
 
 @shared_task(name="quotes.tasks.fail_unanswered", ignore_result=True)
 def fail_unanswered() -> int:
-    """Ends requests that got no answer in time, and notifies their requesters. Returns their number."""
+    """Ends requests that got no answer in time, and notifies the requesters. Returns the number of these requests."""
     try:
         return isolating_batches.each(
             services.fail_unanswered, expiry.expire_unanswered, pending_requests.report_unanswered

@@ -1,4 +1,7 @@
-"""Compares transfers with the terms that their payees gave. Two statements, each for any number of transfers."""
+"""Compares transfers with the terms that their payees gave.
+
+The module has two statements, each for any number of transfers.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +28,9 @@ class Claim:
         return digest_of(self.condition, self.packet_sha256)
 
 
-# A transfer can name its quote in five ways: by its condition, its packet, the two ids in its packet, or its own id.
-# Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and uses its own index.
+# A transfer can name its quote in five ways: by the transfer's condition, packet or id, or by one of the two ids in the
+# packet. Connectors use the transaction's id as the transfer's id. Each subquery stops at the first row and uses its
+# own index.
 _NOT_AS_QUOTED = """
     SELECT c.key
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::text[], %s::text[])

@@ -79,7 +79,7 @@ class OracleView(_OracleView):
     def delete(self, request: Request, oracle_id: str) -> HttpResponse:
         oracle = oracles.found(oracle_id)
         if oracle is None:
-            return empty(204)  # it does not exist, as after a removal
+            return empty(204)  # there is no such oracle, as after a removal
         self.needs_two(
             "remove_oracle",
             subject=str(oracle),
@@ -99,7 +99,7 @@ def _said(body: OracleInfo) -> dict[str, Any]:
 
 
 def _asked(said: dict[str, Any]) -> dict[str, Any]:
-    """The terms of an oracle in the form of a change request."""
+    """Returns the terms of an oracle in the form of a change request."""
     return {"type": said["alias_type"], **{name: said[name] for name in ("endpoint", "currency", "is_default")}}
 
 

@@ -15,14 +15,14 @@ from hub.api.views import FspiopView, accepted
 _CURRENCY = re.compile(r"[A-Z]{3}\Z")
 
 
-_LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve
+_LONGEST_PATH = 1000  # a character beyond ASCII becomes up to twelve characters
 
 
 class AliasView(FspiopView):
     """A resource whose path names an alias. Every handler can use `self.alias` and `self.path`."""
 
     alias: Alias
-    path: str  # in the encoding of path_of
+    path: str  # the path in the encoding of path_of
     subject: str
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -38,7 +38,7 @@ class AliasView(FspiopView):
         self.subject = forwarding.subject_of(asked)
 
     def answer_later(self, work: Callable[[], dict[str, object]]) -> HttpResponse:
-        """Returns 202, or 200 to a PUT; the result or error of `work` goes to the requester as a callback."""
+        """Returns 202, or 200 to a PUT. The requester gets the result or the error of `work` as a callback."""
         try:
             body = work()
             kind = "participants-state" if self.request.method == "GET" else "participants"

@@ -36,7 +36,7 @@ class ParticipantView(AliasView):
     def put(self, request: Request, **_: str) -> HttpResponse:
         body = self.read(ParticipantPut)
         if body.fsp_id is None:
-            return taken()  # has no recipient: the hub requests this from no participant
+            return taken()  # the callback has no recipient, because the hub sends this request to no participant
         fsp_id = body.fsp_id
         self.answer_later(lambda: self._register(fsp_id, body.currency or ""))
         return taken()
@@ -61,13 +61,13 @@ class ParticipantView(AliasView):
             raise FspiopError(ErrorCode.ADD_PARTY_INFO_ERROR, "fspId: must be the FSPIOP-Source")
         alias = Alias(self.alias.type, self.alias.identifier, self.alias.sub_id, currency or self.alias.currency)
         alias_registry.register(alias, _caller(self))
-        # The form of the reference hub's callback; the specification's would be {"fspId": ...}.
+        # The form of the reference hub's callback. The specification's form would be {"fspId": ...}.
         answer: dict[str, object] = {"partyList": [_party_id(alias, fsp_id)]}
         return answer | ({"currency": alias.currency} if alias.currency else {})
 
     def _withdraw(self) -> dict[str, object]:
         alias_registry.withdraw(self.alias, _caller(self))
-        # The reference hub returns the DFSP that withdrew; the specification's body would be empty.
+        # The reference hub returns the name of the withdrawing DFSP. The specification's body would be empty.
         return {"fspId": self.fspiop.source}
 
 
@@ -81,7 +81,7 @@ class ParticipantErrorView(AliasView):
 
 
 class ParticipantsView(FspiopView):
-    """Many aliases at once (FSPIOP API v1.1, section 6.2.2.4)."""
+    """POST /participants: many aliases at once (FSPIOP API v1.1, section 6.2.2.4)."""
 
     resource = "participants"
     is_bulk = True
@@ -120,7 +120,10 @@ class ParticipantsView(FspiopView):
 
 
 class ParticipantsAnswerView(FspiopView):
-    """A participant's answer about many aliases: accepted like in the reference hub, although the hub requests none."""
+    """A participant's answer about many aliases.
+
+    The hub accepts it as the reference hub does, but never requests one.
+    """
 
     resource = "participants"
 
@@ -148,7 +151,8 @@ def _check_id(request_id: str) -> None:
 
 
 def _caller(view: FspiopView) -> Participant:
-    """The caller's present state in the database, because a disabled participant cannot register or withdraw."""
+    """Returns the caller's present state in the database, because a disabled participant cannot register or withdraw.
+    """
     found = participants.active(view.fspiop.source)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")

@@ -1,7 +1,7 @@
-"""GET requests that one DFSP sends to another about an id, with the time until which each waits for its answer.
+"""Forwards GET requests about an id from one DFSP to another, and the answers. Stores until when each request waits.
 
 Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
-the requester gets 2004. If the request cannot be delivered, the outbox reports that itself.
+the requester gets 2004. If the request cannot be delivered, the outbox reports the failure.
 """
 
 from django.conf import settings
@@ -17,8 +17,9 @@ from quotes.models import Question, TransactionRequest
 def order_of(resource: str, subject: str, asker_id: int) -> str:
     """Returns the subject of the messages about one question. It contains the resource and the requester.
 
-    So these messages do not wait for messages about a transfer of the same id, or for another DFSP's question about it.
-    A request to pay is between two DFSPs only. Questions about it wait for the request itself.
+    So these messages do not wait for messages about a transfer of the same id, or for another DFSP's question about
+    that id. A request to pay concerns two DFSPs only. Questions about a request to pay wait until the request is
+    delivered.
     """
     if resource == TransactionRequest.resource:
         return TransactionRequest.order_of(subject)
@@ -26,15 +27,18 @@ def order_of(resource: str, subject: str, asker_id: int) -> str:
 
 
 def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> None:
-    """Forwards a question and stores it. A repeated question waits again. `version` is the version of the answer."""
+    """Forwards a question and stores it. A repeated question begins to wait from now on.
+
+    `version` is the version of the answer.
+    """
     with transaction.atomic(durable=True):
         store.remember(question, resource=resource, subject=subject, version=version, wait_s=settings.CUSTOMER_ANSWER_S)
-        outbox.append([question])  # replaces the same question if it is still waiting
+        outbox.append([question])  # a repeated question replaces the one that still waits in the outbox
     outbox.poke({question.destination_id})
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Forwards an answer to the DFSP that sent the question. Returns False where that DFSP has sent none.
+    """Forwards an answer to the DFSP that sent the question. Returns False where that DFSP has sent no question.
 
     A question can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
@@ -49,7 +53,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the question of one DFSP to another about this id.
 
-    Returns False where there is none, or none that ended lately.
+    Returns False where there is no question that waits or has ended lately.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S
@@ -63,12 +67,15 @@ def askers_of(resource: str, subject: str, *, asked_id: int) -> list[int]:
 
 
 def report_unanswered() -> int:
-    """Reports to requesters that no answer came in time. Returns the number of questions."""
+    """Reports to the requesters of overdue questions that no answer came in time.
+
+    Returns the number of these questions.
+    """
     return unanswered.report(QUESTIONS)
 
 
 def forget_ended() -> int:
-    """Removes the questions that ended PARTY_ANSWER_S ago. Returns their number."""
+    """Removes the questions that ended PARTY_ANSWER_S or longer ago. Returns the number of removed questions."""
     return unanswered.forget_ended(QUESTIONS, keep_s=settings.PARTY_ANSWER_S)
 
 

@@ -14,10 +14,12 @@ _REMEMBER = """
 
 
 def remember(question: Outgoing, *, resource: str, subject: str, version: str, wait_s: int) -> None:
-    """Stores a question that waits for its answer, in the caller's transaction. A repeated question waits again.
+    """Stores a question that waits for its answer, in the caller's transaction.
 
-    The caller adds the question's message afterwards: the sweep takes an older message for one about an earlier
-    question.
+    A repeated question begins to wait from now on.
+
+    The caller adds the question's message afterwards. The sweep assumes that a message older than a question is about
+    an earlier question.
     """
     parameters = [resource, subject, question.reply_to_id, question.destination_id, version, wait_s]
     execute(_REMEMBER, parameters)
@@ -43,5 +45,5 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends such a question in the caller's transaction. Returns False where there is none."""
+    """Ends such a question in the caller's transaction. Returns False where there is no such question."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

@@ -1,7 +1,7 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwarded between two DFSPs.
 
-A GET goes to the other party of its transaction request, or of a quote of its transaction, where the hub has one
-stored. Otherwise it goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the GET.
+A GET names a transaction request or a transaction. If the hub has stored this request, or a quote of this transaction,
+the GET goes to the other party. Otherwise it goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the GET.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +38,7 @@ class _RelayView(FspiopView, ABC):
         """Returns the ids of the two DFSPs of each object with this id that the hub has stored."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Forwards a GET. Where there is no recipient, its sender gets an error callback."""
+        """Forwards a GET. Where there is no recipient, the sender of the GET gets an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
@@ -54,7 +54,7 @@ class _RelayView(FspiopView, ABC):
     def answer(self, subject_id: str, ending: str = "") -> HttpResponse:
         """Forwards a callback.
 
-        A failure is reported in the response at once, because no callback reports about a callback.
+        A failure is reported in the response, because the sender of a callback gets no callback.
         """
         path = forwarding.path_of(self.resource, subject_id) + ending
         to = self._asker(subject_id)
@@ -74,7 +74,7 @@ class _RelayView(FspiopView, ABC):
             second if first == self.caller else first for first, second in known if self.caller in (first, second)
         }
         if known and not others:
-            raise FspiopError(self.not_found)  # other participants must not see that it exists
+            raise FspiopError(self.not_found)  # other participants must not see that the object exists
         if self.fspiop.destination:
             to = forwarding.destination_of(self)
             if others and to.id not in others:
@@ -87,7 +87,7 @@ class _RelayView(FspiopView, ABC):
     def _asker(self, subject_id: str) -> Party:
         """Returns FSPIOP-Destination.
 
-        If it is absent, returns the one DFSP that sent the caller a GET about this id.
+        Without this header, returns the only DFSP that sent the caller a GET about this id.
         """
         if self.fspiop.destination:
             return forwarding.destination_of(self)

@@ -1,4 +1,4 @@
-"""Requests to a payer's DFSP to begin a payment, and the answers: stored, then forwarded byte for byte."""
+"""Stores requests to a payer's DFSP to begin a payment, and the answers, and forwards them byte for byte."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,8 +35,8 @@ class Request:
 def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
     """Stores a transaction request and forwards it to the payer's DFSP.
 
-    The same request again is forwarded again, or gets the stored end. A request with other content under the same id is
-    refused with 3106 and changes nothing.
+    A repeated request is forwarded again, or gets the stored end of the request. A request that has the same id and
+    other content is refused with 3106 and changes nothing.
     """
     is_late = request.expires_at is not None and request.expires_at <= datetime.now(UTC)
     expired = FspiopError(ErrorCode.TRANSACTION_REQUEST_EXPIRED, "expiration is not in the future")
@@ -58,7 +58,7 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
             raise FspiopError(ErrorCode.MODIFIED_REQUEST, "this ID was used with other content")
         if is_late and found.state == State.SENT:
             raise expired  # the payer's DFSP does not get the request again
-        if not found.request:  # its text has been erased; this message has the same content
+        if not found.request:  # the stored message has been erased; this message has the same content
             found.request, found.request_headers = message.body, message.headers
         if found.state in ENDS:
             send([ending(found)])
@@ -67,11 +67,11 @@ def ask(request: Request, message: AgreementMessage, *, send: Send) -> None:
 
 
 def answer(transaction_request_id: str, message: AgreementMessage, *, state: State, send: Send) -> None:
-    """Forwards an answer to the other party. Answers of the payer's DFSP are stored until the request has ended.
+    """Forwards an answer to the other party. Stores answers of the payer's DFSP until the request has ended.
 
-    The payer's DFSP answers the request itself, and changes its state step by step. The payee's DFSP answers only a
-    GET. An answer that is no further step is forwarded if a GET waits for it. Otherwise the same answer again changes
-    nothing, and another answer is refused with 3106.
+    The payer's DFSP answers the request itself, and changes the request's state step by step. The payee's DFSP answers
+    only a GET. An answer that is no further step is forwarded if a GET waits for it. Otherwise a repeated answer
+    changes nothing, and an answer with other content is refused with 3106.
     """
     with transaction.atomic(durable=True):
         found = _find(transaction_request_id, message.sender_id, is_to_change=True)
@@ -91,9 +91,10 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 
 
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
-    """Whether an answer of the payer's DFSP is a further step.
+    """Returns whether an answer of the payer's DFSP is a further step.
 
-    False where it is a repeated answer or only answers a GET. FspiopError 3106 where it is not allowed.
+    Returns False where the answer is a repeated answer or only answers a GET. Raises FspiopError 3106 where the answer
+    is not allowed.
     """
     if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
@@ -110,7 +111,10 @@ def _keep(found: TransactionRequest, message: AgreementMessage, state: State) ->
 
 
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
-    """Returns the caller's transaction request. Raises 3206 where there is none or the caller is not a party to it."""
+    """Returns the caller's transaction request.
+
+    Raises 3206 where there is no such request or the caller is not a party to it.
+    """
     return _find(transaction_request_id, asker_id)
 
 
@@ -120,16 +124,18 @@ def ending(found: TransactionRequest) -> Outgoing:
         assert found.response_headers is not None
         response = ReceivedMessage(bytes(found.response), found.response_headers)
         callback = _answer(found, response, found.payee, is_error=found.state == State.FAILED)
-    else:  # there was no answer, or its text has been erased
+    else:  # there was no answer, or the stored answer has been erased
         callback = _expired(found, content_type=found.request_headers["content-type"])
     callback.if_pending = IfPending.SKIP
     return callback
 
 
 def fail_unanswered() -> int:
-    """Ends requests that got no answer before their expiration, and notifies each payee in turn. Returns their number.
+    """Ends requests that got no answer before their expiration, payee by payee, and notifies the payees.
 
-    Two sweeps at once do no harm: each skips the rows that the other has locked.
+    Returns the number of these requests.
+
+    Two sweeps may run at the same time: each skips the rows that the other has locked.
     """
     return isolating_batches.in_groups(_BATCH, find=_find_late, work=_fail, most=_SWEEP)
 
@@ -146,7 +152,7 @@ def _fail(ids: list[str]) -> int:
             .select_for_update(skip_locked=True, no_key=True, of=("self",))
             .select_related("payee")
             .annotate(content_type=KT("request_headers__content-type"))
-            .only("expires_at", "payee__name")  # never the messages, which may be megabytes each
+            .only("expires_at", "payee__name")  # without the messages, which may have megabytes each
         )
         ended = TransactionRequest.objects.filter(pk__in=[found.pk for found in late])
         ended.update(state=State.FAILED, answered_at=datetime.now(UTC))
@@ -191,7 +197,7 @@ def _request(found: TransactionRequest, *, if_pending: IfPending) -> Outgoing:
 
 
 def _answer(found: TransactionRequest, message: ReceivedMessage, to: Destination, *, is_error: bool) -> Outgoing:
-    """The DFSP that waits for the answer is the source of the message."""
+    """Makes the message with an answer. The message's source is the DFSP that waits for the answer."""
     path, order = _path(found) + ("/error" if is_error else ""), found.order_of(found.transaction_request_id)
     return forward(message, to, "PUT", path, subject=order, kind="request-to-pay-answer", source_id=to.id)
 

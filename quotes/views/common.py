@@ -1,6 +1,6 @@
-"""Shared code of the views of all agreements: request, answer, repeated request and refusal.
+"""Shared code of the views of all agreements: requests, answers, repeated requests and refusals.
 
-The model names the kind.
+Each view's model is the kind of agreement.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from quotes.models import Agreement
 from quotes.views.message_view import MessageView
 
 Currencies = tuple[str, ...]
-"""A currency, or several of which one will do."""
+"""A currency, or several currencies of which one is sufficient."""
 
 
 class AgreementView(MessageView):
@@ -34,7 +34,7 @@ class AgreementView(MessageView):
         expires_at: datetime | None,
         **columns: Any,
     ) -> HttpResponse:
-        """POST: stores the request and forwards it to `to`, or else to FSPIOP-Destination.
+        """POST: stores the request and forwards it to `to`, or to FSPIOP-Destination if `to` is None.
 
         A refusal is sent as an error callback. See `AskTerms` for `named` and `currencies`.
         """

@@ -1,4 +1,5 @@
-"""Shared code of this app's views: the message as it arrived, its id, and the refusal to its sender."""
+"""Shared code of this app's views: the message as it arrived, the message's id, and the refusal that the sender gets.
+"""
 
 from typing import ClassVar
 

@@ -38,9 +38,9 @@ class QuotesView(_QuoteView):
 
 
 def _currencies(body: QuotePost) -> Iterator[Currencies]:
-    """Returns the currencies in one of which the payee must have an account.
+    """Yields sets of currencies. The payee must have an account in one currency of each set.
 
-    A payee that converts may hold another one.
+    A payee that converts may hold another currency.
     """
     if body.converter != "PAYEE":
         yield (body.amount.currency,)
@@ -58,7 +58,7 @@ class QuoteView(_QuoteView):
         body = self.read(QuotePut)
         if "vnd.interoperability" in self.request.META.get("HTTP_ACCEPT", ""):
             # FSPIOP API v1.1, table 1: a callback has no Accept header. The reference hub also refuses it by a
-            # callback. The "*/*" that HTTP clients add requests nothing.
+            # callback. HTTP clients add "*/*", so the hub allows this value.
             self.refuse(FspiopError(ErrorCode.VALIDATION_ERROR, '"accept" header is not for callbacks'), quote_id)
             return taken()
         return self.answer(
