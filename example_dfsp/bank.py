@@ -1,4 +1,4 @@
-"""The bank's core: serves its connector (GET /parties, POST /quoterequests, …) and the bank's staff."""
+"""The bank's core: serves the bank's connector (GET /parties, POST /quoterequests, …) and staff."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 FEE_PER_10_000 = 0
 CURRENCY = "TZS"  # of all accounts in this bank
 _NO_SUCH_PAYMENT = "3200"
-_SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx that do not say whether a payment exists
+_SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx statuses that do not show whether a payment exists
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,10 @@ class Bank:
             books.open_account(customer.msisdn, customer.balance)
 
     def application(self) -> web.Application:
-        """The aiohttp application. Its address must be reachable only by the connector and the bank's staff."""
+        """Returns the aiohttp application.
+
+        Only the connector and the bank's staff may be able to reach the application's address.
+        """
         app = web.Application(middlewares=[_conflicts])
         app.router.add_get("/parties/MSISDN/{msisdn}", self._party)
         app.router.add_post("/quoterequests", self._terms)
@@ -113,7 +116,9 @@ class Bank:
         return web.json_response({"registered": len(self._customers)})
 
     async def _pay(self, request: web.Request) -> web.Response:
-        """Pays {reference, payer, payee, amount, currency, note}; a repetition with the same reference pays only once.
+        """Pays {reference, payer, payee, amount, currency, note}.
+
+        A repeated request with the same reference pays only once.
 
         A request with a used reference and different content gets 409.
         """
@@ -161,7 +166,10 @@ class Bank:
         return web.json_response(said, status=status)
 
     async def _was_never_begun(self, reference: str) -> bool:
-        """Whether the connector reports that it has no such payment: only then is it certain that none will result."""
+        """Returns whether the connector reports that it has no such payment.
+
+        Only then it is certain that nothing will be paid.
+        """
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT
 
@@ -193,7 +201,7 @@ def _code_of(said: dict[str, Any]) -> str:
 async def _conflicts(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Returns 409 if the books have different content for a reference or an id; nothing was posted."""
+    """Returns 409 if the books have different content for a reference or an id. Then nothing was posted."""
     try:
         return await handler(request)
     except Conflict as error:

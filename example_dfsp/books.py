@@ -1,8 +1,8 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-Accounts: one per customer, `scheme` (what the payment scheme owes the bank, or the reverse), `held` (money reserved for
-outgoing payments), `fees` and `capital`. A posting is one row with both legs. Each step of a transfer is posted at most
-once.
+Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
+(money reserved for outgoing payments), `fees` and `capital`. A posting is one row with a debit and a credit. Each step
+of a transfer is posted at most once.
 
 A reference, or the id of a transfer, always stands for the same content. Every step refuses different content with
 Conflict and posts nothing.
@@ -67,13 +67,13 @@ class Standing:
 
     @property
     def was_never_sent(self) -> bool:
-        """Whether the payment ended before the bank sent anything."""
+        """Whether the payment ended before the bank sent a request for it."""
         return self.state == "ABORTED" and self.transfer_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Money for a customer: the scheme pays the bank `amount`, of which the bank keeps `fee`."""
+    """Money for a customer. The scheme pays `amount` to the bank, and the bank keeps `fee` of this amount."""
 
     transfer_id: str
     payee: str
@@ -100,14 +100,14 @@ class Books:
                 self._db.execute("INSERT OR IGNORE INTO account (name) VALUES (?)", (name,))
 
     def open_account(self, customer: str, balance: int) -> None:
-        """Opens a customer's account with this balance, unless it is open already."""
+        """Opens a customer's account with this balance, unless the account is open already."""
         with self._transaction():
             found = self._db.execute("INSERT OR IGNORE INTO account (name, is_customer) VALUES (?, 1)", (customer,))
             if found.rowcount:
                 self._post(f"opening {customer}", "open", "capital", customer, balance)
 
     def hold(self, reference: str, wanted: Outgoing) -> Standing:
-        """Reserves the money of an outgoing payment before anything is sent; returns the state of the payment."""
+        """Reserves the money of an outgoing payment before anything is sent. Returns the state of the payment."""
         with self._transaction():
             known = self._db.execute(
                 "SELECT payer, payee, amount, currency, note, state, transfer_id, error_code"
@@ -141,7 +141,7 @@ class Books:
             )
 
     def refund(self, reference: str, transfer_id: str | None, error_code: str) -> None:
-        """The payment has failed: returns its money to the payer. `transfer_id` is None if it was never sent."""
+        """Returns the money of a failed payment to the payer. `transfer_id` is None if no transfer was sent."""
         with self._transaction():
             payer, held, state, known_id, _ = self._payment(reference)
             if state == "ABORTED" and known_id == transfer_id:
@@ -155,7 +155,7 @@ class Books:
             )
 
     def expect(self, announced: Incoming) -> None:
-        """Records that money will arrive for a customer; posts nothing yet."""
+        """Records that money will arrive for a customer. Posts nothing yet."""
         with self._transaction():
             state = self._incoming(announced)
             if state == "ABORTED":
@@ -164,7 +164,7 @@ class Books:
                 self._add(announced, "EXPECTED")
 
     def credit(self, committed: Incoming) -> None:
-        """The hub has committed: credits the customer, and the bank with its fee."""
+        """Posts a transfer that the hub has committed: credits the customer, and credits the bank with the fee."""
         with self._transaction():
             state = self._incoming(committed)
             if state == "COMMITTED":
@@ -178,7 +178,10 @@ class Books:
             self._db.execute("UPDATE incoming SET state = 'COMMITTED' WHERE transfer_id = ?", (committed.transfer_id,))
 
     def forget(self, transfer_id: str) -> None:
-        """The hub has aborted: the transfer will not be credited, and refused if it is announced later."""
+        """Records that the hub has aborted a transfer.
+
+        The books never credit the transfer, and refuse a later announcement.
+        """
         with self._transaction():
             known = self._db.execute("SELECT state FROM incoming WHERE transfer_id = ?", (transfer_id,)).fetchone()
             if known is None:
@@ -189,7 +192,7 @@ class Books:
                 self._db.execute("UPDATE incoming SET state = 'ABORTED' WHERE transfer_id = ?", (transfer_id,))
 
     def export(self) -> dict[str, object]:
-        """The data for comparisons: completed payments and receipts, balances, and whether the books balance."""
+        """Returns data for comparisons: completed payments and receipts, balances, and whether the books balance."""
         with self._lock:
             rows = self._db.execute
             return {
@@ -233,7 +236,10 @@ class Books:
             raise Conflict(f"{reference} belongs to another payment")
 
     def _incoming(self, announced: Incoming) -> str | None:
-        """The state of this money, or None if it is unknown; Conflict if the id has different content."""
+        """Returns the state of this money, or None if the id is unknown.
+
+        Raises Conflict if the id has different content.
+        """
         known = self._db.execute(
             "SELECT payee, amount, fee, state FROM incoming WHERE transfer_id = ?", (announced.transfer_id,)
         ).fetchone()

@@ -24,7 +24,7 @@ class Customer:
 
 
 def read_customers(path: Path = DATA / "customers.csv") -> list[Customer]:
-    """Every customer in the file, of all banks."""
+    """Returns the customers of all banks in the file."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Customer(row["dfsp"], row["msisdn"], row["name"], parse_amount(row["balance"]), row["manner"])

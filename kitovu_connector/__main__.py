@@ -15,7 +15,7 @@ from kitovu_connector.service import Connector
 
 
 def main() -> int:
-    """The command line; returns the exit status."""
+    """Runs the command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="kitovu-connector", description=__doc__)
     parser.add_argument("--config", type=Path, help="a TOML file; the names are those of the flags, with underscores")
     for setting in fields(Config):

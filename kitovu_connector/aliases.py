@@ -15,7 +15,10 @@ from kitovu_connector.resource_paths import party_path
 
 
 class Aliases:
-    """POST and DELETE /participants/{Type}/{ID}. Both may be repeated; the hub then returns the same result."""
+    """Sends POST and DELETE /participants/{Type}/{ID}.
+
+    Both requests may be repeated: the hub then returns the same result.
+    """
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._hub = config, hub
@@ -23,16 +26,25 @@ class Aliases:
         self._waiting: dict[Alias, asyncio.Future[ErrorInformation | None]] = {}
 
     async def register(self, alias: Alias, currency: str | None) -> None:
-        """Returns when the hub has registered the alias; FspiopError with the hub's reason if the hub refuses it."""
+        """Returns when the hub has registered the alias.
+
+        Raises FspiopError with the hub's reason if the hub refuses the alias.
+        """
         body = bodies.write(ParticipantPost(fsp_id=self._config.dfsp, currency=currency))
         await self._ask("POST", alias, body)
 
     async def withdraw(self, alias: Alias) -> None:
-        """Returns when the hub has removed the alias; FspiopError with the hub's reason if the hub refuses."""
+        """Returns when the hub has removed the alias.
+
+        Raises FspiopError with the hub's reason if the hub refuses to remove it.
+        """
         await self._ask("DELETE", alias, b"")
 
     def told(self, alias: Alias, error: ErrorInformation | None) -> bool:
-        """Passes on the hub's callback about an alias of this DFSP; returns whether a request was waiting for it."""
+        """Passes the hub's callback about an alias to the waiting request.
+
+        Returns whether a request was waiting for the callback.
+        """
         future = self._waiting.get(identifiers.same(alias))
         if future is None or future.done():
             return False
@@ -40,7 +52,7 @@ class Aliases:
         return True
 
     async def _ask(self, method: str, alias: Alias, body: bytes) -> None:
-        """One request about an alias at a time, because a callback does not name the method of its request."""
+        """Sends one request about an alias at a time, because a callback does not name the request's method."""
         identifiers.check("", alias[1], alias[2])
         key = identifiers.same(alias)
         async with self._turns.hold(repr(key)):

@@ -1,4 +1,7 @@
-"""Amounts for a core: decimal text and whole ten-thousandths. The whole connector reads a core's amounts with these."""
+"""Amounts for a core: decimal text and whole ten-thousandths.
+
+The whole connector reads a core's amounts with this module.
+"""
 
 import re
 
@@ -11,7 +14,10 @@ _WITH_ZEROS = re.compile(r"([0-9]+)[.]([0-9]*?)0*\Z")
 
 
 def parse_amount(text: object) -> int:
-    """An amount as ten-thousandths. A core may write zeros at the end, as in "10.00"; the API's messages may not."""
+    """Returns an amount as ten-thousandths.
+
+    A core may write zeros at the end, as in "10.00". In the API's messages, such zeros are not allowed.
+    """
     if isinstance(text, str) and (found := _WITH_ZEROS.match(text)):
         whole, decimals = found.groups()
         if text.endswith("."):

@@ -1,4 +1,4 @@
-"""The five methods that a bank implements. `HttpBackend` calls the same five over HTTP at an existing core.
+"""The five methods that a bank implements. `HttpBackend` implements them for an existing core, by HTTP requests.
 
 The paths and names are those of Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties,
 POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (commit or release).
@@ -42,7 +42,7 @@ class PartyDetails:
 class TermsWanted:
     """A request for the terms of a payment to a customer of this DFSP, with every field that the payer DFSP sent."""
 
-    payer: PartyRef  # as described by the payer DFSP, with fsp_id
+    payer: PartyRef  # the payer as the payer DFSP describes it, with fsp_id
     payee: PartyRef
     amount: int
     asked: QuotePost  # as received
@@ -80,7 +80,7 @@ class TermsWanted:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The core's answer: the amount that the customer receives and the bank's fee (both in ten-thousandths)."""
+    """The terms of the core: the amount that the customer receives, and the bank's fee, both in ten-thousandths."""
 
     receive_amount: int
     fee: int = 0
@@ -88,7 +88,10 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMoney:
-    """A transfer to a customer of this DFSP. The connector has checked it against the terms that the core gave."""
+    """A transfer to a customer of this DFSP.
+
+    The connector has compared the transfer with the terms that the core gave.
+    """
 
     transfer_id: str
     terms: TermsWanted  # the request that this transfer pays for
@@ -108,33 +111,39 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """The core's outcome is unknown. The connector retries; the core must be idempotent by transfer id."""
+    """The outcome at the core is unknown. The connector retries, so the core must be idempotent by transfer id."""
 
 
 class NotUnderstood(Exception):
-    """The core's answer is definite, but cannot be read: a repetition would get the same one. Nothing is accepted."""
+    """The core's answer cannot be read, and a repeated request would get the same answer. Nothing is accepted."""
 
 
 class Backend(Protocol):
-    """The core. The connector may repeat any call with the same arguments and must then receive the same result."""
+    """The core. The connector may repeat any call with the same arguments.
+
+    The core must then return the same result.
+    """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """The customer with this alias, or None."""
+        """Returns the customer with this alias, or None."""
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
-        """The amount and the fee, or Refused. Reserves nothing."""
+        """Returns the amount and the fee, or raises Refused. Reserves nothing."""
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Ensures durably that the money can be credited later. Refused is final for this id."""
+        """Ensures durably that the money can be credited later.
+
+        If this method raises Refused, the refusal is final for this id.
+        """
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """The hub has committed: credits the customer with the amount reserved under this id.
+        """Credits the customer with the amount reserved under this id, after the hub has committed.
 
-        Whatever this raises, the connector calls it again until it returns.
+        If this method raises an error, the connector calls it again, until it returns.
         """
 
     async def release(self, transfer_id: str) -> None:
-        """The hub has aborted: releases the reservation, and refuses every later one with this id."""
+        """Releases the reservation after the hub has aborted, and refuses every later reservation with this id."""
 
 
 class _Answer(msgspec.Struct, rename="camel", kw_only=True):
@@ -160,9 +169,11 @@ class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class HttpBackend:
-    """An existing core behind HTTP. 2xx: success. 4xx with `{statusCode, message}`: refusal. 3xx and 5xx: unknown.
+    """An existing core behind HTTP.
 
-    Any other answer cannot be understood, and is refused in the core's name.
+    2xx is a success. 4xx with `{statusCode, message}` is a refusal. After 3xx and 5xx, the outcome is unknown.
+
+    The connector cannot read any other answer, and then refuses the request in the core's name.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
@@ -187,7 +198,7 @@ class HttpBackend:
             await self._session.close()
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """GET /parties/{idType}/{idValue}[/{idSubValue}]; 404 means that there is no such party."""
+        """Sends GET /parties/{idType}/{idValue}[/{idSubValue}]. The response 404 means that there is no such party."""
         segments = [part for part in (id_type, id_value, sub_id) if part]
         if not all(identifiers.is_segment(part) for part in segments):
             return None  # the path would lead to another resource of the core
@@ -208,7 +219,7 @@ class HttpBackend:
         )
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
-        """POST /quoterequests."""
+        """Sends POST /quoterequests."""
         status, raw = await self._call(
             "POST",
             "/quoterequests",
@@ -235,7 +246,7 @@ class HttpBackend:
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """POST /transfers."""
+        """Sends POST /transfers."""
         status, raw = await self._call(
             "POST",
             "/transfers",
@@ -252,17 +263,17 @@ class HttpBackend:
         _check(status, raw)
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """PUT /transfers/{id} with COMMITTED, the payee and the amounts."""
+        """Sends PUT /transfers/{id} with COMMITTED, the payee and the amounts."""
         payee = {"to": _party(incoming.terms.payee)}
         await self._end(incoming.transfer_id, {"transferState": "COMMITTED"} | payee | _amounts(incoming))
 
     async def release(self, transfer_id: str) -> None:
-        """PUT /transfers/{id} with ABORTED."""
+        """Sends PUT /transfers/{id} with ABORTED."""
         await self._end(transfer_id, {"transferState": "ABORTED"})
 
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
         status, _ = await self._call("PUT", f"/transfers/{transfer_id}", body)
-        if not 200 <= status < 300:  # the hub has decided: the core can no longer refuse, so this is a fault
+        if not 200 <= status < 300:  # the core can no longer refuse, because the hub has decided; so this is a fault
             raise Unavailable(f"HTTP {status} to PUT /transfers")
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
@@ -281,7 +292,10 @@ class HttpBackend:
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """The fields common to terms and transfer, with the names of Mojaloop's SDK. The SDK does not have the last two."""
+    """Returns the fields that terms and transfer share, with the names of Mojaloop's SDK.
+
+    The SDK does not have the last two fields.
+    """
     kind = wanted.transaction_type
     return {
         "quoteId": wanted.quote_id,

@@ -1,4 +1,4 @@
-"""Tasks in the background: none fails unseen, and all end with the connector."""
+"""Runs tasks in the background: each failure is logged, and all tasks end with the connector."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -30,7 +30,7 @@ class Background:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stops all tasks at once, and starts no more; the store has every step."""
+        """Stops all tasks at once, and starts no new ones. No step is lost, because the store has every step."""
         self._is_closed = True
         for task in list(self._tasks):
             task.cancel()

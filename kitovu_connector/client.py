@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
 # 4xx statuses and codes that do not decide the request. The hub may have accepted an earlier copy of a request that it
-# now rejects with 401 or for its signature, because keys and tokens change in between.
+# now rejects with 401 or because of the signature, because keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
@@ -48,8 +48,11 @@ class Answer:
     code: str = ""
     text: str = ""
     is_turned_away: bool = False
-    """The request did not reach the hub's API: its credentials, its signature or the URL are wrong. This says nothing
-    about an earlier copy of the request, but a repetition gets the same response until people have mended the cause."""
+    """The request did not reach the hub's API: the credentials, the signature or the URL are wrong.
+
+    An earlier copy of the request may have reached the API. A repeated request gets the same response until people have
+    corrected the cause.
+    """
 
 
 class HubClient:
@@ -96,7 +99,7 @@ class HubClient:
         try:
             status, raw = await self._once(method, url, body, headers)
             if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
-                # The token was revoked, or the hub's clock is ahead: sends the same bytes with a new token.
+                # The token was revoked, or the hub's clock is ahead. The same bytes are sent with a new token.
                 status, raw = await self._once(method, url, body, headers)
             answer = _answer_of(status, raw)
         except NoToken as error:
@@ -149,7 +152,8 @@ class HubClient:
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
         headers = {
-            # A GET has a Content-Type too: the hub reads from it the dialect of a request without a body.
+            # A GET has a Content-Type too, because the hub reads the dialect of a request without a body from this
+            # header.
             "Content-Type": versions.content_type(resource, self._version),
             "Date": self.clock.date(),
             "FSPIOP-Source": self._config.dfsp,
@@ -173,7 +177,7 @@ class HubClient:
 
 
 async def read_at_most(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body, cut off at `limit`, so that a large response cannot fill the memory."""
+    """Returns the body, cut off at `limit`, so that a large response cannot fill the memory."""
     parts, size = [], 0
     async for part in response.content.iter_any():
         parts.append(part)
@@ -209,7 +213,10 @@ def _turned_away(status: int, text: str) -> Answer:
 
 
 def _is_wrong(status: int) -> bool:
-    """Whether people must mend something. The other statuses of NOT_A_WORD pass by themselves."""
+    """Returns whether people must correct the cause.
+
+    The causes of the other statuses in NOT_A_WORD end without people.
+    """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 
 

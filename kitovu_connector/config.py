@@ -1,4 +1,7 @@
-"""All settings of a connector: from a TOML file, the environment (`CONNECTOR_*`) or flags, in rising precedence."""
+"""All settings of a connector: from a TOML file, the environment (`CONNECTOR_*`) or flags.
+
+The environment overrides the file, and flags override both.
+"""
 
 import math
 import re
@@ -11,7 +14,7 @@ from urllib.parse import urlsplit
 
 
 class ConfigError(ValueError):
-    """Settings are missing, unknown or invalid. The text has one line for each."""
+    """Settings are missing, unknown or invalid. The text has one line for each faulty setting."""
 
 
 class StartError(RuntimeError):
@@ -41,18 +44,18 @@ class Config:
     version: str = "1.1"  # FSPIOP content version of sent messages
     fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
 
-    transfer_expiry_s: float = 30.0  # how long the payee has after the transfer is sent
+    transfer_expiry_s: float = 30.0  # how long after the transfer is sent the payee DFSP may answer
     quote_expiry_s: float = 60.0  # how long this DFSP's terms as payee are valid
-    quote_retention_s: float = 86_400.0  # how long they are kept after their last change, unless a transfer needs them
+    quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
     agree_s: float = 30.0  # lookup and quote together must end within this time
-    ask_again_s: float = 4.0  # wait before the first repetition of an unanswered lookup or quote
+    ask_again_s: float = 4.0  # the time before an unanswered lookup or quote is repeated first
     callback_s: float = 10.0  # without an outcome after this time: GET /transfers at the hub
     clock_margin_s: float = 10.0  # the clocks of the hub and of each DFSP may differ by as much as this
     request_s: float = (
-        8.0  # total deadline of one HTTP request: to the hub, to the core, and of reading one from the hub
+        8.0  # time limit of one HTTP request to the hub or the core, and for reading a request of the hub
     )
     answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
-    connections: int = 32  # largest number to the hub, and to the core; also of lookups of customers at once
+    connections: int = 32  # the most connections to the hub, connections to the core, and open lookups of customers
     log_level: str = "INFO"  # or DEBUG, WARNING, ERROR
 
     signing_key: str = ""  # PEM file of the private key that signs every sent body
@@ -64,7 +67,7 @@ class Config:
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
     client_key: str = ""
     hub_token_file: str = ""  # a bearer token for the hub; read for each request, so that it can be replaced
-    token_url: str = ""  # or: the URL of the hub's token endpoint ("https://hub.example/token")
+    token_url: str = ""  # instead of the file: the URL of the hub's token endpoint ("https://hub.example/token")
     token_client: str = ""
     token_secret: str = field(default="", repr=False)
     token_secret_file: str = ""  # instead of token_secret; read at each renewal
@@ -72,7 +75,7 @@ class Config:
     inbound_cert: str = ""  # PEM files: TLS for the hub's requests to this connector
     inbound_key: str = ""
     inbound_client_ca: str = ""  # callers must present a client certificate of this authority
-    inbound_client_name: str = ""  # the hub's name in it, because the authority certifies every DFSP
+    inbound_client_name: str = ""  # the hub's name in this certificate, because the authority certifies every DFSP
 
     def __post_init__(self) -> None:
         faults = [*_type_faults(self)] or [*self._faults()]
@@ -97,13 +100,14 @@ class Config:
         if self.inbound_client_ca and not self.inbound_cert:
             yield "inbound_client_ca needs inbound_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
-            # A scheme's authority certifies every DFSP: without the name, any DFSP could pose as the hub.
+            # A scheme's authority certifies every DFSP, so without the name any DFSP could pose as the hub.
             yield "inbound_client_ca and inbound_client_name need each other"
         if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
 
     def check_callers_are_proven(self) -> None:
-        """ConfigError if any caller of the inbound port could pose as the hub, unless the port is declared private."""
+        """Raises ConfigError if any caller of the inbound port could pose as the hub, unless the port is declared
+        private."""
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
                 "nothing proves that a caller is the hub: set verify_jws and jws_keys, or inbound_client_ca and"
@@ -132,7 +136,7 @@ FILES = (
     "inbound_key",
     "inbound_client_ca",
 )
-"""The settings that name a file. `jws_keys` names more."""
+"""The settings that name a file. `jws_keys` names further files."""
 
 _KINDS: dict[str, Any] = {f.name: f.type for f in fields(Config)}
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
@@ -204,7 +208,7 @@ def _is_url(text: str) -> bool:
 
 
 def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | None]) -> Config:
-    """Reads a Config; relative file names in a TOML file are relative to that file."""
+    """Reads a Config. File names in a TOML file are relative to the folder of that file."""
     values: dict[str, Any] = {}
     base = Path.cwd()
     if path is not None:
@@ -239,7 +243,10 @@ def _table_of(path: Path) -> dict[str, Any]:
 
 
 def _keys_in(value: object, base: Path) -> object:
-    """The keys' files below `base`; a value of a wrong type stays, and Config refuses it."""
+    """Returns the keys' files, relative to `base`.
+
+    A value of a wrong type stays as it is, and Config refuses the value.
+    """
     if not isinstance(value, Mapping):
         return value
     found: dict[str, Any] = {}
@@ -251,7 +258,7 @@ def _keys_in(value: object, base: Path) -> object:
 
 
 def with_ports(config: Config, *, inbound: int, outbound: int) -> Config:
-    """The same settings with the ports that the system assigned (port 0 means any free port)."""
+    """Returns the same settings with the ports that the system assigned (port 0 means any free port)."""
     return replace(config, inbound_port=inbound, outbound_port=outbound)
 
 
@@ -264,7 +271,7 @@ def _read(name: str, text: str) -> Any:
         if word not in _TRUE + _FALSE:
             raise ConfigError(f"{name} must be true or false, not {text!r}")
         return word in _TRUE
-    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys comes twice
+    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys is named twice
         return _pairs(text)
     try:
         return kind(text)

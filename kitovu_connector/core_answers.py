@@ -1,4 +1,7 @@
-"""Asks the core about customers and terms. Whatever it does becomes an answer that the other side gets at once."""
+"""Asks the core about customers and terms.
+
+Every result, also an error or a time-out, becomes an answer for the other side.
+"""
 
 import asyncio
 import re
@@ -23,14 +26,14 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """The answer is an error: its code and text for the other side."""
+    """An error as the answer: the code and the text for the other side."""
 
     code: str
     text: str = ""
 
 
 async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
-    """The core's answer, or the error for the other side. Never raises, and takes at most so many seconds.
+    """Returns the core's answer, or the error for the other side. Never raises, and takes at most `seconds`.
 
     `otherwise` replaces a code of the core that the API does not allow.
     """
@@ -50,7 +53,7 @@ async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: Er
 
 
 def allowed(no: Refused, otherwise: ErrorCode) -> No:
-    """The core's refusal, with a code that the API allows."""
+    """Returns the core's refusal, with a code that the API allows."""
     code, text = str(no.code), str(no.text or "")
     if _CODE.match(code):
         log.info("refused_by_core", code=code)
@@ -60,18 +63,18 @@ def allowed(no: Refused, otherwise: ErrorCode) -> No:
 
 
 def not_understood(error: Exception) -> No:
-    """The answer if the core's own cannot be understood. The log has the reason for the bank's developers."""
+    """Returns the answer that replaces an unreadable answer of the core. Logs the reason, for the bank's developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
     return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
 
 
 def error_put(no: No) -> bytes:
-    """The body of PUT .../error."""
+    """Returns the body of PUT .../error."""
     description = (no.text.strip() or text_of(no.code))[:MAX_DESCRIPTION]
     raw = strictjson.canonical(error_body(no.code, description))
     try:
         bodies.read(ErrorPut, raw)
-    except FspiopError:  # a text that is no JSON text, such as half of a surrogate pair
+    except FspiopError:  # a text that JSON cannot contain, such as half of a surrogate pair
         return strictjson.canonical(error_body(no.code, text_of(no.code)))
     return raw
 

@@ -1,4 +1,4 @@
-"""Group commit for SQLite: one writer thread commits all jobs that arrived during the previous commit together."""
+"""Group commit for SQLite. One writer thread commits all jobs that arrived during the previous commit together."""
 
 import asyncio
 import sqlite3
@@ -26,7 +26,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class Database:
-    """A SQLite file with one grouped writer and one reader. A read sees every write that has been awaited."""
+    """A SQLite file with one writer, which commits in groups, and one reader.
+
+    A read sees every write that has been awaited.
+    """
 
     def __init__(self, path: Path, schema: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +41,10 @@ class Database:
         self._drain: asyncio.Task[None] | None = None
 
     async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction and returns once it is durable. If a job raises, only that job is rolled back."""
+        """Runs `job` in a transaction and returns once the transaction is durable.
+
+        If a job raises, only that job is rolled back.
+        """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._drain is None:
@@ -78,12 +84,12 @@ class Database:
                 conn.execute("SAVEPOINT job")
                 try:
                     results.append((job(conn), None))
-                except Exception as error:  # one bad job never fails its group; its caller gets the error
+                except Exception as error:  # one bad job never fails its group; only the job's caller gets the error
                     conn.execute("ROLLBACK TO job")
                     results.append((None, error))
                 conn.execute("RELEASE job")
             conn.execute("COMMIT")
-        except Exception as error:  # rolls back the whole group; every caller gets the error (disk full, locked)
+        except Exception as error:  # the whole group is rolled back; every caller gets the error (disk full, locked)
             if conn.in_transaction:
                 conn.execute("ROLLBACK")
             return [(None, error) for _ in jobs]

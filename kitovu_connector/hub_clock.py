@@ -19,16 +19,16 @@ _DATE_IS_CUT_TO_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """How far the hub's clock is ahead of this machine's (negative: behind), and by how much that may be wrong."""
+    """The seconds by which the hub's clock is ahead of this machine's (negative: behind), and the possible error."""
 
     ahead_s: float
     uncertain_s: float
 
 
 class HubClock:
-    """Keeps the interval in which the difference lies. Each response of the hub narrows it.
+    """Keeps the interval in which the difference lies. Each response of the hub narrows the interval.
 
-    A response that contradicts the interval begins a new one: a clock was set, or drifted.
+    A response that contradicts the interval begins a new interval, because one of the clocks was set or drifted.
     """
 
     def __init__(self, margin_s: float) -> None:
@@ -37,7 +37,10 @@ class HubClock:
         self._is_within_margin: bool | None = None
 
     def measure(self, date: str | None, asked_at: float, answered_at: float) -> None:
-        """`date` is the Date of a response; the other two are this machine's times of the request and the response."""
+        """Narrows the interval by the Date of a response.
+
+        The two times are those of the request and the response on this machine.
+        """
         try:
             hub_s = fsptime.parse_http_date(date or "").timestamp()
         except ValueError:
@@ -50,7 +53,7 @@ class HubClock:
 
     @property
     def measured(self) -> Measured | None:
-        """The difference; None before the hub's first response."""
+        """The difference, or None before the hub's first response."""
         if math.isinf(self._least):
             return None
         return Measured((self._least + self._most) / 2, (self._most - self._least) / 2)
@@ -62,20 +65,24 @@ class HubClock:
 
     @property
     def ahead_s(self) -> float:
-        """The difference to reckon with: never more than `clock_margin_s`, and 0 before it is measured."""
+        """The difference used in calculations: at most `clock_margin_s`, and 0 before the first measurement."""
         found = self.measured
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 
     def at_hub(self) -> float:
-        """The time by the hub's clock, as far as it is known."""
+        """Returns the time by the hub's clock, as far as the difference is known."""
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """The Date header of a request: the hub may refuse one that differs from its own clock."""
+        """Returns the Date header of a request, by the hub's clock, because the hub may refuse a date by another clock.
+        """
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:
-        """Logs the first measurement, and each time that the difference leaves the margin or returns to it."""
+        """Logs the first measurement.
+
+        Later logs a measurement when the difference has left the margin or returned to it.
+        """
         found, is_within = self.measured, self.is_within_margin
         if found is None or is_within is self._is_within_margin:
             return

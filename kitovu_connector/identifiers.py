@@ -1,4 +1,4 @@
-"""Identifiers of parties: which of them a path can contain, and which spellings name the same party."""
+"""Identifiers of parties: checks that a path can contain them, and finds spellings of the same party."""
 
 from urllib.parse import unquote
 
@@ -11,12 +11,12 @@ _MOST_DECODINGS = 3
 
 
 def spelling(id_type: str, id_value: str) -> str:
-    """An identifier as the core gets it: a phone number has no plus sign."""
+    """Returns an identifier as the core gets it: a phone number has no plus sign."""
     return id_value.removeprefix("+") if id_type == "MSISDN" else id_value
 
 
 def same(alias: Alias) -> Alias:
-    """A key that is equal for every spelling of one alias, as the hub compares them."""
+    """Returns a key that is equal for every spelling of one alias, by the hub's rules."""
     id_type, id_value, sub_id = alias
     value = spelling(id_type, id_value)
     if id_type == "EMAIL":
@@ -27,10 +27,10 @@ def same(alias: Alias) -> Alias:
 
 
 def is_segment(text: str) -> bool:
-    """Whether one segment of a path can carry this text to any server.
+    """Returns whether one segment of a path can carry this text to any server.
 
-    A server decodes a path once, and the next server perhaps once more. At none of these steps may the text become a
-    step upwards or a second segment.
+    A server decodes a path once, and the next server may decode the path once more. In no decoded form may the text be
+    a step upwards ("..") or a second segment.
     """
     for _ in range(_MOST_DECODINGS):
         if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():
@@ -43,7 +43,10 @@ def is_segment(text: str) -> bool:
 
 
 def check(name: str, id_value: str, sub_id: str | None) -> None:
-    """FspiopError 3100 unless a path can contain the identifier and the sub-id; `name` is the field's place."""
+    """Raises FspiopError 3100 unless a path can contain the identifier and the sub-id.
+
+    `name` precedes the field's name in the error.
+    """
     for field, text in ((f"{name}idValue", id_value), (f"{name}idSubValue", sub_id)):
         if text is not None and not is_segment(text):
             raise FspiopError(

@@ -45,7 +45,7 @@ log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
 MAX_BODY_BYTES = 65_536  # a connector accepts no bulk messages
-# The largest legal messages with room to spare: a packet has 32 KiB, a party some 10 KiB, an error its extensions.
+# Limits above the largest legal messages: a packet has 32 KiB, a party about 10 KiB, and an error has extensions.
 _MOST_BYTES = {"parties": 32_768, "participants": 8_192, "quotes": MAX_BODY_BYTES, "transfers": MAX_BODY_BYTES}
 _MOST_BYTES_OF_AN_ERROR = _MOST_BYTES_OF_A_PATCH = 16_384
 _MOST_BYTES_OF_A_GET = 0
@@ -57,16 +57,16 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 class Message:
     """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
 
-    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message,
-    but not that the hub has received it.
+    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. It
+    does not prove that the hub has received the message.
     """
 
     request: web.Request
     raw: bytes
-    source: str  # FSPIOP-Source; signed by this DFSP if signatures are verified
-    sent_at: float  # the time in its Date header
-    is_from_hub: bool  # the hub itself wrote it
-    came_via_hub: bool  # it arrived on a connection from the hub
+    source: str  # FSPIOP-Source; this DFSP has signed the message if signatures are verified
+    sent_at: float  # the time in the message's Date header
+    is_from_hub: bool  # the hub itself wrote the message
+    came_via_hub: bool  # the message arrived on a connection from the hub
 
     @property
     def alias(self) -> Alias:
@@ -103,7 +103,7 @@ class Inbound:
         self._keys = key_files.public_keys(config)
 
     def application(self) -> web.Application:
-        """The aiohttp application, at the prefix that the hub has registered for this DFSP."""
+        """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
         app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_no_such_resource])
         prefix = self._config.inbound_prefix.rstrip("/")
         alias, sub_alias = "/{id_type}/{id_value}", "/{id_type}/{id_value}/{sub_id}"
@@ -163,7 +163,7 @@ class Inbound:
         return answer
 
     def _path_of(self, request: web.Request) -> str:
-        """The path from the resource on, as written."""
+        """Returns the path without the prefix, as the sender encoded it."""
         return request.raw_path.removeprefix(self._config.inbound_prefix.rstrip("/"))
 
     async def _let_in(self, request: web.Request) -> Message:
@@ -182,8 +182,8 @@ class Inbound:
         if read.destination not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
         is_signed = await self._verify(request, read, raw, path, resource)
-        # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence. Then only the hub may
-        # be able to reach this port.
+        # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence. Then this port must
+        # be reachable only for the hub.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         return Message(
             request=request,
@@ -195,7 +195,7 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """The body, if it is not larger than the resource needs and comes within `request_s`."""
+        """Returns the body, if it is not larger than the resource needs and arrives within `request_s`."""
         most = _most_bytes(request, resource)
         if (request.content_length or 0) > most:
             raise _too_large(most)
@@ -213,11 +213,14 @@ class Inbound:
         return self._config.inbound_client_name in tls.names_of(certificate)
 
     async def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
-        """Whether the sender signed the request; FspiopError 3105 if a signature is wrong, or missing but required."""
+        """Returns whether the sender signed the request.
+
+        Raises FspiopError 3105 if a signature is wrong, or missing but required.
+        """
         if not self._config.verify_jws:
             return False
         if read.source not in self._keys:
-            # A GET has no signature. It is refused as well, because no later message of its sender could be verified.
+            # A GET has no signature. It is refused too, because no later message of its sender could be verified.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {read.source}")
         if request.method in _UNSIGNED:
@@ -237,9 +240,9 @@ class Inbound:
         return True
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """The hub forwarded the answer to a lookup, but nothing can verify it: the payment must not wait for another.
+        """Ends a lookup whose answer the connector cannot verify, so that its payment does not wait in vain.
 
-        Only a connection of the hub's proves that the sender is the payee's DFSP.
+        Only a connection from the hub proves that the sender is the payee's DFSP.
         """
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return
@@ -257,7 +260,7 @@ class Inbound:
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
-        # The callback goes to the hub, which forwards it to FSPIOP-Source or refuses it.
+        # The callback goes to the hub, which forwards the callback to FSPIOP-Source or refuses it.
         self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
@@ -389,8 +392,8 @@ class Inbound:
                 await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
             return 200
         incoming = self._incoming_of_hubs_message(message)
-        # Of the errors about an incoming transfer, two end it: its expiry, and "not found" if the hub wrote that after
-        # the transfer's expiration.
+        # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
+        # error after the transfer's expiration.
         is_too_late = message.sent_at >= incoming.expires_at + self._config.clock_margin_s
         if error.error_code == ErrorCode.TRANSFER_EXPIRED.code or (
             error.error_code == ErrorCode.TRANSFER_ID_NOT_FOUND.code and is_too_late
@@ -399,9 +402,11 @@ class Inbound:
         return 200
 
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
-        """Whether the hub sent or forwarded this message about an outgoing transfer; otherwise it is only a claim.
+        """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        FspiopError unless the sender is the hub or the payee DFSP.
+        Otherwise the message is only a claim.
+
+        Raises FspiopError unless the sender is the hub or the payee DFSP.
         """
         if message.is_from_hub:
             return True
@@ -424,7 +429,7 @@ class Inbound:
 
 
 def _check_identifiers(request: web.Request) -> None:
-    """FspiopError unless each identifier in the path stays one segment at every server that gets it."""
+    """Raises FspiopError unless each identifier in the path stays one segment at every server."""
     found = request.match_info
     if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")
@@ -455,7 +460,7 @@ async def _no_such_resource(
 
 
 def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
-    """Code and description of an abort ("5104: no"), if the hub reports them; otherwise None."""
+    """Returns the code and description of an abort ("5104: no"), or None if the hub does not report them."""
     for extension in extensions.extension if extensions is not None else ():
         if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
             return found[1], found[2]

@@ -1,4 +1,4 @@
-"""Reads the files that the settings name, with an error that names the setting."""
+"""Reads the files that the settings name. Errors name the setting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from kitovu_connector.config import FILES, Config, ConfigError
 
 
 def check_files(config: Config) -> None:
-    """ConfigError with a line for each file that cannot be read."""
+    """Raises ConfigError with a line for each file that cannot be read."""
     faults = []
     for name in FILES:
         file = getattr(config, name)
@@ -25,7 +25,7 @@ def check_files(config: Config) -> None:
 
 
 def signing_key(config: Config) -> RSAPrivateKey | None:
-    """The key that signs each sent body, if there is one."""
+    """Returns the key that signs each sent body, if there is one."""
     if not config.signing_key:
         return None
     with _naming("signing_key", config.signing_key):
@@ -33,7 +33,7 @@ def signing_key(config: Config) -> RSAPrivateKey | None:
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:
-    """The keys of each sender. During a change, a sender has two."""
+    """Returns the keys of each sender. While a sender changes its key, it has two."""
     return {sender: [_public_key(sender, file) for file in files] for sender, files in config.jws_keys.items()}
 
 

@@ -1,7 +1,7 @@
 """Structured logs: one JSON object per line on standard error.
 
-A line has no local variables of a failed function, because secrets and customers' data are among them, and no phone
-number.
+A line contains no local variables of a failed function, because they can contain secrets and customers' data. A line
+contains no phone number.
 """
 
 import logging
@@ -13,18 +13,19 @@ from typing import Any
 import msgspec
 import structlog
 
-# Runs of digits as long as a phone number. Ids of payments keep theirs: their parts follow a hyphen or a letter.
+# Runs of digits as long as a phone number. The digits in ids of payments stay, because they follow a hyphen or a
+# letter.
 _NUMBER = re.compile(r"(?<![0-9A-Za-z-])\+?[0-9]{7,}(?![0-9A-Za-z-])")
 _HIDDEN = "<number>"
 
 
 def without_numbers(text: str) -> str:
-    """The text with every phone number hidden."""
+    """Returns the text with every phone number hidden."""
     return _NUMBER.sub(_HIDDEN, text)
 
 
 def trace_of(error: BaseException) -> str:
-    """The error with its stack, without local variables and phone numbers."""
+    """Returns the error with its stack, without local variables and phone numbers."""
     return without_numbers("".join(traceback.format_exception(error)))
 
 

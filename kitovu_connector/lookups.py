@@ -1,4 +1,7 @@
-"""Looks a payee up without paying: the first part of a payment, in memory, by the same rules."""
+"""Looks up a payee without a payment.
+
+The lookup is only in memory, and follows the rules for the first part of a payment.
+"""
 
 import asyncio
 import time
@@ -14,7 +17,10 @@ from kitovu_connector.resource_paths import party_path
 
 
 class LookupFailed(Exception):
-    """There is no payee, or its DFSP did not answer. `code` is the API's; nothing has begun."""
+    """There is no payee, or the payee's DFSP did not answer. `code` is an error code of the API.
+
+    No payment has begun.
+    """
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(f"{code} {text}")
@@ -40,7 +46,10 @@ class Lookups:
         self._waiting: dict[Alias, list[_Lookup]] = {}
 
     async def find(self, payee: PartyRef) -> PartyRef:
-        """The payee as its DFSP describes it, with `fsp_id`; LookupFailed if there is none."""
+        """Returns the payee as the payee's DFSP describes it, with `fsp_id`.
+
+        Raises LookupFailed if there is no payee.
+        """
         lookup = _Lookup(payee, self._policy)
         key = identifiers.same(payee.alias)
         self._waiting.setdefault(key, []).append(lookup)
@@ -52,7 +61,10 @@ class Lookups:
                 del self._waiting[key]
 
     def told(self, alias: Alias, event: Event) -> str | None:
-        """Passes on a message of the hub about this alias; returns why it must not be believed, otherwise None."""
+        """Passes a message of the hub about this alias to the lookups.
+
+        Returns the reason if the message must not be believed, otherwise None.
+        """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):
             refusal = lookup.would_refuse(event) or refusal

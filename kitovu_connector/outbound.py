@@ -1,4 +1,7 @@
-"""The server for the bank's own core: makes a payment, finds a payment, registers an alias. Synchronous JSON."""
+"""The server for the bank's own core: makes a payment, finds a payment, or registers an alias.
+
+All its requests are synchronous JSON.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -70,7 +73,10 @@ class _Party(_Wanted):
 
 
 class PaymentWanted(_Wanted):
-    """POST /payments. `home_transaction_id` is the core's own id; a repeated request with it is the same payment."""
+    """POST /payments. `home_transaction_id` is the core's own id.
+
+    A repeated request with the same id is the same payment.
+    """
 
     home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
     from_: _Party = msgspec.field(name="from")
@@ -106,7 +112,7 @@ class Outbound:
         self._clock = clock
 
     def application(self) -> web.Application:
-        """The aiohttp application. Its address must be reachable only by the core."""
+        """Returns the aiohttp application. Its address must be reachable only for the core."""
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)
@@ -137,7 +143,10 @@ class Outbound:
         return web.Response(status=204)
 
     async def _health(self, _: web.Request) -> web.Response:
-        """200 while the connector runs. `status` is CLOCK_DIFFERS if payments may fail because of this clock."""
+        """Returns 200 while the connector runs.
+
+        `status` is CLOCK_DIFFERS if payments may fail because this machine's clock differs from the hub's.
+        """
         measured = self._clock.measured
         clock = {
             "hubAheadS": None if measured is None else round(measured.ahead_s, 3),
@@ -149,7 +158,7 @@ class Outbound:
 
 
 def order_of(wanted: PaymentWanted) -> Order:
-    """The payment in the form that the connector stores."""
+    """Returns the payment in the form that the connector stores."""
     try:
         amount = parse_amount(wanted.amount)
     except AmountError as error:

@@ -36,28 +36,31 @@ class Parties:
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
         self._waiting = 0
-        self._known: OrderedDict[Alias, float] = OrderedDict()  # customers, each with the end of what is known of it
+        self._known: OrderedDict[Alias, float] = OrderedDict()  # each customer, and until when it is known
 
     async def close(self) -> None:
         """Stops all lookups."""
         await self._background.close()
 
     def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends the result in the background, by PUT /parties/… or its error; FspiopError 2005 if too many wait."""
+        """Sends the result in the background, by PUT /parties/… or PUT /parties/…/error.
+
+        Raises FspiopError 2005 if too many wait.
+        """
         self.check_has_room()
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def check_has_room(self) -> None:
-        """FspiopError 2005 if as many lookups wait as the core can answer in time."""
+        """Raises FspiopError 2005 if as many lookups wait as the core can answer in time."""
         if self._waiting >= self._config.connections * _MOST_WAITING_FOR_EACH_CONNECTION:
             raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
 
     def is_known(self, alias: Alias) -> bool:
-        """Whether the core has found this customer less than a minute ago."""
+        """Returns whether the core has found this customer less than a minute ago."""
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias) -> PartyDetails | No:
-        """The customer at the core, or why there is none."""
+        """Returns the customer at the core, or the reason why there is none."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
         self._waiting += 1
@@ -87,7 +90,7 @@ class Parties:
         body = found if isinstance(found, No) else self._described(found, alias)
         answer = await self._send(asker, alias, body)
         if answer.said is Said.NO and not isinstance(body, No):
-            # The hub refused the description. The requester must not wait for another.
+            # The hub refused the description. The requester must not wait for another answer.
             await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
 
     async def _send(self, asker: str, alias: PartyRef, body: bytes | No) -> Answer:
@@ -100,7 +103,8 @@ class Parties:
         )
 
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
-        """PUT /parties, or the error if the API does not allow what the core gave, such as a name with a slash."""
+        """Returns the body of PUT /parties, or an error if the API forbids the core's data, such as a name with a
+        slash."""
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))
             body = bodies.write(PartyPut(party=party_of(party)))

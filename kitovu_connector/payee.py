@@ -1,7 +1,8 @@
-"""The receiving side: answers quotes and accepts transfers. Every answer is durable before it is sent.
+"""The receiving side: answers quotes and accepts transfers. Every answer is durable before the connector sends it.
 
-A fulfilment is sent only for a transfer that fits terms of this DFSP. The customer is credited only when the hub has
-reported COMMITTED: by PATCH if the fulfilment had RESERVED, otherwise in its answer to GET /transfers/{ID}.
+The connector sends a fulfilment only for a transfer that fits terms of this DFSP. The customer is credited only when
+the hub has reported COMMITTED. The hub reports this by PATCH if the fulfilment had RESERVED, otherwise in the answer to
+GET /transfers/{ID}.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# The payer DFSP has the end of such a quote: the hub ended it, or does not have it.
+# The payer DFSP knows the end of such a quote: the hub has ended the quote, or does not have it.
 _TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRED.code})
 _ASK_FIRST_S = 1.0
 _ASK_AT_MOST_EVERY_S = 15.0
@@ -41,13 +42,13 @@ _OLD_QUOTES_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The outcome of a transfer as the hub reports it: COMMITTED or ABORTED."""
+    """The outcome of a transfer, as reported by the hub: COMMITTED or ABORTED."""
 
     state: str
 
 
 class _Check:
-    """A request for terms that is not acknowledged yet."""
+    """A request for terms that the connector has not yet acknowledged."""
 
     def __init__(self, quote: QuoteGiven) -> None:
         self.quote = quote
@@ -67,7 +68,7 @@ class Payee:
         self._checking: dict[str, _Check] = {}  # by quote id: requests whose customer is being looked up
 
     async def resume(self) -> None:
-        """At start: continues with every unfinished quote and transfer."""
+        """Continues with every unfinished quote and transfer, after the start."""
         for quote in self._store.unfinished_quotes():
             self._background.start(self._answer_quote(quote))
         for incoming in self._store.unfinished_incoming():
@@ -75,17 +76,18 @@ class Payee:
         self._background.start(self._delete_old_quotes())
 
     async def close(self) -> None:
-        """Stops all tasks at once; the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store has every step."""
         await self._background.close()
 
     # --- quotes -----------------------------------------------------------------------------------------------------
 
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
-        """Stores a request for terms and answers it in the background; Conflict if the id had other content.
+        """Stores a request for terms and answers it in the background. Raises Conflict if the id had other content.
 
-        A request about a customer that the core does not know is answered, and never stored: anybody can send many. The
-        core is asked first if it has not just answered a lookup of this customer. FspiopError 2005 if the core takes
-        long: the hub sends the request again, because it is not acknowledged before it is durable.
+        A request about a customer that the core does not know is answered but never stored, because anybody can send
+        many such requests. The core is asked first, unless it has just answered a lookup of this customer. Raises
+        FspiopError 2005 if the core takes long. Then the hub sends the request again, because the connector
+        acknowledges only a durable request.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -156,7 +158,7 @@ class Payee:
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
         try:
             wanted = terms.wanted_of(quote, self._config.dfsp)
-        except (FspiopError, ValueError) as error:  # stored by an earlier version, which checked less
+        except (FspiopError, ValueError) as error:  # an earlier version, which checked less, stored this request
             return No(ErrorCode.VALIDATION_ERROR.code, str(error))
         given = await core_answers.ask(
             lambda: self._backend.give_terms(wanted),
@@ -174,35 +176,36 @@ class Payee:
             return No(ErrorCode.PAYEE_FSP_REJECTED_QUOTE.code, str(error))
 
     async def _delete_old_quotes(self) -> None:
-        """Terms that were not paid are of no use to anybody after their expiration."""
+        """Deletes old terms that no open transfer needs. Terms are of no use after their expiration."""
         while True:
             try:
                 before = time.time() - self._config.quote_retention_s
                 deleted = _OLD_QUOTES_AT_ONCE
                 while deleted == _OLD_QUOTES_AT_ONCE:
                     deleted = await self._store.delete_old_quotes(before, _OLD_QUOTES_AT_ONCE)
-            except Exception as error:  # a full disk must not end this for ever
+            except Exception as error:  # a full disk must not end this task for ever
                 log.error("old_quotes_not_deleted", error=logs.trace_of(error))
             await asyncio.sleep(min(self._config.quote_retention_s, _LOOK_FOR_OLD_QUOTES_EVERY_S))
 
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background; Conflict if the id had other content."""
+        """Stores a transfer and processes it in the background. Raises Conflict if the id had other content."""
         stored, is_new = await self._store.add_incoming(incoming)
         if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
             await self._send_answer(stored)  # a repeated request gets the same answer
         self.carry_on(stored.transfer_id)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
-        """Processes the hub's report of how a transfer ended. Only COMMITTED credits the customer."""
+        """Processes the hub's report about the end of a transfer. Only COMMITTED credits the customer."""
         after = Stage.COMMITTING if ending.state == "COMMITTED" else Stage.RELEASING
         while (incoming := self._store.incoming(transfer_id)) is not None:
             if incoming.stage in (Stage.COMMITTED, Stage.ABORTED, Stage.COMMITTING, Stage.RELEASING):
                 return
             if incoming.stage is Stage.REJECTED and after is Stage.RELEASING:
                 return
-            # False if another step was stored meanwhile, such as FULFILLED. The loop then reads the transfer again.
+            # Returns False if another task has stored a step meanwhile, such as FULFILLED. The loop then reads the
+            # transfer again.
             if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
                 event = self._told.get(transfer_id)
                 if event is not None:
@@ -211,13 +214,13 @@ class Payee:
                 return
 
     def carry_on(self, transfer_id: str) -> None:
-        """Processes a transfer until it is finished, unless a task already does."""
+        """Processes a transfer until the transfer is finished, unless a task already processes it."""
         if transfer_id not in self._busy:
             self._busy.add(transfer_id)
             self._background.start(self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
-        """Takes step after step. A step that fails is taken again, however often that is."""
+        """Takes step after step. Repeats a step that fails until the step succeeds."""
         pause = 1.0
         try:
             while (incoming := self._store.incoming(transfer_id)) is not None and incoming.stage not in DONE:
@@ -263,11 +266,11 @@ class Payee:
             await self._reject(incoming, core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION))
             return
         except NotUnderstood as error:
-            # The payer DFSP must not wait, and the core must not keep what it perhaps reserved.
+            # The payer DFSP must not wait, and the core must not keep money that it has perhaps reserved.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
-            # Too late to fulfil, and perhaps reserved: the core must release it.
+            # It is too late to fulfil, and the core has perhaps reserved the money. So the core must release it.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if self._hub.clock.at_hub() >= gives_up_at:
@@ -303,10 +306,10 @@ class Payee:
             await self._move(incoming, stage=Stage.REJECTED)
 
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
-        """The hub refused the fulfilment: sends an error, so that the payer DFSP does not wait for the expiration.
+        """Sends an error after the hub refused the fulfilment, so that the payer DFSP does not wait for the expiration.
 
         The error decides nothing here. The hub may have accepted an earlier copy of the fulfilment, so the transfer
-        stays FULFILLED until the hub reports how it ended.
+        stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"
@@ -320,7 +323,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's report, and requests it if it is overdue."""
+        """Waits for the hub's report, and requests the report if it is overdue."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:
@@ -334,7 +337,7 @@ class Payee:
             self._told.pop(incoming.transfer_id, None)
 
     async def _finish(self, incoming: Incoming, stage: Stage) -> None:
-        # The hub has decided: the connector retries until the core has accepted this, however long that takes.
+        # The hub has decided, so the connector retries until the core has accepted the decision.
         if stage is Stage.COMMITTED:
             body = bodies.read(TransferPost, incoming.body)
             quote = self._store.quote_of_condition(body.condition)
@@ -347,14 +350,16 @@ class Payee:
         log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
 
     async def _move(self, incoming: Incoming, **changes: object) -> None:
-        # If another task has moved it, the next read finds its new stage.
+        # If another task has stored a new stage meanwhile, the next read finds that stage.
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
-        """Calls the core until it returns; TimeoutError if it has not by this time, by the hub's clock.
+        """Calls the core until the call returns.
 
-        With a time, the core may also refuse. Without, the hub has decided, and every other answer is a fault that the
-        core's people must mend.
+        Raises TimeoutError if the call has not returned at `until`, by the hub's clock.
+
+        If `until` is given, the core may also refuse. Otherwise the hub has decided, and every other answer is a fault
+        that the core's operators must correct.
         """
         pause = 0.2
         while True:

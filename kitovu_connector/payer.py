@@ -1,4 +1,4 @@
-"""Runs outgoing payments through `kitovu_connector.payment_states`: stores each step, then sends the step's requests.
+"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`: stores each step, then sends its requests.
 
 A step is durable before its requests are sent. After any crash, a restart continues with the same ids and bytes.
 """
@@ -63,9 +63,11 @@ class Payer:
         self._background = Background()
 
     async def send(self, order: Order) -> Payment:
-        """Begins a payment, or finds the one with this home id; Conflict if that one is a different payment.
+        """Begins a payment, or finds the payment with this home id.
 
-        FspiopError, and nothing begins, if a path cannot contain the payee's identifier.
+        Raises Conflict if the found payment has other content.
+
+        Raises FspiopError, and begins nothing, if a path cannot contain the payee's identifier.
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
@@ -84,13 +86,19 @@ class Payer:
         return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
 
     async def confirm(self, home_id: str) -> None:
-        """The core accepts the terms. FspiopError if there are none yet; then nothing changes."""
+        """Records that the core accepts the terms.
+
+        Raises FspiopError, and changes nothing, if there are no terms yet.
+        """
         payment = await self._told(home_id, Confirmed())
         if payment.state in (State.LOOKUP, State.QUOTE):
             raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
 
     async def cancel(self, home_id: str) -> None:
-        """Ends a payment that was not sent. FspiopError, and nothing changes, if it was sent: it may yet be paid."""
+        """Ends a payment whose transfer was not sent.
+
+        If the transfer was sent, the payment may yet be paid. Then raises FspiopError, and changes nothing.
+        """
         payment = await self._told(home_id, Cancelled())
         if payment.state is not State.ABORTED:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
@@ -103,7 +111,7 @@ class Payer:
         return self._store.payment(home_id) or payment
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
-        """The payment when its terms are known or it has ended, or its state after so many seconds."""
+        """Returns the payment when its terms are known or the payment has ended, but after `seconds` at the latest."""
         payment = self._store.payment(home_id)
         if payment is not None and payment.state in (State.LOOKUP, State.QUOTE):
             event = self._answered.setdefault(home_id, asyncio.Event())
@@ -114,7 +122,10 @@ class Payer:
         return self._store.payment(home_id)
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
-        """The payment when it has ended, or its state after so many seconds; None if there is none."""
+        """Returns the payment when it has ended, but after `seconds` at the latest.
+
+        Returns None if there is no such payment.
+        """
         payment = self._store.payment(home_id)
         if payment is not None and payment.state not in ENDS:
             event = self._ended.setdefault(home_id, asyncio.Event())
@@ -125,19 +136,19 @@ class Payer:
         return self._store.payment(home_id)
 
     async def resume(self) -> None:
-        """At start: continues with every unfinished payment."""
+        """Continues with every unfinished payment, after the start."""
         for payment in self._store.unfinished_payments():
             self._open[payment.order.home_id] = payment
             self._background.start(self.move(payment, Resumed()))
 
     async def close(self) -> None:
-        """Stops all tasks at once; the store has every step."""
+        """Stops all tasks at once. No step is lost, because the store has every step."""
         for timer in self._timers.values():
             timer.cancel()
         await self._background.close()
 
     def looking_for(self, id_type: str, id_value: str, sub_id: str | None) -> list[Payment]:
-        """The payments that wait for a lookup of this alias, in whatever spelling."""
+        """Returns the payments that wait for a lookup of this alias, in any spelling."""
         wanted = identifiers.same((id_type, id_value, sub_id))
         return [
             payment
@@ -146,13 +157,14 @@ class Payer:
         ]
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment; returns the reason if the message must not be believed, otherwise None."""
+        """Applies an event to a payment. Returns the reason if the message must not be believed, otherwise None."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             try:
                 return await self._step(home_id, event)
             except Exception:
-                # The step is lost (a full disk, perhaps): the payment wakes up and goes on from its last stored one.
+                # The step was not stored, perhaps because the disk is full. Later the payment continues from the last
+                # stored step.
                 self._wake_after(home_id, _AFTER_A_FAULT_S)
                 raise
 
@@ -201,7 +213,7 @@ class Payer:
             self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request of a payment, once, if the payment is still in the state that the step left."""
+        """Sends one request of a payment, once, if the payment is still in the state after the step."""
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
@@ -221,7 +233,7 @@ class Payer:
             case Ask.SEND:
                 answer = await self._hub.send("POST", "/transfers", payment.transfer_body, destination=payee)
             case Ask.TRANSFER:
-                # The outcome arrives as a callback. If the hub refuses this GET, that says nothing about the transfer.
+                # The outcome arrives as a callback. A refusal of this GET is no decision about the transfer.
                 await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
                 return
         if answer.said is Said.NO:

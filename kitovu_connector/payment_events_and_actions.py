@@ -14,12 +14,12 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished: its last sent request is unknown."""
+    """The connector has restarted and found the payment unfinished. The last request that was sent is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """The time of the last Wait is over."""
+    """The time of the latest Wait is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,10 @@ class OwnerFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFound:
-    """PUT /parties. `sender` is the DFSP that sent it; `is_proven`: the hub is known to have forwarded it."""
+    """PUT /parties. `sender` is the DFSP that sent the message.
+
+    `is_proven`: the hub is known to have forwarded the message.
+    """
 
     party: PartyRef
     sender: str
@@ -66,7 +69,7 @@ class PartyFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error or PUT /participants/…/error; it is proven if the hub itself sent it."""
+    """PUT /parties/…/error or PUT /participants/…/error. The error is proven if the hub itself sent it."""
 
     code: str
     text: str
@@ -101,10 +104,10 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class EndClaimed:
-    """The payee DFSP reports how a transfer ended, but nothing proves that the hub forwarded this report."""
+    """The payee DFSP reports the end of a transfer, but nothing proves that the hub forwarded this report."""
 
     fulfilment: str | None = None
-    cause: tuple[str, str] | None = None  # the code and description of the error that it reports
+    cause: tuple[str, str] | None = None  # the code and description of the reported error
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +122,10 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is its Date, by the hub's clock: the
-    callback may be delivered long after that time."""
+    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's clock.
+
+    The callback may be delivered long after that time.
+    """
 
     code: str
     text: str
@@ -149,7 +154,7 @@ Event = (
 
 
 class Ask(StrEnum):
-    """A request to send once the step is durable, if the payment is still in the state that the step left."""
+    """A request to send once the step is durable, if the payment is still in the state after the step."""
 
     OWNER = "GET /participants"
     PARTY = "GET /parties"
@@ -160,7 +165,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Sends Waited to the payment after this time; replaces an earlier Wait."""
+    """Sends Waited to the payment after this time. Replaces an earlier Wait."""
 
     seconds: float
 

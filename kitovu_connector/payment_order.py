@@ -49,7 +49,7 @@ class PartyRef(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A core's order: its own id of the payment, payer, payee, amount, and the kind of payment."""
+    """A core's order: the core's own id of the payment, payer, payee, amount, and the kind of payment."""
 
     home_id: str
     payer: PartyRef
@@ -57,7 +57,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     amount: int
     currency: str
     amount_type: AmountType = "SEND"
-    max_amount: int | None = None  # with RECEIVE: the largest transfer after fees; by default, fees may add nothing
+    max_amount: int | None = None  # for RECEIVE: the most that is transferred, fees included; by default, no fees
     scenario: Scenario = "TRANSFER"
     sub_scenario: str | None = None
     initiator: Initiator = "PAYER"
@@ -72,7 +72,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def spelled(order: Order) -> Order:
-    """The order with one spelling of each identifier, so that a repetition in another spelling is the same order."""
+    """Returns the order with one spelling of each identifier, so that a repeated order may have another spelling."""
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 
 
@@ -81,7 +81,7 @@ def _spelled(party: PartyRef) -> PartyRef:
 
 
 def transaction_type_of(order: Order) -> TransactionType:
-    """The transaction type of the payment, in the API's form."""
+    """Returns the transaction type of the payment, in the API's form."""
     refund = None
     if order.refunded_transaction_id is not None:
         refund = Refund(original_transaction_id=order.refunded_transaction_id, refund_reason=order.refund_reason)
@@ -96,7 +96,7 @@ def transaction_type_of(order: Order) -> TransactionType:
 
 
 def party_of(ref: PartyRef) -> Party:
-    """The complete party in the API's form."""
+    """Returns the complete party in the API's form."""
     names = PartyComplexName(first_name=ref.first_name, middle_name=ref.middle_name, last_name=ref.last_name)
     has_names = bool(ref.first_name or ref.middle_name or ref.last_name)
     is_known = has_names or ref.date_of_birth or ref.kyc_information
@@ -122,7 +122,7 @@ def party_of(ref: PartyRef) -> Party:
 
 
 def ref_of(party: Party) -> PartyRef:
-    """The stored form of an API party."""
+    """Returns the stored form of an API party."""
     info, person = party.party_id_info, party.personal_info or PartyPersonalInfo()
     names = person.complex_name or PartyComplexName()
     return PartyRef(
@@ -143,11 +143,11 @@ def ref_of(party: Party) -> PartyRef:
 
 
 def extension_list(extensions: Extensions) -> ExtensionList | None:
-    """The extensions in the API's form; None if there are none."""
+    """Returns the extensions in the API's form, or None if there are none."""
     found = [Extension(key=key, value=value) for key, value in extensions]
     return ExtensionList(extension=found) if found else None
 
 
 def extensions_of(found: ExtensionList | None) -> Extensions:
-    """The stored form of an API extension list."""
+    """Returns the stored form of an API extension list."""
     return tuple((extension.key, extension.value) for extension in found.extension) if found is not None else ()

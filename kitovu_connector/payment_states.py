@@ -5,9 +5,10 @@
                                       v  |        v
                                       DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
-Up to PREPARED no money can have moved, so giving up is safe. From PREPARED on, only the hub's report ends the payment
-(API Definition 6.7.2: a payer never decides alone that a transfer did not happen). If nothing proves that the hub
-forwarded a payee DFSP's claim, the connector only requests the state from the hub.
+Before PREPARED no money can have been transferred, so the payment can end safely. From PREPARED on, only the hub's
+report ends the payment (API Definition 6.7.2: a payer never decides alone that a transfer did not happen). A payee DFSP
+may claim an end without proof that the hub forwarded the claim. Then the connector only requests the state from the
+hub.
 """
 
 from collections.abc import Sequence
@@ -53,20 +54,20 @@ from kitovu_connector.payment_order import Order, PartyRef, extension_list, part
 class State(StrEnum):
     """The state of an outgoing payment."""
 
-    LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party there
+    LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party at this DFSP
     QUOTE = "QUOTE"  # requests the terms
-    AGREED = "AGREED"  # has the terms and waits for the core's confirmation
+    AGREED = "AGREED"  # the terms are known, and the core's confirmation is pending
     PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
-    ACCEPTED = "ACCEPTED"  # the hub has it; the outcome is pending
-    DOUBT = "DOUBT"  # unknown whether the hub has it, or the outcome is overdue
+    ACCEPTED = "ACCEPTED"  # the hub has the transfer; the outcome is pending
+    DOUBT = "DOUBT"  # it is unknown whether the hub has the transfer, or the outcome is overdue
     COMMITTED = "COMMITTED"  # the end: the payee has the money
     ABORTED = "ABORTED"  # the end: no money moved
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
-CANCELLABLE = frozenset({State.LOOKUP, State.QUOTE, State.AGREED})  # nothing has been sent that could move money
-SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only a report from the hub ends these
-_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # a limit, however many claims arrive
+CANCELLABLE = frozenset({State.LOOKUP, State.QUOTE, State.AGREED})  # no transfer has been sent
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's report ends a payment then
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -82,19 +83,19 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     accepted: bool = False  # the hub has reported at least once that it has the transfer
     asked_at: float = 0.0  # time of the last GET /transfers
     owner: str | None = None  # the payee alias's DFSP, as the hub reports it
-    payee: PartyRef | None = None  # with fsp_id, as described by the payee DFSP
-    quote_body: bytes = b""  # POST /quotes, identical bytes each time
-    quote_answer: bytes = b""  # PUT /quotes, while the core has not confirmed it
+    payee: PartyRef | None = None  # the payee as the payee DFSP describes it, with fsp_id
+    quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
+    quote_answer: bytes = b""  # the body of PUT /quotes, until the core confirms the terms
     terms_expire_at: float = 0.0
     transfer_amount: int = 0
     receive_amount: int | None = None
     fee: int | None = None
     condition: str = ""
-    transfer_body: bytes = b""  # POST /transfers, identical bytes each time
+    transfer_body: bytes = b""  # the body of POST /transfers, the same bytes each time
     expires_at: float = 0.0
     completed_at: str | None = None
     fulfilment: str | None = None
-    reported_code: str | None = None  # of an error that did not end the payment, but is perhaps the reason of its end
+    reported_code: str | None = None  # the code of an error that is no end, but may be the reason for the end
     reported_text: str | None = None
     error_code: str | None = None
     error_text: str | None = None
@@ -105,20 +106,20 @@ class Policy:
     """The settings that the decisions depend on."""
 
     dfsp: str
-    asks_owner: bool = False  # first look up the payee's DFSP at the hub, because PUT /parties alone proves nothing
+    asks_owner: bool = False  # look up the payee's DFSP at the hub first, because PUT /parties alone proves nothing
     transfer_expiry_s: float = 30.0
     agree_s: float = 30.0
     ask_again_s: float = 4.0
     callback_s: float = 10.0
     clock_margin_s: float = 10.0
-    hub_ahead_s: float = 0.0  # the hub's clock is ahead of this one; expirations are by the hub's
+    hub_ahead_s: float = 0.0  # the hub's clock is ahead of this machine's clock; expirations are by the hub's clock
     ask_at_most_every_s: float = 30.0
-    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None: all, or none is
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None: no restriction
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of an event. `refusal` is the reason if a message must not be believed; then nothing has changed."""
+    """The result of an event. If a message must not be believed, `refusal` is the reason, and nothing has changed."""
 
     payment: Payment
     actions: Sequence[Action] = ()
@@ -126,10 +127,10 @@ class Step:
 
 
 def proves_abort(code: str) -> bool:
-    """Whether an error about a transfer means that the transfer itself is over.
+    """Returns whether an error about a transfer means that the transfer has ended.
 
     1xxx and 2xxx report a fault on the way. 30xx and 3101-3107 report a fault of a message (3106: the original transfer
-    goes on). 3208 reports that the hub does not know the id. None of these decides where the money is.
+    continues). 3208 reports that the hub does not know the id. None of these codes decides the transfer.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False
@@ -137,7 +138,7 @@ def proves_abort(code: str) -> bool:
 
 
 def step(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The next state of `payment` after `event`, and the actions that follow."""
+    """Returns the next state of `payment` after `event`, and the actions that follow."""
     if isinstance(event, Cancelled) and payment.state in CANCELLABLE:
         return _abort_for(payment, ErrorCode.PAYER_REJECTION, "cancelled before it was sent")
     match payment.state:
@@ -197,7 +198,10 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 
 
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
-    """Whether this DFSP's answers could not be verified. The payment would wait for them in vain."""
+    """Returns whether the connector cannot verify this DFSP's answers.
+
+    A payment would wait in vain for a verified answer.
+    """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
 
@@ -231,7 +235,8 @@ def _when_agreed(payment: Payment, event: Event, now: float, policy: Policy) -> 
 
 
 def _send(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Step:
-    # From here on the transfer may exist: it is stored, then sent, and then only the hub's report counts.
+    # From here on the transfer may exist. It is stored and then sent, and afterwards only the hub's report ends the
+    # payment.
     return Step(_prepared(payment, quote, now, policy), [Ask.SEND, Wait(policy.callback_s)])
 
 
@@ -250,10 +255,10 @@ def _ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
 
 
 def _problem_of(quote: QuotePut, order: Order, no_later_than: float) -> tuple[ErrorCode, str] | None:
-    """Why the payer must not accept these terms, or None.
+    """Returns the reason why the payer must not accept these terms, or None.
 
-    By the payee's clock it is now `no_later_than` or later. So terms that seem to have expired perhaps have not, and
-    then the payee decides.
+    By the payee's clock it is now `no_later_than` or later. Terms that seem to have expired may still be valid by that
+    clock. Then the payee decides.
     """
     if quote.transfer_amount.currency != order.currency:
         return ErrorCode.PAYEE_FSP_REJECTED_QUOTE, "the terms are in another currency"
@@ -275,7 +280,7 @@ def _problem_of(quote: QuotePut, order: Order, no_later_than: float) -> tuple[Er
         return ErrorCode.PAYER_ERROR, "the terms take more than the payer agreed to"
     if order.amount_type == "RECEIVE" and receive is not None and receive < order.amount:
         return ErrorCode.PAYER_ERROR, "the payee would receive too little"
-    # API Definition 5.1: transfer amount = what the payee receives + the payee DFSP's fee - its commission.
+    # API Definition 5.1: transfer amount = amount that the payee receives + the payee DFSP's fee - its commission.
     if receive is not None and transfer != receive + fee - commission:
         return ErrorCode.VALIDATION_ERROR, "the amounts of the terms do not add up"
     return None
@@ -312,14 +317,14 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _on_report(payment, event, policy)
         case ErrorReported(code, text, written_at):
             return _on_error(payment, code, text, written_at, now, policy)
-        case _:  # a response to a repetition does not decide the first request; the timer continues
+        case _:  # a response to a repeated request does not decide the first one; the timer continues
             return Step(payment)
 
 
 def _on_report(payment: Payment, reported: Reported, policy: Policy) -> Step:
     if reported.state == "COMMITTED":
         if reported.fulfilment is None or not ilp.fulfils(reported.fulfilment, payment.condition):
-            # Only the payee DFSP can know the fulfilment: without it, this report is not proven.
+            # Only the payee DFSP can know the fulfilment, so this report is not proven without the fulfilment.
             return Step(payment, [Ask.TRANSFER], refusal="the fulfilment does not fit the condition")
         return Step(
             _change(
@@ -347,29 +352,30 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
         return _abort(payment, code, text)
     if code != ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         if code == payment.reported_code:
-            return Step(payment)  # the hub has been asked already: the timer repeats the request
-        # A payee DFSP may reject with any code, such as 2001, and the hub aborts. So the hub is asked at once.
+            return Step(payment)  # the state was already requested from the hub; the timer repeats the request
+        # A payee DFSP may reject with any code, such as 2001, and the hub aborts. So the state is requested at once.
         return _ask_at_once(_noting(payment, (code, text)), now)
     if payment.state is State.DOUBT and not payment.accepted:
         at_hub = now + policy.hub_ahead_s
         if at_hub < payment.expires_at:
-            # The hub never received it, or receives it later: the identical bytes make both cases equal.
+            # The hub never received the transfer, or will receive it later. Sending the same bytes again is right in
+            # both cases.
             return Step(payment, [Ask.SEND])
         if min(written_at, at_hub) >= payment.expires_at + policy.clock_margin_s:
-            # The hub does not have the transfer, and now it is too late to accept it: only now does "not found" mean
-            # "never". The time that counts is when the hub wrote the error. While the connector was down, the callback
-            # waited, and the transfer may have arrived since.
+            # The hub does not have the transfer, and it is too late to accept the transfer. Only then "not found" means
+            # "never". The hub must have written the error after that time: the callback may have waited while the
+            # connector was down, and the transfer may have arrived since.
             return _abort(payment, code, text)
-    return Step(payment)  # this does not decide the money: the timer repeats the request
+    return Step(payment)  # the error does not decide the transfer; the timer repeats the request
 
 
 def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
-    """Notes a reported error: it is the reason if the hub reports ABORTED without one."""
+    """Notes a reported error, which is the reason for the end if the hub reports ABORTED without a reason."""
     return payment if cause is None else _change(payment, reported_code=cause[0], reported_text=cause[1][:128])
 
 
 def _ask_at_once(payment: Payment, now: float) -> Step:
-    """GET /transfers, but not more than once a second, however many reports arrive."""
+    """Requests GET /transfers, at most once a second, even if many reports arrive."""
     again_in = payment.asked_at + _ASK_ABOUT_CLAIMS_EVERY_S - now
     if again_in > 0:
         return Step(payment, [Wait(again_in)])
@@ -380,7 +386,10 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 
 
 def _after_the_end(payment: Payment, event: Event) -> Step:
-    """A final state never changes. A report that contradicts it is refused, and people must look at it."""
+    """Refuses a report that contradicts a final state, because a final state never changes.
+
+    People must examine such a report.
+    """
     match event:
         case EndClaimed(fulfilment) if payment.state is State.ABORTED and payment.condition and fulfilment is not None:
             if ilp.fulfils(fulfilment, payment.condition):
@@ -422,7 +431,10 @@ def _soon(payment: Payment) -> float:
 
 
 def _until_overdue(payment: Payment, policy: Policy) -> float:
-    """The hub reports an expiry by itself; a request before `callback_s` would only add load."""
+    """Returns the time until the outcome is overdue.
+
+    The hub reports an expiry without a request, so a request before `callback_s` would only add load.
+    """
     return policy.callback_s
 
 
@@ -467,7 +479,7 @@ def _amounts_of(payment: Payment, quote: QuotePut) -> dict[str, int | None]:
 def _prepared(payment: Payment, quote: QuotePut, now: float, policy: Policy) -> Payment:
     assert payment.payee is not None
     assert payment.payee.fsp_id is not None
-    expires_at = now + policy.hub_ahead_s + policy.transfer_expiry_s  # the hub compares it with its own clock
+    expires_at = now + policy.hub_ahead_s + policy.transfer_expiry_s  # the hub compares this time with its own clock
     body = TransferPost(
         transfer_id=payment.transfer_id,
         payer_fsp=policy.dfsp,

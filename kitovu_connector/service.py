@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 
 
 class Connector:
-    """Starts both servers and continues with everything that an earlier run left unfinished.
+    """Starts both servers, and continues all payments that an earlier run left unfinished.
 
-    ConfigError or StartError if it cannot start; then nothing of it stays open.
+    Raises ConfigError or StartError if the connector cannot start. Then no server or file stays open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:
@@ -71,43 +71,54 @@ class Connector:
         await self._opened.aclose()
 
     async def pay(self, order: Order) -> Payment:
-        """Makes a payment; returns it when it has ended, or in its state after `answer_s` seconds.
+        """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.
 
-        The same order again is the same payment. FspiopError or Conflict: nothing has begun.
+        A repeated order is the same payment. If this method raises FspiopError or Conflict, no payment has begun.
         """
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
-        """The payee with this alias, as its DFSP describes it; LookupFailed if there is none. Nothing begins."""
+        """Returns the payee with this alias, as the payee's DFSP describes it. Begins no payment.
+
+        Raises LookupFailed if there is no such payee.
+        """
         identifiers.check("", id_value, sub_id)
         return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
 
     async def quote(self, order: Order) -> Payment:
-        """Begins a payment that waits for `confirm`. Returns it AGREED, with payee, amounts, fee and `terms_expire_at`.
+        """Begins a payment that waits for `confirm`.
 
-        ABORTED if there is no payee or there are no terms. The same errors as of `pay`.
+        Returns the payment in the state AGREED, with payee, amounts, fee and `terms_expire_at`.
+
+        The state is ABORTED if there is no payee or there are no terms. Raises the same errors as `pay`.
         """
         order = msgspec.structs.replace(order, needs_confirmation=True)
         payment = await self._payer.send(order)
         return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
 
     async def confirm(self, home_id: str) -> Payment:
-        """Pays on the terms; returns as `pay` does. FspiopError: there is no such payment, or it has no terms yet."""
+        """Pays on the agreed terms, and returns as `pay` does.
+
+        Raises FspiopError if there is no such payment, or it has no terms yet.
+        """
         await self._payer.confirm(home_id)
         payment = await self._payer.wait_for_end(home_id, self._config.answer_s)
         assert payment is not None
         return payment
 
     async def cancel(self, home_id: str) -> Payment:
-        """Ends a payment that was not sent. FspiopError: there is none, or it was sent and may yet be paid."""
+        """Ends a payment whose transfer was not sent.
+
+        Raises FspiopError if there is no such payment, or if its transfer was sent and may yet be paid.
+        """
         await self._payer.cancel(home_id)
         payment = self._store.payment(home_id)
         assert payment is not None
         return payment
 
     async def payment(self, home_id: str) -> Payment | None:
-        """The payment with the core's own id in its present state; None if it was never begun."""
+        """Returns the payment with this id of the core, in its present state, or None if there is no such payment."""
         return self._store.payment(home_id)
 
     async def _serve(

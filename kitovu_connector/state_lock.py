@@ -10,7 +10,10 @@ from kitovu_connector.config import StartError
 
 
 class StateLock:
-    """An exclusive SQLite lock on a file of its own. The system releases it when the process ends, however it ends."""
+    """An exclusive SQLite lock on a file of its own.
+
+    The system releases the lock when the process ends, also after a crash.
+    """
 
     def __init__(self, directory: Path) -> None:
         try:
@@ -27,5 +30,5 @@ class StateLock:
             raise StartError(f"state: {reason}") from None
 
     def release(self) -> None:
-        """Another connector may use the directory from now on."""
+        """Releases the lock, so that another connector may use the directory."""
         self._conn.close()

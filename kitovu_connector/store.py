@@ -65,9 +65,9 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     request: bytes
     payer_fsp: str
-    answer: bytes = b""  # PUT /quotes/{id}, or …/error
+    answer: bytes = b""  # the body of PUT /quotes/{id} or PUT /quotes/{id}/error
     is_refusal: bool = False
-    is_taken: bool = False  # the hub has accepted the answer
+    is_taken: bool = False  # whether the hub has accepted the answer
     packet: str = ""
     condition: str | None = None
     amount: int = 0
@@ -80,7 +80,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Stage(StrEnum):
     """The stage of an incoming transfer."""
 
-    RECEIVED = "RECEIVED"  # stored, and the hub has its 202; next: reserve at the core
+    RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
     FULFILLING = "FULFILLING"  # reserved; next: send the fulfilment to the hub
     FULFILLED = "FULFILLED"  # the hub has the fulfilment; its report is pending
     REJECTING = "REJECTING"  # the core refused; next: send the error to the hub
@@ -104,10 +104,10 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expires_at: float
     quote_id: str | None = None
     stage: Stage = Stage.RECEIVED
-    answer: bytes = b""  # PUT /transfers/{id}, or …/error
+    answer: bytes = b""  # the body of PUT /transfers/{id} or PUT /transfers/{id}/error
     is_refusal: bool = False
     error_code: str | None = None
-    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money: it must release it
+    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release it
 
 
 class Conflict(Exception):
@@ -118,7 +118,7 @@ Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. Writes return when they are durable; records are immutable values."""
+    """Typed access to the three tables. A write returns when it is durable. Records are immutable values."""
 
     def __init__(self, directory: Path) -> None:
         self._lock = StateLock(directory)
@@ -136,7 +136,10 @@ class Store:
     # ---- outgoing payments
 
     async def add_payment(self, payment: Payment) -> Payment:
-        """Stores a new payment, or returns the equal one that exists; Conflict if the existing one differs."""
+        """Stores a new payment, or returns the equal payment that exists.
+
+        Raises Conflict if the existing payment differs.
+        """
 
         def job(conn: sqlite3.Connection) -> Payment:
             row = conn.execute("SELECT record FROM payment WHERE home_id = ?", (payment.order.home_id,)).fetchone()
@@ -175,26 +178,26 @@ class Store:
         await self._db.write(job)
 
     def payment(self, home_id: str) -> Payment | None:
-        """The payment with this id of the core, or None."""
+        """Returns the payment with this id of the core, or None."""
         return self._one("SELECT record FROM payment WHERE home_id = ?", home_id, Payment)
 
     def payment_of_transfer(self, transfer_id: str) -> Payment | None:
-        """The payment with this transfer id, or None."""
+        """Returns the payment with this transfer id, or None."""
         return self._one("SELECT record FROM payment WHERE transfer_id = ?", transfer_id, Payment)
 
     def payment_of_quote(self, quote_id: str) -> Payment | None:
-        """The payment with this quote id, or None."""
+        """Returns the payment with this quote id, or None."""
         return self._one("SELECT record FROM payment WHERE quote_id = ?", quote_id, Payment)
 
     def unfinished_payments(self) -> list[Payment]:
-        """Every payment that has not ended."""
+        """Returns every payment that has not ended."""
         rows = self._db.reader.execute("SELECT record FROM payment WHERE is_open = 1").fetchall()
         return [_decode(row["record"], Payment) for row in rows]
 
     # ---- quotes given
 
     async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
-        """Stores a request for terms; returns (stored, is new); Conflict if the id has another request."""
+        """Stores a request for terms. Returns (stored, is new). Raises Conflict if the id has another request."""
 
         def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
             row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
@@ -212,7 +215,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_quote(self, quote: QuoteGiven) -> None:
-        """Stores the answer, or that the hub has accepted it."""
+        """Stores the answer, or that the hub has accepted the answer."""
         record = _encode(quote)
 
         def job(conn: sqlite3.Connection) -> None:
@@ -224,15 +227,15 @@ class Store:
         await self._db.write(job)
 
     def quote(self, quote_id: str) -> QuoteGiven | None:
-        """The quote with this id, or None."""
+        """Returns the quote with this id, or None."""
         return self._one("SELECT record FROM quote WHERE quote_id = ?", quote_id, QuoteGiven)
 
     def quote_of_condition(self, condition: str) -> QuoteGiven | None:
-        """The quote with this condition, or None."""
+        """Returns the quote with this condition, or None."""
         return self._one("SELECT record FROM quote WHERE condition = ?", condition, QuoteGiven)
 
     def unfinished_quotes(self) -> list[QuoteGiven]:
-        """Every quote whose answer the hub has not accepted."""
+        """Returns every quote whose answer the hub has not accepted."""
         rows = self._db.reader.execute("SELECT record FROM quote WHERE is_open = 1").fetchall()
         return [_decode(row["record"], QuoteGiven) for row in rows]
 
@@ -252,7 +255,7 @@ class Store:
     # ---- incoming transfers
 
     async def add_incoming(self, incoming: Incoming) -> tuple[Incoming, bool]:
-        """Stores a transfer; returns (stored, is new); Conflict if the id has another transfer."""
+        """Stores a transfer. Returns (stored, is new). Raises Conflict if the id has another transfer."""
 
         def job(conn: sqlite3.Connection) -> tuple[Incoming, bool]:
             row = conn.execute(
@@ -271,7 +274,7 @@ class Store:
         return await self._db.write(job)
 
     async def claim_quote(self, transfer_id: str, quote_id: str) -> bool:
-        """Reserves the terms for the transfer; False if another transfer has them."""
+        """Reserves the terms for the transfer. Returns False if another transfer has reserved them."""
 
         def job(conn: sqlite3.Connection) -> bool:
             try:
@@ -283,7 +286,10 @@ class Store:
         return await self._db.write(job)
 
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
-        """Stores a transfer's new stage; False if another task changed it first (then nothing has changed)."""
+        """Stores a transfer's new stage.
+
+        Returns False, and changes nothing, if another task has changed the stage first.
+        """
         record = _encode(after)
 
         def job(conn: sqlite3.Connection) -> bool:
@@ -297,11 +303,11 @@ class Store:
         return await self._db.write(job)
 
     def incoming(self, transfer_id: str) -> Incoming | None:
-        """The transfer with this id, or None."""
+        """Returns the transfer with this id, or None."""
         return self._one("SELECT record FROM incoming WHERE transfer_id = ?", transfer_id, Incoming)
 
     def unfinished_incoming(self) -> list[Incoming]:
-        """Every transfer that still needs an action of this DFSP or of the hub."""
+        """Returns every transfer that still needs an action of this DFSP or of the hub."""
         rows = self._db.reader.execute("SELECT record FROM incoming WHERE is_open = 1").fetchall()
         return [_decode(row["record"], Incoming) for row in rows]
 

@@ -1,7 +1,7 @@
 """The terms of a payment to a customer: reads requests, makes offers, and checks transfers against them. Pure.
 
-The ILP packet contains the transaction. The fulfilment is an HMAC of the packet under this DFSP's secret, so it need
-not be stored (FSPIOP API v1.1, section 6.5.2.3).
+The ILP packet contains the transaction. The fulfilment is an HMAC of the packet with this DFSP's secret as the key, so
+the fulfilment need not be stored (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from kitovu_connector.store import QuoteGiven
 
 
 def check(asked: QuotePost) -> None:
-    """FspiopError if this request cannot be answered: for a core, or for the books, it is not a payment."""
+    """Raises FspiopError if a core or the connector's books cannot process this request as a payment."""
     for name, value in (("amount", asked.amount), ("fees", asked.fees)):
         if value is not None:
             check_amount(name, value)
@@ -33,7 +33,7 @@ def check(asked: QuotePost) -> None:
 
 
 def check_amount(name: str, value: Money) -> None:
-    """FspiopError if this is not an amount that the connector's books can hold."""
+    """Raises FspiopError if the connector's books cannot hold this amount."""
     try:
         money.parse_amount(value.amount)
     except money.AmountError as error:
@@ -41,7 +41,10 @@ def check_amount(name: str, value: Money) -> None:
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
-    """The payer DFSP's request, for the core. One customer has one identifier there, whatever its spelling."""
+    """Returns the payer DFSP's request, for the core.
+
+    The core gets one identifier for a customer, in whatever spelling it arrived.
+    """
     asked = bodies.read(QuotePost, quote.request)
     payee = ref_of(asked.payee)
     return TermsWanted(
@@ -53,10 +56,10 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
 
 
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
-    """The quote with its answer: PUT /quotes/{ID}, packet and condition. ValueError if a packet cannot hold the values.
+    """Returns the quote with its answer: PUT /quotes/{ID}, packet and condition.
 
-    The payer DFSP signs for the packet, so the packet contains the whole payment as requested. NotUnderstood if the
-    core gave terms that are none.
+    The payer DFSP signs for the packet, so the packet contains the whole payment as requested. Raises ValueError if a
+    packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
     """
     if not (given.receive_amount >= 0 and given.fee >= 0 and 0 < given.receive_amount + given.fee <= money.MAX_AMOUNT):
         raise NotUnderstood("the amounts of the terms are not above 0, or too large")
@@ -102,7 +105,7 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
 
 
 def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMoney:
-    """A transfer on these terms, for the core."""
+    """Returns a transfer on these terms, for the core."""
     return IncomingMoney(
         transfer_id=transfer.transfer_id,
         terms=wanted_of(quote, dfsp),
@@ -117,9 +120,9 @@ def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMo
 def problem_of(
     transfer: TransferPost, payer_fsp: str, quote: QuoteGiven | None, *, now: float, margin_s: float
 ) -> str | None:
-    """Why this transfer must not be fulfilled, or None. FSPIOP API v1.1, section 6.7.2.8, step 2.
+    """Returns the reason why this transfer must not be fulfilled, or None (FSPIOP API v1.1, section 6.7.2.8, step 2).
 
-    The hub alone decides whether a fulfilment is in time. Its clock may be behind `now` by as much as the margin.
+    The hub alone decides whether a fulfilment is in time. The hub's clock may be behind `now` by as much as the margin.
     """
     if quote is None:
         return "no terms were given with this condition"
@@ -137,9 +140,10 @@ def problem_of(
 
 
 def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
-    """PUT /transfers/{ID} for a transfer on these terms.
+    """Returns the body of PUT /transfers/{ID} for a transfer on these terms.
 
-    Without completedTimestamp, which the API does not require: the hub refuses one that its own clock has not reached.
+    The body has no completedTimestamp, which the API does not require. The hub refuses a time that its own clock has
+    not reached.
     """
     return bodies.write(
         TransferPut(
@@ -150,12 +154,12 @@ def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
 
 
 def _moment(timestamp: float) -> str:
-    """Seconds since 1970 as the API's DateTime."""
+    """Returns seconds since 1970 as the API's DateTime."""
     return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))
 
 
 def _checked(answer: QuotePut) -> bytes:
-    """The answer as bytes, if every receiver can read it."""
+    """Returns the answer as bytes, if every receiver can read the answer."""
     raw = bodies.write(answer)
     try:
         bodies.read(QuotePut, raw)
@@ -169,6 +173,6 @@ def _money(amount: int, currency: str) -> Money:
 
 
 def _address(wanted: TermsWanted) -> str:
-    """The payee's ILP address (FSPIOP API v1.1, section 4.3)."""
+    """Returns the payee's ILP address (FSPIOP API v1.1, section 4.3)."""
     alias = (wanted.payee.id_type.lower(), quoted(wanted.payee.id_value.lower(), safe="@:+"))
     return ".".join(("g", wanted.payee.fsp_id or "", *alias))

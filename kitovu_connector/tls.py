@@ -9,7 +9,7 @@ from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
-    """For requests to the hub, with the connector's client certificate if it has one."""
+    """Returns the TLS settings for requests to the hub, with the connector's client certificate if there is one."""
     if not (config.hub_ca or config.client_cert):
         return True
     with _naming("hub_ca"):
@@ -22,7 +22,9 @@ def outward(config: Config) -> ssl.SSLContext | bool:
 
 
 def inward(config: Config) -> ssl.SSLContext | None:
-    """For requests from the hub. With `inbound_client_ca`, a caller must present a certificate of that authority.
+    """Returns the TLS settings for requests from the hub.
+
+    If `inbound_client_ca` is set, a caller must present a certificate of that authority.
 
     `names_of` returns the names in the certificate.
     """
@@ -40,20 +42,20 @@ def inward(config: Config) -> ssl.SSLContext | None:
 
 @contextmanager
 def _naming(settings: str) -> Iterator[None]:
-    """ConfigError with the names of the settings instead of OpenSSL's error, which names no file."""
+    """Raises ConfigError with the names of the settings instead of OpenSSL's error, which names no file."""
     try:
         yield
-    except OSError as error:  # ssl.SSLError is one
+    except OSError as error:  # ssl.SSLError is an OSError
         raise ConfigError(f"{settings}: {error.strerror or error}") from None
 
 
 def _no_password() -> str:
-    """Instead of a prompt on the terminal, at which a service would wait for ever."""
+    """Replaces OpenSSL's prompt on the terminal, at which a service would wait for ever."""
     raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """The names in a verified client certificate: its DNS names, or its common name if it has none.
+    """Returns the names in a verified client certificate: its DNS names, or its common name if it has none.
 
     `certificate` is the result of ssl.SSLSocket.getpeercert.
     """

@@ -14,7 +14,7 @@ from kitovu_connector.config import Config
 log = structlog.get_logger(__name__)
 
 _ANSWER_AT_MOST = 16 * 1024
-_RENEW_AT = 0.75  # of its lifetime: a token must not expire on its way to the hub
+_RENEW_AT = 0.75  # the used share of a token's lifetime; a token must not expire on the way to the hub
 
 
 class _Granted(msgspec.Struct):
@@ -26,7 +26,10 @@ class _Granted(msgspec.Struct):
 
 
 class NoToken(Exception):
-    """The hub returned no token; a later attempt may succeed. `is_refused`: not before people mend the credentials."""
+    """The hub returned no token.
+
+    A later attempt may succeed. If `is_refused`, people must correct the credentials first.
+    """
 
     def __init__(self, text: str, *, is_refused: bool = False) -> None:
         super().__init__(text)
@@ -34,7 +37,7 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token for all requests. A renewal is one request, however many callers wait for it."""
+    """One token for all requests. A renewal is one request, however many callers wait for the token."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -43,9 +46,9 @@ class Tokens:
         self._renewing = asyncio.Lock()
 
     async def token(self, session: aiohttp.ClientSession) -> str:
-        """A token that is valid now; NoToken if the hub returns none."""
+        """Returns a token that is valid now. Raises NoToken if the hub returns none."""
         if self._config.hub_token_file:
-            try:  # read each time, because a renewal replaces the file
+            try:  # the file is read each time, because a renewal replaces it
                 return _text_of(self._config.hub_token_file)
             except OSError as error:
                 raise NoToken(f"hub_token_file cannot be read: {error.strerror}") from None
@@ -59,7 +62,7 @@ class Tokens:
                 granted = await self._fetch(session)
             except (aiohttp.ClientError, TimeoutError, OSError, NoToken) as error:
                 if began < self._ends_at:
-                    return self._token  # it is still valid
+                    return self._token  # the token is still valid
                 why = str(error) if isinstance(error, NoToken) else type(error).__name__
                 log.warning("no_token", error=why)
                 raise NoToken(f"no token: {why}", is_refused=isinstance(error, NoToken) and error.is_refused) from None
@@ -69,7 +72,7 @@ class Tokens:
             return self._token
 
     def refused(self, token: str) -> bool:
-        """The hub refused this token: removes it. True if a new token can be requested at once."""
+        """Removes a token that the hub refused. Returns whether a new token can be requested at once."""
         if self._config.hub_token_file:
             return False
         if token == self._token:
