@@ -1,6 +1,6 @@
-"""Errors about a value that a person or a program registers: a code and parameters, and the English text made of them.
+"""Errors about a value that a person or a program registers. An error has a code, parameters, and an English text.
 
-The APIs show the English text. The portal finds the text of the visitor's language by the code.
+The APIs return the English text. The portal finds the text in the visitor's language by the code.
 """
 
 from enum import Enum
@@ -9,11 +9,14 @@ _LONGEST_TEXT = 200  # a parameter may be the text of a library
 
 
 class Fault(Enum):
-    """A code, whose name is stable. The value is the English text, with places for the parameters."""
+    """The code of an error. The name of a code is stable.
+
+    The value is the English text, with places for the parameters.
+    """
 
 
 class KeyFault(Fault):
-    """What can be wrong with a key, a certificate or a signing request."""
+    """The possible faults of a key, a certificate or a signing request."""
 
     PRIVATE_KEY = "this is a private key; keep it, make a new one, and register its public part"
     TOO_LONG = "too long"
@@ -36,14 +39,14 @@ class KeyFault(Fault):
 
 
 class EncodingFault(Fault):
-    """What can be wrong with base64url text."""
+    """The possible faults of base64url text."""
 
     NOT_BASE64URL = "not base64url"
     NOT_CANONICAL_BASE64URL = "not canonical base64url"
 
 
 class InvalidValue(ValueError):
-    """A value that cannot be registered. A parameter may be the error that caused this one."""
+    """A value that cannot be registered. A parameter may be the error that caused this error."""
 
     def __init__(self, fault: Fault, **parameters: object) -> None:
         super().__init__((fault.value % parameters)[:_LONGEST_TEXT])

@@ -1,4 +1,7 @@
-"""Reads the keys and certificates that a participant registers: PEM, X.509 or JWK. Weak ones are refused."""
+"""Reads the keys and certificates that a participant registers: PEM, X.509 or JWK.
+
+Refuses weak keys and certificates.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -33,7 +36,7 @@ class _Jwk(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class PublicPart:
-    """The public part that the registry stores. Only a certificate has a validity period; a bare key has none."""
+    """The public part that the registry stores. Only a certificate has a period of validity. A bare key has none."""
 
     sha256: str
     pem: str
@@ -43,7 +46,7 @@ class PublicPart:
 
 
 def read_signing_key(text: str) -> PublicPart:
-    """The RSA key that a participant signs with; ValueError says what is wrong with the text."""
+    """Returns the RSA key that a participant signs with. Raises ValueError with the fault of the text."""
     _refuse_private(text)
     stripped = text.strip()
     if stripped.startswith("{"):
@@ -64,7 +67,7 @@ def read_signing_key(text: str) -> PublicPart:
 
 
 def read_certificate(text: str) -> PublicPart:
-    """A TLS client certificate; ValueError says what is wrong with the text."""
+    """Returns a TLS client certificate. Raises ValueError with the fault of the text."""
     _refuse_private(text)
     certificate = _one_certificate(text)
     _check_strength(certificate)
@@ -84,7 +87,7 @@ def read_certificate(text: str) -> PublicPart:
 
 
 def read_signing_request(text: str) -> x509.CertificateSigningRequest:
-    """A certificate signing request (PKCS #10); ValueError says what is wrong with the text."""
+    """Returns a certificate signing request (PKCS #10). Raises ValueError with the fault of the text."""
     _refuse_private(text)
     try:
         request = x509.load_pem_x509_csr(text.strip().encode())
@@ -101,7 +104,7 @@ def read_signing_request(text: str) -> x509.CertificateSigningRequest:
 
 
 def public_pem(key: RSAPublicKey) -> str:
-    """The key in PEM, for publication."""
+    """Returns the key in PEM, for publication."""
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 

@@ -1,7 +1,7 @@
 """The engine of the agreement phase: stores and forwards lookups and quotes in groups (`hub.group_commit`).
 
 One transaction per group: read the participants; for each kind of command load -> decide (pure) -> save; append the
-messages -> COMMIT. The apps that have the commands register them when they are ready.
+messages -> COMMIT. The apps register their commands when they are ready.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -38,7 +38,10 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """What the message is about. Of two messages with one key, the second waits for the next group."""
+        """The object that the message is about.
+
+        Of two messages with the same key, the second waits for the next group.
+        """
 
     @property
     def names(self) -> Collection[str]:
@@ -52,13 +55,16 @@ _work: dict[type, Work] = {}
 
 
 def register(work: Work, *commands: type) -> None:
-    """Sets what loads, decides and saves commands of these types, any number of them in the caller's transaction."""
+    """Sets the function that processes any number of commands of these types.
+
+    The function loads, decides and saves them in the caller's transaction.
+    """
     _work.update(dict.fromkeys(commands, work))
 
 
 def run(batch: Sequence[Command]) -> list[Outcome]:
-    """Decides and commits these commands as one transaction. Returns their outcomes in order. Retries a lost race."""
-    crowded = backlog.crowded()  # before the transaction: if this fails, the group must not
+    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race."""
+    crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
     return group_commit.retried(
         lambda: _run_once(batch, crowded),
         attempts=group_commit.ATTEMPTS,
@@ -88,7 +94,7 @@ def _outcomes(batch: Sequence[Command], scene: Scene) -> list[Outcome]:
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Takes the next group off the list: a fair share, without a second command about the same."""
+    """Removes the next group from the list and returns it: a fair share, with at most one command about each object."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group: list[Waiting] = []
     keys: set[str] = set()
@@ -132,8 +138,8 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A bulk quote may be as large as five groups, and other senders' messages would wait for it. So a large message is a
-    group of its own, in the thread of its request.
+    A bulk quote may be as large as five groups, and other senders' messages would wait for the bulk quote. So a large
+    message is a group of its own, in the thread of its request.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)

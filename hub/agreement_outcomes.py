@@ -1,4 +1,7 @@
-"""What becomes of a message of the agreement phase (a lookup or a quote), and what every decision needs. Pure."""
+"""The outcomes of messages of the agreement phase (lookups and quotes), and the data that every decision needs.
+
+Pure.
+"""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,11 +15,11 @@ from hub.participants.parties import Party
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What all decisions of one group share."""
+    """The data that all decisions of one group share."""
 
     now: datetime
     hub_name: str
-    parties: Mapping[str, Party]  # the active participants of those that the group's messages name, by name
+    parties: Mapping[str, Party]  # by name, the active participants among those that the group's messages name
     crowded: Collection[tuple[str, str]]  # (source, destination): too many of the source's messages wait there
 
     @property
@@ -34,7 +37,7 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The message is known. Nothing is stored; a request is forwarded again, or gets the stored answer."""
+    """The message is a repeated one. Nothing is stored. A request is forwarded again, or gets the stored answer."""
 
     message: Outgoing | None
 
@@ -50,7 +53,7 @@ class Refused:
 class NotObeyed:
     """The message is refused in the response, because its sender gets no callback. Nothing is stored.
 
-    Without an exception: one that an outcome refers to keeps its frames in memory, and with them the message.
+    The outcome contains no exception, because an exception keeps its frames in memory, and the frames keep the message.
     """
 
     error: ErrorCode
@@ -59,28 +62,28 @@ class NotObeyed:
 
 @dataclass(frozen=True, slots=True)
 class NoRoom:
-    """The sender has too many messages that wait for this destination. Nothing is stored."""
+    """Too many messages that the sender has caused wait for this destination. Nothing is stored."""
 
     destination: str
 
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """Registered oracles must be asked for the DFSP of the alias first. Nothing is stored."""
+    """The hub must first ask registered oracles for the DFSP of the alias. Nothing is stored."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles
 
 
 def message_of(outcome: Outcome) -> Outgoing | None:
-    """Returns the message that leaves the hub because of this outcome."""
+    """Returns the message that the hub sends because of this outcome."""
     return outcome.message if isinstance(outcome, Forwarded | Repeated | Refused) else None
 
 
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns the refusal by a callback. The sender of the refused message is the source of the callback."""
+    """Returns a refusal by a callback. The callback counts for the sender of the refused message."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

@@ -1,6 +1,6 @@
 """Chooses which waiting commands form the next group. Pure.
 
-A group holds no more bytes than one transaction should hold, and gives each sender a fair share.
+A group has no more bytes than one transaction should have, and gives each sender a fair share.
 """
 
 import heapq
@@ -34,8 +34,8 @@ def fair_share(
 ) -> list[Waiting[C, R]]:
     """Returns as many commands as fit, in the order in which they came.
 
-    The next command is always the oldest one of the sender that has had the least room. So a sender of many or of large
-    messages keeps no other sender out. The oldest command of all is always included.
+    The next command is always the oldest command of the sender that has the fewest bytes in the group. So a sender of
+    many or of large messages does not delay other senders. The oldest command of all senders is always included.
     """
     sizes = [octets_of(item.command) for item in waiting]
     if len(waiting) <= most and sum(sizes) <= most_octets:
@@ -44,13 +44,13 @@ def fair_share(
     for position, item in enumerate(waiting):
         by_sender[sender_of(item.command)].append(position)
     turns = [(0, positions.popleft(), positions) for positions in by_sender.values()]
-    heapq.heapify(turns)  # by the room that the sender has had, then by age; no two have the same position
+    heapq.heapify(turns)  # ordered by the sender's bytes in the group, then by age; no two have the same position
     chosen: list[int] = []
     room = most_octets
     while turns and len(chosen) < most:
         had, position, positions = heapq.heappop(turns)
         if chosen and sizes[position] > room:
-            continue  # and skip all later commands of this sender
+            continue  # skips all later commands of this sender too
         room -= sizes[position]
         chosen.append(position)
         if positions:
@@ -59,6 +59,6 @@ def fair_share(
 
 
 def without(waiting: list[Waiting[C, R]], group: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
-    """Returns the commands that still wait once this group is taken."""
+    """Returns the waiting commands that are not in this group."""
     taken = {id(item) for item in group}
     return [item for item in waiting if id(item) not in taken]

@@ -1,8 +1,8 @@
-"""Runs the ticks when Celery does not: while Valkey is down, beat is stopped, or the broker delivers nothing.
+"""Runs the ticks while Celery does not, because Valkey is down, beat is stopped, or the broker delivers nothing.
 
 A reservation is released on time only if beat, broker and worker all work. So each worker process runs the ticks itself
-when it has received none for a while. A tick only means "look now": two at once do no harm, and one without due work
-costs a few reads.
+when it has received no tick for a while. A tick only looks for due work, so two ticks at the same time do no harm. A
+tick without due work costs a few reads.
 """
 
 import threading
@@ -19,7 +19,7 @@ _PATIENCE_S = 2.0  # beat ticks several times a second, and each worker process 
 
 
 class Standby:
-    """The own clock of one worker process. Each tick is a function without arguments."""
+    """The clock of one worker process. Each tick is a function without arguments."""
 
     def __init__(self, ticks: Collection[Callable[[], object]]) -> None:
         self._ticks = ticks
@@ -46,7 +46,7 @@ class Standby:
             if is_needed != self._is_at_work:
                 self._is_at_work = is_needed
                 log.warning("celery_gives_no_ticks" if is_needed else "celery_gives_ticks_again")
-                connection.close()  # idle from now on, or unused for long
+                connection.close()  # the connection is idle from now on, or was unused for long
             if is_needed:
                 self._tick()
 

@@ -1,4 +1,4 @@
-"""Group commit: commands that arrive while a group commits are collected and committed together as the next group.
+"""Group commit: commands that arrive while one group commits are committed together, as the next group.
 
 An engine runs one group at a time, in its own thread and on its own connection, each group as one transaction. `submit`
 returns after the commit, so every outcome that a caller receives is durable. A group of one command takes the same
@@ -29,16 +29,21 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 ATTEMPTS = 5
-_CROWD = 4  # the size from which a group shows that waiting for more commands is worth the time
+_CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
 
 class LostRace(Exception):
-    """The database refused a decision that was based on older rows. Nothing was written. Decide again."""
+    """The database refused a decision that was based on older rows. Nothing was written.
+
+    The decision must be repeated.
+    """
 
 
 def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], None]) -> T:
-    """Returns the result of this whole transaction. Runs it again after a lost race, up to `attempts` times in all.
+    """Runs this whole transaction and returns its result.
+
+    Repeats the transaction after a lost race, up to `attempts` runs.
 
     `lost` is called with the name of each lost race.
     """
@@ -55,9 +60,10 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """Returns the name of the race that was lost, or None where the error is of another kind.
+    """Returns the name of the lost race, or None where the error is of another kind.
 
-    The name is kept instead of the error: an error keeps its frames in memory, and with them the messages of the group.
+    The caller keeps the name instead of the error. An error keeps its frames in memory, and the frames keep the group's
+    messages.
     """
     reason = error if isinstance(error, LostRace) else error.__cause__
     is_lost = isinstance(reason, (LostRace, *_LOST_IN_POSTGRESQL)) or is_outdated(error)
@@ -78,25 +84,25 @@ class Engine(ABC, Generic[C, R]):
 
     @abstractmethod
     def _run(self, batch: list[C]) -> Sequence[R]:
-        """Decides and commits these commands as one transaction. Returns their outcomes in order."""
+        """Decides and commits these commands as one transaction. Returns the outcomes in order."""
 
     @abstractmethod
     def _choose(self, waiting: list[Waiting[C, R]]) -> list[Waiting[C, R]]:
-        """Takes the next group off the list. Returns it in the order in which it is decided."""
+        """Removes the next group from the list. Returns its commands in the order in which they will be decided."""
 
     @abstractmethod
     def _pace_s(self) -> float:
-        """The time between the beginnings of two groups of a busy process."""
+        """Returns the time between the beginnings of two groups in a busy process."""
 
     @abstractmethod
     def _subject_of(self, command: C) -> str:
-        """The id that the command is about, for the log."""
+        """Returns the id of the command's object, for the log."""
 
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 where the database did not answer. The outcome is then unknown to the requester,
-        which sends the same message again or sends a GET request.
+        Raises FspiopError 2003 or 2004 where the database did not respond. The requester then does not know the
+        outcome, and sends the same message again or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())
         with self._arrived:
@@ -109,12 +115,13 @@ class Engine(ABC, Generic[C, R]):
             return waiting.outcome.result(timeout=settings.REQUEST_DEADLINE_S)
         except FutureTimeout:
             with self._arrived, suppress(ValueError):
-                self._waiting.remove(waiting)  # the request has ended; its sender will send it again
+                self._waiting.remove(waiting)  # the request has ended; its sender will repeat it
             raise FspiopError(
                 ErrorCode.SERVER_TIMED_OUT, "the outcome is not known yet; send it again", http_status=503
             ) from None
         finally:
-            # otherwise the error, its frame and this variable form a reference cycle that keeps the message in memory
+            # without this, the error, its frame and this variable form a reference cycle that keeps the message in
+            # memory
             del waiting
 
     def _work(self) -> None:
@@ -127,7 +134,7 @@ class Engine(ABC, Generic[C, R]):
         group = self._next_group()
         try:
             self._settle(group)
-        except BaseException as error:  # the thread must go on, and every waiting request must get a result
+        except BaseException as error:  # the thread must continue, and every waiting request must get a result
             self._log.exception("engine_failed", size=len(group))
             for waiting in group:
                 if not waiting.outcome.done():
@@ -139,12 +146,12 @@ class Engine(ABC, Generic[C, R]):
                 while not self._waiting:
                     self._arrived.wait()
             if self._last_size >= _CROWD:
-                # A commit costs the same for few commands and for many. Where many commands arrive, they wait for each
-                # other.
+                # A commit costs the same for few commands and for many. So when many commands arrive, the engine waits
+                # for more of them.
                 time.sleep(max(0.0, self._last_began + self._pace_s() - time.monotonic()))
             with self._arrived:
                 group = self._choose(self._waiting)
-            if group:  # empty where all waiting requests have given up
+            if group:  # the group is empty if all waiting requests have ended
                 self._last_began, self._last_size = time.monotonic(), len(group)
                 return group
 
@@ -153,8 +160,8 @@ class Engine(ABC, Generic[C, R]):
             outcomes = self._run([waiting.command for waiting in group])
         except Exception as error:
             if isinstance(error, LostRace) or is_away(error):
-                # The database is away, or the answer to COMMIT was lost. The outcome is unknown, and the error reports
-                # that.
+                # The database is unreachable, or the response to COMMIT was lost. The outcome is unknown, and the error
+                # reports this.
                 self._log.warning("group_not_known_to_be_committed", size=len(group), error=str(error)[:200])
                 _drop_connection()
                 self._tell_unknown(group)
@@ -162,8 +169,8 @@ class Engine(ABC, Generic[C, R]):
             if len(group) == 1:
                 group[0].outcome.set_exception(self._refusal(group[0].command, error))
                 return
-            # One bad command must not fail the others of its group. By halves, one bad of 200 costs 16 further
-            # transactions.
+            # One bad command must not fail the others of its group. The group is divided into halves: one bad command
+            # among 200 costs 16 further transactions.
             half = len(group) // 2
             self._settle(group[:half])
             self._settle(group[half:])
@@ -174,7 +181,7 @@ class Engine(ABC, Generic[C, R]):
     def _refusal(self, command: C, error: Exception) -> FspiopError:
         """Returns the error for the sender of a command that failed alone."""
         if isinstance(error, DataError):
-            # For example a NUL in a header: nothing was written, and the sender is at fault.
+            # For example, a header contains a NUL. Nothing was written, and the sender is at fault.
             self._log.warning("not_storable", subject=self._subject_of(command), error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         self._log.exception("command_failed", subject=self._subject_of(command))

@@ -1,4 +1,5 @@
-"""Sets garbage collector, memory allocator and signals of a process that serves or sends."""
+XX
+"""
 
 import ctypes
 import gc
@@ -9,21 +10,22 @@ from django.core.cache import close_caches
 from django.core.signals import request_finished, request_started
 from django.db import reset_queries
 
-_YOUNG_OBJECTS = 50_000  # new objects before Python looks for cycles; no request leaves a cycle with a body
+_YOUNG_OBJECTS = 50_000  # new objects until Python searches for cycles; no request leaves a cycle with a body
 
-# glibc's threshold for memory blocks that come directly from the system, and return to it when they are freed. By
-# default glibc raises it to the largest block that was ever freed, and keeps such blocks for each few threads. A web
-# process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps 190 MB with this setting.
+# glibc's threshold for memory blocks. A block above it comes directly from the system, and returns to the system when
+# it is freed. By default glibc raises the threshold to the largest block that was ever freed, and keeps such blocks in
+# each of its arenas. A web process starts with 120 MB. After reading bulks of 5 MiB it kept 400 MB, and keeps 190 MB
+# with this setting.
 _M_MMAP_THRESHOLD = -3
 _OF_THE_SYSTEM = 131_072
 
 
 def trim() -> None:
-    """Call this once in a process that serves or sends, when everything that it needs is loaded."""
+    """Configures this process. Call it once, when all modules that the process needs are loaded."""
     if not settings.DEBUG:
         request_started.disconnect(reset_queries)  # Django keeps a list of queries only for debugging
     request_finished.disconnect(close_caches)  # the cache's connections are pooled, and closing them does nothing
-    with suppress(OSError, AttributeError):  # not glibc
+    with suppress(OSError, AttributeError):  # another C library than glibc
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _OF_THE_SYSTEM)
     gc.collect()
     gc.freeze()

@@ -25,16 +25,16 @@ def execute(statement: str, parameters: Sequence[Any] = ()) -> psycopg.Cursor[Tu
     """Runs one statement on this thread's connection, in its transaction if there is one.
 
     The server binds parameters; lists become arrays of the type to which the statement casts them. On a connection of
-    `work_by_keys`, a statement is prepared once. Errors are Django's, with psycopg's as their cause; a lost connection
-    is marked for reopening.
+    `work_by_keys`, a statement is prepared once. Errors are Django's, and their causes are psycopg's errors. A lost
+    connection is marked for reopening.
     """
     bound = [arrays.literal(each) if type(each) is list else each for each in parameters]
     try:
         return _execute(statement, bound)
     except NotSupportedError as error:
         if connection.in_atomic_block or not is_outdated(error):
-            raise  # only the whole transaction can be done again
-        # PostgreSQL refused before it did anything.
+            raise  # only the whole transaction can be repeated
+        # PostgreSQL refused the statement before it did anything.
         connection.close()
         return _execute(statement, bound)
 
@@ -46,9 +46,9 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
         return psycopg.Cursor(connection.connection).execute(statement, bound, prepare=True)
 
 
-# The statistics of a table, and the kept plan of a prepared statement, may be from a time when the table was empty.
-# Such a plan would read, join or sort the whole table, however large it is now. Without these methods, a plan uses
-# indexes from the start.
+# The statistics of a table, or the stored plan of a prepared statement, may be from a time when the table was empty. A
+# plan for an empty table would read, join or sort the whole table, however large the table is now. If these methods are
+# disabled, every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)
 _BY_KEYS_NOW = "SELECT " + ", ".join(
@@ -59,12 +59,12 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 def work_by_keys() -> None:
     """Gives this thread its own connection, whose statements find rows by indexes and in index order.
 
-    For the threads of the money path, where each statement has an index. The connection is not from the pool: other
-    threads hold connections while they wait for such a thread. If it waited for one of theirs, there would be a
-    deadlock.
+    It is for threads in which each statement has an index, such as those that decide transfers. The connection is not
+    from the pool, because other threads hold the pool's connections while they wait for such a thread. If this thread
+    waited for a pooled connection, there would be a deadlock.
 
-    Only these connections prepare statements. A prepared statement keeps its plan, and without the restrictions above
-    that could be a plan for empty tables. The portal's queries need the other methods.
+    Only these connections prepare statements. A prepared statement keeps its plan, and on other connections this could
+    be a plan for empty tables. The portal's queries need the disabled methods.
     """
     ours = connections[DEFAULT_DB_ALIAS]
     options = {name: value for name, value in ours.settings_dict["OPTIONS"].items() if name != "pool"}
@@ -76,7 +76,7 @@ def work_by_keys() -> None:
 
 
 def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """The rows of one statement, found by indexes and in index order; for threads without `work_by_keys`."""
+    """Returns the rows of one statement, found by indexes and in index order. For threads without `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)
         cursor.execute(statement, parameters)
@@ -86,14 +86,17 @@ def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[
 def give_back() -> None:
     """Returns this thread's connection to the pool, so that others can use it while this thread waits.
 
-    The next statement borrows one again. Without a pool, or in a transaction, nothing happens.
+    The next statement takes a connection from the pool. Without a pool, or in a transaction, the function does nothing.
     """
     if not connection.in_atomic_block and connection.settings_dict["OPTIONS"].get("pool"):
         connection.close()
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether the database was unreachable or ended the connection; then a write may have been done or not."""
+    """Returns whether the database was unreachable or ended the connection.
+
+    Then it is unknown whether a write was done.
+    """
     if isinstance(error, InternalError):
         # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.
         return isinstance(error.__cause__, pg.IdleInTransactionSessionTimeout)
@@ -101,9 +104,9 @@ def is_away(error: BaseException) -> bool:
 
 
 def is_outdated(error: BaseException) -> bool:
-    """Whether a prepared statement returns other columns than before, because a migration has changed their table.
+    """Returns whether a prepared statement failed because a migration has changed the columns that it returns.
 
-    PostgreSQL has done nothing. Statements prepared anew succeed: after a ROLLBACK, psycopg prepares each anew.
+    PostgreSQL has done nothing. After a ROLLBACK, psycopg prepares each statement again, and the statements succeed.
     """
     cause = error.__cause__
     return isinstance(cause, pg.FeatureNotSupported) and cause.diag.source_function == "RevalidateCachedQuery"

@@ -106,8 +106,10 @@ class Config:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
 
     def check_callers_are_proven(self) -> None:
-        """Raises ConfigError if any caller of the inbound port could pose as the hub, unless the port is declared
-        private."""
+        """Raises ConfigError if a caller of the inbound port could pose as the hub.
+
+        A port that is declared private is allowed.
+        """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
                 "nothing proves that a caller is the hub: set verify_jws and jws_keys, or inbound_client_ca and"

@@ -74,8 +74,7 @@ class HubClock:
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns the Date header of a request, by the hub's clock, because the hub may refuse a date by another clock.
-        """
+        """Returns the Date header of a request, by the hub's clock. The hub may refuse a date by another clock."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:

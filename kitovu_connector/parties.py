@@ -103,8 +103,10 @@ class Parties:
         )
 
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
-        """Returns the body of PUT /parties, or an error if the API forbids the core's data, such as a name with a
-        slash."""
+        """Returns the body of PUT /parties.
+
+        Returns an error if the API forbids the core's data, such as a name with a slash.
+        """
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))
             body = bodies.write(PartyPut(party=party_of(party)))

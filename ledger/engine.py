@@ -29,12 +29,15 @@ AnyOutcome = Outcome | FxOutcome
 
 
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS) -> list[AnyOutcome]:
-    """Decides and commits these commands as one transaction. Returns their outcomes in order. Retries a lost race."""
+    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race."""
     return retried(lambda: _run_once(batch), attempts=attempts)
 
 
 def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
-    """Returns the result of this whole transaction. Runs it again after a lost race, up to `attempts` times in all."""
+    """Runs this whole transaction and returns its result.
+
+    Repeats the transaction after a lost race, up to `attempts` runs.
+    """
     return group_commit.retried(transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc())
 
 

@@ -1,4 +1,4 @@
-"""Chooses the next group of waiting commands of the ledger. Pure. `hub.fair_groups` has the fair choice."""
+"""Chooses the next group of the ledger's waiting commands, fairly by `hub.fair_groups`. Pure."""
 
 from hub.fair_groups import Waiting as AnyWaiting
 from hub.fair_groups import fair_share, without
@@ -12,7 +12,7 @@ _BEGINS = (Prepare, FxPrepare)
 
 
 def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting]:
-    """Takes the next group off the list. Returns it in the order in which it is decided."""
+    """Removes the next group from the list. Returns its commands in the order in which they will be decided."""
     share = fair_share(waiting, most=most, most_octets=most_octets, sender_of=_sender_of, octets_of=_octets_of)
     group = _in_order(share)
     waiting[:] = without(waiting, group)
@@ -25,12 +25,12 @@ def _in_order(chosen: list[Waiting]) -> list[Waiting]:
     `load` locks stored rows only, so such a command waits for the next group.
 
     A command that ends a transfer never depends on a prepare of its own group: nobody has received that prepare yet.
-    Such commands therefore come first. They never wait for a prepare with the same id.
+    Such commands therefore come first, and never wait for a prepare with the same id.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []
     prepared: set[str] = set()
-    converted: set[str] = set()  # new conversions, and their determining transfers
+    converted: set[str] = set()  # the ids of new conversions and of their determining transfers
     for item in chosen:
         match item.command:
             case Prepare(transfer_id=id) if id not in converted:

@@ -1,4 +1,4 @@
-"""The texts about invalid keys, certificates, networks and addresses in the visitor's language, by the fault's code."""
+"""Texts about invalid keys, certificates, networks and addresses, in the visitor's language, by the error's code."""
 
 from collections.abc import Mapping
 
@@ -51,7 +51,7 @@ TEXTS: Mapping[Fault, Promise] = {
 
 
 def text_of(error: Exception) -> str:
-    """This error in the visitor's language. An error of a library stays unchanged."""
+    """Returns the text of this error in the visitor's language. The text of a library's error stays unchanged."""
     if not isinstance(error, InvalidValue):
         return str(error)[:_LONGEST_TEXT]
     parameters = {

@@ -1,4 +1,7 @@
-"""The steps of onboarding, with the form of each step. The session keeps the values until the request is submitted."""
+"""The steps of onboarding, with the form of each step.
+
+The session stores the values of the forms until the request is submitted.
+"""
 
 import re
 from collections.abc import Mapping
@@ -36,7 +39,7 @@ _RESERVED = frozenset({"switch", "new"})
 
 
 class StepForm(forms.Form):
-    """The form of one step. `said` has the values of the steps before it."""
+    """The form of one step. `said` has the values of the earlier steps."""
 
     def __init__(self, *args: Any, said: Said, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -62,7 +65,7 @@ class Identity(StepForm):
 
 
 class Money(StepForm):
-    """Rows of a currency and its cap. The first row is required."""
+    """Rows, each with a currency and the cap in this currency. The first row is required."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -138,7 +141,7 @@ class Security(StepForm):
 
 
 class Contacts(StepForm):
-    """Rows of a contact. An empty row is ignored."""
+    """Rows, each with one contact. An empty row is ignored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -168,7 +171,7 @@ class Step:
     name: str
     title: Promise
     form: type[StepForm]
-    rows: int = 1  # the number of equal groups of fields
+    rows: int = 1  # the number of rows, which have the same fields
 
 
 STEPS = (
@@ -182,7 +185,7 @@ REVIEW = "review"
 
 
 def payload_of(said: Said) -> Payload:
-    """The payload of the request, from the values of all steps."""
+    """Returns the payload of the request, from the values of all steps."""
     money, contacts = said["money"], said["contacts"]
     parts = ("role", "name", "email", "phone")
     return {

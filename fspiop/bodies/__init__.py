@@ -1,4 +1,4 @@
-"""The API's messages as types, with functions to read them from bodies and queries, and to write them."""
+"""The API's messages as types, and functions that read these messages from bodies and queries, and write them."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 T = TypeVar("T")
 Decode = Callable[[type, Any], Any]
-"""Reads an element of a type that msgspec does not know, as its `dec_hook`."""
+"""A function that reads an element of a type that msgspec does not know (a `dec_hook` of msgspec)."""
 
 _PLACE = re.compile(r"(?P<fault>.*?)(?: - at `\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<name>[^`]*)`\Z")
@@ -36,7 +36,10 @@ def read_query(kind: type[T], parameters: Mapping[str, Sequence[str]]) -> T:
 
 
 def write_query(message: Any) -> str:
-    """Writes a typed message as a query string. It has only the fields of the type, always in the same spelling."""
+    """Writes a typed message as a query string.
+
+    The query string has only the fields of the type, always in the same spelling.
+    """
     return urlencode(msgspec.to_builtins(message))
 
 
@@ -56,7 +59,8 @@ def convert(kind: type[T], value: object, *, strict: bool = True, decode: Decode
 def check_no_null(value: object) -> None:
     """Raises FspiopError 3100 with the name of the first element that is null. No element of the API may be null.
 
-    The hub itself could ignore such an element. But the hub forwards the message, and the receiver would refuse it.
+    The hub itself could ignore such an element. But the hub forwards the message, and the receiver would refuse the
+    message.
     """
     path = _path_to_null(value)
     if path is not None:

@@ -43,9 +43,9 @@ def _is_money(kind: type[Struct]) -> bool:
 
 @cache
 def _ways_to_money(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
-    """Returns the fields of a message type that contain money or objects with money, as (name, name on the wire).
+    """Returns the fields of a message type that contain money or objects with money, as (name, name in JSON).
 
-    Computed once per type, so that a check need not search all fields of each message.
+    The result is cached for each type, so that a check need not search all fields of each message.
     """
     hints = get_type_hints(kind)
     names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)

@@ -133,7 +133,7 @@ class Party(Message):
 
 
 class Refund(Message):
-    """The transaction that is refunded (section 7.4.16)."""
+    """The reference to the transaction that is refunded (section 7.4.16)."""
 
     original_transaction_id: CorrelationId
     refund_reason: Text128 | None = None
@@ -151,7 +151,7 @@ class TransactionType(Message):
 
 
 class Transaction(Message):
-    """The payment as it was requested, which payer and payee put into the ILP packet (section 7.4.17)."""
+    """The requested payment, which is part of the ILP packet (section 7.4.17)."""
 
     transaction_id: CorrelationId
     quote_id: CorrelationId

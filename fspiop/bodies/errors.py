@@ -4,6 +4,6 @@ from fspiop.bodies.common import ErrorInformation, Message
 
 
 class ErrorPut(Message):
-    """The reason why a request failed, for the requester."""
+    """PUT .../error: the reason why a request failed, for the requester."""
 
     error_information: ErrorInformation

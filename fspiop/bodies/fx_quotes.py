@@ -21,7 +21,7 @@ MAX_CHARGES = 16
 
 
 class FxMoney(Message):
-    """Money whose amount may be missing because it is requested."""
+    """Money whose amount is missing if the amount is requested."""
 
     currency: Currency
     amount: Amount | None = None

@@ -13,7 +13,10 @@ from fspiop.bodies.common import (
 
 
 class FxTransferPost(Message):
-    """POST /fxTransfers: the initiating DFSP requests a conversion, which ends with its determining transfer."""
+    """POST /fxTransfers: the initiating DFSP requests a conversion.
+
+    The conversion and its determining transfer end together.
+    """
 
     commit_request_id: CorrelationId
     initiating_fsp: FspId

@@ -1,4 +1,4 @@
-"""The bodies of the synchronous protocol between the hub and an external oracle (`directory.remote_oracle`)."""
+"""The bodies of the hub's requests to external oracles, and of the oracles' responses (`directory.remote_oracle`)."""
 
 from typing import Annotated
 
@@ -41,6 +41,6 @@ class OracleBatch(Message):
 
 
 class OracleBatchReply(Message):
-    """An oracle's answer to a batch: each party, with its error if there is one."""
+    """An oracle's answer to a batch: each party, with an error if the oracle refused the party."""
 
     party_list: list[PartyResult]

@@ -1,4 +1,7 @@
-"""System checks of `manage.py check` for the administration APIs: a view without an access rule prevents the start."""
+"""Checks of `manage.py check` for the administration APIs.
+
+A view without an access rule prevents the start of the hub.
+"""
 
 from typing import Any
 
@@ -10,12 +13,12 @@ from hub.api.views import METHODS
 from hub.audit import program_requests
 from hub.list_of_urls import urls_below
 
-# Open to everybody, because they only show whether the process works.
+# These pages are open to everybody, because they only show whether the process works.
 HEALTH = frozenset({"api/ledger/v1/health", "api/directory/v1/health", "api/settlement/v2/health"})
 
 
 def view_of(pattern: URLPattern) -> type[Any] | None:
-    """The class behind a URL; None if it is a function."""
+    """Returns the class of the view behind a URL, or None if the view is a function."""
     return getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
 
 
@@ -25,7 +28,7 @@ def methods_of(view: type[Any]) -> list[str]:
 
 @register()
 def every_view_has_a_rule(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Every view states who may use it, and which of its methods need two people."""
+    """Returns an error for each view that does not state its permissions, or which of its methods need two people."""
     found: list[CheckMessage] = []
     for route, pattern in urls_below("api/"):
         view = view_of(pattern)

@@ -1,8 +1,8 @@
 """Authenticates callers: every credential must belong to the participant that FSPIOP-Source names.
 
-`PARTICIPANT_AUTH` says which credentials are required: a client certificate, as forwarded by the TLS proxy, an access
-token, or both; in the demo none. Credentials are checked against the registry's snapshot, never in the database. The
-response does not say which check failed, but the log does.
+`PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
+both. The demo requires none. Credentials are checked against the process's copy of the registry, never in the database.
+Only the log contains which check failed, not the response.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ CERTIFICATE = "certificate"
 
 
 def participant_of(request: HttpRequest, source: str) -> int:
-    """The id of the calling participant; refuses a caller whose credentials do not match FSPIOP-Source."""
+    """Returns the id of the calling participant. Refuses a caller whose credentials do not match FSPIOP-Source."""
     if source == settings.HUB_NAME:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: this is the hub's own name")
     participant_id = _proven(request, source) if settings.PARTICIPANT_AUTH else _named(source)
@@ -47,14 +47,17 @@ def _named(source: str) -> int:
 
 
 def calls_from_its_network(request: HttpRequest, participant_id: int) -> bool:
-    """Whether the request comes from an address that this participant may use; True if it has no list of addresses."""
+    """Returns whether the request comes from an address that this participant may use.
+
+    Returns True if the participant has no list of addresses.
+    """
     return credential_cache.current().may_call_from(participant_id, address_of(request))
 
 
 def address_of(request: HttpRequest) -> credential_cache.Address | None:
-    """The address of the caller: the nearest address in the proxies' headers that is not a proxy of this hub.
+    """Returns the caller's address: the last address in the proxies' headers that is not a proxy of this hub.
 
-    None if it is unknown, also if a proxy must prove itself and this request's proxy did not.
+    Returns None if the address is unknown, or if this request's proxy did not prove itself as required.
     """
     text = request.META.get("REMOTE_ADDR", "")
     if settings.TRUSTED_PROXY_COUNT:
@@ -108,13 +111,15 @@ def _client_of(request: HttpRequest, source: str, certificate: str | None) -> in
 
 
 def presented_certificate(request: HttpRequest) -> str | None:
-    """The SHA-256 of the client certificate that the TLS proxy has verified; None without one.
+    """Returns the SHA-256 of the client certificate that the TLS proxy has verified, or None without a certificate.
 
-    Only the proxy may forward a certificate, and it proves itself by a shared secret. Without a secret, production
-    accepts no certificate. A certificate is identified by its bytes; its names are never compared.
+    Only the proxy may forward a certificate, and the proxy proves itself by a shared secret. If no secret is set,
+    production accepts no certificate. A certificate is identified by its bytes. The names in certificates are never
+    compared.
 
-    If the proof names the certificate that the proxy saw, only that one counts. Otherwise a client could send the
-    header X_SSL_Client_Cert, which WSGI reads as X-SSL-Client-Cert if the proxy lets it pass.
+    If the proof names the certificate that the proxy received, every other certificate is ignored. Otherwise a client
+    could send the header X_SSL_Client_Cert. If the proxy does not remove this header, WSGI reads it as
+    X-SSL-Client-Cert.
     """
     sha1 = None
     if settings.PROXY_SECRET:
@@ -136,8 +141,12 @@ def _is_by_proxy(request: HttpRequest) -> bool:
 
 
 def _proof_of(request: HttpRequest) -> tuple[bool, str | None]:
-    """Whether the proxy proves itself, and the SHA-1 of the certificate it saw if the proof has one ("": no
-    certificate). The header is the secret, or the secret and ";sha1=" and nginx's $ssl_client_fingerprint."""
+    """Returns whether the proxy proves itself, and the SHA-1 of the certificate that the proxy received.
+
+    The SHA-1 is "" if the proxy received no certificate, and None if the proof contains no SHA-1.
+
+    The header contains the secret, or the secret followed by ";sha1=" and nginx's $ssl_client_fingerprint.
+    """
     proof = request.META.get("HTTP_X_PROXY_SECRET", "")
     if _is_secret(proof):
         return True, None
@@ -151,7 +160,7 @@ def _is_secret(text: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _digests_of(escaped_pem: str) -> tuple[str, str] | None:
-    """The SHA-1, with which nginx identifies a certificate, and the SHA-256, with which the registry does."""
+    """Returns a certificate's SHA-1, by which nginx identifies it, and SHA-256, by which the registry identifies it."""
     try:
         certificate = x509.load_pem_x509_certificate(unquote(escaped_pem).encode())
     except ValueError:

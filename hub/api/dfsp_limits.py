@@ -1,12 +1,15 @@
-"""Limits each DFSP's share of a web process: requests per second (`DFSP_RATE`), open requests (`DFSP_OPEN_REQUESTS`)
-and open bulks (`DFSP_OPEN_BULKS`). A bulk may be of megabytes, holds a lock for each item, and runs in its request's
-thread. A request beyond a limit gets 429, before its body is read, its signature is checked or a statement is sent.
+"""Limits each DFSP's share of a web process.
 
-Each process counts alone, by authenticated caller (docs/decisions/0034).
+The limits are for requests per second (`DFSP_RATE`), open requests (`DFSP_OPEN_REQUESTS`) and open bulks
+(`DFSP_OPEN_BULKS`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of its
+request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
 
-The number of messages that a DFSP's requests leave in the outbox is limited too, per destination
-(`OUTBOX_PENDING_PER_SOURCE`). If too many wait for a destination, a DFSP's further requests to it are refused. If too
-many wait for the DFSP itself, all its requests are refused. Callbacks (PUT, PATCH) are never refused for this.
+Each process has counts of its own, by authenticated caller (docs/decisions/0034).
+
+The number of messages in the outbox that a DFSP has caused is limited too, for each destination
+(`OUTBOX_PENDING_PER_SOURCE`). If too many wait for a destination, the DFSP's further requests to this destination are
+refused. If too many wait for the DFSP itself, all requests of the DFSP are refused. Callbacks (PUT, PATCH) are never
+refused for this reason.
 """
 
 import threading
@@ -24,7 +27,7 @@ log = structlog.get_logger("api")
 
 LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
-_BURST_S = 1.0  # the largest burst: as many requests as in this time
+_BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
 _SAY_EVERY_S = 1.0
 
 
@@ -38,7 +41,10 @@ class Limits:
         self._said: dict[int, float] = {}
 
     def enter(self, caller: int, name: str) -> None:
-        """Counts one request of a participant; FspiopError 2005 (429) if it has too many. `leave` ends it."""
+        """Counts one open request of a participant, until `leave`.
+
+        Raises FspiopError 2005 (429) if the participant has too many.
+        """
         exceeded = self._exceeded(caller, settings.DFSP_RATE, settings.DFSP_OPEN_REQUESTS)
         if exceeded is not None:
             self._say(caller, name, exceeded)
@@ -49,12 +55,12 @@ class Limits:
             self._open[caller] -= 1
 
     def check_backlog(self, caller: int, source: str, destination: str) -> None:
-        """FspiopError 2005 (429) if too many messages caused by the caller already wait at the destination."""
+        """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
         if backlog.is_crowded(source, destination):
             raise self.no_room(caller, source, destination)
 
     def no_room(self, caller: int, source: str, destination: str) -> FspiopError:
-        """Counts and returns the refusal of a message for which the destination has no room left."""
+        """Counts and returns a refusal: too many messages that the caller has caused wait for the destination."""
         self._say(caller, source, "messages waiting")
         return FspiopError(
             ErrorCode.SERVER_BUSY,
@@ -63,8 +69,11 @@ class Limits:
         )
 
     def enter_bulk(self, caller: int, name: str) -> None:
-        """Counts one bulk of a participant; FspiopError 2005 if it has too many open (429), or if all have (503).
-        `leave_bulk` ends it."""
+        """Counts one open bulk of a participant, until `leave_bulk`.
+
+        Raises FspiopError 2005 if the participant has too many open bulks (429), or all participants together have
+        (503).
+        """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
             is_its_own = count >= settings.DFSP_OPEN_BULKS

@@ -1,4 +1,4 @@
-"""Turns every error into the API's own error body: one class has the code, one handler renders it.
+"""Turns every error into the API's own error body. One class holds the error code, and one handler makes the response.
 
 HTTP statuses by code: FSPIOP API v1.1, section 7.6, as the reference hub maps them.
 """
@@ -21,17 +21,17 @@ RETRY_AFTER_S = 1
 
 
 def response_for(error: FspiopError) -> HttpResponse:
-    """The error as a response; 429 and 503 have a Retry-After header."""
+    """Returns the error as a response. Responses 429 and 503 have a Retry-After header."""
     body = strictjson.canonical(error.body())
     response = HttpResponse(body, status=error.http_status, content_type="application/json")
-    response["Content-Length"] = str(len(body))  # DFSP requests pass no middleware that would set it
+    response["Content-Length"] = str(len(body))  # no middleware sets this header for DFSP requests
     if error.http_status in (429, 503):
         response["Retry-After"] = str(RETRY_AFTER_S)
     return response
 
 
 def as_fspiop(error: BaseException) -> FspiopError:
-    """Any exception as the error for the caller."""
+    """Returns the error that the caller gets for any exception."""
     match error:
         case FspiopError():
             return error
@@ -50,7 +50,7 @@ def as_fspiop(error: BaseException) -> FspiopError:
         case UnreadablePostError():
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended before its Content-Length")
         case DataError():
-            # For example a NUL in a name from a header: nothing was written, and the sender is at fault.
+            # For example, a name in a header contains a NUL. Nothing was written, and the sender is at fault.
             log.warning("not_storable", error=str(error)[:200])
             return FspiopError(ErrorCode.MALFORMED_SYNTAX, "the request has a value that cannot be stored")
         case _ if is_away(error):
@@ -62,20 +62,20 @@ def as_fspiop(error: BaseException) -> FspiopError:
 
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> HttpResponse:
-    """The exception handler of Django REST framework."""
+    """Handles exceptions for Django REST framework."""
     return response_for(as_fspiop(error))
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler404."""
+    """Responds as Django's handler404."""
     return response_for(FspiopError(ErrorCode.UNKNOWN_URI))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500."""
+    """Responds as Django's handler500."""
     return response_for(FspiopError(ErrorCode.INTERNAL_SERVER_ERROR))
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler400: a path or header that Django itself refuses."""
+    """Responds as Django's handler400, when Django itself refuses a path or header."""
     return response_for(FspiopError(ErrorCode.MALFORMED_SYNTAX))

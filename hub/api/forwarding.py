@@ -1,6 +1,6 @@
 """Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own. No payment rules.
 
-Each function makes a message from the view's request. `send` stores messages by one statement. After that, the view may
+Most functions make a message from the view's request. `send` stores messages by one statement. After that, the view may
 respond.
 """
 
@@ -30,7 +30,7 @@ from hub.participants.parties import check_payment as check_payment
 def subject_of(path: str) -> str:
     """Returns the subject of messages about one path.
 
-    It is a digest, because an alias in the path must not reach a log.
+    The subject is a digest, because an alias in the path must not reach a log.
     """
     return hashlib.sha256(path.encode()).hexdigest()
 
@@ -61,10 +61,12 @@ def pass_on(
     kind: str,
     error_path: str | None = None,
 ) -> Outgoing:
-    """Returns the view's message for `to`. With `error_path` it is a request: a failed delivery is reported there.
+    """Returns the view's message for `to`.
 
-    A request is caused by its sender, an answer by the participant that sent the request. FspiopError 2005 (429) where
-    the caller has caused too many messages that wait for `to`.
+    With `error_path` the message is a request, and a failed delivery is reported there.
+
+    A request counts for its sender, and an answer for the participant that sent the request. Raises FspiopError 2005
+    (429) where the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -84,8 +86,8 @@ def pass_on(
 
 
 def _if_pending(view: FspiopView) -> IfPending:
-    # A repeated GET needs only one answer, with the newest state. The number of waiting messages never makes the hub
-    # refuse a callback, so the error about a repeated faulty callback is sent only once.
+    # Repeated GET requests need only one answer, with the newest state. The hub never refuses a callback because many
+    # messages wait, so the error about a repeated faulty callback is stored only once.
     return IfPending.RENEW if view.request.method in {"GET", *CALLBACKS} else IfPending.ADD
 
 
@@ -100,7 +102,7 @@ def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subj
 def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: str) -> Outgoing:
     """Returns the error callback to the view's caller."""
     if error.http_status == 429:
-        raise error  # the caller's queue is full, so there is no room for an error callback either
+        raise error  # the caller's queue is full, so an error callback has no room either
     kind = "state-refusal" if view.request.method == "GET" else "refusal"
     return tell_caller(view, path=path + "/error", body=error.body(), subject=subject, kind=kind)
 
@@ -112,7 +114,7 @@ def send(messages: Sequence[Outgoing]) -> None:
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """FspiopError where the view's message was refused, and its sender gets no callback about that."""
+    """Raises FspiopError where the view's message was refused and its sender gets no callback about the refusal."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

@@ -1,8 +1,8 @@
-"""Limits how many DFSP requests one web process handles at once; refuses others before any work is done.
+"""Limits how many DFSP requests one web process handles at once. Refuses other requests before any work is done.
 
-Work in progress is finished first: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) no longer is.
+Work in progress has priority: callbacks (PUT, PATCH) are still accepted when new work (POST, GET) is already refused.
 New work is also refused while messages wait long for couriers (`hub.outbox.delivery_delay`): lookups first, then
-requests for terms, then transfers, so that payments that have begun end before others begin. A refused request leaves
+requests for terms, then transfers, so that payments that have begun end before others begin. A refused request writes
 no row.
 """
 
@@ -39,7 +39,7 @@ _MOST_DELAY = {
     ("POST", "bulkTransfers"): "SHED_TRANSFERS_S",
     ("POST", "fxTransfers"): "SHED_TRANSFERS_S",
 }
-"""The settings with the delay from which each kind of new work is refused; 0 refuses none."""
+"""The settings with the delay from which each kind of new work is refused. The value 0 refuses none."""
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -81,7 +81,7 @@ class Turnstile:
             return self._body
         UNDER_WAY.inc()
         try:
-            return self._application(environ, start_response)  # a response to a DFSP is complete when this returns
+            return self._application(environ, start_response)  # a response to a DFSP is complete when this call returns
         finally:
             UNDER_WAY.dec()
             with self._guard:
@@ -94,7 +94,7 @@ class Turnstile:
         most: float = getattr(settings, setting)
         if not most or self._delay_s() <= most:
             return False
-        # A few are served in any case, because without any the delay of their messages could not become known.
+        # A few requests are served in any case, because the delay is measured by the messages of served requests.
         now = time.monotonic()
         is_one_of_few = now - self._delayed_admitted_at >= _ONE_EVERY_S
         if is_one_of_few:

@@ -1,7 +1,7 @@
-"""The short path of the DFSP API: no sessions, no CSRF checks and no static files between a DFSP and its view.
+"""The short way of a DFSP's request to its view, without sessions, CSRF checks and static files.
 
-It also closes the doors that a process does not serve (`SERVES`): in production, DFSPs and operators have separate
-listeners.
+The module also closes the doors that a process does not serve (`SERVES`). In production, DFSPs and operators have
+separate listeners.
 """
 
 import re
@@ -19,18 +19,21 @@ from fspiop.resources import RESOURCES
 from hub.api import errors
 
 DFSP_URLS = "hub.dfsp_urls"
-# Paths that two programs may read differently: dot segments, control characters.
+# Paths that two programs may read differently, because of dot segments or control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token"}
 """The first segments of the paths for DFSPs."""
-# The other doors by the first segment of their paths. Paths not listed here (health, metrics, files) are always served.
+# The other doors, by the first segment of their paths. All other paths (health, metrics, files) are always served.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
-"""Requested from each process by IP address in plain HTTP, so the rules for host names and HTTPS do not apply."""
+"""Paths requested from each process by IP address in plain HTTP.
+
+The rules for host names and HTTPS do not apply to them.
+"""
 
 
 class DfspShortcut:
-    """Django's part of the path: routes a DFSP's request to its view, before all other middleware."""
+    """Routes a DFSP's request to its view, before all other middleware of Django."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -50,19 +53,19 @@ class DfspShortcut:
 
 
 def door_of(path: str) -> str:
-    """The first segment of a path; "" if there is none, as in "*"."""
+    """Returns the first segment of a path, or "" if there is none, as in "*"."""
     return path.partition("/")[2].partition("/")[0]
 
 
 def closed_doors() -> frozenset[str]:
-    """The first segments of the paths that this process does not serve."""
+    """Returns the first segments of the paths that this process does not serve."""
     doors = {first: {door} for first, door in (DOORS | dict.fromkeys(DFSP_DOORS, "fspiop")).items()}
-    doors["token"].add(DOORS["api"])  # operators' clients get tokens where the administration is served
+    doors["token"].add(DOORS["api"])  # operators' clients get tokens from processes that serve the administration
     return frozenset(first for first, behind in doors.items() if behind.isdisjoint(settings.SERVES))
 
 
 def answer(request: HttpRequest, first: str) -> HttpResponse:
-    """The response of the view to a DFSP's request; `first` is one of DFSP_DOORS."""
+    """Returns the view's response to a DFSP's request. `first` is one of DFSP_DOORS."""
     path = request.path_info
     if _MISLEADING.search(path) is not None:
         fault = "path: must not have dot segments or control characters"
@@ -73,20 +76,23 @@ def answer(request: HttpRequest, first: str) -> HttpResponse:
         return errors.response_for(FspiopError(ErrorCode.UNKNOWN_URI))
     try:
         response: HttpResponse = view(request, *args, **kwargs)
-    except Exception as error:  # raised outside of DRF's own handling
+    except Exception as error:  # the error was raised outside of DRF's own handling
         return errors.response_for(errors.as_fspiop(error))
     return response
 
 
 def dfsp_routes() -> list[URLPattern]:
-    """All routes of the FSPIOP API."""
+    """Returns all routes of the FSPIOP API."""
     found: list[URLPattern] = import_module(DFSP_URLS).urlpatterns
     return found
 
 
 @cache
 def resolver_of(first: str) -> URLResolver:
-    """The routes of one resource. Django tries routes one after the other, and all resources have forty."""
+    """Returns the routes of one resource.
+
+    Django tries routes one after the other, and all resources together have forty.
+    """
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 
 

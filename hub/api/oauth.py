@@ -2,9 +2,9 @@
 
 If a DFSP presents a client certificate, it must belong to the same participant, and the token is bound to it. The hub's
 operators have separate clients (`hub.administration`), whose tokens contain their permissions (`scope`). A process
-issues tokens only for the doors that it serves.
+issues tokens only for the APIs that it serves.
 
-Wrong secrets are not counted against a client: a secret cannot be guessed, and a stranger must not lock a client out.
+Wrong secrets do not lock a client: a secret cannot be guessed, and a stranger must not be able to lock a client out.
 """
 
 import base64
@@ -31,7 +31,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 class OAuthError(Exception):
-    """A refusal, with one of the error codes of RFC 6749, section 5.2."""
+    """The refusal of a token, with one of the error codes of RFC 6749, section 5.2."""
 
     def __init__(self, word: str, why: str, *, status: int = 400) -> None:
         self.word, self.why, self.status = word, why, status
@@ -90,8 +90,10 @@ def _check_head(request: HttpRequest) -> None:
 
 
 def _scopes_asked_for(request: HttpRequest) -> list[str]:
-    """Reads and checks the form, after the client is authenticated: an incomplete form occupies a thread.
-    Returns the requested scopes, if any."""
+    """Reads and checks the form. Returns the requested scopes, if any.
+
+    Call this only after the client is authenticated, because an incomplete form occupies a thread.
+    """
     try:
         form = parse_qs(request.body.decode("ascii"), strict_parsing=True, max_num_fields=20)
     except ValueError:

@@ -21,7 +21,7 @@ APIS = {
     "directory": "administration of oracles",
     "settlement": "settlement",
 }
-"""Each of these has its own document at /docs/schema/."""
+"""Each of these APIs has its own document at /docs/schema/."""
 
 
 class ClientScheme(OpenApiAuthenticationExtension):
@@ -56,10 +56,10 @@ class StaffScheme(OpenApiAuthenticationExtension):
 
 
 class Schema(AutoSchema):
-    """Names each operation by its method and path, because several resources have a single and a bulk form."""
+    """Names each operation by its method and path, because some resources have a single form and a bulk form."""
 
     def get_operation_id(self) -> str:
-        """An id such as put_transfers_transfer_id_error."""
+        """Returns an id such as put_transfers_transfer_id_error."""
         words = re.findall(r"[A-Za-z0-9]+(?:_[a-z]+)*", self.path)
         return "_".join([self.method.lower(), *words])
 
@@ -102,7 +102,10 @@ _NULL = {"type": "null"}
 
 
 def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
-    """The JSON schema of a typed message, with its parts inline. In FSPIOP messages, no field is nullable."""
+    """Returns the JSON schema of a typed message, with the message's parts inline.
+
+    In FSPIOP messages, no field is nullable.
+    """
     schema = msgspec.json.schema(message, schema_hook=whole_numbers.describe)
     definitions = schema.pop("$defs", {})
 
@@ -125,7 +128,7 @@ def schema_of(message: type[Any], *, nullable: bool = True) -> dict[str, Any]:
 
 
 def _not_null(node: dict[str, Any]) -> dict[str, Any]:
-    """The schema without null, which in message types only marks an absent element."""
+    """Returns the schema without null. In message types, null only marks an absent element."""
     kinds = [kind for kind in node["anyOf"] if kind != _NULL]
     rest = {key: value for key, value in node.items() if key not in ("anyOf", "default")}
     return rest | (kinds[0] if len(kinds) == 1 else {"anyOf": kinds})
@@ -161,7 +164,7 @@ def fspiop_schema(
 
 
 def _bodies(resource: str, message: type[Any]) -> dict[str, Any]:
-    """The message by its media type, and also in ISO 20022 if the resource has that form."""
+    """Returns the message's schema by media type, and also the ISO 20022 form if the resource has one."""
     supported = versions.SUPPORTED[resource]
     usual = versions.Version(1, 1)
     plain = versions.content_type(resource, usual if usual in supported else supported[0])
@@ -192,8 +195,9 @@ def administration_schema(
 ) -> Callable[[F], F]:
     """Describes one method of an administration API; `query` names its filters.
 
-    `two_people`: the method's kinds of change for which TWO_PEOPLE may require a second person; empty if one person may
-    do this alone in the portal too. Every method that changes something must state it (`hub.api.access_rule_check`).
+    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. It is empty if one
+    person may make these changes alone in the portal too. Every method that makes changes must state `two_people`
+    (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}
     describe = extend_schema(

@@ -1,12 +1,13 @@
 """Limits password attempts, so that passwords cannot be guessed, and so that an attacker cannot lock people out.
 
-Failures are counted for a quarter of an hour in up to three places:
+Each failure is counted for a quarter of an hour, for up to three subjects:
 - the name from this address
 - this address
 - the name from all addresses from which nobody has signed in with it
 
-An attacker at another address can use up only the third limit. The third limit does not apply to a person who signs in
-from an address of earlier sign-ins. A browser that has signed in before has its own count, which nobody else can fill.
+An attacker at another address can reach only the third limit. The third limit does not apply to a person who signs in
+from an address of earlier sign-ins. A browser that has signed in before has its own count, to which nobody else can
+add.
 """
 
 import hashlib
@@ -31,7 +32,7 @@ _IPV6_PREFIX = 64  # the prefix of one customer
 
 
 def address_of(request: HttpRequest) -> str:
-    """The address from which a person's request comes; empty if it is unknown."""
+    """Returns the address from which a person's request comes, or "" if the address is unknown."""
     try:
         return str(ip_address(get_adapter().get_client_ip(request)))
     except (PermissionDenied, ValueError):  # no trusted address, or not an address
@@ -39,7 +40,7 @@ def address_of(request: HttpRequest) -> str:
 
 
 def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsewhere: int | None = None) -> "Attempt":
-    """An attempt for this name from the address of this request."""
+    """Returns an attempt for this name from the address of this request."""
     address = address_of(request)
     if address and isinstance(ip_address(address), IPv6Address):
         address = str(IPv6Network((address, _IPV6_PREFIX), strict=False))
@@ -48,7 +49,7 @@ def attempt_of(request: HttpRequest, name: str, *, browser: str = "", most_elsew
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One password attempt: for a name, from an address, and from a known browser if there is one."""
+    """One password attempt for a name, from an address, and from a known browser if there is one."""
 
     name: str
     address: str
@@ -56,16 +57,18 @@ class Attempt:
     most_elsewhere: int
 
     def begin(self) -> bool:
-        """For people, who make one attempt at a time. Counts a failure in advance, so that parallel attempts cannot
-        evade the limit. Returns False if too many have failed; then the password is not checked. `succeed` removes the
-        failure."""
+        """Counts a failure in advance, so that parallel attempts cannot evade the limit. `succeed` removes the failure.
+
+        Returns False if too many attempts have failed. Then the password must not be checked. This method is for
+        people, who make one attempt at a time.
+        """
         try:
             return self._count_failure()
         except (RedisError, OSError):
             return _without_cache()
 
     def succeed(self) -> None:
-        """Records success: the attempt does not count, and its address is known from now on."""
+        """Records success. The attempt is not counted as a failure, and its address is known from now on."""
         try:
             for key, _ in self._places():
                 _uncount(key)
@@ -74,7 +77,10 @@ class Attempt:
             return
 
     def is_open(self) -> bool:
-        """For programs, which may make many attempts at once: whether an attempt is allowed. `end` adds the result."""
+        """Returns whether an attempt is allowed. `end` adds the result.
+
+        This method is for programs, which may make many attempts at once.
+        """
         try:
             return all(int(cache.get(key, 0)) < most for key, most in self._places())
         except (RedisError, OSError):
@@ -90,7 +96,10 @@ class Attempt:
             return
 
     def _count_failure(self) -> bool:
-        """Counts a failure. A full place stops the count in later places, so one address cannot fill the shared one."""
+        """Counts a failure.
+
+        When a limit is reached, later subjects are not counted, so one address cannot reach the third limit.
+        """
         return all(_count(key) <= most for key, most in self._places())
 
     def _remember(self) -> None:
@@ -115,11 +124,11 @@ class Attempt:
 
 def _without_cache() -> bool:
     log.warning("attempts_not_counted", why="the cache is unavailable")
-    return True  # the hub must be administrable without its cache
+    return True  # people must be able to administer the hub without the cache
 
 
 def _key(*parts: str) -> str:
-    """A hash, because people may type anything as a name, even a password."""
+    """Returns a hash as the key, because people may type anything as a name, even a password."""
     return "attempts:" + hashlib.sha256("\0".join(part.lower() for part in parts).encode()).hexdigest()
 
 
@@ -127,11 +136,11 @@ def _count(key: str) -> int:
     cache.add(key, 0, timeout=FORGOTTEN_AFTER_S)
     try:
         count = int(cache.incr(key))
-    except ValueError:  # it expired between the two calls
+    except ValueError:  # the counter expired between the two calls
         cache.set(key, 1, timeout=FORGOTTEN_AFTER_S)
         return 1
     if count == 1:
-        # If the counter had expired just before, this created a new one without an expiry.
+        # If the counter had just expired, the call has created a new one without an expiry.
         cache.touch(key, timeout=FORGOTTEN_AFTER_S)
     return count
 
@@ -139,5 +148,5 @@ def _count(key: str) -> int:
 def _uncount(key: str) -> None:
     try:
         cache.decr(key)
-    except ValueError:  # it has expired
+    except ValueError:  # the counter has expired
         return

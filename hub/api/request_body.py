@@ -1,6 +1,6 @@
 """Checks the size and encoding of a request, before its body is parsed (FSPIOP API v1.1, section 3.2.1).
 
-It reads the server's own stream, because Django would keep the bytes with its request.
+The module reads the server's own stream, because Django would keep the bytes with its request object.
 """
 
 import threading
@@ -29,13 +29,16 @@ def check_head(request: HttpRequest) -> None:
 
 
 def length_of(request: HttpRequest, most: int) -> int | None:
-    """The declared length of the body, at most `most`; None if it is chunked. Refuses both at once, and compression."""
+    """Returns the declared length of the body, which is at most `most`, or None if the body is chunked.
+
+    Refuses a request with both, and refuses compression.
+    """
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-encoding: is not supported")
     length = meta.get("CONTENT_LENGTH") or ""
     if "HTTP_TRANSFER_ENCODING" in meta:
-        if length:  # two programs could use different ones of the two lengths
+        if length:  # two programs could rely on different lengths
             raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-length: must not be combined with transfer-encoding")
         return None
     if not length:
@@ -48,7 +51,7 @@ def length_of(request: HttpRequest, most: int) -> int | None:
 
 
 def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
-    """The body's bytes: as many as `length_of` returned, with no more JSON values than `most` bytes may have."""
+    """Returns the body: as many bytes as `length_of` returned, with no more JSON values than `most` bytes may have."""
     if length == 0:
         return b""
     began = time.monotonic()
@@ -68,10 +71,10 @@ def body_of(request: HttpRequest, length: int | None, most: int) -> bytes:
 
 
 def pass_over(request: HttpRequest, most: int) -> None:
-    """Reads a refused body off its connection, because a sender that still sends might not see the response.
+    """Reads and discards a refused body, because a sender that still sends might not see the response.
 
-    Only a few requests at a time do this, since a body may be slow and its sender is not authenticated. For others the
-    connection just ends.
+    This is done for only a few requests at a time, since a body may be slow and its sender is not authenticated. For
+    other requests the connection ends at once.
     """
     if not _passing_over.acquire(blocking=False):
         return
@@ -83,7 +86,8 @@ def pass_over(request: HttpRequest, most: int) -> None:
 
 
 def _taken_in(request: HttpRequest, most: int) -> bytes:
-    # In pieces: granian would collect the requested size, and each of its threads would keep as much memory.
+    # The body is read in pieces. Otherwise granian would collect the whole size, and each of its threads would keep as
+    # much memory.
     pieces = list(_pieces_of(request, most))
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

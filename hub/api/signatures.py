@@ -1,10 +1,10 @@
 """Checks FSPIOP-Signature over the received bytes, the method, the path and the headers that the hub forwards.
 
-The receiver verifies the signature again, so the hub refuses a signature that would fail there.
+The receiver verifies the signature too, so the hub refuses a signature that would fail at the receiver.
 
 `SIGNATURES` is "required", "checked" (a present signature must be valid) or "ignored". GET and DELETE have no body and
-are not signed (API Signature v1.1, section 3; the reference's libraries cannot). But a DELETE changes data: if neither
-certificate nor token proves the sender, a DELETE must be signed, over an empty body.
+are not signed (API Signature v1.1, section 3; the reference's libraries cannot sign them). But a DELETE changes data.
+If neither a certificate nor a token proves the sender, a DELETE must be signed, with an empty body.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ from hub.participants import credential_cache
 log = structlog.get_logger("security")
 
 _SIGNED = frozenset({"POST", "PUT", "PATCH"})
-_WITH_ALIAS = frozenset({"participants", "parties"})  # senders encode an alias in a path differently
+_WITH_ALIAS = frozenset({"participants", "parties"})  # the encoding of an alias in a path differs between senders
 _QUERY_FORWARDED = frozenset({("GET", "parties"), ("GET", "authorizations")})
 _ENDS_HERE = "participants"  # the hub forwards no such message
 
@@ -35,10 +35,10 @@ def check(
     *,
     forwarded: Callable[[], Mapping[str, str]],
 ) -> str | None:
-    """FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
+    """Raises FspiopError 3105 if a required signature is missing, or if a signature does not fit this request.
 
-    Returns the signed URI; None without a signature. `forwarded` returns the headers that are forwarded with the
-    message.
+    Returns the signed URI, or None without a signature. The function `forwarded` returns the headers that are forwarded
+    with the message.
     """
     if settings.SIGNATURES == "ignored":
         return None
@@ -75,7 +75,7 @@ def _verify(
         raise FspiopError(ErrorCode.INVALID_SIGNATURE, "no valid signing key is registered")
     assert headers.signature is not None
     method, uri = request.method or "", _uri_of(request, resource, headers.uri or "")
-    # A signature may protect everything that the receiver gets unchanged: forwarded headers and the body's length.
+    # A signature may protect all data that the receiver gets unchanged: forwarded headers and the body's length.
     protectable = {**forwarded, "content-length": str(len(body))}
     if participant_id in known.compat:
         form = jws.verify_compat(headers.signature, body, keys=keys, method=method, uri=uri, headers=protectable)
@@ -87,10 +87,10 @@ def _verify(
 
 
 def _uri_of(request: HttpRequest, resource: str, told: str) -> str:
-    """FSPIOP-URI, if it is exactly the URI to which the hub forwards the message.
+    """Returns FSPIOP-URI, if this is exactly the URI to which the hub forwards the message.
 
-    A WSGI server provides the decoded path, so the encoding of the request is unknown. The hub forwards in one
-    encoding; only a path with an alias is forwarded as its sender encoded it.
+    A WSGI server provides the decoded path, so the encoding of the request is unknown. The hub forwards paths in one
+    encoding. Only a path with an alias is forwarded as the sender encoded it.
     """
     path, question_mark, query = told.partition("?")
     real_query: str = request.META.get("QUERY_STRING", "")

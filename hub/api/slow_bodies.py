@@ -1,15 +1,16 @@
-"""Ends the wait for slow bodies: after `BODY_DEADLINE_S`, shuts the connection for reading, which frees its thread.
+"""Ends the wait for slow bodies. After `BODY_DEADLINE_S`, shuts the connection for reading, so that the thread is free.
 
-granian does not limit how slowly a body may arrive, and a WSGI thread waits for it. granian does not say which
-connection a request uses either: REMOTE_ADDR has no port. So this module reads the kernel's data about the process's
+granian does not limit how slowly a body may arrive, and a WSGI thread waits for the body. A request does not contain
+its connection either, because REMOTE_ADDR has no port. So this module reads the kernel's data about the process's
 connections.
 
-While a body is overdue, it considers the connections from its sender's address. It shuts those on which nothing was
-sent for longer than any request takes. The thread then gets the bytes received so far, responds, and granian closes.
-Requests that are being processed have been answered by then, and an idle connection waits for no response.
+While a body is overdue, the module examines the connections from the sender's address. It shuts connections on which
+the process sent nothing for longer than any request takes. The thread then gets the bytes received so far and responds,
+and granian closes the connection. Requests that were being processed have got responses by then, and an idle connection
+waits for no response.
 
-This works on Linux only (TCP_INFO), and not through a Unix socket. It relies on HTTP/1, in which nothing is sent before
-the response.
+This works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server sends
+nothing before the response.
 """
 
 import os
@@ -38,7 +39,7 @@ SHUT_CONNECTIONS = prometheus_client.Counter(
 _DESCRIPTORS = Path("/proc/self/fd")
 _LOOK_EVERY_S = 1.0
 _SUSPECT_AFTER_S = 1.0
-_MARGIN_S = 4.0  # until a waiting request's connection has been observed as long as the wait
+_MARGIN_S = 4.0  # after this time, a connection has been observed for as long as its request has waited
 
 # Linux's struct tcp_info: milliseconds since data was last sent and received, at 44 and 52; numbers of data segments
 # received and sent, at 152 and 156. The struct grows only at its end.
@@ -46,7 +47,10 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 
 
 class Input:
-    """A request's `wsgi.input`, which records since when a thread waits for it, however many pieces arrive."""
+    """A request's `wsgi.input`.
+
+    It records the time since which a thread waits for the body, even if pieces of the body arrive.
+    """
 
     __slots__ = ("_address", "_began", "_input", "_port")
 
@@ -79,7 +83,7 @@ class Connection:
     address: str
     port: int
     sent_s: float
-    """Seconds since data was last sent on it; since its beginning if there was none."""
+    """Seconds since data was last sent on this connection, or since the connection began if none was sent."""
     received_s: float
     has_sent: bool
     has_received: bool
@@ -90,12 +94,12 @@ class Connection:
         return self.received_s < self.sent_s or (self.has_received and not self.has_sent)
 
     def is_still(self, for_s: float) -> bool:
-        """Whether no data was received or sent for this time."""
+        """Returns whether no data was received or sent for this time."""
         return min(self.sent_s, self.received_s) > for_s
 
 
 class Waits:
-    """The waits for bodies and their beginnings; and the unanswered connections and their beginnings."""
+    """The waits for bodies, and the connections without a response, each with the time of its beginning."""
 
     def __init__(self, *, is_watching: bool = True) -> None:
         self._is_watching = is_watching and hasattr(socket, "TCP_INFO") and _DESCRIPTORS.exists()
@@ -105,7 +109,7 @@ class Waits:
         self._guard = threading.Lock()
 
     def begin(self, wait: object, began: float, address: str, port: str) -> None:
-        """Records that a request waits for a body from this address to this port since this time."""
+        """Records that a request waits for a body since `began`. The body comes from this address to this port."""
         self._open[wait] = (began, address, port)
         if self._thread is None and self._is_watching:
             self._start()
@@ -140,9 +144,9 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # Shut further ones if these do not cover all waits that are long enough for their connections to be known.
-            # Within one tick of the kernel's clock, a response and the next request look like a request and its
-            # response. So does a request head with "100 Continue".
+            # Shuts further connections if these do not cover all waits that are long enough for their connections to be
+            # known. Within one tick of the kernel's clock, a response followed by a request looks like a request
+            # followed by its response. A request head with "100 Continue" looks the same.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -154,14 +158,17 @@ class Waits:
                 _shut(connection)
 
     def _unanswered_too_long(self, found: list[Connection], now: float) -> list[Connection]:
-        """The connections without a response for longer than a body may take, and so longer than any request takes."""
+        """Returns the connections that have waited for a response for longer than a body may take.
+
+        No other request takes so long.
+        """
         since: dict[tuple[str, int], float] = {}
         late = []
         for connection in found:
             if not connection.is_unanswered:
                 continue
             key = connection.address, connection.port
-            # It may have been answered and used again since it was first seen unanswered.
+            # The connection may have got a response and a new request since it was first recorded.
             first = max(self._unanswered.get(key, now), now - connection.sent_s)
             since[key] = min(first, now - connection.received_s)  # nothing was sent since the last data arrived
             if now - since[key] > settings.BODY_DEADLINE_S:
@@ -179,7 +186,7 @@ def _shut(connection: Connection) -> None:
 
 @contextmanager
 def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
-    """The connections that this process has accepted at these ports."""
+    """Yields the connections that this process has accepted at these ports."""
     found: list[Connection] = []
     try:
         for name in os.listdir(_DESCRIPTORS):
@@ -198,7 +205,10 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 
 
 def _channel_of(descriptor: int) -> socket.socket | None:
-    """A copied descriptor: the original may belong to another file a moment later, but the copy stays the same."""
+    """Returns a copied descriptor.
+
+    The original may belong to another file a moment later, but the copy stays the same.
+    """
     try:
         copy = os.dup(descriptor)
     except OSError:
@@ -233,7 +243,7 @@ def _connection_of(channel: socket.socket, ports: set[int]) -> Connection | None
 
 
 def _plain(address: str) -> str:
-    """One spelling of an address, for the different spellings of socket and server."""
+    """Returns one spelling of an address, because socket and server use different spellings."""
     try:
         found = ip_address(address)
     except ValueError:

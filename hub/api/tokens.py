@@ -1,7 +1,8 @@
 """Access tokens: short-lived signed JWTs (RFC 9068) that only this hub issues and reads, with its own key.
 
-A token contains its client and, if the client presented a certificate, that certificate (RFC 8705). Tokens are not
-stored. Each use checks the client's credential, so revoking the credential ends its tokens within seconds.
+A token names its client. If the client presented a certificate, the token also contains the certificate's SHA-256 (RFC
+8705). Tokens are not stored. Each use checks the client's credential, so the tokens of a revoked credential become
+invalid within seconds.
 
 Tokens of DFSPs and of the hub's operators have different keys, so neither can be mistaken for the other.
 """
@@ -45,11 +46,11 @@ class OperatorsToken:
 
 
 class BadToken(Exception):
-    """The token was not issued by this hub, or not for this hub."""
+    """This hub did not issue the token, or issued it for another purpose."""
 
 
 def issue(*, client_key: str, participant: str, certificate_sha256: str | None) -> str:
-    """A new token for this DFSP's client, for TOKEN_LIFETIME_S seconds."""
+    """Returns a new token for this DFSP's client, valid for TOKEN_LIFETIME_S seconds."""
     claims: dict[str, object] = {"aud": settings.TOKEN_AUDIENCE, "sub": participant, "client_id": client_key}
     if certificate_sha256 is not None:
         claims["cnf"] = {"x5t#S256": _thumbprint(certificate_sha256)}
@@ -57,7 +58,7 @@ def issue(*, client_key: str, participant: str, certificate_sha256: str | None) 
 
 
 def issue_to_operators(*, client_key: str, scopes: list[str]) -> str:
-    """A new token for this administration client, for TOKEN_LIFETIME_S seconds."""
+    """Returns a new token for this administration client, valid for TOKEN_LIFETIME_S seconds."""
     claims: dict[str, object] = {"sub": client_key, "client_id": client_key, "scope": " ".join(scopes)}
     return _signed({"aud": _ADMINISTRATION} | claims, _OPERATORS)
 
@@ -71,7 +72,10 @@ def _signed(claims: dict[str, object], whose: str) -> str:
 
 @lru_cache(maxsize=4096)  # a DFSP uses a token for minutes; errors are not cached
 def read(text: str) -> Token:
-    """The content of a token that this hub issued; otherwise BadToken. The caller must check whether it has expired."""
+    """Returns the content of a token that this hub issued. Raises BadToken otherwise.
+
+    The caller must check whether the token has expired.
+    """
     claims = _claims(text, _DFSPS, settings.TOKEN_AUDIENCE)
     thumbprint = claims.get("cnf", {}).get("x5t#S256")
     return Token(
@@ -83,7 +87,10 @@ def read(text: str) -> Token:
 
 
 def read_operators(text: str) -> OperatorsToken:
-    """The content of an administration client's token; otherwise BadToken. The caller must check the expiry."""
+    """Returns the content of an administration client's token. Raises BadToken otherwise.
+
+    The caller must check the expiry.
+    """
     claims = _claims(text, _OPERATORS, _ADMINISTRATION)
     return OperatorsToken(
         client_key=str(claims["client_id"]),

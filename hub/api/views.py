@@ -1,5 +1,8 @@
-"""The base class of every FSPIOP view. It checks in this order: declared size, headers and versions, caller, limits.
-Then it receives the body, checks the signature over its bytes, and only then parses it."""
+"""The base class of every FSPIOP view.
+
+It checks the declared size, the headers and versions, the caller, and the limits, in this order. Then it receives the
+body, checks the signature over the body's bytes, and parses the body last.
+"""
 
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -23,14 +26,14 @@ from hub.outbox.messages import Recipient
 T = TypeVar("T")
 
 METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
-"""The methods that the API knows; by itself DRF would answer OPTIONS, and Django would answer HEAD like GET."""
+"""The API's methods. Without this list, DRF would respond to OPTIONS, and Django would respond to HEAD as to GET."""
 _OF_BULKS = frozenset({"POST", "PUT"})
 CALLBACKS = frozenset({"PUT", "PATCH"})
-"""Methods that answer a request: never refused because other participants do not accept their messages."""
+"""The methods of callbacks. They are never refused because other participants do not accept their messages."""
 
 
 class NoNegotiation(BaseContentNegotiation):
-    """Responses are JSON whatever Accept names: FSPIOP negotiates versions, which `fspiop.versions` does."""
+    """Responses are always JSON, whatever Accept contains. FSPIOP negotiates only versions, in `fspiop.versions`."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return None
@@ -41,15 +44,18 @@ class NoNegotiation(BaseContentNegotiation):
 
 @cache
 def _key_of(name: str) -> str:
-    """The WSGI key of a header; called only with the API's header names, never with a sender's."""
+    """Returns the WSGI key of a header.
+
+    Call it only with the API's header names, never with a name that a sender chose.
+    """
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 
 
 class PlainView(APIView):
     """An API view that is freed as soon as its request has ended.
 
-    DRF's request refers to its view for parsers. The view refers to its request, its response and, as `head`, a method
-    of its own. Such cycles keep a body in memory until Python's garbage collector runs, which is rare in a hub
+    DRF's request refers to its view for parsers. The view refers to its request, to its response, and to its own method
+    `head`. Such cycles keep a body in memory until Python's garbage collector runs, and the hub lets it run rarely
     (`hub.process_tuning`).
     """
 
@@ -57,7 +63,7 @@ class PlainView(APIView):
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         made = super().initialize_request(request, *args, **kwargs)
-        made.parser_context = {}  # DRF parses nothing here
+        made.parser_context = {}  # DRF does not parse the body
         return made
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -69,12 +75,18 @@ class PlainView(APIView):
 
 
 class FspiopView(PlainView):
-    """A resource of the FSPIOP API. After `initial`, a handler can use `self.caller` (a participant's id),
-    `self.fspiop` (the headers), `self.raw_body` and `self.signed_uri`. It reads a body, makes one call and responds."""
+    """A resource of the FSPIOP API.
+
+    After `initial`, a handler can use `self.caller` (a participant's id), `self.fspiop` (the headers), `self.raw_body`
+    and `self.signed_uri`. A handler reads a body, makes one call and responds.
+    """
 
     resource: ClassVar[str]
     is_bulk: ClassVar[bool] = False
-    """Whether a POST or PUT here has many items: its body may be larger, and a DFSP may have fewer open."""
+    """Whether a POST or PUT here has many items.
+
+    Then its body may be larger, and a DFSP may have fewer such requests open.
+    """
 
     authentication_classes = ()
     permission_classes = ()
@@ -83,14 +95,14 @@ class FspiopView(PlainView):
     caller: int
     fspiop: Headers
     raw_body: bytes
-    signed_uri: str | None  # FSPIOP-URI of the checked signature
+    signed_uri: str | None  # the FSPIOP-URI of the checked signature
     _is_counted = False
     _is_counted_as_bulk = False
     _unread = 0
-    """The declared bytes of the body that were not read yet, as an upper limit."""
+    """The number of declared bytes of the body that were not yet read, as an upper limit."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """As DRF's, but without the headers Allow and Vary in every response: the API does not have them."""
+        """Works as DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
         asked = self.initialize_request(request, *args, **kwargs)
         self.request = asked
         try:
@@ -123,7 +135,7 @@ class FspiopView(PlainView):
 
         def header(name: str) -> str | None:
             value: str | None = meta.get(_key_of(name))
-            return value if value or name != "content-type" else None  # a server returns "" for a missing one
+            return value if value or name != "content-type" else None  # a server sets "" for a missing Content-Type
 
         self._header = header
         self.fspiop = read_headers(method, self.resource, header)
@@ -143,7 +155,7 @@ class FspiopView(PlainView):
         )
 
     def check_room_at(self, destination: str) -> None:
-        """FspiopError 2005 (429) if too many messages that the caller caused already wait for the destination."""
+        """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
         if self.request.method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, destination)
 
@@ -157,23 +169,23 @@ class FspiopView(PlainView):
         return response
 
     def read(self, kind: type[T]) -> T:
-        """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""
+        """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
         if self._is_iso20022:
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
-        if b"null" in self.raw_body:  # otherwise no element is null; few bodies have the word in a text
+        if b"null" in self.raw_body:  # without this word, no element is null; few bodies have it in a text
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_unit_checks.check_message(message)
         return message
 
     def digest(self) -> bytes:
-        """A digest that is equal for two texts of the same message."""
+        """Returns a digest that is equal for all texts of the same message."""
         content = iso20022.content(self.raw_body) if self._is_iso20022 else self._json
         return strictjson.digest(content)
 
     def forwarded_headers(self) -> dict[str, str]:
-        """The forwarded headers as received; without empty ones, which would not arrive."""
+        """Returns the forwarded headers as received, without empty headers, which would not arrive."""
         found = {}
         for name in FORWARDED:
             value = self._header(name)
@@ -213,17 +225,17 @@ def _check_date(headers: Headers) -> None:
 
 
 def accepted() -> HttpResponse:
-    """202: the answer follows as a callback."""
+    """Returns 202: the answer follows as a callback."""
     return empty(202)
 
 
 def taken() -> HttpResponse:
-    """200: a callback was accepted."""
+    """Returns 200: a callback was accepted."""
     return empty(200)
 
 
 def empty(status: int) -> HttpResponse:
-    """A response without a body."""
+    """Returns a response without a body."""
     response = HttpResponse(status=status)
     del response["Content-Type"]
     response["Content-Length"] = "0"

@@ -7,7 +7,7 @@ _WHOLE = re.compile(r"(?P<whole>[0-9]{1,19})(?:\.0+)?\Z")
 
 
 class WholeNumber(int):
-    """A body element that is a whole number; subclasses have other bounds."""
+    """A body element that is a whole number. Subclasses have other bounds."""
 
     LEAST = 0
     MOST = 2**63 - 1
@@ -18,7 +18,7 @@ class Percentage(WholeNumber):
 
 
 def whole_number(value: object) -> int | None:
-    """The whole number in a number or text; None if it is not one."""
+    """Returns the whole number that a number or text stands for, or None if it stands for none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -30,13 +30,13 @@ def whole_number(value: object) -> int | None:
 
 
 def decode(kind: type, value: object) -> Any:
-    """Reads an element of a type that msgspec does not know: a `WholeNumber`."""
+    """Reads a `WholeNumber`, a type that msgspec does not know."""
     if not issubclass(kind, WholeNumber):
-        raise NotImplementedError(f"no element is a {kind}")  # how a hook tells msgspec that the type is not its own
+        raise NotImplementedError(f"no element is a {kind}")  # by this error, a hook leaves a type to msgspec
     number = whole_number(value)
     if number is None:
         got = "null" if value is None else type(value).__name__
-        raise TypeError(f"Expected `a whole number`, got `{got}`")  # in msgspec's words, which `fspiop.bodies` reads
+        raise TypeError(f"Expected `a whole number`, got `{got}`")  # `fspiop.bodies` reads this form
     if number < kind.LEAST:
         raise ValueError(f"Expected `int` >= {kind.LEAST}")
     if number > kind.MOST:
@@ -45,7 +45,7 @@ def decode(kind: type, value: object) -> Any:
 
 
 def describe(kind: type) -> dict[str, Any]:
-    """The JSON schema of a `WholeNumber`."""
+    """Returns the JSON schema of a `WholeNumber`."""
     if not issubclass(kind, WholeNumber):
         raise NotImplementedError(f"no element is a {kind}")
     return {

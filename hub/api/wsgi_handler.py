@@ -1,4 +1,4 @@
-"""Django's WSGI handler and request, without the work around each request that a hub does not need.
+"""Django's WSGI handler and request, without the parts of Django's work that a hub does not need.
 
 Processing a message in one set-based transaction costs less than that work; see docs/decisions/0014 for the figures.
 The meaning of a request stays the same.
@@ -24,8 +24,11 @@ _OF_THE_BODY = ("_body", "_stream", "_post", "_files")
 
 
 class LeanRequest(WSGIRequest):
-    """Parses each content type once, because DFSPs send the same few. Frees a body with its request, even if other
-    objects still refer to the request: a page's messages do, in a cycle."""
+    """Parses each content type once, because DFSPs send the same few content types.
+
+    Frees a body when its request ends, even if other objects still refer to the request. A page's messages refer to it,
+    in a cycle.
+    """
 
     def close(self) -> None:
         super().close()
@@ -44,8 +47,10 @@ class LeanRequest(WSGIRequest):
 
 
 class LeanHandler(WSGIHandler):
-    """Django's handler. A DFSP's request goes from the server to its view and back: it has no middleware, and its
-    response is complete, so that nothing is left to do when the server has sent it."""
+    """Django's handler. A DFSP's request goes from the server to its view and back, without middleware.
+
+    The response is complete, so nothing is left to do after the server has sent it.
+    """
 
     request_class = LeanRequest
 
@@ -62,6 +67,6 @@ class LeanHandler(WSGIHandler):
             response = middleware.answer(request, first)
         finally:
             request.close()
-            connection.close_if_unusable_or_obsolete()  # back to the pool; without one, the next request checks it
+            connection.close_if_unusable_or_obsolete()  # back to the pool, if there is one
         start_response(f"{response.status_code} {response.reason_phrase}", list(response.items()))
         return [response.content]

@@ -1,9 +1,9 @@
-"""How long messages wait until couriers send them: the measure by which web processes refuse new work.
+"""Measures how long messages wait until couriers send them. Web processes refuse new work if this delay is long.
 
-The delay is that of the destination at which messages wait least, of all to which couriers begin to send messages. A
-DFSP that is slow, or was down, makes only its own messages wait. Where the messages to every destination wait, the hub
-is behind. Couriers publish the delay in Redis for two seconds. Web processes read it twice a second in a separate
-thread, so no request asks for it. Without a value they compute it from the deliveries of the last two seconds.
+Couriers measure the wait of messages for each destination. The delay is the shortest of these waits. If a DFSP is slow
+or was down, only the messages for this DFSP wait. If the messages for every destination wait, the hub itself is too
+slow. Couriers publish the delay in Redis for two seconds. Web processes read it twice a second in a separate thread, so
+no request asks for it. If Redis has no value, they compute the delay from the deliveries of the last two seconds.
 """
 
 import threading
@@ -25,10 +25,10 @@ log = structlog.get_logger("outbox")
 _VALID_S = 2.0
 _READ_EVERY_S = 0.5
 _PUBLISH_EVERY_S = 0.25
-_WINDOW_S = 1.0  # the messages that count
+_WINDOW_S = 1.0  # the period whose messages are measured
 _MOST = 200  # the deliveries that are read
 
-# The newest messages that were delivered stood at the head of their queues.
+# The newest delivered messages were the first in their queues.
 _DELIVERED = """
     SELECT d.destination_id, extract(epoch FROM d.delivered_at - d.created_at)::float8
     FROM (SELECT destination_id, created_at, delivered_at, attempts
@@ -38,9 +38,10 @@ _DELIVERED = """
 
 
 def delay_of(ages: Iterable[tuple[int, float]]) -> float:
-    """The delay in seconds, from (destination, age of a message at its first attempt).
+    """Returns the delay in seconds, from (destination, age of a message at its first attempt).
 
-    0 where fewer than two destinations get messages: nothing shows then whether the hub or the destination is slow.
+    Returns 0 where fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
+    slow.
     """
     by_destination: dict[int, list[float]] = {}
     for destination_id, age_s in ages:
@@ -49,7 +50,7 @@ def delay_of(ages: Iterable[tuple[int, float]]) -> float:
 
 
 def _key() -> str:
-    # Two hubs on one Redis must not read each other's delay.
+    # Two hubs that share one Redis must not read each other's delay.
     return f"kitovu:outbox-delay:{connection.settings_dict['NAME']}"
 
 
@@ -58,17 +59,17 @@ def _redis() -> redis.Redis:
 
 
 class Publisher:
-    """Publishes the delay that a courier sees, from a separate thread."""
+    """Publishes the delay that a courier measures, from a separate thread."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: list[tuple[float, int, float]] = []  # when, destination, age
+        self._seen: list[tuple[float, int, float]] = []  # time, destination, age
         self._arrived = threading.Condition()
         self._has_news = False
         self._thread: threading.Thread | None = None
 
     def saw(self, ages: list[tuple[int, float]]) -> None:
-        """Adds (destination, age) of messages at their first attempts; never raises, never waits."""
+        """Adds (destination, age) of messages at their first attempts. Never raises, and never waits."""
         if not ages:
             return
         now = self._clock()
@@ -82,7 +83,7 @@ class Publisher:
             self._arrived.notify()
 
     def delay_s(self) -> float:
-        """The delay by the messages of the last second."""
+        """Returns the delay, measured by the messages of the last second."""
         since = self._clock() - _WINDOW_S
         return delay_of((destination_id, age_s) for at, destination_id, age_s in self._seen if at > since)
 
@@ -106,7 +107,7 @@ def publish(client: redis.Redis, delay_s: float) -> None:
 
 
 def published(client: redis.Redis) -> float | None:
-    """The delay that a courier published in the last two seconds, if there is one."""
+    """Returns the delay that a courier published in the last two seconds, if there is one."""
     try:
         text = client.get(_key())
         return float(text) if text is not None else None  # type: ignore[arg-type]
@@ -115,12 +116,12 @@ def published(client: redis.Redis) -> float | None:
 
 
 def delivered() -> float:
-    """The delay of the messages that were delivered in the last two seconds."""
+    """Returns the delay of the messages that were delivered in the last two seconds."""
     return delay_of((row[0], row[1]) for row in execute(_DELIVERED, [_MOST, _VALID_S]))
 
 
 class Reader:
-    """The delay as a web process knows it. 0 while it knows none."""
+    """Reads the delay for a web process. The delay is 0 until a value was read."""
 
     def __init__(self) -> None:
         self._delay_s, self._read_at = 0.0, float("-inf")
@@ -129,7 +130,7 @@ class Reader:
         self._thread: threading.Thread | None = None
 
     def delay_s(self) -> float:
-        """Returns the delay that was read last, and lets the thread read it again; never waits."""
+        """Returns the value that was read last, and starts a new read in the thread. Never waits."""
         if self._thread is None or not self._thread.is_alive():
             with self._starting:
                 if self._thread is None or not self._thread.is_alive():
@@ -149,7 +150,7 @@ class Reader:
                 self._read_at = time.monotonic()
             except DatabaseError as error:
                 log.warning("delay_not_read", error=str(error)[:200])
-            except Exception:  # the thread must go on
+            except Exception:  # the thread must continue
                 log.exception("delay_not_read")
             finally:
                 connection.close()  # another thread may need it

@@ -1,4 +1,4 @@
-"""Participants as decisions about messages see them, and the rules that such decisions share. Pure."""
+"""The data of participants that decisions about messages use, and the rules that such decisions share. Pure."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Party:
     may_send: bool
     may_receive: bool
     currencies: Collection[str]
-    """Those of its active accounts."""
+    """The currencies of the participant's active accounts."""
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
@@ -27,7 +27,7 @@ def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
 
 
 def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
-    """Returns the sender of a message. FspiopError where it is not active any more."""
+    """Returns the sender of a message. Raises FspiopError where the sender is not active any more."""
     found = parties.get(name)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {name} is not active")
@@ -35,7 +35,10 @@ def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
 
 
 def check_payment(*, payer: Party, payee: Party) -> None:
-    """FspiopError if the payer may not send or the payee may not receive: their payment would be refused later."""
+    """Raises FspiopError if the payer may not send or the payee may not receive.
+
+    Their payment would be refused later.
+    """
     if not payer.may_send:
         raise FspiopError(ErrorCode.PAYER_PERMISSION_ERROR, f"Participant {payer.name} may not send")
     if not payee.may_receive:
@@ -43,20 +46,25 @@ def check_payment(*, payer: Party, payee: Party) -> None:
 
 
 def check_account(party: Party, *currencies: str) -> None:
-    """FspiopError 3201 where this participant has no active account in any of the currencies."""
+    """Raises FspiopError 3201 where this participant has no active account in any of the currencies."""
     if not set(currencies) & set(party.currencies):
         detail = f"{party.name} has no active account in {' or '.join(currencies)}"
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
 
 
 def check_destination(named: str | None, to: str) -> None:
-    """FspiopError if FSPIOP-Destination is not exactly the recipient's name: the recipient would refuse the message."""
+    """Raises FspiopError if FSPIOP-Destination is not exactly the recipient's name.
+
+    The recipient would refuse the message.
+    """
     if named not in (None, to):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"fspiop-destination: must be {to}")
 
 
 def check_named(named: Mapping[str, str | None], to: str) -> None:
-    """FspiopError if an element of the message names another recipient. `named` has these elements by their paths.
+    """Raises FspiopError if an element of the message names another recipient.
+
+    `named` has these elements by their paths.
 
     The named participant would not get the message, and the recipient would refuse it.
     """

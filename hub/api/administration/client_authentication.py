@@ -1,4 +1,4 @@
-"""Authenticates administration clients: a bearer token whose client is valid at this moment."""
+"""Authenticates administration clients, by a bearer token whose client is valid at the time of the request."""
 
 import time
 
@@ -35,7 +35,7 @@ class ClientToken(BaseAuthentication):
 
 
 class Granted:
-    """A client, and the scopes of this request."""
+    """A client, and the scopes that it has for this request."""
 
     def __init__(self, client: AdministrationClient, scopes: frozenset[str]) -> None:
         self.client, self.scopes = client, scopes

@@ -1,6 +1,8 @@
-"""/participants/{name}/credentials: a participant's credentials. This part of the administration API is Kitovu's own.
+"""/participants/{name}/credentials: a participant's credentials.
 
-A client's secret is only in the response to its POST.
+The Mojaloop API does not have this part of the administration API.
+
+A client's secret is only in the response to the POST that creates the client.
 """
 
 import json
@@ -135,7 +137,7 @@ class ClientsView(AdministrationView):
         two_people=("add_client",),
     )
     def post(self, request: Request, name: str) -> HttpResponse:
-        """Returns the secret even if the client waits for approval, because no later response has it."""
+        """Returns the secret even if the client waits for approval, because no later response contains the secret."""
         body, dfsp = self.read(NewClient), _dfsp(name)
         client_key, secret = credentials.new_client_key(dfsp), client_secrets.make()
         try:

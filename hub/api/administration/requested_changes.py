@@ -1,5 +1,7 @@
-"""/approvals: the state of changes that programs have requested, if TWO_PEOPLE is everywhere. People decide them
-only in the portal."""
+"""/approvals: the state of changes that programs have requested, if TWO_PEOPLE is everywhere.
+
+People approve or reject these changes only in the portal.
+"""
 
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -16,7 +18,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 def _of_programs() -> "QuerySet[Approval]":
-    """The requests of programs; those of people are shown in the portal."""
+    """Returns the requests of programs. The portal shows the requests of people."""
     return Approval.objects.exclude(client="").select_related("maker")
 
 
@@ -24,7 +26,7 @@ class ApprovalsView(AdministrationView):
     @administration_schema(TAG, summary="List the latest changes that programs have requested", query=("state",))
     def get(self, request: Request) -> Response:
         found, state = _of_programs(), request.query_params.get("state", "")
-        if state == "EXPIRED":  # not stored in rows, but follows from the expiry time
+        if state == "EXPIRED":  # rows do not store this state, which follows from the expiry time
             found = found.filter(state=Approval.State.PENDING, expires_at__lte=Now())
         elif state == Approval.State.PENDING:
             found = found.filter(state=state, expires_at__gt=Now())

@@ -1,6 +1,6 @@
-"""Authenticates Django's staff at the administration APIs, for development: a two-factor session, or a password.
+"""Authenticates Django's staff at the administration APIs, by a two-factor session or a password. For development.
 
-In production a password alone must not move money: there, clients authenticate
+In production a password alone must not change balances, so clients authenticate instead
 (`hub.api.administration.client_authentication`).
 """
 
@@ -18,7 +18,7 @@ from hub.api.password_attempts import attempt_of
 
 
 class StaffSession(SessionAuthentication):
-    """A session of the portal, with the second factor that the portal requires."""
+    """Authenticates by a session of the portal, with the second factor that the portal requires."""
 
     def authenticate(self, request: Request) -> tuple[Any, None] | None:
         found: tuple[Any, None] | None = super().authenticate(request)
@@ -28,7 +28,7 @@ class StaffSession(SessionAuthentication):
 
 
 class StaffPassword(BasicAuthentication):
-    """A user name and password, with the portal's limit on failed attempts."""
+    """Authenticates by a user name and password, with the portal's limit on failed attempts."""
 
     def authenticate_credentials(self, userid: str, password: str, request: Request | None = None) -> tuple[Any, Any]:
         assert request is not None
@@ -45,7 +45,7 @@ class StaffPassword(BasicAuthentication):
 
 
 def has_second_factor(request: HttpRequest) -> bool:
-    """Whether this session was opened with a one-time code, and not only with a password."""
+    """Returns whether the user signed in to this session with a one-time code, and not only with a password."""
     user = request.user
     records = get_authentication_records(request, user if isinstance(user, User) else None)
     return any(record.get("method") == "mfa" for record in records)

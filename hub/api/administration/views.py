@@ -1,6 +1,7 @@
 """The base class of the hub's administration APIs: permissions, strict JSON, errors in the API's own form.
 
-If TWO_PEOPLE is everywhere, a change that needs two people in the portal only creates a request here (`needs_two`).
+If TWO_PEOPLE is everywhere, these APIs only create a request for a change that needs two people in the portal
+(`needs_two`).
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class MayAdministrate(BasePermission):
-    """Allows an administration client with the right scope, Django staff, or everybody, as ADMINISTRATION_AUTH says.
+    """Allows the callers that ADMINISTRATION_AUTH admits: clients with the right scope, Django staff, or everybody.
 
     With ADMINISTRATION_API_READ_ONLY, these APIs allow no change.
     """
@@ -50,7 +51,7 @@ class MayAdministrate(BasePermission):
 
 
 class AdministrationView(PlainView):
-    # Clients send FSPIOP's media types here too; `PlainView` does not negotiate them.
+    # Clients send FSPIOP's media types to these APIs too, and `PlainView` does not negotiate media types.
     permission_classes = (MayAdministrate,)
 
     def get_authenticators(self) -> list[BaseAuthentication]:
@@ -63,7 +64,8 @@ class AdministrationView(PlainView):
         if method not in METHODS or getattr(self, method.lower(), None) is None:
             raise exceptions.MethodNotAllowed(method)
         request_body.check_head(request._request)
-        # Before authentication: for the CSRF check of a session, Django reads a body that claims to be a form.
+        # The length is checked before authentication. For the CSRF check of a session, Django reads a body that claims
+        # to be a form.
         self._length = request_body.length_of(request._request, settings.MAX_ADMINISTRATION_BODY_BYTES)
         super().initial(request, *args, **kwargs)
 
@@ -76,7 +78,7 @@ class AdministrationView(PlainView):
         return response
 
     def read(self, kind: type[T]) -> T:
-        """The body as a typed message; FspiopError 3100 to 3103 says what is wrong."""
+        """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
         most = settings.MAX_ADMINISTRATION_BODY_BYTES
         raw = request_body.body_of(self.request._request, self._length, most)
         return bodies.read(kind, raw, decode=whole_numbers.decode)
@@ -98,7 +100,7 @@ class AdministrationView(PlainView):
         reason: str = "",
         has_own_id: bool = False,
     ) -> None:
-        """Ends the request here with 202 if this change needs a second person (TWO_PEOPLE)."""
+        """Creates a request for approval and responds with 202, if this change needs a second person (TWO_PEOPLE)."""
         program_requests.ask_where_needed(
             kind, program=self._program, subject=subject, payload=payload, reason=reason, has_own_id=has_own_id
         )
@@ -114,7 +116,7 @@ class AdministrationView(PlainView):
 
 
 def show_approval(approval: Approval) -> dict[str, Any]:
-    """A change request in the form for programs: the requested change and its state."""
+    """Returns a change request in the form for programs: the requested change and the state of the request."""
     is_late = approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now()
     return {
         "approvalId": approval.pk,
@@ -130,7 +132,7 @@ def show_approval(approval: Approval) -> dict[str, Any]:
 
 
 def waits_response(approval: Approval, **further: Any) -> HttpResponse:
-    """The 202 response for every change that waits for approval; the client can poll the Location."""
+    """Returns the 202 response for a change that waits for approval. The client can poll the Location."""
     body = strictjson.canonical(show_approval(approval) | further)
     response = HttpResponse(body, status=202, content_type="application/json")
     response["Location"] = f"/api/ledger/v1/approvals/{approval.pk}"
