@@ -1,4 +1,4 @@
-"""The hub to load: one started for the run, or a running one."""
+"""The hub to load: a hub that is started for the run, or a running hub."""
 
 import json
 import os
@@ -25,15 +25,15 @@ class Hub(Protocol):
     database_url: str | None
 
     def pids(self) -> dict[str, int]:
-        """The process ids that can be watched, by name."""
+        """Returns the process ids that can be watched, by name."""
         ...
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """The committed transfers between these participants, to compare books; None if they cannot be read."""
+        """Returns the committed transfers between these participants, or None if they cannot be read."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Whether the ledger's invariants hold (None: not checked), and the command's output."""
+        """Returns whether all the ledger's invariants are true (None: not checked), and the command's output."""
         ...
 
 
@@ -46,15 +46,15 @@ class GivenHub:
     database_url: str | None
 
     def pids(self) -> dict[str, int]:
-        """The processes that the caller named."""
+        """Returns the processes that the caller named."""
         return self.watched
 
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
-        """Read by this checkout's own command, from the given database."""
+        """Reads the transfers by this checkout's own command, from the given database."""
         return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Checked by this checkout's own command, on the given database."""
+        """Checks the invariants by this checkout's own command, on the given database."""
         if self.database_url is None:
             return None, "the ledger was not checked: give --database-url"
         return self._manage("check_ledger")
@@ -90,10 +90,10 @@ def own_hub(
     settings: Mapping[str, str] | None = None,
     stored: Crowd | None = None,
 ) -> Iterator[Hub]:
-    """Runs a hub with its own database and broker in a folder, for the length of the run.
+    """Runs a hub with its own database and broker in a folder, until the run has ended.
 
-    With `signed`, the hub checks every signature and signs its own messages; otherwise it does neither. `settings`
-    override the environment. `stored` is what the hub has before its processes start.
+    With `signed`, the hub checks every signature and signs its own messages. Otherwise it does neither. `settings`
+    override the environment. `stored` is the data that the database has before the hub's processes start.
     """
     from hub.local import net
     from hub.local.errors import LocalError
@@ -122,7 +122,7 @@ def own_hub(
     tell = partial(print, "  ", sep="", flush=True)
     environ = dict(os.environ) | {"SIGNATURES": "required" if signed else "ignored"} | dict(settings or {})
     if signed:
-        key = Path(f"{state}-key.pem")  # next to the state folder, which is only for the stack's own files
+        key = Path(f"{state}-key.pem")  # beside the state folder, which is only for the stack's own files
         key.parent.mkdir(parents=True, exist_ok=True)
         make_key(key)
         environ["HUB_SIGNING_KEY_FILE"] = str(key)

@@ -1,7 +1,7 @@
 """The messages of a payment in the ISO 20022 form of API v2.0, as large as a connector makes them.
 
-Keys are sorted and without spaces, as in `bench.messages`. Ids are UUIDs here too, because the bench finds them by
-their length.
+The bodies have sorted keys and no spaces, as in `bench.messages`. Ids are UUIDs here too, because the bench finds ids
+by their length.
 """
 
 import json
@@ -13,14 +13,14 @@ from bench.messages import AMOUNT, CURRENCY, MINOR_UNITS, Clock, Form, Packet
 from fspiop import base64url
 from fspiop.iso20022 import ilp4
 
-_EXPIRES = datetime(2090, 1, 1, tzinfo=UTC)  # of the packet; the message has an expiration of its own
-_ALIAS = b"27000000001"  # of the payee, where it is not known from the message
+_EXPIRES = datetime(2090, 1, 1, tzinfo=UTC)  # the packet's expiration; the message has an expiration of its own
+_ALIAS = b"27000000001"  # the payee's alias, for messages that do not contain it
 _AMOUNT, _CURRENCY = AMOUNT.encode(), CURRENCY.encode()
 
 
 @cache
 def pool(payer: str, payee: str) -> list[Packet]:
-    """The packets that this payer's transfers to this payee use in turn, with conditions and fulfilments."""
+    """Returns the packets that this payer's transfers to this payee use in turn, with conditions and fulfilments."""
     return [_packet(payee, number, plain) for number, plain in enumerate(messages.pool(payer, payee))]
 
 
@@ -39,7 +39,7 @@ def _packet(payee: str, number: int, plain: Packet) -> Packet:
 
 
 def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
-    """acmt.024, the body of PUT /parties/{Type}/{ID}."""
+    """Returns acmt.024, the body of PUT /parties/{Type}/{ID}."""
     return (
         b'{"Assgnmt":{"Assgne":{"Agt":%b},"Assgnr":{"Agt":%b},"CreDtTm":"2026-01-01T00:00:00.000Z","MsgId":"%b"},'
         b'"Rpt":{"OrgnlId":"%b","UpdtdPtyAndAcctId":{"Acct":{"Ccy":"%b"},"Agt":%b,"Pty":%b},"Vrfctn":true}}'
@@ -47,7 +47,7 @@ def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
 
 
 def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Clock) -> bytes:
-    """pacs.081, the body of POST /quotes."""
+    """Returns pacs.081, the body of POST /quotes."""
     return (
         b'{"CdtTrfTxInf":{"Cdtr":%b,"CdtrAgt":%b,"ChrgBr":"CRED","Dbtr":%b,"DbtrAgt":%b,"IntrBkSttlmAmt":%b,'
         b'"PmtId":{"EndToEndId":"%b","TxId":"%b"},"Purp":{"Prtry":"TRANSFER"}},"GrpHdr":%b}'
@@ -55,7 +55,7 @@ def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Cloc
 
 
 def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Clock) -> bytes:
-    """pacs.082, the body of PUT /quotes/{ID}."""
+    """Returns pacs.082, the body of PUT /quotes/{ID}."""
     instructed = b'{"ActiveOrHistoricCurrencyAndAmount":"%b","Ccy":"%b"}'
     creditor, creditor_agent, debtor, debtor_agent = _sides(payer, payee, _ALIAS)
     return (
@@ -80,7 +80,7 @@ def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Cl
 def transfer(
     payer: bytes, payee: bytes, ilp_packet: bytes, condition: bytes, transfer_id: bytes, clock: Clock
 ) -> bytes:
-    """pacs.008, the body of POST /transfers."""
+    """Returns pacs.008, the body of POST /transfers."""
     return (
         b'{"CdtTrfTxInf":{"Cdtr":%b,"CdtrAgt":%b,"ChrgBr":"CRED","Dbtr":%b,"DbtrAgt":%b,"IntrBkSttlmAmt":%b,'
         b'"PmtId":{"TxId":"%b"},"VrfctnOfTerms":{"IlpV4PrepPacket":"%b"}},"GrpHdr":%b}'
@@ -88,7 +88,7 @@ def transfer(
 
 
 def fulfilment(fulfilment: bytes, when: bytes) -> bytes:
-    """pacs.002, the body of PUT /transfers/{ID}."""
+    """Returns pacs.002, the body of PUT /transfers/{ID}."""
     moment = b'"PrcgDt":{"DtTm":"%b"},' % when if when else b""
     return b'{"GrpHdr":{"CreDtTm":"%b","MsgId":"%b"},"TxInfAndSts":{"ExctnConf":"%b",%b"TxSts":"COMM"}}' % (
         when or b"2026-01-01T00:00:00.000Z",

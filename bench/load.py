@@ -1,7 +1,7 @@
 """The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-It is an open loop: the rate stays the same when the hub slows down. A transfer's time counts from the moment it was
-due, not from the moment it could be sent.
+It is an open loop: the rate stays the same when the hub slows down. A transfer's time is measured from the moment when
+the transfer was due, not from the moment when it could be sent.
 """
 
 import asyncio
@@ -22,26 +22,29 @@ from bench.client import Client
 from bench.message_forms import form_of
 from bench.signing import Signer
 
-CALM_S = 15  # length of the load at the lower rate, after the measured load
+CALM_S = 15  # seconds of load at the lower rate, after the measured load
 _ANSWERS_S = 30  # time limit for the last responses
-_MOST_OPEN = 2000  # open requests: above a hub's own limit, so that none waits here
+_MOST_OPEN = 2000  # open requests: above a hub's own limit, so that no request waits in the generator
 
 
 @dataclass(frozen=True)
 class Load:
-    """The load to generate. `starts_at` is of time.monotonic, which is the same in all processes of a machine."""
+    """The load to generate.
+
+    `starts_at` is a time of time.monotonic, which is the same in all processes of a machine.
+    """
 
     host: str
     port: int
     rate: float
     seconds: float
     starts_at: float
-    calm: float  # begun per second for CALM_S after that; 0 for none
+    calm: float  # begun per second for CALM_S after the measured load; 0: no such load
     dfsps: list[str]
     hot: float
     aliases: dict[str, list[str]]  # each DFSP's customers; if empty, only transfers are sent, not whole payments
     results: str
-    keys: str = ""  # a folder with the DFSPs' private keys; without one, nothing is signed
+    keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
     iso20022: bool = False
 
     @classmethod
@@ -50,18 +53,21 @@ class Load:
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
-        """The load as text for a command line."""
+        """Returns the load as text for a command line."""
         return json.dumps(asdict(self))
 
     def moments(self) -> Iterator[float]:
-        """The time at which each transfer is due."""
+        """Yields the time at which each transfer is due."""
         yield from (self.starts_at + number / self.rate for number in range(round(self.rate * self.seconds)))
         then = self.starts_at + self.seconds
         yield from (then + number / self.calm for number in range(round(self.calm * CALM_S)))
 
 
 def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
-    """Payer and payee of each transfer, without end: all pairs in turn; the first DFSP pays the extra share `hot`."""
+    """Yields payer and payee of each transfer, without end.
+
+    All pairs follow each other in turn. The first DFSP pays the additional share `hot`.
+    """
     everybody = cycle([(payer, payee) for payer in dfsps for payee in dfsps if payer != payee])
     from_first = cycle([(dfsps[0], payee) for payee in dfsps[1:]])
     owed = 0.0
@@ -96,7 +102,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends for the whole time, or until SIGTERM, then waits for the responses."""
+        """Sends for the whole time, or until SIGTERM. Then waits for the responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:
@@ -105,7 +111,7 @@ class Generator:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             elif number % 16 == 0:
-                await asyncio.sleep(0)  # late: lets the responses be read before sending
+                await asyncio.sleep(0)  # the load is late: responses are read before the next request is sent
             self._send(due)
         if self._open:
             self._all_answered = asyncio.Event()

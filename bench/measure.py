@@ -15,7 +15,10 @@ GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of 
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """The nearest-rank percentile: the smallest value that at least `percent` % do not exceed; 0 if there is none."""
+    """Returns the nearest-rank percentile: the smallest value that at least `percent` % of the values do not exceed.
+
+    Returns 0 if there are no values.
+    """
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -24,7 +27,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Outcome:
-    """The counts of a run. `hops` are seconds, of the transfers that were due during the measurement."""
+    """The counts of a run. `hops` has seconds, for the transfers that were due during the measurement."""
 
     sent: int = 0
     accepted: int = 0
@@ -33,17 +36,20 @@ class Outcome:
     lost: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    given_up: Counter[str] = field(default_factory=Counter)  # a quote or transfer of them was refused to the end
+    given_up: Counter[str] = field(default_factory=Counter)  # payments whose quote or transfer was refused at every try
     hops: dict[str, list[float]] = field(default_factory=dict)
 
 
 def join(
     sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Joins the records of generator and DFSPs. Measured are the transfers (or payments) due from `since` to `until`.
+    """Joins the records of generator and DFSPs.
 
-    A transfer is lost if the hub may have accepted it (status 202, or none) and its payer never received the outcome.
-    A payment is not lost if the hub refused its quote or its transfer at each try: its payer gives it up.
+    Measures the transfers (or payments) that were due from `since` to `until`.
+
+    A transfer is lost if the hub may have accepted it (status 202, or no status) and the payer never received the
+    outcome. A payment is not lost if the hub refused its quote or its transfer at every try, because the payer then
+    gives up the payment.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
     prepares, ends, found, quoted, given_up = (_all(notes, what) for what in names)
@@ -77,8 +83,11 @@ def join(
 
 
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
-    """Whole seconds from `since` until the hub has recovered: from then on, it commits nearly all that is due in each
-    second within `GOAL_S`. None if the last second fails this."""
+    """Returns the whole seconds from `since` until the hub has recovered, or None if it has not.
+
+    After its recovery the hub commits, within `GOAL_S`, nearly all transfers that are due in each second. If the last
+    second fails this test, the hub has not recovered.
+    """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
     served_in: Counter[int] = Counter()
@@ -100,12 +109,12 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub notifies the other side after its commit, which may be before its response is read here.
+        # The hub notifies the other side after the commit, which may be before this process reads the response.
         hops[name].append(max(0.0, end - start))
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU seconds of a process, its living descendants, and the dead children that they waited for."""
+    """Returns the CPU seconds of a process, its living descendants, and the ended children that they waited for."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
@@ -113,25 +122,25 @@ def cpu_seconds(pid: int) -> float:
     total = 0.0
     for process in family:
         try:
-            total += sum(process.cpu_times()[:4])  # user, system, and both of the children
+            total += sum(process.cpu_times()[:4])  # user and system time, of the process and of its ended children
         except psutil.NoSuchProcess:
             continue
     return total
 
 
 def cpu_by_process(pids: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far, by process name."""
+    """Returns the CPU seconds until now, by process name."""
     return {name: cpu_seconds(pid) for name, pid in pids.items()}
 
 
 def machine_cpu_seconds() -> float:
-    """CPU seconds of the whole machine so far, for all users."""
+    """Returns the CPU seconds of the whole machine until now, for all users."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 
 
 def grouped(seconds: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Sums of items such as 'sink bench1' and 'sink bench2', by their first word."""
+    """Returns the sums of items such as 'sink bench1' and 'sink bench2', by their first word."""
     sums: dict[str, float] = {}
     for name, used in seconds:
         group = name.split(" ")[0]

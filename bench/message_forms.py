@@ -5,5 +5,5 @@ from bench.messages import PLAIN, Form
 
 
 def form_of(iso20022: bool) -> Form:
-    """The form for a run."""
+    """Returns the form for a run."""
     return ISO20022 if iso20022 else PLAIN

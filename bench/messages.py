@@ -1,7 +1,7 @@
-"""The messages of a payment, prepared in advance so that making one only joins bytes.
+"""The messages of a payment. Their parts are prepared in advance, so that a new message only joins bytes.
 
-Both sides of a transfer build the same pool. The payer's side uses packet and condition, the payee's side the
-fulfilment.
+Both sides of a transfer build the same pool. The payer's side uses the packets and conditions, and the payee's side
+uses the fulfilments.
 """
 
 import hashlib
@@ -29,7 +29,10 @@ class Packet(NamedTuple):
 
 @cache
 def pool(payer: str, payee: str) -> list[Packet]:
-    """The packets that this payer's transfers to this payee use in turn; identical in every process."""
+    """Returns the packets that this payer's transfers to this payee use in turn.
+
+    They are identical in every process.
+    """
     return [_packet(payer, payee, number) for number in range(_POOL)]
 
 
@@ -42,7 +45,7 @@ def _packet(payer: str, payee: str, number: int) -> Packet:
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
-    """As large as in real quotes, because the packet makes up most bytes of a prepare."""
+    """Returns a transaction as large as in real quotes, because most bytes of a prepare are the packet's."""
     return {
         "transactionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}")),
         "quoteId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote")),
@@ -75,13 +78,14 @@ def _datetime(second: int) -> bytes:
     return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(second)).encode()
 
 
-# --- bodies: sorted keys and no spaces, the form that every JWS validator signs ---------------------------------------
+# --- bodies: with sorted keys and without spaces, the form that every JWS validator signs
+# ---------------------------------------
 
 
 def prepare_body(
     payer: bytes, payee: bytes, ilp_packet: bytes, condition: bytes, transfer_id: bytes, clock: Clock
 ) -> bytes:
-    """The body of POST /transfers."""
+    """Returns the body of POST /transfers."""
     return (
         b'{"amount":{"amount":"%b","currency":"%b"},"condition":"%b","expiration":"%b","ilpPacket":"%b",'
         b'"payeeFsp":"%b","payerFsp":"%b","transferId":"%b"}'
@@ -89,7 +93,7 @@ def prepare_body(
 
 
 def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
-    """The body of PUT /parties/{Type}/{ID}."""
+    """Returns the body of PUT /parties/{Type}/{ID}."""
     return (
         b'{"party":{"name":"Bench Payee","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"},'
         b'"personalInfo":{"complexName":{"firstName":"Bench","lastName":"Payee"}}}}'
@@ -97,7 +101,7 @@ def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
 
 
 def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Clock) -> bytes:
-    """The body of POST /quotes; the quote's id is also that of the transaction and the transfer."""
+    """Returns the body of POST /quotes. The quote's id is also the id of the transaction and of the transfer."""
     return (
         b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b","note":"bench",'
         b'"payee":{"partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"}},'
@@ -108,7 +112,7 @@ def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Cloc
 
 
 def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Clock) -> bytes:
-    """The body of PUT /quotes/{ID}."""
+    """Returns the body of PUT /quotes/{ID}."""
     return (
         b'{"condition":"%b","expiration":"%b","ilpPacket":"%b","payeeReceiveAmount":{"amount":"%b","currency":"%b"},'
         b'"transferAmount":{"amount":"%b","currency":"%b"}}'
@@ -116,7 +120,7 @@ def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Cl
 
 
 def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
-    """The body of PUT /transfers/{ID}; without completedTimestamp if `when` is empty."""
+    """Returns the body of PUT /transfers/{ID}, without completedTimestamp if `when` is empty."""
     moment = b'"completedTimestamp":"%b",' % when if when else b""
     return b'{%b"fulfilment":"%b","transferState":"COMMITTED"}' % (moment, fulfilment)
 
@@ -124,13 +128,13 @@ def fulfilment_body(fulfilment: bytes, when: bytes) -> bytes:
 class Form(NamedTuple):
     """One of the API's two forms of messages: media types, the keys under which a DFSP finds values, and bodies."""
 
-    media_type: bytes  # of a resource's name
+    media_type: bytes  # the media type, with a place for a resource's name
     version: bytes
     accepted: bytes
     transfer_id: bytes
     quote_id: bytes
     packet: bytes
-    lock: bytes  # by which a payee finds its fulfilment
+    lock: bytes  # the key under which a payee finds the value that leads to its fulfilment
     state: bytes
     committed: bytes
     error_code: bytes
@@ -168,14 +172,14 @@ PLAIN = Form(
 
 
 def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
+    """Returns POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
     return request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True, form=form)
 
 
 def prepare(
     host: bytes, payer: bytes, payee: bytes, packet: Packet, transfer_id: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
-    """POST /transfers with a packet of the pool."""
+    """Returns POST /transfers with a packet of the pool."""
     body = form.transfer(payer, payee, packet.ilp_packet, packet.condition, transfer_id, clock)
     return post_transfer(host, payer, payee, body, clock, form)
 
@@ -191,26 +195,26 @@ def fulfil(
     says_when: bool = True,
     form: Form = PLAIN,
 ) -> bytes:
-    """PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
+    """Returns PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
     body = form.fulfilment(fulfilment, clock.now if says_when else b"")
     return request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body, form=form)
 
 
 def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: Clock) -> bytes:
-    """PUT /transfers/{ID}/error, by the payee (section 6.7.5.1)."""
+    """Returns PUT /transfers/{ID}/error, by the payee (section 6.7.5.1)."""
     body = b'{"errorInformation":{"errorCode":"5100","errorDescription":"no"}}'
     path = b"/transfers/%b/error" % transfer_id
     return request(host, b"PUT", b"transfers", path, payee, payer, clock, body)
 
 
 def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, clock: Clock) -> bytes:
-    """GET /transfers/{ID}, by either side (section 6.7.3.2)."""
+    """Returns GET /transfers/{ID}, by either side (section 6.7.3.2)."""
     path = b"/transfers/" + transfer_id.encode()
     return request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
 
 
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """GET /parties/MSISDN/{ID}, by the payer, which does not know the payee's DFSP yet (section 6.3.3.1)."""
+    """Returns GET /parties/MSISDN/{ID}, by the payer, which does not know the payee's DFSP yet (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
     return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace, form=form)
 
@@ -218,19 +222,19 @@ def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Cloc
 def answer_party(
     host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
-    """PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
+    """Returns PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
     return request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace, form=form)
 
 
 def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """POST /quotes, by the payer (section 6.5.3.2)."""
+    """Returns POST /quotes, by the payer (section 6.5.3.2)."""
     return request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True, form=form)
 
 
 def answer_quote(
     host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
-    """PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
+    """Returns PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
     return request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body, form=form)
 
 
@@ -248,7 +252,7 @@ def request(
     trace: bytes = b"",
     form: Form = PLAIN,
 ) -> bytes:
-    """Any request of the API, with its headers."""
+    """Returns any request of the API, with its headers."""
     kind = form.media_type % resource
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
     if destination:
@@ -257,7 +261,7 @@ def request(
         parts.append(b"Accept: %b%b" % (kind, form.accepted))
     if trace:
         parts.append(b"traceparent: " + trace)
-    parts.append(b"Content-Type: %b%b" % (kind, form.version))  # the reference hub requires it in a GET too
+    parts.append(b"Content-Type: %b%b" % (kind, form.version))  # the reference hub requires this header in a GET too
     if body:
         parts.append(b"Content-Length: %d" % len(body))
     return b"%b\r\n\r\n%b" % (b"\r\n".join(parts), body)
@@ -267,12 +271,15 @@ def request(
 
 
 def trace_of(payment_id: str) -> bytes:
-    """A traceparent (W3C) whose trace id is the payment; both sides and the hub pass it on."""
+    """Returns a traceparent (W3C) whose trace id is the payment's id.
+
+    Both sides and the hub forward the traceparent.
+    """
     return b"00-%b-0000000000000001-01" % payment_id.replace("-", "").encode()
 
 
 def id_of_trace(trace: bytes) -> str:
-    """The payment of a traceparent; "" if there is none, as in a message that was not requested."""
+    """Returns the payment's id in a traceparent, or "" if a message has no traceparent, because nobody requested it."""
     try:
         return str(uuid.UUID(trace[3:35].decode()))
     except ValueError:
@@ -280,7 +287,10 @@ def id_of_trace(trace: bytes) -> str:
 
 
 def text_of(body: bytes, key: bytes) -> bytes:
-    """The text under a key of a JSON body, found without parsing the rest; empty if there is none."""
+    """Returns the text under a key of a JSON body, or empty bytes if there is none.
+
+    The rest of the body is not parsed.
+    """
     at = body.find(b'"' + key + b'"')
     if at < 0:
         return b""

@@ -21,7 +21,7 @@ RESULTS = PROJECT / "bench" / "results"
 
 
 def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any]:
-    """All figures of a run, as JSON values."""
+    """Returns all figures of a run, as JSON values."""
     outcome = result.outcome
     completed = outcome.completed_while_measured
     cpu = grouped(result.cpu.items())
@@ -60,7 +60,7 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
 
 
 def where_and_when() -> dict[str, Any]:
-    """The machine, the revision and the time of a run."""
+    """Returns the machine, the revision and the time of a run."""
     return {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "kernel": platform.release()},
         "revision": _revision(),
@@ -72,7 +72,10 @@ _BUSY = frozenset({"HTTP 429", "HTTP 503"})
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Why the run failed; empty if it passed. 429 and 503 are no faults, because an overload run expects them."""
+    """Returns the reasons why the run failed, or an empty list if it passed.
+
+    The statuses 429 and 503 are no faults, because an overload run expects them.
+    """
     faults = []
     if figures["lost"]:
         faults.append(f"{figures['lost']} transfers lost")
@@ -93,13 +96,13 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
 
 
 def p99(figures: Mapping[str, Any]) -> float:
-    """The p99 of a whole transfer, in milliseconds."""
+    """Returns the p99 of whole transfers, in milliseconds."""
     found: float = figures["hops_ms"][WHOLE]["p99"]
     return found
 
 
 def last_line(figures: Mapping[str, Any]) -> str:
-    """The last line of output, for scripts."""
+    """Returns the last line of output, for scripts."""
     ledger = {True: "ok", False: "BROKEN", None: "not checked"}[figures["ledger_ok"]]
     what = "payments" if figures["plan"]["payments"] else "transfers"
     times, cpu = figures["hops_ms"][WHOLE], sum(figures["cpu_ms_per_transfer"].values())
@@ -129,7 +132,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
-    # CPU that other processes used was missing for the run, and no other row shows it.
+    # The run did not have the CPU time that other processes used, and no other row shows that time.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     if per_transfer := figures["per_transfer"]:

@@ -23,10 +23,10 @@ from bench.onboard import Administration
 from bench.signing import make_key
 from bench.simulated_dfsps import Dfsps
 
-_LEAD_S = 1.5  # from the generator's start to its first transfer, so that Python can start
-_READ_EACH_S = 4000  # presigned transfers that the generator reads per second
-_SINKS = 2  # processes for all DFSPs together
-_CUSTOMERS = 200  # of each DFSP
+_LEAD_S = 1.5  # from the start of the generator's process to the first transfer, so that Python can start
+_READ_EACH_S = 4000  # the number of presigned transfers that the generator reads per second
+_SINKS = 2  # the number of processes for all DFSPs together
+_CUSTOMERS = 200  # the number of customers of each DFSP
 _KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 
@@ -41,8 +41,8 @@ class Plan:
     dfsps: int
     hot: float
     payments: bool = False  # whole payments (lookup, terms and transfer) instead of transfers only
-    signed: bool = False  # the DFSPs sign, and the hub checks
-    calm: float = 0.0  # the rate after the measurement, to see whether the hub recovers; 0: none
+    signed: bool = False  # the DFSPs sign messages, and the hub checks signatures
+    calm: float = 0.0  # the rate after the measurement, which shows whether the hub recovers; 0: no load
     iso20022: bool = False  # messages in the ISO 20022 form of version 2.0
     stored: int = 0  # finished transfers (or payments) that the hub has before the load
 
@@ -81,7 +81,7 @@ class Run:
         self._database = Database(hub.database_url) if hub.database_url else None
 
     def perform(self) -> Result:
-        """Runs everything, and ends every process that it started."""
+        """Runs all steps of the run, and ends every process that it started."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -186,7 +186,7 @@ class Run:
             raise RuntimeError(f"the generator ended with status {code}")
 
     def _drain(self, sent: int) -> None:
-        """Waits until every transfer has ended, or none did for the drain time."""
+        """Waits until every transfer has ended, or until no transfer has ended for the drain time."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while seen < sent and time.monotonic() < until:
             now = sum(ends_at(port) for port in self._ports.values())
@@ -209,7 +209,7 @@ class Run:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now."""
+    """Returns ports that are free now."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
@@ -233,7 +233,7 @@ def await_port(port: int) -> None:
 
 
 def ends_at(port: int) -> int:
-    """The number of outcomes that the DFSPs at this port have received."""
+    """Returns the number of outcomes that the DFSPs at this port have received."""
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen", timeout=10) as response:
         return int(response.read())
 

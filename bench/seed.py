@@ -14,10 +14,10 @@ from bench.messages import CURRENCY
 from fspiop import ilp
 
 BUSY = 30  # DFSPs that pay each other
-SILENT = "silent-bank"  # has no transfers
-QUIET = "quiet-bank"  # has a few transfers, long ago
+SILENT = "silent-bank"  # a DFSP without transfers
+QUIET = "quiet-bank"  # a DFSP with a few old transfers
 _QUIET_PAYMENTS = 20
-_CLOSED_WINDOWS = 4  # each has a tenth of all transfers; the open window has the rest
+_CLOSED_WINDOWS = 4  # each closed window has a tenth of all transfers; the open window has the rest
 _RESERVED = 40  # the latest transfers are not finished
 _BATCH = 200_000
 _MUCH = 10**15
@@ -27,11 +27,11 @@ _CONDITION = ilp.condition_for(_FULFILMENT)
 
 @dataclass(frozen=True)
 class Crowd:
-    """The number of transfers, and the hours up to now over which they arrived."""
+    """The number of transfers, and the number of hours before now in which they arrived."""
 
     transfers: int
     hours: float
-    are_payments: bool = False  # each with its quote
+    are_payments: bool = False  # each transfer has a quote
 
 
 _PARTIES = """
@@ -108,7 +108,7 @@ _DELIVERIES = """
           SELECT n, transfer_id, received_at, payer_id, 'PUT', 'end-to-payer' FROM crowd WHERE state <> 'RESERVED'
          ) told ORDER BY n
 """
-# A quote's id is its transfer's; an alias, in a delivery, is a digest.
+# A quote's id is the id of its transfer. In a delivery, an alias is a digest.
 _QUOTES = """
     INSERT INTO quotes_quote (quote_id, transaction_id, payer_id, payee_id, state, request, request_headers,
         request_digest, response, response_headers, response_digest, expires_at, created_at, answered_at, condition,
@@ -204,7 +204,7 @@ _STATEMENTS_OF_PAYMENTS = (_QUOTES, _DELIVERIES_BEFORE_TRANSFERS)
 
 
 def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
-    """Onboards the DFSPs and writes their transfers. Needs Django set up, and migrated, empty tables."""
+    """Onboards the DFSPs and writes their transfers. Requires Django's setup, and empty tables after all migrations."""
     from django.db import connection, transaction
 
     names = [f"busy-{number:02}" for number in range(BUSY)]
@@ -265,7 +265,7 @@ def _onboard(names: Sequence[str]) -> None:
 
 
 def _windows(cursor: Any) -> list[int]:
-    """The ids of the windows; the open one is last."""
+    """Returns the ids of the windows. The open window is the last."""
     from ledger.models import SettlementWindow
 
     open_window = SettlementWindow.objects.get(state="OPEN")
@@ -284,7 +284,7 @@ def _let_the_quiet_one_pay(cursor: Any) -> None:
 
 
 def _close(cursor: Any, windows: Sequence[int]) -> None:
-    """Writes the windows as if each had been closed in turn; the last one is open."""
+    """Writes the windows as if each had been closed in turn. The last window is open."""
     cursor.execute("DELETE FROM ledger_settlementwindow")
     cursor.execute(
         """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at, closed_at, last_entry_id)
@@ -301,7 +301,7 @@ def _close(cursor: Any, windows: Sequence[int]) -> None:
 
 
 def _settle(windows: Sequence[int]) -> None:
-    """Settles all closed windows but the last, with the settlement services."""
+    """Settles all closed windows except the last closed one, with the settlement services."""
     from settlement import services
     from settlement.models import SettlementModel
     from settlement.states import State

@@ -35,7 +35,7 @@ class Dfsps:
     hub_host: str
     hub_port: int
     results: str
-    keys: str = ""  # a folder with their private keys; without one, nothing is signed
+    keys: str = ""  # a folder with their private keys; without a folder, nothing is signed
     iso20022: bool = False
 
     @classmethod
@@ -44,7 +44,7 @@ class Dfsps:
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
-        """The configuration as text for a command line."""
+        """Returns the configuration as text for a command line."""
         return json.dumps(asdict(self))
 
 
@@ -53,11 +53,11 @@ class Notes:
     """The records of one DFSP; times are of time.monotonic."""
 
     prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
-    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of outgoing transfers: received, outcome
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of outgoing transfers: time, outcome
     given_up: dict[str, str] = field(default_factory=dict)  # of outgoing payments: the refusal after the last try
     undone: dict[str, str] = field(default_factory=dict)  # of incoming transfers: the error received
-    found: dict[str, float] = field(default_factory=dict)  # by payment: when the lookup was answered
-    quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the terms were received
+    found: dict[str, float] = field(default_factory=dict)  # by payment: when the payer received the party
+    quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the payer received the terms
     repeats: int = 0
     retries: int = 0
     strays: dict[str, int] = field(default_factory=dict)  # answers without a request, by sender and kind
@@ -85,7 +85,7 @@ class Dfsp:
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """The response to a request; the DFSP's own next message is sent separately."""
+        """Returns the response to a request. The DFSP's own next message is sent separately."""
         method, path, _ = message.start.split(b" ", 2)
         resource = path.split(b"/", 2)[1]
         if resource == b"transfers":
@@ -168,7 +168,7 @@ class Dfsp:
             self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Whether the payment continues: this answer is the first of its kind, and is not an error."""
+        """Returns whether the payment continues: this answer is the first of its kind, and is not an error."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False
@@ -184,7 +184,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """For a payer whose request was refused to the end: it gives up the payment."""
+        """Returns a function that gives up the payment, for a payer whose request was refused at every try."""
 
         def answered(status: int) -> None:
             if status != 202:
@@ -217,7 +217,7 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """Sends a request that the hub could not accept again, unchanged, as a DFSP does."""
+        """Sends a request. If the hub could not accept the request, repeats it unchanged, as a DFSP does."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:

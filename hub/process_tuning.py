@@ -1,5 +1,4 @@
-XX
-"""
+"""Configures garbage collector, memory allocator and signals, in processes that serve requests or send messages."""
 
 import ctypes
 import gc
