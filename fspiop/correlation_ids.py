@@ -16,7 +16,7 @@ _RANDOM_BITS = 80
 
 
 def is_correlation_id(text: str) -> bool:
-    """Whether the API accepts this text as an ID."""
+    """Returns whether the API accepts this text as an ID."""
     return _CORRELATION_ID.match(text) is not None
 
 

@@ -84,7 +84,9 @@ def condition_for(fulfilment: str) -> str:
 
 
 def fulfils(fulfilment: str, condition: str) -> bool:
-    """Whether the fulfilment is the pre-image of the condition (FSPIOP API v1.1, section 4.4), in constant time.
+    """Returns whether the fulfilment is the pre-image of the condition (FSPIOP API v1.1, section 4.4).
+
+    In constant time.
 
     False if either text is not canonical base64url of 32 bytes.
     """

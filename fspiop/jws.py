@@ -197,7 +197,7 @@ def _check_bindings(protected: dict[str, str], *, method: str, uri: str, headers
 def _is_signed(
     header_text: str, body: bytes, signature: bytes, keys: Sequence[RSAPublicKey], algorithm: hashes.HashAlgorithm
 ) -> bool:
-    """Whether any of the keys made the signature. A participant has two keys while it replaces one."""
+    """Returns whether any of the keys made the signature. A participant has two keys while it replaces one."""
     signing_input = _signing_input(header_text, body)
     for key in keys:
         try:

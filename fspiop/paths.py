@@ -13,7 +13,7 @@ def path_of(*segments: str) -> str:
 
 
 def encodes(written: str, path: str) -> bool:
-    """Whether `written` is a percent-encoding of a decoded path.
+    """Returns whether `written` is a percent-encoding of a decoded path.
 
     The segments are compared one by one. %2F does not separate segments, but in a decoded path it looks as if it did.
     """
@@ -27,5 +27,5 @@ def encodes(written: str, path: str) -> bool:
 
 
 def is_query(text: str) -> bool:
-    """Whether this is a valid query string, without its question mark."""
+    """Returns whether this is a valid query string, without its question mark."""
     return _QUERY.match(text) is not None

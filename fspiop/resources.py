@@ -55,5 +55,5 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
 
 
 def has_iso20022_bodies(name: str) -> bool:
-    """Whether bodies of version 2.0 of this resource are ISO 20022 messages."""
+    """Returns whether bodies of version 2.0 of this resource are ISO 20022 messages."""
     return name in RESOURCES and RESOURCES[name].iso20022 is Iso20022.BODIES

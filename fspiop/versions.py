@@ -29,7 +29,7 @@ class Version(NamedTuple):
 
 
 def is_iso20022(version_text: str) -> bool:
-    """Whether a version's text stands for ISO 20022 bodies."""
+    """Returns whether a version's text stands for ISO 20022 bodies."""
     return version_text.endswith(_ISO20022_MARK)
 
 

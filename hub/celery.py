@@ -1,4 +1,4 @@
-"""The Celery application. It transports ticks and hints that there is work. A lost task does no harm."""
+"""The Celery application. It transports ticks and hints that there is work. A task may be lost without harm."""
 
 import os
 
@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "hub.settings")
 app = Celery("kitovu")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.conf.imports = ("hub.outbox.worker_signals",)  # a worker without it refuses to start; autodiscovery would go on
+app.conf.imports = ("hub.outbox.worker_signals",)  # without this module, a worker refuses to start
 
 
 @signals.celeryd_init.connect

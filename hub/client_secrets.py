@@ -15,5 +15,5 @@ def hash_of(secret: str) -> str:
 
 
 def is_it(secret: str, sha256: str) -> bool:
-    """Whether this secret has this hash. The comparison takes constant time."""
+    """Returns whether this secret has this hash. The comparison takes constant time."""
     return hmac.compare_digest(hash_of(secret), sha256)

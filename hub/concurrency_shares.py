@@ -1,4 +1,4 @@
-"""Limits how many requests run at once, and how many of them one caller may have. For plain threads.
+"""Limits how many requests run at once, in all and for each caller. For plain threads.
 
 Each running request holds a place. Places for callers' first requests are apart from the shared places. So a caller's
 first request is admitted even while other callers hold all shared places. Further requests of a caller need shared

@@ -1,6 +1,7 @@
 """Adds indexes in a migration of a running hub without blocking any request, however large the table is.
 
-The migration must have `atomic = False`. After an interruption it can be run again, and rebuilds an invalid index.
+The migration must have `atomic = False`. After an interruption, the migration can be run again, and then rebuilds an
+invalid index.
 """
 
 from typing import Any

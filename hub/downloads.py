@@ -1,8 +1,8 @@
 """Long responses that are generated while they are sent, with a limit for each caller and for all callers.
 
-A download occupies a thread of the web server until the client has read it all. Its rows are read in batches. Between
-two batches, the download holds no place among the running requests and no database connection, however slowly the
-client reads.
+A download occupies a thread of the web server until the client has read the whole download. The rows are read in
+batches. Between two batches, the download holds no place among the running requests and no database connection, however
+slowly the client reads.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -44,7 +44,7 @@ class _Parts:
 
 
 def each_within(reading: Callable[[], AbstractContextManager[None]], batches: Iterable[T]) -> Iterator[T]:
-    """Yields the batches. Fetches each one inside of `reading`, and yields it outside."""
+    """Yields the batches. Fetches each batch inside of `reading`, and yields the batch outside."""
     left = iter(batches)
     while True:
         with reading():

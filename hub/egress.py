@@ -32,7 +32,7 @@ SYSTEM_AUTHORITIES = ssl.get_default_verify_paths()
 
 
 class AddressFault(Fault):
-    """What can be wrong with an address to which the hub connects."""
+    """The possible faults of an address to which the hub connects."""
 
     NOT_ALLOWED = "this address is not public, or its port is not allowed; CALLBACK_ALLOW can list it"
 
@@ -68,7 +68,7 @@ def _entry(text: str) -> Allowed:
 
 
 def may_connect(host: str, port: int) -> bool:
-    """Whether a socket may be opened to this numeric address."""
+    """Returns whether a socket may be opened to this numeric address."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return True
     try:
@@ -92,7 +92,7 @@ def _is_public(address: Address) -> bool:
 
 
 def check_url(url: str) -> None:
-    """Raises ValueError if the hub would not connect to this URL, with the addresses that its host has now."""
+    """Raises ValueError if the hub would not connect to the addresses that the URL's host has now."""
     if not settings.CALLBACK_PUBLIC_ONLY:
         return
     parts = urlsplit(url)
@@ -108,7 +108,7 @@ def check_url(url: str) -> None:
 
 
 def _may_use(port: int) -> bool:
-    """Whether the hub may use this port with at least one address."""
+    """Returns whether the hub may use this port with at least one address."""
     listed = allowed(tuple(settings.CALLBACK_ALLOW))
     return _is_web_port(port) or any(entry.port in (None, port) for entry in listed)
 

@@ -1,8 +1,8 @@
-"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second one, and so on.
+"""Selects the overdue rows for one tick fairly: first one row of each participant, then a second row, and so on.
 
-So one participant's long backlog does not delay the rows of others. If only one participant has overdue rows, it gets
-the whole tick. For each participant, the statement reads at most the tick's number of rows. It uses an index that
-begins with the participant.
+So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
+rows, it gets the whole tick. For each participant, the statement reads at most the tick's number of rows. It uses an
+index that begins with the participant.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,9 @@ class Way:
 def overdue(
     batch: str, table: str, key: str, *, of: str, ways: Sequence[Way], parameters: Sequence[Any] = (), most: int
 ) -> list[str]:
-    """Returns the keys of up to `most` overdue rows: participants in turn, and each one's oldest first. Locks nothing.
+    """Returns the keys of up to `most` overdue rows: participants in turn, and each participant's oldest first.
+
+    Locks nothing.
 
     Leaves out rows that the batch skips. `of` is the column with a row's participant. `parameters` are the parameters
     of all conditions, in the order of `ways`.

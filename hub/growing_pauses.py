@@ -1,8 +1,8 @@
 """Pauses requests to a server that does not respond. Each pause is twice as long, until the server responds. Pure.
 
-The code for destinations of callbacks (`hub.outbox.destination_pauses`) and for oracles (`directory.oracle_pauses`)
-both use this. Each has its own rules: which failures count, which requests a pause stops, and which may be sent after a
-pause.
+The pauses of callback destinations (`hub.outbox.destination_pauses`) and of oracles (`directory.oracle_pauses`) use
+this module. Both have their own rules about the failures that count, the requests that a pause stops, and the requests
+after a pause.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ class GrowingPause:
     def begin(self, now: float) -> float:
         """Begins the next pause, twice as long as the previous one. Returns its length in seconds.
 
-        Returns 0 during a pause. A request that fails then was sent before the pause, and does not make it longer.
+        Returns 0 during a pause. A request that fails during a pause was sent before the pause, and does not make the
+        pause longer.
         """
         if self.is_on(now):
             return 0.0

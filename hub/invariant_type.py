@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """A sentence that must hold, and the SQL that returns the rows that violate it."""
+    """A sentence that must be true of the data, and the SQL that returns the rows for which it is false."""
 
     name: str
     sentence: str

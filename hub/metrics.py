@@ -18,7 +18,8 @@ log = structlog.get_logger("metrics")
 # Functions of other apps that read their metrics from the database.
 READERS: list[Callable[[], Iterable[Metric]]] = []
 
-# An agreed conversion is not counted while it waits for its transfer. If the transfer is overdue, it counts instead.
+# An agreed conversion is not counted while it waits for its transfer. If the transfer is overdue, the transfer is
+# counted instead.
 _OVERDUE = """
     SELECT (SELECT count(*) FROM ledger_transfer WHERE state = 'RESERVED' AND expires_at < clock_timestamp())
          + (SELECT count(*) FROM ledger_fxtransfer WHERE state = 'RESERVED' AND held_until < clock_timestamp())
@@ -26,12 +27,14 @@ _OVERDUE = """
 
 
 def is_shared() -> bool:
-    """Whether this deployment's processes share their counters."""
+    """Returns whether this deployment's processes share their counters."""
     return bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 
 
 class Gauges:
-    """The present state of the outbox and the reservations. Left out if the database does not respond.
+    """The present state of the outbox and the reservations.
+
+    These metrics are left out if the database does not respond.
 
     This is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
     processes would report it long after it has changed.
@@ -60,7 +63,7 @@ def _read() -> list[Metric]:
 
 
 def _alone(read: Callable[[], Iterable[Metric]]) -> Iterable[Metric]:
-    """Returns the metrics of one app. If they cannot be read, returns none, so that other apps' metrics are shown."""
+    """Returns the metrics of one app, or none if they cannot be read. So the metrics of other apps are still shown."""
     try:
         return list(read())
     except DatabaseError as error:

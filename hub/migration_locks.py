@@ -19,7 +19,10 @@ T = TypeVar("T")
 LOCK_TIMEOUT_MS = 500
 PAUSE_S = 1.0
 PATIENCE_S = 900.0
-"""A person must end whatever reads a table for longer; the migration names what it waits for."""
+"""If a transaction reads a table for longer, a person must end it.
+
+The migration names the transactions that it waits for.
+"""
 
 
 def again(work: Callable[[], T], *, tell: Callable[[str], object] = lambda text: None) -> T:

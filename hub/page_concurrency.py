@@ -1,11 +1,12 @@
 """Limits the share of a web process that page requests can use: for the portal, administration, documents and files.
 
 Only few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So however slow
-they are, threads and connections are left for DFSPs' requests. One session can use only half of these places. The same
-is true of one address without a session. Further requests wait for some seconds and then get 503.
+they are, threads and connections are left for DFSPs' requests. One session, or one address without a session, can use
+only half of these places. Further requests wait for some seconds and then get 503.
 
 A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
-a response in memory or from a small file is sent as one part, and a process sends few other responses at once.
+a response in memory or from a small file is sent as one part. A process sends only a few other responses at the same
+time.
 """
 
 import time
@@ -66,7 +67,7 @@ def reading(caller: Hashable) -> Iterator[None]:
 
 
 def _wait_long(held: ExitStack, caller: Hashable) -> None:
-    """Waits for a place longer than a new request does, so that a response that has begun can continue."""
+    """Waits longer for a place than a new request waits, so that a response that has begun can continue."""
     for _again in range(round(_PATIENCE_S / _WAIT_S)):
         try:
             held.enter_context(_working.taken(caller, sizes(), wait_s=_WAIT_S))

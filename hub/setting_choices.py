@@ -6,7 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 def one(word: str, *, of: Collection[str]) -> str:
-    """Returns the word; raises ImproperlyConfigured unless it is one of these."""
+    """Returns the word. Raises ImproperlyConfigured if the word is not one of these."""
     if word not in of:
         raise ImproperlyConfigured(f"{word!r} is not one of {', '.join(sorted(of))}")
     return word

@@ -37,7 +37,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens an account of the hub's own in a currency. It is active at once."""
+    """Opens an account of the hub's own in a currency. The account is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -47,7 +47,7 @@ def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account
 
 @transaction.atomic
 def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str) -> Participant:
-    """Creates a participant with inactive accounts in a currency.
+    """Creates a participant and its inactive accounts in a currency.
 
     If the participant exists already, adds the currency to this participant.
     """
@@ -81,7 +81,10 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens accounts that participants lack because a rule was added after they joined: in this currency, or in all."""
+    """Opens accounts that participants lack because a rule was added after they joined.
+
+    Opens accounts in this currency, or in all currencies if `currency` is None.
+    """
     positions = Account.objects.filter(type=Account.Type.POSITION, closed_at=None).select_related("participant")
     for position in positions.filter(currency=currency) if currency else positions:
         has = set(queries.accounts_of(position.participant, position.currency).values_list("type", flat=True))
@@ -229,7 +232,7 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 
 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
-    """Whether this movement was recorded before. Raises an error if the id was used with other content."""
+    """Returns whether this movement was recorded before. Raises an error if the id was used with other content."""
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
         return False
@@ -258,7 +261,7 @@ def record_funds_in(
 ) -> None:
     """Records money that arrived at the settlement bank: the cover grows by `amount` (ten-thousandths).
 
-    A repetition with the same id does not change the cover again.
+    A repeated call with the same id does not change the cover a second time.
     """
     settlement, reconciliation = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_IN, amount):
@@ -294,7 +297,7 @@ def prepare_funds_out(
     actor: str,
     extensions: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Reserves a withdrawal. Refuses it if a position, a reservation or a hold needs part of the money."""
+    """Reserves a withdrawal. Refuses the withdrawal if a position, a reservation or a hold needs part of the money."""
     settlement, _ = _settlement_pair(account)
     if _same_movement(transfer_id, account, FundsMovement.Kind.FUNDS_OUT, amount):
         return
@@ -302,7 +305,8 @@ def prepare_funds_out(
     position = Account.objects.get(
         participant=account.participant, currency=account.currency, type=Account.Type.POSITION
     )
-    # If the reference names a settlement, the bank now moves the amount that is on hold for this settlement.
+    # If the reference names a settlement, the withdrawal is the bank's payment of the amount on hold for this
+    # settlement.
     hold = settlement_holds.named_by(settlement, external_reference)
     owed = min(amount, hold.remaining) if hold else 0
     held, used = -queries.value_of(settlement), max(0, queries.value_of(position))
@@ -345,7 +349,7 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """Ends a withdrawal: either the money has left the settlement bank, or it stays there.
+    """Ends a withdrawal: either the money has left the settlement bank, or the money stays there.
 
     `external_reference` is the bank's own reference, which is often known only now. If it is empty, the reference from
     the first step stays.
@@ -430,7 +434,7 @@ def _state_answer(transfer_id: str, requester: Recipient) -> Outgoing:
 
 
 def reserved_for(participant: Participant) -> int:
-    """Returns the number of reserved transfers, conversions and withdrawals in which a participant has any part."""
+    """Returns the number of reserved transfers, conversions and withdrawals in which a participant takes part."""
     mine = Q(payer=participant) | Q(payee=participant)
     transfers = Transfer.objects.filter(mine, state=State.RESERVED.value).count()
     fx_mine = Q(initiator=participant) | Q(fxp=participant)

@@ -56,13 +56,16 @@ class Prepare:
 
 @dataclass(slots=True)
 class Fulfil:
-    """PUT /transfers/{ID}: the payee accepts. `wants_patch`: the payee answered RESERVED and waits for a PATCH."""
+    """PUT /transfers/{ID}: the payee accepts.
+
+    `wants_patch` is True if the payee answered RESERVED and waits for a PATCH.
+    """
 
     transfer_id: str
     source_id: int
     destination: str | None
     fulfilment: str | None
-    moment_fault: str | None  # the fault of its completedTimestamp, which counts only if the message is new
+    moment_fault: str | None  # the fault of completedTimestamp, which is used only if the message is new
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
@@ -95,7 +98,10 @@ Command = Prepare | Fulfil | Reject | Expire
 
 
 class Refusal(Enum):
-    """Why a transfer was not reserved, or why a message about it had no effect. Each value reads as a sentence."""
+    """The reasons why a transfer was not reserved, or why a message about a transfer had no effect.
+
+    Each value reads as a sentence.
+    """
 
     ID_WAS_USED_WITH_OTHER_CONTENT = "ID_WAS_USED_WITH_OTHER_CONTENT"
     PAYER_IS_NOT_ACTIVE = "PAYER_IS_NOT_ACTIVE"
@@ -270,7 +276,10 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused. It is stored, so that a resend is refused in the same way. Its conversions end too."""
+    """The prepare was refused. The refusal is stored, so that a resend is refused in the same way.
+
+    The transfer's conversions end too.
+    """
 
     command: Prepare
     transfer: "TransferState"
@@ -279,7 +288,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Committed:
-    """Both legs of the transfer are posted, and so are the legs of the conversions that ended with it."""
+    """Both legs of the transfer are posted, and also the legs of the conversions that ended with the transfer."""
 
     command: Fulfil
     transfer: "TransferState"
@@ -295,7 +304,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -303,10 +312,12 @@ class Repeated:
 
 @dataclass(slots=True)
 class NotObeyed:
-    """The sender may send such a message, but it does not change the transfer. The sender receives an error callback.
+    """The sender may send such a message, but the message does not change the transfer.
 
-    If another participant has already used the ID of a payer's transfer, that transfer cannot arrive any more.
-    `conversions` are then the conversions that waited for it.
+    The sender receives an error callback.
+
+    If another participant has already used the ID of a payer's transfer, the payer's transfer cannot arrive any more.
+    Then `conversions` has the conversions that waited for the payer's transfer.
     """
 
     command: Prepare | Fulfil | Reject

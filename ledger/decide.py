@@ -70,8 +70,11 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT,
     *HOLD_IS_REFUSED_BY,
 )
-"""In the order in which `decide_prepare` judges: what is refused by one passed those before it, and no later one was
-looked at. A transfer that is stored as refused was refused by one of these."""
+"""The refusals in the order in which `decide_prepare` checks for them.
+
+If one check refuses a transfer, the transfer has passed all earlier checks, and no later check was made. Each transfer
+that is stored as refused has one of these refusals.
+"""
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
@@ -135,8 +138,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil. A late fulfilment never commits.
 
-    Nor does a fulfilment whose FSPIOP-Destination is not exactly the payer's name, because the payer would have to
-    refuse the message.
+    A fulfilment never commits either if its FSPIOP-Destination is not exactly the payer's name, because the payer would
+    have to refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id:
@@ -234,7 +237,7 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
     transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # The id is used up. A conversion that waited for a transfer with this id will never get one, so it ends too.
+    # The id is used now. A conversion that waited for a transfer with this id waits in vain, so it ends too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

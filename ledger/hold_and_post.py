@@ -10,7 +10,7 @@ from ledger.limits import Bound, passed
 from ledger.snapshot import AccountState, Posting, Snapshot
 
 HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
-"""In the order in which `hold` judges."""
+"""The refusals, in the order in which `hold` checks for them."""
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
@@ -32,7 +32,7 @@ def release(account: AccountState, amount: int) -> None:
 
 
 def post(s: Snapshot, posting: Posting) -> None:
-    """Moves the amount from the debited account to the credited account, and records the entry."""
+    """Posts the amount from the debited account to the credited account, and records the entry."""
     debit, credit = s.accounts[posting.debit_account_id], s.accounts[posting.credit_account_id]
     debit.position += posting.amount
     debit.new_debits += posting.amount

@@ -21,7 +21,7 @@ from ledger.fx import invariants as fx
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that does not hold, with the first rows that break it. Or the reason why it could not be checked."""
+    """An invariant that is not true, with the first rows that break it. Or the reason why it could not be checked."""
 
     invariant: Invariant
     columns: list[str]
@@ -34,7 +34,8 @@ class Break:
 
 MOST_ROWS = 20
 
-# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made, and that reservation may last as long.
+# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Then the reservation may be valid for the
+# longer time.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
@@ -311,13 +312,13 @@ INVARIANTS = [
 
 
 def register(invariants: Iterable[Invariant]) -> None:
-    """Adds the invariants of an app that depends on this one. A second call with the same ones adds nothing."""
+    """Adds the invariants of an app that depends on the ledger. A second call with the same invariants adds nothing."""
     known = {invariant.name for invariant in INVARIANTS}
     INVARIANTS.extend(invariant for invariant in invariants if invariant.name not in known)
 
 
 def find_breaks() -> list[Break]:
-    """Returns every invariant that does not hold now or could not be checked.
+    """Returns every invariant that is not true now or could not be checked.
 
     An empty list means that the ledger is sound.
     """

@@ -1,6 +1,6 @@
 """Alarms for positions near their limits. Each alarm is logged once.
 
-An alarm is due if no more than `alarmPercentage` of the limit is free. The limit is the one for reservations
+An alarm is due if no more than `alarmPercentage` of the limit is free. The limit is the limit for reservations
 (`ledger.limits`). The cache stores which alarms were logged. If the cache is lost, the hub logs these alarms again.
 """
 
@@ -65,7 +65,10 @@ def percent_of(used: int, limit: int) -> int:
 
 
 def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
-    """Whether no more than `alarm_percentage` of the limit is free. A position that uses nothing raises no alarm."""
+    """Returns whether no more than `alarm_percentage` of the limit is free.
+
+    A position that uses nothing raises no alarm.
+    """
     return used > 0 and (limit - used) * 100 <= alarm_percentage * limit
 
 
@@ -79,7 +82,7 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs positions that have come near their limits since the last check, and positions that are well below again."""
+    """Logs positions that have come near their limits since the last check, or are now well below their limits."""
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 

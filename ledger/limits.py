@@ -19,7 +19,7 @@ def limit_of(cap: int, cover: int) -> int:
 
 
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
-    """Returns the bounds that a position exceeds; any of them means that it exceeds its limit.
+    """Returns the bounds that a position exceeds. A position that exceeds any bound exceeds its limit.
 
     A bound of None never applies.
     """

@@ -89,7 +89,7 @@ class Account(models.Model):
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
-    closed_at = models.DateTimeField(null=True)  # the time when its participant left; the account's entries stay
+    closed_at = models.DateTimeField(null=True)  # the time when the participant left; the account's entries stay
 
     class Meta:
         ordering = ["id"]
@@ -172,7 +172,8 @@ class Transfer(models.Model):
     )
     payer_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
     payee_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", null=True, db_index=False)
-    # The conversions that end with it. The payee's conversion may arrive while the transfer is reserved.
+    # The conversions that end together with this transfer. The payee's conversion may arrive while the transfer is
+    # reserved.
     payer_conversion = models.ForeignKey(
         FxTransfer, on_delete=models.PROTECT, related_name="+", null=True, db_index=False
     )
@@ -329,7 +330,7 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One movement with both legs in one row, so the books always balance. Rows are only ever added.
+    """One posting with both legs in one row, so the books always balance. Rows are only ever added.
 
     The id is assigned while both accounts are locked. So for each account, the order of ids is the order of commits.
     """
@@ -396,7 +397,10 @@ class Entry(models.Model):
 
 
 class CoverHold(models.Model):
-    """The amount that a net sender still owes the settlement bank for a settlement. It does not count as cover."""
+    """The amount that a net sender still owes the settlement bank for a settlement.
+
+    This amount does not count as cover.
+    """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
     settlement_number = models.BigIntegerField()  # no foreign key, because the settlement app depends on the ledger

@@ -14,7 +14,7 @@ from ledger.models import Account, Entry, TransferEvent
 CURRENCIES_OF_A_PARTICIPANT = """
     SELECT a.currency FROM ledger_account a WHERE a.participant_id = p.id AND a.type = 'POSITION' AND a.is_active
 """
-"""Of the active accounts that its payments need; `p` is the participant's row."""
+"""The currencies of the active accounts that a participant's payments need. `p` is the participant's row."""
 
 
 def value_of(account: Account) -> int:
@@ -56,14 +56,14 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
         packet = json.loads(bytes(event.body))["ilpPacket"]
         found = strictjson.loads(base64url.decode(ilp.decode_payment(packet).data.decode("ascii")))
     except (ValueError, KeyError, FspiopError):
-        return None  # the packet is opaque to the hub, or of another kind
+        return None  # the hub cannot read the packet, or the packet is of another kind
     return found if isinstance(found, dict) else None
 
 
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
 
-    All, or those `between` participants of these names.
+    Returns all committed transfers, or only those `between` participants of these names.
     """
     transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
     if between:

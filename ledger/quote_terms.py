@@ -1,6 +1,7 @@
 """Finds prepares whose terms differ from those of their quotes, if the quotes were answered through this hub.
 
-This takes one statement for a batch, at most two for a bulk, and none if the hub compares no prepare of the batch.
+The check takes one statement for a batch and at most two for a bulk. It takes none if the hub compares no prepare of
+the batch.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from quotes.terms_match import Claim
 
 
 def at_odds(prepares: Sequence[Prepare]) -> frozenset[bytes]:
-    """Returns the digests of the prepares whose terms differ from their quotes'."""
+    """Returns the digests of the prepares whose terms differ from the terms of their quotes."""
     judged = [(prepare, prepare.terms) for prepare in prepares if prepare.terms is not None]
     if not judged:
         return frozenset()

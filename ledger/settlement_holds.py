@@ -53,13 +53,13 @@ def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> No
 
 
 def is_named_by(participant: str, currency: str, reference: str) -> bool:
-    """Whether a withdrawal with this reference would reduce a hold of this participant."""
+    """Returns whether a withdrawal with this reference would reduce a hold of this participant."""
     found = CoverHold.objects.filter(account__participant__name=participant, account__currency=currency)
     return found.filter(_named(reference), remaining__gt=0).exists()
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """Returns the hold for the settlement whose number is this reference. Returns None if nothing of it is left."""
+    """Returns the hold for the settlement whose number is this reference, or None if the hold has no amount left."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 
@@ -79,7 +79,7 @@ def take(hold: CoverHold, amount: int) -> int:
 
 
 def give_back(movement: FundsMovement) -> None:
-    """Puts the amount that a withdrawal took on hold again, unless two people have released the hold meanwhile."""
+    """Restores the amount by which a withdrawal reduced a hold, unless two people have released the hold meanwhile."""
     if movement.hold_id is None:
         return
     hold = CoverHold.objects.select_for_update(no_key=True).get(pk=movement.hold_id)

@@ -51,8 +51,9 @@ class TransferState:
     fulfil_version: str | None = None
     wants_patch: bool = False
     completed_at: datetime | None = None
-    bulk_id: str | None = None  # the bulk transfer of which it is an item
-    # the conversions that end with the transfer; the payee's conversion may arrive while the transfer is reserved
+    bulk_id: str | None = None  # the bulk transfer that contains this transfer as an item
+    # the conversions that end together with the transfer; the payee's conversion may arrive while the transfer is
+    # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
 
@@ -92,5 +93,5 @@ class Snapshot:
     transfers: dict[str, TransferState]
     conversions: dict[str, ConversionState] = field(default_factory=dict)
     fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
-    not_as_quoted: frozenset[bytes] = frozenset()  # digests of the prepares whose terms differ from their quotes'
+    not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch

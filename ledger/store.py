@@ -1,4 +1,6 @@
-"""ALL statements of the money path. Each takes lists, so the number of statements does not depend on their length.
+"""ALL statements of the money path.
+
+Each statement takes lists, so the number of statements does not depend on the lengths.
 
 Lock order, here and wherever else code locks more than one of these:
 
@@ -9,7 +11,8 @@ Lock order, here and wherever else code locks more than one of these:
   4. inserts, in the order of transfer ids
 
 A decision's rows are read by a separate statement, after they are locked. Under READ COMMITTED, a statement that waited
-for a lock sees the new version only of the row that it locked. It sees all other rows as they were before it waited.
+for a lock sees the new version only of the row that it locked. It sees all other rows in their versions before the
+wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -425,7 +428,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 def past_expiry(limit: int) -> list[str]:
     """Returns expired reservations that are not skipped.
 
-    Takes the payers in turn, and each one's earliest expiration first. Leaves out the items of a bulk, because they
+    Takes the payers in turn, and each payer's earliest expiration first. Leaves out the items of a bulk, because they
     expire with the bulk.
     """
     table, key = "ledger_transfer", "transfer_id"

@@ -1,4 +1,4 @@
-"""The ledger's periodic tasks. They have no arguments: the database holds what is due."""
+"""The ledger's periodic tasks. They have no arguments, because the database contains the work that is due."""
 
 from celery import shared_task
 
@@ -16,9 +16,11 @@ _ATTEMPTS = 2
 
 @shared_task(name="ledger.tasks.expire_transfers", ignore_result=True)
 def expire_transfers() -> int:
-    """Aborts expired reservations. Returns their number. Two runs at once do no harm, because each decides under locks.
+    """Aborts expired reservations. Returns the number of aborted reservations.
 
-    Expires transfers before conversions, because a conversion ends with its transfer.
+    Two runs may happen at the same time, because each decides under locks.
+
+    Expires transfers before conversions, because a conversion ends together with its transfer.
     """
     return isolating_batches.each(_expire_transfers, bulk.expire, _expire_conversions)
 

@@ -16,7 +16,7 @@ def _text(fspiop: str, iso: str) -> str:
 
 
 def _amount(fspiop: str, iso: str) -> str:
-    """Returns the same SQL for an amount, in ten-thousandths. NULL if the message has none."""
+    """Returns the same SQL for an amount in ten-thousandths. The value is NULL if the message has no amount."""
     text = _text(fspiop, iso)
     return f"CASE WHEN length({text}) < 25 AND {text} ~ '^[0-9]+([.][0-9]+)?$' THEN {text}::numeric * 10000 END"
 

@@ -10,7 +10,10 @@ from hub.api.administration.staff_authentication import has_second_factor
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether a staff user with two factors only reads or signs out. No second person would check a change here."""
+        """Returns whether a staff user with two factors only reads or signs out.
+
+        No second person would check a change here.
+        """
         is_harmless = request.method in ("GET", "HEAD") or request.path == reverse("admin:logout")
         return is_harmless and super().has_permission(request) and has_second_factor(request)
 

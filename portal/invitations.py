@@ -53,7 +53,7 @@ class Shown:
 
 
 def goes_by_email(user: User) -> bool:
-    """Whether the hub sends the link of this account's invitation by e-mail. If so, no page shows the link."""
+    """Returns whether the hub sends the link of this account's invitation by e-mail. If so, no page shows the link."""
     return settings.SENDS_EMAIL and is_recipient(user.email)
 
 

@@ -135,7 +135,10 @@ def _erase(texts: Texts, before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _begins(kind: str, before: datetime) -> bool:
-    """Whether a day or more is left to erase. If so, records the erasure in the audit trail before it begins."""
+    """Returns whether a day or more is left to erase.
+
+    If so, records the erasure in the audit trail before it begins.
+    """
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):
         return False

@@ -40,7 +40,10 @@ class Backend(AuthenticationBackend):
         return user if user is not None and self.user_can_authenticate(user) else None
 
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
-        """Whether this user may sign in. Users of a closed participant may not sign in, even if still active."""
+        """Returns whether this user may sign in.
+
+        Users of a closed participant may not sign in, even if still active.
+        """
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
 
@@ -88,7 +91,10 @@ class AccountAdapter(DefaultAccountAdapter):
         record("password_set", subject=user.get_username(), actor=user.get_username())
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Whether the user must prove a factor again before the change. A user without a second factor need not."""
+        """Returns whether the user must prove a factor again before the change.
+
+        A user without a second factor need not.
+        """
         return has_second_factor(self.request)
 
     def send_notification_mail(

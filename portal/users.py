@@ -130,7 +130,7 @@ def end_all_of(participant: Participant, *, actor: str) -> None:
 
 
 def is_of_closed(user: User) -> bool:
-    """Whether the participant of this user is permanently closed."""
+    """Returns whether the participant of this user is permanently closed."""
     profile = getattr(user, "profile", None)
     participant = profile.participant if profile else None
     return participant is not None and participant.closed_at is not None

@@ -45,7 +45,9 @@ class Visit:
 
 
 def _is_too_large(request: HttpRequest) -> bool:
-    """Whether the body is too large. This is checked first, because reading the form's token reads the whole body.
+    """Returns whether the body is too large.
+
+    This is checked first, because reading the form's token reads the whole body.
 
     The administration APIs have their own check.
     """

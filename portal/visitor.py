@@ -37,7 +37,7 @@ class Visitor:
         return right in self.rights
 
     def may_see(self, participant_id: int | None) -> bool:
-        """Whether the visitor may see this participant's data."""
+        """Returns whether the visitor may see this participant's data."""
         return self.dfsp_id is None or self.dfsp_id == participant_id
 
     def must_see(self, *participant_ids: int | None) -> None:

@@ -1,4 +1,4 @@
-"""The content of a request to move or abort a settlement: everything that the approver must see."""
+"""The content of a request to change the state of a settlement or to abort it: all data that the approver must see."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -24,7 +24,10 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
 
 
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
-    """Returns the terms of a request to move a settlement. `because` is the reason why there is no bank statement."""
+    """Returns the terms of a request to change a settlement's state.
+
+    `because` is the reason why there is no bank statement.
+    """
     windows = sorted({content.window_id for content in settlement.contents.all()})
     return {
         "settlement": settlement.pk,

@@ -48,7 +48,10 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a wish: refused or accepted. `is_step`: the state changes, not only the reason for the state."""
+    """The answer to a wish: refused or accepted.
+
+    `is_step` is True if the state changes, and not only the reason for the state.
+    """
 
     wish: Wish
     refusal: Refusal | None = None
@@ -88,7 +91,8 @@ def _decide_one(
     if wish.state != NEXT.get(now) or standing.state == State.ABORTED:
         return Answer(wish, Refusal.NO_STEP)
     if wish.state == State.PS_TRANSFERS_RESERVED and standing.net < 0 and standing.balance is not None:
-        # This step raises a net recipient's position by the amount that it receives. It may have spent this already.
+        # This step raises a net recipient's position by the received amount. The recipient may have spent this amount
+        # already.
         after = standing.balance.position - standing.net
         above = passed(after, standing.balance.cap, standing.balance.cover)
         if above:

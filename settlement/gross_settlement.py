@@ -1,9 +1,10 @@
-"""Immediate gross settlement: soon after a commit, its amount moves from both positions to the settlement accounts.
+"""Immediate gross settlement: soon after a commit, two entries post its amount from positions to settlement accounts.
 
-Two entries settle a commit. One moves the amount from the payer's SETTLEMENT account to the payer's POSITION account.
-The other moves it from the payee's POSITION account to the payee's SETTLEMENT account. One transaction settles many
-commits in the order in which they were made, so no cover is ever overdrawn. A commit that cannot be settled is skipped
-until it can be, together with the commits that depend on it. The database guarantees each cover.
+Two entries settle a commit. One entry posts the amount from the payer's SETTLEMENT account to the payer's POSITION
+account. The other entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account. One
+transaction settles many commits in the order in which they were made, so no cover is ever overdrawn. A commit that
+cannot be settled is skipped until it can be settled, together with the commits that depend on it. The database
+guarantees each cover.
 """
 
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def _lock(model_id: int) -> SettlementModel:
 
 
 def settle_window(model: SettlementModel, window_id: int) -> None:
-    """Settles everything that is left in a closed window, in the caller's transaction."""
+    """Settles all remaining commits of a closed window, in the caller's transaction."""
     model = SettlementModel.objects.select_for_update().get(pk=model.pk)
     currency, into = model.currency or "", model.settlement_account_type
     while commits := store.unsettled_of_window(window_id, currency, into=into, limit=_MOST):

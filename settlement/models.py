@@ -62,7 +62,10 @@ class LedgerAccountType(models.Model):
 
 
 class SettlementModel(models.Model):
-    """The rule for settling one account type in one currency. The default model, without a currency, has the others."""
+    """The rule for settling one account type in one currency.
+
+    The default model has no currency and settles the other currencies.
+    """
 
     class Granularity(models.TextChoices):
         GROSS = "GROSS"
@@ -219,7 +222,10 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A content in a settlement. An aborted settlement releases its contents, so that another can include them."""
+    """A content in a settlement.
+
+    An aborted settlement releases its contents, so that another settlement can include them.
+    """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="inclusions")
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="inclusions")

@@ -26,8 +26,8 @@ class WindowState(StrEnum):
     ABORTED = "ABORTED"
 
 
-# The state to which an account moves next, for each state of its settlement. The settlement moves to the next state
-# only when all its accounts have moved.
+# The next state of an account, for each state of its settlement. The settlement enters the next state only when all its
+# accounts have reached that state.
 NEXT = {
     State.PENDING_SETTLEMENT: State.PS_TRANSFERS_RECORDED,
     State.PS_TRANSFERS_RECORDED: State.PS_TRANSFERS_RESERVED,

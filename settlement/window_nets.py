@@ -23,7 +23,10 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """A participant's net amount for a window's commits. Above 0, the participant owes it. Below 0, it is owed."""
+    """A participant's net amount for a window's commits. Above 0, the participant owes the amount.
+
+    Below 0, the amount is owed to the participant.
+    """
 
     participant: str
     currency: str

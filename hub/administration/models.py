@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program with a key and a secret, for a limited time. The secret is created when its holder fetches it.
+    """A program with a key and a secret, for a limited time. The secret is created when the client's holder fetches it.
 
     The audit trail and the client's requests contain the key, so no row is ever deleted and no key is reused.
     """

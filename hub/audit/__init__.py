@@ -19,7 +19,7 @@ def coming_from(address: str) -> Iterator[None]:
 
 
 def address() -> str:
-    """Returns the network address of the present request; empty if there is no trusted one."""
+    """Returns the network address of the present request, or "" if there is no trusted address."""
     return _address.get()
 
 

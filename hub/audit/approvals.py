@@ -35,7 +35,7 @@ def mailbox(email: str) -> str:
 
 
 def is_one_person(first: User, second: User) -> bool:
-    """Whether these accounts belong to one person: the same account, or the same mailbox."""
+    """Returns whether these accounts belong to one person: the same account, or the same mailbox."""
     return first.pk == second.pk or (mailbox(first.email) != "" and mailbox(first.email) == mailbox(second.email))
 
 
@@ -46,7 +46,7 @@ def _hash(approval: Approval) -> bytes:
         "payload": approval.payload,
         "maker": approval.maker_id,
     }
-    if approval.client:  # requests from before programs could make any have no client, and their hash must not change
+    if approval.client:  # requests of earlier versions have no client, and their hash must not change
         content |= {"client": approval.client, "holder": approval.holder_id}
     return hashlib.sha256(strictjson.canonical(content)).digest()
 

@@ -60,8 +60,9 @@ def ask_where_needed(
 ) -> None:
     """Does nothing if programs may act alone. Otherwise requests the change and raises `Waits`.
 
-    Raises the same FspiopError as the change itself if the change is impossible now. `has_own_id`: the payload has an
-    id that is used only once. So a repetition finds the earlier request, even if that request was already approved.
+    Raises the same FspiopError as the change itself if the change is impossible now. With `has_own_id`, the payload has
+    an id that is used only once. So a repeated call finds the earlier request, even if that request was already
+    approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
         raise Waits(_ask(kind, program, subject, payload(), reason, has_own_id))

@@ -53,7 +53,7 @@ def record(action: str, *, subject: str, actor: str, before: Any = None, after: 
 
 
 def broken_links() -> Iterator[Entry]:
-    """Yields entries that were changed after they were written, or that do not follow from the entry before."""
+    """Yields entries that were changed after they were written, or that do not follow from the previous entry."""
     previous = _GENESIS
     # The values are read as text. Python may be unable to parse values that `record` did not write, but must still
     # check the other entries.

@@ -13,7 +13,7 @@ SERVER_PORTS = range(15000, 30000)
 
 
 def is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen there now."""
+    """Returns whether a server could listen there now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -40,7 +40,7 @@ def free_port(preferred: int | None = None) -> int:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Whether a GET of the URL returns 200."""
+    """Returns whether a GET of the URL returns 200."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port or 80, timeout=timeout)
     try:

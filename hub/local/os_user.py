@@ -26,7 +26,10 @@ class Account:
         return {**as_user, "cwd": "/", "env": server_environment()}
 
     def can(self, test: str, path: Path) -> bool:
-        """Whether test(1), run as this user with `-r`, `-w`, `-x` or `-d`, succeeds. Mode bits are less reliable."""
+        """Returns whether test(1), run as this user with `-r`, `-w`, `-x` or `-d`, succeeds.
+
+        Mode bits are less reliable.
+        """
         return subprocess.run(["/bin/sh", "-c", f'test {test} "$1"', "sh", str(path)], **self.popen()).returncode == 0
 
     def own(self, path: Path) -> None:

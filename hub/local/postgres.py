@@ -94,7 +94,7 @@ class Postgres:
         return [str(self.bin / "postgres"), "-D", str(self.data), "-p", str(self.port), "-k", str(self.sockets), *pairs]
 
     def is_ready(self) -> bool:
-        """Whether PostgreSQL answers a query."""
+        """Returns whether PostgreSQL answers a query."""
         _, lines = self._postmaster()
         if lines[7:8] != ["ready"] or self.sql("SELECT 1", "postgres").stdout.strip() != "1":
             return False

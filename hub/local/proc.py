@@ -22,7 +22,7 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def exists(pid: int) -> bool:
-    """Whether any process, even a zombie, has this pid."""
+    """Returns whether any process, even a zombie, has this pid."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -33,13 +33,13 @@ def exists(pid: int) -> bool:
 
 
 def is_zombie(pid: int) -> bool:
-    """Whether the process has ended, but its parent has not collected it yet."""
+    """Returns whether the process has ended, but its parent has not collected it yet."""
     fields = _stat(pid)
     return fields is not None and fields[0] in "ZX"
 
 
 def is_alive(pid: int) -> bool:
-    """Whether the process exists and is not a zombie."""
+    """Returns whether the process exists and is not a zombie."""
     return exists(pid) and not is_zombie(pid)
 
 

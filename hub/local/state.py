@@ -122,7 +122,7 @@ class State:
             return None
 
     def is_locked(self) -> bool:
-        """Whether a process holds the lock now."""
+        """Returns whether a process holds the lock now."""
         try:
             handle = os.open(self.path / "lock", os.O_RDWR)
         except OSError:

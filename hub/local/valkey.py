@@ -55,7 +55,7 @@ class Valkey:
         return [str(self.program), *where, *no_disk, *known_by]
 
     def is_ready(self) -> bool:
-        """Whether Valkey answers PING."""
+        """Returns whether Valkey answers PING."""
         self.settled = self._pings() or self.settled
         return self._pings()
 

@@ -43,7 +43,7 @@ def notify(
 
 
 def is_recipient(text: str) -> bool:
-    """Whether `notify` accepts this recipient: an e-mail address or an http(s) URL."""
+    """Returns whether `notify` accepts this recipient: an e-mail address or an http(s) URL."""
     from hub.notifications import services
 
     try:

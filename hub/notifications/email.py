@@ -31,7 +31,10 @@ def send(message: Claimed, text: str) -> Outcome:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether the server permanently refused this recipient or text. Errors about the hub itself may be temporary."""
+    """Returns whether the server permanently refused this recipient or text.
+
+    Errors about the hub itself may be temporary.
+    """
     return isinstance(error, smtplib.SMTPRecipientsRefused | smtplib.SMTPDataError) and _code(error) >= 500
 
 

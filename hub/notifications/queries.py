@@ -17,7 +17,7 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns how many notifications wait, how many were given up, and how long the oldest has waited, in seconds."""
+    """Returns the number of waiting notifications, the number of given-up ones, and the longest wait in seconds."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]
@@ -30,7 +30,10 @@ def found(*, is_given_up: bool) -> "QuerySet[Notification]":
 
 
 def one(notification_id: int | None) -> Notification | None:
-    """Returns this notification without its text. None if there is none, as rows are deleted long after they end."""
+    """Returns this notification without its text, or None if the row does not exist.
+
+    Rows are deleted long after they end.
+    """
     if notification_id is None:
         return None
     return Notification.objects.defer("text", "sealed").filter(pk=notification_id).first()

@@ -1,7 +1,7 @@
-"""Sends notifications: checks once a second for due ones, sends them, and stores the results.
+"""Sends notifications: checks once a second for due notifications, sends them, and stores the results.
 
 Each worker process has one sender, an event loop in a separate thread. So a mail server or webhook receiver that hangs
-does not block a task. E-mails and webhooks have separate limits. Each recipient is sent only one message at a time.
+does not block a task. E-mails and webhooks have separate limits. Only one message at a time is sent to each recipient.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
-        """Stops the sender. It starts no more messages, and this function waits for those that are being sent."""
+        """Stops the sender, which starts no more messages. Waits for the messages that are being sent."""
         self._is_stopping.set()
         self._thread.join(timeout_s)
 
@@ -96,7 +96,7 @@ class Sender:
             await self._in_database(_settle, message, outcome)
         except DatabaseError as error:
             # If a message was sent but its result was not stored, it is sent again after its lease. So a recipient may
-            # receive a message twice, but never loses one.
+            # receive a message twice, but no message is lost.
             log.warning("notification_not_settled", notification=message.id, error=str(error)[:200])
         except Exception:  # a faulty message must not delay the others
             log.exception("notification_failed", notification=message.id)

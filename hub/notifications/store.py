@@ -108,7 +108,7 @@ _EXPIRE = """
 
 
 def expire() -> int:
-    """Gives up notifications that have expired. Returns their number."""
+    """Gives up notifications that have expired. Returns the number of these notifications."""
     return execute(_EXPIRE).rowcount
 
 

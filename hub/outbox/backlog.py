@@ -24,12 +24,12 @@ _read_at = float("-inf")
 
 
 def is_crowded(source: str, destination: str) -> bool:
-    """Whether the messages that `source` caused have reached their limit at `destination`. Both are names."""
+    """Returns whether the messages that `source` caused have reached their limit at `destination`. Both are names."""
     return (source, destination) in crowded()
 
 
 def crowded() -> frozenset[tuple[str, str]]:
-    """The pairs (source, destination) of names whose waiting messages have reached their limit."""
+    """Returns the pairs (source, destination) of names whose waiting messages have reached their limit."""
     global _crowded, _read_at
     if time.monotonic() - _read_at > _REFRESH_S and _reading.acquire(blocking=False):
         try:

@@ -1,6 +1,6 @@
 """Sends one HTTP request to a participant, and interprets the response.
 
-`hub.curl` transports it. Connections to participants are kept, and lead only to addresses that `hub.egress` allows.
+`hub.curl` sends the request. Connections to participants are kept, and lead only to addresses that `hub.egress` allows.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ NOT_IMPLEMENTED = 501
 
 @dataclass(slots=True)
 class Answer:
-    """The response: an HTTP status, or 0 and the reason why there is none."""
+    """The response: an HTTP status, or 0 and the reason why there is no response."""
 
     status: int
     error: str = ""

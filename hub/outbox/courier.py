@@ -2,11 +2,11 @@
 
 Each worker process has one courier, an event loop in a thread of its own. The courier checks for messages when it
 receives a notification (`hub.outbox.wakeup`), and once a second in any case. So a lost notification or a failed Redis
-can delay messages by a second, but never loses one.
+can delay messages by a second, but no message is lost.
 
 One transaction claims messages for all destinations, and another stores all results. Each destination has a limit of
-open requests and bytes, and no source may use all of it. Each destination is paused on its own
-(`hub.outbox.destination_pauses`). So a destination that hangs delays no other.
+open requests and bytes, and no source may use all of it. Each destination is paused separately
+(`hub.outbox.destination_pauses`). So a destination that hangs delays no other destination.
 """
 
 import asyncio
@@ -285,7 +285,7 @@ def _settle_together(
 
 
 def _settle_alone(results: Sequence[tuple[Claimed, Answer]]) -> set[int]:
-    """Stores each result alone, so that one result that the database refuses does not make others be sent again."""
+    """Stores each result alone. So if the database refuses one result, the other messages are not sent again."""
     notified: set[int] = set()
     for message, answer in results:
         try:

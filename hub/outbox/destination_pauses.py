@@ -5,8 +5,8 @@ the destination works. A message that the hub itself could not send shows nothin
 
 If messages of one source and kind get no response, the courier pauses only messages of that source and kind. A DFSP's
 server may hang on one kind of message, or on messages of one participant, and still accept all others. The courier
-pauses the whole destination only if messages of several sources get no response, and no other message gets one either.
-Each process has its own record, which is only a hint.
+pauses the whole destination only if messages of several sources get no response, and no other message gets a response
+either. Each process has its own record, which is only a hint.
 """
 
 from collections import Counter
@@ -62,7 +62,8 @@ class Destination:
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """Returns how many messages and bytes may be claimed for this destination now, or None if none may be."""
+        """Returns how many messages and bytes may be claimed for this destination now, or None during a pause or
+        without room."""
         if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)
@@ -99,7 +100,7 @@ class Destination:
             del self.open_by_source[message.source_id]
 
     def answered(self, message: Claimed) -> None:
-        """Notes a response, whether the destination accepted the message or refused it."""
+        """Records a response, no matter whether the destination accepted or refused the message."""
         if self._is_silent:
             self._streams.clear()  # all messages had no response for the same reason, and the reason has ended
         self._streams.pop((message.source_id, message.kind), None)
@@ -107,7 +108,7 @@ class Destination:
         self._silent_sources.clear()
 
     def was_silent(self, message: Claimed, now: float) -> float:
-        """Notes a request without a response.
+        """Records a request without a response.
 
         If a pause of the whole destination begins, returns its length in seconds, otherwise 0.
         """
@@ -120,7 +121,10 @@ class Destination:
         return self._silence.goes_on(now)
 
     def could_not_be_claimed(self, now: float) -> float:
-        """Notes that the database failed only on this destination's messages. Returns the pause's length in seconds."""
+        """Records that the database failed only on this destination's messages.
+
+        Returns the pause's length in seconds.
+        """
         self._silence.count = max(self._silence.count, FAILURES - 1)
         self._silent_sources |= {-1, -2}  # two ids that no source has, so that the whole destination is paused
         return self._silence.goes_on(now)

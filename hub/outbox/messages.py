@@ -1,6 +1,6 @@
-"""The messages that the hub sends: each record is one HTTP request to a participant.
+"""The messages that the hub sends. Each record is one HTTP request to a participant.
 
-Plain, so pure code can make them.
+The records are plain, so that pure code can make them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that no participant's request is charged for."""
+"""The `source_id` of a message that counts for no participant."""
 
 END_KINDS = frozenset(
     {
@@ -27,15 +27,18 @@ END_KINDS = frozenset(
         "fx-end-to-fxp",
     }
 )
-"""The kinds of messages that report the end of a payment: sent whatever is answered, never refused for lack of room."""
+"""The kinds of messages that report the end of a payment.
+
+The hub sends them again after any refusal, and never refuses them for lack of room.
+"""
 
 
 class IfPending(StrEnum):
     """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
-    RENEW = "renew"  # the new one replaces the waiting one: an answer about a state that may have changed
-    SKIP = "skip"  # the new one is dropped, because the waiting one reports the same
+    RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
+    SKIP = "skip"  # the new message is dropped, because the waiting one reports the same
 
 
 @dataclass(slots=True)
@@ -48,7 +51,7 @@ class Outgoing:
     - `reply_to_id` is set for requests. It is the participant that waits for the answer. If the request cannot be
       delivered, this participant receives PUT `error_path` with code 1001.
     - `source_id` is the participant whose request caused the message. The number of its waiting messages has a limit.
-      Its messages share a destination's connections fairly with those of other sources.
+      The source's messages share a destination's connections fairly with the messages of other sources.
     """
 
     destination_id: int
@@ -151,7 +154,10 @@ class HubMessages:
         source_id: int = HUB,
         if_pending: IfPending = IfPending.ADD,
     ) -> Outgoing:
-        """Returns a callback. `body` is in the FSPIOP API's form; a recipient that uses ISO 20022 gets it converted."""
+        """Returns a callback.
+
+        `body` is in the FSPIOP API's form, and is converted for a recipient that uses ISO 20022.
+        """
         resource = path.split("/", 2)[1]
         if versions.is_iso20022(to.version) and has_iso20022_bodies(resource):
             date = parse_http_date(self._date)
@@ -179,10 +185,10 @@ class HubMessages:
 
 
 def as_answer(message: Outgoing) -> Outgoing:
-    """Returns the message as an answer to a request that may be repeated: a newer answer replaces a waiting one.
+    """Returns the message as an answer to a request that may be repeated. A newer answer replaces a waiting answer.
 
-    If a report of a payment's end already waits, that report stays and the new answer is dropped. The report contains
-    the same, in the message of the DFSP that caused the end.
+    If a report of a payment's end already waits, that report stays and the new answer is dropped. The report has the
+    same content, in the message of the DFSP that caused the end.
     """
     is_end = message.kind in END_KINDS
     message.source_id = HUB if is_end else message.destination_id

@@ -24,7 +24,7 @@ def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int,
 
 
 COUNTED = 10_000
-"""The most messages of one destination that are counted, because a page must not read a million rows for a number."""
+"""The most messages of one destination that are counted. A page must not read a million rows for a number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,5 +71,5 @@ class Crowd:
 
 
 def crowds() -> list[Crowd]:
-    """Returns all such pairs of participant and destination, by names."""
+    """Returns all pairs of such a participant and a destination, by names."""
     return [Crowd(*names) for names in sorted(store.crowded(settings.OUTBOX_PENDING_PER_SOURCE))]

@@ -45,7 +45,7 @@ def send_again(message_id: int, *, actor: str) -> Message:
 
 @transaction.atomic
 def send_all_again(destination_id: int, *, actor: str) -> int:
-    """Sends all given-up messages to one participant again. Returns their number."""
+    """Sends all given-up messages to one participant again. Returns the number of these messages."""
     dead = Message.objects.filter(destination_id=destination_id, state=Message.State.DEAD, reply_to__isnull=True)
     name = dead.values_list("destination__name", flat=True).first()
     if name is None:

@@ -1,4 +1,4 @@
-"""Decides about messages that were not accepted: when to try again, when to give up, and which requester to notify."""
+"""Decides about messages that were not accepted: when to retry, when to give up, and which requester to notify."""
 
 import random
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ def judge(message: Claimed, answer: Answer) -> Failure:
 
 def _is_final(message: Claimed, answer: Answer) -> bool:
     if message.is_end:
-        return answer.is_hopeless  # no response of the recipient matters, because a DFSP must receive the end
+        return answer.is_hopeless  # the recipient's responses do not matter, because a DFSP must receive the end
     if message.reply_to_id is not None:
         return answer.is_refusal or answer.is_unsent  # the requester should get the refusal early
     if answer.is_hopeless or answer.status == NOT_IMPLEMENTED:
@@ -56,7 +56,7 @@ def left_alone(message: Claimed, seconds: float) -> Failure:
 
 
 def settle(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead, and notifies the requesters of dead ones.
+    """Postpones failed messages or marks them as dead, and notifies the requesters of dead messages.
 
     Returns these requesters. Uses one transaction.
     """
@@ -75,7 +75,7 @@ def settle(failures: Sequence[Failure]) -> set[int]:
 def give_up_overdue() -> set[int]:
     """Gives up requests that were not delivered in time, even if never attempted. Returns the requesters to notify.
 
-    Without this, a requester would get no answer if the destination is paused or has thousands of waiting messages. One
+    Otherwise a requester would get no answer if the destination is paused or has thousands of waiting messages. One
     call ends at most a hundred requests of each requester.
     """
     older_than_s = settings.OUTBOX_REQUEST_GIVE_UP_S

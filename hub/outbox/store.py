@@ -80,9 +80,9 @@ def append(messages: Sequence[Outgoing]) -> None:
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
     """Makes a change and adds the messages about it in one statement, which is atomic even without a transaction.
 
-    `changed` is the text of a WITH. Its last table has the name `changed` and a column `subject`. A message is added
-    only if its subject is in this column. Returns the subjects in the column. Messages are added as for
-    `IfPending.ADD`.
+    `changed` is the text of a WITH. The last table of this WITH has the name `changed` and a column `subject`. A
+    message is added only if its subject is in this column. Returns the subjects in the column. Messages are added as
+    for `IfPending.ADD`.
     """
     statement = f"""
         WITH {changed}, told AS ({_APPEND} WHERE m.subject IN (SELECT subject FROM changed))
@@ -138,7 +138,7 @@ class Claimed:
 def _sources_at(destination: str) -> str:
     """Returns SQL for the sources with pending messages at a destination.
 
-    It steps from source to source in the index.
+    The SQL steps from source to source in the index.
     """
     return f"""
         WITH RECURSIVE source (id) AS (
@@ -197,8 +197,8 @@ _LEASE = """
 """
 
 # Postpones messages that have a predecessor, so that a claim reads only messages that can be sent. The more a message
-# has waited already, the longer it is postponed. The delivery of the predecessor ends this, and the time limit is only
-# for the case that the delivery does not find the message.
+# has waited already, the longer it is postponed. The delivery of the predecessor ends the postponement. The time limit
+# is only for the case that the delivery does not find the message.
 _PUT_OFF = """
     UPDATE outbox_message m
     SET due_at = clock_timestamp()
@@ -208,8 +208,8 @@ _PUT_OFF = """
 _BEHIND_S = 10.0
 
 # The commit of a claim, or of deliveries, does not wait for the disk or a standby. If PostgreSQL loses it in a crash,
-# the messages are sent once more, as after a crash between the sending and the commit. Nothing that a DFSP was told
-# depends on it. Every other commit of the hub waits.
+# the messages are sent once more, as after a crash between the sending and the commit. No report to a DFSP depends on
+# such a commit. Every other commit of the hub waits for the disk.
 _NO_WAIT = "SET LOCAL synchronous_commit TO off"
 
 
@@ -242,7 +242,7 @@ def claim(
     except_for: Collection[int] = (),
     each_alone: bool = False,
 ) -> Claim:
-    """Claims due messages for `lease_s` seconds: for each destination as many as it has room for, fairly by source.
+    """Claims due messages for `lease_s` seconds: for each destination as many as have room, fairly by source.
 
     `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
     Messages whose ids are to be skipped are left out. Other workers leave out the claimed messages. Uses one
@@ -305,7 +305,7 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
             has_more.add(destination_id)
     taken: list[int] = []
     octets: Counter[int] = Counter()
-    for _, message_id, destination_id, size in sorted(ranked):  # first one message of each source, then a second one
+    for _, message_id, destination_id, size in sorted(ranked):  # first one of each source, then a second of each
         if octets[destination_id] >= room[destination_id].octets:
             has_more.add(destination_id)
             continue
@@ -367,7 +367,7 @@ def delivered(outcomes: Collection[tuple[int, int]]) -> None:
 def _digest_key() -> bytes:
     """Returns the key of the digests.
 
-    Without it, nobody with a copy of the table can find telephone numbers by trying.
+    Without this key, nobody with a copy of the table can find telephone numbers by trying.
     """
     return salted_hmac("outbox.delivery", "alias", algorithm="sha256").digest()
 
@@ -412,7 +412,7 @@ class Failure:
 
 
 def postpone(failures: Sequence[Failure]) -> set[int]:
-    """Postpones failed messages or marks them as dead. Returns the ids of those that this worker still held."""
+    """Postpones failed messages or marks them as dead. Returns the ids of the messages that this worker still held."""
     if not failures:
         return set()
     ids = [failure.message.id for failure in failures]
@@ -467,9 +467,11 @@ _GIVE_UP = f"""
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A request that will not be delivered any more, without its body. The report to its requester is made from this.
+    """A request that will not be delivered any more, without its body.
 
-    It has only those headers that contain the version.
+    The report to the requester is made from this record.
+
+    The record has only those headers that contain the version.
     """
 
     method: str
@@ -481,12 +483,12 @@ class GivenUp:
 
 
 def overdue(*, older_than_s: float, most_of_one: int, most: int) -> list[str]:
-    """Returns requests that have waited too long, even if never attempted. Leaves out those that the batch skips."""
+    """Returns requests that have waited too long, even if never attempted. Leaves out requests that the batch skips."""
     return [str(row[0]) for row in execute(_OVERDUE, [older_than_s, most_of_one, most])]
 
 
 def give_up(message_ids: Sequence[str], *, older_than_s: float) -> list[GivenUp]:
-    """Marks those of these requests that have waited too long as dead. Returns the requests that it marked."""
+    """Marks these requests as dead, if they have waited too long. Returns the marked requests."""
     ids = [int(message_id) for message_id in message_ids]
     rows = execute(_GIVE_UP, [ids, older_than_s]).fetchall()
     return [

@@ -1,4 +1,4 @@
-"""Ends forwarded GETs that got no answer in time, and reports them to their requesters (2004).
+"""Ends forwarded GET requests that got no answer in time, and notifies the requesters (2004).
 
 The destinations of these requests accepted them. If a request could not be delivered, the outbox itself reports this.
 """
@@ -57,9 +57,9 @@ class Requests(Generic[M]):
 
 
 def report(requests: Requests) -> int:
-    """Ends the late requests of each requester in turn, and reports them. Returns the number of reports.
+    """Ends the late requests of each requester in turn, and notifies the requester. Returns the number of reports.
 
-    Two sweeps at once do no harm: each skips the rows that the other has locked.
+    Two sweeps may run at the same time: each skips the rows that the other has locked.
     """
     return isolating_batches.in_groups(
         requests.batch,
@@ -111,7 +111,7 @@ def _timed_out(hub: HubMessages, request: Late) -> Outgoing:
 def forget_ended(requests: Requests, *, keep_s: int) -> int:
     """Removes requests that ended `keep_s` seconds ago, the oldest first, a thousand at a time.
 
-    Returns their number.
+    Returns the number of removed requests.
     """
     return isolating_batches.in_groups(
         requests.ended_batch,

@@ -16,7 +16,7 @@ log = structlog.get_logger("outbox")
 
 _MOST_WAITING = 1000  # more notifications are dropped; the couriers' own checks find the messages
 _LIFETIME_S = 5
-_COMPANY_S = 0.002  # the pause between two notifications of one process; the next one is for all messages added in it
+_COMPANY_S = 0.002  # the pause between two notifications; the next is for all messages added in this time
 _LISTEN_S = 2
 _PAUSE_S = 1.0
 

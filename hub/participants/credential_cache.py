@@ -65,7 +65,10 @@ class Snapshot:
         return [key for known, key in self.keys.get(participant_id, ()) if known.is_valid()]
 
     def may_call_from(self, participant_id: int, address: Address | None) -> bool:
-        """Whether this participant may call from this address. Without a list of networks, every address is allowed."""
+        """Returns whether this participant may call from this address.
+
+        Without a list of networks, every address is allowed.
+        """
         listed = self.networks.get(participant_id)
         if listed is None:
             return True

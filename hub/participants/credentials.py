@@ -17,7 +17,7 @@ from hub.audit import record
 from hub.participants import certificate_authority, credential_cache
 from hub.participants.models import Credential, Participant
 
-MOST_CLIENTS = 2  # so many clients may be valid at once, so that a new one can replace an old one
+MOST_CLIENTS = 2  # the most valid clients at the same time, so that a new client can replace an old one
 _VALID_FOR = timedelta(days=730)
 
 
@@ -50,7 +50,7 @@ def issue_certificate(participant: Participant, *, csr: str, days: int, actor: s
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
-    """Whether another participant uses or used this key, in a certificate or for signatures."""
+    """Returns whether another participant uses or used this key, in a certificate or for signatures."""
     others = Credential.objects.exclude(participant=participant)
     if others.filter(kind=Credential.Kind.SIGNING_KEY, sha256=key_sha256).exists():
         return True
@@ -74,7 +74,7 @@ def add_signing_key(
 
 
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
-    """Creates a client key and secret. At most two are valid at once, so that one can replace the other."""
+    """Creates a client key and secret. At most two clients are valid at once, so that one can replace the other."""
     secret = client_secrets.make()
     credential = register_client(
         participant,

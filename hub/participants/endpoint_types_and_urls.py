@@ -74,7 +74,7 @@ _DOT_SEGMENT = re.compile(r"/(?:\.|%2[eE]){1,2}(?:/|\Z)")  # a client would chan
 
 
 def is_known_type(endpoint_type: str) -> bool:
-    """Whether the administration API accepts an endpoint of this type."""
+    """Returns whether the administration API accepts an endpoint of this type."""
     return (
         endpoint_type == BASE
         or endpoint_type in BASE_TYPES | TEMPLATE_TYPES | EMAIL_TYPES | ALARM_NUMBER_TYPES
@@ -83,7 +83,7 @@ def is_known_type(endpoint_type: str) -> bool:
 
 
 def is_fit(endpoint_type: str, value: str) -> bool:
-    """Whether the hub can call this URL for messages of this type."""
+    """Returns whether the hub can call this URL for messages of this type."""
     if endpoint_type in TEMPLATE_TYPES:
         return is_template(value)
     if endpoint_type.startswith("TP_CB_URL_"):  # accepted as in the reference hub, but this hub sends nothing there
@@ -92,12 +92,15 @@ def is_fit(endpoint_type: str, value: str) -> bool:
 
 
 def is_base(value: str) -> bool:
-    """Whether a path can be appended to this URL. It may have only a scheme (http or https), a host and a path."""
+    """Returns whether a path can be appended to this URL.
+
+    It may have only a scheme (http or https), a host and a path.
+    """
     return _is_url(value, may_have_query=False)
 
 
 def is_template(value: str) -> bool:
-    """Whether this is a complete URL.
+    """Returns whether this is a complete URL.
 
     After the host it may have placeholders for parts of a message's path, such as {{transferId}}.
     """

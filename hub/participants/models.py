@@ -87,7 +87,9 @@ class Endpoint(models.Model):
 
 
 class Credential(models.Model):
-    """A credential of a participant, valid for a limited time. During a change, several of one kind may be valid.
+    """A credential of a participant, valid for a limited time.
+
+    During a change, several credentials of one kind may be valid.
 
     `sha256` identifies the credential. It is the hash of a certificate's DER, of a signing key's SubjectPublicKeyInfo,
     or of a client's secret. The same value is never registered again, not even after a revocation. `label` is a
@@ -137,7 +139,7 @@ class Credential(models.Model):
 
 
 class AllowedNetwork(models.Model):
-    """A network from which a participant calls. Without any, the participant may call from anywhere."""
+    """A network from which a participant calls. A participant without networks may call from anywhere."""
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="networks")
     network = models.CharField(max_length=43)  # in the spelling of `ipaddress`, such as 192.0.2.0/24

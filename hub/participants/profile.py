@@ -15,7 +15,7 @@ MOST_NETWORKS = 50  # a limit is needed, because every request searches the list
 
 
 class NetworkFault(Fault):
-    """What can be wrong with an address or a network from which a participant calls."""
+    """The possible faults of an address or a network from which a participant calls."""
 
     NO_NETWORK = "%(line)s is neither an address nor a network such as 192.0.2.0/24"
     IPV4_AS_IPV6 = "%(network)s has IPv4 addresses: write it as an IPv4 network"
@@ -32,7 +32,7 @@ def read_networks(lines: Sequence[str]) -> list[str]:
         except ValueError:
             raise InvalidValue(NetworkFault.NO_NETWORK, line=line.strip()[:60]) from None
         if network.version == 6 and network.network_address.ipv4_mapped is not None:
-            raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)  # how they are compared
+            raise InvalidValue(NetworkFault.IPV4_AS_IPV6, network=network)  # compared in IPv4 form
         if network.prefixlen == 0:
             raise InvalidValue(NetworkFault.ALL_ADDRESSES)
         found[str(network)] = None

@@ -27,7 +27,7 @@ def id_of(name: str) -> int | None:
 
 
 def name_of(participant_id: int) -> str:
-    """Returns the participant's name; the participant must exist."""
+    """Returns the participant's name. The participant must exist."""
     if participant_id not in _names_by_id:
         name = Participant.objects.values_list("name", flat=True).get(pk=participant_id)
         _names_by_id[participant_id] = name

@@ -115,7 +115,7 @@ def _save_endpoint(participant: Participant, *, endpoint_type: str, value: str, 
 
 @transaction.atomic
 def offer_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> CurrencyPair:
-    """Registers the participant as a provider of this conversion. A repetition changes nothing."""
+    """Registers the participant as a provider of this conversion. A repeated call changes nothing."""
     for name, currency in (("sourceCurrency", source_currency), ("targetCurrency", target_currency)):
         if currency not in money.CURRENCIES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{name}: {currency} is not a currency")

@@ -12,7 +12,7 @@ _NULL = "NULL"
 
 
 def literal(values: Sequence[Any]) -> str:
-    """The literal of a list whose elements are of one type, or None."""
+    """Returns the literal of a list whose elements are of one type, or None."""
     kind = next((type(value) for value in values if value is not None), None)
     if kind is None:
         return "{" + ",".join([_NULL] * len(values)) + "}"
@@ -27,7 +27,7 @@ def literal(values: Sequence[Any]) -> str:
 
 
 def _text(values: Sequence[str]) -> str:
-    # PostgreSQL's texts cannot have a NUL, so it marks the ends of elements until the quotes are in place.
+    # PostgreSQL's texts cannot have a NUL, so a NUL marks the ends of elements until the quotes are in place.
     joined = "\0".join(values)
     if joined.count("\0") != len(values) - 1:
         raise ValueError("a text has a NUL character")

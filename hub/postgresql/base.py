@@ -18,11 +18,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
 
     def is_usable(self) -> bool:
-        """Whether PostgreSQL has not ended this connection, as far as this host knows."""
+        """Returns whether PostgreSQL has not ended this connection, as far as this host knows."""
         return self.connection is not None and not _has_ended(self.connection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """A new connection, or a working one from the pool; psycopg's OperationalError if there is none.
+        """Returns a new connection, or a working connection from the pool.
+
+        Raises psycopg's OperationalError if there is none.
 
         The pool's own check pauses 1, 2, 4 s between closed connections, and after an outage of PostgreSQL all are
         closed. Here a caller asks the pool again after each `timeout`. The pool then opens connections on demand, and
@@ -45,7 +47,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 
 def _has_ended(connection: psycopg.Connection[Any]) -> bool:
-    """PostgreSQL sends nothing between two statements, so readable data means that it has ended the connection."""
+    """Returns whether PostgreSQL has ended the connection.
+
+    Between two statements PostgreSQL sends nothing else, so readable data means that it has ended the connection.
+    """
     if connection.closed:
         return True
     socket = select.poll()

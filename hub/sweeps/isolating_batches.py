@@ -83,7 +83,7 @@ def in_order(batch: str, *, find: Find, work: Work, most: int, for_s: float) -> 
 def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *, are_all: bool = True) -> None:
     """Processes each of these few rows, given by their keys. Leaves out rows that failed a short while ago.
 
-    `are_all`: `rows` contains all existing rows, so stored failures of other rows are deleted.
+    If `are_all` is True, `rows` contains all existing rows, and stored failures of other rows are deleted.
     """
     skipped = store.standing(batch)
     well = [row for row in skipped if row not in rows] if are_all else []
@@ -200,7 +200,7 @@ def why(error: BaseException) -> str:
 
 
 def is_about_all(error: BaseException) -> bool:
-    """Whether every row would fail: a server is down, a migration ran, or another process runs the batch."""
+    """Returns whether every row would fail: a server is down, a migration ran, or another process runs the batch."""
     if isinstance(error, RedisError | Busy) or is_outdated(error):
         return True
     return is_away(error) and not isinstance(error.__cause__, _OF_SOME_ROWS)

@@ -20,7 +20,7 @@ def is_skipped(batch: str) -> Exists:
 
 
 def counts() -> list[tuple[str, int]]:
-    """Returns the number of skipped rows for each batch that skips any."""
+    """Returns the number of skipped rows for each batch that skips rows."""
     return [(batch, count) for batch, count in execute(_COUNTS)]
 
 

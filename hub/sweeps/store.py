@@ -1,4 +1,4 @@
-"""The SQL statements on skipped rows. Each takes lists, and must run in its own transaction."""
+"""The SQL statements on skipped rows. Each statement takes lists, and must run in its own transaction."""
 
 from collections.abc import Collection
 
@@ -60,7 +60,7 @@ def standing(batch: str) -> dict[str, bool]:
 
 
 def skips_any(batch: str) -> bool:
-    """Whether this batch skips any row. Usually there is none, and this check is cheap."""
+    """Returns whether this batch skips any row. Usually there is none, and this check is cheap."""
     row = execute("SELECT EXISTS (SELECT FROM sweeps_skippedrow WHERE batch = %s)", [batch]).fetchone()
     return bool(row and row[0])
 

@@ -14,7 +14,7 @@ def try_again(row_id: int, *, actor: str) -> int:
 
 
 def try_all_again(batch: str, *, actor: str) -> int:
-    """Makes the next tick try all skipped rows of a batch again. Returns their number."""
+    """Makes the next tick try all skipped rows of a batch again. Returns the number of these rows."""
     return _try_again(SkippedRow.objects.filter(batch=batch), actor)
 
 

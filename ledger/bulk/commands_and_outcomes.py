@@ -1,7 +1,7 @@
 """The messages about bulk transfers and their outcomes. Plain records, as in `ledger.commands_and_outcomes`.
 
-A bulk is a list of transfers with one payer, one payee and one expiration. The payee answers once for all of them. Each
-item is a transfer with its own outcome. No other transfer uses its id.
+A bulk is a list of transfers with one payer, one payee and one expiration. The payee answers once for the whole list.
+Each item is a transfer with its own outcome. No other transfer uses the id of an item.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class ItemResult:
 
 @dataclass(slots=True)
 class BulkFulfil:
-    """PUT /bulkTransfers/{ID}: the payee's one answer, with a result for each item's id."""
+    """PUT /bulkTransfers/{ID}: the payee's only answer, with a result for each item's id."""
 
     bulk_id: str
     source_id: int
@@ -77,7 +77,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """A bulk in its present state. Its items are transfers in the snapshot."""
+    """A bulk in its present state. The bulk's items are transfers in the snapshot."""
 
     bulk_id: str
     quote_id: str
@@ -90,8 +90,8 @@ class Bulk:
     digest: bytes
     version: str
     item_count: int
-    reserved_items: int  # how many items were sent to the payee
-    ids_used_before: list[str]  # ids in the bulk that other transfers had used already, so they are no items of it
+    reserved_items: int  # the number of items that were sent to the payee
+    ids_used_before: list[str]  # ids in the bulk that other transfers had used already, so they are no items
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None
@@ -138,7 +138,7 @@ class BulkEnded:
 
 @dataclass(slots=True)
 class BulkRepeated:
-    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk

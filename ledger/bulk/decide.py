@@ -69,7 +69,7 @@ def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
 
 
 def decide_prepares(p: BulkPrepare, seen: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Reserves or refuses each item on its own (FSPIOP API v1.1, section 6.10.3.2)."""
+    """Reserves or refuses each item separately (FSPIOP API v1.1, section 6.10.3.2)."""
     if seen is not None:
         if seen.digest != p.digest or seen.payer_id != p.source_id:
             return BulkNotObeyed(p, seen, Refusal.ID_WAS_USED_WITH_OTHER_CONTENT)
@@ -199,7 +199,7 @@ def _is_to_payer(a: BulkAnswer, bulk: Bulk) -> bool:
 
 
 def _says_it_all(f: BulkFulfil, bulk: Bulk, items: Sequence[TransferState]) -> bool:
-    """Whether the payee's own message reports the outcome of every item correctly to the payer."""
+    """Returns whether the payee's own message reports the outcome of every item correctly to the payer."""
     return (
         _is_to_payer(f, bulk)
         and len(f.results) == bulk.item_count == len(items)

@@ -1,7 +1,8 @@
 """One transaction for one bulk: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 
-The engine runs the statements of a group of single transfers, and a few for the bulk itself. The number of statements
-does not depend on the number of items. A bulk is a group of its own, so its request's thread decides it at once.
+The engine runs the same statements as for a group of single transfers, and a few statements for the bulk itself. The
+number of statements does not depend on the number of items. A bulk is a group of its own, so its request's thread
+decides it at once.
 """
 
 from collections.abc import Sequence

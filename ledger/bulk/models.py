@@ -25,7 +25,8 @@ class BulkTransfer(models.Model):
     expires_at = models.DateTimeField()
     item_count = models.PositiveSmallIntegerField()
     reserved_items = models.PositiveSmallIntegerField()
-    # Ids in the bulk that other transfers had used already. Each is refused with 3106 and is no transfer of this bulk.
+    # Ids in the bulk that other transfers had used already. The hub refuses these ids with 3106, and they are no
+    # transfers of this bulk.
     ids_used_before = ArrayField(models.CharField(max_length=36))
     version = models.CharField(max_length=4)
     digest = models.BinaryField(max_length=32)

@@ -3,7 +3,7 @@
 The payee receives only the reserved items. If all items are reserved, the hub forwards the payer's own message.
 Otherwise the hub makes a message. The payer receives the payee's own answer if the answer reports every outcome
 correctly, otherwise a message of the hub. The payee is notified of the outcomes too, because the hub checks each
-fulfilment. If `in_hub_name` is set, the hub sends all of these in its own name, as the reference hub does.
+fulfilment. If `in_hub_name` is set, the hub sends all these messages in its own name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -152,12 +152,12 @@ def _result(item: TransferState) -> dict[str, Any]:
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} by its payer or payee."""
+    """Returns the answer to GET /bulkTransfers/{ID}, which the bulk's payer or payee has sent."""
     body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
     return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} if there is no such bulk or the requester is no party to it."""
+    """Returns the answer to GET /bulkTransfers/{ID} where there is no such bulk, or the requester is no party to it."""
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

@@ -32,7 +32,10 @@ def tell_state(*, bulk_id: str, requester: Recipient) -> None:
 
 
 def expire() -> int:
-    """Ends bulks past their expiration. Returns the number of aborted transfers. Two sweeps at once do no harm."""
+    """Ends bulks past their expiration. Returns the number of aborted transfers.
+
+    Two sweeps may run at the same time.
+    """
     # Each bulk is a group of its own, so one call with many bulks would gain nothing.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 

@@ -1,7 +1,8 @@
 """The states of a bulk transfer and the changes between them, as one table. A database trigger enforces the same table.
 
-The names are the API's own (FSPIOP API v1.1, section 7.5.4). Its states PENDING and PROCESSING report the progress of a
-bulk that is processed in parts. Kitovu does not use them, because each step of a bulk is one transaction.
+The names are the API's own (FSPIOP API v1.1, section 7.5.4). The API's states PENDING and PROCESSING report the
+progress of a bulk that is processed in parts. Kitovu does not use these two states, because each step of a bulk is one
+transaction.
 """
 
 from enum import StrEnum
@@ -10,7 +11,7 @@ from enum import StrEnum
 class BulkState(StrEnum):
     RECEIVED = "RECEIVED"  # never stored, because the hub decides a bulk in the transaction that first stores it
     ACCEPTED = "ACCEPTED"  # at least one item is reserved and was sent to the payee
-    COMPLETED = "COMPLETED"  # the payee answered; each item has its outcome
+    COMPLETED = "COMPLETED"  # the payee has answered, and each item has an outcome
     REJECTED = "REJECTED"  # no item was committed, and none will be
 
 

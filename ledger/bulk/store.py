@@ -76,7 +76,7 @@ _END = """
 
 
 def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
-    """Ends a bulk and stores the answer that ended it as evidence. Raises LostRace where it has ended already."""
+    """Ends a bulk, and stores the answer as evidence. Raises LostRace where the bulk has ended already."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [
         *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),
@@ -94,6 +94,6 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks that are not skipped: the payers in turn, and each one's earliest expiration first."""
+    """Returns expired bulks that are not skipped: the payers in turn, and each payer's earliest expiration first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -29,7 +29,7 @@ class FxPrepare:
 
 @dataclass(slots=True)
 class FxFulfil:
-    """PUT /fxTransfers/{ID}: the FXP agrees. `says_reserved`: the message has the state RESERVED."""
+    """PUT /fxTransfers/{ID}: the FXP agrees. `says_reserved` is True if the message has the state RESERVED."""
 
     commit_request_id: str
     source_id: int
@@ -74,7 +74,7 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused. It is stored, so that a resend is refused in the same way."""
+    """The prepare was refused. The refusal is stored, so that a resend is refused in the same way."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -96,7 +96,7 @@ class FxAborted:
 
 @dataclass(slots=True)
 class FxRepeated:
-    """The same message arrived again. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -104,7 +104,7 @@ class FxRepeated:
 
 @dataclass(slots=True)
 class FxNotObeyed:
-    """The sender may send such a message, but it changes nothing.
+    """The sender may send such a message, but the message changes nothing.
 
     The sender receives the reason in an error callback.
     """

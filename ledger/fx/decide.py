@@ -1,6 +1,7 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure, like `ledger.decide`, which decides the whole batch.
 
-A conversion reserves its own leg when it is prepared. It ends with its determining transfer: both commit, or neither.
+A conversion reserves its own leg when it is prepared. The conversion and its determining transfer end together: both
+commit, or neither.
 """
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +50,7 @@ def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
 def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
     """Reserves or refuses a conversion.
 
-    If it arrives before its determining transfer, the payer converts. Otherwise the payee converts.
+    If the conversion arrives before its determining transfer, the payer converts. Otherwise the payee converts.
     """
     seen = s.conversions.get(p.commit_request_id)
     if seen is not None:
@@ -150,7 +151,10 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 
 
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
-    """Whether the conversion is agreed and its determining transfer is reserved. It then ends with that transfer."""
+    """Returns whether the conversion is agreed and its determining transfer is reserved.
+
+    Then both end together.
+    """
     t = s.transfers.get(c.determining_transfer_id)
     return (
         c.state is FxState.AGREED
@@ -256,9 +260,11 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 
 
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
-    """Returns the payer's own conversion for this transfer: a live one, else one that has ended, else None.
+    """Returns the payer's own conversion for this transfer, or None.
 
-    Items of a bulk are never converted by the payer, so they have none.
+    An open conversion comes before a conversion that has ended.
+
+    The payer never converts items of a bulk, so they have no such conversion.
     """
     if p.bulk_id is not None:
         return None

@@ -28,10 +28,12 @@ def only_erased(of: str) -> str:
 
 
 class FxTransfer(models.Model):
-    """One conversion, decided on arrival. It ends with its determining transfer. Refused conversions are stored too.
+    """One conversion, decided on arrival. The conversion ends together with its determining transfer.
 
-    The conversion itself moves money from the debit account to the credit account. The determining transfer debits or
-    credits the bridge account.
+    Refused conversions are stored too.
+
+    The conversion itself posts an amount from the debit account to the credit account. The determining transfer debits
+    or credits the bridge account.
     """
 
     commit_request_id = models.CharField(max_length=36, primary_key=True)

@@ -19,8 +19,8 @@ class ConversionState:
     """One conversion, with two legs.
 
     The conversion's own leg is between the initiator and the FXP. If the payer converts, this leg is in the source
-    currency. If the payee converts, it is in the target currency. The other leg is the determining transfer, which
-    debits or credits the FXP's bridge account.
+    currency. If the payee converts, this leg is in the target currency. The other leg is the determining transfer,
+    which debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str

@@ -87,7 +87,7 @@ def account_ids(
     participants: dict[str, ParticipantState],
     transfers: dict[str, TransferState],
 ) -> set[int]:
-    """Returns the accounts that may change: those of known conversions, and the debited account of each new one."""
+    """Returns the accounts that may change: those of known conversions, and the debited accounts of new conversions."""
     ids: set[int | None] = set()
     for conversion in conversions:
         ids |= {conversion.debit_account_id, conversion.credit_account_id, conversion.bridge_account_id}
@@ -304,8 +304,8 @@ _PAST_END = fair_overdue_rows.Way(
 def past_end(limit: int) -> list[str]:
     """Returns conversions that were held for too long and are not skipped.
 
-    Takes the initiators in turn, and each one's oldest conversion first. Leaves out a conversion whose transfer is
-    reserved, because the conversion ends with that transfer.
+    Takes the initiators in turn, and each initiator's oldest conversion first. Leaves out a conversion whose transfer
+    is reserved, because both will end together.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

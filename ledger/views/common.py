@@ -34,7 +34,7 @@ def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
     """Raises the error that the response to an answer must report at once. Callbacks report all other outcomes."""
     if isinstance(outcome, Unknown | FxUnknown):
         # If the transfer or conversion exists but the sender is not its payee or FXP, the response is the same. Other
-        # participants must not find out that it exists.
+        # participants must not find out that such an object exists.
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )

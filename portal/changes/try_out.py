@@ -36,7 +36,10 @@ def _try_out(kind: Kind, payload: Payload) -> None:
 
 
 def may_still_ask(approval: Approval) -> bool:
-    """Whether the program that submitted the request could still submit the request now. A revoked client cannot."""
+    """Returns whether the program that submitted the request could still submit the request now.
+
+    A revoked client cannot.
+    """
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)
         return client is not None and client.may_write

@@ -67,7 +67,7 @@ class Span:
 
 
 def is_held(account: Account) -> bool:
-    """Whether the balance is money that the hub holds for the participant, not money that the participant owes."""
+    """Returns whether the balance is the participant's money at the hub, and not money that the participant owes."""
     return account.type in _HELD
 
 

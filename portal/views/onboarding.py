@@ -29,7 +29,7 @@ def begin(request: HttpRequest) -> HttpResponse:
 
 
 def _next(said: dict[str, Any]) -> str:
-    """The URL of the first step that is not filled in, or of the review."""
+    """Returns the URL of the first step that is not filled in, or of the review."""
     missing = next((found.name for found in STEPS if found.name not in said), REVIEW)
     return reverse("onboard", args=[missing])
 

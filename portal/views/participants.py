@@ -74,7 +74,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def is_ending(credential: Credential) -> bool:
-    """Whether the credential expires soon and should be replaced."""
+    """Returns whether the credential expires soon and should be replaced."""
     left = credential.valid_until - timezone.now()
     return credential.revoked_at is None and timedelta(0) < left <= EXPIRES_SOON
 

@@ -9,7 +9,10 @@ from settlement.bank_statements.parsing import Direction
 
 
 class Statement(models.Model):
-    """A bank's file for one settlement. `is_exact`: it has a line for each account that must have one, and no other."""
+    """A bank's file for one settlement.
+
+    `is_exact` is True if the file has a line for each account that must have one, and no other line.
+    """
 
     settlement = models.ForeignKey("settlement.Settlement", on_delete=models.PROTECT, related_name="statements")
     name = models.CharField(max_length=128)

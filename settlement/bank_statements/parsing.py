@@ -37,7 +37,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One movement. `settlement` and `participant` are empty if the file's format has no field for them."""
+    """One movement on an account.
+
+    `settlement` and `participant` are empty if the file's format has no field for them.
+    """
 
     number: int
     reference: str
@@ -178,7 +181,10 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
 
 
 def _is(element: ElementTree.Element, name: str) -> bool:
-    """Whether the element has this local name. Namespaces are ignored, because each message version has another."""
+    """Returns whether the element has this local name.
+
+    Namespaces are ignored, because each version of a message has a different namespace.
+    """
     return element.tag.rpartition("}")[2] == name
 
 

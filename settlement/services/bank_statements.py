@@ -1,4 +1,4 @@
-"""Stores and checks the settlement bank's statements. A statement moves nothing, but later steps depend on it."""
+"""Stores and checks the settlement bank's statements. A statement changes no balance, but later steps depend on it."""
 
 import hashlib
 

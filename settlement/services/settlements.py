@@ -1,4 +1,4 @@
-"""Makes settlements, moves them account by account, and aborts them. Every call is one transaction.
+"""Makes settlements, changes their states account by account, and aborts them. Every call is one transaction.
 
 Lock order, before the ledger's own locks: the settlement, its windows by id, then accounts by id
 (ledger.settlement_postings).
@@ -38,7 +38,10 @@ NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
-    """Makes a settlement of these windows under this model. Raises FspiopError 3100 if a window has nothing for it."""
+    """Makes a settlement of these windows under this model.
+
+    Raises FspiopError 3100 if a window has no content for the model.
+    """
     if len(set(window_ids)) != len(window_ids) or not window_ids:
         raise _refused("settlementWindows: name at least one window, and each only once")
     # Totals are usually computed right after a window closes. A process may have died between the two steps.
@@ -98,7 +101,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Moves each account to the wished state, if that is its next state.
+    """Changes each account to the wished state, if this is the account's next state.
 
     Once all accounts of the settlement have reached a state, the settlement enters that state too.
     """
@@ -120,7 +123,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
         for number, account in accounts.items()
     }
     answers = decide(wishes, State(settlement.state), standings)
-    # After this line, every account that may move does move.
+    # After this line, every account that may change its state changes it.
     if settlement.model.auto_position_reset:
         steps = [answer.wish for answer in answers if answer.is_step]
         settlement_postings.post(
@@ -150,7 +153,7 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Moves all accounts step by step up to this state. Stops at the first refused step and returns the reasons.
+    """Changes all accounts step by step up to this state. Stops at the first refused step and returns the reasons.
 
     `references` are the settlement bank's references by account of the settlement. The last step stores them.
     """
@@ -197,7 +200,7 @@ def _step_of(state: str) -> int:
 
 @transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
-    """Aborts a whole settlement and reverses its postings. Its windows can then be settled again."""
+    """Aborts a whole settlement and reverses its postings. After that, another settlement can include the windows."""
     settlement = _lock(settlement_id)
     contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
@@ -206,7 +209,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, some accounts may already have moved one step further.
+    # While the settlement is RESERVED, some accounts may already be one step further.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -266,7 +269,7 @@ def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int
 
 
 def _gives_up(account: SettlementAccount) -> bool:
-    """Whether the account is the position of a net sender."""
+    """Returns whether the account is the position of a net sender."""
     return account.net > 0 and account.account.type == Account.Type.POSITION
 
 
@@ -298,7 +301,10 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 
 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
-    """Moves the settlement if its accounts' states require it. Returns the new state, or None if it does not move."""
+    """Changes the settlement's state if the accounts' states require it.
+
+    Returns the new state, or None without a change.
+    """
     state = settlement_state(State(settlement.state), [State(account.state) for account in accounts])
     if state == settlement.state:
         return None
@@ -311,7 +317,7 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """Moves contents of locked windows to a state, then moves the windows to the states that follow from this."""
+    """Changes the contents of locked windows to a state, then changes the windows to the resulting states."""
     now = datetime.now(UTC)
     WindowContent.objects.filter(pk__in=[content.pk for content in contents]).update(state=state, changed_at=now)
     for window in windows:

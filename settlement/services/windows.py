@@ -32,8 +32,8 @@ class Closed:
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
     """Closes the open window and opens the next. Then computes the totals of the closed window.
 
-    Commits wait only for the milliseconds between the two windows. Raises FspiopError 3100 if `window_id` is not the
-    open window, or if the window has no commits.
+    Commits wait only for a few milliseconds, until the next window is open. Raises FspiopError 3100 if `window_id` is
+    not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
     # The window stays closed even if this fails. Then the tick computes the totals later, and operators see the fault.
@@ -44,7 +44,8 @@ def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Cl
 @transaction.atomic(durable=True)
 def _close(*, reason: str, actor: str, window_id: int | None) -> Closed:
     with connection.cursor() as cursor:
-        # While this exclusive lock is held, no commit is in progress. Later commits read the next one (ledger.locks).
+        # While this exclusive lock is held, no commit is in progress. Later commits read the next window
+        # (ledger.locks).
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     if window_id is not None and window.pk != window_id:

@@ -49,7 +49,10 @@ def currency(text: str, name: str) -> str:
 
 
 def filters(query: QueryDict, readers: Mapping[str, tuple[str, Callable[[str, str], Any]]]) -> dict[str, Any]:
-    """Reads the query's filters as keyword arguments. Raises FspiopError if there is none, or if one is unknown."""
+    """Reads the query's filters as keyword arguments.
+
+    Raises FspiopError if there is no filter, or if a filter is unknown.
+    """
     if unknown := sorted(set(query) - set(readers)):
         raise FspiopError(ErrorCode.MALFORMED_SYNTAX, f"{unknown[0]} is not a filter")
     if not query:

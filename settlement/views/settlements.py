@@ -1,4 +1,4 @@
-"""Settlements in the Settlement API v2: lists, shows, makes, moves and aborts them."""
+"""Settlements in the Settlement API v2: lists, shows, makes and aborts them, and changes their states."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby

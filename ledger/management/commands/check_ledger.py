@@ -1,6 +1,6 @@
-"""manage.py check_ledger: reports whether every invariant of the ledger holds.
+"""manage.py check_ledger: reports whether every invariant of the ledger is true.
 
-If an invariant does not hold, prints rows that break it and exits with 1.
+If an invariant is not true, prints rows that break it and exits with 1.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""manage.py settle: makes a settlement of closed windows and moves it to a state, or aborts it."""
+"""manage.py settle: makes a settlement of closed windows, brings a settlement to a state, or aborts a settlement."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ class Command(BaseCommand):
         return number
 
     def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
-        """Raises Waits if commands may not move or abort a settlement without a second person."""
+        """Raises Waits if commands may not change or abort a settlement without a second person."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
             program_requests.ask_where_needed(
