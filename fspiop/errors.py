@@ -1,6 +1,6 @@
 """The API's error codes, and the bodies of error responses (FSPIOP API v1.1, section 7.6).
 
-The HTTP status of a code is the one that the reference hub returns.
+The HTTP status of a code is the status that the reference hub returns.
 """
 
 from collections.abc import Mapping, Sequence

@@ -32,7 +32,7 @@ class IlpPayment:
 def encode_payment(payment: IlpPayment) -> str:
     """Writes a payment as packet text (FSPIOP API v1.1, listing 6, canonical OER).
 
-    ValueError if a value does not fit.
+    Raises ValueError if a value does not fit.
     """
     if not 0 <= payment.amount < 2**64:
         raise ValueError("the amount is not an unsigned 64-bit integer")
@@ -72,23 +72,26 @@ def decode_payment(text: str) -> IlpPayment:
 def fulfilment_for(packet_text: str, secret: bytes) -> str:
     """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
-    The Mojaloop SDK hashes the packet's text instead. Both ways work together, because only the payee DFSP ever
-    computes a fulfilment. This function agrees with listings 42 to 44.
+    The Mojaloop SDK hashes the packet's text instead. The two methods can be used in one scheme, because only the payee
+    DFSP ever computes a fulfilment. This function agrees with listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
 
 def condition_for(fulfilment: str) -> str:
-    """Returns the SHA-256 of a fulfilment, which is its condition (FSPIOP API v1.1, 4.4). ValueError if malformed."""
+    """Returns the SHA-256 of a fulfilment, which is the condition (FSPIOP API v1.1, 4.4).
+
+    Raises ValueError if malformed.
+    """
     return base64url.encode(hashlib.sha256(_hash_octets(fulfilment)).digest())
 
 
 def fulfils(fulfilment: str, condition: str) -> bool:
     """Returns whether the fulfilment is the pre-image of the condition (FSPIOP API v1.1, section 4.4).
 
-    In constant time.
+    The comparison takes constant time.
 
-    False if either text is not canonical base64url of 32 bytes.
+    Returns False if either text is not canonical base64url of 32 bytes.
     """
     try:
         found, wanted = hashlib.sha256(_hash_octets(fulfilment)).digest(), _hash_octets(condition)

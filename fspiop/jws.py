@@ -42,7 +42,10 @@ Form = Literal["raw", "sorted", "compact"]
 
 
 def load_private_key(pem: bytes) -> RSAPrivateKey:
-    """Reads a private key for signing (API Signature v1.1, 3.2). ValueError unless it is RSA of 2048 to 3072 bits."""
+    """Reads a private key for signing (API Signature v1.1, 3.2).
+
+    Raises ValueError unless it is RSA of 2048 to 3072 bits.
+    """
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (TypeError, UnsupportedAlgorithm) as error:
@@ -56,7 +59,7 @@ def load_private_key(pem: bytes) -> RSAPrivateKey:
 def load_public_key(pem: bytes) -> RSAPublicKey:
     """Reads a participant's public key (API Signature v1.1, 3.2).
 
-    ValueError unless it is sound RSA, 2048 to 4096 bits.
+    Raises ValueError unless the key is sound RSA of 2048 to 4096 bits.
     """
     try:
         key = serialization.load_pem_public_key(pem)
@@ -120,10 +123,12 @@ def verify_compat(
     uri: str,
     headers: Mapping[str, str],
 ) -> Form:
-    """Checks a signature, like `verify`, of a peer that serialises its JSON again before it signs. Returns which form.
+    """Checks a signature, like `verify`, of a peer that serialises its JSON again before it signs.
+
+    Returns the signed form.
 
     The reference's Node libraries do not sign the bytes that they send. They parse the body, serialise it again and
-    sign the result. Since 2026 they sort the keys. Before, they kept the order.
+    sign the result. Since 2026 they sort the keys. Earlier versions kept the order.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):
@@ -150,7 +155,7 @@ def _split(signature_header: str) -> tuple[str, str]:
         raise _refused("the signature is missing")
     if len(signature_header) > _LONGEST_HEADER:
         raise _refused("the signature header is too long")
-    # A server joins two headers of one name with a comma. The second one is then trailing data, which is refused.
+    # A server joins two headers of one name with a comma. The second header is then trailing data, which is refused.
     value = _json(signature_header.encode("utf-8", "surrogatepass"), "the signature header")
     if value.keys() != {"signature", "protectedHeader"}:
         raise _refused("the signature header must have signature and protectedHeader, and nothing else")

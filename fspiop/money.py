@@ -18,7 +18,8 @@ _MOST_WHOLE_DIGITS = 14
 _AMOUNT = re.compile(AMOUNT)
 
 # The currencies of the API's enumeration, by their number of decimals in ISO 4217. ISO 4217 defines no number for XDR,
-# XTS and XXX. Here these have four decimals, because current connectors write XTS and XXX into ILP packets with four.
+# XTS and XXX. Here these currencies have four decimals, because current connectors write XTS and XXX into ILP packets
+# with four decimals.
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: """

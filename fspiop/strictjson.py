@@ -1,7 +1,7 @@
-"""Reads JSON, and refuses JSON that two readers could understand differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
+"""Reads JSON, and refuses JSON that two programs could read differently (RFC 8259, FSPIOP API v1.1, 3.1.5).
 
-Python's own reader accepts two equal keys and keeps the last one. It also accepts NaN, and text that a database cannot
-store.
+Python's own reader accepts two equal keys and keeps the last value. The reader also accepts NaN, and text that a
+database cannot store.
 """
 
 import hashlib

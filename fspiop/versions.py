@@ -1,8 +1,8 @@
 """Reads the version of a message and the version that its sender accepts in return (FSPIOP API v1.1, section 3.3.4).
 
-Each resource has its own versions. The reference hub accepts 1.0, 1.1 and 2.0 of each. Five resources have a second
-form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For a sixth resource, only
-the media type may name ISO 20022.
+Each resource has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource. Five
+resources have a second form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For
+a sixth resource, only the media type may name ISO 20022.
 """
 
 import re

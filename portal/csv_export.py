@@ -38,7 +38,7 @@ def response(
 ) -> Download:
     """Streams the rows as a file. Raises NoPlace if the visitor has too many files open.
 
-    Each batch of rows is read by itself. Between two batches, no transaction or cursor stays open in the database,
+    Each batch of rows is read separately. Between two batches, no transaction or cursor stays open in the database,
     however slowly the visitor reads the file.
     """
     caller = _holder(visitor_of(request))

@@ -24,7 +24,7 @@ from hub.notifications import is_recipient, notify
 from portal.models import Confirmation, Profile
 from portal.permissions import Role
 
-# The kinds of change that concern an account. The subject of each is a user name.
+# The kinds of change that concern an account. The subject of each change is a user name.
 ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset_second_factor", "change_email"})
 
 

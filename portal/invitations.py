@@ -2,8 +2,8 @@
 
 With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
 account hands over the link, and the approver hands over the code. Each of them sees their own half once, and the owner
-needs both halves. If a half was lost, was seen by another person or has expired, a new invitation is needed, which one
-person requests and another approves.
+needs both halves. If a half was lost, was seen by another person or has expired, a new invitation is needed. One person
+requests the new invitation, and another person approves it.
 """
 
 import hmac
@@ -112,7 +112,7 @@ def latest(user: User) -> Invitation | None:
 
 
 def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
-    """Returns which half this person may see now, or None. Nobody sees both halves, and nobody sees a half twice."""
+    """Returns the half that this person may see now, or None. Nobody sees both halves, and nobody sees a half twice."""
     if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
         return None
     if invitation.link_holder_id == holder.pk and invitation.link_hash is None:

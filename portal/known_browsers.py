@@ -18,7 +18,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """Returns the name under which the hub knows this user's browser. Empty if the user has not signed in with it."""
+    """Returns the name under which the hub knows this user's browser, or "" if the user has not signed in with it."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:

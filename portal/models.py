@@ -173,7 +173,7 @@ class LedgerCheck(models.Model):
 
     at = models.DateTimeField(db_default=Now())
     seconds = models.FloatField()
-    breaks = models.JSONField()  # the names of the invariants that did not hold
+    breaks = models.JSONField()  # the names of the invariants that were not true
 
     class Meta:
         ordering = ["-id"]
@@ -185,7 +185,7 @@ class LedgerCheck(models.Model):
 class LedgerBlock(models.Model):
     """The sum of all entries in a block of ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
 
-    number = models.BigIntegerField(primary_key=True)  # the id of any of its entries, divided by the size, rounded down
+    number = models.BigIntegerField(primary_key=True)  # an entry's id, divided by the size, rounded down
     through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it
 
     class Meta:
@@ -202,8 +202,8 @@ class LedgerBlock(models.Model):
 class AccountMark(models.Model):
     """The sums of an account's entries up to the end of a block that contains entries of the account.
 
-    Account statements use these sums. The sums are computed from the entries, and `manage.py check_ledger` compares the
-    two.
+    Account statements use these sums. The sums are computed from the entries, and `manage.py check_ledger` compares
+    sums and entries.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+", db_index=False)

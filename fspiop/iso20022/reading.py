@@ -61,7 +61,7 @@ def _quote_post(m: messages.QuoteRequest) -> QuotePost:
         payee=_party(asked.payee, asked.payee_agent, "CdtTrfTxInf.Cdtr"),
         payer=_party(asked.payer, asked.payer_agent, "CdtTrfTxInf.Dbtr"),
         # pacs.081 has no amount type, but names the bearer of the charges. If the payer bears the charges, the payee
-        # receives this amount. If the payee bears them, the payer sends this amount.
+        # receives this amount. If the payee bears the charges, the payer sends this amount.
         amount_type="RECEIVE" if asked.bearer == "DEBT" else "SEND",
         amount=_money(asked.amount),
         transaction_type=TransactionType(

@@ -19,7 +19,7 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
     date = _not_before(date, body.get("completedTimestamp"))
     parts = path.split("/")
     said = strictjson.canonical([path, destination, body])
-    # The id is computed from content and time, so that a repetition of a message has the same id.
+    # The id is computed from content and time, so that a repeated message has the same id.
     message_id = correlation_ids.ulid(
         int(date.timestamp() * 1000), int.from_bytes(hashlib.sha256(said).digest(), "big")
     )

@@ -62,8 +62,7 @@ class Destination:
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
 
     def room(self, now: float, *, most: int, most_at_once: int, most_octets: int) -> Room | None:
-        """Returns how many messages and bytes may be claimed for this destination now, or None during a pause or
-        without room."""
+        """Returns the room for messages and bytes at this destination, or None during a pause or without room."""
         if self._silence.pause.is_on(now):
             return None
         messages = min(most_at_once, (_PROBES if self._is_silent else most) - self.open_requests)

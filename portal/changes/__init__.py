@@ -1,4 +1,7 @@
-"""Changes that need two people: one requests a change, another approves it. `KINDS` lists the kinds of change."""
+"""Changes that need two people: one person requests a change, and another approves it.
+
+`KINDS` lists the kinds of change.
+"""
 
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
@@ -56,7 +59,10 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
 
 
 def approve(visitor: Visitor, approval_id: int) -> Approval:
-    """Approves a request and makes the change. Raises NotApproved, with nothing changed, if that is not possible."""
+    """Approves a request and makes the change.
+
+    Raises NotApproved, and changes nothing, if the change is not possible.
+    """
     checker = _checker(visitor, approval_id)
 
     def perform(approval: Approval) -> None:

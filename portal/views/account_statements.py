@@ -1,4 +1,4 @@
-"""Pages and files of account statements, for a span of days."""
+"""Pages and files of account statements, for a period of days."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Error pages: HTML below /portal/, the API's own form elsewhere."""
+"""Error pages: HTML below /portal/, and the API's own form for all other paths."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render

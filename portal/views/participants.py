@@ -80,7 +80,10 @@ def is_ending(credential: Credential) -> bool:
 
 
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
-    """Returns the steps before a new participant's first payment, and whether each is done. Empty if all are done."""
+    """Returns the steps before a new participant's first payment, and whether each is done.
+
+    Returns none if all are done.
+    """
     steps = [
         (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),
         (_("Callback URL"), bool(endpoints)),

@@ -44,7 +44,7 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def found(self, visitor: Visitor) -> list[Transfer] | None:
-        """Returns the transfers with the id or alias in the form. None if the form has neither."""
+        """Returns the transfers with the id or alias in the form, or None if the form has neither."""
         self.is_valid()
         if any_id := self.cleaned_data.get("id"):
             return transfers.with_id(any_id, own=visitor.dfsp_id)
@@ -81,7 +81,7 @@ class TransferSearch(Search):
 
 
 def _participant_id(name: str) -> int:
-    """Returns the id of the participant with this name. Returns 0 if there is none: no transfer has this id."""
+    """Returns the id of the participant with this name, or 0 if there is none. No transfer has the id 0."""
     return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
 
 

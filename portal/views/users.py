@@ -92,7 +92,7 @@ def reject(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _judge(request: HttpRequest, username: str, do: Callable[[User, User, datetime], str]) -> HttpResponse:
-    """Confirms or rejects the first sign-in that the visitor saw on the page, and no other."""
+    """Confirms or rejects the first sign-in that the visitor saw on the page, and no other sign-in."""
     user, administrator = _user(username), visitor_of(request).user
     assert administrator is not None
     try:
