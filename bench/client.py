@@ -1,4 +1,7 @@
-"""Keep-alive connections to one hub. They use callbacks, because futures would double the work of each exchange."""
+"""Keep-alive connections to one hub.
+
+The connections use callbacks, because futures would double the work of each exchange.
+"""
 
 import asyncio
 from collections import deque
@@ -49,7 +52,10 @@ class Client:
             self._idle.append(connection)
 
     def lost(self, connection: "_Connection") -> None:
-        """Removes a closed connection. If it had worked before, sends its request again on another connection."""
+        """Removes a closed connection.
+
+        If the connection had worked before, sends its request again on another connection.
+        """
         self._connections -= 1
         if connection in self._idle:
             self._idle.remove(connection)

@@ -1,7 +1,7 @@
 """The database's own limit: writes a transfer's rows in sets with bare psycopg (`python -m bench.database_ceiling`).
 
 This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per
-batch. It reads nothing, decides nothing, and takes no locks except those of the statements.
+batch. The program reads nothing, decides nothing, and takes no locks except those of the statements.
 """
 
 import os

@@ -35,7 +35,7 @@ class Counters:
     foreign_key_checks: int | None
 
     def since(self, before: "Counters") -> dict[str, int]:
-        """Returns the differences between these counters and earlier ones."""
+        """Returns the differences between these counters and earlier counters."""
         found = {}
         for each in fields(self):
             now, then = getattr(self, each.name), getattr(before, each.name)
@@ -45,7 +45,7 @@ class Counters:
 
 
 class Database:
-    """The bench's own connection to the database. It adds only a few statements to a run."""
+    """The bench's own connection to the database. The connection adds only a few statements to a run."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -56,7 +56,7 @@ class Database:
             self._connection.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
 
     def settings(self) -> dict[str, str]:
-        """Returns the database's settings that must be known to understand the figures."""
+        """Returns the settings of the database that explain the figures."""
         names = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
         rows = self._connection.execute("SELECT name, setting FROM pg_settings WHERE name = ANY(%s)", [list(names)])
         return dict(rows.fetchall())

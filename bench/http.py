@@ -1,4 +1,7 @@
-"""A minimal HTTP/1.1 parser. It does only a few searches per message, because the bench runs on the hub's machine."""
+"""A minimal HTTP/1.1 parser.
+
+The parser does only a few searches per message, because the bench runs on the hub's machine.
+"""
 
 from typing import NamedTuple
 

@@ -1,7 +1,7 @@
 """The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-It is an open loop: the rate stays the same when the hub slows down. A transfer's time is measured from the moment when
-the transfer was due, not from the moment when it could be sent.
+The load is an open loop: the rate does not change when the hub slows down. A transfer's time is measured from the
+moment when the transfer was due, not from the moment when it could be sent.
 """
 
 import asyncio
@@ -66,7 +66,7 @@ class Load:
 def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
     """Yields payer and payee of each transfer, without end.
 
-    All pairs follow each other in turn. The first DFSP pays the additional share `hot`.
+    The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot`.
     """
     everybody = cycle([(payer, payee) for payer in dfsps for payee in dfsps if payer != payee])
     from_first = cycle([(dfsps[0], payee) for payee in dfsps[1:]])

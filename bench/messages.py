@@ -31,7 +31,7 @@ class Packet(NamedTuple):
 def pool(payer: str, payee: str) -> list[Packet]:
     """Returns the packets that this payer's transfers to this payee use in turn.
 
-    They are identical in every process.
+    The packets are identical in every process.
     """
     return [_packet(payer, payee, number) for number in range(_POOL)]
 

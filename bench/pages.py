@@ -147,7 +147,7 @@ def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
 
 
 def _measure(name: str, ask: Ask) -> dict[str, Any]:
-    """Returns the time of the first response, and median and maximum of the later ones, in milliseconds."""
+    """Returns the milliseconds of the first response, and the median and maximum of the later responses."""
     took = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()

@@ -284,7 +284,7 @@ def _let_the_quiet_one_pay(cursor: Any) -> None:
 
 
 def _close(cursor: Any, windows: Sequence[int]) -> None:
-    """Writes the windows as if each had been closed in turn. The last window is open."""
+    """Writes the windows as if each window had been closed in its turn. The last window is open."""
     cursor.execute("DELETE FROM ledger_settlementwindow")
     cursor.execute(
         """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at, closed_at, last_entry_id)

@@ -93,7 +93,7 @@ def check_readable(alias: Alias) -> None:
 def is_segment(text: str) -> bool:
     """Returns whether a path segment can be this text.
 
-    It cannot have a slash, or be "." or "..", which are steps in a URL.
+    The text must not have a slash, and must not be "." or "..", which are steps in a URL.
     """
     return "/" not in text and text not in (".", "..")
 
@@ -114,7 +114,7 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Those for the alias's currency come before those for all currencies. Otherwise the given order stays.
+    Those for the alias's currency come before those for all currencies. Otherwise the given order is kept.
     """
     own_sub_key = alias.sub_key
     found = [

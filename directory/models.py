@@ -63,9 +63,10 @@ class Oracle(models.Model):
 
 
 class PartyLookup(models.Model):
-    """A forwarded GET /parties. It waits until its answer arrives or is overdue.
+    """A forwarded GET /parties. The lookup waits until its answer arrives or is overdue.
 
-    After its end it is kept for as long as it may wait, because the DFSP may repeat its answer or send it late.
+    After its end, the row is kept for as long as a lookup may wait, because the DFSP may repeat its answer or send it
+    late.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

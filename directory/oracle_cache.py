@@ -59,7 +59,7 @@ def _answer(text: object, key: str, edition: str) -> list[Registration] | None:
 def keep(oracle: Oracle, alias: Alias, found: Iterable[Registration], *, edition: str) -> None:
     """Caches an answer for ORACLE_CACHE_S seconds.
 
-    `edition` is the one that `read` returned before the oracle was asked.
+    `edition` is the edition that `read` returned before the request to the oracle.
     """
     if settings.ORACLE_CACHE_S <= 0:
         return

@@ -80,7 +80,7 @@ class _Oracle:
 
 
 class OracleClient:
-    """All oracles, and the event loop that serves them. It starts with the first request."""
+    """All oracles, and the event loop that serves them. The event loop starts with the first request."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -176,7 +176,7 @@ class OracleClient:
         return self._loop
 
     def close(self) -> None:
-        """Closes all connections. The next request opens new ones."""
+        """Closes all connections. The next request opens new connections."""
         with self._guard:
             loop, self._loop = self._loop, None
         if loop is not None and loop.is_running():

@@ -2,8 +2,8 @@
 
 - Five requests in a row that get no connection begin a pause for all callers.
 - A server error, or no answer in time, may concern one alias, and a caller chooses its aliases. Five aliases in a row
-  begin a pause for that caller. They begin a pause for all if they come from three callers or more, and if no caller
-  got an answer meanwhile.
+  begin a pause for that caller. The five aliases begin a pause for all callers if they come from three callers or more,
+  and no caller got an answer meanwhile.
 - After the pause each caller may have one open request. An answer ends this limit for the caller that got the answer,
   and all other callers may send a request at once. So a caller whose requests get no answer delays only itself.
 """

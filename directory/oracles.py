@@ -34,7 +34,7 @@ def change(oracle_id: str, *, alias_type: str, endpoint: str, currency: str, is_
 
 @transaction.atomic
 def remove(oracle_id: str, *, actor: str) -> None:
-    """Removes an oracle; does nothing if there is no such oracle."""
+    """Removes an oracle. Does nothing if there is no such oracle."""
     oracle = _locked(oracle_id)
     if oracle is not None:
         record("oracle_removed", subject=str(oracle), actor=actor, before=_shown(oracle))

@@ -1,4 +1,4 @@
-"""Periodic tasks of the directory. They have no arguments: the database contains the work that is due."""
+"""Periodic tasks of the directory. The tasks have no arguments, because the database contains the work that is due."""
 
 from celery import shared_task
 

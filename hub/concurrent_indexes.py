@@ -1,4 +1,4 @@
-"""Adds indexes in a migration of a running hub without blocking any request, however large the table is.
+"""Adds indexes in a migration of a running hub without blocking any request, even if the table is large.
 
 The migration must have `atomic = False`. After an interruption, the migration can be run again, and then rebuilds an
 invalid index.

@@ -1,8 +1,8 @@
 """Selects the overdue rows for one tick fairly: first one row of each participant, then a second row, and so on.
 
 So one participant's long backlog does not delay the rows of other participants. If only one participant has overdue
-rows, it gets the whole tick. For each participant, the statement reads at most the tick's number of rows. It uses an
-index that begins with the participant.
+rows, it gets the whole tick. For each participant, the statement reads at most the tick's number of rows. The statement
+uses an index that begins with the participant.
 """
 
 from collections.abc import Sequence

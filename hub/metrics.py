@@ -1,4 +1,7 @@
-"""The view of /metrics. Each scrape reads the gauges from the database, because a process knows only its own part."""
+"""The view of /metrics.
+
+Each scrape reads the gauges from the database, because a process has only its own part of the figures.
+"""
 
 import os
 import secrets

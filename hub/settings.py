@@ -1,4 +1,6 @@
-"""All settings of Kitovu. The environment can set every value. If it sets none, a development hub runs.
+"""All settings of Kitovu. The environment can set every value.
+
+Without any value in the environment, a development hub runs.
 
 With `PRODUCTION=true`, the hub does not start with a default secret or without authentication (see
 `hub.production_checks`).

@@ -59,9 +59,9 @@ _BY_KEYS_NOW = "SELECT " + ", ".join(
 def work_by_keys() -> None:
     """Gives this thread its own connection, whose statements find rows by indexes and in index order.
 
-    It is for threads in which each statement has an index, such as those that decide transfers. The connection is not
-    from the pool, because other threads hold the pool's connections while they wait for such a thread. If this thread
-    waited for a pooled connection, there would be a deadlock.
+    This is for threads in which each statement has an index, such as the threads that decide transfers. The connection
+    is not from the pool, because other threads hold the pool's connections while they wait for such a thread. If this
+    thread waited for a pooled connection, there would be a deadlock.
 
     Only these connections prepare statements. A prepared statement keeps its plan, and on other connections this could
     be a plan for empty tables. The portal's queries need the disabled methods.

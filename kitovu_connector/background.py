@@ -30,7 +30,7 @@ class Background:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stops all tasks at once, and starts no new ones. No step is lost, because the store has every step."""
+        """Stops all tasks at once, and starts no new tasks. No step is lost, because the store has every step."""
         self._is_closed = True
         for task in list(self._tasks):
             task.cancel()

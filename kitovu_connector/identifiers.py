@@ -29,8 +29,8 @@ def same(alias: Alias) -> Alias:
 def is_segment(text: str) -> bool:
     """Returns whether one segment of a path can carry this text to any server.
 
-    A server decodes a path once, and the next server may decode the path once more. In no decoded form may the text be
-    a step upwards ("..") or a second segment.
+    A server decodes a path once, and the next server may decode the path once more. The text must not be a step upwards
+    ("..") or a second segment in any decoded form.
     """
     for _ in range(_MOST_DECODINGS):
         if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():

@@ -57,8 +57,8 @@ _UNSIGNED = frozenset({"GET", "DELETE"})
 class Message:
     """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
 
-    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. It
-    does not prove that the hub has received the message.
+    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. A
+    signature does not prove that the hub has received the message.
     """
 
     request: web.Request

@@ -84,8 +84,8 @@ class Payee:
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
         """Stores a request for terms and answers it in the background. Raises Conflict if the id had other content.
 
-        A request about a customer that the core does not know is answered but never stored, because anybody can send
-        many such requests. The core is asked first, unless it has just answered a lookup of this customer. Raises
+        If the core does not have the customer, the request is answered but never stored, because anybody can send many
+        such requests. The core is asked first, unless it has just answered a lookup of this customer. Raises
         FspiopError 2005 if the core takes long. Then the hub sends the request again, because the connector
         acknowledges only a durable request.
         """

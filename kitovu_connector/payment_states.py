@@ -71,7 +71,7 @@ _ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An outgoing payment as stored. Its ids are created once, before any request is sent."""
+    """An outgoing payment as stored. The payment's ids are created once, before any request is sent."""
 
     order: Order
     transfer_id: str
@@ -130,7 +130,7 @@ def proves_abort(code: str) -> bool:
     """Returns whether an error about a transfer means that the transfer has ended.
 
     1xxx and 2xxx report a fault on the way. 30xx and 3101-3107 report a fault of a message (3106: the original transfer
-    continues). 3208 reports that the hub does not know the id. None of these codes decides the transfer.
+    continues). 3208 reports that the hub does not have the id. None of these codes decides the transfer.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False

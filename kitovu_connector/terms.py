@@ -43,7 +43,7 @@ def check_amount(name: str, value: Money) -> None:
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
     """Returns the payer DFSP's request, for the core.
 
-    The core gets one identifier for a customer, in whatever spelling it arrived.
+    The core gets one spelling of a customer's identifier, even if requests have different spellings.
     """
     asked = bodies.read(QuotePost, quote.request)
     payee = ref_of(asked.payee)

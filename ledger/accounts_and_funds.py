@@ -1,4 +1,6 @@
-"""Rare operations on the ledger: accounts, caps, funds in and out. They use Django's ORM and the ledger's lock order.
+"""Rare operations on the ledger: accounts, caps, funds in and out.
+
+These operations use Django's ORM and the ledger's lock order.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. Reservations hold the same lock
 while they are checked against the cover.
@@ -68,7 +70,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers a rule of an app that depends on this one. `rule` returns further account types for a currency."""
+    """Registers a rule of an app that depends on the ledger. `rule` returns further account types for a currency."""
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -352,7 +354,7 @@ def end_funds_out(
     """Ends a withdrawal: either the money has left the settlement bank, or the money stays there.
 
     `external_reference` is the bank's own reference, which is often known only now. If it is empty, the reference from
-    the first step stays.
+    the first step is kept.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)

@@ -1,7 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """The invariants of the ledger as named SQL statements. Each must return no row. `manage.py check_ledger` runs them.
 
-They run in one read-only REPEATABLE READ transaction, so the check is also possible while the hub works.
+The statements run in one read-only REPEATABLE READ transaction, so the check is also possible while the hub works.
 """
 
 from collections.abc import Iterable

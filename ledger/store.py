@@ -11,8 +11,8 @@ Lock order, here and wherever else code locks more than one of these:
   4. inserts, in the order of transfer ids
 
 A decision's rows are read by a separate statement, after they are locked. Under READ COMMITTED, a statement that waited
-for a lock sees the new version only of the row that it locked. It sees all other rows in their versions before the
-wait.
+for a lock sees the new version only of the row that it locked. The statement sees all other rows in their versions
+before the wait.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The ledger's periodic tasks. They have no arguments, because the database contains the work that is due."""
+"""The ledger's periodic tasks. The tasks have no arguments, because the database contains the work that is due."""
 
 from celery import shared_task
 

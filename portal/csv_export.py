@@ -38,8 +38,8 @@ def response(
 ) -> Download:
     """Streams the rows as a file. Raises NoPlace if the visitor has too many files open.
 
-    Each batch of rows is read separately. Between two batches, no transaction or cursor stays open in the database,
-    however slowly the visitor reads the file.
+    Each batch of rows is read separately. Between two batches, no transaction or cursor is open in the database, even
+    if the visitor reads the file slowly.
     """
     caller = _holder(visitor_of(request))
     read = each_within(partial(page_concurrency.reading, caller), map(_lines, batches))

@@ -125,7 +125,10 @@ def waiting() -> "models.QuerySet[Profile]":
 
 
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
-    """Locks and returns an account's profile. Raises NotConfirmed if the profile has another sign-in than this one."""
+    """Locks and returns an account's profile.
+
+    Raises NotConfirmed if the profile has a different sign-in.
+    """
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
         raise NotConfirmed(_("This account is inactive."))

@@ -53,7 +53,10 @@ class Shown:
 
 
 def goes_by_email(user: User) -> bool:
-    """Returns whether the hub sends the link of this account's invitation by e-mail. If so, no page shows the link."""
+    """Returns whether the hub sends the link of this account's invitation by e-mail.
+
+    In this case, no page shows the link.
+    """
     return settings.SENDS_EMAIL and is_recipient(user.email)
 
 

@@ -1,7 +1,7 @@
 """Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock them out.
 
-The browser keeps a signed cookie for each user who signed in with it. The cookie gives no access. Its only effect is
-that the hub counts this browser's attempts separately.
+The browser keeps a signed cookie for each user who signed in with it. The cookie gives no access. The only effect of
+the cookie is that the hub counts this browser's attempts separately.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ class Page:
 
 
 def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE) -> Page:
-    """Returns a page of rows in descending order of a numeric id. It has only ids below the one in `?before=`."""
+    """Returns a page of rows in descending order of a numeric id. The page has only ids below the id in `?before=`."""
     before = number_before(request)
     chosen = rows if before is None else rows.filter(pk__lt=before)
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])

@@ -125,6 +125,6 @@ READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 
 def rights_of(roles: frozenset[Role], *, is_confirmed: bool) -> frozenset[Right]:
-    """Returns the rights of all these roles together, or only the reading ones if the account is not confirmed."""
+    """Returns the rights of all these roles together, or only the rights to read if the account is not confirmed."""
     found = frozenset(right for right, holders in RIGHTS.items() if roles & holders)
     return found if is_confirmed else found & READING

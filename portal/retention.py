@@ -1,8 +1,8 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """Removes customers' data when the retention period for that kind of data is over (`RETENTION_DAYS`).
 
-Ids, amounts, parties, states, times and digests stay. All data that a resend or a payment's page needs stays too. The
-hub erases texts but keeps their rows. One transaction erases a slice of a thousand rows. The table `sweeps_erasure`
+Ids, amounts, parties, states, times and digests are kept. All data that a resend or a payment's page needs is kept too.
+The hub erases texts but keeps their rows. One transaction erases a slice of a thousand rows. The table `sweeps_erasure`
 records the progress, so that `check_ledger` does not report an erased text as missing.
 """
 
@@ -137,7 +137,7 @@ def _erase(texts: Texts, before: datetime) -> int:
 def _begins(kind: str, before: datetime) -> bool:
     """Returns whether a day or more is left to erase.
 
-    If so, records the erasure in the audit trail before it begins.
+    In this case, records the erasure in the audit trail before the erasure begins.
     """
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):

@@ -13,7 +13,10 @@ _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
-    """Reads a day in the visitor's time zone as the moment when it begins. If it ends a span, as the moment it ends."""
+    """Reads a day in the visitor's time zone as the moment when it begins.
+
+    If the text is the end of a period, returns the moment of the end.
+    """
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
         self.is_end = is_end

@@ -33,7 +33,7 @@ _LONGEST_NAME = 64  # users may type anything as a name
 
 
 class Backend(AuthenticationBackend):
-    """Reads a user with all data that a request of the portal needs. Two statements, however many roles there are."""
+    """Reads a user with all data that a request of the portal needs. Uses two statements for any number of roles."""
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()

@@ -98,7 +98,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The present state and the parties of an agreement. They decide about messages with the agreement's id."""
+    """The present state and the parties of an agreement.
+
+    State and parties decide about messages with the agreement's id.
+    """
 
     state: str
     payer: Side

@@ -180,7 +180,7 @@ class TransactionRequest(Agreement):
     def order_of(cls, transaction_request_id: str) -> str:
         """Returns the subject of the messages about a request.
 
-        They never wait for messages about a transfer of the same id.
+        The messages never wait for messages about a transfer of the same id.
         """
         return f"{cls.resource}/{transaction_request_id}"
 

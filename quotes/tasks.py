@@ -1,6 +1,6 @@
 """The periodic tasks of the agreement phase.
 
-They have no arguments, because the database contains the work that is due.
+The tasks have no arguments, because the database contains the work that is due.
 """
 
 from celery import shared_task

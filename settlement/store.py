@@ -16,7 +16,10 @@ _TOTALLING_MS = 60_000
 
 
 def _totals(entries: str) -> str:
-    """Returns the SQL for totals by account. It reads each entry once, and adds its amount to both accounts."""
+    """Returns the SQL for totals by account.
+
+    The SQL reads each entry once, and adds the entry's amount to both accounts.
+    """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
         FROM (SELECT account_id, sum(debits) AS debits, sum(credits) AS credits
@@ -101,7 +104,7 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 
 
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
-    """Returns the unsettled entries of a window's commits in a currency, without skipped ones, the oldest first."""
+    """Returns the unsettled entries of a window's commits in a currency, without skipped entries, the oldest first."""
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 
 

@@ -76,7 +76,7 @@ class World:
         await asyncio.gather(*(one_after_the_other() for _ in range(connections)))
 
     async def pace(self, rate: float, make: Callable[[], bytes]) -> None:
-        """Sends requests at this rate per second, without end, whatever their results."""
+        """Sends requests at this rate per second, without end, even if they fail."""
         under_way: set[asyncio.Task[int]] = set()
         due = time.monotonic()
         while True:

@@ -195,8 +195,8 @@ def administration_schema(
 ) -> Callable[[F], F]:
     """Describes one method of an administration API; `query` names its filters.
 
-    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. It is empty if one
-    person may make these changes alone in the portal too. Every method that makes changes must state `two_people`
+    `two_people` has the method's kinds of change for which TWO_PEOPLE may require a second person. The set is empty if
+    one person may make these changes alone in the portal too. Every method that makes changes must state `two_people`
     (`hub.api.access_rule_check`).
     """
     waits = {202: OpenApiResponse(APPROVAL_SCHEMA, description="Waits for a second person")} if two_people else {}

@@ -4,10 +4,10 @@ granian does not limit how slowly a body may arrive, and a WSGI thread waits for
 its connection either, because REMOTE_ADDR has no port. So this module reads the kernel's data about the process's
 connections.
 
-While a body is overdue, the module examines the connections from the sender's address. It shuts connections on which
-the process sent nothing for longer than any request takes. The thread then gets the bytes received so far and responds,
-and granian closes the connection. Requests that were being processed have got responses by then, and an idle connection
-waits for no response.
+While a body is overdue, the module examines the connections from the sender's address. The module shuts connections on
+which the process sent nothing for longer than any request takes. The thread then gets the bytes received so far and
+responds, and granian closes the connection. Requests that were being processed have got responses by then, and an idle
+connection waits for no response.
 
 This works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server sends
 nothing before the response.
@@ -49,7 +49,7 @@ _TCP_INFO = struct.Struct("44xI4xI96xII")
 class Input:
     """A request's `wsgi.input`.
 
-    It records the time since which a thread waits for the body, even if pieces of the body arrive.
+    The object records since when a thread waits for the whole body, even if pieces of the body arrive.
     """
 
     __slots__ = ("_address", "_began", "_input", "_port")
@@ -78,7 +78,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One connection to this process, from the kernel's data. Its clock may be as coarse as 10 ms."""
+    """One connection to this process, from the kernel's data. The kernel's clock may have steps of 10 ms."""
 
     address: str
     port: int

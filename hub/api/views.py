@@ -1,7 +1,7 @@
 """The base class of every FSPIOP view.
 
-It checks the declared size, the headers and versions, the caller, and the limits, in this order. Then it receives the
-body, checks the signature over the body's bytes, and parses the body last.
+The view checks the declared size, the headers and versions, the caller, and the limits, in this order. Then the view
+receives the body, checks the signature over the body's bytes, and parses the body last.
 """
 
 from datetime import UTC, datetime

@@ -19,7 +19,7 @@ console = Console(highlight=False)
 
 
 def main() -> int:
-    """Parses the command line and runs the command; returns the exit status."""
+    """Parses the command line and runs the command. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m hub.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start a hub and keep it running until Ctrl-C")
@@ -104,7 +104,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Runs all tests except the live ones in two processes. Then runs the live tests, which need the whole machine.
+    """Runs all tests except the live tests in two processes. Then runs the live tests, which need the whole machine.
 
     Leaves out tests marked as thorough, which take long and have their own command.
     """

@@ -185,7 +185,7 @@ class Stack:
         self._running.check()
 
     def manage(self, *arguments: str, seconds: float = 600.0) -> str:
-        """Runs `manage.py` with the hub's environment and returns its output; raises an error if it fails."""
+        """Runs `manage.py` with the hub's environment and returns the output. Raises an error if the command fails."""
         self.tell(f"manage.py {' '.join(arguments)}")
         if not (self.project / "manage.py").is_file():
             raise LocalError(

@@ -36,7 +36,7 @@ class Watchdog:
             self._say(self._known[pid])
 
     def remove(self, pid: int) -> None:
-        """Takes the process off the list, because it has ended or must stay."""
+        """Removes the process from the list, because it has ended or must continue to run."""
         with self._guard:
             if self._known.pop(pid, None):
                 self._say(f"- {pid}\n")
@@ -77,7 +77,7 @@ class Watchdog:
 
 
 def end(pid: int, signals: Iterable[int], seconds: float = GENTLE_S) -> None:
-    """Sends each signal in turn until the process ends. Then kills the rest of its group."""
+    """Sends the signals one after the other until the process ends. Then kills the rest of its group."""
     for number in signals:
         if not proc.is_alive(pid) or (
             proc.send(pid, number) and proc.wait_for(lambda: not proc.is_alive(pid), seconds)

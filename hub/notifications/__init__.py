@@ -23,8 +23,8 @@ def notify(
 
     An e-mail address receives subject and text. A URL receives signed JSON: {"type": kind, "timestamp": ..., "data":
     webhook}. Without `webhook`, data is subject and text. `is_secret`: the text contains a link or a code. A secret
-    text is encrypted in its row, shown on no page, and sent only by e-mail. It is deleted when the notification is
-    sent, given up or expired. `expires_at`: the time until which the notification may be sent, at most
+    text is encrypted in its row, shown on no page, and sent only by e-mail. The text is deleted when the notification
+    is sent, given up or expired. `expires_at`: the time until which the notification may be sent, at most
     NOTIFICATION_EXPIRES_S from now.
 
     If this hub sends no e-mail (EMAIL_URL, EMAIL_HOST), e-mail addresses are ignored. Returns the ids of the new rows.

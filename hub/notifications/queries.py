@@ -24,7 +24,10 @@ def counts() -> tuple[int, int, float]:
 
 
 def found(*, is_given_up: bool) -> "QuerySet[Notification]":
-    """Returns the notifications that were given up, or all notifications. Their texts are not loaded."""
+    """Returns the notifications that were given up, or all notifications.
+
+    The texts of the notifications are not loaded.
+    """
     rows = Notification.objects.defer("text", "sealed")
     return rows.filter(state=Notification.State.GIVEN_UP) if is_given_up else rows
 

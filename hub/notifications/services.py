@@ -1,4 +1,4 @@
-"""Writes and withdraws notifications, and sends given-up ones again."""
+"""Writes and withdraws notifications, and sends given-up notifications again."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,6 @@
-"""Finds participants that have caused too many waiting messages at a destination. Their next requests are refused.
+"""Finds participants that have caused too many waiting messages at a destination.
+
+The next requests of these participants are refused.
 
 While requests arrive, each process counts the messages in the table once a second. So a participant can exceed the
 limit only by the messages that it causes within one second.

@@ -1,4 +1,4 @@
-"""The outbox: messages to send, and records of delivered ones. The table is the queue."""
+"""The outbox: messages to send, and records of delivered messages. The table is the queue."""
 
 import pgtrigger
 from django.db import models

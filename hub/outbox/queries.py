@@ -15,8 +15,8 @@ from hub.sql_execution import execute
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
     """Returns the times since when requests about these subjects wait or are given up.
 
-    The key is (requester, destination, subject, state). The requester is in the key, because any participant that knows
-    an id can send a request about it.
+    The key is (requester, destination, subject, state). The requester is in the key, because several participants can
+    send requests about the same id.
     """
     rows = Message.objects.filter(destination_id__in=to, subject__in=about, reply_to__isnull=False).order_by()
     found = rows.values_list("reply_to_id", "destination_id", "subject", "state").annotate(since=Max("created_at"))

@@ -1,6 +1,6 @@
-"""The scheme's certificate authority, if this hub has one. It only signs DFSPs' client certificates.
+"""The scheme's certificate authority, if this hub has one. The authority signs only DFSPs' client certificates.
 
-The authority's key is read from its file at each use. It is never in a page, a log or a table.
+The authority's key is read from its file at each use. The key is never in a page, a log or a table.
 """
 
 import hashlib

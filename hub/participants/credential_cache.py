@@ -1,4 +1,6 @@
-"""A process's cache of participants' credentials. It is refreshed every two seconds, and reading it needs no query.
+"""A process's cache of participants' credentials.
+
+The cache is refreshed every two seconds, and needs no query to be read.
 
 Each request is checked against a snapshot of the credentials. A revocation takes effect in every process within
 `CREDENTIALS_REFRESH_S`.

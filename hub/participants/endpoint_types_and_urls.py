@@ -94,7 +94,7 @@ def is_fit(endpoint_type: str, value: str) -> bool:
 def is_base(value: str) -> bool:
     """Returns whether a path can be appended to this URL.
 
-    It may have only a scheme (http or https), a host and a path.
+    Such a URL may have only a scheme (http or https), a host and a path.
     """
     return _is_url(value, may_have_query=False)
 

@@ -91,10 +91,10 @@ class Credential(models.Model):
 
     During a change, several credentials of one kind may be valid.
 
-    `sha256` identifies the credential. It is the hash of a certificate's DER, of a signing key's SubjectPublicKeyInfo,
-    or of a client's secret. The same value is never registered again, not even after a revocation. `label` is a
-    certificate's subject or a client's key. `pem` is the public part of a certificate or a signing key. The hub never
-    stores a secret itself.
+    `sha256` identifies the credential. This value is the hash of a certificate's DER, of a signing key's
+    SubjectPublicKeyInfo, or of a client's secret. The same value is never registered again, not even after a
+    revocation. `label` is a certificate's subject or a client's key. `pem` is the public part of a certificate or a
+    signing key. The hub never stores a secret itself.
     """
 
     class Kind(models.TextChoices):

@@ -6,7 +6,9 @@ from django.db.models.functions import Now
 
 
 class SkippedRow(models.Model):
-    """A row that a batch skips until `due_at`, with the reason. It is deleted when the batch has processed the row.
+    """A row that a batch skips until `due_at`, with the reason.
+
+    This record is deleted when the batch has processed the row.
 
     `attempts` counts the attempts with only this row. 0 means that the row was in a failed group and has not been tried
     alone. A row with the key "*" means that the search for the batch's rows itself failed.

@@ -147,7 +147,7 @@ class BulkRepeated:
 
 @dataclass(slots=True)
 class BulkNotObeyed:
-    """The message changes nothing. Its sender receives the reason in an error callback."""
+    """The message changes nothing. The sender receives the reason in an error callback."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk

@@ -11,7 +11,7 @@ from ledger.bulk.states import BulkState
 
 
 class BulkTransfer(models.Model):
-    """A bulk and its outcome. Its messages are stored here once, and not with each item."""
+    """A bulk and its outcome. The bulk's messages are stored in this row once, and not with each item."""
 
     bulk_transfer_id = models.CharField(max_length=36, primary_key=True)
     bulk_quote_id = models.CharField(max_length=36)

@@ -1,7 +1,7 @@
 """The state machine of a conversion (an fxTransfer), as one table. The database enforces the same table by a trigger.
 
-After the FXP has fulfilled a conversion, the conversion is AGREED. It waits for its determining transfer, and both end
-together. The API has no state of this name: in the API, the conversion is still RESERVED.
+After the FXP has fulfilled a conversion, the conversion is AGREED. The conversion then waits for its determining
+transfer, and both end together. The API has no state of this name: in the API, the conversion is still RESERVED.
 """
 
 from enum import StrEnum

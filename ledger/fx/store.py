@@ -1,4 +1,4 @@
-"""The statements about conversions. They run only in batches that contain a conversion.
+"""The statements about conversions. These statements run only in batches that contain a conversion.
 
 Conversions are locked after transfers and before accounts (`ledger.store` has the whole order).
 """

@@ -20,7 +20,10 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """Returns the amount. If it is not positive, raises an error with `where`, the amount's place in the message."""
+    """Returns the amount.
+
+    If the amount is not positive, raises an error with `where`, the amount's place in the message.
+    """
     try:
         amount = money.parse_amount(amount_text)
     except money.AmountError as error:

@@ -21,7 +21,10 @@ KIND_NAMES = {
 
 
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
-    """Returns the lines that describe the change. They come from the signing request, because that will be signed."""
+    """Returns the lines that describe the change.
+
+    The lines come from the signing request, because the authority will sign this request.
+    """
     try:
         request = certificate_authority.read_request(csr, name=name)
     except ValueError as error:  # a request that was accepted before may be too weak now

@@ -1,5 +1,7 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Computes sums of an account's entries up to one entry. Reads at most one block of entries, however long the history.
+"""Computes sums of an account's entries up to one entry.
+
+Reads at most one block of entries, even if the history is long.
 
 The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
 stores marks (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of the block. Only

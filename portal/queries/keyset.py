@@ -1,7 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
 If no index serves a condition (an amount, a rare error), the search for a page reads at most MOST rows and returns the
-time at which it stopped. So a page costs the same however long the table is, and the table needs no further index.
+time at which it stopped. So the cost of a page does not depend on the length of the table, and the table needs no
+further index.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,7 @@
-"""Reads each participant's position, reserved amount, cap and cover. One statement, however many participants."""
+"""Reads each participant's position, reserved amount, cap and cover.
+
+Uses one statement for any number of participants.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

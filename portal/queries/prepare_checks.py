@@ -1,7 +1,7 @@
 """Lists the hub's checks that a prepare passed, and the check that refused it, as far as the stored rows show them.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed the checks before the one that
+in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed the checks before the check that
 refused it, and the later checks were not made. The hub does not store the position and the limits of that time, so the
 list does not show them.
 """
@@ -83,7 +83,7 @@ class Applied:
 
 
 def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
-    """Returns the checks of a prepare in order, up to the one that refused it.
+    """Returns the checks of a prepare in order, up to the check that refused the prepare.
 
     Returns none for an item of a bulk, because the hub checks the bulk instead.
     """

@@ -27,7 +27,7 @@ _LOOKUP_BEFORE = timedelta(hours=1)
 
 @dataclass(slots=True)
 class Moment:
-    """One event in the history of a payment. If its callback can be sent again, `message_id` is the callback's id."""
+    """One event in the history of a payment. If the callback can be sent again, `message_id` is the callback's id."""
 
     at: datetime
     title: str
@@ -119,7 +119,10 @@ def _subject_of_lookup(quote: Quote) -> str | None:
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
-    """Returns the quote named in the ILP packet. If none is named, returns the one whose transaction has this ID."""
+    """Returns the quote named in the ILP packet.
+
+    If no quote is named, returns the quote whose transaction has this ID.
+    """
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
     named = Q(pk=quote_id) if isinstance(quote_id, str) else Q(transaction_id=transfer.transfer_id)

@@ -1,4 +1,4 @@
-"""The overview of the scheme's current state. Its live part refreshes itself every few seconds."""
+"""The overview of the scheme's current state. The live part of the page refreshes itself every few seconds."""
 
 import json
 from datetime import UTC, datetime

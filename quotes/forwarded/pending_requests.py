@@ -15,7 +15,7 @@ from quotes.models import Question, TransactionRequest
 
 
 def order_of(resource: str, subject: str, asker_id: int) -> str:
-    """Returns the subject of the messages about one question. It contains the resource and the requester.
+    """Returns the subject of the messages about one question. The subject contains the resource and the requester.
 
     So these messages do not wait for messages about a transfer of the same id, or for another DFSP's question about
     that id. A request to pay concerns two DFSPs only. Questions about a request to pay wait until the request is

@@ -37,8 +37,8 @@ _END = """
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
     """Adds a reply and ends its question, by one statement. Returns False where there is no such question.
 
-    The question must be from the reply's destination to this participant. It must wait for an answer, or have ended in
-    the last `keep_s` seconds.
+    The question must be from the reply's destination to this participant. The question must wait for an answer, or have
+    ended in the last `keep_s` seconds.
     """
     parameters = [subject, resource, asked_id, reply.destination_id, keep_s, reply.subject]
     return bool(outbox.append_about(f"changed AS ({_END})", parameters, [reply]))

@@ -1,4 +1,4 @@
-"""Statements of the settlement bank, stored unchanged. They are evidence: rows are only added."""
+"""Statements of the settlement bank, stored unchanged. The statements are evidence, so rows are only added."""
 
 import pgtrigger
 from django.db import models

@@ -1,6 +1,7 @@
 """Reads the lines of a settlement bank's file strictly: refuses the whole file if any cell has an unexpected form.
 
-The reader decompresses nothing, evaluates no cell, and allows no XML entities. It uses no database and no network.
+The reader decompresses nothing, evaluates no cell, and allows no XML entities. The reader uses no database and no
+network.
 """
 
 import csv

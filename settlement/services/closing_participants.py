@@ -63,7 +63,7 @@ def revoke_all(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def close(participant: Participant, *, actor: str) -> None:
-    """Closes a participant and its accounts for ever. The participant's entries, transfers and audit trail stay."""
+    """Closes a participant and its accounts for ever. The participant's entries, transfers and audit trail are kept."""
     _check_drained(participant)
     accounts_and_funds.close_accounts(participant, actor=actor)
     left = left_of(participant)  # read after the accounts are locked

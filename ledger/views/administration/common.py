@@ -1,7 +1,7 @@
 """Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
 
-This API accepts amounts as strings or numbers. It returns JSON numbers, because its clients expect numbers. Inside the
-hub, amounts are whole ten-thousandths, as everywhere.
+This API accepts amounts as strings or numbers. The API returns JSON numbers, because its clients expect numbers. Inside
+the hub, amounts are whole ten-thousandths, as everywhere.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar

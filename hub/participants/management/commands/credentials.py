@@ -78,7 +78,10 @@ class Command(BaseCommand):
         )
 
     def _client(self, participant: Participant, actor: str) -> None:
-        """Creates a client. Its secret is printed only now, even if the client still needs a second approval."""
+        """Creates a client.
+
+        The client's secret is printed only now, even if the client still needs a second approval.
+        """
         client_key, secret = credentials.new_client_key(participant), client_secrets.make()
         sha256 = client_secrets.hash_of(secret)
         told = f"client key     {client_key}\nclient secret  {secret}"
