@@ -193,7 +193,7 @@ class Run:
             if now != seen:
                 seen, until = now, time.monotonic() + self._plan.drain
             time.sleep(0.2)
-        time.sleep(0.5)  # for the responses to the last fulfils
+        time.sleep(0.5)  # the responses to the last fulfils arrive in this time
 
     def _stop_sinks(self, folder: Path) -> dict[str, dict[str, Any]]:
         sinks = {name: process for name, process in self._processes.items() if name.startswith("dfsps")}

@@ -53,9 +53,9 @@ class Notes:
     """The records of one DFSP; times are of time.monotonic."""
 
     prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
-    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # of outgoing transfers: time, outcome
-    given_up: dict[str, str] = field(default_factory=dict)  # of outgoing payments: the refusal after the last try
-    undone: dict[str, str] = field(default_factory=dict)  # of incoming transfers: the error received
+    ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # outgoing transfers: time, outcome
+    given_up: dict[str, str] = field(default_factory=dict)  # outgoing payments: the refusal after the last try
+    undone: dict[str, str] = field(default_factory=dict)  # incoming transfers: the received error
     found: dict[str, float] = field(default_factory=dict)  # by payment: when the payer received the party
     quoted: dict[str, float] = field(default_factory=dict)  # by payment: when the payer received the terms
     repeats: int = 0

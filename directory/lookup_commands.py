@@ -23,7 +23,7 @@ class AskParty:
     destination: str | None  # FSPIOP-Destination
     owner: str | None  # the DFSP of the alias, if a registered oracle has named one
     message: ReceivedMessage
-    path: str  # of callbacks
+    path: str  # the path of callbacks
     forwarded_path: str  # the path with the query, in the signer's encoding
     subject: str  # the subject of this lookup's messages
     refusal_subject: str
@@ -73,7 +73,7 @@ class RegisteredOracle:
 class Facts:
     """The rows that decide about a group's lookups and answers."""
 
-    oracles: Mapping[str, Sequence[RegisteredOracle]]  # by type
+    oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers
     registrations: Mapping[Alias, Sequence[Registration]]  # those in the hub's own oracle, the oldest first
     owners: Mapping[str, Party]  # the active participants among those with these registrations

@@ -34,7 +34,7 @@ T = TypeVar("T")
 THE_HUB: Caller = 0  # the caller of requests that no participant caused
 
 _MOST_OF_AN_ANSWER = 1024 * 1024
-_MOST_OF_A_BATCH = 32 * 1024 * 1024  # for all answers of a batch together
+_MOST_OF_A_BATCH = 32 * 1024 * 1024  # the most bytes of all answers of a batch together
 _AT_ONCE = 8  # concurrent requests of one batch
 _FIRSTS = 4  # at least this many callers can have one request without a shared place
 _BATCHES = Sizes(most=2, shared=0, share=0, waiting=8, waiting_share=0)  # one for each caller

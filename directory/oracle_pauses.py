@@ -21,7 +21,7 @@ Caller = int
 
 CALLERS = 3
 _FIRST_PAUSE_S = 1.0
-_MOST_ALIASES = 100  # for each caller
+_MOST_ALIASES = 100  # the most counted aliases of each caller
 
 
 class Outcome(Enum):

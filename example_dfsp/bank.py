@@ -15,7 +15,7 @@ from example_dfsp.customers import LIMIT, Customer
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 
 FEE_PER_10_000 = 0
-CURRENCY = "TZS"  # of all accounts in this bank
+CURRENCY = "TZS"  # the currency of all accounts in this bank
 _NO_SUCH_PAYMENT = "3200"
 _SAYS_NOTHING = frozenset({408, 409, 425, 429})  # 4xx statuses that do not show whether a payment exists
 
@@ -168,7 +168,7 @@ class Bank:
     async def _was_never_begun(self, reference: str) -> bool:
         """Returns whether the connector reports that it has no such payment.
 
-        Only then it is certain that nothing will be paid.
+        Without this report, the payment may still be made.
         """
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT

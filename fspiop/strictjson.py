@@ -19,7 +19,7 @@ OCTETS_OF_A_VALUE = 32
 """Bytes of body size for each value that a body may contain; arrays, objects and their members are values.
 
 Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
-MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # for the largest body that the API allows
+MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows
 _QUOTES_OF_A_VALUE = 4  # two quotes around a key and two around its value; escaped quotes are counted too
 _MOST_DIGITS = 18  # a whole number with so many digits fits into 64 bits, and amounts have fewer digits
 _MOST_NUMBER_CHARACTERS = 40

@@ -73,13 +73,13 @@ def _race_lost(error: BaseException) -> str | None:
 class Engine(ABC, Generic[C, R]):
     """Collects the commands of this process's requests and runs them in groups, in its own thread."""
 
-    name: ClassVar[str]  # of the thread, and in the log
+    name: ClassVar[str]  # the engine's name, for the thread and the log
 
     def __init__(self) -> None:
         self._waiting: list[Waiting[C, R]] = []
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._last_began, self._last_size = 0.0, 0  # of the previous group
+        self._last_began, self._last_size = 0.0, 0  # the beginning and the size of the previous group
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod

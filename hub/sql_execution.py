@@ -47,7 +47,7 @@ def _execute(statement: str, bound: Sequence[Any]) -> psycopg.Cursor[TupleRow]:
 
 
 # The statistics of a table, or the stored plan of a prepared statement, may be from a time when the table was empty. A
-# plan for an empty table would read, join or sort the whole table, however large the table is now. If these methods are
+# plan for an empty table would read, join or sort the whole table, even if the table is large now. If these methods are
 # disabled, every plan uses indexes.
 _OTHER_WAYS = ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin", "material")
 _BY_KEYS = "".join(f" -c enable_{way}=off" for way in _OTHER_WAYS)

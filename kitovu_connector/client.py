@@ -33,7 +33,7 @@ NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
 
 class Said(Enum):
-    """Whether the hub accepted or refused the request, or left this unclear."""
+    """Whether the hub accepted or refused the request, or gave no clear response."""
 
     YES = "taken"
     NO = "refused"

@@ -240,7 +240,7 @@ def _table_of(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except ValueError as error:  # of TOML, or of UTF-8
+    except ValueError as error:  # an error in TOML or UTF-8
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 

@@ -13,7 +13,7 @@ from django.db.models import Q
 from hub.sql_execution import execute
 from ledger.models import Account, CoverHold, FundsMovement
 
-_MOST_DIGITS = 18  # of a settlement's number
+_MOST_DIGITS = 18  # the most digits of a settlement's number
 
 
 @dataclass(frozen=True, slots=True)

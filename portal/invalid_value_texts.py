@@ -9,7 +9,7 @@ from fspiop.invalid_values import EncodingFault, Fault, InvalidValue, KeyFault
 from hub.egress import AddressFault
 from hub.participants.profile import NetworkFault
 
-_LONGEST_TEXT = 200  # of a library
+_LONGEST_TEXT = 200  # the limit for the text of an error from a library
 
 TEXTS: Mapping[Fault, Promise] = {
     KeyFault.PRIVATE_KEY: gettext_lazy("this is a private key; keep it, make a new one, and register its public part"),

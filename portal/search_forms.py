@@ -13,9 +13,9 @@ _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
-    """Reads a day in the visitor's time zone as the moment when it begins.
+    """Reads a day in the visitor's time zone as the moment when the day begins.
 
-    If the text is the end of a period, returns the moment of the end.
+    With `is_end`, reads the day as the moment when it ends.
     """
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:

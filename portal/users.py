@@ -1,7 +1,7 @@
 """Creates, changes and deactivates the portal's users. Roles change only by `set_roles`, which records the actor.
 
-`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Before that, they can only
-read.
+`portal.invitations` lets users set a password. `portal.first_sign_in` confirms accounts. Users of unconfirmed accounts
+can only read.
 """
 
 import re

@@ -36,7 +36,7 @@ class Visit:
                 return self.get_response(request)
             _end_if_idle(request)
             visitor = visitor_of(request)
-            # Only the portal is translated. An API's texts are the same whatever language the client prefers.
+            # Only the portal is translated. An API's texts are the same for clients of every language.
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)

@@ -169,7 +169,10 @@ class WindowContent(models.Model):
 
 
 class ContentTotal(models.Model):
-    """The total debits and credits of one account in a content's commits. Computed once, after the window closed."""
+    """The total debits and credits of one account in a content's commits.
+
+    The totals are computed once, after the window closed.
+    """
 
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")

@@ -11,7 +11,7 @@ from hub.sweeps.store import not_skipped
 from ledger.models import Account
 from settlement.netting import Total
 
-# One statement adds up all entries of a window, however many there are. So it may run longer than other statements.
+# One statement adds up all entries of a window. So it may run longer than other statements.
 _TOTALLING_MS = 60_000
 
 

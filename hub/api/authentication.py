@@ -2,7 +2,7 @@
 
 `PARTICIPANT_AUTH` sets the required credentials: a client certificate that the TLS proxy forwards, an access token, or
 both. The demo requires none. Credentials are checked against the process's copy of the registry, never in the database.
-Only the log contains which check failed, not the response.
+The log records which check failed. The response does not contain this reason.
 """
 
 import hashlib

@@ -203,5 +203,5 @@ def private_folder(wanted_by: object) -> Path:
             where=folder,
             do="Ask its owner to remove it, or set STATE to a folder that every user can enter.",
         )
-    folder.chmod(0o755)  # whatever the umask was
+    folder.chmod(0o755)  # for any umask
     return folder

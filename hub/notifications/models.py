@@ -24,7 +24,7 @@ class Notification(models.Model):
     channel = models.CharField(max_length=7, choices=Channel)
     recipient = models.CharField(max_length=512)  # an e-mail address, or a URL, which may contain a secret
     subject = models.CharField(max_length=200)
-    text = models.TextField(blank=True)  # for a webhook, this is the JSON body
+    text = models.TextField(blank=True)  # the text of an e-mail, or the JSON body of a webhook
     is_secret = models.BooleanField()
     sealed = models.BinaryField(null=True)  # the encrypted text of a secret notification
     state = models.CharField(max_length=9, choices=State, db_default=State.PENDING)

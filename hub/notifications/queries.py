@@ -17,7 +17,7 @@ _COUNTS = """
 
 
 def counts() -> tuple[int, int, float]:
-    """Returns the number of waiting notifications, the number of given-up ones, and the longest wait in seconds."""
+    """Returns the numbers of waiting and of given-up notifications, and the longest wait in seconds."""
     row = execute(_COUNTS).fetchone()
     assert row is not None
     return row[0], row[1], row[2]

@@ -179,8 +179,8 @@ _DUE = f"""
 # A message with an undelivered predecessor (same subject, same destination) waits for the predecessor. So only the
 # first message of a subject is leased, which is the first row in the index by subject.
 #
-# This must be a separate statement after the one that took the locks. The delivery of a predecessor looks for the next
-# message under the same lock. So either this statement no longer finds the predecessor, or the delivery finds the
+# This must be a separate statement after the statement that took the locks. The delivery of a predecessor looks for the
+# next message under the same lock. So either this statement no longer finds the predecessor, or the delivery finds the
 # postponed message.
 _LEASE = """
     UPDATE outbox_message m
@@ -358,7 +358,7 @@ _DELIVERED = f"""
 
 
 def delivered(outcomes: Collection[tuple[int, int]]) -> None:
-    """Moves delivered messages, given as (message id, HTTP status), out of the queue."""
+    """Removes delivered messages, given as (message id, HTTP status), from the queue, and records the deliveries."""
     if outcomes:
         ids, statuses = [message_id for message_id, _ in outcomes], [status for _, status in outcomes]
         execute(_DELIVERED, [ids, statuses, ids, _digest_key()])

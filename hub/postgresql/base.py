@@ -1,4 +1,4 @@
-"""Detects closed connections without a statement, and replaces many in a pool without a pause."""
+"""Detects closed connections without a statement, and replaces many closed connections in a pool without a pause."""
 
 import select
 import time

@@ -1,7 +1,8 @@
 """The callbacks that each outcome of a conversion causes (FSPIOP API v2.0). Pure.
 
-If an FXP has fulfilled, it receives the end of the conversion in a PATCH request. The initiator is notified of the end
-by the determining transfer. If the conversion ends without a transfer, the initiator receives an error callback.
+If an FXP has fulfilled, it receives the end of the conversion in a PATCH request. The messages about the determining
+transfer notify the initiator of the end. If the conversion ends without a transfer, the initiator receives an error
+callback.
 """
 
 from fspiop import time
