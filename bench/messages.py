@@ -172,7 +172,7 @@ PLAIN = Form(
 
 
 def post_transfer(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """Returns POST /transfers, by the payer (FSPIOP API v1.1, section 6.7.3.1)."""
+    """Returns the message POST /transfers that the payer DFSP sends (FSPIOP API v1.1, section 6.7.3.1)."""
     return request(host, b"POST", b"transfers", b"/transfers", payer, payee, clock, body, accept=True, form=form)
 
 
@@ -195,13 +195,13 @@ def fulfil(
     says_when: bool = True,
     form: Form = PLAIN,
 ) -> bytes:
-    """Returns PUT /transfers/{ID}, by the payee (FSPIOP API v1.1, section 6.7.4.1)."""
+    """Returns the message PUT /transfers/{ID} that the payee DFSP sends (FSPIOP API v1.1, section 6.7.4.1)."""
     body = form.fulfilment(fulfilment, clock.now if says_when else b"")
     return request(host, b"PUT", b"transfers", b"/transfers/" + transfer_id, payee, payer, clock, body, form=form)
 
 
 def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: Clock) -> bytes:
-    """Returns PUT /transfers/{ID}/error, by the payee (section 6.7.5.1)."""
+    """Returns the message PUT /transfers/{ID}/error that the payee DFSP sends (section 6.7.5.1)."""
     body = b'{"errorInformation":{"errorCode":"5100","errorDescription":"no"}}'
     path = b"/transfers/%b/error" % transfer_id
     return request(host, b"PUT", b"transfers", path, payee, payer, clock, body)
@@ -222,19 +222,19 @@ def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Cloc
 def answer_party(
     host: bytes, payee: bytes, payer: bytes, path: bytes, trace: bytes, body: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
-    """Returns PUT /parties/MSISDN/{ID}, by the payee (section 6.3.4.1)."""
+    """Returns the message PUT /parties/MSISDN/{ID} that the payee DFSP sends (section 6.3.4.1)."""
     return request(host, b"PUT", b"parties", path, payee, payer, clock, body, trace=trace, form=form)
 
 
 def ask_quote(host: bytes, payer: bytes, payee: bytes, body: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """Returns POST /quotes, by the payer (section 6.5.3.2)."""
+    """Returns the message POST /quotes that the payer DFSP sends (section 6.5.3.2)."""
     return request(host, b"POST", b"quotes", b"/quotes", payer, payee, clock, body, accept=True, form=form)
 
 
 def answer_quote(
     host: bytes, payee: bytes, payer: bytes, quote_id: bytes, body: bytes, clock: Clock, form: Form = PLAIN
 ) -> bytes:
-    """Returns PUT /quotes/{ID}, by the payee (section 6.5.4.1)."""
+    """Returns the message PUT /quotes/{ID} that the payee DFSP sends (section 6.5.4.1)."""
     return request(host, b"PUT", b"quotes", b"/quotes/" + quote_id, payee, payer, clock, body, form=form)
 
 

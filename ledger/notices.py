@@ -99,7 +99,10 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Notifies the payee of the end: by PATCH if the payee answered RESERVED, otherwise by the error or the state."""
+    """Returns the report of a transfer's end to its payee.
+
+    A payee that answered RESERVED gets a PATCH. Any other payee gets PUT with the state, or PUT .../error.
+    """
     if t.wants_patch:
         return _patch(hub, t, _payee(t))
     if t.state is State.ABORTED:

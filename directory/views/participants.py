@@ -151,7 +151,7 @@ def _check_id(request_id: str) -> None:
 
 
 def _caller(view: FspiopView) -> Participant:
-    """Returns the caller's present state in the database, because a disabled participant cannot register or withdraw."""
+    """Returns the caller as the database has it now, because a disabled participant cannot register or withdraw."""
     found = participants.active(view.fspiop.source)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {view.fspiop.source} is not active")

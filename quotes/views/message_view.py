@@ -1,4 +1,4 @@
-"""Shared code of this app's views: the message as it arrived, the message's id, and the refusal that the sender gets."""
+"""Shared code of this app's views: the message as it arrived, its id, and the refusal that the sender gets."""
 
 from typing import ClassVar
 

@@ -317,7 +317,10 @@ def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor
 def _move_contents(
     contents: Collection[WindowContent], state: WindowState, windows: Iterable[SettlementWindow]
 ) -> None:
-    """Changes the contents of locked windows to a state, then changes the windows to the resulting states."""
+    """Sets the state of each content of the locked windows, then the state of each window.
+
+    A window's state follows from the states of its contents.
+    """
     now = datetime.now(UTC)
     WindowContent.objects.filter(pk__in=[content.pk for content in contents]).update(state=state, changed_at=now)
     for window in windows:
