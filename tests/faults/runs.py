@@ -158,9 +158,14 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
     before = set(scheme.history.payments)
     scheme.do(scheme.load(5, 2))
     scheme.do(scheme.settle_down(30))
-    for payment in scheme.history.payments.values():
-        if payment.id not in before and not payment.is_acknowledged:
-            report.findings.stuck.append(f"{payment.id} was begun after the healing and was not taken")
+    new = [payment for payment in scheme.history.payments.values() if payment.id not in before]
+    # A payment whose payee gives no terms has no transfer.
+    begun = [payment for payment in new if payment.begun_at]
+    report.findings.stuck += [
+        f"{payment.id} was begun after the healing and was not taken" for payment in begun if not payment.is_acknowledged
+    ]
+    if not begun:
+        report.findings.stuck.append("no payment reached its transfer after the healing")
 
 
 def _moving(connection: psycopg.Connection[Any]) -> bool:
