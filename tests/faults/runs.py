@@ -161,9 +161,8 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
     new = [payment for payment in scheme.history.payments.values() if payment.id not in before]
     # A payment whose payee gives no terms has no transfer.
     begun = [payment for payment in new if payment.begun_at]
-    report.findings.stuck += [
-        f"{payment.id} was begun after the healing and was not taken" for payment in begun if not payment.is_acknowledged
-    ]
+    refused = [payment for payment in begun if not payment.is_acknowledged]
+    report.findings.stuck += [f"{payment.id} was begun after the healing and was not taken" for payment in refused]
     if not begun:
         report.findings.stuck.append("no payment reached its transfer after the healing")
 
