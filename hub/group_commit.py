@@ -29,6 +29,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 ATTEMPTS = 5
+_IDLE_S = 0.5  # the time without a group after which the connection is checked first
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
@@ -80,6 +81,7 @@ class Engine(ABC, Generic[C, R]):
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
         self._last_began, self._last_size = 0.0, 0  # the beginning and the size of the previous group
+        self._last_ended = 0.0
         self._log = structlog.get_logger(self.name)
 
     @abstractmethod
@@ -133,12 +135,22 @@ class Engine(ABC, Generic[C, R]):
         # A separate function, so that the thread does not keep the previous group while it waits for the next one.
         group = self._next_group()
         try:
+            self._check_connection()
             self._settle(group)
         except BaseException as error:  # the thread must continue, and every waiting request must get a result
             self._log.exception("engine_failed", size=len(group))
             for waiting in group:
                 if not waiting.outcome.done():
                     waiting.outcome.set_exception(error.with_traceback(None))
+        self._last_ended = time.monotonic()
+
+    def _check_connection(self) -> None:
+        """Lets Django check a connection that was idle, because PostgreSQL may have been restarted meanwhile.
+
+        Otherwise the first command after a restart would fail, however long ago the restart was.
+        """
+        if time.monotonic() - self._last_ended > _IDLE_S:
+            connection.close_if_unusable_or_obsolete()
 
     def _next_group(self) -> list[Waiting[C, R]]:
         while True:
