@@ -89,7 +89,8 @@ class Engine(group_commit.Engine[AnyCommand, AnyOutcome]):
         return groups.take(waiting, most=settings.LEDGER_BATCH, most_octets=settings.LEDGER_BATCH_BYTES)
 
     def _pace_s(self) -> float:
-        return float(settings.LEDGER_PACE_MS) / 1000
+        pace_ms: int = settings.LEDGER_PACE_MS
+        return pace_ms / 1000
 
     def _subject_of(self, command: AnyCommand) -> str:
         return command.commit_request_id if isinstance(command, FxCommand) else command.transfer_id
