@@ -141,7 +141,8 @@ class FspiopView(PlainView):
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
-        dfsp_limits.enter(self.caller, self.fspiop.source)
+        is_state_query = dfsp_limits.is_state_query(method, self.resource)
+        dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query)
         self._is_counted = True
         if method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
