@@ -2,9 +2,9 @@
 
 `python -m bench.bad.misbehaving_process FILE`: the file has the scene.
 
-The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has carried out a command,
-it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real scheme the
-participant would have its own machine.
+The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has carried out
+a command, it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real
+scheme the participant would have its own machine.
 """
 
 import asyncio
