@@ -151,6 +151,8 @@ class FspiopView(PlainView):
             self._is_counted_as_bulk = True
         self._unread = 0
         self.raw_body = request_body.body_of(http, length, most)
+        if is_bulk:
+            dfsp_limits.charge_bulk(self.caller, len(self.raw_body))
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )

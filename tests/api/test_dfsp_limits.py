@@ -85,7 +85,7 @@ def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pyt
 
 def test_state_queries_have_a_rate_of_their_own_and_count_as_requests_too() -> None:
     own = Limits(lambda: 0.0, pause=lambda seconds: None)
-    with override_settings(DFSP_STATE_RATE=2, DFSP_RATE=5, DFSP_OPEN_REQUESTS=0):
+    with override_settings(DFSP_STATE_RATE=10, DFSP_RATE=5, DFSP_OPEN_REQUESTS=0):
         assert [taken(lambda: own.enter(1, "green", is_state_query=True)) for _ in range(4)] == [True] * 2 + [False] * 2
         assert [taken(lambda: own.enter(1, "green")) for _ in range(4)] == [True] * 3 + [False]
     assert dfsp_limits.is_state_query("GET", "transfers")
@@ -105,7 +105,8 @@ def test_a_refusal_because_of_a_rate_is_paused_and_only_some_are_paused_at_once(
     with override_settings(DFSP_RATE=1, DFSP_OPEN_REQUESTS=0, DFSP_PAUSE_MS=250, WEB_QUEUE=12):
         assert taken(lambda: own.enter(1, "green"))
         assert not taken(lambda: own.enter(1, "green"))
-        assert pauses == [0.25] * 4
+        assert len(pauses) == 4
+        assert all(0.125 <= pause <= 0.375 for pause in pauses)
         assert not taken(lambda: own.enter(1, "green"))
         assert len(pauses) == 8  # the earlier pauses have ended
     with override_settings(DFSP_OPEN_REQUESTS=1):
@@ -134,6 +135,23 @@ def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None
         own.leave_bulk(2)
         own.enter_bulk(1, "green")
         assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+
+
+def test_the_bytes_of_bulks_have_a_rate_with_the_bytes_of_five_seconds_at_once() -> None:
+    now = 0.0
+    own = Limits(lambda: now, pause=lambda seconds: None)
+    with override_settings(DFSP_BULK_BYTES_RATE=1000, DFSP_OPEN_BULKS=9):
+        own.enter_bulk(1, "green")
+        own.charge_bulk(1, 5000)
+        own.enter_bulk(1, "green")
+        own.charge_bulk(1, 2000)
+        too_many = (429, "Server busy - too many bytes of bulks a second")
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == too_many
+        own.enter_bulk(2, "blue")
+        now = 2.0
+        own.enter_bulk(1, "green")
+        now = 1.9
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == too_many
 
 
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
