@@ -1,9 +1,10 @@
 """Limits each DFSP's share of a web process.
 
 The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
-(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and bytes of bulks per second
-(`DFSP_BULK_BYTES_RATE`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of its
-request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
+(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and the share of time that
+bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of
+its request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a
+statement. A bulk beyond its share first waits a few seconds for its turn.
 
 A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. A sender that repeats its requests at once would
 otherwise use the processor with refusals alone. A paused request occupies a thread, so only some requests of a process
@@ -35,7 +36,7 @@ LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by D
 
 _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
 _STATES_BURST_S = 0.2
-_BULKS_BURST_S = 5.0
+_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _SAY_EVERY_S = 1.0
 _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
 
@@ -56,7 +57,7 @@ class Limits:
         self._lock = threading.Lock()
         self._spent_until: dict[int, float] = {}  # the time up to which a caller has used its rate
         self._spent_on_states_until: dict[int, float] = {}
-        self._spent_on_bulks_until: dict[int, float] = {}
+        self._bulks_spent_until: dict[int, float] = {}
         self._paused = 0
         self._open: dict[int, int] = {}
         self._open_bulks: dict[int, int] = {}
@@ -96,33 +97,33 @@ class Limits:
     def enter_bulk(self, caller: int, name: str) -> None:
         """Counts one open bulk of a participant, until `leave_bulk`.
 
-        Raises FspiopError 2005 if the participant has too many open bulks or has sent too many bytes of bulks (429), or
-        if all participants together have too many open bulks (503).
+        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 if the participant has
+        too many open bulks or would wait too long (429), or if all participants together have too many open bulks
+        (503).
         """
         with self._lock:
-            is_spent = self._spent_on_bulks_until.get(caller, 0.0) > self._clock() + _BULKS_BURST_S
-        if is_spent:
-            self._say(caller, name, "bytes of bulks a second")
-            self._pause_refusal()
-            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bytes of bulks a second", http_status=429)
-        with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
-            is_its_own = count >= settings.DFSP_OPEN_BULKS
-            is_taken = not is_its_own and of_all < settings.WEB_BULKS
+            wait_s = self._bulks_spent_until.get(caller, 0.0) - self._clock()
+            is_spent, is_its_own = wait_s > _LONGEST_TURN_S, count >= settings.DFSP_OPEN_BULKS
+            is_taken = not is_its_own and not is_spent and of_all < settings.WEB_BULKS
             if is_taken:
                 self._open_bulks[caller] = count + 1
-        if is_its_own:
-            self._say(caller, name, "bulks at once")
-            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks at once", http_status=429)
+        if is_its_own or is_spent:
+            self._say(caller, name, "bulks at once" if is_its_own else "bulks")
+            self._pause_refusal()
+            too_many = "bulks at once" if is_its_own else "bulks in a short time"
+            raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {too_many}", http_status=429)
         if not is_taken:
             raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503)
+        if wait_s > 0:
+            self._pause(wait_s)
 
-    def charge_bulk(self, caller: int, octets: int) -> None:
-        """Counts the bytes of a bulk that were read. The length of a chunked body is not known earlier."""
-        if settings.DFSP_BULK_BYTES_RATE:
+    def charge_bulk(self, caller: int, took_s: float) -> None:
+        """Counts the time that the process has worked on a bulk of a participant."""
+        if settings.DFSP_BULK_SHARE:
             with self._lock:
-                began = max(self._spent_on_bulks_until.get(caller, 0.0), self._clock())
-                self._spent_on_bulks_until[caller] = began + octets / settings.DFSP_BULK_BYTES_RATE
+                began = max(self._bulks_spent_until.get(caller, 0.0), self._clock() - took_s)
+                self._bulks_spent_until[caller] = began + took_s / settings.DFSP_BULK_SHARE
 
     def leave_bulk(self, caller: int) -> None:
         with self._lock:

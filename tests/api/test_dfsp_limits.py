@@ -137,21 +137,25 @@ def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None
         assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
 
 
-def test_the_bytes_of_bulks_have_a_rate_with_the_bytes_of_five_seconds_at_once() -> None:
-    now = 0.0
-    own = Limits(lambda: now, pause=lambda seconds: None)
-    with override_settings(DFSP_BULK_BYTES_RATE=1000, DFSP_OPEN_BULKS=9):
+def test_bulks_have_a_share_of_the_time_and_wait_for_their_turn() -> None:
+    now, waits = 0.0, list[float]()
+    own = Limits(lambda: now, pause=waits.append)
+    with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=9, DFSP_PAUSE_MS=0):
         own.enter_bulk(1, "green")
-        own.charge_bulk(1, 5000)
+        now = 1.0
+        own.charge_bulk(1, 1.0)
         own.enter_bulk(1, "green")
-        own.charge_bulk(1, 2000)
-        too_many = (429, "Server busy - too many bytes of bulks a second")
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == too_many
+        assert waits == [4.0]  # the work of one second takes a fifth of five seconds
+        now = 5.5
+        own.charge_bulk(1, 0.5)
+        now = 6.0
+        own.charge_bulk(1, 1.0)  # 12.5
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == (429, "Server busy - too many bulks in a short time")
         own.enter_bulk(2, "blue")
-        now = 2.0
+        assert waits[-1] == 0.0  # the pause of the refusal; blue does not wait
+        now = 7.5
         own.enter_bulk(1, "green")
-        now = 1.9
-        assert refused_with(lambda: own.enter_bulk(1, "green")) == too_many
+        assert waits[-1] == 5.0
 
 
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"
