@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import caches
@@ -11,7 +12,8 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
-from tests import empty_tables
+from tests import database_template, empty_tables
+from tests.examples import examples
 from tests.world import World
 
 
@@ -19,6 +21,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Passwords are hashed as quickly as can be: hundreds of people sign in here."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     empty_tables.install()
+    hypothesis.settings.register_profile("kitovu", max_examples=examples())
+    hypothesis.settings.load_profile("kitovu")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +55,13 @@ def world(db: None) -> World:
 def committed_world(transactional_db: None) -> World:
     """The same world, really committed, for tests with several connections."""
     return World.begin()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database as pytest-django makes it, but migrated by one process only."""
+    with django_db_blocker.unblock(), database_template.held():
+        request.getfixturevalue("django_db_setup")
 
 
 @pytest.fixture(scope="session", autouse=True)
