@@ -67,6 +67,7 @@ async def ask(
     return await curl.request(method, url, {"x": x}, body, timeout_s=timeout_s, most=10_000)
 
 
+@pytest.mark.slow
 def test_each_request_gets_its_own_answer_also_beside_cancelled_and_late_ones(url: str) -> None:
     chance = random.Random(7)
 

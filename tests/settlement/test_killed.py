@@ -20,6 +20,8 @@ from settlement.states import STEPS, State
 from tests.concurrency.test_settlement_races import add_model, close, create, pay, settle_all, wishes_of
 from tests.world import World
 
+pytestmark = pytest.mark.slow
+
 # Does one thing as another process would, and dies by SIGKILL as soon as the function named has returned. Each is
 # forked from one that has imported everything and has no connection to the database.
 DYING = """
