@@ -18,8 +18,9 @@ from tests.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Passwords are hashed as quickly as can be: hundreds of people sign in here."""
+    """Hashes passwords quickly, for hundreds of people sign in here; lets tests ask for states as fast as they can."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.DFSP_STATE_RATE = 0  # of which a process remembers more than the test that it runs
     empty_tables.install()
     hypothesis.settings.register_profile("kitovu", max_examples=examples())
     hypothesis.settings.load_profile("kitovu")
