@@ -95,7 +95,7 @@ def test_a19_bad_signatures_are_counted_before_they_are_looked_at(committed_worl
     for name in ("green", "red"):
         participant = committed_world.account(name).participant
         credentials.add_signing_key(participant, key=public_pem(key_of(name)), actor="test")
-    with served(DFSP_RATE=str(RATE), SIGNATURES="required") as port:
+    with served(DFSP_RATE=str(RATE), DFSP_PAUSE_MS="0", SIGNATURES="required") as port:
         statuses, took, refused = flood(lambda: post(port))
         assert_held(statuses, took, refused, taken=400)
         # Whatever is wrong with the signature, red hears of it.
