@@ -22,7 +22,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.DFSP_STATE_RATE = 0  # of which a process remembers more than the test that it runs
     empty_tables.install()
-    hypothesis.settings.register_profile("kitovu", max_examples=examples())
+    slow_machine = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+    hypothesis.settings.register_profile("kitovu", max_examples=examples(), **slow_machine)
     hypothesis.settings.load_profile("kitovu")
 
 
