@@ -353,8 +353,8 @@ def end_funds_out(
 ) -> None:
     """Ends a withdrawal: either the money has left the settlement bank, or the money stays there.
 
-    `external_reference` is the bank's own reference, which is often known only now. If it is empty, the reference from
-    the first step is kept.
+    `external_reference` is the bank's own reference, which is often known only now. If `external_reference` is empty,
+    the reference from the first step is kept.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)

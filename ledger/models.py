@@ -409,7 +409,7 @@ class CoverHold(models.Model):
     paid_before = models.BigIntegerField()
     remaining = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
-    # when two people confirmed that the participant settles in another way
+    # the time when two people confirmed that the participant settles in another way
     released_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -97,9 +97,9 @@ class Limits:
     def enter_bulk(self, caller: int, name: str) -> None:
         """Counts one open bulk of a participant, until `leave_bulk`.
 
-        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 if the participant has
-        too many open bulks or would wait too long (429), or if all participants together have too many open bulks
-        (503).
+        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
+        participant has too many open bulks or would wait too long. Raises it with 503 if all participants together have
+        too many open bulks.
         """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())

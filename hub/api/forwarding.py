@@ -1,7 +1,7 @@
-"""Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own. No payment rules.
+"""Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own.
 
-Most functions make a message from the view's request. `send` stores messages by one statement. After that, the view may
-respond.
+This module has no payment rules. Most functions make a message from the view's request. `send` stores messages by one
+statement. After that, the view may respond.
 """
 
 import hashlib
@@ -36,12 +36,12 @@ def subject_of(path: str) -> str:
 
 
 def destination_of(view: FspiopView) -> Party:
-    """Returns the active participant that FSPIOP-Destination names. FspiopError 3201 where there is none."""
+    """Returns the active participant that FSPIOP-Destination names. Raises FspiopError 3201 if there is none."""
     return active_participant(view.fspiop.destination)
 
 
 def active_participant(name: str | None) -> Party:
-    """Returns the active participant of this name. FspiopError 3201 where there is none."""
+    """Returns the active participant of this name. Raises FspiopError 3201 if there is none."""
     return recipient_of(name, queries.active_named([name]) if name else {})
 
 
@@ -65,8 +65,8 @@ def pass_on(
 
     With `error_path` the message is a request, and a failed delivery is reported there.
 
-    A request counts for its sender, and an answer for the participant that sent the request. Raises FspiopError 2005
-    (429) where the caller has caused too many messages that wait for `to`.
+    A request counts as caused by its sender, and an answer as caused by the participant that sent the request. Raises
+    FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -109,12 +109,12 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 def send(messages: Sequence[Outgoing]) -> None:
     """Stores these messages, and notifies the couriers after the commit."""
-    outbox.append(messages)  # one statement, which is atomic even where no transaction is open
+    outbox.append(messages)  # one statement, which is atomic even if no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """Raises FspiopError where the view's message was refused and its sender gets no callback about the refusal."""
+    """Raises FspiopError if the view's message was refused and its sender gets no callback about the refusal."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

@@ -144,9 +144,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # Shuts further connections if these do not cover all waits that are long enough for their connections to be
-            # known. Within one tick of the kernel's clock, a response followed by a request looks like a request
-            # followed by its response. A request head with "100 Continue" looks the same.
+            # If more requests of an address have waited too long than connections were found for them, shuts idle
+            # connections of this address too. Such a connection may be the one that waits: within one tick of the
+            # kernel's clock, a response followed by a request looks like a request followed by its response. A request
+            # head with "100 Continue" looks the same.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:

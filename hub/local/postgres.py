@@ -200,7 +200,7 @@ class Postgres:
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """Returns a folder with a short path: a socket's path may have 107 bytes, and STATE's path can be longer."""
+        """Returns a folder with a short path. STATE's path may be too long for a socket (at most 107 bytes)."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

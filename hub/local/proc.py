@@ -145,7 +145,8 @@ def marked(mark: str) -> list[int]:
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of a program with this word in their command line or title.
 
-    These can be read without special rights even for another user's process. Working directory and environment cannot.
+    These can be read without special rights even for another user's process. Working directory and environment of such
+    a process can be read only with special rights.
     """
     found = []
     for pid in pids():

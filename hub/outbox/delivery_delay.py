@@ -40,7 +40,7 @@ _DELIVERED = """
 def delay_of(ages: Iterable[tuple[int, float]]) -> float:
     """Returns the delay in seconds, from (destination, age of a message at its first attempt).
 
-    Returns 0 where fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
+    Returns 0 if fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
     slow.
     """
     by_destination: dict[int, list[float]] = {}
