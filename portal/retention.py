@@ -96,7 +96,10 @@ QUOTES = tuple(
 
 
 def remove_old() -> int:
-    """Removes expired data for a limited time. Returns the number of rows. A failing kind does not stop the others."""
+    """Removes expired data, and stops at a time limit. Returns the number of rows.
+
+    A failing kind does not stop the others.
+    """
     return isolating_batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
 
 

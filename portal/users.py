@@ -155,7 +155,10 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """Rejects a first sign-in that another person made, and ends all access. One administrator is enough for this."""
+    """Rejects a first sign-in that another person made, and ends all access.
+
+    One administrator is enough to reject a sign-in.
+    """
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
         raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))
