@@ -63,7 +63,7 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """Returns the limits for `shared` places. One caller may take half of them.
+    """Returns the limits for `shared` places. One caller may take half of the shared places.
 
     In addition, at least `_FIRSTS` callers each have a place for one request.
     """

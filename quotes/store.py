@@ -65,7 +65,7 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None:
-    """Stores these requests, each given with the payee's id. Raises LostRace where an id is in use already."""
+    """Stores these requests, each given with the payee's id. Raises LostRace if an id is in use already."""
     # The rows are added in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -85,7 +85,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
     """Stores these answers, each given with the state of the agreement when it was read.
 
-    Raises LostRace where the present state differs from that state. No agreement returns to an earlier state, so an
+    Raises LostRace if the present state differs from that state. No agreement returns to an earlier state, so an
     equal state means that nothing else has changed either.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)

@@ -38,7 +38,7 @@ class _RelayView(FspiopView, ABC):
         """Returns the ids of the two DFSPs of each object with this id that the hub has stored."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Forwards a GET. Where there is no recipient, the sender of the GET gets an error callback."""
+        """Forwards a GET. If there is no recipient, the sender of the GET gets an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)
