@@ -87,7 +87,7 @@ def message_of(outcome: Outcome) -> Outgoing | None:
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns a refusal by a callback. The callback counts as caused by the sender of the refused message."""
+    """Returns a refusal by a callback. The hub counts the callback as caused by the sender of the refused message."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

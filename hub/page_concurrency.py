@@ -152,7 +152,10 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 def _caller_of(environ: dict[str, Any]) -> Hashable:
-    """Returns the session, or the address if there is none. A request with an invalid session costs little."""
+    """Returns the session, or the address if the request has no session.
+
+    A request with an invalid session costs little.
+    """
     request = _request_of(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
 

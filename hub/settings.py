@@ -109,8 +109,8 @@ CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
-# The same for requests that only read the state of a payment (GET /transfers/{ID} and its like), per second; and the
-# pause, in milliseconds, before a refusal because of a rate.
+# The limit per second for requests that only read the state of a payment (GET /transfers/{ID} and similar requests).
+# And the pause, in milliseconds, before a refusal because of a rate.
 DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=10.0)
 DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
 # How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.

@@ -1,6 +1,6 @@
 """Rare operations on the ledger: accounts, caps, funds in and out.
 
-These operations use Django's ORM and the ledger's lock order.
+The operations of this module use Django's ORM and the ledger's lock order.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. Reservations hold the same lock
 while they are checked against the cover.

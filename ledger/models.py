@@ -399,7 +399,7 @@ class Entry(models.Model):
 class CoverHold(models.Model):
     """The amount that a net sender still owes the settlement bank for a settlement.
 
-    This amount does not count as cover.
+    An amount on hold does not count as cover.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")

@@ -36,12 +36,15 @@ def subject_of(path: str) -> str:
 
 
 def destination_of(view: FspiopView) -> Party:
-    """Returns the active participant that FSPIOP-Destination names. Raises FspiopError 3201 if there is none."""
+    """Returns the active participant that FSPIOP-Destination names.
+
+    Raises FspiopError 3201 if there is no such participant.
+    """
     return active_participant(view.fspiop.destination)
 
 
 def active_participant(name: str | None) -> Party:
-    """Returns the active participant of this name. Raises FspiopError 3201 if there is none."""
+    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
     return recipient_of(name, queries.active_named([name]) if name else {})
 
 
@@ -65,8 +68,8 @@ def pass_on(
 
     With `error_path` the message is a request, and a failed delivery is reported there.
 
-    A request counts as caused by its sender, and an answer as caused by the participant that sent the request. Raises
-    FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
+    The hub counts the message as caused by the participant that sent the request, even if the message is the answer.
+    Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)

@@ -9,8 +9,8 @@ which the process sent nothing for longer than any request takes. The thread the
 responds, and granian closes the connection. Requests that were being processed have got responses by then, and an idle
 connection waits for no response.
 
-This works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server sends
-nothing before the response.
+The module works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server
+sends nothing before the response.
 """
 
 import os

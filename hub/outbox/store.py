@@ -69,7 +69,7 @@ _APPEND_OR_RENEW = f"""
 def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, in one statement.
 
-    A message may replace a waiting one, or be dropped in favour of it; see `IfPending`.
+    A message may replace a waiting message, or be dropped because an equal message waits; see `IfPending`.
     """
     if not messages:
         return

@@ -103,7 +103,7 @@ def _end(requests: Requests, ids: list[str]) -> int:
 
 
 def _timed_out(hub: HubMessages, request: Late) -> Outgoing:
-    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     to, path, subject = request.requester, request.error_path, request.subject
     return as_answer(hub.error(to, path, error.code, error.description, subject=subject, kind="unanswered"))
 

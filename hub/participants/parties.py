@@ -19,7 +19,7 @@ class Party:
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
-    """Returns the active participant of this name. Raises FspiopError 3201 if there is none."""
+    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
     found = parties.get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
@@ -66,7 +66,7 @@ def check_named(named: Mapping[str, str | None], to: str) -> None:
 
     `named` has these elements by their paths.
 
-    The named participant would not get the message, and the recipient would refuse it.
+    The named participant would not get the message, and the recipient would refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

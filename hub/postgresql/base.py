@@ -24,11 +24,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Returns a new connection, or a working connection from the pool.
 
-        Raises psycopg's OperationalError if there is none.
+        Raises psycopg's OperationalError if no connection can be had.
 
         The pool's own check pauses 1, 2, 4 s between closed connections, and after an outage of PostgreSQL all are
-        closed. Here a caller asks the pool again after each `timeout`. The pool then opens connections on demand, and
-        fails soon if PostgreSQL is down.
+        closed. This method requests a connection from the pool again after each `timeout`. The pool then opens
+        connections on demand, and fails soon if PostgreSQL is down.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

@@ -156,7 +156,7 @@ class BulkNotObeyed:
 
 @dataclass(slots=True)
 class BulkUnknown:
-    """There is no such bulk, or the sender is not a party to it. The hub's answer is the same in both cases."""
+    """There is no such bulk, or the sender is not a party to it. The hub gives the same answer in both cases."""
 
     command: BulkFulfil | BulkReject
 
