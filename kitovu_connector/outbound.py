@@ -42,7 +42,10 @@ MAX_BODY_BYTES = 65_536
 
 
 class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request of the core. An unknown field is refused, because the connector could not send it on."""
+    """A request of the core.
+
+    An unknown field is refused, because the connector could not forward this field to the payee.
+    """
 
 
 class _Extension(_Wanted):

@@ -20,7 +20,10 @@ _TRICKLE_S = 0.1
 
 
 class Misbehaviour:
-    """Does nothing. A trial with this shows how much the others' times vary on this machine without a misbehaviour."""
+    """Does nothing.
+
+    A trial with this class shows how much the others' times vary on this machine without a misbehaviour.
+    """
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
     mate_manner: ClassVar[Manner] = Manner.TAKES

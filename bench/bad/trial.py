@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Returns how many messages to the others the misbehaving participants caused that nobody had requested."""
+        """Returns the number of unrequested messages that the others got because of the misbehaving participants."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
