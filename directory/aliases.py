@@ -75,7 +75,7 @@ def sub_key(sub_id: str) -> str:
 class Registration:
     """One line of an oracle's answer: this DFSP serves the party.
 
-    If the currency is empty, this is true for all currencies.
+    If the currency is empty, the DFSP serves the party in all currencies.
     """
 
     fsp: str

@@ -46,7 +46,7 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """The caller has another batch in progress, or too many other callers have one."""
+    """The caller has another batch in progress, or too many other callers have a batch in progress."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def packet_digest(text: str) -> bytes:
 
 
 def packet_octets(text: str) -> bytes:
-    """Decodes packet text with or without padding. Raises ValueError if it is malformed."""
+    """Decodes packet text with or without padding. Raises ValueError if the text is malformed."""
     if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
     # Padding is allowed, as in the pattern of IlpPacket and in listing 45, but must have the correct length.

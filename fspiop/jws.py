@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature that is separate from the body it signs (API Signature v1.1, RFC 7515).
 
 This module uses RSA directly. A general JOSE library reads `alg`, keys and extensions from the message, and an attacker
-can abuse each of these. In this module, a message can only choose one of three hashes.
+can abuse each of these. In this module, a message can only choose one of three hash algorithms.
 """
 
 import json
@@ -128,7 +128,7 @@ def verify_compat(
     Returns the signed form.
 
     The reference's Node libraries do not sign the bytes that they send. These libraries parse the body, serialise it
-    again and sign the result. Since 2026 they sort the keys. Earlier versions kept the order.
+    again and sign the result. Since 2026 these libraries sort the keys. Earlier versions kept the order.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):

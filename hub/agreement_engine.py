@@ -40,7 +40,7 @@ class Command(Protocol):
     def key(self) -> str:
         """The object that the message is about.
 
-        Of two messages with the same key, the second waits for the next group.
+        Of two messages with the same key, the second message waits for the next group.
         """
 
     @property

@@ -1,6 +1,6 @@
 """The server for the bank's own core: makes a payment, finds a payment, or registers an alias.
 
-All its requests are synchronous JSON.
+All requests to this server are synchronous JSON.
 """
 
 import time

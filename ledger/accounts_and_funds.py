@@ -39,7 +39,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens an account of the hub's own in a currency. The account is active at once."""
+    """Opens one of the hub's own accounts, in a currency. The account is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)

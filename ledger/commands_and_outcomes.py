@@ -328,7 +328,10 @@ class NotObeyed:
 
 @dataclass(slots=True)
 class Unknown:
-    """There is no such transfer, or the sender is not a party to it. The hub's answer is the same in both cases."""
+    """There is no such transfer, or the sender is not a party to it.
+
+    The hub's answer does not show which of the two is true.
+    """
 
     command: Fulfil | Reject | Expire
 

@@ -55,7 +55,7 @@ class Shown:
 def goes_by_email(user: User) -> bool:
     """Returns whether the hub sends the link of this account's invitation by e-mail.
 
-    In this case, no page shows the link.
+    No page shows a link that the hub sends by e-mail.
     """
     return settings.SENDS_EMAIL and is_recipient(user.email)
 

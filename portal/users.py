@@ -94,7 +94,7 @@ def administrators() -> int:
 
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
-    """Sets a user's roles to exactly these. The user's next request already has them."""
+    """Sets a user's roles to exactly these. The user's next request already has the new roles."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = Profile.objects.select_related("participant").get(user=user)
     check_roles(roles=roles, participant=profile.participant)

@@ -215,7 +215,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no outcome has arrived for some seconds, or until the time limit for this is over."""
+        """Waits until no outcome has arrived for some seconds, or until a time limit is over."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)

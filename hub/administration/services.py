@@ -43,7 +43,7 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates the secret and returns it. Only the client's holder gets it, once, in the first APPROVAL_EXPIRES_S."""
+    """Creates and returns the secret. Only the client's holder gets a secret, once, in the first APPROVAL_EXPIRES_S."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)

@@ -1,4 +1,4 @@
-"""Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own.
+"""Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
 
 This module has no payment rules. Most functions make a message from the view's request. `send` stores messages by one
 statement. After that, the view may respond.
@@ -95,7 +95,7 @@ def _if_pending(view: FspiopView) -> IfPending:
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
-    """Returns a callback of the hub's own to the view's caller, in the version that the caller requested."""
+    """Returns the hub's own callback to the view's caller, in the version that the caller requested."""
     hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
     return hub.callback(
         view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending

@@ -208,7 +208,7 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 def _channel_of(descriptor: int) -> socket.socket | None:
     """Returns a copied descriptor.
 
-    The original may belong to another file a moment later, but the copy stays the same.
+    The original descriptor may belong to another file a moment later, but the copy always belongs to the same file.
     """
     try:
         copy = os.dup(descriptor)

@@ -47,7 +47,7 @@ class NoNegotiation(BaseContentNegotiation):
 def _key_of(name: str) -> str:
     """Returns the WSGI key of a header.
 
-    Call it only with the API's header names, never with a name that a sender chose.
+    Call this function only with the API's header names, never with a name that a sender chose.
     """
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 

@@ -88,7 +88,7 @@ class Destination(Protocol):
 
 @dataclass(slots=True)
 class Recipient:
-    """The participant that receives a callback of the hub's own, with the API version of the callback."""
+    """The participant that receives the hub's own callback, with the API version of the callback."""
 
     id: int
     name: str

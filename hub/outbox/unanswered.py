@@ -43,7 +43,10 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, which has `asked_at`, `answer_by` and `ended_at`, and the names of its batches."""
+    """A model of stored requests, and the names of its batches.
+
+    The model has the columns `asked_at`, `answer_by` and `ended_at`.
+    """
 
     model: type[M]
     requester: str  # the foreign key to the requester

@@ -1,7 +1,8 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwarded between two DFSPs.
 
 A GET names a transaction request or a transaction. If the hub has stored this request, or a quote of this transaction,
-the GET goes to the other party. Otherwise it goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the GET.
+the GET goes to the other party. Otherwise the GET goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the
+GET.
 """
 
 from abc import ABC, abstractmethod

@@ -39,7 +39,7 @@ class Result:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the result is the one in the file."""
+        """Whether the result is as the file expects."""
         return self.wanted.expect in ("", self.outcome)
 
 
