@@ -93,7 +93,7 @@ class OracleClient:
     def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
         """Returns the reply to one call about an alias. `until` is the time limit (time.monotonic()).
 
-        Raises OracleUnavailable if there is no reply by then.
+        Raises OracleUnavailable if there is no reply before the time limit.
         """
         sql_execution.give_back()
         oracle = self._oracle(endpoint)

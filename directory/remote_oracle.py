@@ -124,7 +124,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations. Returns whether there was such a registration.
+    """Deletes this DFSP's registrations. Returns whether the DFSP had a registration.
 
     The hub requests the deletion only if all registrations that the oracle shows under exactly this path are this
     DFSP's.
