@@ -66,7 +66,7 @@ class Limits:
     def enter(self, caller: int, name: str, *, is_state_query: bool = False) -> None:
         """Counts one open request of a participant, until `leave`.
 
-        Raises FspiopError 2005 (429) if the participant has too many.
+        Raises FspiopError 2005 (429) if the request exceeds a limit of the participant.
         """
         exceeded = self._exceeded(caller, is_state_query=is_state_query)
         if exceeded is None:

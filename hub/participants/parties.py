@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """The data of an active participant that messages need."""
+    """The data of an active participant that decisions about messages need."""
 
     id: int
     name: str
