@@ -93,9 +93,7 @@ def _position(fired: int) -> int:
     return fired if fired >= 0 else ~fired
 
 
-def _hit(
-    fired: int, facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None
-) -> Hit:
+def _hit(fired: int, facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None) -> Hit:
     rule = compiled.rules[_position(fired)]
     skipped = fired < 0
     action = Alert() if skipped and rule.on_missing == "open" else rule.action

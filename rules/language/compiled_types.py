@@ -1,11 +1,12 @@
 """The form in which a rule set judges payments at one gate. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from rules.facts import Facts, Gate
 from rules.language.counter_needs import Need, Subject
+from rules.language.needed_counters import CounterName
 from rules.language.rule_types import Rule
 
 ReadCounter = Callable[[Need, Facts], int | bool | None]
@@ -25,8 +26,8 @@ class CompiledRules(msgspec.Struct, frozen=True):
     evaluate: Evaluate
     needs: tuple[Need, ...] = ()
     """Every counter that the rules may read, each once."""
-    needs_by_rule: tuple[tuple[Need, ...], ...] = ()
-    """For each rule, the counters of its conditions, in the order in which they stand there."""
+    needs_by_name: Mapping[CounterName, Need] = {}
+    """The same by subject, measure, window and currency."""
     lists: frozenset[str] = frozenset()
     """The names of the lists that the rules look into."""
     markers: frozenset[str] = frozenset()

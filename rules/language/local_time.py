@@ -30,8 +30,8 @@ def seconds_until(minute: int, now: datetime, time_zone: str) -> int:
     """
     zone = ZoneInfo(time_zone)
     local = now.astimezone(zone)
-    moment = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0, fold=0)
+    moment = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
     if moment <= local:
         # Python compares times of one zone by what the clock shows.
-        moment = moment + timedelta(days=1)
+        moment = moment.replace(fold=0) + timedelta(days=1)
     return -int((now - moment.astimezone(now.tzinfo)) // timedelta(seconds=1))

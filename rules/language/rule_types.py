@@ -94,14 +94,19 @@ class Alert(_Node, frozen=True):
 
 
 class Hold(_Node, frozen=True):
-    """Reserves the payment, and sends it to the payee DFSP later. Exactly one of the two fields is set."""
+    """Reserves the payment, and sends it to the payee DFSP later. Exactly one of `for_s` and `until_minute` is set."""
 
     for_s: int | None = None
     until_minute: int | None = None
     """The minute of the day, in the scheme's time zone."""
+    unless_paid_before: bool = False
+    """Are payees that this payer has paid before exempt?"""
 
 
 Action = Refuse | Alert | Hold
+
+
+NOT_PAID_BEFORE = Comparison("pair.paid_before", "false")
 
 
 class Rule(_Node, frozen=True):
@@ -113,10 +118,17 @@ class Rule(_Node, frozen=True):
     gate: Gate
     when: Trigger
     condition: Condition
-    """All that must be true, with the action's bypass."""
+    """What the document says under `if`. Without `if` a condition that is always true."""
     action: Action
     mode: Mode = "live"
     on_missing: OnMissing = "open"
+
+    @property
+    def whole_condition(self) -> Condition:
+        """Returns all that must be true apart from the trigger: the condition and the bypass of a hold."""
+        if isinstance(self.action, Hold) and self.action.unless_paid_before:
+            return All((self.condition, NOT_PAID_BEFORE))
+        return self.condition
 
 
 class RuleSet(_Node, frozen=True):
