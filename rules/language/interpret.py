@@ -1,4 +1,4 @@
-"""Interprets rules node by node: the oracle against which compiled rules are tested, and the reader of their hits. Pure.
+"""Interprets rules node by node: the test oracle of compiled rules, and the reader of their hits. Pure.
 
 A condition is true, false, or not known (None) because a fact is missing. A fact that the message leaves out, although
 it may, is absent and not missing: each comparison with it is false, except `absent`, `not_in`.
@@ -14,7 +14,7 @@ from rules.language.counter_needs import Need
 from rules.language.fact_catalogue import FACTS, FactSpec, percent_of_average, percent_passed_on
 from rules.language.lists_and_markers import list_names, marker_kinds
 from rules.language.needed_counters import CounterName, counter_names, needed_counters, rules_of_gate
-from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Rule, RuleSet, Trigger
+from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, RuleSet, Trigger
 
 
 class _Missing:

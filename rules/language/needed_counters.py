@@ -16,7 +16,7 @@ from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Re
 CounterName = tuple[Subject, Measure, int, str]
 """Subject, measure, window in seconds, and the currency if the rule is for one only."""
 
-_COUNT_OF: Mapping[Measure, Measure] = {
+COUNT_OF: Mapping[Measure, Measure] = {
     "sent_value": "sent_count",
     "distinct_payees": "sent_count",
     "received_value": "received_count",
@@ -35,6 +35,19 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
         case All(conditions) | AnyOf(conditions):
             for each in conditions:
                 yield from comparisons(each)
+
+
+def comparisons_with_places(condition: Condition, path: str) -> Iterator[tuple[Comparison, str]]:
+    """Yields every comparison with its place in the document."""
+    match condition:
+        case Comparison():
+            yield condition, path
+        case Not(inner):
+            yield from comparisons_with_places(inner, f"{path}.not")
+        case All(conditions) | AnyOf(conditions):
+            name = "all" if isinstance(condition, All) else "any"
+            for number, each in enumerate(conditions):
+                yield from comparisons_with_places(each, f"{path}.{name}[{number}]")
 
 
 def counter_names(comparison: Comparison, trigger: Trigger) -> tuple[CounterName, ...]:
@@ -77,7 +90,7 @@ def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int
     ((subject, measure),) = FACTS[limit.fact].counters
     if subject == "original":
         return 0
-    if measure in _COUNT_OF.values():
+    if measure in COUNT_OF.values():
         return _number(limit) + 1
     bounds = [
         _number(count) + 1
@@ -90,7 +103,7 @@ def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int
 
 
 def _bounds(count: Comparison, limit: Comparison, subject: Subject, measure: Measure) -> bool:
-    same = FACTS[count.fact].counters == ((subject, _COUNT_OF[measure]),)
+    same = FACTS[count.fact].counters == ((subject, COUNT_OF[measure]),)
     return same and count.window_s >= limit.window_s and count.operator in ("above", "at_least")
 
 
