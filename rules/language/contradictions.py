@@ -61,9 +61,8 @@ class _Values(msgspec.Struct, frozen=True):
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
-        if self.most is not None:
-            if self.most < self.least or (self.most == self.least and self.least in self.not_equal):
-                return False
+        if self.most is not None and not self._some_number(self.most):
+            return False
         if self.texts is not None and not self.texts - self.not_texts:
             return False
         if self.has & self.has_not or any(texts <= self.has_not for texts in self.has_one_of):
@@ -71,6 +70,10 @@ class _Values(msgspec.Struct, frozen=True):
         if any(texts <= self.has for texts in self.lacks_one_of):
             return False
         return bool(self.truths) and bool(self.minutes)
+
+    def _some_number(self, most: int) -> bool:
+        excluded = sum(self.least <= number <= most for number in self.not_equal)
+        return most - self.least + 1 > excluded
 
 
 _Context = dict[_FactName, _Values]

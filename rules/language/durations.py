@@ -10,7 +10,10 @@ _SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
 
 
 def parse_duration(text: str) -> int | None:
-    """Reads a duration such as PT24H or P1DT12H as seconds. None if the text is no duration. Months are none: they vary."""
+    """Reads a duration such as PT24H or P1DT12H as seconds. None if the text is no duration.
+
+    Months and years are refused, because their lengths vary.
+    """
     if _DURATION.match(text) is None:
         return None
     return sum(int(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))

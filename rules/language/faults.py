@@ -62,7 +62,7 @@ TEXTS: Mapping[str, str] = {
     "currency_not_of_trigger": "the rule looks at payments in {trigger}, so its amounts cannot be in {found}",
     "no_time_between": "the two times are equal",
     "hold_needs_one_end": "a hold needs either for or until",
-    "code_not_of_scheme": "{found} is no code of a scheme; schemes use xx40 to xx99 of the categories 3000, 4000 and 5000",
+    "code_not_of_scheme": "{found} is no code of a scheme; these are xx40 to xx99 of the categories 3000, 4000, 5000",
     "text_of_fraud_rule": "a fraud rule has no text of its own, because a DFSP must not learn which rule refused",
     "no_condition": "a rule needs a condition or a trigger; otherwise it would stop every payment",
     "refund_needs_scenario": "{fact} needs the trigger scenarios to be REFUND only",
@@ -70,8 +70,8 @@ TEXTS: Mapping[str, str] = {
     "too_costly": "the rules of the gate {gate} cost {cost_us} us up to here; the most is {most_us} us",
     "limit_too_high": "a limit at the transfer is exact up to {most} payments; use an alert, a hold, or the gate quote",
     "limit_needs_count": (
-        "{fact} is exact only if another live rule at the transfer refuses the same payments by {count}, over the same or a "
-        "longer window, above at most {most}"
+        "{fact} is exact only beside a count: a live rule at the transfer must refuse the same payments by {count}, "
+        "above {most} or less, in the same or a longer window"
     ),
     "inexact_fact": "{fact} is not exact, so that a live rule at the transfer cannot refuse by it",
 }

@@ -6,7 +6,7 @@ count of the same payments must bound it: once the profile cannot hold the event
 refuses anyway.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from rules.facts import Gate
 from rules.language.counter_needs import LIMITS, Measure, Need, Subject
@@ -63,9 +63,9 @@ def is_limit(rule: Rule) -> bool:
     return rule.gate == "transfer" and rule.mode == "live" and isinstance(rule.action, Refuse)
 
 
-def rules_of_gate(rules: tuple[Rule, ...], gate: Gate) -> tuple[Rule, ...]:
-    """Returns the live and shadow rules of a gate."""
-    return tuple(rule for rule in rules if rule.gate == gate and rule.mode != "draft")
+def rules_of_gates(rules: tuple[Rule, ...], gates: Collection[Gate]) -> tuple[Rule, ...]:
+    """Returns the live and shadow rules of these gates."""
+    return tuple(rule for rule in rules if rule.gate in gates and rule.mode != "draft")
 
 
 def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
