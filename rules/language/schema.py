@@ -71,7 +71,7 @@ def schema() -> dict[str, Any]:
 
 
 def _rule() -> dict[str, Any]:
-    trigger = {name: _TEXTS for name in ("currencies", "scenarios", "payer_dfsps", "payee_dfsps")}
+    trigger = dict.fromkeys(("currencies", "scenarios", "payer_dfsps", "payee_dfsps"), _TEXTS)
     return _object(
         {
             "id": {"type": "string", "pattern": f"^{RULE_ID}$"},
