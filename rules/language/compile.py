@@ -46,7 +46,7 @@ _TRUE = ast.Constant(True)
 def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
     """Returns the live and shadow rules of a gate as one function. The rule set must have passed the checks.
 
-    `with_rules_of` adds the rules of other gates. A transfer whose quote this hub never saw was not judged at the quote,
+    `with_rules_of` adds rules of other gates. A transfer without a quote in this hub was not judged there,
     so `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges it by the rules of both.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
