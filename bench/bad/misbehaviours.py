@@ -32,6 +32,9 @@ class Misbehaviour:
     async def prepare(self) -> None:
         """Runs before there is any load."""
 
+    async def take_part(self) -> None:
+        """Sends the requests that are the same in all intervals, from the beginning of the load until the end."""
+
     async def begin(self) -> None:
         """Runs after the first interval. The time that this takes is not measured."""
 
@@ -53,9 +56,12 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others."""
+    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others.
 
-    async def misbehave(self) -> None:
+    The requests are the same in all intervals, and only the manner of the endpoint changes.
+    """
+
+    async def take_part(self) -> None:
         world = self.world
         first, second = world.good
         inwards = cycle(messages.pool(first.decode(), world.scene.bad))
@@ -70,10 +76,10 @@ class _BadEndpoint(Misbehaviour):
             return messages.ask_party(world.host, first, next(aliases).encode(), trace, world.clock)
 
         await _together(
-            world.pace(15, lambda: prepare(first, world.bad, next(inwards))),
-            world.pace(15, lambda: prepare(world.bad, second, next(outwards))),
-            world.pace(10, lookup),
-            world.pace(20, lambda: bodies.poll(world, world.bad)),
+            world.pace(5, lambda: prepare(first, world.bad, next(inwards))),
+            world.pace(5, lambda: prepare(world.bad, second, next(outwards))),
+            world.pace(4, lookup),
+            world.pace(8, lambda: bodies.poll(world, world.bad)),
         )
 
 

@@ -4,6 +4,7 @@ The view checks the declared size, the headers and versions, the caller, and the
 receives the body, checks the signature over the body's bytes, and parses the body last.
 """
 
+import time
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
@@ -98,6 +99,7 @@ class FspiopView(PlainView):
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     _is_counted = False
     _is_counted_as_bulk = False
+    _bulk_began = 0.0
     _unread = 0
     """The number of declared bytes of the body that were not yet read, as an upper limit."""
 
@@ -116,6 +118,7 @@ class FspiopView(PlainView):
             if self._unread:
                 request_body.pass_over(request, self._unread)
             if self._is_counted_as_bulk:
+                dfsp_limits.charge_bulk(self.caller, time.monotonic() - self._bulk_began)
                 dfsp_limits.leave_bulk(self.caller)
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
@@ -141,7 +144,8 @@ class FspiopView(PlainView):
         self.fspiop = read_headers(method, self.resource, header)
         _check_date(self.fspiop)
         self.caller = authentication.participant_of(http, self.fspiop.source)
-        dfsp_limits.enter(self.caller, self.fspiop.source)
+        is_state_query = dfsp_limits.is_state_query(method, self.resource)
+        dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query)
         self._is_counted = True
         if method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
@@ -149,7 +153,11 @@ class FspiopView(PlainView):
             dfsp_limits.enter_bulk(self.caller, self.fspiop.source)
             self._is_counted_as_bulk = True
         self._unread = 0
-        self.raw_body = request_body.body_of(http, length, most)
+        used = time.thread_time()
+        try:
+            self.raw_body = request_body.body_of(http, length, most)
+        finally:  # the time that a body takes to arrive is not work
+            self._bulk_began = time.monotonic() - (time.thread_time() - used)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
