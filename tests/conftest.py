@@ -11,6 +11,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
+from rules.lists import loaded_names, screening
+from rules.lists import matches as lists
+from rules.markers import matches as markers
 from tests import empty_tables
 from tests.world import World
 
@@ -28,6 +31,8 @@ def _forget_participants() -> None:
     caches["process"].clear()
     credential_cache.forget()
     backlog.forget()
+    for remembered in (lists, markers, screening, loaded_names):
+        remembered.forget()
 
 
 @pytest.fixture(autouse=True)
