@@ -21,5 +21,5 @@ def needs_approval(
                 RAISE EXCEPTION '{kind} was not approved: %', {subject} USING ERRCODE = 'check_violation';
             END IF;
             RETURN NULL;
-        """,  # noqa: S608 (the caller's own words)
+        """,
     )

@@ -43,9 +43,7 @@ def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
     """Returns what stops each payment, or None. Runs no statement in most cases (`rules.lists.matches`)."""
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
-    return [
-        next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found
-    ]
+    return [next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found]
 
 
 def _keys_of(payment: Payment) -> dict[int, Stopped]:

@@ -18,8 +18,8 @@ from hub.sql_execution import execute
 from rules.alerts import services as alerts
 from rules.alerts.services import Sighting
 from rules.lists import changes
-from rules.not_changed import NotChanged
 from rules.markers.models import Appeal, Marker
+from rules.not_changed import NotChanged
 from rules.signals import token_buckets
 
 LIFT = "lift_marker"

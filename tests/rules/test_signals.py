@@ -132,7 +132,9 @@ def test_other_methods_and_strangers_are_refused(world: World) -> None:
     assert error_of(call("POST", f"signals/MSISDN/{NUMBER}", {})) == (405, "3000")
     assert error_of(ask(source="nobody"))[0] == 400
     assert error_of(dfsp("GET", f"/dfsp/v1/signals/MSISDN/{NUMBER}", source=None, headers=PLAIN)) == (400, "3102")
-    assert error_of(dfsp("POST", "/dfsp/v1/markers", report(), headers=PLAIN | {"content-type": "text/plain"}))[0] == 400
+    assert (
+        error_of(dfsp("POST", "/dfsp/v1/markers", report(), headers=PLAIN | {"content-type": "text/plain"}))[0] == 400
+    )
     AllowedNetwork.objects.create(participant_id=world.ids["green"], network="10.0.0.0/8")
     assert error_of(ask())[0] == 403
 
