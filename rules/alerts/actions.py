@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from hub.audit import approvals
 from hub.audit.models import Approval
@@ -94,7 +95,7 @@ def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User)
     if kind not in PERFORM:
         raise NotChanged(f"an action must be one of {', '.join(PERFORM)}")
     if not Alert.objects.filter(pk=alert_id).exists():
-        raise NotChanged("there is no such alert")
+        raise NotChanged(_("There is no such alert."))
     approval = approvals.ask(kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker)
     Action.objects.create(alert_id=alert_id, approval=approval)
     return approval
