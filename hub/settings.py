@@ -80,6 +80,15 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
 # The API leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
+# The key of the hash by which profiles know parties (`rules.party_keys`). With another key, all profiles begin anew.
+RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
+# How many requests for a payee's signals a DFSP may make: in a minute, and at once after a pause.
+SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
+SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
+# How many fraud markers and appeals a DFSP may file in a day.
+MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
+# The e-mail addresses and URLs that receive a notification of new fraud alerts, in addition to NOTIFICATION_WEBHOOKS.
+ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.
@@ -225,6 +234,10 @@ INSTALLED_APPS = [
     "hub.audit",
     "hub.notifications",
     "hub.outbox",
+    "rules.alerts",
+    "rules.lists",
+    "rules.signals",
+    "rules.markers",
     "directory",
     "quotes",
     "ledger",
@@ -428,6 +441,10 @@ CELERY_BEAT_SCHEDULE = {
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
+    "screen-names": {"task": "rules.lists.tasks.screen_names", "schedule": 1.0, "options": {"expires": 5}},
+    "merge-alerts": {"task": "rules.alerts.tasks.merge", "schedule": 1.0, "options": {"expires": 5}},
+    "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
+    "tidy-signals": {"task": "rules.signals.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "check-ledger": {
         "task": "portal.tasks.check_ledger",

@@ -66,6 +66,8 @@ class Right(StrEnum):
     CHECK_SETTLEMENT = "check settlement"
     ASK_DIRECTORY = "ask for directory changes"
     CHECK_DIRECTORY = "check directory changes"
+    ASK_FRAUD_CONTROL = "ask for lists, markers and kill switches"
+    CHECK_FRAUD_CONTROL = "check lists, markers and kill switches"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -115,6 +117,8 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_DIRECTORY: frozenset({Role.OPERATOR}),
     Right.CHECK_DIRECTORY: frozenset({Role.OPERATOR, Role.RISK}),
+    Right.ASK_FRAUD_CONTROL: frozenset({Role.RISK}),
+    Right.CHECK_FRAUD_CONTROL: frozenset({Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),
     Right.CHECK_ROLES: frozenset({Role.ADMINISTRATOR}),
 }

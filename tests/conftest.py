@@ -12,6 +12,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
+from rules.lists import loaded_names, screening
+from rules.lists import matches as lists
+from rules.markers import matches as markers
 from tests import database_template, empty_tables
 from tests.examples import examples
 from tests.world import World
@@ -34,6 +37,8 @@ def _forget_participants() -> None:
     caches["process"].clear()
     credential_cache.forget()
     backlog.forget()
+    for remembered in (lists, markers, screening, loaded_names):
+        remembered.forget()
 
 
 @pytest.fixture(autouse=True)

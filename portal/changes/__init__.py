@@ -15,6 +15,7 @@ from portal.changes import (
     conversions,
     credentials,
     directory,
+    fraud_control,
     funds,
     limits,
     offboarding,
@@ -46,6 +47,7 @@ KINDS = by_name(
     *conversions.KINDS,
     *settlement_models.KINDS,
     *clients.KINDS,
+    *fraud_control.KINDS,
 )
 
 

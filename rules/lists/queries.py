@@ -1,0 +1,35 @@
+"""Reads lists and their entries."""
+
+from typing import NamedTuple
+
+from django.db.models import Count, Q, QuerySet
+
+from rules.lists.models import Entry, ListVersion, PartyList
+
+
+class Length(NamedTuple):
+    """How many parties and names a list has."""
+
+    parties: int
+    names: int
+
+
+def lists() -> list[tuple[PartyList, Length]]:
+    """Returns all lists by name, each with its length."""
+    live = Q(entries__removed_by=None, entries__isnull=False)
+    found = PartyList.objects.annotate(
+        parties=Count("entries", filter=live & Q(entries__key__isnull=False)),
+        names=Count("entries", filter=live & Q(entries__key=None)),
+    ).order_by("name")
+    return [(each, Length(each.parties, each.names)) for each in found]
+
+
+def entries(list_name: str) -> "QuerySet[Entry]":
+    """Returns the entries that are on this list now, the latest first."""
+    found = Entry.objects.filter(party_list__name=list_name, removed_by=None)
+    return found.select_related("added_by").order_by("-id")
+
+
+def versions(list_name: str) -> "QuerySet[ListVersion]":
+    """Returns the versions of this list, the latest first."""
+    return ListVersion.objects.filter(party_list__name=list_name).order_by("-number")
