@@ -218,6 +218,7 @@ INSTALLED_APPS = [
     "hub.audit",
     "hub.notifications",
     "hub.outbox",
+    "rules.rulesets",
     "directory",
     "quotes",
     "ledger",

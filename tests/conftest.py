@@ -11,6 +11,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
+from rules.rulesets import active_rules
 from tests import empty_tables
 from tests.world import World
 
@@ -28,6 +29,7 @@ def _forget_participants() -> None:
     caches["process"].clear()
     credential_cache.forget()
     backlog.forget()
+    active_rules.forget()
 
 
 @pytest.fixture(autouse=True)
