@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ledger.fx.snapshot import ConversionState
+from ledger.held_transfers.holds import Hold
 from ledger.states import State
 
 
@@ -56,6 +57,8 @@ class TransferState:
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
+    is_held: bool = False  # the transfer was not sent to the payee yet
+    hold: Hold | None = None  # set where this batch holds the transfer
 
 
 @dataclass(slots=True)
