@@ -1,0 +1,35 @@
+"""The one spelling of an alias under which the hub keeps what it knows about the alias. Pure.
+
+Without it, a customer could be registered or counted twice under two spellings of one identifier.
+"""
+
+import re
+import unicodedata
+
+_SPACES = re.compile(" {2,}")
+
+
+def composed(text: str) -> str:
+    """Returns one form for all texts that look alike: NFC, and single spaces."""
+    return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
+
+
+def identifier_key(id_type: str, identifier: str) -> str:
+    """Returns an identifier in its only spelling. All spellings of one identifier give the same text."""
+    text = composed(identifier)
+    match id_type:
+        case "MSISDN":
+            return text.removeprefix("+")
+        case "EMAIL":
+            return text.lower()
+        case "IBAN":
+            return text.upper()
+    return text
+
+
+def sub_key(sub_id: str) -> str:
+    """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
+
+    Capitals may decompose, so NFC is applied after them too.
+    """
+    return unicodedata.normalize("NFC", composed(sub_id).upper())
