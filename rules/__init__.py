@@ -1,0 +1,1 @@
+"""Scheme rules and fraud control: judges each payment at the lookup, at the quote, and in the reserving transaction."""

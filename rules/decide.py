@@ -1,0 +1,129 @@
+"""Judges one payment at one gate, and makes one verdict of the rules that fire. Pure."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from rules.facts import Facts
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import Counters
+from rules.language.local_time import seconds_until
+from rules.language.readings import Reading, read_conditions
+from rules.language.refusal_codes import text_of
+from rules.language.rule_types import Alert, Hold, Kind, Refuse, Rule
+
+Outcome = Literal["ALLOW", "ALERT", "HOLD", "REFUSE"]
+Variances = Mapping[str, Mapping[str, datetime]]
+"""Exceptions: for the id of a rule, each DFSP for which it does not count, and until when."""
+
+
+class Hit(msgspec.Struct, frozen=True, kw_only=True):
+    """One rule that fired, or that could not be checked."""
+
+    rule: str
+    kind: Kind
+    action: Literal["alert", "hold", "refuse"]
+    """What follows. A rule that could not be checked and fails open only raises an alert."""
+    code: str | None = None
+    text: str = ""
+    """What a DFSP receives with the code. Never says which fraud rule fired."""
+    hold_for_s: int | None = None
+    shadow: bool = False
+    """Reported, but counts for nothing."""
+    skipped: bool = False
+    """A fact was missing, so that the conditions could not be checked. Always raises an alert unless it is a shadow."""
+    excused: bool = False
+    """A variance of the payer or payee DFSP covers the rule: reported, but counts for nothing."""
+    readings: tuple[Reading, ...] = ()
+    """Each condition of the rule with the value that was found."""
+
+    @property
+    def counts(self) -> bool:
+        """Tells if the hit has an effect on the payment."""
+        return not (self.shadow or self.excused)
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What happens to the payment, with every rule that fired."""
+
+    outcome: Outcome
+    code: str | None = None
+    text: str = ""
+    hold_for_s: int | None = None
+    hits: tuple[Hit, ...] = ()
+
+    @property
+    def alerts(self) -> tuple[Hit, ...]:
+        """Returns the hits that raise an alert, whatever the outcome is."""
+        return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
+
+
+ALLOW = Verdict(outcome="ALLOW")
+
+
+def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
+    """Returns the rules that fire for this payment, in the order of the rule set.
+
+    The facts must be those of the gate for which the rules were compiled.
+    """
+    fired = compiled.evaluate(facts, counters.get)
+    if not fired:
+        return []
+    fired.sort(key=_position)
+    return [_hit(position, facts, compiled, counters, variances) for position in fired]
+
+
+def verdict_of(hits: Sequence[Hit]) -> Verdict:
+    """Makes one verdict: refuse before hold before alert. The first refusal gives the code, the longest hold the time."""
+    if not hits:
+        return ALLOW
+    counting = [hit for hit in hits if hit.counts]
+    for hit in counting:
+        if hit.action == "refuse":
+            return Verdict(outcome="REFUSE", code=hit.code, text=hit.text, hits=tuple(hits))
+    holds = [hit.hold_for_s for hit in counting if hit.hold_for_s is not None]
+    if holds:
+        return Verdict(outcome="HOLD", hold_for_s=max(holds), hits=tuple(hits))
+    return Verdict(outcome="ALERT" if counting else "ALLOW", hits=tuple(hits))
+
+
+def _position(fired: int) -> int:
+    return fired if fired >= 0 else ~fired
+
+
+def _hit(fired: int, facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None) -> Hit:
+    rule = compiled.rules[_position(fired)]
+    skipped = fired < 0
+    action = Alert() if skipped and rule.on_missing == "open" else rule.action
+    return Hit(
+        rule=rule.id,
+        kind=rule.kind,
+        action=_NAMES[type(action)],
+        code=action.code if isinstance(action, Refuse) else None,
+        text=(action.text or text_of(action.code)) if isinstance(action, Refuse) else "",
+        hold_for_s=_hold_for(action, facts, compiled.time_zone) if isinstance(action, Hold) else None,
+        shadow=rule.mode == "shadow",
+        skipped=skipped,
+        excused=variances is not None and _is_excused(rule, facts, variances),
+        readings=read_conditions(rule, facts, compiled, counters),
+    )
+
+
+def _hold_for(hold: Hold, facts: Facts, time_zone: str) -> int:
+    if hold.until_minute is not None:
+        return seconds_until(hold.until_minute, facts.now, time_zone)
+    assert hold.for_s is not None
+    return hold.for_s
+
+
+def _is_excused(rule: Rule, facts: Facts, variances: Variances) -> bool:
+    dfsps = variances.get(rule.id)
+    if not dfsps:
+        return False
+    ends = (dfsps.get(facts.payer_dfsp), dfsps.get(facts.payee_dfsp or ""))
+    return any(end is not None and facts.now < end for end in ends)
+
+
+_NAMES: Mapping[type, Literal["alert", "hold", "refuse"]] = {Alert: "alert", Hold: "hold", Refuse: "refuse"}

@@ -1,0 +1,38 @@
+"""The form in which a rule set judges payments at one gate. Pure."""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from rules.facts import Facts, Gate
+from rules.language.counter_needs import Need, Subject
+from rules.language.needed_counters import CounterName
+from rules.language.rule_types import Rule
+
+ReadCounter = Callable[[Need, Facts], int | bool | None]
+"""`Counters.get` of the counters that judge the payment."""
+Evaluate = Callable[[Facts, ReadCounter], list[int]]
+"""Returns the rules that fire: the position of each rule whose conditions are true, and `~position` of each rule whose
+conditions are not known because a fact is missing. Sorted by no rule."""
+
+
+class CompiledRules(msgspec.Struct, frozen=True):
+    """The live and shadow rules of one rule set at one gate, and everything that they need to know."""
+
+    gate: Gate
+    time_zone: str
+    rules: tuple[Rule, ...]
+    """In the order of the document. Drafts and rules of other gates are left out."""
+    evaluate: Evaluate
+    needs: tuple[Need, ...] = ()
+    """Every counter that the rules may read, each once."""
+    needs_by_name: Mapping[CounterName, Need] = {}
+    """The same by subject, measure, window and currency."""
+    lists: frozenset[str] = frozenset()
+    """The names of the lists that the rules look into."""
+    markers: frozenset[str] = frozenset()
+    """The kinds of markers that the rules look for."""
+
+    def exact_subjects(self, currency: str) -> frozenset[Subject]:
+        """Returns the subjects whose profiles must be locked before a payment in this currency is judged."""
+        return frozenset(need.subject for need in self.needs if need.exact and need.currency in ("", currency))

@@ -1,0 +1,433 @@
+"""Every fact that a rule may name, with its type, its gates and where its value comes from. Pure.
+
+docs/rules.md lists the same facts; a test compares the two.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from fspiop.money import CURRENCIES
+from rules.facts import Gate
+from rules.language.counter_needs import WINDOWED, Measure, Subject
+from rules.language.local_time import WEEKDAYS
+from rules.language.rule_types import Operator
+
+Unit = Literal["amount", "count", "duration", "percent", "text", "set", "truth", "time", "date"]
+Missing = Literal["never", "details", "payer", "payee", "payee_dfsp", "quote", "counter"]
+"""When a fact is missing: never, without the payment's details, without the party's key, without the payee DFSP,
+without the terms of the quote, or if the counters do not know it."""
+
+_NUMBER: tuple[Operator, ...] = ("above", "at_least", "below", "at_most", "equals")
+_TEXT: tuple[Operator, ...] = ("in", "not_in")
+_OPTIONAL: tuple[Operator, ...] = ("present", "absent")
+
+OPERATORS: Mapping[Unit, tuple[Operator, ...]] = {
+    "amount": _NUMBER,
+    "count": _NUMBER,
+    "duration": _NUMBER,
+    "percent": _NUMBER,
+    "text": _TEXT,
+    "set": ("has_any", "has_all", "has_none", "lacks_any"),
+    "truth": ("true", "false"),
+    "time": ("between", "not_between"),
+    "date": _TEXT,
+}
+"""The operators of each unit. Optional facts also have `present` and `absent`."""
+
+SCENARIOS = frozenset({"DEPOSIT", "WITHDRAWAL", "TRANSFER", "PAYMENT", "REFUND"})
+ID_TYPES = frozenset(
+    {
+        "MSISDN",
+        "EMAIL",
+        "PERSONAL_ID",
+        "BUSINESS",
+        "DEVICE",
+        "ACCOUNT_ID",
+        "IBAN",
+        "ALIAS",
+        "CONSENT",
+        "THIRD_PARTY_LINK",
+    }
+)
+PARTY_TYPES = frozenset({"CONSUMER", "AGENT", "BUSINESS", "DEVICE"})
+MARKERS = frozenset({"MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OTHER"})
+
+_DFSP = r"[^\s\x00-\x1f]{1,32}"
+_LIST = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}"
+_ELEMENT = r"[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,7}"
+
+
+class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a fact is and where its value comes from."""
+
+    name: str
+    unit: Unit
+    gates: frozenset[Gate]
+    description: str
+    field: str = ""
+    """The field of Facts that has the value. Empty for computed facts and counters."""
+    missing: Missing = "never"
+    optional: bool = False
+    """May the message leave it out? Then its value is absent, which is known."""
+    domain: frozenset[str] | None = None
+    """The only texts that the fact may be compared with."""
+    pattern: str = ""
+    """The form of the texts that the fact may be compared with."""
+    has_key: bool = False
+    counters: tuple[tuple[Subject, Measure], ...] = ()
+    """The counters that the value is read or computed from."""
+    cost_ns: int = 60
+
+    @property
+    def has_window(self) -> bool:
+        """Tells if a condition on the fact must name a window."""
+        return any(measure in WINDOWED for _, measure in self.counters)
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """Returns the operators that a condition on the fact may have."""
+        return OPERATORS[self.unit] + (_OPTIONAL if self.optional else ())
+
+
+ALL_GATES: frozenset[Gate] = frozenset({"lookup", "quote", "transfer"})
+PAYMENT_GATES: frozenset[Gate] = frozenset({"quote", "transfer"})
+TRANSFER_GATE: frozenset[Gate] = frozenset({"transfer"})
+
+LOCAL_TIME_NS = 3_000
+COUNTER_NS = 3_000
+DISTINCT_NS = 10_000
+
+_WHO: Mapping[Subject, str] = {
+    "payer": "the payer",
+    "payee": "the payee",
+    "alias": "the payee's identifier with its sub-identifier",
+    "payer_dfsp": "the payer DFSP",
+    "payee_dfsp": "the payee DFSP",
+    "pair": "this payer to this payee",
+}
+
+
+def _counter(name: str, subject: Subject, measure: Measure, unit: Unit, description: str) -> FactSpec:
+    cost = DISTINCT_NS if measure.startswith("distinct") else COUNTER_NS
+    return FactSpec(
+        name=name,
+        unit=unit,
+        gates=PAYMENT_GATES,
+        missing="counter",
+        counters=((subject, measure),),
+        description=description,
+        cost_ns=cost,
+    )
+
+
+def _velocity(subject: Subject) -> list[FactSpec]:
+    directions = {"payer_dfsp": ("sent",), "payee_dfsp": ("received",), "alias": ("received",), "pair": ("sent",)}
+    found = []
+    for direction in directions.get(subject, ("sent", "received")):
+        verb = "by" if subject != "pair" or direction == "sent" else "from"
+        who = _WHO[subject] if subject == "pair" else f"{verb} {_WHO[subject]}"
+        count: Measure = "sent_count" if direction == "sent" else "received_count"
+        value: Measure = "sent_value" if direction == "sent" else "received_value"
+        found.append(_counter(f"{subject}.{count}", subject, count, "count", f"number of payments {direction} {who}"))
+        found.append(
+            _counter(f"{subject}.{value}", subject, value, "amount", f"value of the payments {direction} {who}")
+        )
+    return found
+
+
+_SPECS: tuple[FactSpec, ...] = (
+    FactSpec(
+        name="amount",
+        unit="amount",
+        gates=PAYMENT_GATES,
+        field="amount",
+        description="the amount: at the quote the requested amount, at the transfer the amount that is reserved",
+    ),
+    FactSpec(
+        name="currency",
+        unit="text",
+        gates=ALL_GATES,
+        field="currency",
+        optional=True,
+        domain=frozenset(CURRENCIES),
+        description="the currency; a lookup may name none",
+    ),
+    FactSpec(
+        name="payer.dfsp",
+        unit="text",
+        gates=ALL_GATES,
+        field="payer_dfsp",
+        pattern=_DFSP,
+        description="the payer DFSP; at the lookup the requester",
+    ),
+    FactSpec(
+        name="payee.dfsp",
+        unit="text",
+        gates=ALL_GATES,
+        field="payee_dfsp",
+        missing="payee_dfsp",
+        pattern=_DFSP,
+        description="the payee DFSP",
+    ),
+    FactSpec(
+        name="payer.id_type",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="payer_id_type",
+        missing="details",
+        domain=ID_TYPES,
+        description="the type of the payer's identifier",
+    ),
+    FactSpec(
+        name="payee.id_type",
+        unit="text",
+        gates=ALL_GATES,
+        field="payee_id_type",
+        missing="details",
+        domain=ID_TYPES,
+        description="the type of the payee's identifier",
+    ),
+    FactSpec(
+        name="payer.type",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="payer_type",
+        missing="details",
+        optional=True,
+        domain=PARTY_TYPES,
+        description="what the payer is",
+    ),
+    FactSpec(
+        name="payer.kyc_tier",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="kyc_tier",
+        missing="details",
+        optional=True,
+        pattern=r".{1,128}",
+        description="the payer's KYC tier, from the scheme's extension",
+    ),
+    FactSpec(
+        name="scenario",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="scenario",
+        missing="details",
+        domain=SCENARIOS,
+        description="the use case (transactionType.scenario)",
+    ),
+    FactSpec(
+        name="sub_scenario",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="sub_scenario",
+        missing="details",
+        optional=True,
+        pattern=r"[A-Z_]{1,32}",
+        description="the scheme's sub-scenario (transactionType.subScenario)",
+    ),
+    FactSpec(
+        name="initiator",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="initiator",
+        missing="details",
+        domain=frozenset({"PAYER", "PAYEE"}),
+        description="which party initiated the payment",
+    ),
+    FactSpec(
+        name="initiator_type",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="initiator_type",
+        missing="details",
+        domain=PARTY_TYPES,
+        description="what the initiator is",
+    ),
+    FactSpec(
+        name="merchant_code",
+        unit="text",
+        gates=PAYMENT_GATES,
+        field="merchant_code",
+        missing="details",
+        optional=True,
+        pattern=r"[0-9]{1,4}",
+        description="the payee's merchant classification code",
+    ),
+    FactSpec(
+        name="elements",
+        unit="set",
+        gates=PAYMENT_GATES,
+        field="present",
+        missing="details",
+        pattern=_ELEMENT,
+        description="the paths of the elements in POST /quotes, for example payee.personalInfo.dateOfBirth",
+    ),
+    FactSpec(
+        name="extension",
+        unit="text",
+        gates=PAYMENT_GATES,
+        missing="details",
+        optional=True,
+        has_key=True,
+        pattern=r".{1,128}",
+        description="the value of the extension with the given key",
+    ),
+    FactSpec(
+        name="expires_in",
+        unit="duration",
+        gates=PAYMENT_GATES,
+        field="expires_in_s",
+        optional=True,
+        description="the time until the message expires; a quote may have no expiration",
+    ),
+    FactSpec(
+        name="time_of_day",
+        unit="time",
+        gates=ALL_GATES,
+        cost_ns=LOCAL_TIME_NS,
+        description="the time of day in the scheme's time zone",
+    ),
+    FactSpec(
+        name="weekday",
+        unit="text",
+        gates=ALL_GATES,
+        domain=frozenset(WEEKDAYS),
+        cost_ns=LOCAL_TIME_NS,
+        description="the weekday in the scheme's time zone",
+    ),
+    FactSpec(
+        name="date",
+        unit="date",
+        gates=ALL_GATES,
+        cost_ns=LOCAL_TIME_NS,
+        description="the date in the scheme's time zone, for example for holidays",
+    ),
+    FactSpec(
+        name="bulk",
+        unit="truth",
+        gates=PAYMENT_GATES,
+        field="bulk",
+        description="is the payment an item of a bulk?",
+    ),
+    FactSpec(
+        name="fx",
+        unit="truth",
+        gates=PAYMENT_GATES,
+        field="fx",
+        description="does the payer convert currencies for the payment?",
+    ),
+    FactSpec(
+        name="quoted",
+        unit="truth",
+        gates=TRANSFER_GATE,
+        field="quoted",
+        description="did this hub see the quote of the transfer?",
+    ),
+    FactSpec(
+        name="equals_quote",
+        unit="truth",
+        gates=TRANSFER_GATE,
+        missing="quote",
+        description="has the transfer the amount and the currency of the quote's terms?",
+    ),
+    FactSpec(
+        name="payer.lists",
+        unit="set",
+        gates=PAYMENT_GATES,
+        field="payer_lists",
+        missing="payer",
+        pattern=_LIST,
+        description="the names of the lists that the payer is on",
+    ),
+    FactSpec(
+        name="payee.lists",
+        unit="set",
+        gates=ALL_GATES,
+        field="payee_lists",
+        missing="payee",
+        pattern=_LIST,
+        description="the names of the lists that the payee is on",
+    ),
+    FactSpec(
+        name="payer.markers",
+        unit="set",
+        gates=PAYMENT_GATES,
+        field="payer_markers",
+        missing="payer",
+        domain=MARKERS,
+        description="the kinds of fraud markers on the payer",
+    ),
+    FactSpec(
+        name="payee.markers",
+        unit="set",
+        gates=ALL_GATES,
+        field="payee_markers",
+        missing="payee",
+        domain=MARKERS,
+        description="the kinds of fraud markers on the payee",
+    ),
+    *(
+        each
+        for subject in ("payer", "payee", "alias", "payer_dfsp", "payee_dfsp", "pair")
+        for each in _velocity(subject)
+    ),
+    _counter("payer.distinct_payees", "payer", "distinct_payees", "count", "number of parties that the payer paid"),
+    _counter("payee.distinct_payers", "payee", "distinct_payers", "count", "number of parties that paid the payee"),
+    _counter("payer.age", "payer", "age", "duration", "time since the payer's first payment"),
+    _counter("payee.age", "payee", "age", "duration", "time since the payee's first payment"),
+    _counter("payer.idle", "payer", "idle", "duration", "time since the payer's latest payment before this one"),
+    _counter("payee.idle", "payee", "idle", "duration", "time since the payee's latest payment before this one"),
+    _counter("payee.moved", "payee", "moved", "truth", "did the payee's identifier change its DFSP?"),
+    _counter("pair.age", "pair", "age", "duration", "time since this payer first paid this payee"),
+    _counter("pair.paid_before", "pair", "paid_before", "truth", "has this payer paid this payee before?"),
+    FactSpec(
+        name="payer.percent_of_average",
+        unit="percent",
+        gates=PAYMENT_GATES,
+        missing="counter",
+        counters=(("payer", "sent_count"), ("payer", "sent_value")),
+        cost_ns=2 * COUNTER_NS,
+        description="the amount in percent of the payer's average payment before this one; 0 if there is none",
+    ),
+    FactSpec(
+        name="payer.percent_passed_on",
+        unit="percent",
+        gates=PAYMENT_GATES,
+        missing="counter",
+        counters=(("payer", "sent_value"), ("payer", "received_value")),
+        cost_ns=2 * COUNTER_NS,
+        description="what the payer sent in percent of what the payer received; 0 if nothing was received",
+    ),
+    _counter("refund.original_found", "original", "found", "truth", "was the original committed in this hub?"),
+    _counter("refund.parties_swapped", "original", "parties_swapped", "truth", "does the refund go back to the payer?"),
+    _counter(
+        "refund.within_original",
+        "original",
+        "within_original",
+        "truth",
+        "do all refunds fit into the original's amount?",
+    ),
+    _counter(
+        "refund.since_original", "original", "since_original", "duration", "time since the original was committed"
+    ),
+)
+
+FACTS: Mapping[str, FactSpec] = {spec.name: spec for spec in _SPECS}
+
+
+def percent_of_average(amount: int, count: int | None, value: int | None) -> int | None:
+    """Returns the amount in percent of the average of the other payments. None if a counter is missing."""
+    if count is None or value is None:
+        return None
+    others = value - amount
+    return amount * 100 * (count - 1) // others if count > 1 and others > 0 else 0
+
+
+def percent_passed_on(sent: int | None, received: int | None) -> int | None:
+    """Returns what was sent in percent of what was received. None if a counter is missing."""
+    if sent is None or received is None:
+        return None
+    return sent * 100 // received if received > 0 else 0

@@ -1,0 +1,25 @@
+"""Which lists and markers the rules of a gate look for. Pure."""
+
+from collections.abc import Sequence
+
+from rules.language.needed_counters import comparisons
+from rules.language.rule_types import Rule
+
+
+def list_names(rules: Sequence[Rule]) -> frozenset[str]:
+    """Returns the names of the lists."""
+    return _texts(rules, ("payer.lists", "payee.lists"))
+
+
+def marker_kinds(rules: Sequence[Rule]) -> frozenset[str]:
+    """Returns the kinds of markers."""
+    return _texts(rules, ("payer.markers", "payee.markers"))
+
+
+def _texts(rules: Sequence[Rule], facts: tuple[str, str]) -> frozenset[str]:
+    found: set[str] = set()
+    for rule in rules:
+        for comparison in comparisons(rule.condition):
+            if comparison.fact in facts and isinstance(comparison.value, frozenset):
+                found |= comparison.value
+    return frozenset(found)

@@ -1,0 +1,128 @@
+"""Which counters a rule set needs, and which of them must be exact. Pure.
+
+A live rule at the transfer that refuses by a counter is a limit. Profiles hold the newest events one by one, so a count
+up to their number is always exact. A sum or a number of different parties has no such bound by itself. A rule on the
+count of the same payments must bound it: once the profile cannot hold the events of the window any more, that rule
+refuses anyway.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from rules.facts import Gate
+from rules.language.counter_needs import LIMITS, Measure, Need, Subject
+from rules.language.fact_catalogue import FACTS
+from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Refuse, Rule, Trigger
+
+CounterName = tuple[Subject, Measure, int, str]
+"""Subject, measure, window in seconds, and the currency if the rule is for one only."""
+
+_COUNT_OF: Mapping[Measure, Measure] = {
+    "sent_value": "sent_count",
+    "distinct_payees": "sent_count",
+    "received_value": "received_count",
+    "distinct_payers": "received_count",
+}
+"""For each measure without a bound, the count that bounds it."""
+
+
+def comparisons(condition: Condition) -> Iterator[Comparison]:
+    """Yields every comparison in a condition, from left to right."""
+    match condition:
+        case Comparison():
+            yield condition
+        case Not(inner):
+            yield from comparisons(inner)
+        case All(conditions) | AnyOf(conditions):
+            for each in conditions:
+                yield from comparisons(each)
+
+
+def counter_names(comparison: Comparison, trigger: Trigger) -> tuple[CounterName, ...]:
+    """Returns the names of the counters that a comparison reads."""
+    currency = next(iter(trigger.currencies)) if len(trigger.currencies) == 1 else ""
+    return tuple(
+        (subject, measure, comparison.window_s, currency) for subject, measure in FACTS[comparison.fact].counters
+    )
+
+
+def is_limit(rule: Rule) -> bool:
+    """Tells if the counters of a rule must be exact."""
+    return rule.gate == "transfer" and rule.mode == "live" and isinstance(rule.action, Refuse)
+
+
+def rules_of_gate(rules: tuple[Rule, ...], gate: Gate) -> tuple[Rule, ...]:
+    """Returns the live and shadow rules of a gate."""
+    return tuple(rule for rule in rules if rule.gate == gate and rule.mode != "draft")
+
+
+def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
+    """Returns every counter that the rules of one gate read. Two rules that read the same counter share its need."""
+    found: dict[CounterName, Need] = {}
+    for rule in rules:
+        for comparison in comparisons(rule.whole_condition):
+            for name in counter_names(comparison, rule.when):
+                exact = is_limit(rule) and name[1] in LIMITS
+                events = (events_needed(rule, comparison, rules) or 0) if exact else 0
+                known = found.get(name)
+                if known is not None:
+                    exact, events = exact or known.exact, max(events, known.events)
+                found[name] = Need(*name, exact=exact, events=events)
+    return found
+
+
+def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
+    """Returns how many events a profile must hold one by one so that this comparison is exact. None: no number does."""
+    if len(FACTS[limit.fact].counters) != 1:
+        return None
+    ((subject, measure),) = FACTS[limit.fact].counters
+    if subject == "original":
+        return 0
+    if measure in _COUNT_OF.values():
+        return _number(limit) + 1
+    bounds = [
+        _number(count) + 1
+        for other in rules
+        if is_limit(other) and _covers(other.when, rule.when)
+        for count in comparisons(other.condition)
+        if _bounds(count, limit, subject, measure) and _is_true_with(other.condition, count, _certain(rule))
+    ]
+    return min(bounds, default=None)
+
+
+def _bounds(count: Comparison, limit: Comparison, subject: Subject, measure: Measure) -> bool:
+    same = FACTS[count.fact].counters == ((subject, _COUNT_OF[measure]),)
+    return same and count.window_s >= limit.window_s and count.operator in ("above", "at_least")
+
+
+def _covers(wide: Trigger, narrow: Trigger) -> bool:
+    pairs = (
+        (wide.currencies, narrow.currencies),
+        (wide.scenarios, narrow.scenarios),
+        (wide.payer_dfsps, narrow.payer_dfsps),
+        (wide.payee_dfsps, narrow.payee_dfsps),
+    )
+    return all(not of_wide or (of_narrow and of_narrow <= of_wide) for of_wide, of_narrow in pairs)
+
+
+def _certain(rule: Rule) -> tuple[Condition, ...]:
+    """Returns the conditions without counters that are true whenever the rule fires."""
+    condition = rule.condition
+    parts = condition.conditions if isinstance(condition, All) else (condition,)
+    return tuple(part for part in parts if not any(FACTS[each.fact].counters for each in comparisons(part)))
+
+
+def _is_true_with(condition: Condition, count: Comparison, certain: tuple[Condition, ...]) -> bool:
+    """Tells if a condition is true whenever `count` and all `certain` conditions are."""
+    if condition == count or condition in certain:
+        return True
+    match condition:
+        case All(conditions):
+            return all(_is_true_with(each, count, certain) for each in conditions)
+        case AnyOf(conditions):
+            return any(_is_true_with(each, count, certain) for each in conditions)
+    return False
+
+
+def _number(comparison: Comparison) -> int:
+    assert isinstance(comparison.value, int)
+    return comparison.value

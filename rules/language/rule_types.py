@@ -1,0 +1,141 @@
+"""Rule sets as typed data: what parse makes of a document, and what compile and interpret read. Pure."""
+
+from typing import Literal
+
+import msgspec
+
+from rules.facts import Gate
+
+LANGUAGE = 1
+"""The version of the language. A rule set names the version it was written in."""
+
+Kind = Literal["scheme", "fraud"]
+Mode = Literal["live", "shadow", "draft"]
+OnMissing = Literal["open", "closed"]
+Operator = Literal[
+    "above",
+    "at_least",
+    "below",
+    "at_most",
+    "equals",
+    "in",
+    "not_in",
+    "between",
+    "not_between",
+    "has_any",
+    "has_all",
+    "has_none",
+    "lacks_any",
+    "true",
+    "false",
+    "present",
+    "absent",
+]
+
+
+class _Node(msgspec.Struct, frozen=True):
+    pass
+
+
+class Comparison(_Node, frozen=True):
+    """One fact compared with a value."""
+
+    fact: str
+    operator: Operator
+    value: int | frozenset[str] | tuple[int, int] | None = None
+    """A number in the fact's unit, texts, or the minutes of a day from (included) to (excluded). None if not needed."""
+    window_s: int = 0
+    key: str = ""
+    """The key of the extension that the fact reads."""
+    currency: str = ""
+    """The currency of an amount."""
+
+
+class All(_Node, frozen=True):
+    """True if each of the conditions is true."""
+
+    conditions: tuple["Condition", ...]
+
+
+class AnyOf(_Node, frozen=True):
+    """True if one of the conditions is true."""
+
+    conditions: tuple["Condition", ...]
+
+
+class Not(_Node, frozen=True):
+    """True if the condition is false."""
+
+    condition: "Condition"
+
+
+Condition = Comparison | All | AnyOf | Not
+
+
+class Trigger(_Node, frozen=True):
+    """The payments that a rule looks at. An empty set is no restriction."""
+
+    currencies: frozenset[str] = frozenset()
+    scenarios: frozenset[str] = frozenset()
+    payer_dfsps: frozenset[str] = frozenset()
+    payee_dfsps: frozenset[str] = frozenset()
+
+
+class Refuse(_Node, frozen=True):
+    """Refuses the payment with a code of the scheme's."""
+
+    code: str
+    text: str = ""
+    """What DFSPs receive, only for scheme rules. Empty: the code's own text."""
+
+
+class Alert(_Node, frozen=True):
+    """Lets the payment through, and raises an alert."""
+
+
+class Hold(_Node, frozen=True):
+    """Reserves the payment, and sends it to the payee DFSP later. Exactly one of `for_s` and `until_minute` is set."""
+
+    for_s: int | None = None
+    until_minute: int | None = None
+    """The minute of the day, in the scheme's time zone."""
+    unless_paid_before: bool = False
+    """Are payees that this payer has paid before exempt?"""
+
+
+Action = Refuse | Alert | Hold
+
+
+NOT_PAID_BEFORE = Comparison("pair.paid_before", "false")
+
+
+class Rule(_Node, frozen=True):
+    """One rule."""
+
+    id: str
+    title: str
+    kind: Kind
+    gate: Gate
+    when: Trigger
+    condition: Condition
+    """What the document says under `if`. Without `if` a condition that is always true."""
+    action: Action
+    mode: Mode = "live"
+    on_missing: OnMissing = "open"
+
+    @property
+    def whole_condition(self) -> Condition:
+        """Returns all that must be true apart from the trigger: the condition and the bypass of a hold."""
+        if isinstance(self.action, Hold) and self.action.unless_paid_before:
+            return All((self.condition, NOT_PAID_BEFORE))
+        return self.condition
+
+
+class RuleSet(_Node, frozen=True):
+    """A whole rule set. The order of the rules decides which of several refusals a DFSP receives."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    language: int = LANGUAGE
+    time_zone: str = "UTC"
+    """The scheme's time zone, for hours, weekdays and dates."""
