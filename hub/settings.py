@@ -80,6 +80,8 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
 # The API leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
+# The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
+RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.

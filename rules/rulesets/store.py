@@ -17,10 +17,11 @@ class Active:
     version: int | None
     variances: int
     was_ever: bool
+    now: datetime
 
 
 # The function takes the lock before it reads (see the migration), in one statement.
-_ACTIVE = "SELECT version, variances, was_ever FROM rules_active()"
+_ACTIVE = "SELECT version, variances, was_ever, now FROM rules_active()"
 
 
 def active() -> Active:
