@@ -424,6 +424,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE = {
     "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
+    "release-held": {"task": "ledger.tasks.release_held_transfers", "schedule": 1.0, "options": {"expires": 5}},
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},

@@ -95,6 +95,13 @@ class Expire:
     bulk_id: str | None = None  # set where its whole bulk expires
 
 
+@dataclass(slots=True)
+class RefuseHeld(Expire):
+    """The command to abort a held transfer that people have refused, with a code of the scheme's."""
+
+    error_code: str = ""
+
+
 Command = Prepare | Fulfil | Reject | Expire
 
 
@@ -125,6 +132,7 @@ class Refusal(Enum):
     REJECTED_BY_PAYEE = "REJECTED_BY_PAYEE"
     FULFILMENT_DOES_NOT_MATCH = "FULFILMENT_DOES_NOT_MATCH"
     FULFILMENT_NAMES_ANOTHER_PAYER = "FULFILMENT_NAMES_ANOTHER_PAYER"
+    REFUSED_WHILE_HELD = "REFUSED_WHILE_HELD"
     ALREADY_ENDED = "ALREADY_ENDED"
     ENDS_WITH_ITS_BULK = "ENDS_WITH_ITS_BULK"
     # about a bulk
@@ -189,6 +197,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "FSPIOP-Destination does not match the payer of the transfer",
     ),
+    # The scheme's own code replaces this one.
+    Refusal.REFUSED_WHILE_HELD: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),

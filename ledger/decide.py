@@ -7,6 +7,7 @@ reads the changed positions. A batch therefore cannot pass a limit.
 from collections.abc import Sequence
 
 from fspiop import ilp
+from fspiop.errors import text_of
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -20,6 +21,7 @@ from ledger.commands_and_outcomes import (
     Prepare,
     Refusal,
     Refused,
+    RefuseHeld,
     Reject,
     Repeated,
     Reserved,
@@ -48,6 +50,8 @@ def _decide_one(command: Command | FxCommand, snapshot: Snapshot) -> Outcome | F
             return decide_fulfil(command, snapshot)
         case Reject():
             return decide_reject(command, snapshot)
+        case RefuseHeld():
+            return decide_refuse_held(command, snapshot)
         case Expire():
             return decide_expire(command, snapshot)
         case _:
@@ -151,7 +155,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     have to refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
-    if t is None or t.payee_id != f.source_id:
+    if t is None or t.payee_id != f.source_id or t.is_held:
         return Unknown(f)
     if t.bulk_id != f.bulk_id:
         return NotObeyed(f, t, Refusal.ENDS_WITH_ITS_BULK)
@@ -189,7 +193,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
     """Aborts a transfer that the payee rejects (FSPIOP API v1.1, section 6.7.5). Only the payee may reject."""
     t = s.transfers.get(r.transfer_id)
-    if t is None or t.payee_id != r.source_id:
+    if t is None or t.payee_id != r.source_id or t.is_held:
         return Unknown(r)
     if t.bulk_id != r.bulk_id:
         return NotObeyed(r, t, Refusal.ENDS_WITH_ITS_BULK)
@@ -209,6 +213,18 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
     if t is None or t.bulk_id != e.bulk_id or t.state is not State.RESERVED or t.expires_at > s.now:
         return Ignored(e)
     return _abort(e, t, s, Move.EXPIRE, Refusal.EXPIRED)
+
+
+def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
+    """Aborts a held transfer that people have refused. A transfer that was released meanwhile goes on."""
+    t = s.transfers.get(r.transfer_id)
+    if t is None or t.state is not State.RESERVED or not t.is_held:
+        return Ignored(r)
+    if t.expires_at <= s.now:
+        return _abort(r, t, s, Move.EXPIRE, Refusal.EXPIRED)
+    _end(t, s, Move.INVALIDATE, Refusal.REFUSED_WHILE_HELD)
+    t.error_code, t.error_description = r.error_code, text_of(r.error_code)
+    return Aborted(r, t, fx.abort_with(t, s))
 
 
 def _too_late(command: Fulfil | Reject, t: TransferState) -> Outcome:

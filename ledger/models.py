@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from hub.participants.models import Participant
 from ledger.bulk.models import BulkTransfer
 from ledger.fx.models import FxTransfer, FxTransferEvent, only_erased
+from ledger.held_transfers.models import HeldTransfer
 from ledger.states import TERMINAL, State
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FundsMovement",
     "FxTransfer",
     "FxTransferEvent",
+    "HeldTransfer",
     "SettlementWindow",
     "Transfer",
     "TransferEvent",

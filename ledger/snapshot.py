@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from ledger.fx.snapshot import ConversionState
+from ledger.held_transfers.holds import Hold
 from ledger.states import State
 from rules.decide import Verdict
 
@@ -58,6 +59,8 @@ class TransferState:
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
+    is_held: bool = False  # the transfer was not sent to the payee yet
+    hold: Hold | None = None  # set where this batch holds the transfer
 
 
 @dataclass(slots=True)

@@ -34,6 +34,7 @@ from ledger.commands_and_outcomes import (
     Outcome,
     PaymentMessage,
     Prepare,
+    Refusal,
     Refused,
     Reject,
     Reserved,
@@ -41,6 +42,7 @@ from ledger.commands_and_outcomes import (
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome, FxPrepare
+from ledger.held_transfers import store as held_transfers
 from ledger.locks import WINDOW_LOCK
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
@@ -120,7 +122,8 @@ _TRANSFER_COLUMNS = """
     t.transfer_id, t.payer_id, t.payee_id, payer.name, t.payee_name, t.currency, t.amount, t.state, t.condition,
     t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
     t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at,
-    t.bulk_id, t.payer_conversion_id, t.payee_conversion_id
+    t.bulk_id, t.payer_conversion_id, t.payee_conversion_id,
+    EXISTS (SELECT FROM ledger_heldtransfer h WHERE h.transfer_id = t.transfer_id AND h.state = 'HELD')
 """
 _TRANSFERS = f"""
     SELECT {_TRANSFER_COLUMNS}
@@ -258,8 +261,10 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     fx.insert(outcomes, snapshot)
     if new:
         _insert_transfers([outcome.transfer for outcome in new], snapshot)
+        held_transfers.insert([outcome.transfer for outcome in new], snapshot.now)
     if ended:
         _end_transfers([outcome.transfer for outcome in ended])
+        held_transfers.end([(o.transfer, _is_refused(o.transfer)) for o in ended], snapshot.now)
     fx.move(outcomes, snapshot)
     _move_accounts([account for account in snapshot.accounts.values() if _is_changed(account)])
     if snapshot.postings:
@@ -268,6 +273,10 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
         _insert_events([*new, *ended], snapshot)
     if snapshot.gate is not None:
         snapshot.gate.save()
+
+
+def _is_refused(transfer: TransferState) -> bool:
+    return transfer.reason == Refusal.REFUSED_WHILE_HELD.value
 
 
 _INSERT_TRANSFERS = """

@@ -76,7 +76,10 @@ def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: 
 
 
 def verdict_of(hits: Sequence[Hit]) -> Verdict:
-    """Makes one verdict: refuse before hold before alert. The first refusal gives the code, the longest hold the time."""
+    """Makes one verdict: refuse before hold before alert.
+
+    The first refusal gives the code, the longest hold its time.
+    """
     if not hits:
         return ALLOW
     counting = [hit for hit in hits if hit.counts]

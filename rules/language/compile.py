@@ -9,7 +9,7 @@ expression if no fact in it can be missing at this gate.
 """
 
 import ast
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,9 +18,10 @@ import msgspec
 from rules.facts import Gate
 from rules.language import local_time
 from rules.language.compiled_types import CompiledRules, Evaluate
+from rules.language.counter_needs import Need
 from rules.language.fact_catalogue import FACTS, FactSpec, percent_of_average, percent_passed_on
 from rules.language.lists_and_markers import list_names, marker_kinds
-from rules.language.needed_counters import CounterName, comparisons, counter_names, needed_counters, rules_of_gate
+from rules.language.needed_counters import CounterName, comparisons, counter_names, needed_counters, rules_of_gates
 from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Rule, RuleSet, Trigger
 
 _COMPARE: dict[str, type[ast.cmpop]] = {
@@ -42,11 +43,15 @@ _UNREAD = ast.Constant(...)
 _TRUE = ast.Constant(True)
 
 
-def compile_rules(rule_set: RuleSet, gate: Gate) -> CompiledRules:
-    """Returns the live and shadow rules of a gate as one function. The rule set must have passed the checks."""
-    rules = rules_of_gate(rule_set.rules, gate)
+def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
+    """Returns the live and shadow rules of a gate as one function. The rule set must have passed the checks.
+
+    `with_rules_of` adds rules of other gates. A transfer without a quote in this hub was not judged there,
+    so `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges it by the rules of both.
+    """
+    rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
-    builder = _Builder(rule_set, gate)
+    builder = _Builder(needs, gate, rule_set.time_zone)
     return CompiledRules(
         gate=gate,
         time_zone=rule_set.time_zone,
@@ -71,19 +76,18 @@ class _Pair(msgspec.Struct, frozen=True):
 class _Builder:
     """Builds the function of one gate."""
 
-    def __init__(self, rule_set: RuleSet, gate: Gate) -> None:
+    def __init__(self, needs: Mapping[CounterName, Need], gate: Gate, time_zone: str) -> None:
         self._gate = gate
-        self._needs = needed_counters(rules_of_gate(rule_set.rules, gate))
         self._fields: dict[str, None] = {}
         self._locals: dict[Hashable, str] = {}
         self._globals: dict[str, Any] = {
             "percent_of_average": percent_of_average,
             "percent_passed_on": percent_passed_on,
-            "time_zone": rule_set.time_zone,
+            "time_zone": time_zone,
             **{f"read_{name}": read for name, read in _LOCAL_TIME.items()},
-            **{f"need_{number}": need for number, need in enumerate(self._needs.values())},
+            **{f"need_{number}": need for number, need in enumerate(needs.values())},
         }
-        self._need_names = {name: f"need_{number}" for number, name in enumerate(self._needs)}
+        self._need_names = {name: f"need_{number}" for number, name in enumerate(needs)}
 
     def function(self, rules: Sequence[Rule]) -> Evaluate:
         """Returns the function that evaluates the rules."""

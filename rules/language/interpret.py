@@ -1,10 +1,10 @@
-"""Interprets rules node by node: the oracle against which compiled rules are tested, and the reader of their hits. Pure.
+"""Interprets rules node by node: the test oracle of compiled rules, and the reader of their hits. Pure.
 
 A condition is true, false, or not known (None) because a fact is missing. A fact that the message leaves out, although
 it may, is absent and not missing: each comparison with it is false, except `absent`, `not_in`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from rules.facts import Facts, Gate
@@ -13,8 +13,8 @@ from rules.language.compiled_types import CompiledRules, ReadCounter
 from rules.language.counter_needs import Need
 from rules.language.fact_catalogue import FACTS, FactSpec, percent_of_average, percent_passed_on
 from rules.language.lists_and_markers import list_names, marker_kinds
-from rules.language.needed_counters import CounterName, counter_names, needed_counters, rules_of_gate
-from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Rule, RuleSet, Trigger
+from rules.language.needed_counters import CounterName, counter_names, needed_counters, rules_of_gates
+from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, RuleSet, Trigger
 
 
 class _Missing:
@@ -162,9 +162,9 @@ def applies(trigger: Trigger, facts: Facts, reader: Reader) -> bool | None:
     return _all((None if value is MISSING else value in wanted) for wanted, value in pairs if wanted)
 
 
-def interpret_rules(rule_set: RuleSet, gate: Gate) -> CompiledRules:
-    """Returns the rules of a gate with an evaluation that interprets them, for tests and comparisons."""
-    rules = rules_of_gate(rule_set.rules, gate)
+def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
+    """Returns what `compile.compile_rules` returns, with an evaluation that interprets the rules. For tests."""
+    rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
 
     def evaluate(facts: Facts, get: ReadCounter) -> list[int]:

@@ -6,7 +6,7 @@ count of the same payments must bound it: once the profile cannot hold the event
 refuses anyway.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from rules.facts import Gate
 from rules.language.counter_needs import LIMITS, Measure, Need, Subject
@@ -16,7 +16,7 @@ from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Re
 CounterName = tuple[Subject, Measure, int, str]
 """Subject, measure, window in seconds, and the currency if the rule is for one only."""
 
-_COUNT_OF: Mapping[Measure, Measure] = {
+COUNT_OF: Mapping[Measure, Measure] = {
     "sent_value": "sent_count",
     "distinct_payees": "sent_count",
     "received_value": "received_count",
@@ -37,6 +37,19 @@ def comparisons(condition: Condition) -> Iterator[Comparison]:
                 yield from comparisons(each)
 
 
+def comparisons_with_places(condition: Condition, path: str) -> Iterator[tuple[Comparison, str]]:
+    """Yields every comparison with its place in the document."""
+    match condition:
+        case Comparison():
+            yield condition, path
+        case Not(inner):
+            yield from comparisons_with_places(inner, f"{path}.not")
+        case All(conditions) | AnyOf(conditions):
+            name = "all" if isinstance(condition, All) else "any"
+            for number, each in enumerate(conditions):
+                yield from comparisons_with_places(each, f"{path}.{name}[{number}]")
+
+
 def counter_names(comparison: Comparison, trigger: Trigger) -> tuple[CounterName, ...]:
     """Returns the names of the counters that a comparison reads."""
     currency = next(iter(trigger.currencies)) if len(trigger.currencies) == 1 else ""
@@ -50,9 +63,9 @@ def is_limit(rule: Rule) -> bool:
     return rule.gate == "transfer" and rule.mode == "live" and isinstance(rule.action, Refuse)
 
 
-def rules_of_gate(rules: tuple[Rule, ...], gate: Gate) -> tuple[Rule, ...]:
-    """Returns the live and shadow rules of a gate."""
-    return tuple(rule for rule in rules if rule.gate == gate and rule.mode != "draft")
+def rules_of_gates(rules: tuple[Rule, ...], gates: Collection[Gate]) -> tuple[Rule, ...]:
+    """Returns the live and shadow rules of these gates."""
+    return tuple(rule for rule in rules if rule.gate in gates and rule.mode != "draft")
 
 
 def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
@@ -77,7 +90,7 @@ def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int
     ((subject, measure),) = FACTS[limit.fact].counters
     if subject == "original":
         return 0
-    if measure in _COUNT_OF.values():
+    if measure in COUNT_OF.values():
         return _number(limit) + 1
     bounds = [
         _number(count) + 1
@@ -90,7 +103,7 @@ def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int
 
 
 def _bounds(count: Comparison, limit: Comparison, subject: Subject, measure: Measure) -> bool:
-    same = FACTS[count.fact].counters == ((subject, _COUNT_OF[measure]),)
+    same = FACTS[count.fact].counters == ((subject, COUNT_OF[measure]),)
     return same and count.window_s >= limit.window_s and count.operator in ("above", "at_least")
 
 

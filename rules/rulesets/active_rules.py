@@ -10,51 +10,69 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from typing import cast
 
+from rules.decide import Variances
+from rules.facts import Gate
+from rules.language.checks import accept_text
+from rules.language.compile import compile_rules
+from rules.language.compiled_types import CompiledRules
+from rules.language.faults import RuleSetRefused
+from rules.language.rule_types import RuleSet
 from rules.rulesets import store
 from rules.rulesets.store import Active
 
-GATES = ("lookup", "quote", "transfer")
+GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
 _REFRESH_S = 1.0
 """How long a process assumes that there is still no version, after the database has said so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variances:
-    """The exceptions: the last moment of each, by rule, side ("payer" or "payee") and DFSP."""
+class CannotBeRead(Exception):
+    """The active version has a fault, because this release reads the language of rules differently.
 
-    revision: int
-    until: Mapping[tuple[str, str, str], datetime]
+    Payments cannot be judged until people activate another version, so they are refused with 2001.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of the rules, compiled for each gate."""
+    """A version of the rules, compiled for each gate. Its rules never change."""
 
     number: int
-    compiled: Mapping[str, object] = field(repr=False)
+    rule_set: RuleSet
+    by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
+    without_quote: CompiledRules = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
     """One version with the exceptions from its rules. Nothing of it changes while a group uses it."""
 
-    version: int
+    rules: Version
     variances: Variances
-    _version: Version = field(repr=False)
+    revision: int
+    """The latest exception that `variances` contains."""
 
-    def compiled(self, gate: str) -> object:
+    @property
+    def version(self) -> int:
+        return self.rules.number
+
+    def compiled(self, gate: str) -> CompiledRules:
         """Returns the compiled rules of this gate: "lookup", "quote" or "transfer"."""
-        return self._version.compiled[gate]
+        return self.rules.by_gate[cast(Gate, gate)]
+
+    @property
+    def for_transfers_without_quote(self) -> CompiledRules:
+        """The rules of the transfer and of the quote, for a transfer whose quote this hub never saw."""
+        return self.rules.without_quote
 
 
 class _Process:
-    """What this process knows. All attributes are replaced, never changed, because several threads read them."""
+    """The active rules as this process knows them. Several threads may read and replace the attributes."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.compiling = threading.Lock()
         self.was_ever_active = False
         self.asked_at = float("-inf")
         self.kept: ActiveRules | None = None
@@ -71,28 +89,39 @@ def current() -> ActiveRules | None:
             return None
         process.asked_at = time.monotonic()
     active = store.active()
-    process.was_ever_active = process.was_ever_active or active.was_ever
+    if active.was_ever:
+        process.was_ever_active = True
     return None if active.version is None else _rules(process, active, active.version)
-
-
-def may_have_judged() -> bool:
-    """Returns whether rules may have judged a payment, as far as this process knows. Runs no statement."""
-    return _process.was_ever_active
 
 
 def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
     kept = process.kept
-    if kept is not None and kept.version == number and kept.variances.revision == active.variances:
+    if kept is not None and kept.version == number and kept.revision == active.variances:
         return kept
-    version = kept._version if kept is not None and kept.version == number else _read(number)
-    variances = Variances(active.variances, store.variances(active.variances))
-    process.kept = ActiveRules(number, variances, version)
-    return process.kept
+    with process.compiling:
+        kept = process.kept
+        version = kept.rules if kept is not None and kept.version == number else read(number)
+        process.kept = ActiveRules(version, store.variances(active.variances), active.variances)
+        return process.kept
 
 
-def _read(number: int) -> Version:
-    store.content(number)
-    return Version(number, dict.fromkeys(GATES))
+def read(number: int) -> Version:
+    """Returns a version, compiled. Raises CannotBeRead if this release reads the version differently."""
+    try:
+        rule_set = accept_text(store.content(number))
+    except RuleSetRefused as refused:
+        raise CannotBeRead(f"version {number} of the rules: {refused}") from None
+    return Version(
+        number,
+        rule_set,
+        {gate: compile_rules(rule_set, gate) for gate in GATES},
+        compile_rules(rule_set, "transfer", with_rules_of=("quote",)),
+    )
+
+
+def notice() -> None:
+    """Makes this process ask the database for the next group, because it has changed the active rules itself."""
+    _process.was_ever_active = True
 
 
 def forget() -> None:

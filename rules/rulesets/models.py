@@ -70,15 +70,10 @@ class Activation(models.Model):
 
 
 class Variance(models.Model):
-    """An exception from one rule for one DFSP, until a date. The latest row about a rule, a side and a DFSP applies."""
-
-    class Side(models.TextChoices):
-        PAYER = "payer"
-        PAYEE = "payee"
+    """An exception from one rule for one DFSP, until a date. The latest row about a rule and a DFSP applies."""
 
     rule = models.CharField(max_length=64)  # the rule's id, in every version that has such a rule
     dfsp = models.CharField(max_length=32)
-    side = models.CharField(max_length=5, choices=Side)  # the DFSP's part in the payments that are exempt
     until = models.DateTimeField()
     reason = models.CharField(max_length=512)
     actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail

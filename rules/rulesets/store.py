@@ -52,14 +52,17 @@ def content(version: int) -> bytes:
 
 
 _VARIANCES = """
-    SELECT DISTINCT ON (rule, side, dfsp) rule, side, dfsp, until FROM rules_rulesets_variance
-    WHERE id <= %s ORDER BY rule, side, dfsp, id DESC
+    SELECT DISTINCT ON (rule, dfsp) rule, dfsp, until FROM rules_rulesets_variance
+    WHERE id <= %s ORDER BY rule, dfsp, id DESC
 """
 
 
-def variances(revision: int) -> dict[tuple[str, str, str], datetime]:
-    """Returns the last moment of each exception, by rule, side and DFSP, as of the row with this number."""
-    return {(rule, side, dfsp): until for rule, side, dfsp, until in execute(_VARIANCES, [revision])}
+def variances(revision: int) -> dict[str, dict[str, datetime]]:
+    """Returns the end of each exception, by rule and DFSP, as of the row with this number."""
+    found: dict[str, dict[str, datetime]] = {}
+    for rule, dfsp, until in execute(_VARIANCES, [revision]):
+        found.setdefault(rule, {})[dfsp] = until
+    return found
 
 
 @dataclass(frozen=True, slots=True)
