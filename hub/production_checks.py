@@ -21,6 +21,8 @@ def faults() -> list[str]:
     key = settings.SECRET_KEY
     if key.startswith("development-only") or len(key) < 50 or len(set(key)) < 5:
         found.append("SECRET_KEY is the default, too simple, or shorter than 50 characters: set a long random one.")
+    if settings.RULES_PARTY_KEY.startswith("development-only") or len(settings.RULES_PARTY_KEY) < 32:
+        found.append("RULES_PARTY_KEY is the default, or shorter than 32 characters: set a long random one.")
     if settings.DEBUG:
         found.append("DEBUG is on: unset it.")
     if not settings.ALLOWED_HOSTS or "*" in settings.ALLOWED_HOSTS:

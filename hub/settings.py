@@ -82,6 +82,10 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
 # The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
 RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
+# The key of the hash by which profiles know parties (`rules.party_keys`). With another key, all profiles begin anew.
+RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
+# Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
+RULES_COUNT = env.bool("RULES_COUNT", default=False)
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.
@@ -221,6 +225,7 @@ INSTALLED_APPS = [
     "hub.notifications",
     "hub.outbox",
     "rules.rulesets",
+    "rules.profiles",
     "directory",
     "quotes",
     "ledger",
@@ -425,6 +430,7 @@ CELERY_BEAT_SCHEDULE = {
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
+    "fold-counts": {"task": "rules.profiles.tasks.fold", "schedule": 1.0, "options": {"expires": 5}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "check-ledger": {
         "task": "portal.tasks.check_ledger",

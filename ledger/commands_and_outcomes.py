@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from fspiop.errors import MAX_EXTENSION_VALUE, ErrorCode
+from fspiop.errors import MAX_DESCRIPTION, MAX_EXTENSION_VALUE, ErrorCode
 from hub.outbox.messages import ReceivedMessage
+from rules.decide import Verdict
 
 if TYPE_CHECKING:
     from ledger.bulk.commands_and_outcomes import Bulk
@@ -125,6 +126,7 @@ class Refusal(Enum):
     EXPIRED_ON_ARRIVAL = "EXPIRED_ON_ARRIVAL"
     EXPIRES_TOO_LATE = "EXPIRES_TOO_LATE"
     TERMS_ARE_NOT_THOSE_OF_THE_QUOTE = "TERMS_ARE_NOT_THOSE_OF_THE_QUOTE"
+    REFUSED_BY_RULE = "REFUSED_BY_RULE"
     LIQUIDITY = "LIQUIDITY"
     NDC = "NDC"
     # about a transfer that was reserved
@@ -186,6 +188,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "ilpPacket and condition are not those of the quote",
     ),
+    # The rule's own code and text replace this one (`words_of_rule`).
+    Refusal.REFUSED_BY_RULE: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.LIQUIDITY: (ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, ""),
     Refusal.NDC: (ErrorCode.PAYER_LIMIT_ERROR, "net debit cap"),
     Refusal.EXPIRED: (ErrorCode.TRANSFER_EXPIRED, ""),
@@ -264,6 +268,12 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
     return error.code, f"{error.text} - {detail}" if detail else error.text
+
+
+def words_of_rule(verdict: Verdict) -> tuple[str, str]:
+    """Returns the error code and description with which a scheme's rule refuses. They never name the rule."""
+    code, description = words_of(Refusal.REFUSED_BY_RULE)
+    return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
 
 def error_of(aborted: "TransferState | ConversionState | Bulk") -> tuple[str, str]:

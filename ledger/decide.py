@@ -27,12 +27,14 @@ from ledger.commands_and_outcomes import (
     Reserved,
     Unknown,
     words_of,
+    words_of_rule,
 )
 from ledger.fx import decide as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
+from rules.decide import Verdict
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
@@ -72,6 +74,7 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
     *fx.CONVERSION_IS_REFUSED_BY,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT,
+    Refusal.REFUSED_BY_RULE,
     *HOLD_IS_REFUSED_BY,
 )
 """The refusals in the order in which `decide_prepare` checks for them.
@@ -129,9 +132,15 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     account = s.accounts.get(account_id or 0)
     if account is None or not account.is_active or account.ndc is None:
         return _refuse(p, s, Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT if conversion else Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT)
+    verdict = s.gate.judge(p.digest, s.now) if s.gate else None
+    if verdict is not None and verdict.outcome == "REFUSE":
+        return _refuse(p, s, Refusal.REFUSED_BY_RULE, verdict)
     refusal = hold(account, p.amount)
     if refusal is not None:
         return _refuse(p, s, refusal)
+    # After this line the transfer is reserved.
+    if s.gate is not None:
+        s.gate.count(p.digest, s.now)
     transfer = _transfer(p, Move.RESERVE)
     transfer.payee_id, transfer.payer_account_id, transfer.payee_account_id = payee.id, account.id, payee_account
     transfer.payer_conversion_id = conversion.commit_request_id if conversion else None
@@ -239,18 +248,22 @@ def _abort(command: Fulfil | Expire, t: TransferState, s: Snapshot, move: Move, 
 def _end(t: TransferState, s: Snapshot, move: Move, refusal: Refusal) -> None:
     assert t.payer_account_id is not None
     release(s.accounts[t.payer_account_id], t.amount)
+    if s.gate is not None:
+        s.gate.uncount(t.transfer_id)
     t.state = NEXT[t.state, move]
     t.reason = refusal.value
     t.error_code, t.error_description = words_of(refusal)
     t.completed_at = s.now
 
 
-def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
+def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None = None) -> Outcome:
     transfer = _transfer(p, Move.REFUSE)
     payee = s.participants.get(p.payee)
     transfer.payee_id = payee.id if payee else None
     transfer.reason = refusal.value
     transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
+    if verdict is not None:
+        transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
     # The id is used now. A conversion that waited for a transfer with this id waits in vain, so it ends too.

@@ -287,6 +287,28 @@ class Transfer(models.Model):
                     RETURN NULL;
                 """,
             ),
+            # A transfer that was counted and is aborted counts no longer, whichever process aborts it and whether or not
+            # rules are active then. `rules.profiles` changes the profiles by the rows that this adds.
+            pgtrigger.Trigger(
+                name="an_aborted_transfer_counts_no_longer",
+                operation=pgtrigger.UpdateOf("state"),
+                when=pgtrigger.After,
+                condition=pgtrigger.Condition("NEW.state = 'ABORTED' AND OLD.state = 'RESERVED'"),
+                func="""
+                    WITH gone AS (
+                        UPDATE rules_profiles_countedtransfer SET ended = true
+                        WHERE transfer_id = NEW.transfer_id AND NOT ended RETURNING *
+                    )
+                    INSERT INTO rules_profiles_unfoldedcount (key, role, transfer_id, is_removal)
+                    SELECT r.key, r.role, gone.transfer_id, true
+                    FROM gone CROSS JOIN LATERAL (
+                        VALUES (0, payer_key), (1, payee_key), (2, alias_key), (3, payer_dfsp_key), (4, payee_dfsp_key),
+                               (5, pair_key), (6, original_key)
+                    ) AS r (role, key)
+                    WHERE r.key IS NOT NULL;
+                    RETURN NULL;
+                """,
+            ),
             pgtrigger.Protect(name="a_transfer_is_never_deleted", operation=pgtrigger.Delete),
         ]
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from ledger.fx.snapshot import ConversionState
 from ledger.held_transfers.holds import Hold
 from ledger.states import State
+from rules.decide import Verdict
 
 
 @dataclass(slots=True)
@@ -85,6 +87,22 @@ class ParticipantState:
     may_receive: bool = True
 
 
+class Gate(Protocol):
+    """The rules at the transfer, with everything that they need to know about this batch (`rules.transfer_gate`)."""
+
+    def judge(self, digest: bytes, now: datetime) -> Verdict:
+        """Returns the verdict about the prepare with this digest, which passed all earlier checks."""
+
+    def count(self, digest: bytes, now: datetime) -> None:
+        """Counts this prepare, whose amount is reserved now."""
+
+    def uncount(self, transfer_id: str) -> None:
+        """Counts this transfer no longer, which is aborted now."""
+
+    def save(self) -> None:
+        """Writes what was counted, after the transfers were written."""
+
+
 @dataclass(slots=True)
 class Snapshot:
     now: datetime  # the time of the database's clock, read after all locks were taken
@@ -98,3 +116,4 @@ class Snapshot:
     fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
+    gate: Gate | None = None  # None if no rules are active and no transfers are counted

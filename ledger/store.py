@@ -6,7 +6,7 @@ Lock order, here and wherever else code locks more than one of these:
 
   0. the row of a bulk (`ledger.bulk.store`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
-  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)
+  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`); then profiles, by key (`ledger.rules_gate`)
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
@@ -24,7 +24,7 @@ from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
 from hub.sql_execution import execute
-from ledger import limits, quote_terms
+from ledger import limits, quote_terms, rules_gate
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -66,6 +66,7 @@ def load(
     # Quotes are compared before any lock is taken, so that no other transaction waits for this. A payee's answer to a
     # quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
+    at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}
@@ -76,6 +77,7 @@ def load(
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
+    gate = rules_gate.open_gate(at_gate, [other.transfer_id for other in others], transfers) if at_gate else None
     accounts = _lock_accounts(
         sorted(
             _account_ids(prepares, participants, transfers.values())
@@ -104,6 +106,7 @@ def load(
         conversions=conversions,
         fx_wait=fx_wait,
         not_as_quoted=not_as_quoted,
+        gate=gate,
     )
 
 
@@ -268,6 +271,8 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
         _insert_entries(snapshot.postings, snapshot)
     if new or ended:
         _insert_events([*new, *ended], snapshot)
+    if snapshot.gate is not None:
+        snapshot.gate.save()
 
 
 def _is_refused(transfer: TransferState) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hub.sql_execution import execute
+from hub.sweeps.store import not_skipped
 from rules.profiles import ring
 from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys, Role
 from rules.profiles.ring import Profile
@@ -165,9 +166,13 @@ def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
     return {(payer, payee) for payer, payee in execute(_PAID, [[each[0] for each in ordered], [e[1] for e in ordered]])}
 
 
-_WAITING = "SELECT DISTINCT key FROM (SELECT key FROM rules_profiles_unfoldedcount ORDER BY id LIMIT %s) oldest"
+_WAITING = f"""
+    SELECT key FROM (SELECT id, key FROM rules_profiles_unfoldedcount u
+                     WHERE {not_skipped("profiles", "key")} ORDER BY id LIMIT %s) oldest
+    GROUP BY key ORDER BY min(id) LIMIT %s
+"""  # noqa: S608 (the constants above)
 
 
-def waiting(most_rows: int) -> list[int]:
-    """Returns the profiles that have something to add or to remove, those that have waited longest."""
-    return [row[0] for row in execute(_WAITING, [most_rows])]
+def waiting(most_rows: int, most: int) -> list[int]:
+    """Returns profiles that have something to add or to remove and are not skipped, those that wait longest first."""
+    return [row[0] for row in execute(_WAITING, [most_rows, most])]
