@@ -1,7 +1,7 @@
-"""The gate of the scheme's rules at the quote: judges requests for terms, and keeps facts and verdicts for the transfer.
+"""The gate of the scheme's rules at the quote: judges requests for terms, and keeps the verdicts for the transfers.
 
-The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs. With rules,
-the number of statements does not depend on the number of requests.
+The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs. With
+rules, the number of statements does not depend on the number of requests.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from rules.transfer_gate import counters_unlocked
 
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.fx_quotes import FxQuotePost
@@ -22,11 +21,12 @@ from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.counter_needs import Counters
+from rules.language.refusal_codes import OUT_OF_TIME
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
 from rules.rulesets.decisions import Judged
+from rules.transfer_gate import counters_unlocked
 
-_TOO_LATE = "3142"
 TIME_TO_ANSWER = timedelta(seconds=5)
 """The time that the payee must have between the release of a held transfer and its expiration."""
 
@@ -50,7 +50,7 @@ class QuoteGate:
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
             return scheme_error(
-                _TOO_LATE, f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
+                OUT_OF_TIME, f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
             )
         self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
         return None

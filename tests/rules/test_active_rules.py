@@ -1,4 +1,4 @@
-"""Which version of the rules judges payments: versions, activations, roll-back, exceptions, and what each process sees."""
+"""Which version of the rules judges payments: versions, activations, roll-back, exceptions, and other processes."""
 
 import threading
 import time
@@ -21,7 +21,6 @@ from tests.world import World
 def active() -> int | None:
     found = active_rules.current()
     return None if found is None else found.version
-
 
 
 def test_without_a_version_a_process_asks_once_a_second(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
