@@ -64,6 +64,8 @@ class RulesAtTransfers:
 
     version: int
     compiled: CompiledRules
+    without_quote: CompiledRules
+    """For transfers that were not judged at the quote: the rules of both gates."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects besides the parties that a rule at any gate reads."""
@@ -103,7 +105,8 @@ class TransferGate:
             return decide.ALLOW
         transfer, facts = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
-        hits = decide.judge(facts, self._rules.compiled, self._counters, self._rules.variances)
+        rules = self._rules.compiled if facts.quoted or transfer.fx else self._rules.without_quote
+        hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
             # Rules about parties judge the transfer that the conversion is for.
             hits = [hit for hit in hits if not hit.skipped]
@@ -178,10 +181,14 @@ def open_gate(
     originals: Mapping[str, Original],
 ) -> TransferGate:
     """Reads and locks what judging and counting these transfers needs. `ending`: transfers that may be aborted."""
-    needs = rules.compiled.needs if rules else ()
-    limits = limits_known(rules.compiled) if rules else ()
     judged = {transfer.digest: (transfer, facts_of(transfer)) for transfer in transfers}
     facts = [each for _, each in judged.values()]
+    needs: Collection[Need] = ()
+    limits: Sequence[Limit] = ()
+    if rules is not None:
+        # The rules of both gates read all counters that the rules of this gate read.
+        needs = rules.compiled.needs if all(each.quoted for each in facts) else rules.without_quote.needs
+        limits = limits_known(rules.compiled)
     to_lock = {key for each in facts for key in keys_to_lock(each, limits)}
     locked = store.lock(to_lock) if to_lock else {}
     pending = store.unfolded(to_lock) if to_lock else []
