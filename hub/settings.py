@@ -80,6 +80,8 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
 # The API leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
+# The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
+RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
 # The key of the hash by which profiles know parties (`rules.party_keys`). With another key, all profiles begin anew.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
 # Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.

@@ -53,6 +53,8 @@ class Prepare:
     bulk_id: str | None = None  # set for an item of a bulk transfer
     terms: Terms | None = None  # set where the hub compares the transfer with its quote
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
+    ilp_packet: str = ""  # with the condition, it finds the quote for the scheme's rules
+    bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
 @dataclass(slots=True)

@@ -31,6 +31,7 @@ from ledger.commands_and_outcomes import (
 )
 from ledger.fx import decide as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome
+from ledger.held_transfers.decide import verdict_and_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
@@ -132,7 +133,7 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     account = s.accounts.get(account_id or 0)
     if account is None or not account.is_active or account.ndc is None:
         return _refuse(p, s, Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT if conversion else Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT)
-    verdict = s.gate.judge(p.digest, s.now) if s.gate else None
+    verdict, held = verdict_and_hold(p, s)
     if verdict is not None and verdict.outcome == "REFUSE":
         return _refuse(p, s, Refusal.REFUSED_BY_RULE, verdict)
     refusal = hold(account, p.amount)
@@ -144,6 +145,7 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     transfer = _transfer(p, Move.RESERVE)
     transfer.payee_id, transfer.payer_account_id, transfer.payee_account_id = payee.id, account.id, payee_account
     transfer.payer_conversion_id = conversion.commit_request_id if conversion else None
+    transfer.hold, transfer.is_held = held, held is not None
     s.transfers[p.transfer_id] = transfer
     return Reserved(p, transfer)
 

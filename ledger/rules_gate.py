@@ -14,6 +14,7 @@ from ledger import quoted_facts
 from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
 from ledger.fx.snapshot import Side
+from rules.kept_verdicts import Kept
 from rules.profiles.counters import Original
 from rules.profiles.subjects import asks_for
 from rules.rulesets import active_rules
@@ -30,6 +31,7 @@ class AtGate:
     transfers: Sequence[TransferToJudge]
     conversions: Sequence[FxPrepare]
     originals: Mapping[str, Original]
+    kept: Mapping[bytes, Kept]  # the verdicts at the quotes, by the digests of the prepares
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
@@ -58,15 +60,14 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
                 bulk=prepare.bulk_id is not None,
             )
         )
-    return AtGate(rules, transfers, fx_prepares if rules else (), _originals(rules, transfers))
+    kept = {digest: found.kept for digest, found in quoted.items()}
+    return AtGate(rules, transfers, fx_prepares if rules else (), _originals(rules, transfers), kept)
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
     """Locks what the rules need, and returns the gate. `determining`: the transfers that the group has read."""
     conversions = [_conversion(each, determining) for each in at_gate.conversions]
-    return open_with(
-        [*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals
-    )
+    return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
 
 
 def _conversion(prepare: FxPrepare, determining: Mapping[str, object]) -> TransferToJudge:
@@ -76,9 +77,7 @@ def _conversion(prepare: FxPrepare, determining: Mapping[str, object]) -> Transf
         if side is Side.PAYER
         else (prepare.target_currency, prepare.target_amount)
     )
-    payer, payee = (
-        (prepare.initiator, prepare.fxp) if side is Side.PAYER else (prepare.fxp, prepare.initiator)
-    )
+    payer, payee = (prepare.initiator, prepare.fxp) if side is Side.PAYER else (prepare.fxp, prepare.initiator)
     return TransferToJudge(
         digest=prepare.digest,
         transfer_id=prepare.commit_request_id,

@@ -1,5 +1,6 @@
 """The rows that the ledger decides on, as read under locks. `decide` changes these records while it decides a batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -8,6 +9,7 @@ from ledger.fx.snapshot import ConversionState
 from ledger.held_transfers.holds import Hold
 from ledger.states import State
 from rules.decide import Verdict
+from rules.kept_verdicts import Kept
 
 
 @dataclass(slots=True)
@@ -93,6 +95,9 @@ class Gate(Protocol):
     def judge(self, digest: bytes, now: datetime) -> Verdict:
         """Returns the verdict about the prepare with this digest, which passed all earlier checks."""
 
+    def overrule(self, verdict: Verdict) -> None:
+        """Replaces the verdict about the prepare that was judged last, because it cannot be held."""
+
     def count(self, digest: bytes, now: datetime) -> None:
         """Counts this prepare, whose amount is reserved now."""
 
@@ -117,3 +122,5 @@ class Snapshot:
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
     gate: Gate | None = None  # None if no rules are active and no transfers are counted
+    rules_version: int | None = None  # the version that is active for this batch
+    kept: Mapping[bytes, Kept] = field(default_factory=dict)  # the verdicts at the quotes, by digests of prepares

@@ -107,6 +107,8 @@ def load(
         fx_wait=fx_wait,
         not_as_quoted=not_as_quoted,
         gate=gate,
+        rules_version=at_gate.rules.version if at_gate and at_gate.rules else None,
+        kept=at_gate.kept if at_gate else {},
     )
 
 

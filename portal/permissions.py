@@ -66,6 +66,8 @@ class Right(StrEnum):
     CHECK_SETTLEMENT = "check settlement"
     ASK_DIRECTORY = "ask for directory changes"
     CHECK_DIRECTORY = "check directory changes"
+    ASK_RULES = "ask for rules and decisions about held transfers"
+    CHECK_RULES = "check rules and decisions about held transfers"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -115,6 +117,8 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_DIRECTORY: frozenset({Role.OPERATOR}),
     Right.CHECK_DIRECTORY: frozenset({Role.OPERATOR, Role.RISK}),
+    Right.ASK_RULES: frozenset({Role.RISK}),
+    Right.CHECK_RULES: frozenset({Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),
     Right.CHECK_ROLES: frozenset({Role.ADMINISTRATOR}),
 }

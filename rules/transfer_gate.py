@@ -35,6 +35,7 @@ from rules.profiles.subjects import (
     limits_of,
     subjects_read,
 )
+from rules.rulesets import decisions
 
 _NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the clock is read after the locks, when transfers are judged
 _SECOND = timedelta(seconds=1)
@@ -114,6 +115,11 @@ class TransferGate:
         self.judged.append(Judged(transfer, facts, verdict))
         return verdict
 
+    def overrule(self, verdict: Verdict) -> None:
+        """Replaces the verdict about the transfer that was judged last, because it cannot be held."""
+        last = self.judged.pop()
+        self.judged.append(Judged(last.transfer, last.facts, verdict))
+
     def count(self, digest: bytes, now: datetime) -> None:
         """Counts a transfer that is reserved now."""
         transfer, facts = self._transfers[digest]
@@ -168,6 +174,9 @@ class TransferGate:
             store.add_counted(self._counted)
         if self._unfolded:
             store.add_unfolded(self._unfolded)
+        if self._rules is not None and self.judged:
+            judged = [decisions.Judged(each.transfer.transfer_id, each.facts, each.verdict) for each in self.judged]
+            decisions.save(self._rules.version, judged)
 
 
 _NOWHERE = Keys()

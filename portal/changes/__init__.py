@@ -22,6 +22,7 @@ from portal.changes import (
     onboarding_steps,
     participants,
     profile,
+    rules,
     settlement,
     settlement_models,
     try_out,
@@ -46,6 +47,7 @@ KINDS = by_name(
     *conversions.KINDS,
     *settlement_models.KINDS,
     *clients.KINDS,
+    *rules.KINDS,
 )
 
 

@@ -13,6 +13,7 @@ from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
 from hub.api.views import taken
 from quotes.models import Quote
+from quotes.terms_of_payments import amount_of
 from quotes.views.common import AgreementView, Currencies
 
 
@@ -34,6 +35,7 @@ class QuotesView(_QuoteView):
             currencies=_currencies(body),
             transaction_id=body.transaction_id,
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
+            details=body,
         )
 
 
@@ -66,6 +68,8 @@ class QuoteView(_QuoteView):
             Quote.State.ACCEPTED,
             condition=body.condition,
             packet_sha256=packet_digest(body.ilp_packet),
+            transfer_amount=amount_of(body.transfer_amount),
+            transfer_currency=body.transfer_amount.currency,
         )
 
 

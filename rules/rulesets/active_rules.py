@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import cast
 
 from rules.decide import Variances
@@ -83,6 +84,12 @@ _process = _Process()
 
 def current() -> ActiveRules | None:
     """Returns the rules that are active now, or None. Call this once for each group, in the group's transaction."""
+    found = current_at()
+    return None if found is None else found[0]
+
+
+def current_at() -> tuple[ActiveRules, datetime] | None:
+    """Returns the same, with the time of the database's clock."""
     process = _process
     if not process.was_ever_active:
         if time.monotonic() - process.asked_at < _REFRESH_S:
@@ -91,7 +98,7 @@ def current() -> ActiveRules | None:
     active = store.active()
     if active.was_ever:
         process.was_ever_active = True
-    return None if active.version is None else _rules(process, active, active.version)
+    return None if active.version is None else (_rules(process, active, active.version), active.now)
 
 
 def _rules(process: _Process, active: Active, number: int) -> ActiveRules:

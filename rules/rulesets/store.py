@@ -17,10 +17,11 @@ class Active:
     version: int | None
     variances: int
     was_ever: bool
+    now: datetime
 
 
 # The function takes the lock before it reads (see the migration), in one statement.
-_ACTIVE = "SELECT version, variances, was_ever FROM rules_active()"
+_ACTIVE = "SELECT version, variances, was_ever, now FROM rules_active()"
 
 
 def active() -> Active:
@@ -88,8 +89,9 @@ class DecisionRow:
 
 
 _ADD_DECISIONS = """
-    INSERT INTO rules_rulesets_decision (gate, subject, version_id, outcome, code, hits, is_sampled, facts_digest, facts,
-                                         payer_dfsp, payee_dfsp, payer_key, payee_key, currency, amount, at)
+    INSERT INTO rules_rulesets_decision (
+        gate, subject, version_id, outcome, code, hits, is_sampled, facts_digest, facts, payer_dfsp, payee_dfsp,
+        payer_key, payee_key, currency, amount, at)
     SELECT gate, subject, version, outcome, code, hits::jsonb, is_sampled, facts_digest, facts, payer_dfsp, payee_dfsp,
            payer_key, payee_key, currency, amount, at
     FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[], %s::bytea[],

@@ -10,6 +10,7 @@ from django.utils import timezone
 from ledger.commands_and_outcomes import Prepare
 from ledger.quoted_facts import QuotedFacts
 from rules.facts import Facts
+from rules.kept_verdicts import Kept
 from rules.language.checks import accept_text
 from rules.party_keys import key_of
 from rules.rulesets import active_rules, store
@@ -93,7 +94,12 @@ def facts_in(command: Prepare, **members: Any) -> Facts:
 
 def facts_of_quotes(prepares: Iterable[Prepare]) -> dict[bytes, QuotedFacts]:
     """Stands for the quotes of transfers whose ids name two customers."""
-    return {each.digest: QuotedFacts(facts_in(each), each.transfer_id) for each in prepares}
+    return {each.digest: quoted(facts_in(each), each.transfer_id) for each in prepares}
+
+
+def quoted(facts: Facts, transaction_id: str | None = None) -> QuotedFacts:
+    """What is kept of a quote that all rules allowed."""
+    return QuotedFacts(facts, Kept(facts, 1), transaction_id)
 
 
 def pay(world: World, payer: int, payee: int, text: str | int = 1, **more: Any) -> Prepare:

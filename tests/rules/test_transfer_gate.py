@@ -18,7 +18,7 @@ from rules.profiles.models import CountedTransfer, Profile, UnfoldedCount
 from rules.rulesets import active_rules
 from tests.bulks import bulk_prepare
 from tests.fx_world import fx_prepare, open_scheme
-from tests.rules.limits import activate, deactivate, facts_in, facts_of_quotes, key_of_customer, limit, pay
+from tests.rules.limits import activate, deactivate, facts_in, facts_of_quotes, key_of_customer, limit, pay, quoted
 from tests.sweeps.statements import all_statements
 from tests.world import World, amount, fulfil, messages_about, prepare, reject, run
 
@@ -232,9 +232,7 @@ def test_refunds_are_counted_apart_and_never_above_their_original(
 
         def facts(prepares: Any) -> Any:
             return {
-                each.digest: quoted_facts.QuotedFacts(
-                    facts_in(each, scenario="REFUND", refund_of=original.transfer_id), None
-                )
+                each.digest: quoted(facts_in(each, scenario="REFUND", refund_of=original.transfer_id))
                 for each in prepares
             }
 

@@ -7,12 +7,13 @@ which the first one has waited.
 from django.db import migrations
 
 ACTIVE = """
-    CREATE FUNCTION rules_active(OUT version bigint, OUT variances bigint, OUT was_ever boolean)
+    CREATE FUNCTION rules_active(OUT version bigint, OUT variances bigint, OUT was_ever boolean, OUT now timestamptz)
     LANGUAGE plpgsql VOLATILE AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock_shared(1263075331);  -- rules.rulesets.store.RULES_LOCK
+        now := clock_timestamp();
         SELECT (SELECT a.version_id FROM rules_rulesets_activation a
-                WHERE a.valid_from <= clock_timestamp() AND (a.valid_until IS NULL OR a.valid_until > clock_timestamp())
+                WHERE a.valid_from <= now AND (a.valid_until IS NULL OR a.valid_until > now)
                   AND a.cancelled_at IS NULL
                 ORDER BY a.valid_from DESC, a.id DESC LIMIT 1),
                coalesce((SELECT v.id FROM rules_rulesets_variance v ORDER BY v.id DESC LIMIT 1), 0),

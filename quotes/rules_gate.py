@@ -1,0 +1,104 @@
+"""The gate of the scheme's rules at the quote: judges requests for terms, and keeps the verdicts for the transfers.
+
+The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs. With
+rules, the number of statements does not depend on the number of requests.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from fspiop.bodies.bulk_quotes import BulkQuotePost
+from fspiop.bodies.fx_quotes import FxQuotePost
+from fspiop.bodies.quotes import QuotePost
+from fspiop.errors import FspiopError, scheme_error
+from fspiop.time import format_datetime
+from quotes.commands_and_facts import AskTerms
+from rules import decide, kept_verdicts, message_facts
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.kept_verdicts import Kept
+from rules.language.counter_needs import Counters
+from rules.language.refusal_codes import OUT_OF_TIME
+from rules.rulesets import active_rules, decisions
+from rules.rulesets.active_rules import ActiveRules
+from rules.rulesets.decisions import Judged
+from rules.transfer_gate import counters_unlocked
+
+TIME_TO_ANSWER = timedelta(seconds=5)
+"""The time that the payee must have between the release of a held transfer and its expiration."""
+
+
+@dataclass(slots=True)
+class QuoteGate:
+    """One group at the gate. Only `save` runs statements."""
+
+    rules: ActiveRules
+    facts: Mapping[str, Mapping[str, Facts]]  # by the keys of the commands, and by the ids of the payments' quotes
+    counters: Counters
+    kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
+    judged: list[Judged] = field(default_factory=list)
+
+    def refusal(self, command: AskTerms) -> FspiopError | None:
+        """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        found = {quote_id: self._judge(quote_id, facts) for quote_id, facts in self.facts[command.key].items()}
+        refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
+        if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
+            return scheme_error(*refused[0])
+        late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
+        if late is not None and command.resource == "quotes":
+            return scheme_error(
+                OUT_OF_TIME, f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
+            )
+        self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
+        return None
+
+    def _judge(self, quote_id: str, facts: Facts) -> tuple[Kept, datetime | None]:
+        compiled = self.rules.compiled("quote")
+        verdict: Verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, self.rules.variances))
+        self.judged.append(Judged(quote_id, facts, verdict))
+        kept = kept_verdicts.kept(facts, verdict, self.rules.version, compiled.rules)
+        until = kept.held_until(facts.now)
+        return kept, None if until is None else until + TIME_TO_ANSWER
+
+    def save(self) -> None:
+        """Stores the decisions of the group."""
+        decisions.save(self.rules.version, self.judged)
+
+
+def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> bool:
+    """Returns whether the transfer would expire before the payee could answer it."""
+    if until is None:
+        return False
+    latest = facts.now + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+    return until > min(command.expires_at or latest, latest)
+
+
+def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
+    """Returns the gate for these requests. None if there are none, or no rules are active."""
+    if not asked:
+        return None
+    active = active_rules.current_at()
+    if active is None:
+        return None
+    rules, now = active
+    facts = {command.key: facts_of(command, now) for command in asked}
+    compiled = rules.compiled("quote")
+    counters = counters_unlocked([each for found in facts.values() for each in found.values()], compiled.needs)
+    return QuoteGate(rules, facts, counters)
+
+
+def facts_of(command: AskTerms, now: datetime) -> dict[str, Facts]:
+    """Returns the facts of a request's payments, by the ids of their quotes."""
+    payer, payee = command.requester.name, command.to or ""
+    match command.details:
+        case QuotePost() as body:
+            return {command.agreement_id: message_facts.of_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)}
+        case BulkQuotePost() as body:
+            return message_facts.of_bulk_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
+        case FxQuotePost() as body:
+            return {command.agreement_id: message_facts.of_fx_quote(body, now=now)}
+        case _:
+            raise TypeError(f"a request for terms without its message: {command.key}")
