@@ -17,8 +17,8 @@ from hub.invariant_type import fits
 from hub.sweeps import isolating_batches
 from ledger import audit_trail_invariants, terms_as_sent_invariants
 from ledger.fx import invariants as fx
-from ledger.rule_history import invariants as rule_history
 from ledger.held_transfers import invariants as held_transfers
+from ledger.rule_history import invariants as rule_history
 
 
 @dataclass(frozen=True, slots=True)

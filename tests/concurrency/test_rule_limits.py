@@ -138,7 +138,9 @@ def live(column: str) -> Counter[int]:
 
 
 def test_a_limit_admits_exactly_as_many_as_it_says_whoever_dies_in_between(scheme: World) -> None:
-    activate(limit(above=SENT), limit("payee.received_count", above=RECEIVED, code="5240", when={"payee_dfsps": ["blue"]}))
+    activate(
+        limit(above=SENT), limit("payee.received_count", above=RECEIVED, code="5240", when={"payee_dfsps": ["blue"]})
+    )
     ends = race(scheme)
     assert ends[-signal.SIGKILL] >= 3, ends
     assert ends[0] == WRITERS, ends

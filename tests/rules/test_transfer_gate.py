@@ -189,8 +189,9 @@ def test_the_leg_of_a_conversion_takes_the_gate_too(world: World) -> None:
         "then": {"action": "refuse", "code": "3140"},
     }
     activate(no_fxp, limit(above=1))
-    small, large = fx_prepare(world, pay(world, 1, 2).transfer_id, source=("TZS", 50)), fx_prepare(
-        world, pay(world, 1, 2).transfer_id, source=("TZS", 51)
+    small, large = (
+        fx_prepare(world, pay(world, 1, 2).transfer_id, source=("TZS", 50)),
+        fx_prepare(world, pay(world, 1, 2).transfer_id, source=("TZS", 51)),
     )
     outcomes = engine.run([small, large])
     assert [type(each) for each in outcomes] == [FxReserved, FxRefused]
@@ -198,9 +199,7 @@ def test_the_leg_of_a_conversion_takes_the_gate_too(world: World) -> None:
     assert not CountedTransfer.objects.exists()
 
 
-def test_a_transfer_whose_quote_is_not_known_names_no_parties(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_transfer_whose_quote_is_not_known_names_no_parties(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quoted_facts, "of", lambda prepares: {})
     activate(limit(above=1))
     outcomes = engine.run([prepare(world, "green", "blue", 1) for _ in range(3)])
@@ -219,7 +218,12 @@ def test_refunds_are_counted_apart_and_never_above_their_original(
         "kind": "scheme",
         "gate": "transfer",
         "when": {"scenarios": ["REFUND"]},
-        "if": {"any": [{"fact": "refund.within_original", "is": "false"}, {"fact": "refund.parties_swapped", "is": "false"}]},
+        "if": {
+            "any": [
+                {"fact": "refund.within_original", "is": "false"},
+                {"fact": "refund.parties_swapped", "is": "false"},
+            ]
+        },
         "then": {"action": "refuse", "code": "3141"},
     }
     activate(rule, limit(above=1))
