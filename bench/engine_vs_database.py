@@ -11,6 +11,7 @@ from bench.hubs import PROJECT
 from bench.measure import cpu_seconds
 
 _WARM_UP = 20  # batches, which prepare the statements and load the pages
+_MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 
 def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: int) -> None:
@@ -43,12 +44,12 @@ def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]
         assert stack.postgres is not None
         pid = stack.pid("postgres")
         found: dict[str, Any] = {"transfers": transfers, "batch": size}
-        for name in ("limit", "engine"):
-            command = [sys.executable, "-m", f"bench.{name}", str(transfers), str(size), str(pid)]
+        for name, module in _MEASURED.items():
+            command = [sys.executable, "-m", module, str(transfers), str(size), str(pid)]
             env = stack.env | {"DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "WARNING"}
             done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
             if done.returncode != 0:
-                raise RuntimeError(f"bench.{name}: {done.stderr[-2000:]}")
+                raise RuntimeError(f"{module}: {done.stderr[-2000:]}")
             found[name] = json.loads(done.stdout.strip().splitlines()[-1])
         stack.manage("check_ledger")
     limit, engine = found["limit"], found["engine"]

@@ -86,6 +86,13 @@ RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier"
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
 # Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
 RULES_COUNT = env.bool("RULES_COUNT", default=False)
+# How many requests for a payee's signals a DFSP may make: in a minute, and at once after a pause.
+SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
+SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
+# How many fraud markers and appeals a DFSP may file in a day.
+MARKERS_PER_DAY = env.int("MARKERS_PER_DAY", default=500)
+# The e-mail addresses and URLs that receive a notification of new fraud alerts, in addition to NOTIFICATION_WEBHOOKS.
+ALERT_RECIPIENTS = env.list("ALERT_RECIPIENTS", default=[])
 # Whether an amount with more decimals than its currency has is refused in every message.
 MINOR_UNITS_ONLY = env.bool("MINOR_UNITS_ONLY", default=True)
 # How far a payee's completedTimestamp may be ahead of the hub's clock, and how far behind it.
@@ -115,6 +122,10 @@ CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
+# The same for requests that only read the state of a payment (GET /transfers/{ID} and its like), per second; and the
+# pause, in milliseconds, before a refusal because of a rate.
+DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=20.0)
+DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
 # How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
@@ -226,6 +237,10 @@ INSTALLED_APPS = [
     "hub.outbox",
     "rules.rulesets",
     "rules.profiles",
+    "rules.alerts",
+    "rules.lists",
+    "rules.signals",
+    "rules.markers",
     "directory",
     "quotes",
     "ledger",
@@ -431,6 +446,10 @@ CELERY_BEAT_SCHEDULE = {
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "fold-counts": {"task": "rules.profiles.tasks.fold", "schedule": 1.0, "options": {"expires": 5}},
+    "screen-names": {"task": "rules.lists.tasks.screen_names", "schedule": 1.0, "options": {"expires": 5}},
+    "merge-alerts": {"task": "rules.alerts.tasks.merge", "schedule": 1.0, "options": {"expires": 5}},
+    "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
+    "tidy-signals": {"task": "rules.signals.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},
     "settlement": {"task": "settlement.tasks.catch_up", "schedule": 1.0, "options": {"expires": 5}},
     "check-ledger": {
         "task": "portal.tasks.check_ledger",

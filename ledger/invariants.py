@@ -18,6 +18,7 @@ from hub.sweeps import isolating_batches
 from ledger import audit_trail_invariants, terms_as_sent_invariants
 from ledger.fx import invariants as fx
 from ledger.held_transfers import invariants as held_transfers
+from ledger.rule_history import invariants as rule_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +316,7 @@ INVARIANTS = [
     *terms_as_sent_invariants.INVARIANTS,
     *audit_trail_invariants.INVARIANTS,
     *fx.INVARIANTS,
+    *rule_history.INVARIANTS,
     *held_transfers.INVARIANTS,
 ]
 

@@ -287,8 +287,8 @@ class Transfer(models.Model):
                     RETURN NULL;
                 """,
             ),
-            # A transfer that was counted and is aborted counts no longer, whichever process aborts it and whether or not
-            # rules are active then. `rules.profiles` changes the profiles by the rows that this adds.
+            # A counted transfer that is aborted counts no longer, whichever process aborts it, and whether or not rules
+            # are active then. `rules.profiles` changes the profiles by the rows that this adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
                 operation=pgtrigger.UpdateOf("state"),

@@ -15,7 +15,6 @@ from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
 from ledger.fx.snapshot import Side
 from rules.kept_verdicts import Kept
-from rules.language.compiled_types import CompiledRules
 from rules.profiles.counters import Original
 from rules.profiles.subjects import asks_for
 from rules.rulesets import active_rules
@@ -98,8 +97,13 @@ def _known(active: ActiveRules) -> RulesAtTransfers:
     global _rules
     known, rules = _rules
     if known is not active or rules is None:
-        compiled: dict[str, CompiledRules] = {gate: active.compiled(gate) for gate in GATES}
-        rules = RulesAtTransfers(active.version, compiled["transfer"], {}, counted_too(compiled.values()))
+        rules = RulesAtTransfers(
+            version=active.version,
+            compiled=active.compiled("transfer"),
+            without_quote=active.for_transfers_without_quote,
+            variances=active.variances,
+            counted_too=counted_too(active.compiled(gate) for gate in GATES),
+        )
         _rules = (active, rules)
     return rules
 

@@ -4,7 +4,8 @@ Each statement takes lists, so the number of statements does not depend on the l
 
 Lock order, here and wherever else code locks more than one of these:
 
-  0. the row of a bulk (`ledger.bulk.store`)
+  0. the row of a bulk (`ledger.bulk.store`); the lock of the active rules (shared for groups with a prepare, exclusive
+     for an activation: `rules.rulesets`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
   2. transfer rows, by id; then conversions, by id (`ledger.fx.store`); then profiles, by key (`ledger.rules_gate`)
   3. account rows, by id

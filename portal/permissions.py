@@ -68,6 +68,8 @@ class Right(StrEnum):
     CHECK_DIRECTORY = "check directory changes"
     ASK_RULES = "ask for rules and decisions about held transfers"
     CHECK_RULES = "check rules and decisions about held transfers"
+    ASK_FRAUD_CONTROL = "ask for lists, markers and kill switches"
+    CHECK_FRAUD_CONTROL = "check lists, markers and kill switches"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -119,6 +121,8 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CHECK_DIRECTORY: frozenset({Role.OPERATOR, Role.RISK}),
     Right.ASK_RULES: frozenset({Role.RISK}),
     Right.CHECK_RULES: frozenset({Role.RISK}),
+    Right.ASK_FRAUD_CONTROL: frozenset({Role.RISK}),
+    Right.CHECK_FRAUD_CONTROL: frozenset({Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),
     Right.CHECK_ROLES: frozenset({Role.ADMINISTRATOR}),
 }

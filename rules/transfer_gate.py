@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec.structs import replace
 
-from rules import decide
+from rules import decide, party_labels
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.language.compiled_types import CompiledRules
@@ -65,6 +65,8 @@ class RulesAtTransfers:
 
     version: int
     compiled: CompiledRules
+    without_quote: CompiledRules
+    """For transfers that were not judged at the quote: the rules of both gates."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
     """The subjects besides the parties that a rule at any gate reads."""
@@ -85,7 +87,7 @@ class TransferGate:
     def __init__(
         self,
         rules: RulesAtTransfers | None,
-        transfers: Mapping[bytes, tuple[TransferToJudge, Facts]],
+        transfers: Mapping[bytes, tuple[TransferToJudge, Facts, Verdict | None]],
         counters: ProfileCounters,
         locked: Mapping[int, Profile],
         folded: Collection[int],
@@ -102,13 +104,16 @@ class TransferGate:
         """Returns the verdict about a transfer that is about to be reserved."""
         if self._rules is None:
             return decide.ALLOW
-        transfer, facts = self._transfers[digest]
+        transfer, facts, stopped = self._transfers[digest]
         facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
-        hits = decide.judge(facts, self._rules.compiled, self._counters, self._rules.variances)
+        rules = self._rules.compiled if facts.quoted or transfer.fx else self._rules.without_quote
+        hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
             # Rules about parties judge the transfer that the conversion is for.
             hits = [hit for hit in hits if not hit.skipped]
         verdict = decide.verdict_of(hits)
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(transfer, facts, verdict))
         return verdict
 
@@ -119,7 +124,7 @@ class TransferGate:
 
     def count(self, digest: bytes, now: datetime) -> None:
         """Counts a transfer that is reserved now."""
-        transfer, facts = self._transfers[digest]
+        transfer, facts, _ = self._transfers[digest]
         if transfer.fx:
             return
         payment = CountedPayment(
@@ -187,10 +192,19 @@ def open_gate(
     originals: Mapping[str, Original],
 ) -> TransferGate:
     """Reads and locks what judging and counting these transfers needs. `ending`: transfers that may be aborted."""
-    needs = rules.compiled.needs if rules else ()
-    limits = limits_known(rules.compiled) if rules else ()
-    judged = {transfer.digest: (transfer, facts_of(transfer)) for transfer in transfers}
-    facts = [each for _, each in judged.values()]
+    facts = [facts_of(transfer) for transfer in transfers]
+    stopped: Sequence[Verdict | None] = [None] * len(facts)
+    needs: Collection[Need] = ()
+    limits: Sequence[Limit] = ()
+    if rules is not None:
+        # The rules of both gates read all counters that the rules of this gate read.
+        read_by = rules.compiled if all(each.quoted for each in facts) else rules.without_quote
+        needs, limits = read_by.needs, limits_known(rules.compiled)
+        facts = party_labels.labelled(facts, lists=bool(read_by.lists), markers=bool(read_by.markers))
+        stopped = party_labels.stopped(facts)
+    judged = {
+        transfer.digest: (transfer, each, stop) for transfer, each, stop in zip(transfers, facts, stopped, strict=True)
+    }
     to_lock = {key for each in facts for key in keys_to_lock(each, limits)}
     locked = store.lock(to_lock) if to_lock else {}
     pending = store.unfolded(to_lock) if to_lock else []

@@ -11,6 +11,9 @@ from pytest_django.plugin import DjangoDbBlocker
 from hub import agreement_engine
 from hub.outbox import backlog
 from hub.participants import credential_cache, queries
+from rules.lists import loaded_names, screening
+from rules.lists import matches as lists
+from rules.markers import matches as markers
 from rules.rulesets import active_rules
 from tests import empty_tables
 from tests.world import World
@@ -30,6 +33,8 @@ def _forget_participants() -> None:
     credential_cache.forget()
     backlog.forget()
     active_rules.forget()
+    for remembered in (lists, markers, screening, loaded_names):
+        remembered.forget()
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from hub.sql_execution import execute, work_by_keys
 from ledger import store as ledger
 from quotes import store as quotes
 from quotes.models import Quote
+from rules.profiles import store as profiles
 from tests.world import World
 
 ORDERED_STEPS = {"Nested Loop", "Index Scan", "Index Only Scan", "Function Scan", "CTE Scan"}
@@ -177,6 +178,37 @@ def test_lookups_and_quotes_are_found_by_their_keys_also_where_their_tables_were
 ) -> None:
     execute("ANALYZE quotes_quote, directory_partylookup, directory_partyidentifier")
     statement, parameters, expected = LOOKUPS_AND_QUOTES[name]
+    plan = plan_of(statement, parameters)
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
+    assert {alias: indexes_for(alias, plan) for alias in expected} == expected
+
+
+PROFILES = {
+    "lock": (profiles._LOCK, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
+    "read": (profiles._READ, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
+    "save": (profiles._SAVE, [[1], [b""], [0], [0], [0]], {"p": {"rules_profiles_profile_pkey"}}),
+    "what waits": (
+        profiles._UNFOLDED,
+        [[1, 2]],
+        {"u": {"unfolded_count_by_profile"}, "c": {"rules_profiles_countedtransfer_pkey"}},
+    ),
+    "what was added": (
+        profiles._DELETE_UNFOLDED,
+        [[1, 2]],
+        {"rules_profiles_unfoldedcount": {"rules_profiles_unfoldedcount_pkey"}},
+    ),
+    "what was removed": (profiles._DELETE_REMOVALS, [[1], ["t"], [0]], {"u": {"unfolded_count_by_profile"}}),
+    "counted": (profiles._COUNTED, [["t", "u"]], {"c": {"rules_profiles_countedtransfer_pkey"}}),
+    "paid before": (profiles._PAID, [[1], [2]], {"c": {"counted_by_payer_and_payee"}}),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_are_found_by_their_keys_also_where_their_tables_were_counted_empty(
+    committed_world: World, name: str
+) -> None:
+    execute("ANALYZE rules_profiles_profile, rules_profiles_countedtransfer, rules_profiles_unfoldedcount")
+    statement, parameters, expected = PROFILES[name]
     plan = plan_of(statement, parameters)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected

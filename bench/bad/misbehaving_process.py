@@ -2,9 +2,9 @@
 
 `python -m bench.bad.misbehaving_process FILE`: the file has the scene.
 
-The process reads the commands `prepare`, `begin` and `end` from its standard input. When it has carried out a command,
-it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real scheme the
-participant would have its own machine.
+The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has carried out
+a command, it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real
+scheme the participant would have its own machine.
 """
 
 import asyncio
@@ -34,11 +34,14 @@ async def _live(scene: Scene) -> dict[str, object]:
         await endpoint.listen()
     orders = _orders()
     misbehaving: asyncio.Task[None] | None = None
+    taking_part: asyncio.Task[None] | None = None
     while (order := await orders.get()) != "quit":
         match order:
             case "prepare":
                 await misbehaviour.prepare()
                 gc.freeze()
+            case "take-part":
+                taking_part = asyncio.create_task(misbehaviour.take_part())
             case "begin":
                 for endpoint in endpoints.values():
                     endpoint.misbehave()
@@ -51,6 +54,8 @@ async def _live(scene: Scene) -> dict[str, object]:
                 for endpoint in endpoints.values():
                     endpoint.behave()
         print(order, flush=True)
+    if taking_part is not None:
+        await _stop(taking_part)
     return {"answers": dict(world.answers), "received": {name: dict(each.seen) for name, each in endpoints.items()}}
 
 
@@ -58,7 +63,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
     if not task.cancelled() and (error := task.exception()) is not None:
-        raise error  # the misbehaviour failed before its end
+        raise error  # the task failed before its end
 
 
 def _orders() -> asyncio.Queue[str]:

@@ -32,6 +32,9 @@ class Misbehaviour:
     async def prepare(self) -> None:
         """Runs before there is any load."""
 
+    async def take_part(self) -> None:
+        """Sends the requests that are the same in all intervals, from the beginning of the load until the end."""
+
     async def begin(self) -> None:
         """Runs after the first interval. The time that this takes is not measured."""
 
@@ -53,9 +56,12 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others."""
+    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others.
 
-    async def misbehave(self) -> None:
+    The requests are the same in all intervals, and only the manner of the endpoint changes.
+    """
+
+    async def take_part(self) -> None:
         world = self.world
         first, second = world.good
         inwards = cycle(messages.pool(first.decode(), world.scene.bad))

@@ -87,6 +87,7 @@ class Trial:
         self._order("prepare")
         self._onboard()
         self._start_load(folder)
+        self._order("take-part")
         watched = {name: pid for name, pid in self._hub.pids().items() if name in _WATCHED}
         with Watch(watched) as watch:
             time.sleep(_LEAD_S + plan.warmup)

@@ -20,6 +20,7 @@ from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
 _KINDS = ("transfers", "payments")
+_LIMITS = {"DFSP_RATE": "60"}  # as a scheme would set it: several times what each DFSP of the trial sends to a process
 _MANY = 0.2  # if other programs use more cores than this, a verdict has little value
 
 
@@ -58,7 +59,7 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
 
 
 def _one(plan: BadPlan, folder: Path, port: int | None) -> dict[str, Any]:
-    with own_hub(str(folder), port) as hub:
+    with own_hub(str(folder), port, settings=_LIMITS) as hub:
         found = Trial(hub, plan).perform()
         ledger_ok, told = hub.check_ledger()
     if ledger_ok is False:

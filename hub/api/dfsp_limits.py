@@ -1,8 +1,13 @@
 """Limits each DFSP's share of a web process.
 
-The limits are for requests per second (`DFSP_RATE`), open requests (`DFSP_OPEN_REQUESTS`) and open bulks
-(`DFSP_OPEN_BULKS`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of its
-request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a statement.
+The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
+(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`) and open bulks (`DFSP_OPEN_BULKS`). A bulk may have megabytes,
+holds a lock for each item, and is processed in the thread of its request. A request beyond a limit gets 429, before the
+hub reads the body, checks the signature or sends a statement.
+
+A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. A sender that repeats its requests at once would
+otherwise use the processor with refusals alone. A paused request occupies a thread, so only some requests of a process
+are paused at once.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 
@@ -29,26 +34,42 @@ LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by D
 
 _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
 _SAY_EVERY_S = 1.0
+_PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
+
+_STATE_QUERIES = frozenset(
+    {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
+)
+"""The resources whose GET requests the state of a payment or of an agreement, which the hub has."""
+
+
+_AT_ONCE = "requests at once"
 
 
 class Limits:
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._clock, self._pause = clock, pause
         self._lock = threading.Lock()
         self._spent_until: dict[int, float] = {}  # the time up to which a caller has used its rate
+        self._spent_on_states_until: dict[int, float] = {}
+        self._paused = 0
         self._open: dict[int, int] = {}
         self._open_bulks: dict[int, int] = {}
         self._said: dict[int, float] = {}
 
-    def enter(self, caller: int, name: str) -> None:
+    def enter(self, caller: int, name: str, *, is_state_query: bool = False) -> None:
         """Counts one open request of a participant, until `leave`.
 
         Raises FspiopError 2005 (429) if the participant has too many.
         """
-        exceeded = self._exceeded(caller, settings.DFSP_RATE, settings.DFSP_OPEN_REQUESTS)
-        if exceeded is not None:
-            self._say(caller, name, exceeded)
-            raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
+        exceeded = self._exceeded(caller, is_state_query=is_state_query)
+        if exceeded is None:
+            return
+        self._say(caller, name, exceeded)
+        if exceeded != _AT_ONCE:
+            self._pause_refusal()
+        raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
 
     def leave(self, caller: int) -> None:
         with self._lock:
@@ -90,19 +111,28 @@ class Limits:
         with self._lock:
             self._open_bulks[caller] -= 1
 
-    def _exceeded(self, caller: int, rate: float, most_open: int) -> str | None:
+    def _exceeded(self, caller: int, *, is_state_query: bool) -> str | None:
         with self._lock:
-            count = self._open.get(caller, 0)
-            if most_open and count >= most_open:
-                return "requests at once"
-            if rate:
-                now = self._clock()
-                spent_until = max(self._spent_until.get(caller, 0.0), now) + 1 / rate
-                if spent_until > now + _BURST_S:
-                    return "requests a second"
-                self._spent_until[caller] = spent_until
+            count, now = self._open.get(caller, 0), self._clock()
+            if settings.DFSP_OPEN_REQUESTS and count >= settings.DFSP_OPEN_REQUESTS:
+                return _AT_ONCE
+            if is_state_query and not _is_within(settings.DFSP_STATE_RATE, self._spent_on_states_until, caller, now):
+                return "state queries a second"
+            if not _is_within(settings.DFSP_RATE, self._spent_until, caller, now):
+                return "requests a second"
             self._open[caller] = count + 1
             return None
+
+    def _pause_refusal(self) -> None:
+        with self._lock:
+            has_room = self._paused < settings.WEB_QUEUE * _PAUSED_SHARE
+            self._paused += has_room
+        if has_room:
+            try:
+                self._pause(settings.DFSP_PAUSE_MS / 1000)
+            finally:
+                with self._lock:
+                    self._paused -= 1
 
     def _say(self, caller: int, name: str, exceeded: str) -> None:
         LIMITED.labels(name, exceeded).inc()
@@ -110,6 +140,22 @@ class Limits:
         if now - self._said.get(caller, -_SAY_EVERY_S) >= _SAY_EVERY_S:  # a flood of requests must not flood the log
             self._said[caller] = now
             log.warning("dfsp_limited", source=name, limit=exceeded)
+
+
+def _is_within(rate: float, spent_until: dict[int, float], caller: int, now: float) -> bool:
+    """Returns whether one more request is within the caller's rate, and counts the request if so. 0 is no limit."""
+    if not rate:
+        return True
+    until = max(spent_until.get(caller, 0.0), now) + 1 / rate
+    if until > now + _BURST_S:
+        return False
+    spent_until[caller] = until
+    return True
+
+
+def is_state_query(method: str, resource: str) -> bool:
+    """Returns whether this request only reads the state of a payment or of an agreement."""
+    return method == "GET" and resource in _STATE_QUERIES
 
 
 _limits = Limits()

@@ -15,6 +15,7 @@ from portal.changes import (
     conversions,
     credentials,
     directory,
+    fraud_control,
     funds,
     limits,
     offboarding,
@@ -48,6 +49,7 @@ KINDS = by_name(
     *settlement_models.KINDS,
     *clients.KINDS,
     *rules.KINDS,
+    *fraud_control.KINDS,
 )
 
 

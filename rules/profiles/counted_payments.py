@@ -30,6 +30,9 @@ COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
 _IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # a DFSP serves these
 
+BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
+"""SQL: the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives."""
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:

@@ -9,7 +9,7 @@ from rules.language.counter_needs import Need
 from rules.party_keys import dfsp_key
 from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
-from rules.profiles.features import SECOND
+from rules.profiles.features import SECOND, Tally
 from rules.profiles.ring import Direction, Profile
 from rules.profiles.subjects import is_refund, key_of_subject
 
@@ -42,9 +42,14 @@ class ProfileCounters:
         originals: Mapping[str, Original],
     ) -> None:
         self.profiles, self.paid_before, self._originals = profiles, paid_before, originals
+        self._facts: Facts | None = None
+        self._now = 0
+        self._tallies: dict[tuple[str, Direction, int], Tally] = {}  # of the payment that is judged now
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
         """Returns the measure, or None if it is not known."""
+        if facts is not self._facts:
+            self._facts, self._now, self._tallies = facts, microseconds(facts.now), {}
         match need.measure:
             case "paid_before":
                 if facts.payer is None or facts.payee is None:
@@ -56,7 +61,7 @@ class ProfileCounters:
         profile = None if key is None else self.profiles.get(key)
         if profile is None:
             return None
-        now = microseconds(facts.now)
+        now = self._now
         since = now - need.window_s * SECOND + 1
         match need.measure:
             case "sent_count" | "sent_value":
@@ -78,7 +83,10 @@ class ProfileCounters:
     def _tally(self, need: Need, facts: Facts, profile: Profile, direction: Direction, since: int) -> int | None:
         if facts.currency is None:
             return None
-        tally = features.tally(profile, direction, facts.currency, since)
+        name = (need.subject, direction, need.window_s)
+        tally = self._tallies.get(name)
+        if tally is None:
+            tally = self._tallies[name] = features.tally(profile, direction, facts.currency, since)
         if need.exact and not tally.is_exact and tally.kept < need.events:
             return None
         is_counted = _will_count(need, facts, direction)

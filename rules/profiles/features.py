@@ -15,7 +15,7 @@ class Tally:
     value: int
     kept: int  # how many of them the profile keeps one by one
     is_exact: bool
-    """False if a bucket has payments inside of the window and possibly others before it. All of them are counted then."""
+    """False if a bucket has payments inside of the window and maybe others before it. Then all of them are counted."""
 
 
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:

@@ -83,10 +83,12 @@ class Unfolded:
             self.payment.add_to(profile, self.role)
 
 
-_KEYS = ", ".join(COLUMNS.values())
-_PAYMENT = "c.transfer_id, c.served_by, c.is_refund, c.currency, c.amount, c.reserved_at"
+PAYMENT = "c.transfer_id, c.served_by, c.is_refund, c.currency, c.amount, c.reserved_at, " + ", ".join(
+    f"c.{name}" for name in COLUMNS.values()
+)
+"""The columns of a counted payment, for `payment_of`."""
 _UNFOLDED = f"""
-    SELECT u.id, u.key, u.role, u.is_removal, {_PAYMENT}, {_KEYS}
+    SELECT u.id, u.key, u.role, u.is_removal, {PAYMENT}
     FROM rules_profiles_unfoldedcount u JOIN rules_profiles_countedtransfer c ON c.transfer_id = u.transfer_id
     WHERE u.key = ANY(%s::bigint[])
 """  # noqa: S608 (the columns above)
@@ -95,14 +97,15 @@ _UNFOLDED = f"""
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
     """Returns what these profiles have to add and remove, in order."""
     found = [
-        Unfolded(id, key, Role(role), _payment(payment), is_removal)
+        Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
     ]
     found.sort(key=lambda each: each.id)
     return found
 
 
-def _payment(row: Sequence[Any]) -> CountedPayment:
+def payment_of(row: Sequence[Any]) -> CountedPayment:
+    """Returns the payment in these columns."""
     transfer_id, served_by, is_refund, currency, amount, reserved_at, *keys = row
     return CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, reserved_at)
 
@@ -142,15 +145,42 @@ def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 
+_KEYS = ", ".join(COLUMNS.values())
 _ADD_COUNTED = f"""
-    SELECT {_PAYMENT}, {_KEYS} FROM rules_profiles_countedtransfer c
+    INSERT INTO rules_profiles_countedtransfer (transfer_id, {_KEYS}, served_by, is_refund, currency, amount,
+                                                reserved_at, transaction_id, ended)
+    SELECT c.*, false
+    FROM unnest(%s::text[], {", ".join(["%s::bigint[]"] * len(COLUMNS))}, %s::bigint[], %s::boolean[], %s::text[],
+                %s::bigint[], %s::timestamptz[], %s::text[]) AS c
+"""  # noqa: S608 (the columns above)
+
+
+def add_counted(payments: Iterable[CountedPayment]) -> None:
+    """Stores payments that are counted from now on."""
+    rows = sorted(payments, key=lambda payment: payment.transfer_id)
+    keys = zip(*(payment.keys.in_order() for payment in rows), strict=True)
+    columns: list[list[Any]] = [
+        [payment.transfer_id for payment in rows],
+        *(list(each) for each in keys),
+        [payment.served_by for payment in rows],
+        [payment.is_refund for payment in rows],
+        [payment.currency for payment in rows],
+        [payment.amount for payment in rows],
+        [payment.reserved_at for payment in rows],
+        [payment.transaction_id for payment in rows],
+    ]
+    execute(_ADD_COUNTED, columns)
+
+
+_COUNTED = f"""
+    SELECT {PAYMENT} FROM rules_profiles_countedtransfer c
     WHERE c.transfer_id = ANY(%s::text[]) AND NOT c.ended
 """  # noqa: S608 (the columns above)
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
     """Returns those of these transfers that are counted."""
-    return {row[0]: _payment(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
+    return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 
 _PAID = """

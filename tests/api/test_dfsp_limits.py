@@ -28,7 +28,7 @@ def taken(attempt: Callable[[], None]) -> bool:
 @given(rate=st.integers(1, 50), pauses=st.lists(st.floats(0, 0.3), min_size=1, max_size=200))
 def test_in_any_time_no_more_pass_than_the_rate_and_one_seconds_worth(rate: int, pauses: list[float]) -> None:
     now = 0.0
-    own = Limits(lambda: now)
+    own = Limits(lambda: now, pause=lambda seconds: None)
     passed: list[float] = []
     with override_settings(DFSP_RATE=rate, DFSP_OPEN_REQUESTS=0):
         for pause in pauses:
@@ -42,7 +42,7 @@ def test_in_any_time_no_more_pass_than_the_rate_and_one_seconds_worth(rate: int,
 
 def test_who_keeps_to_its_rate_is_never_held() -> None:
     now = 0.0
-    own = Limits(lambda: now)
+    own = Limits(lambda: now, pause=lambda seconds: None)
     with override_settings(DFSP_RATE=10, DFSP_OPEN_REQUESTS=1):
         for _ in range(200):
             assert taken(lambda: own.enter(1, "green"))
@@ -51,7 +51,7 @@ def test_who_keeps_to_its_rate_is_never_held() -> None:
 
 
 def test_each_dfsp_has_its_own(world: World) -> None:
-    own = Limits(lambda: 0.0)
+    own = Limits(lambda: 0.0, pause=lambda seconds: None)
     with override_settings(DFSP_RATE=3, DFSP_OPEN_REQUESTS=0):
         assert [taken(lambda: own.enter(1, "green")) for _ in range(5)] == [True] * 3 + [False] * 2
         assert taken(lambda: own.enter(2, "blue"))
@@ -73,7 +73,7 @@ def test_a_request_that_ends_makes_room_however_it_ends(world: World, monkeypatc
 
 
 def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dfsp_limits, "enter", Limits(lambda: 0.0).enter)
+    monkeypatch.setattr(dfsp_limits, "enter", Limits(lambda: 0.0, pause=lambda seconds: None).enter)
     monkeypatch.setattr(dfsp_limits, "leave", lambda caller: None)
     with override_settings(DFSP_RATE=1):
         dfsp("GET", "/transfers/b51ec534-ee48-4575-b6a9-ead2955b8069")
@@ -81,6 +81,36 @@ def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pyt
     assert error_of(refused) == (429, "2005")
     assert description_of(refused) == "Server busy - too many requests a second"
     assert refused["Retry-After"] == "1"
+
+
+def test_state_queries_have_a_rate_of_their_own_and_count_as_requests_too() -> None:
+    own = Limits(lambda: 0.0, pause=lambda seconds: None)
+    with override_settings(DFSP_STATE_RATE=2, DFSP_RATE=5, DFSP_OPEN_REQUESTS=0):
+        assert [taken(lambda: own.enter(1, "green", is_state_query=True)) for _ in range(4)] == [True] * 2 + [False] * 2
+        assert [taken(lambda: own.enter(1, "green")) for _ in range(4)] == [True] * 3 + [False]
+    assert dfsp_limits.is_state_query("GET", "transfers")
+    assert not dfsp_limits.is_state_query("GET", "parties")
+    assert not dfsp_limits.is_state_query("PUT", "transfers")
+
+
+def test_a_refusal_because_of_a_rate_is_paused_and_only_some_are_paused_at_once() -> None:
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) < 10:  # while this request is paused, the next one comes
+            assert not taken(lambda: own.enter(1, "green"))
+
+    own = Limits(lambda: 0.0, pause=pause)
+    with override_settings(DFSP_RATE=1, DFSP_OPEN_REQUESTS=0, DFSP_PAUSE_MS=250, WEB_QUEUE=12):
+        assert taken(lambda: own.enter(1, "green"))
+        assert not taken(lambda: own.enter(1, "green"))
+        assert pauses == [0.25] * 4
+        assert not taken(lambda: own.enter(1, "green"))
+        assert len(pauses) == 8  # the earlier pauses have ended
+    with override_settings(DFSP_OPEN_REQUESTS=1):
+        assert not taken(lambda: own.enter(1, "green"))
+    assert len(pauses) == 8  # a request beyond the number at once is refused immediately
 
 
 def refused_with(attempt: Callable[[], None]) -> tuple[int, str]:

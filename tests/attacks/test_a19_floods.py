@@ -26,7 +26,7 @@ THREADS = 8  # of the web server
 
 @pytest.fixture
 def port(committed_world: World) -> Iterator[int]:
-    with served(DFSP_RATE=str(RATE)) as found:
+    with served(DFSP_RATE=str(RATE), DFSP_PAUSE_MS="0") as found:
         yield found
 
 

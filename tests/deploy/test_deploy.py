@@ -216,7 +216,12 @@ def _said_by_a_process_with(environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
-SECRETS = {"SECRET_KEY": "k" * 20 + "0123456789" * 4, "PROXY_SECRET": "p" * 32, "EMAIL_URL": "none"}
+SECRETS = {
+    "SECRET_KEY": "k" * 20 + "0123456789" * 4,
+    "RULES_PARTY_KEY": "r" * 32,
+    "PROXY_SECRET": "p" * 32,
+    "EMAIL_URL": "none",
+}
 
 
 def env_example() -> dict[str, str]:

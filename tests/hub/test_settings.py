@@ -14,6 +14,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 FIT = {
     "PRODUCTION": "true",
     "SECRET_KEY": "k" * 20 + "0123456789" * 4,
+    "RULES_PARTY_KEY": "r" * 32,
     "ALLOWED_HOSTS": "hub.example",
     "PARTICIPANT_AUTH": "certificate,token",
     "SIGNATURES": "required",
@@ -90,6 +91,8 @@ def test_production_starts_with_everything_set() -> None:
     [
         ("SECRET_KEY", "development-only-secret-key-that-production-refuses"),
         ("SECRET_KEY", "short"),
+        ("RULES_PARTY_KEY", ""),
+        ("RULES_PARTY_KEY", "r" * 31),
         ("DEBUG", "true"),
         ("ALLOWED_HOSTS", "*"),
         ("PARTICIPANT_AUTH", "none"),

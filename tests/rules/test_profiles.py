@@ -11,7 +11,9 @@ from rules.profiles.ring import DAY, HOUR, KEPT, Direction, Event, Profile
 START = 1_800_000_000_000_000 - 1_800_000_000_000_000 % DAY
 
 
-def event(moment: int, ref: int, *, direction: int = 0, refund: bool = False, currency: str = "TZS", **more: int) -> Event:
+def event(
+    moment: int, ref: int, *, direction: int = 0, refund: bool = False, currency: str = "TZS", **more: int
+) -> Event:
     return Event(moment, ref, direction, refund, currency, more.get("amount", 100), more.get("counterparty", 7))
 
 

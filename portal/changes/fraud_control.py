@@ -1,0 +1,105 @@
+"""Lists of parties, fraud markers and kill switches: two people of the hub decide each change.
+
+`rules.alerts.actions` makes the changes. A request names a party by its key, because the hub keeps no identifier.
+"""
+
+from collections.abc import Callable
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload
+from portal.permissions import Right
+from rules.alerts.actions import PERFORM
+from rules.lists.models import NameMatch
+from rules.markers.models import Appeal, Marker
+from rules.not_changed import NotChanged
+
+
+def _party(key: int) -> Line:
+    return Line(_("Party"), f"{key:016x}")
+
+
+def _describe_party_on_list(payload: Payload) -> list[Line]:
+    return [Line(_("List"), payload["list"]), _party(payload["party"])]
+
+
+def _describe_file(payload: Payload) -> list[Line]:
+    return [Line(_("List"), payload["list"]), Line("SHA-256", payload["sha256"])]
+
+
+def _describe_match(payload: Payload) -> list[Line]:
+    found = NameMatch.objects.select_related("entry__party_list").filter(pk=payload["match"]).first()
+    if found is None:
+        return []
+    return [
+        _party(found.key),
+        Line(_("List"), found.entry.party_list.name),
+        Line(_("Listed name"), found.entry.name),
+        Line(_("Similarity"), f"{found.score} %"),
+    ]
+
+
+def _describe_switch(payload: Payload) -> list[Line]:
+    lines = [Line(_("After"), _("on: payments are stopped") if payload["on"] else _("off"))]
+    if "party" in payload:
+        lines.append(_party(payload["party"]))
+    if payload.get("payer_dfsp"):
+        label = _("Payer DFSP") if payload.get("payee_dfsp") else _("Participant")
+        lines.append(Line(label, payload["payer_dfsp"]))
+    if payload.get("payee_dfsp"):
+        lines.append(Line(_("Payee DFSP"), payload["payee_dfsp"]))
+    return lines
+
+
+def _describe_new_marker(payload: Payload) -> list[Line]:
+    return [_party(payload["party"]), Line(_("Kind"), payload["kind"]), Line(_("Reason"), payload["reason"])]
+
+
+def _lines_of(marker: Marker) -> list[Line]:
+    return [
+        _party(marker.key),
+        Line(_("Kind"), marker.kind),
+        Line(_("Filed by"), marker.filed_by.name if marker.filed_by else _("the hub")),
+        Line(_("Reason"), marker.reason),
+    ]
+
+
+def _describe_marker(payload: Payload) -> list[Line]:
+    found = Marker.objects.select_related("filed_by").filter(pk=payload["marker"]).first()
+    return [*_lines_of(found), Line(_("Why it is lifted"), payload["reason"])] if found else []
+
+
+def _describe_appeal(payload: Payload) -> list[Line]:
+    found = Appeal.objects.select_related("marker__filed_by", "filed_by").filter(pk=payload["appeal"]).first()
+    if found is None:
+        return []
+    return [
+        *_lines_of(found.marker),
+        Line(_("Appeal by"), found.filed_by.name),
+        Line(_("Reason of the appeal"), found.reason),
+        Line(_("Why it is rejected"), payload["reason"]),
+    ]
+
+
+def _kind(name: str, title: Promise, describe: Callable[[Payload], list[Line]]) -> Kind:
+    def perform(payload: Payload, actor: str) -> None:
+        try:
+            PERFORM[name](payload, actor)
+        except NotChanged as reason:
+            raise CanNotBeDone(str(reason)) from None
+
+    return Kind(name, title, Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL, describe, perform)
+
+
+KINDS = [
+    _kind("activate_list", gettext_lazy("Replace a list by a file"), _describe_file),
+    _kind("block_party", gettext_lazy("Add a party to a list"), _describe_party_on_list),
+    _kind("unblock_party", gettext_lazy("Remove a party from a list"), _describe_party_on_list),
+    _kind("clear_name_match", gettext_lazy("Clear a match of names"), _describe_match),
+    _kind("kill_switch", gettext_lazy("Switch a kill switch"), _describe_switch),
+    _kind("file_marker", gettext_lazy("File a fraud marker"), _describe_new_marker),
+    _kind("lift_marker", gettext_lazy("Lift a fraud marker"), _describe_marker),
+    _kind("reject_appeal", gettext_lazy("Reject an appeal against a fraud marker"), _describe_appeal),
+]

@@ -1,0 +1,104 @@
+"""Changes that a person requests from an alert. Each waits for a second person (`hub.audit.approvals`).
+
+`PERFORM` has the function that makes each kind of change, once it is approved. Apps that come later add their kinds,
+such as the release of a held transfer. A payload has keys of parties and never an identifier.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+
+from hub.audit import approvals
+from hub.audit.models import Approval
+from rules.alerts.models import Action, Alert
+from rules.lists import kill_switches, name_matches
+from rules.lists import services as lists
+from rules.lists.party_files import Line
+from rules.markers import services as markers
+from rules.not_changed import NotChanged
+
+Payload = dict[str, Any]
+Perform = Callable[[Payload, str], object]
+
+
+def _block_party(payload: Payload, actor: str) -> object:
+    return lists.add_entry(payload["list"], Line(payload["party"], "", "", payload.get("reference", "")), actor=actor)
+
+
+def _unblock_party(payload: Payload, actor: str) -> object:
+    return lists.remove_entry(payload["list"], Line(payload["party"], "", "", ""), actor=actor)
+
+
+def _activate_list(payload: Payload, actor: str) -> object:
+    return lists.activate(payload["file"], sha256=payload["sha256"], actor=actor)
+
+
+def _clear_name_match(payload: Payload, actor: str) -> object:
+    return name_matches.clear(payload["match"], actor=actor)
+
+
+def _switch(payload: Payload, actor: str) -> object:
+    names = {name: payload.get(name, "") for name in ("payer_dfsp", "payee_dfsp")}
+    if payload["on"]:
+        return kill_switches.switch_on(
+            payload["kind"], party=payload.get("party"), **names, reason=payload["reason"], actor=actor
+        )
+    return kill_switches.switch_off(
+        kill_switches.key_of(payload["kind"], party=payload.get("party"), **names), actor=actor
+    )
+
+
+def _file_marker(payload: Payload, actor: str) -> object:
+    return markers.file_by_operators(payload["party"], kind=payload["kind"], reason=payload["reason"], actor=actor)
+
+
+def _lift_marker(payload: Payload, actor: str) -> object:
+    return markers.lift(payload["marker"], reason=payload["reason"], actor=actor)
+
+
+def _reject_appeal(payload: Payload, actor: str) -> object:
+    return markers.reject_appeal(payload["appeal"], reason=payload["reason"], actor=actor)
+
+
+PERFORM: dict[str, Perform] = {
+    "block_party": _block_party,
+    "unblock_party": _unblock_party,
+    "activate_list": _activate_list,
+    name_matches.KIND: _clear_name_match,
+    kill_switches.KIND: _switch,
+    "file_marker": _file_marker,
+    markers.LIFT: _lift_marker,
+    "reject_appeal": _reject_appeal,
+}
+
+
+def subject_of(kind: str, payload: Payload) -> str:
+    """Returns the subject of a request of this kind. The database compares the subjects of some kinds."""
+    if kind == name_matches.KIND:
+        return name_matches.subject_of(payload["match"])
+    if kind == kill_switches.KIND:
+        names = {name: payload.get(name, "") for name in ("payer_dfsp", "payee_dfsp")}
+        return kill_switches.subject_of(
+            kill_switches.key_of(payload["kind"], party=payload.get("party"), **names)
+        )
+    if kind == markers.LIFT:
+        return markers.subject_of(payload["marker"])
+    if "list" in payload:
+        return f"list {payload['list']}"
+    return f"party {payload['party']}" if "party" in payload else f"appeal {payload['appeal']}"
+
+
+@transaction.atomic
+def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User) -> Approval:
+    """Requests a change from an alert, and records the request with the alert."""
+    if kind not in PERFORM:
+        raise NotChanged(f"an action must be one of {', '.join(PERFORM)}")
+    if not Alert.objects.filter(pk=alert_id).exists():
+        raise NotChanged("there is no such alert")
+    approval = approvals.ask(
+        kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker
+    )
+    Action.objects.create(alert_id=alert_id, approval=approval)
+    return approval

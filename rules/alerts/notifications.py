@@ -1,0 +1,59 @@
+"""Notifies the fraud desk of new alerts: one e-mail and one signed webhook for all of a minute."""
+
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from hub.notifications import notify
+from hub.sql_execution import execute
+from rules.alerts.models import Alert
+
+KIND = "fraud_alerts"
+EVERY_S = 60
+_MOST_AT_ONCE = 500
+_MOST_SHOWN = 20
+
+# The lock makes one of several ticks notify. A DFSP can cause any number of alerts, but one notification a minute.
+_NEW = """
+    SELECT id FROM rules_alerts_alert WHERE notified_at IS NULL AND NOT EXISTS (
+        SELECT FROM rules_alerts_alert WHERE notified_at > clock_timestamp() - make_interval(secs => %s))
+    ORDER BY id LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+
+def recipients() -> list[str]:
+    """Returns the addresses of the fraud desk, and the webhooks of operators' systems."""
+    return list(dict.fromkeys([*settings.ALERT_RECIPIENTS, *settings.NOTIFICATION_WEBHOOKS]))
+
+
+@transaction.atomic
+def notify_new() -> int:
+    """Notifies of the alerts that are new, if no notification was written in the last minute. Returns their number."""
+    new = [alert_id for (alert_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
+    if not new:
+        return 0
+    Alert.objects.filter(pk__in=new).update(notified_at=Now())
+    shown = [_shown(alert) for alert in Alert.objects.filter(pk__in=new[:_MOST_SHOWN]).prefetch_related("sightings")]
+    count = len(new)
+    noun = "new alert" if count == 1 else "new alerts"
+    text = "\n".join(
+        [f"{count} {noun} at {settings.HUB_NAME}:", ""]
+        + [f"alert {each['alertId']}: {', '.join(each['kinds'])}, {each['sightings']} sightings" for each in shown]
+        + ([f"and {count - len(shown)} more"] if count > len(shown) else [])
+        + ["", f"{settings.PORTAL_URL}/portal/"]
+    )
+    notify(
+        kind=KIND,
+        recipients=recipients(),
+        subject=f"{count} {noun}",
+        text=text,
+        webhook={"count": count, "alerts": shown},
+    )
+    return count
+
+
+def _shown(alert: Alert) -> dict[str, Any]:
+    kinds = sorted({sighting.kind for sighting in alert.sightings.all()})
+    return {"alertId": alert.pk, "kinds": kinds, "sightings": alert.count}

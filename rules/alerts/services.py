@@ -1,0 +1,194 @@
+"""Raises alerts, and what people do with them: assign, note, close.
+
+`raise_alerts` only inserts rows. So payments of a busy party do not wait for each other. A tick (`merge`) adds the rows
+to the alert of their party within a second or two.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models.functions import Now
+
+from fspiop import strictjson
+from hub.audit import record
+from hub.sql_execution import execute
+from hub.sweeps.store import not_skipped
+from rules.alerts.models import Alert, Note
+from rules.not_changed import NotChanged
+from rules.party_keys import dfsp_key
+
+RULE = "RULE"
+SKIPPED = "SKIPPED"  # a check that could not be made
+NAME_MATCH = "NAME_MATCH"
+MARKER = "MARKER"
+APPEAL = "APPEAL"
+
+MOST_KEPT = 200
+"""The most sightings that are kept of one alert. All are counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A report about a party, or about a DFSP (`dfsp`) if no party is known."""
+
+    kind: str
+    party: int | None = None
+    dfsp: str = ""
+    rule: str = ""
+    rules_version: int | None = None
+    gate: str = ""
+    subject: str = ""
+    payer_dfsp: str = ""
+    payee_dfsp: str = ""
+    amount: int | None = None
+    currency: str = ""
+    details: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> int:
+        return self.party if self.party is not None else dfsp_key(self.dfsp)
+
+
+_INSERT = """
+    INSERT INTO rules_alerts_sightingrow
+        (key, dfsp, kind, rule, rules_version, gate, subject, payer_dfsp, payee_dfsp, amount, currency, details, at)
+    SELECT n.*, clock_timestamp() FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::bigint[],
+        %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[]) AS n
+"""
+
+
+def raise_alerts(sightings: Iterable[Sighting]) -> None:
+    """Inserts these sightings by one statement, in the caller's transaction if there is one."""
+    rows = [
+        (
+            each.key,
+            each.dfsp if each.party is None else "",
+            each.kind,
+            each.rule[:64],
+            each.rules_version,
+            each.gate,
+            each.subject[:128],
+            each.payer_dfsp,
+            each.payee_dfsp,
+            each.amount,
+            each.currency,
+            None if each.details is None else _json(each.details),
+        )
+        for each in sightings
+    ]
+    if rows:
+        execute(_INSERT, [*map(list, zip(*rows, strict=True))])
+
+
+def _json(details: Mapping[str, Any]) -> str:
+    # PostgreSQL stores no NUL, and a sender's text may have one.
+    return strictjson.canonical(dict(details)).decode().replace("\\u0000", "\ufffd")
+
+
+# --- the tick ---------------------------------------------------------------------------------------------------------
+
+BATCH = "alerts"
+_WAITING = f"""
+    SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
+    ORDER BY key LIMIT %s
+"""  # noqa: S608 (our own words)
+_MOST_OF_A_PARTY = 2_000  # at once, so that no party's sightings delay those of others
+_TAKEN = """
+    SELECT r.id, r.key, r.dfsp FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
+        SELECT id, key, dfsp FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
+        ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED) r
+"""
+_MERGE = """
+    INSERT INTO rules_alerts_alert AS a
+        (key, dfsp, state, first_at, last_at, count, kept, outcome, closed_by)
+    SELECT key, dfsp, 'OPEN', clock_timestamp(), clock_timestamp(), count, 0, '', ''
+    FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS n (key, dfsp, count) ORDER BY key
+    ON CONFLICT (key) WHERE state = 'OPEN' DO UPDATE SET count = a.count + EXCLUDED.count, last_at = EXCLUDED.last_at
+    RETURNING key, id, kept
+"""
+_KEEP = """
+    WITH kept (id, alert) AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[])),
+    counted AS (
+        UPDATE rules_alerts_alert a SET kept = a.kept + k.count
+        FROM (SELECT alert, count(*) FROM kept GROUP BY alert) k WHERE a.id = k.alert
+    )
+    UPDATE rules_alerts_sightingrow r SET alert_id = kept.alert FROM kept WHERE r.id = kept.id
+"""
+_DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
+
+
+def waiting(most: int) -> list[str]:
+    """Returns the keys of parties with sightings that are in no alert yet."""
+    return [str(key) for (key,) in execute(_WAITING, [most])]
+
+
+@transaction.atomic
+def merge(keys: Collection[str]) -> int:
+    """Adds the new sightings of these parties to their open alerts. Returns the number of sightings."""
+    taken = execute(_TAKEN, [[int(key) for key in keys], _MOST_OF_A_PARTY]).fetchall()
+    if not taken:
+        return 0
+    counts, dfsps = Counter(key for _id, key, _dfsp in taken), {key: dfsp for _id, key, dfsp in taken}
+    merged = execute(_MERGE, [list(counts), [dfsps[key] for key in counts], list(counts.values())]).fetchall()
+    alerts = {key: alert for key, alert, _kept in merged}
+    room = defaultdict(int, {key: MOST_KEPT - kept for key, _alert, kept in merged})
+    kept, dropped = [], []
+    for row_id, key, _dfsp in taken:
+        room[key] -= 1
+        (kept if room[key] >= 0 else dropped).append((row_id, alerts[key]))
+    execute(_KEEP, [[row_id for row_id, _alert in kept], [alert for _row_id, alert in kept]])
+    if dropped:
+        execute(_DROP, [[row_id for row_id, _alert in dropped]])
+    return len(taken)
+
+
+# --- people -----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def assign(alert_id: int, *, to: User | None, actor: str) -> Alert:
+    """Assigns an open alert to a person, or to nobody."""
+    alert = _lock_open(alert_id)
+    before = alert.assigned_to.get_username() if alert.assigned_to is not None else None
+    alert.assigned_to = to
+    alert.save(update_fields=["assigned_to"])
+    after = to.get_username() if to is not None else None
+    record("alert_assigned", subject=str(alert), actor=actor, before=before, after=after)
+    return alert
+
+
+@transaction.atomic
+def add_note(alert_id: int, *, text: str, actor: str) -> Note:
+    """Adds a note. Closed alerts get notes too."""
+    text = text.strip().replace("\0", "\ufffd")
+    if not 0 < len(text) <= 4000:
+        raise NotChanged("a note must have 1 to 4000 characters")
+    if not Alert.objects.filter(pk=alert_id).exists():
+        raise NotChanged("there is no such alert")
+    return Note.objects.create(alert_id=alert_id, author=actor, text=text)
+
+
+@transaction.atomic
+def close(alert_id: int, *, outcome: str, actor: str) -> Alert:
+    """Closes an alert with its outcome. Later sightings of the party open another alert."""
+    if outcome not in Alert.Outcome.values:
+        raise NotChanged(f"the outcome must be one of {', '.join(Alert.Outcome.values)}")
+    alert = _lock_open(alert_id)
+    alert.state, alert.outcome, alert.closed_at, alert.closed_by = Alert.State.CLOSED, outcome, Now(), actor
+    alert.save(update_fields=["state", "outcome", "closed_at", "closed_by"])
+    record("alert_closed", subject=str(alert), actor=actor, after={"outcome": outcome, "sightings": alert.count})
+    return alert
+
+
+def _lock_open(alert_id: int) -> Alert:
+    found = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("assigned_to")
+    alert = found.filter(pk=alert_id).first()
+    if alert is None:
+        raise NotChanged("there is no such alert")
+    if alert.state != Alert.State.OPEN:
+        raise NotChanged("this alert is closed")
+    return alert

@@ -1,0 +1,20 @@
+"""Celery's tick: sightings become alerts, and the fraud desk is notified of new alerts."""
+
+from celery import shared_task
+
+from hub.sweeps import isolating_batches
+from rules.alerts import notifications, services
+
+_AT_ONCE = 50
+
+
+@shared_task(name="rules.alerts.tasks.merge", ignore_result=True)
+def merge() -> int:
+    """Adds new sightings to the alerts of their parties, and notifies of new alerts."""
+    return isolating_batches.each(_merge, notifications.notify_new)
+
+
+def _merge() -> int:
+    return isolating_batches.in_groups(
+        services.BATCH, find=services.waiting, work=services.merge, most=_AT_ONCE
+    )

@@ -1,0 +1,64 @@
+"""Sets of names for many keys, in little memory: twelve bytes a key. Pure: no Django, no database."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+
+NOTHING: frozenset[str] = frozenset()
+_FEW = 20_000
+
+
+class KeySets:
+    """A mapping from 63-bit keys to sets of names. A key with an empty set is not in the mapping.
+
+    Sorted arrays have most of the keys. A dict has those that changed since, and is merged into new arrays when it
+    has become large. One thread changes the mapping while others read it.
+    """
+
+    def __init__(self, rows: Iterable[tuple[int, frozenset[str]]] = ()) -> None:
+        self._parts = _arrays_of(sorted((key, names) for key, names in rows if names))
+        self._changed: dict[int, frozenset[str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._parts[0]) + len(self._changed)
+
+    def get(self, key: int) -> frozenset[str]:
+        # Another thread may replace both. It replaces the arrays first, so a change is in one of the two at least.
+        changed = self._changed
+        keys, numbers, sets = self._parts
+        found = changed.get(key)
+        if found is not None:
+            return found
+        place = bisect_left(keys, key)
+        if place < len(keys) and keys[place] == key:
+            return sets[numbers[place]]
+        return NOTHING
+
+    def update(self, changes: Mapping[int, frozenset[str]]) -> None:
+        """Replaces the sets of these keys."""
+        self._changed.update(changes)
+        if len(self._changed) > max(_FEW, len(self._parts[0]) // 8):
+            self._merge()
+
+    def _merge(self) -> None:
+        keys, numbers, sets = self._parts
+        kept = [
+            (key, sets[number]) for key, number in zip(keys, numbers, strict=True) if key not in self._changed
+        ]
+        kept += [(key, names) for key, names in self._changed.items() if names]
+        kept.sort(key=lambda row: row[0])
+        self._parts = _arrays_of(kept)
+        self._changed = {}
+
+
+_Parts = tuple["array[int]", "array[int]", list[frozenset[str]]]
+
+
+def _arrays_of(rows: list[tuple[int, frozenset[str]]]) -> _Parts:
+    """Returns the keys, the number of each key's set, and the different sets."""
+    numbers: dict[frozenset[str], int] = {}
+    keys, places = array("q"), array("I")
+    for key, names in rows:
+        keys.append(key)
+        places.append(numbers.setdefault(names, len(numbers)))
+    return keys, places, list(numbers)

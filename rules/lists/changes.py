@@ -1,0 +1,31 @@
+"""Numbers the changes of lists, of listed names and of markers, in the order of their commits."""
+
+from hub.sql_execution import execute
+
+LISTS = "lists"
+NAMES = "names"
+MARKERS = "markers"
+
+# The lock of the row lasts until the commit. So a change with a higher number is committed later, and a process that
+# has read a number has read all changes up to it. A transaction counts its changes last, to hold the lock briefly.
+_COUNT = """
+    INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
+    VALUES (%s, 1, pg_current_xact_id()::text::bigint)
+    ON CONFLICT (name) DO UPDATE SET number = c.number + 1, transaction = EXCLUDED.transaction
+    RETURNING number
+"""
+_NUMBER = "SELECT number FROM rules_lists_changenumber WHERE name = %s"
+
+
+def count(name: str) -> int:
+    """Counts one change in the caller's transaction, and returns its number."""
+    row = execute(_COUNT, [name]).fetchone()
+    assert row is not None
+    number: int = row[0]
+    return number
+
+
+def number_of(name: str) -> int:
+    """Returns the number of the last change, or 0."""
+    row = execute(_NUMBER, [name]).fetchone()
+    return row[0] if row is not None else 0

@@ -1,0 +1,25 @@
+"""A trigger that lets a change commit only if two people decided it in the same transaction (`hub.audit.approvals`)."""
+
+import pgtrigger
+
+
+def needs_approval(
+    name: str, *, kind: str, subject: str, operation: pgtrigger.Operation, condition: str = ""
+) -> pgtrigger.Trigger:
+    """Returns the trigger. `subject` is an SQL expression over NEW: the subject of the approved request."""
+    return pgtrigger.Trigger(
+        name=name,
+        operation=operation,
+        when=pgtrigger.After,
+        timing=pgtrigger.Deferred,
+        condition=pgtrigger.Condition(condition) if condition else None,
+        # An approval's decided_at is from within the transaction, so it is not before the transaction's beginning.
+        func=f"""
+            IF NOT EXISTS (SELECT FROM audit_approval a
+                           WHERE a.kind = '{kind}' AND a.subject = {subject} AND a.state = 'APPROVED'
+                             AND a.decided_at >= now()) THEN
+                RAISE EXCEPTION '{kind} was not approved: %', {subject} USING ERRCODE = 'check_violation';
+            END IF;
+            RETURN NULL;
+        """,
+    )

@@ -1,0 +1,23 @@
+"""Keys of what lists and kill switches are about, besides parties. Each is a hash, so that one look-up finds all."""
+
+from rules.party_keys import dfsp_key, key_of, pair_key
+
+of_dfsp = dfsp_key
+
+
+def served(party_key: int, dfsp: str) -> int:
+    """Returns the key of a party at the DFSP that serves it.
+
+    A match of names belongs to this key. Otherwise a DFSP could give another DFSP's customer a name from a list.
+    """
+    return pair_key(party_key, dfsp_key(dfsp))
+
+
+def of_corridor(payer_dfsp: str, payee_dfsp: str) -> int:
+    """Returns the key of the payments from one DFSP to another."""
+    return pair_key(dfsp_key(payer_dfsp), dfsp_key(payee_dfsp))
+
+
+def of_name(folded: str) -> int:
+    """Returns the hash under which a name that the hub has seen is stored."""
+    return key_of("a name", folded)

@@ -1,0 +1,122 @@
+"""Kill switches: they stop the payments of one alias, of one DFSP, or from one DFSP to another.
+
+Two people switch each on and off: the database accepts a change only with their request (`kill_switch`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from hub.audit import record
+from rules.lists import changes, keys
+from rules.lists.matches import KILL_SWITCH, matches
+from rules.lists.models import KillSwitch
+from rules.not_changed import NotChanged
+
+KIND = "kill_switch"
+"""The kind of request in `hub.audit.approvals`."""
+
+
+class Stopped(StrEnum):
+    """What a kill switch stops in a payment."""
+
+    PAYER = "payer"
+    PAYEE = "payee"
+    DFSP = "dfsp"
+    CORRIDOR = "corridor"
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """The parties of a payment, as far as they are known, and their DFSPs."""
+
+    payer_dfsp: str
+    payee_dfsp: str
+    payer: int | None = None
+    payee: int | None = None
+
+
+def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
+    """Returns what stops each payment, or None. Runs no statement in most cases (`rules.lists.matches`)."""
+    found = [_keys_of(payment) for payment in payments]
+    on = matches([key for each in found for key in each])
+    return [
+        next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found
+    ]
+
+
+def _keys_of(payment: Payment) -> dict[int, Stopped]:
+    found = {
+        keys.of_dfsp(payment.payer_dfsp): Stopped.DFSP,
+        keys.of_dfsp(payment.payee_dfsp): Stopped.DFSP,
+        keys.of_corridor(payment.payer_dfsp, payment.payee_dfsp): Stopped.CORRIDOR,
+    }
+    if payment.payer is not None:
+        found[payment.payer] = Stopped.PAYER
+    if payment.payee is not None:
+        found[payment.payee] = Stopped.PAYEE
+    return found
+
+
+def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "") -> int:
+    """Returns the key of the switch. Raises NotChanged if this kind of switch needs other values."""
+    match KillSwitch.Kind(kind), party, bool(payer_dfsp), bool(payee_dfsp):
+        case KillSwitch.Kind.ALIAS, int(), False, False:
+            assert party is not None
+            return party
+        case KillSwitch.Kind.DFSP, None, True, False:
+            return keys.of_dfsp(payer_dfsp)
+        case KillSwitch.Kind.CORRIDOR, None, True, True:
+            return keys.of_corridor(payer_dfsp, payee_dfsp)
+    raise NotChanged("a kill switch stops one alias, one DFSP, or the payments from one DFSP to another")
+
+
+def subject_of(key: int) -> str:
+    """Returns the subject of a request to change this switch. The database compares it."""
+    return f"kill switch {key}"
+
+
+@transaction.atomic
+def switch_on(
+    kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "", reason: str, actor: str
+) -> KillSwitch:
+    """Switches on, in the transaction of the approved request. Raises NotChanged if the switch is on already."""
+    key = key_of(kind, party=party, payer_dfsp=payer_dfsp, payee_dfsp=payee_dfsp)
+    if KillSwitch.objects.filter(key=key, off_at=None).exists():
+        raise NotChanged("this kill switch is on already")
+    record(
+        "kill_switch_on",
+        subject=subject_of(key),
+        actor=actor,
+        after={"kind": kind, "payer_dfsp": payer_dfsp, "payee_dfsp": payee_dfsp, "reason": reason},
+    )
+    return KillSwitch.objects.create(
+        kind=kind,
+        key=key,
+        payer_dfsp=payer_dfsp,
+        payee_dfsp=payee_dfsp,
+        reason=reason,
+        on_by=actor,
+        change=changes.count(changes.LISTS),
+    )
+
+
+@transaction.atomic
+def switch_off(key: int, *, actor: str) -> KillSwitch:
+    """Switches off, in the transaction of the approved request. Raises NotChanged if the switch is not on."""
+    found = KillSwitch.objects.select_for_update(no_key=True).filter(key=key, off_at=None).first()
+    if found is None:
+        raise NotChanged("this kill switch is not on")
+    record("kill_switch_off", subject=subject_of(key), actor=actor, before={"on_by": found.on_by})
+    found.off_at, found.off_by = Now(), actor
+    found.change = changes.count(changes.LISTS)
+    found.save(update_fields=["off_at", "off_by", "change"])
+    return found
+
+
+def are_on() -> list[KillSwitch]:
+    """Returns the kill switches that are on, the latest first."""
+    return list(KillSwitch.objects.filter(off_at=None))

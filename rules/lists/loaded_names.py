@@ -1,0 +1,76 @@
+"""A process's index of the listed names.
+
+Building an index takes a second for 100,000 names. So a thread of its own builds a new one after a change, and the
+earlier one is used meanwhile. Each name is stored with the change for which it was screened. Names that were screened
+with the earlier index are screened again by the tick (`rules.lists.tasks`).
+"""
+
+import threading
+from collections.abc import Iterator
+
+import structlog
+from django.db import DatabaseError, InterfaceError, connection
+
+from hub.sql_execution import execute
+from rules.lists import changes
+from rules.lists.name_index import ListedName, NameIndex
+
+log = structlog.get_logger("rules")
+
+_PAGE = 20_000
+_NAMES = """
+    SELECT e.id, e.folded, l.least_score FROM rules_lists_entry e JOIN rules_lists_partylist l ON l.id = e.party_list_id
+    WHERE e.key IS NULL AND e.removed_by_id IS NULL AND e.id > %s ORDER BY e.id LIMIT %s
+"""
+
+_lock = threading.Lock()
+_index = NameIndex((), number=0)
+_is_building = False
+
+
+def current(number: int) -> NameIndex:
+    """Returns the index, which may be older than this change. Then a thread builds a new one."""
+    global _is_building
+    if _index.number < number:
+        with _lock:
+            is_first, _is_building = not _is_building, True
+        if is_first:
+            threading.Thread(target=_build_apart, name="listed-names", daemon=True).start()
+    return _index
+
+
+def latest() -> NameIndex:
+    """Returns an index with all listed names, and builds it if necessary. For ticks, not for payments."""
+    global _index
+    if _index.number != changes.number_of(changes.NAMES):
+        _index = _built()
+    return _index
+
+
+def forget() -> None:
+    """Empties the index; for tests, which replace the database."""
+    global _index
+    _index = NameIndex((), number=0)
+
+
+def _built() -> NameIndex:
+    number = changes.number_of(changes.NAMES)  # read first: the index has this change at least
+    return NameIndex(_listed(), number=number)
+
+
+def _listed() -> Iterator[ListedName]:
+    last = 0
+    while rows := execute(_NAMES, [last, _PAGE]).fetchall():
+        yield from (ListedName(*row) for row in rows)
+        last = rows[-1][0]
+
+
+def _build_apart() -> None:
+    global _is_building
+    try:
+        latest()
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("listed_names_can_not_be_read", error=str(error)[:200])
+    finally:
+        _is_building = False
+        connection.close()

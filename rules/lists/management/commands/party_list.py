@@ -1,0 +1,73 @@
+"""manage.py party_list: makes a list of parties, replaces its content by a file, or shows all lists."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from fspiop.errors import FspiopError
+from hub.audit import program_requests
+from hub.terminal import told, who
+from rules.lists import queries, services
+from rules.lists.models import PartyList
+from rules.lists.party_files import COLUMNS, BadFile
+from rules.not_changed import NotChanged
+
+ACTOR = "manage.py"
+
+
+class Command(BaseCommand):
+    help = "Makes a list of parties, replaces its content by a file, or shows all lists."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        commands = parser.add_subparsers(dest="command", required=True)
+        commands.add_parser("show", help="show each list with its version and its numbers of parties and names")
+        create = commands.add_parser("create", help="make an empty list")
+        create.add_argument("name", help="small letters, digits and hyphens; rules refer to it")
+        create.add_argument("--kind", choices=PartyList.Kind.values, required=True)
+        create.add_argument("--title", default="")
+        create.add_argument(
+            "--least-score", type=int, default=88, help="how similar a name must be, 70 to 100 (default: %(default)s)"
+        )
+        load = commands.add_parser("import", help="replace the content of a list by a CSV file")
+        load.add_argument("name")
+        load.add_argument("file", type=Path, help=f"with the columns {', '.join(COLUMNS)}")
+        load.add_argument("--reason", default="", help="for the person who approves")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            getattr(self, f"_{options['command']}")(**options)
+        except program_requests.Waits as waits:
+            self.stdout.write(told(waits))
+        except BadFile as refused:
+            faults = "\n".join(f"  {fault}" for fault in refused.faults)
+            raise CommandError(f"Nothing was imported: {refused.count} bad lines\n{faults}") from None
+        except FspiopError as error:
+            raise CommandError(error.description) from None
+        except (NotChanged, OSError) as reason:
+            raise CommandError(str(reason)) from None
+
+    def _show(self, **_options: Any) -> None:
+        for each in queries.lists():
+            self.stdout.write(
+                f"{each.name} ({each.kind}): version {each.version}, {each.parties} parties, {each.names} names"
+            )
+
+    def _create(self, *, name: str, kind: str, title: str, least_score: int, **_options: Any) -> None:
+        services.create(name=name, kind=kind, title=title, least_score=least_score, actor=ACTOR)
+        self.stdout.write(f"list {name} is made, without entries")
+
+    def _import(self, *, name: str, file: Path, reason: str, **_options: Any) -> None:
+        staged = services.stage(name, file_name=file.name, raw=file.read_bytes(), actor=ACTOR)
+        payload = {"list": name, "file": staged.pk, "sha256": staged.sha256}
+        program_requests.ask_where_needed(
+            "activate_list",
+            program=program_requests.Program(who()),
+            subject=f"list {name}",
+            payload=lambda: payload,
+            reason=reason,
+        )
+        version = services.activate(staged.pk, sha256=staged.sha256, actor=ACTOR)
+        self.stdout.write(
+            f"list {name} has version {version.number}: {version.added} entries added, {version.removed} removed"
+        )

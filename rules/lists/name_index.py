@@ -1,0 +1,100 @@
+"""Finds the names on lists that are spelt or sound like a party's name. Pure: no Django, no database."""
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rapidfuzz import fuzz, process
+from rapidfuzz.distance import JaroWinkler
+
+from rules.lists.names import sounds
+
+_LEAST_SCORE = 70
+_MOST_CANDIDATES = 50_000
+
+
+class ListedName(NamedTuple):
+    """A name on a list, folded by `names.folded`, and the score from which another name is a match."""
+
+    entry_id: int
+    folded: str
+    least_score: int
+
+
+class Similar(NamedTuple):
+    """A listed name that is similar to a party's name. The score is 100 if both have the same words."""
+
+    entry_id: int
+    score: int
+
+
+class NameIndex:
+    """The listed names, by the sounds of their words.
+
+    Only names with a word that sounds like a word of the party's name are compared. So the cost of a search depends on
+    the number of similar names and not on the length of the lists.
+    """
+
+    def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
+        self.number = number
+        """The number of the last change of listed names that this index contains."""
+        self._names = list(names)
+        self._by_sound: dict[str, array[int]] = defaultdict(lambda: array("l"))
+        for place, name in enumerate(self._names):
+            for sound in {sound for word in name.folded.split() for sound in sounds(word)}:
+                self._by_sound[sound].append(place)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def find(self, folded: str) -> list[Similar]:
+        """Returns the listed names that reach their list's score, the most similar first."""
+        words = folded.split()
+        shared = self._shared_words(words)
+        if not shared:
+            return []
+        spelt = process.extract(
+            folded,
+            {place: self._names[place].folded for place in shared},
+            scorer=fuzz.token_sort_ratio,
+            score_cutoff=_LEAST_SCORE,
+            limit=None,
+        )
+        scores = {place: score for _text, score, place in spelt}
+        for place, count in shared.items():
+            if count >= 2:  # a name with further words, such as a second family name
+                found = _of_words(words, self._names[place].folded.split())
+                scores[place] = max(scores.get(place, 0.0), found)
+        similar = [
+            Similar(name.entry_id, int(score))
+            for place, score in scores.items()
+            if score >= (name := self._names[place]).least_score
+        ]
+        return sorted(similar, key=lambda each: (-each.score, each.entry_id))
+
+    def _shared_words(self, words: list[str]) -> Counter[int]:
+        """Returns how many of these words sound like a word of each listed name."""
+        shared: Counter[int] = Counter()
+        for word in words:
+            alike: set[int] = set()
+            for sound in sounds(word):
+                alike.update(self._by_sound.get(sound, ()))
+            shared.update(alike)
+        if len(shared) > _MOST_CANDIDATES:
+            return Counter({place: count for place, count in shared.items() if count >= 2})
+        return shared
+
+
+def _of_words(one: list[str], other: list[str]) -> float:
+    """Returns the mean similarity of the shorter name's words to different words of the longer name."""
+    shorter, longer = sorted((one, other), key=len)
+    if len(shorter) < 2:
+        return 0.0
+    left, total = list(longer), 0.0
+    for word in shorter:
+        best = max(left, key=lambda each: JaroWinkler.similarity(word, each))
+        total += JaroWinkler.similarity(word, best)
+        left.remove(best)
+    # Words that only the longer name has make two persons more probable.
+    return 100 * total / len(shorter) - 2 * (len(longer) - len(shorter))

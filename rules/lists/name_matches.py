@@ -1,0 +1,40 @@
+"""Clears matches of names: two people state that a party is not the listed person.
+
+The database accepts a clearing only with the approved request (`clear_name_match`).
+"""
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from hub.audit import record
+from rules.lists import changes
+from rules.lists.models import NameMatch
+from rules.not_changed import NotChanged
+
+KIND = "clear_name_match"
+"""The kind of request in `hub.audit.approvals`."""
+
+
+def subject_of(match_id: int) -> str:
+    """Returns the subject of a request to clear this match. The database compares it."""
+    return f"name match {match_id}"
+
+
+def open_matches() -> "QuerySet[NameMatch]":
+    """Returns the matches that count, with their entries and lists, the latest first."""
+    found = NameMatch.objects.filter(cleared_at=None, entry__removed_by=None)
+    return found.select_related("entry__party_list").order_by("-id")
+
+
+@transaction.atomic
+def clear(match_id: int, *, actor: str) -> NameMatch:
+    """Clears a match, in the transaction of the approved request."""
+    found = NameMatch.objects.select_for_update(no_key=True).filter(pk=match_id, cleared_at=None).first()
+    if found is None:
+        raise NotChanged("there is no such match, or it was cleared already")
+    record("name_match_cleared", subject=subject_of(match_id), actor=actor, after={"entry": found.entry_id})
+    found.cleared_at, found.cleared_by = Now(), actor
+    found.change = changes.count(changes.LISTS)
+    found.save(update_fields=["cleared_at", "cleared_by", "change"])
+    return found

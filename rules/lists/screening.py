@@ -1,0 +1,273 @@
+"""Screens the names of parties against the listed names: when a party is first seen, and when a list changes.
+
+No payment is screened. A name's verdict is stored under the name's hash, with the change of the listed names for which
+it was screened. `see` screens names that are new to the hub. `screen_again`, a tick, screens names after a change.
+"""
+
+import base64
+import hashlib
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from cryptography.fernet import Fernet, InvalidToken
+from django.conf import settings
+from django.db import transaction
+
+from hub.sql_execution import execute
+from hub.sweeps.store import not_skipped
+from rules.alerts import services as alerts
+from rules.alerts.services import Sighting
+from rules.lists import changes, keys, loaded_names
+from rules.lists.name_index import NameIndex, Similar
+from rules.lists.names import folded
+
+_FOR_S = 0.05
+"""How long the names of one call may be screened. The tick screens the others within seconds."""
+_MOST_REMEMBERED = 100_000
+_REMEMBERED_FOR_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A party with the name that the DFSP serving it gives.
+
+    No other DFSP's word counts: otherwise a payer DFSP could give its payee a name from a list of sanctions.
+    """
+
+    party: int
+    dfsp: str
+    name: str
+
+
+class _Remembered:
+    """The parties and names that this process has stored in the last day, so that they cost no statement."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def __contains__(self, pair: int) -> bool:
+        return pair in self._new or pair in self._old
+
+    def add(self, pairs: Iterable[int]) -> None:
+        self._new.update(pairs)
+        if len(self._new) > _MOST_REMEMBERED // 2 or time.monotonic() - self._since > _REMEMBERED_FOR_S / 2:
+            self._old, self._new, self._since = self._new, set(), time.monotonic()
+
+    def clear(self) -> None:
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+        self._since = time.monotonic()
+
+
+_remembered = _Remembered()
+forget = _remembered.clear
+
+
+def see(parties: Sequence[Named]) -> None:
+    """Stores and screens the names that are new to the hub, in transactions of its own.
+
+    Call it outside of a transaction. The matches are in `rules.lists.matches` under `keys.served`. Without a new name,
+    no statement runs. Otherwise the number of statements does not depend on the number of parties.
+    """
+    found: dict[int, Named] = {}
+    hashes: dict[int, int] = {}
+    texts: dict[int, str] = {}
+    for each in parties:
+        text = folded(each.name)
+        key, name = keys.served(each.party, each.dfsp), keys.of_name(text)
+        if text and key ^ name not in _remembered:
+            found[key], hashes[key], texts[name] = each, name, text
+    if found:
+        _store(found, hashes, texts)
+        _remembered.add(key ^ name for key, name in hashes.items())
+
+
+# The lock makes the tick leave these names out until this transaction has stored its parties. Otherwise the tick could
+# overlook these parties, and this transaction the matches that the tick finds.
+_KNOWN = """
+    SELECT (SELECT number FROM rules_lists_changenumber WHERE name = 'names'),
+           ARRAY(SELECT hash FROM (SELECT hash FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[])
+                                   ORDER BY hash FOR KEY SHARE) AS locked)
+"""
+_STORE = """
+    WITH names AS (
+        INSERT INTO rules_lists_seenname (hash, sealed, screened_for)
+        SELECT * FROM unnest(%s::bigint[], %s::text[], %s::bigint[]) AS n (hash, sealed, number)
+        ORDER BY hash ON CONFLICT (hash) DO NOTHING
+    )
+    INSERT INTO rules_lists_namedparty AS p (key, party, dfsp, name_id, seen_at)
+    SELECT n.*, clock_timestamp() FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[])
+        AS n (key, party, dfsp, name)
+    ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
+    WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
+"""
+# The matches of these names, found now or stored earlier, for each party with the name, if they are not stored yet.
+_MATCHING = """
+    WITH matching (key, entry, name, score) AS (
+        SELECT p.key, f.entry, f.name, f.score
+        FROM unnest(%s::bigint[], %s::bigint[], %s::int[]) AS f (name, entry, score)
+        JOIN rules_lists_namedparty p ON p.name_id = f.name
+        UNION
+        SELECT p.key, m.entry_id, m.name_id, m.score
+        FROM unnest(%s::bigint[], %s::bigint[]) AS p (key, name)
+        JOIN rules_lists_namematch m ON m.name_id = p.name
+        JOIN rules_lists_entry e ON e.id = m.entry_id AND e.removed_by_id IS NULL
+    )
+    SELECT DISTINCT ON (key, entry) key, entry, name, score FROM matching c
+    WHERE NOT EXISTS (SELECT FROM rules_lists_namematch m WHERE m.key = c.key AND m.entry_id = c.entry)
+    ORDER BY key, entry, score DESC
+"""
+
+
+@transaction.atomic
+def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mapping[int, str]) -> None:
+    row = execute(_KNOWN, [list(texts)]).fetchone()
+    assert row is not None
+    number, known = row[0] or 0, set(row[1])
+    cipher = _cipher()
+    new = {name: text for name, text in texts.items() if name not in known}
+    screened, found = _screen(new, loaded_names.current(number), until=time.monotonic() + _FOR_S)
+    execute(
+        _STORE,
+        [
+            list(new),
+            [cipher.encrypt(text.encode()).decode() for text in new.values()],
+            [screened.get(name, 0) for name in new],
+            list(parties),
+            [each.party for each in parties.values()],
+            [each.dfsp for each in parties.values()],
+            [hashes[key] for key in parties],
+        ],
+    )
+    _match(found, {key: hashes[key] for key in parties})
+
+
+def _cipher() -> Fernet:
+    """Returns the cipher of names. Its key changes with the key of the names' hashes, so both become useless at once."""
+    digest = hashlib.sha256(b"kitovu names of parties\0" + settings.RULES_PARTY_KEY.encode()).digest()
+    return Fernet(base64.urlsafe_b64encode(digest))
+
+
+def _screen(
+    texts: Mapping[int, str], index: NameIndex, *, until: float
+) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
+    """Returns the change for which each name was screened, and the similar listed names. Stops when time is over."""
+    screened: dict[int, int] = {}
+    found: list[tuple[int, Similar]] = []
+    if index.number == 0:
+        return screened, found
+    for name, text in texts.items():
+        if time.monotonic() > until:
+            break
+        found += [(name, similar) for similar in index.find(text)]
+        screened[name] = index.number
+    return screened, found
+
+
+_INSERT = """
+    INSERT INTO rules_lists_namematch (key, entry_id, name_id, score, change, cleared_by)
+    SELECT *, %s, '' FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[])
+    ON CONFLICT (key, entry_id) DO NOTHING RETURNING key, entry_id
+"""
+_FOUND = """
+    SELECT p.party, p.dfsp, l.name, m.entry_id, m.id, m.score
+    FROM unnest(%s::bigint[], %s::bigint[]) AS f (key, entry)
+    JOIN rules_lists_namematch m ON m.key = f.key AND m.entry_id = f.entry
+    JOIN rules_lists_namedparty p ON p.key = m.key
+    JOIN rules_lists_entry e ON e.id = m.entry_id JOIN rules_lists_partylist l ON l.id = e.party_list_id
+    ORDER BY m.id
+"""
+
+
+def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
+    """Stores the matches of names for their parties, and raises an alert for each party. Returns the number of new."""
+    rows = execute(
+        _MATCHING,
+        [
+            [name for name, _similar in found],
+            [similar.entry_id for _name, similar in found],
+            [similar.score for _name, similar in found],
+            list(parties),
+            list(parties.values()),
+        ],
+    ).fetchall()
+    if not rows:
+        return 0
+    change = changes.count(changes.LISTS)
+    new = execute(_INSERT, [change, *map(list, zip(*rows, strict=True))]).fetchall()
+    if not new:
+        return 0
+    alerts.raise_alerts(
+        [
+            Sighting(
+                party=party,
+                kind=alerts.NAME_MATCH,
+                subject=f"name match {match}",
+                payee_dfsp=dfsp,
+                details={"list": name, "entry": entry, "score": score},
+            )
+            for party, dfsp, name, entry, match, score in execute(_FOUND, [*map(list, zip(*new, strict=True))])
+        ]
+    )
+    return len(new)
+
+
+# --- after a change of a list -----------------------------------------------------------------------------------------
+
+BATCH = "names-of-parties"
+_WAITING = f"""
+    SELECT n.hash FROM rules_lists_seenname n
+    WHERE n.screened_for < (SELECT number FROM rules_lists_changenumber WHERE name = 'names')
+      AND {not_skipped(BATCH, "n.hash")}
+    ORDER BY n.screened_for, n.hash LIMIT %s
+"""  # noqa: S608 (our own words)
+_SEALED = "SELECT hash, sealed FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[]) FOR UPDATE SKIP LOCKED"
+_SCREENED = """
+    UPDATE rules_lists_seenname SET screened_for = greatest(screened_for, %s) WHERE hash = ANY(%s::bigint[])
+"""
+
+
+def waiting(most: int) -> list[str]:
+    """Returns names that were not screened since the last change of the listed names."""
+    return [str(name) for (name,) in execute(_WAITING, [most])]
+
+
+@transaction.atomic
+def screen_again(names: Collection[str]) -> int:
+    """Screens these names against all listed names. Returns the number of names."""
+    index = loaded_names.latest()
+    cipher = _cipher()
+    texts: dict[int, str] = {}
+    sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
+    for name, text in sealed:
+        # A name of an earlier RULES_PARTY_KEY cannot be read, and no payment leads to it any more.
+        with suppress(InvalidToken):
+            texts[name] = cipher.decrypt(text.encode()).decode()
+    _screened, found = _screen(texts, index, until=float("inf"))
+    execute(_SCREENED, [index.number, [name for name, _text in sealed]])
+    _match(found, {})
+    return len(sealed)
+
+
+_FORGET_PARTIES = """
+    DELETE FROM rules_lists_namedparty p WHERE p.key IN (
+        SELECT key FROM rules_lists_namedparty
+        WHERE seen_at < clock_timestamp() - make_interval(days => %s) ORDER BY seen_at LIMIT %s)
+"""
+_FORGET_NAMES = """
+    DELETE FROM rules_lists_seenname n WHERE n.hash IN (
+        SELECT hash FROM rules_lists_seenname s
+        WHERE NOT EXISTS (SELECT FROM rules_lists_namedparty p WHERE p.name_id = s.hash)
+          AND NOT EXISTS (SELECT FROM rules_lists_namematch m WHERE m.name_id = s.hash)
+        LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+@transaction.atomic
+def forget_unseen(*, days: int, most: int) -> int:
+    """Deletes the names of parties that were not seen for so many days. Their matches remain."""
+    forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
+    execute(_FORGET_NAMES, [most])
+    return forgotten

@@ -1,0 +1,203 @@
+"""Makes lists, and changes their content: whole files, and single entries.
+
+Callers are changes that two people have decided, and commands. Each change of content makes a version of the list.
+"""
+
+from django.db import connection, transaction
+from django.db.models import Q, QuerySet
+
+from hub.audit import record
+from hub.sql_execution import execute
+from rules.lists import changes, party_files
+from rules.lists.models import Entry, ListVersion, PartyList, StagedFile
+from rules.lists.party_files import Line
+from rules.not_changed import NotChanged
+from rules.refreshed_key_sets import MOST_KEYS
+
+MOST_NAMES = 100_000
+"""The most listed names of all lists together. Each process that screens names has all of them in memory."""
+# The statistics of the tables may be from before the import, and nested loops over 200,000 lines take hours.
+_LONG_STATEMENTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL enable_nestloop = off"
+_USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
+
+
+@transaction.atomic
+def create(*, name: str, kind: str, title: str = "", least_score: int = 88, actor: str) -> PartyList:
+    """Makes an empty list. Raises NotChanged if the name is taken or a value is not valid."""
+    if kind not in PartyList.Kind.values:
+        raise NotChanged(f"kind must be one of {', '.join(PartyList.Kind.values)}")
+    if not 70 <= least_score <= 100:
+        raise NotChanged("the score of similar names must be from 70 to 100")
+    if not _is_name(name):
+        raise NotChanged("a list's name must be small letters, digits and hyphens, and not kill-switch")
+    made, is_new = PartyList.objects.get_or_create(
+        name=name, defaults={"kind": kind, "title": title[:128], "least_score": least_score}
+    )
+    if not is_new:
+        raise NotChanged("there is a list with this name already")
+    record("list_made", subject=f"list {name}", actor=actor, after={"kind": kind, "least_score": least_score})
+    return made
+
+
+def _is_name(name: str) -> bool:
+    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    return 0 < len(name) <= 48 and set(name) <= allowed and not name.startswith("-") and name != "kill-switch"
+
+
+@transaction.atomic
+def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFile:
+    """Reads a file, and keeps its lines until two people make it the list's content.
+
+    Raises `party_files.BadFile` with each bad line, or NotChanged. Then nothing is kept.
+    """
+    read = party_files.read(raw)
+    found = PartyList.objects.filter(name=list_name).first()
+    if found is None:
+        raise NotChanged("there is no list with this name")
+    staged = StagedFile.objects.create(
+        party_list=found, file_name=file_name[-128:], sha256=read.sha256, staged_by=actor[:150]
+    )
+    _insert_lines(staged.pk, read.lines)
+    return staged
+
+
+_INSERT_LINES = """
+    INSERT INTO rules_lists_stagedline (staged_file_id, key, name, folded, reference)
+    SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[])
+"""
+
+
+def _insert_lines(staged_file_id: int, lines: list[Line]) -> None:
+    execute(
+        _INSERT_LINES,
+        [
+            staged_file_id,
+            [line.key for line in lines],
+            [line.name for line in lines],
+            [line.folded for line in lines],
+            [line.reference for line in lines],
+        ],
+    )
+
+
+_REMOVE = """
+    UPDATE rules_lists_entry e SET removed_by_id = %(version)s
+    WHERE e.party_list_id = %(list)s AND e.removed_by_id IS NULL
+      AND NOT EXISTS (SELECT FROM rules_lists_stagedline s WHERE s.staged_file_id = %(file)s AND s.key = e.key)
+      AND NOT EXISTS (SELECT FROM rules_lists_stagedline s WHERE s.staged_file_id = %(file)s AND s.key IS NULL
+                        AND s.folded = e.folded AND s.reference = e.reference)
+"""
+_ADD = """
+    INSERT INTO rules_lists_entry (party_list_id, key, name, folded, reference, added_by_id)
+    SELECT %(list)s, s.key, s.name, s.folded, s.reference, %(version)s
+    FROM rules_lists_stagedline s WHERE s.staged_file_id = %(file)s
+    ON CONFLICT DO NOTHING
+"""
+
+
+@transaction.atomic
+def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
+    """Makes a staged file the whole content of its list. Entries that the file does not have are removed."""
+    staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
+    if staged is None:
+        raise NotChanged("there is no such file any more: import it again")
+    version = _begin(staged.party_list_id, actor=actor, file_name=staged.file_name, sha256=sha256)
+    values = {"version": version.pk, "list": version.party_list_id, "file": staged.pk}
+    with connection.cursor() as cursor:
+        cursor.execute(_LONG_STATEMENTS)
+        cursor.execute(_REMOVE, values)
+        removed = cursor.rowcount
+        cursor.execute(_ADD, values)
+        added = cursor.rowcount
+        cursor.execute(_USUAL_STATEMENTS)
+    staged.delete()
+    has_names = Entry.objects.filter(Q(added_by=version) | Q(removed_by=version), key__isnull=True).exists()
+    return _finish(version, added=added, removed=removed, has_names=has_names, actor=actor)
+
+
+@transaction.atomic
+def add_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
+    """Adds one entry. Raises NotChanged if the list has it already."""
+    version = _begin(_id_of(list_name), actor=actor)
+    earlier = _live(version.party_list_id, line).select_related("added_by").first()
+    if earlier is not None:
+        raise NotChanged(f"the list has this entry already, since version {earlier.added_by.number}")
+    Entry.objects.create(
+        party_list_id=version.party_list_id,
+        key=line.key,
+        name=line.name,
+        folded=line.folded,
+        reference=line.reference,
+        added_by=version,
+    )
+    return _finish(version, added=1, removed=0, has_names=line.key is None, actor=actor)
+
+
+@transaction.atomic
+def remove_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
+    """Removes one entry. Raises NotChanged if the list does not have it."""
+    version = _begin(_id_of(list_name), actor=actor)
+    if _live(version.party_list_id, line).update(removed_by=version) == 0:
+        raise NotChanged("the list does not have this entry")
+    return _finish(version, added=0, removed=1, has_names=line.key is None, actor=actor)
+
+
+def _live(list_id: int, line: Line) -> "QuerySet[Entry]":
+    found = Entry.objects.filter(party_list_id=list_id, removed_by=None)
+    if line.key is not None:
+        return found.filter(key=line.key)
+    return found.filter(key=None, folded=line.folded, reference=line.reference)
+
+
+def _id_of(list_name: str) -> int:
+    found = PartyList.objects.filter(name=list_name).values_list("pk", flat=True).first()
+    if found is None:
+        raise NotChanged("there is no list with this name")
+    return found
+
+
+def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -> ListVersion:
+    """Locks the list, and begins its next version."""
+    party_list = PartyList.objects.select_for_update(no_key=True).get(pk=list_id)
+    party_list.version += 1
+    party_list.save(update_fields=["version"])
+    return ListVersion.objects.create(
+        party_list=party_list,
+        number=party_list.version,
+        made_by=actor,
+        file_name=file_name,
+        sha256=sha256,
+        added=0,
+        removed=0,
+    )
+
+
+def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
+    """Checks that the lists are not too long, and counts the change last, because that lock lasts until the commit."""
+    _check_lengths()
+    version.added, version.removed = added, removed
+    record(
+        "list_changed",
+        subject=f"list {version.party_list.name}",
+        actor=actor,
+        after={"version": version.number, "added": added, "removed": removed, "sha256": version.sha256},
+    )
+    version.change = changes.count(changes.LISTS)
+    version.save(update_fields=["added", "removed", "change"])
+    if has_names:
+        changes.count(changes.NAMES)
+    return version
+
+
+_LENGTHS = """
+    SELECT count(key), count(*) FILTER (WHERE key IS NULL) FROM rules_lists_entry WHERE removed_by_id IS NULL
+"""
+
+
+def _check_lengths() -> None:
+    row = execute(_LENGTHS).fetchone()
+    assert row is not None
+    if row[0] > MOST_KEYS:
+        raise NotChanged(f"all lists together have at most {MOST_KEYS} parties")
+    if row[1] > MOST_NAMES:
+        raise NotChanged(f"all lists together have at most {MOST_NAMES} names")

@@ -1,0 +1,30 @@
+"""Celery's ticks: names that were not screened since a list changed, and what is kept for a time."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.db.models.functions import Now
+
+from hub.sweeps import isolating_batches
+from rules.lists import screening
+from rules.lists.models import StagedFile
+
+_AT_ONCE = 500
+_KEPT_DAYS = 400
+_STAGED_FOR = timedelta(days=14)  # longer than a request for approval waits
+_MOST_AT_ONCE = 10_000
+
+
+@shared_task(name="rules.lists.tasks.screen_names", ignore_result=True)
+def screen_names() -> int:
+    """Screens the names of parties that were not screened since the listed names changed."""
+    return isolating_batches.in_groups(
+        screening.BATCH, find=screening.waiting, work=screening.screen_again, most=_AT_ONCE
+    )
+
+
+@shared_task(name="rules.lists.tasks.tidy", ignore_result=True)
+def tidy() -> None:
+    """Deletes names of parties that were not seen for 400 days, and files that nobody approved."""
+    screening.forget_unseen(days=_KEPT_DAYS, most=_MOST_AT_ONCE)
+    StagedFile.objects.filter(staged_at__lt=Now() - _STAGED_FOR).delete()

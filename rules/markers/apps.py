@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class MarkersConfig(AppConfig):
+    name = "rules.markers"
+    label = "rules_markers"

@@ -1,0 +1,186 @@
+"""Files and lifts fraud markers, and takes appeals.
+
+A DFSP files a marker alone, and it counts at once. Only two people of the hub lift it: the database accepts a lifting
+only with their request (`lift_marker`).
+"""
+
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from fspiop import strictjson
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.sql_execution import execute
+from rules.alerts import services as alerts
+from rules.alerts.services import Sighting
+from rules.lists import changes
+from rules.markers.models import Appeal, Marker
+from rules.not_changed import NotChanged
+from rules.signals import token_buckets
+
+LIFT = "lift_marker"
+"""The kind of request in `hub.audit.approvals`."""
+_DAY_S = 24 * 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """A DFSP's marker of a party."""
+
+    marker_id: str
+    participant_id: int
+    key: int
+    kind: str
+    reason: str
+    transaction_id: str
+    digest: bytes
+
+
+def subject_of(marker: int) -> str:
+    """Returns the subject of a request to lift this marker. The database compares it."""
+    return f"marker {marker}"
+
+
+# The DFSP's id makes an equal resend harmless, also if both arrive at once.
+_FILE = """
+    INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
+                                      lifted_by, lifted_because, change)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp(), '', '', 0)
+    ON CONFLICT DO NOTHING RETURNING id
+"""
+_NUMBER = "UPDATE rules_markers_marker SET change = %s WHERE id = %s"
+
+
+@transaction.atomic
+def file(report: Report) -> tuple[Marker, bool]:
+    """Files a DFSP's marker. Returns it, and whether it is new. An equal resend returns the earlier marker.
+
+    Raises FspiopError 3106 for another marker under the same id, and 2005 (429) beyond the DFSP's number for a day.
+    """
+    earlier = _earlier(report)
+    if earlier is not None:
+        return earlier, False
+    _take_one(report.participant_id)
+    row = execute(
+        _FILE,
+        [
+            report.marker_id,
+            report.participant_id,
+            report.key,
+            report.kind,
+            report.reason,
+            report.transaction_id,
+            report.digest,
+        ],
+    ).fetchone()
+    if row is None:
+        found = _earlier(report)  # of a resend that came at the same time
+        assert found is not None
+        return found, False
+    return _count(Marker.objects.select_related("filed_by").get(pk=row[0])), True
+
+
+def _take_one(participant_id: int) -> None:
+    most = float(settings.MARKERS_PER_DAY)
+    if not token_buckets.take(participant_id, "markers", cost=1, most=most, per_s=most / _DAY_S):
+        raise FspiopError(
+            ErrorCode.SERVER_BUSY, f"at most {settings.MARKERS_PER_DAY} markers and appeals a day", http_status=429
+        )
+
+
+def _earlier(report: Report) -> Marker | None:
+    found = Marker.objects.filter(filed_by=report.participant_id, marker_id=report.marker_id).first()
+    if found is not None and bytes(found.digest) != report.digest:
+        raise FspiopError(ErrorCode.MODIFIED_REQUEST, "markerId: was used for another marker")
+    return found
+
+
+@transaction.atomic
+def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker:
+    """Files a marker that two people of the hub decided."""
+    if kind not in Marker.Kind.values:
+        raise NotChanged(f"the kind of a marker must be one of {', '.join(Marker.Kind.values)}")
+    content = {"key": key, "kind": kind, "reason": reason}
+    marker = Marker.objects.create(
+        marker_id=str(uuid.uuid4()),
+        key=key,
+        kind=kind,
+        reason=reason[:512],
+        digest=strictjson.digest(content),
+        change=0,
+    )
+    record("marker_filed", subject=subject_of(marker.pk), actor=actor, after={"kind": kind, "reason": reason})
+    return _count(marker)
+
+
+def _count(marker: Marker) -> Marker:
+    """Raises an alert about a new marker, and counts the change last, because that lock lasts until the commit."""
+    filer = marker.filed_by.name if marker.filed_by is not None else ""
+    details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
+    alerts.raise_alerts(
+        [Sighting(kind=alerts.MARKER, party=marker.key, subject=subject_of(marker.pk), details=details)]
+    )
+    marker.change = changes.count(changes.MARKERS)
+    execute(_NUMBER, [marker.change, marker.pk])
+    return marker
+
+
+@transaction.atomic
+def lift(marker: int, *, reason: str, actor: str) -> Marker:
+    """Lifts a marker and ends its appeals, in the transaction of the approved request."""
+    found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
+    if found is None:
+        raise NotChanged("there is no such marker, or it was lifted already")
+    record("marker_lifted", subject=subject_of(found.pk), actor=actor, after={"kind": found.kind, "reason": reason})
+    found.appeals.filter(state=Appeal.State.OPEN).update(
+        state=Appeal.State.LIFTED, decided_at=Now(), decided_by=actor, decision=reason[:512]
+    )
+    found.lifted_at, found.lifted_by, found.lifted_because = Now(), actor, reason[:512]
+    found.change = changes.count(changes.MARKERS)
+    found.save(update_fields=["lifted_at", "lifted_by", "lifted_because", "change"])
+    return found
+
+
+@transaction.atomic
+def appeal(marker: int, *, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
+    """Takes a DFSP's appeal against a marker in force. Returns it, and whether it is new.
+
+    A DFSP has one open appeal to a marker: a further one returns the earlier. Raises FspiopError 3200 if there is no
+    such marker in force, and 2005 (429) beyond the DFSP's number for a day.
+    """
+    found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
+    if found is None:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such marker in force")
+    earlier = found.appeals.filter(filed_by=participant_id, state=Appeal.State.OPEN).first()
+    if earlier is not None:
+        return earlier, False
+    _take_one(participant_id)
+    made = Appeal.objects.create(marker=found, filed_by_id=participant_id, reason=reason)
+    alerts.raise_alerts(
+        [
+            Sighting(
+                kind=alerts.APPEAL,
+                party=found.key,
+                subject=subject_of(found.pk),
+                details={"appeal": made.pk, "filed by": dfsp},
+            )
+        ]
+    )
+    return made, True
+
+
+@transaction.atomic
+def reject_appeal(appeal_id: int, *, reason: str, actor: str) -> Appeal:
+    """Rejects an appeal, in the transaction of the approved request. The marker stays in force."""
+    found = Appeal.objects.select_for_update(no_key=True).filter(pk=appeal_id, state=Appeal.State.OPEN).first()
+    if found is None:
+        raise NotChanged("there is no such appeal, or it was decided already")
+    found.state, found.decided_at, found.decided_by = Appeal.State.REJECTED, Now(), actor
+    found.decision = reason[:512]
+    found.save(update_fields=["state", "decided_at", "decided_by", "decision"])
+    record("appeal_rejected", subject=subject_of(found.marker_id), actor=actor, after={"appeal": found.pk})
+    return found

@@ -1,0 +1,104 @@
+"""A process's copy of a table of keys, at most half a second old. Reading it runs no statement in most cases.
+
+The writers of the table number their changes (`rules.lists.changes`), in the order of their commits. A process reads
+this number twice a second at most, and the changed keys if the number has grown. So the payments of a group need no
+statement of their own.
+
+The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more, each call runs one statement instead.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+
+from hub.sql_execution import execute
+from rules.key_sets import KeySets
+
+MOST_KEYS = 1_000_000
+FRESH_S = 0.5
+_TOO_OLD_S = 0.9
+_PAGE = 20_000
+
+_NUMBER = """
+    SELECT number, transaction = coalesce(pg_current_xact_id_if_assigned()::text::bigint, -1)
+    FROM rules_lists_changenumber WHERE name = %s
+"""
+
+
+class RefreshedKeySets:
+    """The names that belong to each key of a table.
+
+    `pages` are statements that return (key, name, id) after a given key and id, in this order, at most as many as
+    asked for. `changed` returns the keys that changed after a number, each with all of its names. `found` returns the
+    names of given keys.
+    """
+
+    def __init__(self, change: str, *, pages: Sequence[str], changed: str, found: str) -> None:
+        self._change, self._pages, self._changed, self._found = change, pages, changed, found
+        self._lock = threading.Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Makes the next call read the whole table."""
+        self._sets: KeySets | None = None  # None if there is no copy, or too many keys for one
+        self._number = -1
+        self._read_at = float("-inf")
+
+    def of(self, keys: Collection[int]) -> dict[int, frozenset[str]]:
+        """Returns the names of those of the keys that have any."""
+        if not keys:
+            return {}
+        sets = self._fresh()
+        if sets is None:
+            return {key: frozenset(names) for key, names in execute(self._found, [list(keys)])}
+        return {key: names for key in keys if (names := sets.get(key))}
+
+    def _fresh(self) -> KeySets | None:
+        age = time.monotonic() - self._read_at
+        if age < FRESH_S:
+            return self._sets
+        # One thread reads the changes. Meanwhile others use the copy as long as it is not too old.
+        if not self._lock.acquire(blocking=age > _TOO_OLD_S):
+            return self._sets
+        try:
+            if time.monotonic() - self._read_at >= FRESH_S:
+                return self._refresh()
+            return self._sets
+        finally:
+            self._lock.release()
+
+    def _refresh(self) -> KeySets | None:
+        now = time.monotonic()
+        row = execute(_NUMBER, [self._change]).fetchone()
+        number, is_own = row or (0, False)
+        if is_own:
+            return None  # a change of this very transaction may be rolled back, so it must not be in the copy
+        if self._number < 0 or number < self._number:
+            self._sets = self._load()
+        elif number > self._number and self._sets is not None:
+            self._sets.update({key: frozenset(names) for key, names in execute(self._changed, [self._number])})
+            if len(self._sets) > MOST_KEYS:
+                self._sets = None
+        elif number > self._number:
+            self._sets = self._load()
+        self._number, self._read_at = number, now
+        return self._sets
+
+    def _load(self) -> KeySets | None:
+        names: dict[int, set[str]] = defaultdict(set)
+        for key, name in self._rows():
+            names[key].add(name)
+            if len(names) > MOST_KEYS:
+                return None
+        return KeySets((key, frozenset(found)) for key, found in names.items())
+
+    def _rows(self) -> Iterator[tuple[int, str]]:
+        for page in self._pages:
+            key, row_id = -1, 0
+            while True:
+                rows = execute(page, [key, row_id, _PAGE]).fetchall()
+                yield from ((row[0], row[1]) for row in rows)
+                if len(rows) < _PAGE:
+                    break
+                key, row_id = rows[-1][0], rows[-1][2]

@@ -1,0 +1,53 @@
+"""The counters of a payee, rounded so that single payments cannot be read from them.
+
+The reports of DFSPs are counted here. The app of the profiles adds the counters of payments (`payments_come_from`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hub.sql_execution import execute
+
+HOURS = (72, 720, 4320)
+"""Three days, thirty days and six months."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A number of events in the last hours."""
+
+    name: str
+    hours: int
+    number: int
+
+
+Payments = Callable[[int, Sequence[int]], Iterable[Count]]
+"""Returns the counts of a party's payments for each of these numbers of hours."""
+
+_payments: list[Payments] = []
+
+_REPORTS = """
+    SELECT hours, count(DISTINCT coalesce(m.filed_by_id, 0)) FILTER (
+        WHERE m.filed_at >= clock_timestamp() - make_interval(hours => hours))
+    FROM unnest(%s::int[]) AS h (hours) LEFT JOIN rules_markers_marker m ON m.key = %s AND m.lifted_at IS NULL
+    GROUP BY hours ORDER BY hours
+"""
+
+
+def payments_come_from(payments: Payments) -> None:
+    """Adds counters of payments to the signals of each party."""
+    _payments.append(payments)
+
+
+def of_party(key: int) -> list[Count]:
+    """Returns the counters of a party: of the DFSPs that report it, and of its payments."""
+    found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
+    return found + [count for payments in _payments for count in payments(key, HOURS)]
+
+
+def rounded(number: int) -> int:
+    """Returns the number rounded down to 0, 1, 2, 5, 10, 20, 50, 100 and so on."""
+    if number <= 0:
+        return 0
+    power = 10 ** (len(str(number)) - 1)
+    return next(power * step for step in (5, 2, 1) if power * step <= number)

@@ -1,0 +1,70 @@
+"""The messages of the hub's own API for DFSPs about fraud: signals, markers and appeals."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from fspiop.bodies.common import CorrelationId, Message, PartyIdType, Text128
+
+Reason = Annotated[str, Meta(min_length=1, max_length=512)]
+MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OTHER"]
+
+
+class MarkerPost(Message):
+    """A DFSP's fraud marker of a party of any DFSP. `marker_id` is the DFSP's own id, for equal resends."""
+
+    marker_id: CorrelationId
+    party_id_type: PartyIdType
+    party_identifier: Text128
+    kind: MarkerKind
+    reason: Reason
+    party_sub_id_or_type: Text128 | None = None
+    transaction_id: CorrelationId | None = None
+
+
+class AppealPost(Message):
+    """A DFSP's request to lift a marker of its customer."""
+
+    reason: Reason
+
+
+class ShownAppeal(Message):
+    """An appeal, for the DFSP that filed it."""
+
+    state: str
+    decision: str | None = None
+
+
+class ShownMarker(Message):
+    """A marker, for the DFSP that filed it."""
+
+    number: int
+    marker_id: str
+    kind: str
+    filed_at: str
+    is_lifted: bool
+
+
+class PayeeMarker(Message):
+    """A marker of a payee, for every DFSP. It does not name the DFSP that filed the marker."""
+
+    number: int
+    kind: str
+    filed_on: str
+
+
+class Counter(Message):
+    """About how many payments or reports there were: the number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+
+    name: str
+    hours: int
+    at_least: int
+
+
+class Signals(Message):
+    """What the hub knows about a payee, before a DFSP pays this payee."""
+
+    is_known: bool
+    is_confirmed: bool
+    markers: list[PayeeMarker]
+    counters: list[Counter]

@@ -1,0 +1,47 @@
+"""Accesses to the signals of parties, and each DFSP's token buckets."""
+
+import pgtrigger
+from django.db import models
+from django.db.models.functions import Now
+
+from hub.participants.models import Participant
+
+
+class TokenBucket(models.Model):
+    """How much of one kind a DFSP may still request. Tokens come back with time, up to a maximum."""
+
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    kind = models.CharField(max_length=16)
+    tokens = models.FloatField()
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["participant", "kind"], name="a_dfsp_has_one_bucket_of_each_kind")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.participant_id} {self.kind}: {self.tokens}"
+
+
+class SignalAccess(models.Model):
+    """One answer about a party to a DFSP: who asked, about whom, when, and what the DFSP learnt."""
+
+    at = models.DateTimeField(db_default=Now())
+    participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
+    key = models.BigIntegerField()
+    is_known = models.BooleanField()
+    markers = models.PositiveSmallIntegerField()
+
+    class Meta:
+        verbose_name_plural = "signal accesses"
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["participant", "id"], name="signal_accesses_by_dfsp"),
+            models.Index(fields=["key", "id"], name="signal_accesses_by_party"),
+            models.Index(fields=["at"], name="signal_accesses_by_time"),  # to delete the old ones
+        ]
+        triggers = [pgtrigger.Protect(name="signal_accesses_do_not_change", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.participant_id} {self.at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,25 @@
+"""Token buckets of DFSPs in the database, so that all processes of the hub count together."""
+
+from hub.sql_execution import execute
+
+_NOW = "least(%s::float8, b.tokens + %s::float8 * extract(epoch FROM clock_timestamp() - b.counted_at)::float8)"
+_TAKE = f"""
+    INSERT INTO rules_signals_tokenbucket AS b (participant_id, kind, tokens, counted_at)
+    VALUES (%s, %s, %s, clock_timestamp())
+    ON CONFLICT (participant_id, kind) DO UPDATE SET tokens = {_NOW} - %s::float8, counted_at = clock_timestamp()
+    WHERE {_NOW} >= %s::float8
+    RETURNING tokens
+"""  # noqa: S608 (our own words)
+
+
+def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
+    """Takes tokens from this DFSP's bucket of this kind. Returns False, and takes none, if there are not enough.
+
+    A bucket begins full, with `most` tokens, and `per_s` tokens come back each second. If it has `least` tokens, all
+    are taken that the request costs, and the DFSP waits longer for the next ones. Only requests of the same DFSP wait
+    for each other.
+    """
+    needed = cost if least is None else least
+    now = [most, per_s]
+    row = execute(_TAKE, [participant_id, kind, most - cost, *now, cost, *now, needed]).fetchone()
+    return row is not None

@@ -1,0 +1,90 @@
+"""Names as lists and people spell them: the same person is found, and others are not."""
+
+import random
+import time
+
+import pytest
+
+from rules.lists.name_index import ListedName, NameIndex
+from rules.lists.names import folded
+
+LISTED = [
+    "Saddam Hussein Al-Tikriti",
+    "Muammar Gaddafi",
+    "Usama bin Laden",
+    "Viktor Anatolyevich Bout",
+    "Ahmed Hassan Ali Warsame",
+    "Joseph Kony",
+    "ACME Trading LLC",
+    "María José Núñez",
+]
+INDEX = NameIndex((ListedName(number, folded(name), 88) for number, name in enumerate(LISTED)), number=1)
+
+
+def found(name: str) -> list[str]:
+    return [LISTED[similar.entry_id] for similar in INDEX.find(folded(name))]
+
+
+@pytest.mark.parametrize(
+    ("name", "listed"),
+    [
+        ("Joseph KONY", "Joseph Kony"),
+        ("Kony, Joseph", "Joseph Kony"),
+        ("Josef Kony", "Joseph Kony"),
+        ("Osama bin Ladin", "Usama bin Laden"),
+        ("Saddam Hussein", "Saddam Hussein Al-Tikriti"),
+        ("Sadam Husein", "Saddam Hussein Al-Tikriti"),
+        ("Moammar Gadafi", "Muammar Gaddafi"),
+        ("Victor Bout", "Viktor Anatolyevich Bout"),
+        ("Виктор Бут", "Viktor Anatolyevich Bout"),
+        ("Ahmed Hasan Ali Warsame", "Ahmed Hassan Ali Warsame"),
+        ("Maria Jose Nunez", "María José Núñez"),
+    ],
+)
+def test_one_person_in_several_spellings(name: str, listed: str) -> None:
+    assert listed in found(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Joseph Mwangi", "Ali Hassan", "John Smith", "Beta Trading LLC", "Viktor Petrov", "Maria Santos", "Hussein", "", "*"],
+)
+def test_other_persons(name: str) -> None:
+    assert found(name) == []
+
+
+def test_folding() -> None:
+    assert folded("  Çelik,  Ömer ") == "CELIK OMER"
+    assert folded("O'Brien-Smith") == "OBRIEN SMITH"
+    assert folded("李 小龙") != ""
+    assert folded("…!") == ""
+    assert len(folded("a " * 100).split()) == 12
+
+
+def test_planted_spellings_among_twenty_thousand_names() -> None:
+    """The figures of docs/rules.md: how many misspelt names are found, how many wrong ones, and how long a name takes."""
+    draw = random.Random(7)
+    syllables = "ba ka la ma na ra sa ta wa za mu ni ki lo so di shu gwe mbo nya hi jo ri te".split()
+
+    def word() -> str:
+        return "".join(draw.choice(syllables) for _ in range(draw.choice((2, 3, 3, 4)))).capitalize()
+
+    families = [word() for _ in range(4000)]
+    names = [" ".join(draw.choice(families) for _ in range(draw.choice((2, 2, 3)))) for _ in range(20_000)]
+    index = NameIndex((ListedName(number, folded(name), 88) for number, name in enumerate(names)), number=1)
+
+    def misspelt(name: str) -> str:
+        place = draw.randrange(1, len(name) - 1)
+        kind = draw.randrange(3)
+        if kind == 0:
+            return name[:place] + name[place] + name[place:]
+        if kind == 1:
+            return name[:place] + name[place + 1 :]
+        return name[:place] + draw.choice("aeiou") + name[place + 1 :]
+
+    asked = [(number, misspelt(names[number])) for number in draw.sample(range(20_000), 300)]
+    began = time.thread_time()
+    right = sum(any(similar.entry_id == number for similar in index.find(folded(name))) for number, name in asked)
+    ms = (time.thread_time() - began) / len(asked) * 1000
+    print(f"recall {right / 3:.1f} %, {ms:.2f} ms a name")
+    assert right >= 285

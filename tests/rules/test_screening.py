@@ -1,0 +1,153 @@
+"""Names are screened when a party is first seen and when a list changes, and a match counts until two people clear it."""
+
+import pytest
+from django.db import IntegrityError, connection, transaction
+
+from rules.alerts import tasks as alert_tasks
+from rules.alerts.models import Alert
+from rules.lists import keys, loaded_names, matches, name_matches, screening, tasks
+from rules.lists.models import NamedParty, NameMatch, SeenName
+from rules.lists.screening import Named
+from rules.party_keys import key_of
+from tests.rules.test_lists import put
+from tests.rules.two_people import decide
+from tests.sweeps.poison import pause_is_over, poisoned, skipped
+from tests.world import World
+
+ADA, BEN = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255712001002")
+AT_BLUE, AT_RED, BEN_AT_BLUE = keys.served(ADA, "blue"), keys.served(ADA, "red"), keys.served(BEN, "blue")
+LISTED = frozenset({"sanctions"})
+
+
+def sanction(*names: str) -> None:
+    for name in names:
+        put(into="sanctions", name=name)
+    loaded_names.latest()
+
+
+def test_a_party_is_screened_when_it_is_first_seen(world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Josef Kony"), Named(BEN, "blue", "Ben Mwangi")])
+    assert matches.matches([AT_BLUE, BEN_AT_BLUE, ADA]) == {AT_BLUE: LISTED}
+    match = NameMatch.objects.get()
+    assert (match.key, match.score >= 88, match.entry.name) == (AT_BLUE, True, "Joseph Kony")
+    assert name_matches.open_matches().count() == 1
+
+
+def test_the_word_of_another_dfsp_counts_for_nobody_else(world: World) -> None:
+    """A payer DFSP that gives its payee a name from the list does not stop the payee's payments elsewhere."""
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "red", "Joseph Kony"), Named(ADA, "blue", "Ada Mushi")])
+    assert matches.matches([AT_BLUE, AT_RED]) == {AT_RED: LISTED}
+
+
+def test_no_name_and_no_identifier_is_readable(world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT json_agg(n) FROM rules_lists_seenname n)::text"
+            " || (SELECT json_agg(p) FROM rules_lists_namedparty p)::text"
+            " || (SELECT json_agg(m) FROM rules_lists_namematch m)::text"
+        )
+        stored = cursor.fetchone()[0]
+    assert "KONY" not in stored.upper()
+    assert "255712001001" not in stored
+
+
+def test_what_was_seen_costs_no_statement(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = [Named(key_of("MSISDN", str(number)), "blue", f"Person {number}") for number in range(50)]
+    ran: list[str] = []
+    execute = screening.execute
+
+    def run(statement: str, parameters: object = ()) -> object:
+        ran.append(statement)
+        return execute(statement, parameters)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(screening, "execute", run)
+    screening.see(people[:1])
+    of_one, ran[:] = len(ran), []
+    screening.see(people)
+    assert len(ran) == of_one
+    ran.clear()
+    screening.see(people)
+    assert ran == []
+
+
+def test_a_list_that_changes_is_compared_with_everybody_seen(world: World) -> None:
+    screening.see([Named(ADA, "blue", "Joseph Kony"), Named(BEN, "blue", "Ben Mwangi")])
+    assert tasks.screen_names() == 0, "no name is listed"
+    sanction("Joseph Kony")
+    assert matches.matches([AT_BLUE]) == {}
+    assert tasks.screen_names() == 2
+    assert matches.matches([AT_BLUE, BEN_AT_BLUE]) == {AT_BLUE: LISTED}
+    assert tasks.screen_names() == 0
+    sanction("Somebody Else")  # the file no longer has the name
+    assert matches.matches([AT_BLUE]) == {}
+
+
+def test_a_verdict_is_used_again_for_another_party_of_the_same_name(world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    screening.see([Named(BEN, "blue", "KONY Joseph")])
+    assert matches.matches([AT_BLUE, BEN_AT_BLUE]) == {AT_BLUE: LISTED, BEN_AT_BLUE: LISTED}
+    assert SeenName.objects.count() == 1
+
+
+def test_names_beyond_the_time_of_a_group_are_left_to_the_tick(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sanction("Joseph Kony")
+    monkeypatch.setattr(screening, "_FOR_S", -1.0)
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    assert matches.matches([AT_BLUE]) == {}
+    assert tasks.screen_names() == 1
+    assert matches.matches([AT_BLUE]) == {AT_BLUE: LISTED}
+
+
+def test_a_match_raises_an_alert_about_the_party(world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    alert_tasks.merge()
+    alert = Alert.objects.get()
+    sighting = alert.sightings.get()
+    assert (alert.key, sighting.kind, sighting.payee_dfsp) == (ADA, "NAME_MATCH", "blue")
+    assert sighting.details["list"] == "sanctions"
+
+
+def test_two_people_clear_a_match_and_it_stays_cleared(committed_world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    match = NameMatch.objects.get()
+    with pytest.raises(IntegrityError, match="was not approved"), transaction.atomic():
+        name_matches.clear(match.pk, actor="mary")
+    decide("clear_name_match", {"match": match.pk})
+    matches.forget()
+    assert matches.matches([AT_BLUE]) == {}
+    SeenName.objects.update(screened_for=0)
+    assert tasks.screen_names() == 1
+    matches.forget()
+    assert matches.matches([AT_BLUE]) == {}
+
+
+def test_a_name_that_cannot_be_screened(committed_world: World) -> None:
+    people = [Named(key_of("MSISDN", str(number)), "blue", f"Person {number}") for number in range(3)]
+    screening.see(people)
+    put(into="sanctions", name="Person 1")
+    bad = SeenName.objects.order_by("screened_for", "hash").values_list("pk", flat=True)[0]
+    with poisoned("rules_lists_seenname", "hash", bad):
+        assert tasks.screen_names() == 2
+        assert [row for _batch, row, _why in skipped()] == [str(bad)]
+    pause_is_over()
+    assert tasks.screen_names() == 1
+    assert skipped() == []
+    assert NameMatch.objects.count() == 1
+
+
+def test_names_that_were_not_seen_for_long_are_forgotten(world: World) -> None:
+    sanction("Joseph Kony")
+    screening.see([Named(ADA, "blue", "Joseph Kony"), Named(BEN, "blue", "Ben Mwangi")])
+    assert screening.forget_unseen(days=1, most=10) == 0
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE rules_lists_namedparty SET seen_at = seen_at - interval '2 days'")
+    assert screening.forget_unseen(days=1, most=10) == 2
+    assert (NamedParty.objects.count(), SeenName.objects.count()) == (0, 1), "a match keeps its name"
+    assert matches.matches([AT_BLUE]) == {AT_BLUE: LISTED}
