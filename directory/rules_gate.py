@@ -7,9 +7,11 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from directory.lookup_commands import AskParty
 from fspiop.errors import FspiopError, scheme_error
-from rules import decide, message_facts
+from rules import decide, message_facts, party_labels
 from rules.language.counter_needs import NoCounters
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
@@ -35,8 +37,13 @@ class LookupGate:
             payee_dfsp=owner,
             now=self.now,
         )
-        hits = decide.judge(facts, self.rules.compiled("lookup"), NoCounters(), self.rules.variances)
-        verdict = decide.verdict_of(hits)
+        compiled = self.rules.compiled("lookup")
+        # The copies of lists and markers in this process answer; only the owner of the alias was not known before.
+        (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
+        (stopped,) = party_labels.stopped([facts])
+        verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(command.subject, facts, verdict))
         return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from msgspec.structs import replace
 
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.fx_quotes import FxQuotePost
@@ -16,7 +17,7 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import FspiopError, scheme_error
 from fspiop.time import format_datetime
 from quotes.commands_and_facts import AskTerms
-from rules import decide, kept_verdicts, message_facts
+from rules import decide, kept_verdicts, message_facts, party_labels
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
@@ -36,14 +37,15 @@ class QuoteGate:
     """One group at the gate. Only `save` runs statements."""
 
     rules: ActiveRules
-    facts: Mapping[str, Mapping[str, Facts]]  # by the keys of the commands, and by the ids of the payments' quotes
+    # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
+    payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
     kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
-        found = {quote_id: self._judge(quote_id, facts) for quote_id, facts in self.facts[command.key].items()}
+        found = {quote_id: self._judge(quote_id, *each) for quote_id, each in self.payments[command.key].items()}
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
         if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
             return scheme_error(*refused[0])
@@ -55,9 +57,11 @@ class QuoteGate:
         self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
         return None
 
-    def _judge(self, quote_id: str, facts: Facts) -> tuple[Kept, datetime | None]:
+    def _judge(self, quote_id: str, facts: Facts, stopped: Verdict | None) -> tuple[Kept, datetime | None]:
         compiled = self.rules.compiled("quote")
-        verdict: Verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, self.rules.variances))
+        verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, self.rules.variances))
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(quote_id, facts, verdict))
         kept = kept_verdicts.kept(facts, verdict, self.rules.version, compiled.rules)
         until = kept.held_until(facts.now)
@@ -84,10 +88,15 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
     if active is None:
         return None
     rules, now = active
-    facts = {command.key: facts_of(command, now) for command in asked}
     compiled = rules.compiled("quote")
-    counters = counters_unlocked([each for found in facts.values() for each in found.values()], compiled.needs)
-    return QuoteGate(rules, facts, counters)
+    named = [(command.key, *each) for command in asked for each in facts_of(command, now).items()]
+    facts = party_labels.labelled(
+        [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
+    )
+    payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+    for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
+        payments.setdefault(key, {})[quote_id] = each, stopped
+    return QuoteGate(rules, payments, counters_unlocked(facts, compiled.needs))
 
 
 def facts_of(command: AskTerms, now: datetime) -> dict[str, Facts]:

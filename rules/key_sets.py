@@ -42,9 +42,7 @@ class KeySets:
 
     def _merge(self) -> None:
         keys, numbers, sets = self._parts
-        kept = [
-            (key, sets[number]) for key, number in zip(keys, numbers, strict=True) if key not in self._changed
-        ]
+        kept = [(key, sets[number]) for key, number in zip(keys, numbers, strict=True) if key not in self._changed]
         kept += [(key, names) for key, names in self._changed.items() if names]
         kept.sort(key=lambda row: row[0])
         self._parts = _arrays_of(kept)

@@ -175,7 +175,9 @@ def test_files_that_are_named_are_there() -> None:
 
 
 _DOTTED = re.compile(r"(?<![\w/.@-])([a-z_][a-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)(?![\w/(-]|\.\w)")
-OWN = {"fspiop", "hub", "directory", "quotes", "ledger", "settlement", "portal", "kitovu_connector", "example_dfsp"} | {
+OWN = {"fspiop", "hub", "rules", "directory", "quotes", "ledger", "settlement", "portal"} | {
+    "kitovu_connector",
+    "example_dfsp",
     "bench",
     "tests",
 }

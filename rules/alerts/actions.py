@@ -9,6 +9,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from hub.audit import approvals
 from hub.audit.models import Approval
@@ -80,9 +81,7 @@ def subject_of(kind: str, payload: Payload) -> str:
         return name_matches.subject_of(payload["match"])
     if kind == kill_switches.KIND:
         names = {name: payload.get(name, "") for name in ("payer_dfsp", "payee_dfsp")}
-        return kill_switches.subject_of(
-            kill_switches.key_of(payload["kind"], party=payload.get("party"), **names)
-        )
+        return kill_switches.subject_of(kill_switches.key_of(payload["kind"], party=payload.get("party"), **names))
     if kind == markers.LIFT:
         return markers.subject_of(payload["marker"])
     if "list" in payload:
@@ -96,9 +95,7 @@ def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User)
     if kind not in PERFORM:
         raise NotChanged(f"an action must be one of {', '.join(PERFORM)}")
     if not Alert.objects.filter(pk=alert_id).exists():
-        raise NotChanged("there is no such alert")
-    approval = approvals.ask(
-        kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker
-    )
+        raise NotChanged(_("There is no such alert."))
+    approval = approvals.ask(kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker)
     Action.objects.create(alert_id=alert_id, approval=approval)
     return approval

@@ -12,6 +12,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from fspiop import strictjson
 from hub.audit import record
@@ -166,9 +167,9 @@ def add_note(alert_id: int, *, text: str, actor: str) -> Note:
     """Adds a note. Closed alerts get notes too."""
     text = text.strip().replace("\0", "\ufffd")
     if not 0 < len(text) <= 4000:
-        raise NotChanged("a note must have 1 to 4000 characters")
+        raise NotChanged(_("A note must have 1 to 4000 characters."))
     if not Alert.objects.filter(pk=alert_id).exists():
-        raise NotChanged("there is no such alert")
+        raise NotChanged(_("There is no such alert."))
     return Note.objects.create(alert_id=alert_id, author=actor, text=text)
 
 
@@ -188,7 +189,7 @@ def _lock_open(alert_id: int) -> Alert:
     found = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("assigned_to")
     alert = found.filter(pk=alert_id).first()
     if alert is None:
-        raise NotChanged("there is no such alert")
+        raise NotChanged(_("There is no such alert."))
     if alert.state != Alert.State.OPEN:
-        raise NotChanged("this alert is closed")
+        raise NotChanged(_("This alert is closed."))
     return alert

@@ -15,6 +15,4 @@ def merge() -> int:
 
 
 def _merge() -> int:
-    return isolating_batches.in_groups(
-        services.BATCH, find=services.waiting, work=services.merge, most=_AT_ONCE
-    )
+    return isolating_batches.in_groups(services.BATCH, find=services.waiting, work=services.merge, most=_AT_ONCE)

@@ -105,7 +105,15 @@ _WHO: Mapping[Subject, str] = {
     "alias": "the payee's identifier with its sub-identifier",
     "payer_dfsp": "the payer DFSP",
     "payee_dfsp": "the payee DFSP",
-    "pair": "this payer to this payee",
+    "pair": "from this payer to this payee",
+}
+_DIRECTIONS: Mapping[Subject, tuple[str, ...]] = {
+    "payer": ("sent", "received"),
+    "payee": ("sent", "received"),
+    "alias": ("received",),
+    "payer_dfsp": ("sent",),
+    "payee_dfsp": ("received",),
+    "pair": ("sent",),
 }
 
 
@@ -123,17 +131,13 @@ def _counter(name: str, subject: Subject, measure: Measure, unit: Unit, descript
 
 
 def _velocity(subject: Subject) -> list[FactSpec]:
-    directions = {"payer_dfsp": ("sent",), "payee_dfsp": ("received",), "alias": ("received",), "pair": ("sent",)}
     found = []
-    for direction in directions.get(subject, ("sent", "received")):
-        verb = "by" if subject != "pair" or direction == "sent" else "from"
-        who = _WHO[subject] if subject == "pair" else f"{verb} {_WHO[subject]}"
+    for direction in _DIRECTIONS[subject]:
         count: Measure = "sent_count" if direction == "sent" else "received_count"
         value: Measure = "sent_value" if direction == "sent" else "received_value"
-        found.append(_counter(f"{subject}.{count}", subject, count, "count", f"number of payments {direction} {who}"))
-        found.append(
-            _counter(f"{subject}.{value}", subject, value, "amount", f"value of the payments {direction} {who}")
-        )
+        which = _WHO[subject] if subject == "pair" else f"that {_WHO[subject]} {direction}"
+        found.append(_counter(f"{subject}.{count}", subject, count, "count", f"number of payments {which}"))
+        found.append(_counter(f"{subject}.{value}", subject, value, "amount", f"value of the payments {which}"))
     return found
 
 
@@ -331,7 +335,7 @@ _SPECS: tuple[FactSpec, ...] = (
         unit="truth",
         gates=TRANSFER_GATE,
         missing="quote",
-        description="has the transfer the amount and the currency of the quote's terms?",
+        description="does the transfer have the amount and currency of the quote's terms?",
     ),
     FactSpec(
         name="payer.lists",

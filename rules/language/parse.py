@@ -207,6 +207,8 @@ class _Conditions:
             inner = self._parser.attempt(self.read, value["not"], f"{path}.not", depth + 1)
             return None if inner is None else Not(inner)
         self._comparisons += 1
+        if self._comparisons > MOST_CONDITIONS + 1:
+            return None  # the first condition too many was reported
         if self._comparisons > MOST_CONDITIONS:
             _refuse(path, "too_many", most=MOST_CONDITIONS, things="conditions")
         return self._comparison(value, path)

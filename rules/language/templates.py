@@ -88,6 +88,8 @@ def _check(parameter: Parameter, values: Values) -> None:
         raise TemplateError(parameter.name, "must be a text")
     if parameter.unit == "yes_or_no" and not isinstance(value, bool):
         raise TemplateError(parameter.name, "must be true or false")
+    if parameter.unit == "amount" and not (isinstance(value, dict) and {"amount", "currency"} == set(value)):
+        raise TemplateError(parameter.name, "must have an amount and a currency")
     if parameter.choices and not set([value] if isinstance(value, str) else value) <= set(parameter.choices):
         raise TemplateError(parameter.name, f"must be of {', '.join(parameter.choices)}")
 
@@ -240,7 +242,7 @@ def _refunds(values: Values) -> list[RuleJson]:
 def _excluded(values: Values) -> list[RuleJson]:
     found = []
     for party, code in (("payer", "4540"), ("payee", "5540")):
-        for gate, ending in _QUOTE_AND_TRANSFER:
+        for gate, ending in _gates_for(party):
             condition = _is(f"{party}.lists", "has_any", values["lists"])
             found.append(
                 {"gate": gate, "id": f"-{party}{ending}", **_when(values), "if": condition, **_refuse(code)},
@@ -261,8 +263,13 @@ def _marked(values: Values) -> list[RuleJson]:
     then = {"then": {"action": "alert"}} if values["action"] == "alert" else _refuse(code)
     return [
         {"gate": gate, "id": ending, "kind": "fraud", **_when(values), "if": condition, **then}
-        for gate, ending in _QUOTE_AND_TRANSFER
+        for gate, ending in _gates_for(party)
     ]
+
+
+def _gates_for(party: str) -> tuple[tuple[str, str], ...]:
+    """Returns the gates that know the lists and markers of a party. The lookup does not know the payer."""
+    return (*_QUOTE_AND_TRANSFER, ("lookup", "-lookup")) if party == "payee" else _QUOTE_AND_TRANSFER
 
 
 def _night_delay(values: Values) -> list[RuleJson]:
@@ -321,7 +328,7 @@ _ALL = (
     Template(
         "value_limit",
         "Value of payments",
-        "Refuses a payment that takes a party, DFSP or pair above a value in the window, or above a number of payments.",
+        "Refuses a payment that takes a party, DFSP or pair above a value or number in the window.",
         (_SUBJECT, Parameter("most", "Largest value", "amount"), _MOST_PAYMENTS, _WINDOW, *_TRIGGER),
         _value_limit,
     ),
@@ -412,7 +419,8 @@ _ALL = (
             Parameter("party", "Party", "choice", True, ("payer", "payee"), "payee"),
             Parameter("markers", "Markers", "texts", True, tuple(sorted(MARKERS))),
             Parameter("action", "Action", "choice", True, ("refuse", "alert"), "refuse"),
-            *_TRIGGER,
+            _PAYER_DFSPS,
+            _PAYEE_DFSPS,
         ),
         _marked,
     ),

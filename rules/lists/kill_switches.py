@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from hub.audit import record
 from rules.lists import changes, keys
@@ -43,9 +44,7 @@ def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
     """Returns what stops each payment, or None. Runs no statement in most cases (`rules.lists.matches`)."""
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
-    return [
-        next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found
-    ]
+    return [next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found]
 
 
 def _keys_of(payment: Payment) -> dict[int, Stopped]:
@@ -71,7 +70,7 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
             return keys.of_dfsp(payer_dfsp)
         case KillSwitch.Kind.CORRIDOR, None, True, True:
             return keys.of_corridor(payer_dfsp, payee_dfsp)
-    raise NotChanged("a kill switch stops one alias, one DFSP, or the payments from one DFSP to another")
+    raise NotChanged(_("A kill switch stops one alias, one DFSP, or the payments from one DFSP to another."))
 
 
 def subject_of(key: int) -> str:
@@ -86,7 +85,7 @@ def switch_on(
     """Switches on, in the transaction of the approved request. Raises NotChanged if the switch is on already."""
     key = key_of(kind, party=party, payer_dfsp=payer_dfsp, payee_dfsp=payee_dfsp)
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
-        raise NotChanged("this kill switch is on already")
+        raise NotChanged(_("This kill switch is already on."))
     record(
         "kill_switch_on",
         subject=subject_of(key),
@@ -109,7 +108,7 @@ def switch_off(key: int, *, actor: str) -> KillSwitch:
     """Switches off, in the transaction of the approved request. Raises NotChanged if the switch is not on."""
     found = KillSwitch.objects.select_for_update(no_key=True).filter(key=key, off_at=None).first()
     if found is None:
-        raise NotChanged("this kill switch is not on")
+        raise NotChanged(_("This kill switch is not on."))
     record("kill_switch_off", subject=subject_of(key), actor=actor, before={"on_by": found.on_by})
     found.off_at, found.off_by = Now(), actor
     found.change = changes.count(changes.LISTS)

@@ -6,6 +6,7 @@ The database accepts a clearing only with the approved request (`clear_name_matc
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from hub.audit import record
 from rules.lists import changes
@@ -32,7 +33,7 @@ def clear(match_id: int, *, actor: str) -> NameMatch:
     """Clears a match, in the transaction of the approved request."""
     found = NameMatch.objects.select_for_update(no_key=True).filter(pk=match_id, cleared_at=None).first()
     if found is None:
-        raise NotChanged("there is no such match, or it was cleared already")
+        raise NotChanged(_("There is no such match, or it was already cleared."))
     record("name_match_cleared", subject=subject_of(match_id), actor=actor, after={"entry": found.entry_id})
     found.cleared_at, found.cleared_by = Now(), actor
     found.change = changes.count(changes.LISTS)

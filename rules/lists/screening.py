@@ -145,7 +145,7 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 
 
 def _cipher() -> Fernet:
-    """Returns the cipher of names. Its key changes with the key of the names' hashes, so both become useless at once."""
+    """Returns the cipher of names. Its key changes with the key of the names' hashes, so both become useless then."""
     digest = hashlib.sha256(b"kitovu names of parties\0" + settings.RULES_PARTY_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))
 

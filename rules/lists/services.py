@@ -5,6 +5,7 @@ Callers are changes that two people have decided, and commands. Each change of c
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from hub.audit import record
 from hub.sql_execution import execute
@@ -29,12 +30,12 @@ def create(*, name: str, kind: str, title: str = "", least_score: int = 88, acto
     if not 70 <= least_score <= 100:
         raise NotChanged("the score of similar names must be from 70 to 100")
     if not _is_name(name):
-        raise NotChanged("a list's name must be small letters, digits and hyphens, and not kill-switch")
+        raise NotChanged(_("A list's name must be small letters, digits and hyphens, and not kill-switch."))
     made, is_new = PartyList.objects.get_or_create(
         name=name, defaults={"kind": kind, "title": title[:128], "least_score": least_score}
     )
     if not is_new:
-        raise NotChanged("there is a list with this name already")
+        raise NotChanged(_("There is already a list with this name."))
     record("list_made", subject=f"list {name}", actor=actor, after={"kind": kind, "least_score": least_score})
     return made
 
@@ -53,7 +54,7 @@ def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFi
     read = party_files.read(raw)
     found = PartyList.objects.filter(name=list_name).first()
     if found is None:
-        raise NotChanged("there is no list with this name")
+        raise NotChanged(_("There is no list with this name."))
     staged = StagedFile.objects.create(
         party_list=found, file_name=file_name[-128:], sha256=read.sha256, staged_by=actor[:150]
     )
@@ -100,7 +101,7 @@ def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
     """Makes a staged file the whole content of its list. Entries that the file does not have are removed."""
     staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
     if staged is None:
-        raise NotChanged("there is no such file any more: import it again")
+        raise NotChanged(_("This file no longer waits. Import it again."))
     version = _begin(staged.party_list_id, actor=actor, file_name=staged.file_name, sha256=sha256)
     values = {"version": version.pk, "list": version.party_list_id, "file": staged.pk}
     with connection.cursor() as cursor:
@@ -121,7 +122,9 @@ def add_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
     version = _begin(_id_of(list_name), actor=actor)
     earlier = _live(version.party_list_id, line).select_related("added_by").first()
     if earlier is not None:
-        raise NotChanged(f"the list has this entry already, since version {earlier.added_by.number}")
+        raise NotChanged(
+            _("The list already has this entry, since version %(version)s.") % {"version": earlier.added_by.number}
+        )
     Entry.objects.create(
         party_list_id=version.party_list_id,
         key=line.key,
@@ -138,7 +141,7 @@ def remove_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
     """Removes one entry. Raises NotChanged if the list does not have it."""
     version = _begin(_id_of(list_name), actor=actor)
     if _live(version.party_list_id, line).update(removed_by=version) == 0:
-        raise NotChanged("the list does not have this entry")
+        raise NotChanged(_("The list does not have this entry."))
     return _finish(version, added=0, removed=1, has_names=line.key is None, actor=actor)
 
 
@@ -152,7 +155,7 @@ def _live(list_id: int, line: Line) -> "QuerySet[Entry]":
 def _id_of(list_name: str) -> int:
     found = PartyList.objects.filter(name=list_name).values_list("pk", flat=True).first()
     if found is None:
-        raise NotChanged("there is no list with this name")
+        raise NotChanged(_("There is no list with this name."))
     return found
 
 
@@ -198,6 +201,6 @@ def _check_lengths() -> None:
     row = execute(_LENGTHS).fetchone()
     assert row is not None
     if row[0] > MOST_KEYS:
-        raise NotChanged(f"all lists together have at most {MOST_KEYS} parties")
+        raise NotChanged(_("All lists together have at most %(most)s parties.") % {"most": MOST_KEYS})
     if row[1] > MOST_NAMES:
-        raise NotChanged(f"all lists together have at most {MOST_NAMES} names")
+        raise NotChanged(_("All lists together have at most %(most)s names.") % {"most": MOST_NAMES})

@@ -37,9 +37,7 @@ class Marker(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["filed_by", "marker_id"], name="a_dfsp_uses_a_marker_id_once"
-            ),
+            models.UniqueConstraint(fields=["filed_by", "marker_id"], name="a_dfsp_uses_a_marker_id_once"),
             models.CheckConstraint(
                 condition=Q(lifted_at__isnull=True, lifted_by="") | (Q(lifted_at__isnull=False) & ~Q(lifted_by="")),
                 name="a_lifted_marker_has_its_time_and_people",
@@ -107,4 +105,3 @@ class Appeal(models.Model):
 
     def __str__(self) -> str:
         return f"appeal {self.pk}"
-

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
@@ -134,7 +135,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
     """Lifts a marker and ends its appeals, in the transaction of the approved request."""
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:
-        raise NotChanged("there is no such marker, or it was lifted already")
+        raise NotChanged(_("There is no such marker, or it was already lifted."))
     record("marker_lifted", subject=subject_of(found.pk), actor=actor, after={"kind": found.kind, "reason": reason})
     found.appeals.filter(state=Appeal.State.OPEN).update(
         state=Appeal.State.LIFTED, decided_at=Now(), decided_by=actor, decision=reason[:512]
@@ -178,7 +179,7 @@ def reject_appeal(appeal_id: int, *, reason: str, actor: str) -> Appeal:
     """Rejects an appeal, in the transaction of the approved request. The marker stays in force."""
     found = Appeal.objects.select_for_update(no_key=True).filter(pk=appeal_id, state=Appeal.State.OPEN).first()
     if found is None:
-        raise NotChanged("there is no such appeal, or it was decided already")
+        raise NotChanged(_("There is no such appeal, or it was already decided."))
     found.state, found.decided_at, found.decided_by = Appeal.State.REJECTED, Now(), actor
     found.decision = reason[:512]
     found.save(update_fields=["state", "decided_at", "decided_by", "decision"])

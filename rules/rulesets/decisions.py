@@ -1,4 +1,4 @@
-"""Stores the verdicts of rules about payments: each one with a hit, and one in a hundred of the others."""
+"""Stores the verdicts about payments: each with an effect or a hit of a rule, and one in a hundred of the others."""
 
 import zlib
 from collections.abc import Sequence
@@ -27,9 +27,14 @@ class Judged:
 
 def save(version: int, judged: Sequence[Judged]) -> None:
     """Stores those of these verdicts that are kept, by one statement. No statement where there are none."""
-    rows = [_row(version, each) for each in judged if each.verdict.hits or is_sampled(each.subject)]
+    rows = [_row(version, each) for each in judged if _is_kept(each)]
     if rows:
         store.add_decisions(rows)
+
+
+def _is_kept(judged: Judged) -> bool:
+    # A kill switch refuses without a hit of a rule.
+    return bool(judged.verdict.hits) or judged.verdict.outcome != "ALLOW" or is_sampled(judged.subject)
 
 
 def is_sampled(subject: str) -> bool:

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from fspiop.bodies.common import CorrelationId, Message, PartyIdType, Text128
 
-Reason = Annotated[str, Meta(min_length=1, max_length=512)]
+Reason = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OTHER"]
 
 

@@ -5,11 +5,11 @@ from hub.sql_execution import execute
 _NOW = "least(%s::float8, b.tokens + %s::float8 * extract(epoch FROM clock_timestamp() - b.counted_at)::float8)"
 _TAKE = f"""
     INSERT INTO rules_signals_tokenbucket AS b (participant_id, kind, tokens, counted_at)
-    VALUES (%s, %s, %s, clock_timestamp())
+    SELECT %s, %s, %s::float8, clock_timestamp() WHERE %s::float8 >= %s::float8
     ON CONFLICT (participant_id, kind) DO UPDATE SET tokens = {_NOW} - %s::float8, counted_at = clock_timestamp()
     WHERE {_NOW} >= %s::float8
     RETURNING tokens
-"""  # noqa: S608 (our own words)
+"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
@@ -21,5 +21,5 @@ def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: flo
     """
     needed = cost if least is None else least
     now = [most, per_s]
-    row = execute(_TAKE, [participant_id, kind, most - cost, *now, cost, *now, needed]).fetchone()
+    row = execute(_TAKE, [participant_id, kind, most - cost, most, needed, *now, cost, *now, needed]).fetchone()
     return row is not None

@@ -1,5 +1,7 @@
 """Signals of payees, fraud markers and appeals, for DFSPs."""
 
+from typing import get_args
+
 from django.http import HttpResponse
 from rest_framework.request import Request
 
@@ -18,7 +20,7 @@ from rules.signals import services as signals
 from rules.signals.counters import rounded
 
 TAG = "Fraud"
-_TYPES = frozenset(PartyIdType.__args__)
+_TYPES = frozenset(get_args(PartyIdType))
 _LARGEST_ID = 2**63 - 1
 
 

@@ -1,7 +1,6 @@
 """Lists of parties: files that two people make live, what every process sees of them, and kill switches."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from django.db import IntegrityError, InternalError, transaction
 
 from hub.audit.models import Entry as AuditEntry
 from rules import refreshed_key_sets
-from rules.lists import kill_switches, keys, matches, services
+from rules.lists import keys, kill_switches, matches, services
 from rules.lists.kill_switches import Payment, Stopped
 from rules.lists.models import Entry, KillSwitch, ListVersion, PartyList, StagedFile, StagedLine
 from rules.lists.party_files import BadFile, Line
@@ -46,7 +45,7 @@ def another_process() -> RefreshedKeySets:
 
 
 @pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that copies of tables run."""
     found: list[str] = []
     execute = refreshed_key_sets.execute
@@ -56,7 +55,7 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return execute(statement, parameters)
 
     monkeypatch.setattr(refreshed_key_sets, "execute", run)
-    yield found
+    return found
 
 
 def test_a_bad_file_is_refused_whole(world: World) -> None:
@@ -78,7 +77,7 @@ def test_a_file_counts_once_a_second_person_has_approved_it(world: World) -> Non
     assert matches.matches([ADA, BEN, CLEO]) == {ADA: BLOCKED, BEN: BLOCKED}
     assert not StagedLine.objects.exists()
     assert AuditEntry.objects.filter(action="list_changed", actor="mary, approved by chris").count() == 1
-    with pytest.raises(NotChanged, match="no such file"):
+    with pytest.raises(NotChanged, match="no longer waits"):
         services.activate(staged.pk, sha256=staged.sha256, actor="mary")
 
 
@@ -166,10 +165,10 @@ def test_a_change_that_is_rolled_back_is_in_no_copy(committed_world: World, stat
     put(ADA)
     assert matches.matches([ADA, BEN]) == {ADA: BLOCKED}
     time.sleep(refreshed_key_sets.FRESH_S)
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         services.add_entry("blocked", Line(BEN, "", "", ""), actor="mary")
         assert matches.matches([ADA, BEN]) == {ADA: BLOCKED, BEN: BLOCKED}, "the transaction sees its own change"
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert matches.matches([ADA, BEN]) == {ADA: BLOCKED}
     decide("block_party", {"list": "blocked", "party": CLEO})  # with the number that was rolled back
     time.sleep(refreshed_key_sets.FRESH_S)
@@ -256,5 +255,5 @@ def test_nobody_switches_alone(committed_world: World) -> None:
     with pytest.raises(IntegrityError, match="was not approved"), transaction.atomic():
         kill_switches.switch_off(switched.key, actor="mary")
     assert kill_switches.stopped(PAYMENTS)[0] == Stopped.DFSP
-    with pytest.raises(NotChanged, match="on already"):
+    with pytest.raises(NotChanged, match="already on"):
         switch("DFSP", payer_dfsp="green")

@@ -42,7 +42,11 @@ def test_every_bad_line_is_printed(world: World, tmp_path: Path, good: str) -> N
     bad.write_text("type,identifier\nMSISDN,x\nMSISDN,1\nPHONE,1\n")
     with pytest.raises(CommandError, match=r"2 bad lines\n  line 2: identifier .*\n  line 4: type must"):
         run("import", "blocked", str(bad))
-    for arguments in (("import", "other", good), ("import", "blocked", f"{good}x"), ("create", "Bad", "--kind", "BLOCK")):
+    for arguments in (
+        ("import", "other", good),
+        ("import", "blocked", f"{good}x"),
+        ("create", "Bad", "--kind", "BLOCK"),
+    ):
         with pytest.raises(CommandError):
             run(*arguments)
     assert PartyList.objects.get().version == 0

@@ -1,4 +1,4 @@
-"""Names are screened when a party is first seen and when a list changes, and a match counts until two people clear it."""
+"""Names are screened when a party is first seen and when a list changes. Two people clear a match."""
 
 import pytest
 from django.db import IntegrityError, connection, transaction
