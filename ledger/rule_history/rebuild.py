@@ -109,12 +109,12 @@ def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
     """Yields the rows of a statement, so many at once that the memory does not grow with their number."""
     with connection.cursor() as cursor:
         cursor.execute(f"DECLARE profile_{name} NO SCROLL CURSOR FOR {sql}")
-        while True:
+        rows: Sequence[Any] = range(_CHUNK)
+        while len(rows) == _CHUNK:
             cursor.execute(f"FETCH {_CHUNK} FROM profile_{name}")
             rows = cursor.fetchall()
             yield from rows
-            if len(rows) < _CHUNK:
-                return
+        cursor.execute(f"CLOSE profile_{name}")
 
 
 def rebuild() -> int:

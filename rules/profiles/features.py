@@ -41,6 +41,19 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
     return Tally(count, value, kept, is_exact)
 
 
+def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
+    """Returns the number of payments of this direction since this moment, without refunds. It may be too high."""
+    kept = sum(
+        event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
+    )
+    folded = sum(
+        bucket.count
+        for key, bucket in profile.buckets.items()
+        if bucket.latest >= since and key.direction == direction and not key.is_refund
+    )
+    return kept + folded
+
+
 @dataclass(frozen=True, slots=True)
 class Distinct:
     """The counterparties in a window."""

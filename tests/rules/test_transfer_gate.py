@@ -13,9 +13,12 @@ from ledger.commands_and_outcomes import Outcome, Refusal
 from ledger.fx.commands_and_outcomes import FxRefused, FxReserved
 from ledger.models import Transfer
 from ledger.rule_history import rebuild
+from rules.lists import kill_switches
+from rules.lists import matches as lists
 from rules.profiles import folding, store
 from rules.profiles.models import CountedTransfer, Profile, UnfoldedCount
-from rules.rulesets import active_rules
+from rules.rulesets import active_rules, decisions
+from rules.signals import counters
 from tests.bulks import bulk_prepare
 from tests.fx_world import fx_prepare, open_scheme
 from tests.rules.limits import activate, deactivate, facts_in, facts_of_quotes, key_of_customer, limit, pay, quoted
@@ -149,10 +152,12 @@ def numbers_of_statements(world: World, size: int, monkeypatch: pytest.MonkeyPat
 def test_the_number_of_statements_does_not_depend_on_the_size_of_the_group(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: False)
     active_rules.current()  # asks the database once a second
     without = numbers_of_statements(world, 5, monkeypatch)
     assert without == numbers_of_statements(world, 40, monkeypatch)
     activate(limit(above=60), limit("pair.sent_count", above=60, rule_id="pair"))
+    run(pay(world, 1, BILLER))  # reads lists and markers, twice a second at most
     few, many = numbers_of_statements(world, 2, monkeypatch), numbers_of_statements(world, 40, monkeypatch)
     assert few == many
     assert few[0] - without[0] <= 8
@@ -251,6 +256,37 @@ def test_refunds_are_counted_apart_and_never_above_their_original(
     assert refund(2, 1, 1) == "Refused"
     assert differences(world) == []
     assert kinds([run(pay(world, 2, 3, dfsps=("blue", "green")))]) == ["Reserved"]  # refunds count in no limit
+
+
+def test_a_party_s_signals_have_its_payments(world: World) -> None:
+    activate(limit(above=9))
+    engine.run([*(pay(world, 1, 2) for _ in range(3)), *(pay(world, 3, 1) for _ in range(2))])
+    folding.fold_profiles(store.waiting(100, 100))
+    found = {(each.name, each.hours): each.number for each in counters.of_party(key_of_customer(1))}
+    assert (found["PAYMENTS_SENT", 72], found["PAYMENTS_RECEIVED", 720]) == (3, 2)
+
+
+def test_a_kill_switch_and_a_list_refuse_at_the_transfer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_list = {
+        "id": "blocked",
+        "title": "Blocked payees",
+        "kind": "scheme",
+        "gate": "transfer",
+        "if": {"fact": "payee.lists", "is": "has_any", "value": ["blocked"]},
+        "then": {"action": "refuse", "code": "5540"},
+    }
+    activate(on_list)
+    listed = {key_of_customer(2): frozenset({"blocked"}), key_of_customer(3): frozenset({lists.KILL_SWITCH})}
+
+    def matches(keys: Any) -> Any:
+        return {key: listed[key] for key in keys if key in listed}
+
+    monkeypatch.setattr(lists, "matches", matches)
+    monkeypatch.setattr(kill_switches, "matches", matches)
+    group = [pay(world, 1, 2), pay(world, 1, 3), pay(world, 3, 1), pay(world, 1, 4)]
+    assert kinds(engine.run(group)) == ["Refused", "Refused", "Refused", "Reserved"]
+    codes = dict(Transfer.objects.values_list("pk", "error_code"))
+    assert [codes[each.transfer_id] for each in group] == ["5540", "5540", "4540", None]
 
 
 def test_each_difference_between_profiles_and_transfers_is_found_and_mended(world: World) -> None:
