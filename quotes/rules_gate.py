@@ -17,7 +17,7 @@ from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import FspiopError, scheme_error
 from fspiop.time import format_datetime
 from quotes.commands_and_facts import AskTerms
-from rules import decide, kept_verdicts, message_facts, party_labels
+from rules import decide, kept_verdicts, message_facts, originals, party_labels
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
@@ -96,7 +96,7 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
     payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
     for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
         payments.setdefault(key, {})[quote_id] = each, stopped
-    return QuoteGate(rules, payments, counters_unlocked(facts, compiled.needs))
+    return QuoteGate(rules, payments, counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs)))
 
 
 def facts_of(command: AskTerms, now: datetime) -> dict[str, Facts]:
