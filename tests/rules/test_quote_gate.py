@@ -135,6 +135,7 @@ def test_a_delay_beyond_the_expiration_is_refused_with_the_earliest_time(world: 
     to, path, code, text = refusal()
     assert (to, path, code) == ("green", f"/quotes/{quote_id}/error", "3142")
     earliest = parse_datetime(text.rsplit(" ", 1)[1])
+    assert (Decision.objects.get().outcome, Decision.objects.get().code) == ("REFUSE", "3142")
     assert timedelta(seconds=3600) < earliest - datetime.now(UTC) < timedelta(seconds=3610)
     quote_id = ask(amount=tzs("11"), expiration=messages.moment(3620))
     assert kept(quote_id).hold_for_s == 3600
@@ -303,3 +304,18 @@ def test_a_group_of_any_size_takes_as_many_statements_and_is_judged_by_one_versi
     assert counts[0] == counts[1]
     assert Decision.objects.count() == 27
     assert Decision.objects.values("version").distinct().count() == 1
+
+
+def test_what_cannot_be_judged_is_refused_as_faulty_and_harms_no_other(world: World) -> None:
+    activate(cap("1000"))
+    ask(amount=tzs("9" * 18))  # fifteen digits and more fit into no account
+    assert refusal()[2:] == ("3100", "Generic validation error - amount: " + TOO_LARGE)
+    body = messages.bulk_quote(2)
+    body["individualQuotes"][1]["quoteId"] = body["individualQuotes"][0]["quoteId"]
+    dfsp("POST", "/bulkQuotes", body, destination="blue")
+    assert refusal()[2] == "3100"
+    assert not Quote.objects.exists()
+    assert not BulkQuote.objects.exists()
+
+
+TOO_LARGE = "an amount must have at most 14 digits before the point"
