@@ -56,6 +56,10 @@ def test_what_beat_has_done_each_second_is_what_dfsps_wait_for() -> None:
         "fail_unanswered",
         "report_unanswered",
         "catch_up",
+        # What rules and the fraud desk need: counts, names of new parties, and alerts.
+        "fold",
+        "screen_names",
+        "merge",
     }
 
 
