@@ -128,6 +128,11 @@ def read(number: int) -> Version:
     )
 
 
+def was_ever_active() -> bool:
+    """Returns whether any version was ever active, as far as this process knows. Runs no statement."""
+    return _process.was_ever_active
+
+
 def notice() -> None:
     """Makes this process ask the database for the next group, because it has changed the active rules itself."""
     _process.was_ever_active = True

@@ -319,3 +319,17 @@ def test_what_cannot_be_judged_is_refused_as_faulty_and_harms_no_other(world: Wo
 
 
 TOO_LARGE = "an amount must have at most 14 digits before the point"
+
+
+def test_a_payer_whose_name_is_listed_is_stopped_at_its_first_quote(world: World) -> None:
+    listed = {"fact": "payer.lists", "is": "has_any", "value": ["sanctions"]}
+    activate(rule("sanctions", listed, refuse("4541")))
+    lists.create(name="sanctions", kind="SANCTIONS", actor="mary")
+    raw = b"type,identifier,name\n,,Juma Hamisi Mwinyi\n"
+    staged = lists.stage("sanctions", file_name="a.csv", raw=raw, actor="mary")
+    decide("activate_list", {"list": "sanctions", "file": staged.pk, "sha256": staged.sha256})
+    ask(payer=messages.party("green", "255712001001", name="Juma Hamisi Mwinyi"))
+    assert refusal()[2] == "4541"
+    Message.objects.all().delete()
+    ask(payer=messages.party("green", "255712001002", name="Neema Kimaro"))
+    assert Message.objects.get().destination.name == "blue"
