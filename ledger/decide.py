@@ -7,7 +7,6 @@ reads the changed positions. A batch therefore cannot pass a limit.
 from collections.abc import Sequence
 
 from fspiop import ilp
-from fspiop.errors import text_of
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -36,6 +35,7 @@ from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
 from rules.decide import Verdict
+from rules.language.refusal_codes import text_of
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:

@@ -14,9 +14,9 @@ from ledger import quoted_facts
 from ledger.commands_and_outcomes import Prepare
 from ledger.fx.commands_and_outcomes import FxPrepare
 from ledger.fx.snapshot import Side
+from rules import originals as originals_of_refunds
 from rules.kept_verdicts import Kept
 from rules.profiles.counters import Original
-from rules.profiles.subjects import asks_for
 from rules.rulesets import active_rules
 from rules.rulesets.active_rules import GATES, ActiveRules
 from rules.transfer_gate import RulesAtTransfers, TransferGate, TransferToJudge, counted_too
@@ -61,7 +61,10 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
             )
         )
     kept = {digest: found.kept for digest, found in quoted.items()}
-    return AtGate(rules, transfers, fx_prepares if rules else (), _originals(rules, transfers), kept)
+    refunds = originals_of_refunds.of(
+        (each.quoted for each in transfers if each.quoted is not None), rules.compiled.needs if rules else ()
+    )
+    return AtGate(rules, transfers, fx_prepares if rules else (), refunds, kept)
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
@@ -118,13 +121,6 @@ _ORIGINALS = """
 """
 
 
-def _originals(rules: RulesAtTransfers | None, transfers: Sequence[TransferToJudge]) -> dict[str, Original]:
-    """Returns the committed transactions that these refunds give back. A committed transfer never changes."""
-    if rules is None or not asks_for(
-        rules.compiled.needs, "found", "parties_swapped", "within_original", "since_original"
-    ):
-        return {}
-    ids = {each.quoted.refund_of for each in transfers if each.quoted is not None and each.quoted.refund_of is not None}
-    if not ids:
-        return {}
-    return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [sorted(ids)])}
+def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
+    """Returns the committed ones of these transactions. A committed transfer never changes."""
+    return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

@@ -34,8 +34,8 @@ class Found:
     currency: str | None
 
 
-# Terms are accepted once and never change. If a payee gave one condition and packet for several quotes of a payer, the
-# latest one counts.
+# Terms are accepted once and never change. A packet has its quote's id, so terms belong to one quote. No order, because
+# the statement must find rows by the index of terms only.
 _OF_QUOTES = """
     SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
     FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
@@ -45,7 +45,7 @@ _OF_QUOTES = """
         FROM quotes_quote q JOIN participants_participant payee ON payee.id = q.payee_id
         WHERE q.payer_id = c.payer_id AND q.condition = c.condition AND q.packet_sha256 = c.packet_sha256
           AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL AND payee.name = c.payee
-        ORDER BY q.created_at DESC LIMIT 1
+        LIMIT 1
     ) q
 """
 

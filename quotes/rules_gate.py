@@ -14,10 +14,11 @@ from msgspec.structs import replace
 from fspiop.bodies.bulk_quotes import BulkQuotePost
 from fspiop.bodies.fx_quotes import FxQuotePost
 from fspiop.bodies.quotes import QuotePost
-from fspiop.errors import FspiopError, scheme_error
+from fspiop.errors import ErrorCode, FspiopError, scheme_error
+from fspiop.money import AmountError
 from fspiop.time import format_datetime
 from quotes.commands_and_facts import AskTerms
-from rules import decide, kept_verdicts, message_facts, party_labels
+from rules import decide, kept_verdicts, message_facts, originals, party_labels
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
@@ -40,20 +41,25 @@ class QuoteGate:
     # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
+    faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
     kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
     judged: list[Judged] = field(default_factory=list)
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        if command.key in self.faults:
+            return self.faults[command.key]
         found = {quote_id: self._judge(quote_id, *each) for quote_id, each in self.payments[command.key].items()}
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
         if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
             return scheme_error(*refused[0])
         late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
         if late is not None and command.resource == "quotes":
-            return scheme_error(
-                OUT_OF_TIME, f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
-            )
+            text = f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
+            last = self.judged.pop()
+            refused_now = replace(last.verdict, outcome="REFUSE", code=OUT_OF_TIME, text=text)
+            self.judged.append(Judged(last.subject, last.facts, refused_now))
+            return scheme_error(OUT_OF_TIME, text)
         self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
         return None
 
@@ -89,25 +95,41 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
         return None
     rules, now = active
     compiled = rules.compiled("quote")
-    named = [(command.key, *each) for command in asked for each in facts_of(command, now).items()]
+    named: list[tuple[str, str, Facts]] = []
+    faults: dict[str, FspiopError] = {}
+    for command in asked:
+        try:
+            named += [(command.key, *each) for each in facts_of(command, now)]
+        except FspiopError as fault:
+            faults[command.key] = FspiopError(fault.error, fault.detail)  # without the frames of the error
     facts = party_labels.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
     )
     payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
     for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
         payments.setdefault(key, {})[quote_id] = each, stopped
-    return QuoteGate(rules, payments, counters_unlocked(facts, compiled.needs))
+    counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
+    return QuoteGate(rules, payments, counters, faults)
 
 
-def facts_of(command: AskTerms, now: datetime) -> dict[str, Facts]:
-    """Returns the facts of a request's payments, by the ids of their quotes."""
+def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
+    """Returns the facts of a request's payments, each with the id of its quote.
+
+    Raises FspiopError 3100 if an amount is larger than the hub can hold, or two payments of a bulk have one id.
+    """
     payer, payee = command.requester.name, command.to or ""
-    match command.details:
-        case QuotePost() as body:
-            return {command.agreement_id: message_facts.of_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)}
-        case BulkQuotePost() as body:
-            return message_facts.of_bulk_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
-        case FxQuotePost() as body:
-            return {command.agreement_id: message_facts.of_fx_quote(body, now=now)}
-        case _:
-            raise TypeError(f"a request for terms without its message: {command.key}")
+    try:
+        match command.details:
+            case QuotePost() as body:
+                facts = message_facts.of_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
+                return [(command.agreement_id, facts)]
+            case BulkQuotePost() as body:
+                found = message_facts.of_bulk_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
+                if len({quote_id for quote_id, _ in found}) < len(found):
+                    raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualQuotes: each quoteId must be different")
+                return found
+            case FxQuotePost() as body:
+                return [(command.agreement_id, message_facts.of_fx_quote(body, now=now))]
+    except AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
+    raise TypeError(f"a request for terms without its message: {command.key}")

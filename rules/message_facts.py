@@ -36,27 +36,30 @@ def of_quote(body: QuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime
     )
 
 
-def of_bulk_quote(body: BulkQuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> dict[str, Facts]:
-    """Returns the facts of each payment in POST /bulkQuotes, by the id of its quote.
+def of_bulk_quote(body: BulkQuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> list[tuple[str, Facts]]:
+    """Returns the facts of each payment in POST /bulkQuotes, with the id of its quote.
 
     The elements of the whole bulk count as elements of each payment.
     """
     shared = (body.payer.party_id_info.extension_list, body.extension_list)
     outer = tuple(path for path in present_in(body) if not path.startswith("individualQuotes"))
-    return {
-        quote.quote_id: _facts(
-            quote,
-            outer,
-            extensions=_extensions((*shared, quote.payee.party_id_info.extension_list, quote.extension_list)),
-            payer=body.payer,
-            payer_dfsp=payer_dfsp,
-            payee_dfsp=payee_dfsp,
-            expiration=body.expiration,
-            now=now,
-            bulk=True,
+    return [
+        (
+            quote.quote_id,
+            _facts(
+                quote,
+                outer,
+                extensions=_extensions((*shared, quote.payee.party_id_info.extension_list, quote.extension_list)),
+                payer=body.payer,
+                payer_dfsp=payer_dfsp,
+                payee_dfsp=payee_dfsp,
+                expiration=body.expiration,
+                now=now,
+                bulk=True,
+            ),
         )
         for quote in body.individual_quotes
-    }
+    ]
 
 
 def _facts(

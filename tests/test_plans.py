@@ -23,6 +23,7 @@ from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
 from hub.sql_execution import execute, work_by_keys
 from ledger import store as ledger
+from quotes import rule_facts
 from quotes import store as quotes
 from quotes.models import Quote
 from rules.profiles import store as profiles
@@ -156,13 +157,18 @@ LOOKUPS_AND_QUOTES = {
     "quotes that came again": (quotes._select_messages(Quote), [["q", "r"]], {"a": {"quotes_quote_pkey"}}),
     "answers": (
         quotes._update(Quote),
-        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""]],
+        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""], [1], ["TZS"]],
         {"a": {"quotes_quote_pkey"}},
     ),
     "aliases": (
         directory._REGISTERED,
         [["MSISDN"], ["1"], [""], [""]],
         {"r": {"an_alias_belongs_to_one_dfsp_per_currency"}, "fsp": {"participants_participant_pkey"}},
+    ),
+    "facts of quotes": (
+        rule_facts._OF_QUOTES,
+        [[b"k"], [1], ["blue"], ["c"], [b"p"]],
+        {"q": {"quote_by_terms"}, "payee": {"participants_participant_pkey"}},
     ),
     "ends of lookups": (
         directory._END,

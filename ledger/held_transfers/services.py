@@ -14,6 +14,7 @@ from ledger.commands_and_outcomes import Aborted, RefuseHeld
 from ledger.held_transfers import store
 from ledger.held_transfers.models import HeldTransfer
 from ledger.notices import prepare_to_payee
+from rules.language.refusal_codes import is_scheme_code
 
 _MOST = 50  # at a time, because the messages to the payees are read
 _ATTEMPTS = 2
@@ -69,6 +70,8 @@ def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
 
     Raises FspiopError if the transfer is not held any more.
     """
+    if not is_scheme_code(code):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{code} is no error code of a scheme")
     held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
     if not held.update(refusal_code=code, actor=actor):
         raise _not_held()

@@ -5,11 +5,10 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ledger.held_transfers import actions
 from ledger.held_transfers import queries as held_transfers
-from ledger.held_transfers import services as holds
-from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, must_still_be
+from portal.changes.change_kind import Kind, Line, Payload, must_still_be
 from portal.permissions import Right
-from rules.language.refusal_codes import is_scheme_code
 from rules.rulesets import queries, services
 
 
@@ -86,21 +85,12 @@ def _describe_held(payload: Payload) -> list[Line]:
     ]
 
 
-def _release(payload: Payload, actor: str) -> None:
-    holds.release(payload["transfer"], reason=payload["reason"], actor=actor)
-
-
-def _refuse(payload: Payload, actor: str) -> None:
-    if not is_scheme_code(payload["code"]):
-        raise CanNotBeDone(_("This is no error code of a scheme."))
-    holds.refuse(payload["transfer"], code=payload["code"], reason=payload["reason"], actor=actor)
-
-
 _RIGHTS = (Right.ASK_RULES, Right.CHECK_RULES)
+_DESK = (Right.ASK_FRAUD_CONTROL, Right.CHECK_FRAUD_CONTROL)
 KINDS = [
     Kind("activate_rules", gettext_lazy("Activate a version of the rules"), *_RIGHTS, _describe_activation, _activate),
     Kind("cancel_rules", gettext_lazy("Cancel an activation of rules"), *_RIGHTS, _describe_cancelling, _cancel),
     Kind("grant_variance", gettext_lazy("Exempt a DFSP from a rule"), *_RIGHTS, _describe_variance, _grant),
-    Kind("release_held", gettext_lazy("Release a held transfer"), *_RIGHTS, _describe_held, _release),
-    Kind("refuse_held", gettext_lazy("Refuse a held transfer"), *_RIGHTS, _describe_held, _refuse),
+    Kind("release_held", gettext_lazy("Release a held transfer"), *_DESK, _describe_held, actions.release),
+    Kind("refuse_held", gettext_lazy("Refuse a held transfer"), *_DESK, _describe_held, actions.refuse),
 ]

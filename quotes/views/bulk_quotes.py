@@ -14,6 +14,7 @@ from quotes.models import BulkQuote
 from quotes.terms_digest import digest_of
 from quotes.terms_of_payments import TermsOfPayment, amount_of
 from quotes.views.common import AgreementView
+from rules import first_seen
 
 
 class _BulkQuoteView(AgreementView):
@@ -30,6 +31,7 @@ class BulkQuotesView(_BulkQuoteView):
         body = self.read(BulkQuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        first_seen.screen(body.payer, self.fspiop.source)
         return self.ask(
             body.bulk_quote_id,
             named={

@@ -10,7 +10,7 @@ from rapidfuzz.distance import JaroWinkler
 
 from rules.lists.names import sounds
 
-_LEAST_SCORE = 70
+_LEAST_SPELT_SCORE = 55
 _MOST_CANDIDATES = 50_000
 
 
@@ -58,14 +58,15 @@ class NameIndex:
             folded,
             {place: self._names[place].folded for place in shared},
             scorer=fuzz.token_sort_ratio,
-            score_cutoff=_LEAST_SCORE,
+            score_cutoff=_LEAST_SPELT_SCORE,
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        for place, count in shared.items():
-            if count >= 2:  # a name with further words, such as a second family name
-                found = _of_words(words, self._names[place].folded.split())
-                scores[place] = max(scores.get(place, 0.0), found)
+        # The words of both names are compared too: one may have further words, such as a second family name, or words
+        # whose first letter is spelt in another way, so that the order of the words differs.
+        for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
+            found = _of_words(words, self._names[place].folded.split())
+            scores[place] = max(scores.get(place, 0.0), found)
         similar = [
             Similar(name.entry_id, int(score))
             for place, score in scores.items()

@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from django.conf import settings
 from django.db import transaction
 
+from fspiop.bodies.common import Party
 from hub.sql_execution import execute
 from hub.sweeps.store import not_skipped
 from rules.alerts import services as alerts
@@ -22,6 +23,7 @@ from rules.alerts.services import Sighting
 from rules.lists import changes, keys, loaded_names
 from rules.lists.name_index import NameIndex, Similar
 from rules.lists.names import folded
+from rules.party_keys import key_of
 
 _FOR_S = 0.05
 """How long the names of one call may be screened. The tick screens the others within seconds."""
@@ -39,6 +41,23 @@ class Named:
     party: int
     dfsp: str
     name: str
+
+
+def named(party: Party, dfsp: str) -> Named | None:
+    """Returns a party of a message from the DFSP that serves it, or None if the message does not have its name.
+
+    The words of `name` and of `personalInfo` are screened together, so that neither hides the other.
+    """
+    parts = party.personal_info.complex_name if party.personal_info is not None else None
+    texts = [party.name]
+    if parts is not None:
+        texts += [parts.first_name, parts.middle_name, parts.last_name]
+    words = dict.fromkeys(word for text in texts if text is not None for word in text.split())
+    if not words:
+        return None
+    info = party.party_id_info
+    key = key_of(info.party_id_type, info.party_identifier, info.party_sub_id_or_type)
+    return Named(key, dfsp, " ".join(words))
 
 
 class _Remembered:

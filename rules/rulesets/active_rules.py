@@ -92,12 +92,14 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     """Returns the same, with the time of the database's clock."""
     process = _process
     if not process.was_ever_active:
-        if time.monotonic() - process.asked_at < _REFRESH_S:
+        asked_at = time.monotonic()
+        if asked_at - process.asked_at < _REFRESH_S:
             return None
-        process.asked_at = time.monotonic()
     active = store.active()
     if active.was_ever:
         process.was_ever_active = True
+    elif not process.was_ever_active:
+        process.asked_at = asked_at  # only an answer counts: without one, payments might pass that rules refuse
     return None if active.version is None else (_rules(process, active, active.version), active.now)
 
 
@@ -124,6 +126,11 @@ def read(number: int) -> Version:
         {gate: compile_rules(rule_set, gate) for gate in GATES},
         compile_rules(rule_set, "transfer", with_rules_of=("quote",)),
     )
+
+
+def was_ever_active() -> bool:
+    """Returns whether any version was ever active, as far as this process knows. Runs no statement."""
+    return _process.was_ever_active
 
 
 def notice() -> None:

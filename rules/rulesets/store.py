@@ -1,12 +1,15 @@
 """The SQL statements about versions and decisions that the hub runs for payments."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 
+from fspiop.errors import ErrorCode, FspiopError
 from hub.sql_execution import execute
 
 
@@ -35,8 +38,16 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have read the active version, and makes other groups wait for this transaction."""
-    execute(_EXCLUDE, [RULES_LOCK])
+    """Waits for the groups that have read the active version, and makes other groups wait for this transaction.
+
+    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. The transaction must end.
+    """
+    try:
+        execute(_EXCLUDE, [RULES_LOCK])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise FspiopError(ErrorCode.SERVER_BUSY, "a group of payments takes long; try again") from None
 
 
 RULES_LOCK = 0x4B49_0003
@@ -110,7 +121,7 @@ def add_decisions(rows: Sequence[DecisionRow]) -> None:
         [row.version for row in rows],
         [row.outcome for row in rows],
         [row.code for row in rows],
-        [orjson.dumps(row.hits).decode() for row in rows],
+        [json.dumps(row.hits) for row in rows],  # sums may have more than 64 bits
         [row.is_sampled for row in rows],
         [row.facts_digest for row in rows],
         [row.facts for row in rows],

@@ -74,7 +74,8 @@ def test_a_held_transfer_is_reserved_and_nobody_is_told(world: World) -> None:
     assert world.breaks() == []
 
 
-def test_the_clock_releases_it_and_the_payee_gets_the_payers_message(world: World) -> None:
+def test_the_clock_releases_it_and_the_payee_gets_the_payers_message(committed_world: World) -> None:
+    world = committed_world
     activate(hold("PT1H", gate="transfer"))
     body = messages.transfer(amount={"currency": "TZS", "amount": "20"}, expiration=messages.moment(DAY))
     assert dfsp("POST", "/transfers", body).status_code == 202
@@ -144,7 +145,7 @@ def test_what_can_not_be_released_in_time_is_refused_at_once(world: World) -> No
     assert world.breaks() == []
 
 
-def test_the_delay_of_the_quote_binds_the_transfer(world: World) -> None:
+def test_the_delay_of_the_quote_binds_the_transfer(committed_world: World) -> None:
     activate(hold("PT1H"))
     money = {"currency": "TZS", "amount": "20"}
     quote = messages.quote(amount=money)

@@ -11,6 +11,7 @@ from rules.alerts.actions import PERFORM, Payload, subject_of
 from rules.lists import loaded_names, matches, screening, services
 from rules.lists.models import NameMatch
 from rules.lists.screening import Named
+from rules.markers import matches as marked
 from rules.markers.matches import markers
 from rules.markers.models import Appeal
 from rules.party_keys import key_of
@@ -34,6 +35,8 @@ def decide(officers: tuple[User, User], kind: str, payload: Payload) -> list[str
     with pytest.raises(NotApproved):
         changes.approve(rita, request.pk)
     changes.approve(ron, request.pk)
+    matches.forget()
+    marked.forget()
     return lines
 
 

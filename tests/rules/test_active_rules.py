@@ -101,9 +101,9 @@ def test_an_activation_is_cancelled_before_it_begins_only(world: World) -> None:
 def test_equal_rules_are_one_version_and_a_version_never_changes(world: World) -> None:
     version = create(cap("10"))
     assert create(cap("10")).pk == version.pk
-    with pytest.raises(DatabaseError, match="annot update"), transaction.atomic():
+    with pytest.raises(DatabaseError, match="Cannot update or delete"), transaction.atomic():
         RuleSetVersion.objects.update(content=document(cap("1000")))
-    with pytest.raises(DatabaseError, match="annot delete"), transaction.atomic():
+    with pytest.raises(DatabaseError, match="Cannot update or delete"), transaction.atomic():
         RuleSetVersion.objects.filter(pk=version.pk).delete()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from dataclasses import replace as replace_in
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,20 +11,26 @@ from msgspec.structs import replace
 from fspiop import bodies, iso20022
 from fspiop.bodies.quotes import QuotePost
 from fspiop.time import parse_datetime
+from hub import agreement_engine
 from hub.outbox.models import Message
+from quotes.commands_and_facts import AskTerms
 from quotes.models import BulkQuote, FxQuote, Quote
 from rules import kept_verdicts
+from rules.alerts.models import SightingRow
 from rules.facts import Facts
+from rules.lists import services as lists
 from rules.party_keys import key_of
 from rules.rulesets import services
 from rules.rulesets.models import Decision
+from tests.agreements import ask_terms
 from tests.api import fx_messages, iso_messages, messages
 from tests.api.caller import dfsp
 from tests.api.test_fx_agreement import fx
 from tests.directory.requests import counted_statements, last_callback
 from tests.fx_world import open_kes
 from tests.rules.rule_sets import above, activate, cap, hold, refuse, rule
-from tests.world import World
+from tests.rules.two_people import decide
+from tests.world import World, fulfil, prepare, run
 
 
 def ask(**changes: Any) -> str:
@@ -128,6 +135,7 @@ def test_a_delay_beyond_the_expiration_is_refused_with_the_earliest_time(world: 
     to, path, code, text = refusal()
     assert (to, path, code) == ("green", f"/quotes/{quote_id}/error", "3142")
     earliest = parse_datetime(text.rsplit(" ", 1)[1])
+    assert (Decision.objects.get().outcome, Decision.objects.get().code) == ("REFUSE", "3142")
     assert timedelta(seconds=3600) < earliest - datetime.now(UTC) < timedelta(seconds=3610)
     quote_id = ask(amount=tzs("11"), expiration=messages.moment(3620))
     assert kept(quote_id).hold_for_s == 3600
@@ -200,3 +208,128 @@ def test_a_rule_that_reads_counters_reads_them_once_for_a_group(world: World) ->
     activate(rule("daily", limit, refuse("4241")))
     ask(amount=tzs("11"))
     assert refusal()[2] == "4241"
+
+
+def test_alerts_of_rules_and_of_skipped_checks_go_to_the_party_that_they_are_about(world: World) -> None:
+    watch = rule("watch", above("50"), {"action": "alert"}, kind="fraud")
+    stop = rule("stop", above("90"), refuse("5540"), kind="fraud")
+    new = rule("new", {"fact": "refund.since_original", "is": "above", "value": "P1D"}, refuse("3141"), when=REFUNDS)
+    activate(watch, stop, new, cap("95"))
+    ask(amount=tzs("60"))
+    ask(amount=tzs("91"))
+    ask(amount=tzs("1"), transactionType={**messages.TRANSACTION_TYPE, "scenario": "REFUND"})
+    payer, payee = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255655001001")
+    raised = SightingRow.objects.order_by("id").values_list("rule", "kind", "key", "gate", "amount")
+    assert list(raised) == [
+        ("watch", "RULE", payer, "quote", 600000),
+        ("watch", "RULE", payer, "quote", 910000),
+        ("stop", "RULE", payee, "quote", 910000),
+        ("new", "SKIPPED", payer, "quote", 10000),
+    ]
+    assert refusal()[2:] == ("5540", "Payee may not receive")  # no word of the rule
+    decision = Decision.objects.filter(outcome="ALERT").earliest("id")
+    assert [hit["rule"] for hit in decision.hits] == ["watch"]
+
+
+def test_lists_markers_and_kill_switches_refuse_at_the_quote(world: World) -> None:
+    blocked = {"fact": "payee.lists", "is": "has_any", "value": ["blocked"]}
+    mule = {"fact": "payee.markers", "is": "has_any", "value": ["MULE_ACCOUNT"]}
+    activate(rule("blocked", blocked, refuse("5541")), rule("mule", mule, refuse("5542"), kind="fraud"))
+    payees = [messages.party("blue", f"25565500100{number}") for number in range(1, 5)]
+    listed, marked, switched, other = (key_of("MSISDN", f"25565500100{number}") for number in range(1, 5))
+    lists.create(name="blocked", kind="BLOCK", actor="mary")
+    decide("block_party", {"list": "blocked", "party": listed})
+    decide("file_marker", {"party": marked, "kind": "MULE_ACCOUNT", "reason": "seen"})
+    decide("kill_switch", {"kind": "ALIAS", "on": True, "party": switched, "reason": "fraud"})
+    assert other
+    codes = []
+    for payee in payees:
+        Message.objects.all().delete()
+        ask(payee=payee)
+        message = Message.objects.get()
+        codes.append(refusal()[2] if message.method == "PUT" else message.destination.name)
+    assert codes == ["5541", "5542", "5540", "blue"]
+    stopped = Decision.objects.get(code="5540")
+    assert (stopped.outcome, stopped.hits) == ("REFUSE", [])
+
+
+def test_a_refund_is_compared_with_its_original(committed_world: World) -> None:
+    unknown = {"fact": "refund.original_found", "is": "false"}
+    activate(rule("refunds", unknown, refuse("3141"), when=REFUNDS))
+    transfer_id = committed(committed_world)
+    back = {"payer": messages.party("blue", "255655001001"), "payee": messages.party("green", "255712001001")}
+    for original, is_refused in ((str(uuid.uuid4()), True), (transfer_id, False)):
+        Message.objects.all().delete()
+        kind = {
+            **messages.TRANSACTION_TYPE,
+            "scenario": "REFUND",
+            "refundInfo": {"originalTransactionId": original},
+        }
+        body = messages.quote(**back, transactionType=kind)
+        assert dfsp("POST", "/quotes", body, source="blue", destination="green").status_code == 202
+        assert (Message.objects.get().method == "PUT") is is_refused
+
+
+def committed(world: World) -> str:
+    command = prepare(world, "green", "blue", 100)
+    run(command)
+    run(fulfil(world, "blue", command.transfer_id))
+    return command.transfer_id
+
+
+REFUNDS = {"scenarios": ["REFUND"]}
+
+
+def group_of(world: World, size: int) -> list[AskTerms]:
+    """Requests of green to blue as they are behind the doorway, of different payers."""
+    found = []
+    for number in range(size):
+        payer = messages.party("green", f"2557120{number:05}")
+        details = bodies.convert(QuotePost, messages.quote(payer=payer, amount=tzs("20")))
+        found.append(
+            replace_in(ask_terms(world.ids, quote_id=details.quote_id, content=details.quote_id), details=details)
+        )
+    return found
+
+
+def test_a_group_of_any_size_takes_as_many_statements_and_is_judged_by_one_version(world: World) -> None:
+    daily = {"fact": "payer.sent_count", "window": "PT24H", "is": "above", "value": 5}
+    activate(rule("daily", daily, refuse("4240")), rule("watch", above("10"), {"action": "alert"}))
+    agreement_engine.run(group_of(world, 1))
+    counts = []
+    for size in (1, 25):
+        with counted_statements() as sent:
+            agreement_engine.run(group_of(world, size))
+        counts.append(len(sent))
+    assert counts[0] == counts[1]
+    assert Decision.objects.count() == 27
+    assert Decision.objects.values("version").distinct().count() == 1
+
+
+def test_what_cannot_be_judged_is_refused_as_faulty_and_harms_no_other(world: World) -> None:
+    activate(cap("1000"))
+    ask(amount=tzs("9" * 18))  # fifteen digits and more fit into no account
+    assert refusal()[2:] == ("3100", "Generic validation error - amount: " + TOO_LARGE)
+    body = messages.bulk_quote(2)
+    body["individualQuotes"][1]["quoteId"] = body["individualQuotes"][0]["quoteId"]
+    dfsp("POST", "/bulkQuotes", body, destination="blue")
+    assert refusal()[2] == "3100"
+    assert not Quote.objects.exists()
+    assert not BulkQuote.objects.exists()
+
+
+TOO_LARGE = "an amount must have at most 14 digits before the point"
+
+
+def test_a_payer_whose_name_is_listed_is_stopped_at_its_first_quote(world: World) -> None:
+    listed = {"fact": "payer.lists", "is": "has_any", "value": ["sanctions"]}
+    activate(rule("sanctions", listed, refuse("4541")))
+    lists.create(name="sanctions", kind="SANCTIONS", actor="mary")
+    raw = b"type,identifier,name\n,,Juma Hamisi Mwinyi\n"
+    staged = lists.stage("sanctions", file_name="a.csv", raw=raw, actor="mary")
+    decide("activate_list", {"list": "sanctions", "file": staged.pk, "sha256": staged.sha256})
+    ask(payer=messages.party("green", "255712001001", name="Juma Hamisi Mwinyi"))
+    assert refusal()[2] == "4541"
+    Message.objects.all().delete()
+    ask(payer=messages.party("green", "255712001002", name="Neema Kimaro"))
+    assert Message.objects.get().destination.name == "blue"

@@ -1,8 +1,12 @@
 """Names are screened when a party is first seen and when a list changes. Two people clear a match."""
 
+from typing import Any
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 
+from fspiop import bodies
+from fspiop.bodies.common import Party
 from rules.alerts import tasks as alert_tasks
 from rules.alerts.models import Alert
 from rules.lists import keys, loaded_names, matches, name_matches, screening, tasks
@@ -32,6 +36,22 @@ def test_a_party_is_screened_when_it_is_first_seen(world: World) -> None:
     match = NameMatch.objects.get()
     assert (match.key, match.score >= 88, match.entry.name) == (AT_BLUE, True, "Joseph Kony")
     assert name_matches.open_matches().count() == 1
+
+
+def test_the_name_of_a_party_in_a_message() -> None:
+    message: dict[str, Any] = {"partyIdInfo": {"partyIdType": "MSISDN", "partyIdentifier": "+255712001001"}}
+    parts = {"complexName": {"firstName": "Joseph", "lastName": "Rao Kony"}}
+
+    def name_of(**more: Any) -> str | None:
+        found = screening.named(bodies.convert(Party, message | more), "blue")
+        assert found is None or (found.party, found.dfsp) == (ADA, "blue")
+        return found.name if found is not None else None
+
+    assert name_of() is None
+    assert name_of(personalInfo={"dateOfBirth": "1961-01-01"}) is None
+    assert name_of(name="Joe Kony") == "Joe Kony"
+    assert name_of(personalInfo=parts) == "Joseph Rao Kony"
+    assert name_of(name="Someone Else", personalInfo=parts) == "Someone Else Joseph Rao Kony"
 
 
 def test_the_word_of_another_dfsp_counts_for_nobody_else(world: World) -> None:
