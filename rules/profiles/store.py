@@ -185,8 +185,9 @@ def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
 
 _PAID = """
     SELECT p.payer, p.payee FROM unnest(%s::bigint[], %s::bigint[]) AS p (payer, payee)
-    WHERE EXISTS (SELECT FROM rules_profiles_countedtransfer c
-                  WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund)
+    CROSS JOIN LATERAL (SELECT FROM rules_profiles_countedtransfer c
+                        WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund
+                        LIMIT 1) paid
 """
 
 

@@ -17,6 +17,7 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 
 from ledger import engine, invariants, quoted_facts
 from ledger.commands_and_outcomes import Command, Expire, Prepare, Reserved
+from ledger.errors import LostRace
 from ledger.models import Transfer
 from ledger.rule_history import rebuild
 from rules.profiles import folding, store
@@ -74,7 +75,7 @@ def write(world: World, seed: int, until: float) -> None:
             outcomes = engine.run(commands(world, chance, open_ones))
             if chance.random() < 0.2:
                 folding.fold()
-        except (DatabaseError, InterfaceError):
+        except (DatabaseError, InterfaceError, LostRace):
             connection.close()  # what it was doing has happened or not
             continue
         reserved = [outcome.transfer for outcome in outcomes if isinstance(outcome, Reserved)]

@@ -36,7 +36,7 @@ bursts = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.one_of(events.map(lambda each: [each]), bursts), max_size=8), st.randoms(use_true_random=False))
 def test_every_sum_is_that_of_the_list_whatever_the_order_of_additions_and_removals(
     groups: list[list[Event]], chance: object
@@ -80,7 +80,7 @@ def _check_window(
         assert distinct.parties == parties if distinct.is_exact else distinct.parties <= parties
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(bursts, st.sampled_from([HOUR, DAY, 31 * DAY]), st.integers(1, KEPT))
 def test_a_limit_on_the_count_is_always_exact(burst: list[Event], window: int, limit: int) -> None:
     """As many are admitted as the limit says, judged by the profile alone; some of the admitted are aborted again."""
