@@ -1,0 +1,62 @@
+"""From the quote to the profile, through the API: the parties of a transfer are those of its quote."""
+
+from typing import Any
+
+from ledger.models import Transfer
+from ledger.rule_history import rebuild
+from rules.party_keys import key_of
+from rules.profiles import folding
+from rules.profiles.models import CountedTransfer, Profile
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.rules.limits import activate, limit
+from tests.world import World, amount
+
+MONEY = {"currency": "TZS", "amount": "20"}
+PAYEE = key_of("MSISDN", "255655001001")
+
+
+def pay(payer: str) -> str:
+    """A quote, its answer and the transfer. Returns the transfer's id."""
+    quote = messages.quote(amount=MONEY, payer=messages.party("green", payer))
+    assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
+    terms = messages.terms(transferAmount=MONEY)
+    path = f"/quotes/{quote['quoteId']}"
+    assert dfsp("PUT", path, terms, source="blue", destination="green").status_code == 200
+    transfer = messages.transfer(amount=MONEY)
+    assert dfsp("POST", "/transfers", transfer).status_code == 202
+    return str(transfer["transferId"])
+
+
+def states(*transfer_ids: str) -> list[tuple[str, str | None]]:
+    found = {row[0]: row[1:] for row in Transfer.objects.values_list("pk", "state", "error_code")}
+    return [found[each] for each in transfer_ids]
+
+
+def test_a_payer_is_limited_whatever_the_spelling_of_its_number(committed_world: World) -> None:
+    activate(limit(above=2))
+    numbers = ["255712001001", "+255712001001", "255712001001", "255712001002"]
+    assert states(*map(pay, numbers)) == [
+        ("RESERVED", None),
+        ("RESERVED", None),
+        ("ABORTED", "4240"),
+        ("RESERVED", None),
+    ]
+    folding.fold()
+    assert Profile.objects.get(pk=PAYEE).counted == 3
+    assert rebuild.compare().differences == []
+
+
+def test_payments_are_counted_before_there_are_rules_if_the_scheme_says_so(
+    committed_world: World, settings: Any
+) -> None:
+    first = pay("255712001001")
+    assert not CountedTransfer.objects.exists()
+    settings.RULES_COUNT = True
+    second = pay("255712001001")
+    assert states(first, second) == [("RESERVED", None)] * 2
+    assert CountedTransfer.objects.get().payer_key == key_of("MSISDN", "255712001001")
+    activate(limit(above=1))
+    assert states(pay("255712001001")) == [("ABORTED", "4240")]
+    folding.fold()
+    assert Profile.objects.get(pk=PAYEE).received == amount(20)
