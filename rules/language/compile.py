@@ -264,29 +264,29 @@ def _test(comparison: Comparison, value: ast.expr, is_optional: bool) -> ast.exp
         case "has_none":
             return _is_disjoint(value, wanted)
         case "has_all":
-            return _compare(value, ast.GtE, ast.Constant(wanted))
+            return _compare(value, ast.GtE, _constant(wanted))
         case "lacks_any":
-            return ast.UnaryOp(ast.Not(), _compare(value, ast.GtE, ast.Constant(wanted)))
+            return ast.UnaryOp(ast.Not(), _compare(value, ast.GtE, _constant(wanted)))
         case "in" | "not_in":
             assert isinstance(wanted, frozenset)
             if len(wanted) == 1:
                 equal = ast.Eq if comparison.operator == "in" else ast.NotEq
                 return _compare(value, equal, ast.Constant(next(iter(wanted))))
-    test = _compare(value, _COMPARE[comparison.operator], ast.Constant(wanted))
+    test = _compare(value, _COMPARE[comparison.operator], _constant(wanted))
     if is_optional and comparison.operator not in ("in", "not_in"):
         return _and((ast.UnaryOp(ast.Not(), _is_none(value)), test))
     return test
 
 
 def _between(value: ast.expr, bounds: Any) -> ast.expr:
-    start, end = ast.Constant(bounds[0]), ast.Constant(bounds[1])
+    start, end = _constant(bounds[0]), _constant(bounds[1])
     if bounds[0] < bounds[1]:
         return ast.Compare(start, [ast.LtE(), ast.Lt()], [value, end])
     return _or((_compare(value, ast.GtE, start), _compare(value, ast.Lt, end)))
 
 
 def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
-    return ast.Call(ast.Attribute(value, "isdisjoint", ast.Load()), [ast.Constant(texts)], [])
+    return ast.Call(ast.Attribute(value, "isdisjoint", ast.Load()), [_constant(texts)], [])
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
@@ -332,6 +332,10 @@ def _is_none(value: ast.expr) -> ast.expr:
 
 def _call(function: str, *arguments: ast.expr) -> ast.expr:
     return ast.Call(_name(function), list(arguments), [])
+
+
+def _constant(value: Any) -> ast.expr:
+    return ast.Constant(value)
 
 
 def _name(name: str) -> ast.expr:

@@ -171,7 +171,10 @@ def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[
         reader = Reader(facts, get, needs, gate, rule_set.time_zone)
         fired = []
         for position, rule in enumerate(rules):
-            found = _all((applies(rule.when, facts, reader), holds(rule.whole_condition, reader, rule.when)))
+            looks = applies(rule.when, facts, reader)
+            if looks is False:
+                continue
+            found = _all((looks, holds(rule.whole_condition, reader, rule.when)))
             if found is not False:
                 fired.append(position if found else ~position)
         return fired

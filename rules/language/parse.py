@@ -106,7 +106,7 @@ class _Parser:
 
     def rule_set(self, document: object) -> RuleSet | None:
         members = _members(document, "", ("language", "name", "rules"), ("time_zone",))
-        if members["language"] != LANGUAGE or isinstance(members["language"], bool):
+        if type(members["language"]) is not int or members["language"] != LANGUAGE:
             _refuse("language", "wrong_language", known=LANGUAGE, found=_shown(members["language"]))
         name = self.attempt(_text, members["name"], "name", MOST_CHARACTERS["name"])
         time_zone = self.attempt(_time_zone, members.get("time_zone", "UTC"), "time_zone")

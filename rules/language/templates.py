@@ -63,7 +63,7 @@ def make_rules(name: str, values: Values) -> list[RuleJson]:
     filled |= {given: value for given, value in values.items() if value not in (None, [], "")}
     for parameter in (*template.parameters, *_COMMON):
         _check(parameter, filled)
-    common = {key: filled[key] for key in ("mode", "on_missing") if key in filled}
+    common: dict[str, Any] = {key: filled[key] for key in ("mode", "on_missing") if key in filled}
     return [
         {
             "id": f"{filled['id']}{rule.pop('id', '')}",

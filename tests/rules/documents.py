@@ -1,11 +1,10 @@
-"""Rule sets, facts and counters for the tests of the language: single ones by hand, and random ones by Hypothesis."""
+"""Rule sets, facts and counters for the tests of the language: single ones by hand, and random ones."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from random import Random
 from typing import Any
 from zlib import crc32
-
-from hypothesis import strategies as st
 
 from rules.facts import Facts
 from rules.language.counter_needs import Need
@@ -75,8 +74,6 @@ class FixedCounters:
         return self.values.get(f"{need.subject}.{need.measure}")
 
 
-# Random ones. Few different values, so that conditions are often true.
-
 _CURRENCIES = ["TZS", "USD"]
 _DFSPS = ["green", "blue", "red"]
 _TEXTS = ["A", "B", "C"]
@@ -86,8 +83,8 @@ _TIMES = ["00:00", "06:00", "12:00", "23:59"]
 _DATES = ["2026-11-27", "2026-11-28", "2026-12-25"]
 
 
-def _some(values: list[str]) -> st.SearchStrategy[list[str]]:
-    return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True)
+def _some(chance: Random, values: list[str]) -> list[str]:
+    return chance.sample(values, chance.randint(1, min(3, len(values))))
 
 
 def _texts_of(spec: FactSpec) -> list[str]:
@@ -100,129 +97,119 @@ def _texts_of(spec: FactSpec) -> list[str]:
     return ["12", "34"] if spec.name == "merchant_code" else _TEXTS
 
 
-@st.composite
-def _comparisons(draw: st.DrawFn, gate: str, currency: str) -> dict[str, Any]:
-    spec = draw(st.sampled_from([spec for spec in FACTS.values() if gate in spec.gates]))
-    operator = draw(st.sampled_from(spec.operators))
+def _random_comparison(chance: Random, gate: str, currency: str) -> dict[str, Any]:
+    spec = chance.choice([spec for spec in FACTS.values() if gate in spec.gates])
+    operator = chance.choice(spec.operators)
     found: dict[str, Any] = {"fact": spec.name, "is": operator}
     if spec.has_window:
-        found["window"] = draw(st.sampled_from(_DURATIONS))
+        found["window"] = chance.choice(_DURATIONS)
     if spec.has_key:
-        found["key"] = draw(st.sampled_from(_TEXTS))
+        found["key"] = chance.choice(_TEXTS)
     if operator in ("true", "false", "present", "absent"):
         return found
     match spec.unit:
         case "amount":
-            found["value"] = {"amount": draw(st.sampled_from(_AMOUNTS)), "currency": currency}
+            found["value"] = {"amount": chance.choice(_AMOUNTS), "currency": currency}
         case "count" | "percent":
-            found["value"] = draw(st.integers(0, 3))
+            found["value"] = chance.randint(0, 3)
         case "duration":
-            found["value"] = draw(st.sampled_from(["PT0S", *_DURATIONS]))
+            found["value"] = chance.choice(["PT0S", *_DURATIONS])
         case "time":
-            start, end = draw(st.permutations(_TIMES).map(lambda times: times[:2]))
+            start, end = chance.sample(_TIMES, 2)
             found["value"] = {"from": start, "to": end}
         case "date":
-            found["value"] = draw(_some(_DATES))
+            found["value"] = _some(chance, _DATES)
         case _:
-            found["value"] = draw(_some(_texts_of(spec)))
+            found["value"] = _some(chance, _texts_of(spec))
     return found
 
 
-def _conditions(gate: str, currency: str) -> st.SearchStrategy[dict[str, Any]]:
-    return st.recursive(
-        _comparisons(gate, currency),
-        lambda inner: st.one_of(
-            st.builds(lambda parts: {"all": parts}, st.lists(inner, min_size=1, max_size=3)),
-            st.builds(lambda parts: {"any": parts}, st.lists(inner, min_size=1, max_size=3)),
-            st.builds(lambda part: {"not": part}, inner),
-        ),
-        max_leaves=6,
-    )
+def _random_condition(chance: Random, gate: str, currency: str, depth: int = 0) -> dict[str, Any]:
+    kind = chance.choice(["comparison", "comparison", "all", "any", "not"]) if depth < 3 else "comparison"
+    if kind == "comparison":
+        return _random_comparison(chance, gate, currency)
+    if kind == "not":
+        return {"not": _random_condition(chance, gate, currency, depth + 1)}
+    return {kind: [_random_condition(chance, gate, currency, depth + 1) for _ in range(chance.randint(1, 3))]}
 
 
-@st.composite
-def _rules(draw: st.DrawFn, gates: list[str]) -> dict[str, Any]:
-    gate, currency = draw(st.sampled_from(gates)), draw(st.sampled_from(_CURRENCIES))
+def _random_rule(chance: Random, number: int, gates: list[str]) -> dict[str, Any]:
+    gate, currency = chance.choice(gates), chance.choice(_CURRENCIES)
     when: dict[str, Any] = {}
-    if draw(st.booleans()):
+    if chance.random() < 0.5:
         when["currencies"] = [currency]
-    if gate != "lookup" and draw(st.booleans()):
-        when["scenarios"] = draw(_some(["TRANSFER", "PAYMENT", "REFUND"]))
+    if gate != "lookup" and chance.random() < 0.5:
+        when["scenarios"] = _some(chance, ["TRANSFER", "PAYMENT", "REFUND"])
     for side in ("payer_dfsps", "payee_dfsps"):
-        if draw(st.integers(0, 3)) == 0:
-            when[side] = draw(_some(_DFSPS))
+        if chance.random() < 0.25:
+            when[side] = _some(chance, _DFSPS)
     actions: list[dict[str, Any]] = [{"action": "alert"}, {"action": "refuse", "code": "3140"}]
     if gate != "lookup":
-        actions += [
-            {"action": "hold", "for": "PT1H", "bypass": "paid_before"},
-            {"action": "hold", "until": "06:00"},
-        ]
+        actions += [{"action": "hold", "for": "PT1H", "bypass": "paid_before"}, {"action": "hold", "until": "06:00"}]
     return {
+        "id": f"rule-{number}",
         "title": "A rule",
-        "kind": draw(st.sampled_from(["scheme", "fraud"])),
+        "kind": chance.choice(["scheme", "fraud"]),
         "gate": gate,
         "when": when,
-        "if": draw(_conditions(gate, currency)),
-        "then": draw(st.sampled_from(actions)),
-        "mode": draw(st.sampled_from(["live", "live", "shadow", "draft"])),
-        "on_missing": draw(st.sampled_from(["open", "closed"])),
+        "if": _random_condition(chance, gate, currency),
+        "then": chance.choice(actions),
+        "mode": chance.choice(["live", "live", "shadow", "draft"]),
+        "on_missing": chance.choice(["open", "closed"]),
     }
 
 
-@st.composite
-def rule_sets(draw: st.DrawFn, gates: list[str]) -> dict[str, Any]:
-    """Random rule sets of the right form."""
-    rules = draw(st.lists(_rules(gates), min_size=1, max_size=5))
-    return rule_set(
-        *({"id": f"rule-{number}", **each} for number, each in enumerate(rules)),
-        time_zone=draw(st.sampled_from(["UTC", "Africa/Dar_es_Salaam", "Asia/Kathmandu"])),
-    )
+def random_rule_set(chance: Random, gates: list[str]) -> dict[str, Any]:
+    """A rule set of the right form, with few different values, so that conditions are often true."""
+    rules = [_random_rule(chance, number, gates) for number in range(chance.randint(1, 8))]
+    return rule_set(*rules, time_zone=chance.choice(["UTC", "Africa/Dar_es_Salaam", "Asia/Kathmandu"]))
 
 
-def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), strategy)
+def random_payment(chance: Random, gate: str) -> Facts:
+    """The facts of a payment, with much that is absent or missing."""
 
+    def maybe(value: Any) -> Any:
+        return value if chance.random() < 0.7 else None
 
-def payments(gate: str) -> st.SearchStrategy[Facts]:
-    """Random facts at a gate, with much that is absent or missing."""
-    text = st.sampled_from(_TEXTS)
-    sets = st.frozensets(st.sampled_from(["MULE_ACCOUNT", "OTHER", *_TEXTS]))
-    amounts = st.integers(0, 4).map(lambda whole: whole * 10_000)
-    is_lookup = gate == "lookup"
-    currency = st.sampled_from(_CURRENCIES)
-    return st.builds(
-        Facts,
-        gate=st.just(gate),
-        now=st.integers(0, 3000).map(lambda minutes: NOON + timedelta(minutes=minutes)),
-        payer_dfsp=st.sampled_from(_DFSPS),
-        payee_dfsp=_maybe(st.sampled_from(_DFSPS)) if is_lookup else st.sampled_from(_DFSPS),
-        currency=_maybe(currency) if is_lookup else currency,
-        amount=amounts,
-        has_details=st.booleans() if gate == "transfer" else st.just(True),
-        quoted=st.booleans(),
-        payer=_maybe(st.just(1)),
-        payee=_maybe(st.just(2)),
-        payer_id_type=st.just("MSISDN"),
-        payee_id_type=st.sampled_from(["MSISDN", "ALIAS"]),
-        scenario=st.sampled_from(["TRANSFER", "PAYMENT", "REFUND"]),
-        sub_scenario=_maybe(text),
-        initiator=st.just("PAYER"),
-        initiator_type=st.sampled_from(["CONSUMER", "AGENT"]),
-        payer_type=_maybe(st.sampled_from(["CONSUMER", "AGENT"])),
-        refund_of=_maybe(st.just("a-transaction")),
-        merchant_code=_maybe(st.sampled_from(["12", "34"])),
-        kyc_tier=_maybe(text),
-        expires_in_s=_maybe(st.sampled_from([0, 60, 61, 3600])) if gate == "quote" else st.sampled_from([0, 60, 3600]),
-        present=st.frozensets(text),
-        extensions=st.dictionaries(text, text),
-        quoted_amount=_maybe(amounts),
-        quoted_currency=currency,
-        payer_lists=sets,
-        payee_lists=sets,
-        payer_markers=sets,
-        payee_markers=sets,
-        bulk=st.booleans(),
-        fx=st.booleans(),
+    def some(values: list[str]) -> frozenset[str]:
+        return frozenset(value for value in values if chance.random() < 0.3)
+
+    text, is_lookup = _TEXTS, gate == "lookup"
+    currency, payee_dfsp = chance.choice(_CURRENCIES), chance.choice(_DFSPS)
+    expires_in_s = chance.choice([0, 60, 61, 3600])
+    sets = ["MULE_ACCOUNT", "OTHER", *_TEXTS]
+    return Facts(
+        gate=gate,
+        now=NOON + timedelta(minutes=chance.randint(0, 3000)),
+        payer_dfsp=chance.choice(_DFSPS),
+        payee_dfsp=maybe(payee_dfsp) if is_lookup else payee_dfsp,
+        currency=maybe(currency) if is_lookup else currency,
+        amount=chance.randint(0, 4) * 10_000,
+        has_details=gate != "transfer" or chance.random() < 0.7,
+        quoted=chance.random() < 0.5,
+        payer=maybe(1),
+        payee=maybe(2),
+        payer_id_type="MSISDN",
+        payee_id_type=chance.choice(["MSISDN", "ALIAS"]),
+        scenario=chance.choice(["TRANSFER", "PAYMENT", "REFUND"]),
+        sub_scenario=maybe(chance.choice(text)),
+        initiator="PAYER",
+        initiator_type=chance.choice(["CONSUMER", "AGENT"]),
+        payer_type=maybe(chance.choice(["CONSUMER", "AGENT"])),
+        refund_of=maybe("a-transaction"),
+        merchant_code=maybe(chance.choice(["12", "34"])),
+        kyc_tier=maybe(chance.choice(text)),
+        expires_in_s=maybe(expires_in_s) if gate == "quote" else expires_in_s,
+        present=some(text),
+        extensions={key: chance.choice(text) for key in some(text)},
+        quoted_amount=maybe(chance.randint(0, 4) * 10_000),
+        quoted_currency=chance.choice(_CURRENCIES),
+        payer_lists=some(sets),
+        payee_lists=some(sets),
+        payer_markers=some(sets),
+        payee_markers=some(sets),
+        bulk=chance.random() < 0.5,
+        fx=chance.random() < 0.5,
     )
 
 

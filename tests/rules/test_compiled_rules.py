@@ -1,36 +1,29 @@
 """Compiled rules judge as interpreted rules do, whatever the rules, the payment and the counters are."""
 
-from typing import Any
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.decide import judge, verdict_of
-from rules.facts import Facts
 from rules.language.compile import compile_rules
 from rules.language.interpret import interpret_rules
 from rules.language.parse import parse
-from tests.rules.documents import RandomCounters, payments, rule_sets
+from tests.rules.documents import RandomCounters, random_payment, random_rule_set
 
-GATES = {"lookup": (), "quote": (), "transfer": ("quote",)}
-
-
-@st.composite
-def _cases(draw: st.DrawFn) -> tuple[str, dict[str, Any], list[Facts], int]:
-    gate = draw(st.sampled_from(sorted(GATES)))
-    document = draw(rule_sets([gate, *GATES[gate]]))
-    return gate, document, draw(st.lists(payments(gate), min_size=3, max_size=6)), draw(st.integers(0, 1000))
+WITH_RULES_OF = {"lookup": [], "quote": [], "transfer": ["quote"]}
 
 
 @settings(max_examples=100, deadline=None)
-@given(_cases())
-def test_compiled_and_interpreted_rules_judge_alike(case: tuple[str, dict[str, Any], list[Facts], int]) -> None:
-    gate, document, group, seed = case
-    parsed = parse(document)
-    compiled = compile_rules(parsed, gate, with_rules_of=GATES[gate])
-    interpreted = interpret_rules(parsed, gate, with_rules_of=GATES[gate])
+@given(st.randoms(use_true_random=True), st.sampled_from(sorted(WITH_RULES_OF)))
+def test_compiled_and_interpreted_rules_judge_alike(chance: Random, gate: str) -> None:
+    others = WITH_RULES_OF[gate]
+    parsed = parse(random_rule_set(chance, [gate, *others]))
+    compiled = compile_rules(parsed, gate, with_rules_of=others)
+    interpreted = interpret_rules(parsed, gate, with_rules_of=others)
     assert compiled.needs == interpreted.needs
-    for facts in group:
+    for _ in range(6):
+        facts, seed = random_payment(chance, gate), chance.randrange(1000)
         read, counters = RandomCounters(seed), RandomCounters(seed)
         fired = compiled.evaluate(facts, read.get)
         assert sorted(fired) == sorted(interpreted.evaluate(facts, counters.get))
