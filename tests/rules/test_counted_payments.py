@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+from django.core.management import call_command
+
 from ledger.models import Transfer
 from ledger.rule_history import rebuild
 from rules.party_keys import key_of
@@ -60,3 +63,25 @@ def test_payments_are_counted_before_there_are_rules_if_the_scheme_says_so(
     assert states(pay("255712001001")) == [("ABORTED", "4240")]
     folding.fold()
     assert Profile.objects.get(pk=PAYEE).received == amount(20)
+
+
+def test_operators_compare_profiles_with_the_transfers_and_make_them_anew(
+    committed_world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    activate(limit(above=9))
+    for _ in range(2):
+        pay("255712001001")
+    call_command("rebuild_profiles", "--check")
+    call_command("check_ledger")
+    payer = key_of("MSISDN", "255712001001")
+    Profile.objects.filter(pk=payer).update(ring=b"", counted=0, sent=0)
+    capsys.readouterr()
+    for command in (["rebuild_profiles", "--check"], ["check_ledger"]):
+        with pytest.raises(SystemExit) as ended:
+            call_command(*command)
+        assert ended.value.code == 1
+        assert f"profile {payer}" in capsys.readouterr().out
+    call_command("rebuild_profiles")
+    assert "profiles: 1 made anew" in capsys.readouterr().out
+    call_command("check_ledger")
+    assert Profile.objects.get(pk=payer).counted == 2
