@@ -1,10 +1,12 @@
 """From the quote to the profile, through the API: the parties of a transfer are those of its quote."""
 
+import uuid
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 
+from fspiop import ilp
 from ledger.models import Transfer
 from ledger.rule_history import rebuild
 from rules.party_keys import key_of
@@ -21,12 +23,13 @@ PAYEE = key_of("MSISDN", "255655001001")
 
 def pay(payer: str) -> str:
     """A quote, its answer and the transfer. Returns the transfer's id."""
+    condition = ilp.condition_for(ilp.fulfilment_for(messages.PACKET, uuid.uuid4().bytes))
     quote = messages.quote(amount=MONEY, payer=messages.party("green", payer))
     assert dfsp("POST", "/quotes", quote, destination="blue").status_code == 202
-    terms = messages.terms(transferAmount=MONEY)
+    terms = messages.terms(transferAmount=MONEY, condition=condition)
     path = f"/quotes/{quote['quoteId']}"
     assert dfsp("PUT", path, terms, source="blue", destination="green").status_code == 200
-    transfer = messages.transfer(amount=MONEY)
+    transfer = messages.transfer(amount=MONEY, condition=condition)
     assert dfsp("POST", "/transfers", transfer).status_code == 202
     return str(transfer["transferId"])
 
