@@ -31,7 +31,7 @@ def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Fact
     """
     if not lists and not markers:
         return list(facts)
-    parties = {key for each in facts for key in (each.payer, each.payee) if key is not None}
+    parties = {key for each in facts for key in (each.payer, each.payee, each.payee_alias) if key is not None}
     on_lists: Mapping[int, frozenset[str]] = {}
     if lists:
         on_lists = lists_of.matches(parties | {key for each in facts for key in _served(each)})
@@ -55,9 +55,12 @@ def _refusal(what: Stopped) -> Verdict:
 def _with_labels(facts: Facts, on_lists: Mapping[int, frozenset[str]], marked: Mapping[int, frozenset[str]]) -> Facts:
     payer, payee = facts.payer, facts.payee
     payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists)
-    payee_lists = _lists_of(payee, facts.payee_dfsp, on_lists)
+    # A list may have the identifier, or the identifier with its sub-identifier.
+    payee_lists = _lists_of(payee, facts.payee_dfsp, on_lists) | _lists_of(
+        facts.payee_alias, facts.payee_dfsp, on_lists
+    )
     payer_markers = _NONE if payer is None else marked.get(payer, _NONE)
-    payee_markers = _NONE if payee is None else marked.get(payee, _NONE)
+    payee_markers = marked.get(payee or -1, _NONE) | marked.get(facts.payee_alias or -1, _NONE)
     return replace(
         facts,
         payer_lists=payer_lists,
@@ -76,6 +79,6 @@ def _lists_of(party: int | None, dfsp: str | None, on_lists: Mapping[int, frozen
 
 def _served(facts: Facts) -> list[int]:
     found = [] if facts.payer is None else [keys.served(facts.payer, facts.payer_dfsp)]
-    if facts.payee is not None and facts.payee_dfsp is not None:
-        found.append(keys.served(facts.payee, facts.payee_dfsp))
+    if facts.payee_dfsp is not None:
+        found += [keys.served(key, facts.payee_dfsp) for key in {facts.payee, facts.payee_alias} if key is not None]
     return found

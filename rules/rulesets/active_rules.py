@@ -25,6 +25,8 @@ from rules.rulesets.store import Active
 
 GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
+_ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
+
 _REFRESH_S = 1.0
 """How long a process assumes that there is still no version, after the database has said so."""
 
@@ -124,7 +126,7 @@ def read(number: int) -> Version:
         number,
         rule_set,
         {gate: compile_rules(rule_set, gate) for gate in GATES},
-        compile_rules(rule_set, "transfer", with_rules_of=("quote",)),
+        compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
     )
 
 

@@ -1,6 +1,9 @@
 """The scheme's rules at the lookup: corridors, lists and markers stop a payment before its quote."""
 
+import pytest
+
 from directory.models import PartyLookup
+from rules import refreshed_key_sets
 from rules.facts import from_bytes
 from rules.party_keys import key_of
 from rules.rulesets.models import Decision
@@ -39,7 +42,8 @@ def test_a_lookup_in_a_closed_corridor_is_refused_and_the_dfsp_is_not_asked(worl
     assert PartyLookup.objects.count() == 2
 
 
-def test_without_rules_of_the_lookup_one_statement_is_added(world: World) -> None:
+def test_without_rules_of_the_lookup_one_statement_is_added(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refreshed_key_sets, "FRESH_S", 1000)  # copies of lists, which are read twice a second
     register("MSISDN/255655001001", "blue")
     dfsp("GET", PARTY)
     with counted_statements() as without:

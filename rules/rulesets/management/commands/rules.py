@@ -64,13 +64,15 @@ class Command(BaseCommand):
         if options["all"]:
             self._show_all()
             return
-        if options["version"] is None:
-            active = queries.active()
-            if active is None or active.version is None:
-                self.stdout.write("no rules are active")
-                return
-            self.stdout.write(f"active: version {active.version_id}, {_period(active)}, by {active.actor}")
-        self._show_version(self._version(options["version"] or active.version_id))
+        if options["version"] is not None:
+            self._show_version(self._version(options["version"]))
+            return
+        active = queries.active()
+        if active is None or active.version is None:
+            self.stdout.write("no rules are active")
+            return
+        self.stdout.write(f"active: version {active.version_id}, {_period(active)}, by {active.actor}")
+        self._show_version(active.version)
 
     def _show_version(self, version: RuleSetVersion) -> None:
         rule_set = services.check(version.content)
