@@ -291,7 +291,7 @@ class Transfer(models.Model):
             # are active then. `rules.profiles` changes the profiles by the rows that this adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
-                operation=pgtrigger.UpdateOf("state"),
+                operation=pgtrigger.Update,
                 when=pgtrigger.After,
                 condition=pgtrigger.Condition("NEW.state = 'ABORTED' AND OLD.state = 'RESERVED'"),
                 func="""

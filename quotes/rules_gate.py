@@ -6,7 +6,7 @@ rules, the number of statements does not depend on the number of requests.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.conf import settings
 from msgspec.structs import replace
@@ -22,7 +22,7 @@ from rules import decide, kept_verdicts, message_facts, originals, party_labels
 from rules.decide import Verdict
 from rules.facts import Facts
 from rules.kept_verdicts import Kept
-from rules.language.counter_needs import Counters
+from rules.language.counter_needs import Counters, NoCounters
 from rules.language.refusal_codes import OUT_OF_TIME
 from rules.rulesets import active_rules, decisions
 from rules.rulesets.active_rules import ActiveRules
@@ -31,13 +31,15 @@ from rules.transfer_gate import counters_unlocked
 
 TIME_TO_ANSWER = timedelta(seconds=5)
 """The time that the payee must have between the release of a held transfer and its expiration."""
+NO_VERSION = 0
+"""Kept with the facts of a quote that no rules judged."""
 
 
 @dataclass(slots=True)
 class QuoteGate:
     """One group at the gate. Only `save` runs statements."""
 
-    rules: ActiveRules
+    rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
     # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
     payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
     counters: Counters
@@ -47,9 +49,14 @@ class QuoteGate:
 
     def refusal(self, command: AskTerms) -> FspiopError | None:
         """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        if self.rules is None:
+            self._keep_facts(command)
+            return None
         if command.key in self.faults:
             return self.faults[command.key]
-        found = {quote_id: self._judge(quote_id, *each) for quote_id, each in self.payments[command.key].items()}
+        found = {
+            quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
+        }
         refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
         if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
             return scheme_error(*refused[0])
@@ -63,19 +70,29 @@ class QuoteGate:
         self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
         return None
 
-    def _judge(self, quote_id: str, facts: Facts, stopped: Verdict | None) -> tuple[Kept, datetime | None]:
-        compiled = self.rules.compiled("quote")
-        verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, self.rules.variances))
+    def _keep_facts(self, command: AskTerms) -> None:
+        """Keeps the facts, so that the transfer is counted for the rules that will be active one day."""
+        payments = self.payments.get(command.key)
+        if payments:
+            found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
+            self.kept[command.key] = kept_verdicts.to_bytes(found)
+
+    def _judge(
+        self, rules: ActiveRules, quote_id: str, facts: Facts, stopped: Verdict | None
+    ) -> tuple[Kept, datetime | None]:
+        compiled = rules.compiled("quote")
+        verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, rules.variances))
         if stopped is not None:
             verdict = replace(stopped, hits=verdict.hits)
         self.judged.append(Judged(quote_id, facts, verdict))
-        kept = kept_verdicts.kept(facts, verdict, self.rules.version, compiled.rules)
+        kept = kept_verdicts.kept(facts, verdict, rules.version, compiled.rules)
         until = kept.held_until(facts.now)
         return kept, None if until is None else until + TIME_TO_ANSWER
 
     def save(self) -> None:
         """Stores the decisions of the group."""
-        decisions.save(self.rules.version, self.judged)
+        if self.rules is not None:
+            decisions.save(self.rules.version, self.judged)
 
 
 def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> bool:
@@ -87,14 +104,14 @@ def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> boo
 
 
 def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
-    """Returns the gate for these requests. None if there are none, or no rules are active."""
+    """Returns the gate for these requests. None if there are none, or no rules are active and nothing is counted."""
     if not asked:
         return None
     active = active_rules.current_at()
-    if active is None:
+    if active is None and not settings.RULES_COUNT:
         return None
-    rules, now = active
-    compiled = rules.compiled("quote")
+    # Without rules, nothing is judged at this moment, so the hub's clock will do.
+    rules, now = active if active is not None else (None, datetime.now(UTC))
     named: list[tuple[str, str, Facts]] = []
     faults: dict[str, FspiopError] = {}
     for command in asked:
@@ -102,6 +119,12 @@ def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
             named += [(command.key, *each) for each in facts_of(command, now)]
         except FspiopError as fault:
             faults[command.key] = FspiopError(fault.error, fault.detail)  # without the frames of the error
+    if rules is None:
+        unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+        for key, quote_id, each in named:
+            unjudged.setdefault(key, {})[quote_id] = each, None
+        return QuoteGate(None, unjudged, NoCounters(), faults)
+    compiled = rules.compiled("quote")
     facts = party_labels.labelled(
         [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
     )

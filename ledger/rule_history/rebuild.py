@@ -10,7 +10,7 @@ from django.db import connection, transaction
 
 from hub.sql_execution import execute
 from rules.profiles import ring, store
-from rules.profiles.counted_payments import BY_ROLE, Role
+from rules.profiles.counted_payments import BY_ROLE, CountedPayment, Role
 from rules.profiles.ring import Profile
 from rules.profiles.store import PAYMENT, payment_of
 
@@ -148,12 +148,13 @@ _ANEW = f"""
 def rebuild_these(keys: list[int]) -> None:
     """Makes these profiles anew, inside the caller's transaction."""
     store.lock(keys)
-    payments, obsolete = [], []
-    for id, key, role, *payment in execute(_ANEW, [keys, keys]):
+    payments: list[tuple[CountedPayment, int, Role]] = []
+    obsolete = []
+    for id, key, role, *columns in execute(_ANEW, [keys, keys]):
         if id is not None:
             obsolete.append(id)
         else:
-            payments.append((payment_of(payment), key, Role(role)))
+            payments.append((payment_of(columns), key, Role(role)))
     profiles = {key: Profile() for key in keys}
     for payment, key, role in sorted(payments, key=lambda each: (each[0].reserved_at, each[0].transfer_id)):
         payment.add_to(profiles[key], role)

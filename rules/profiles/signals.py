@@ -8,7 +8,7 @@ from rules.profiles.counted_payments import microseconds
 from rules.profiles.ring import Direction
 from rules.signals.counters import Count
 
-_NAMES = {Direction.SENT: "PAYMENTS_SENT", Direction.RECEIVED: "PAYMENTS_RECEIVED"}
+_NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}
 
 
 def of_party(key: int, hours: Sequence[int]) -> Iterable[Count]:

@@ -263,7 +263,7 @@ def test_a_party_s_signals_have_its_payments(world: World) -> None:
     engine.run([*(pay(world, 1, 2) for _ in range(3)), *(pay(world, 3, 1) for _ in range(2))])
     folding.fold_profiles(store.waiting(100, 100))
     found = {(each.name, each.hours): each.number for each in counters.of_party(key_of_customer(1))}
-    assert (found["PAYMENTS_SENT", 72], found["PAYMENTS_RECEIVED", 720]) == (3, 2)
+    assert (found["SENT", 72], found["RECEIVED", 720]) == (3, 2)
 
 
 def test_a_kill_switch_and_a_list_refuse_at_the_transfer(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,12 +77,6 @@ class Migration(migrations.Migration):
             model_name='unfoldedcount',
             index=models.Index(fields=['key'], name='unfolded_count_by_profile'),
         ),
-        # Django adds this index for LIKE. It would be written with each transfer and never read.
-        migrations.RunSQL(
-            "DROP INDEX IF EXISTS rules_profiles_countedtransfer_transfer_id_60492920_like",
-            "CREATE INDEX rules_profiles_countedtransfer_transfer_id_60492920_like"
-            " ON rules_profiles_countedtransfer (transfer_id varchar_pattern_ops)",
-        ),
         # Room in each page, so that an update of a profile changes no index.
         migrations.RunSQL(
             "ALTER TABLE rules_profiles_profile SET (fillfactor = 70)",
