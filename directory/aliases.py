@@ -1,11 +1,12 @@
 """Aliases of parties, and registrations of the DFSPs that serve them. Plain data: no database, no network."""
 
 import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
+from fspiop.alias_spellings import composed as composed
+from fspiop.alias_spellings import identifier_key, sub_key
 from fspiop.bodies.common import PartyIdType
 from fspiop.errors import ErrorCode, FspiopError
 
@@ -16,7 +17,6 @@ _MOST_CHARACTERS = 128
 _UNSEEN = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-_SPACES = re.compile(" {2,}")
 # FSPIOP API v1.1, section 7.5.6. The other types are free text.
 _FORMS = {
     "MSISDN": (re.compile(r"\+?[0-9]{1,15}\Z"), "an MSISDN must be 1 to 15 digits"),
@@ -37,15 +37,7 @@ class Alias:
     @property
     def key(self) -> str:
         """The identifier as the hub's own oracle stores it. All identifiers of one party get the same spelling."""
-        text = composed(self.identifier)
-        match self.type:
-            case "MSISDN":
-                return text.removeprefix("+")
-            case "EMAIL":
-                return text.lower()
-            case "IBAN":
-                return text.upper()
-        return text
+        return identifier_key(self.type, self.identifier)
 
     @property
     def sub_key(self) -> str:
@@ -56,19 +48,6 @@ class Alias:
     def identity(self) -> tuple[str, str, str, str]:
         """A key that is equal for every spelling of one alias."""
         return self.type, self.key, self.sub_key, self.currency
-
-
-def composed(text: str) -> str:
-    """Returns one form for all texts that look alike: NFC, and single spaces."""
-    return _SPACES.sub(" ", unicodedata.normalize("NFC", text))
-
-
-def sub_key(sub_id: str) -> str:
-    """Returns a sub-id in its only spelling: capital letters, as in PASSPORT.
-
-    Capitals may decompose, so NFC is applied after them too.
-    """
-    return unicodedata.normalize("NFC", composed(sub_id).upper())
 
 
 @dataclass(frozen=True, slots=True)

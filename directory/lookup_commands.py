@@ -2,8 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from directory.aliases import Alias, Registration
+from fspiop.errors import FspiopError
 from hub.outbox.messages import ReceivedMessage, Recipient
 from hub.participants.parties import Party
 
@@ -69,6 +71,13 @@ class RegisteredOracle:
     is_default: bool
 
 
+class Gate(Protocol):
+    """The scheme's rules, with the data that they need about a group's questions (`directory.rules_gate`)."""
+
+    def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
+        """Judges a question that passed all other checks. Returns the error if the rules refuse it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The rows that the decisions about a group's lookups and answers use."""
@@ -78,3 +87,4 @@ class Facts:
     registrations: Mapping[Alias, Sequence[Registration]]  # those in the hub's own oracle, the oldest first
     owners: Mapping[str, Party]  # the active participants among those with these registrations
     answered: Collection[LookupKey]  # the lookups that the group's answers end
+    gate: Gate | None = None  # None if no rules are active

@@ -34,6 +34,9 @@ def _ask(command: AskParty, scene: Scene, facts: Facts) -> Outcome:
         return _refused(command, scene, error)
     if (command.requester.name, owner.name) in scene.crowded:
         return NoRoom(owner.name)
+    refusal = facts.gate.refusal(command, owner.name) if facts.gate is not None else None
+    if refusal is not None:
+        return _refused(command, scene, refusal)
     message = forward(
         command.message,
         owner,

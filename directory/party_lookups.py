@@ -7,8 +7,8 @@ failure.
 
 from django.conf import settings
 
-from directory import lookup_sql
-from directory.lookup_commands import AnswerParty, AskParty, Facts
+from directory import lookup_sql, rules_gate
+from directory.lookup_commands import AnswerParty, AskParty, Facts, Gate
 from directory.lookup_decisions import decide
 from directory.models import PartyLookup
 from hub import agreement_engine
@@ -32,7 +32,8 @@ def answer(command: AnswerParty) -> Outcome:
 
 def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
     """Loads, decides and saves the lookups and answers of a group, in the caller's transaction."""
-    outcomes = decide(commands, scene, _load(commands, scene))
+    gate = rules_gate.open_gate([each for each in commands if isinstance(each, AskParty)])
+    outcomes = decide(commands, scene, _load(commands, scene, gate))
     asked = [
         (outcome.message, outcome.command.requester.version)
         for outcome in outcomes
@@ -40,10 +41,12 @@ def run(commands: list[AskParty | AnswerParty], scene: Scene) -> list[Outcome]:
     ]
     if asked:
         lookup_sql.ask(asked, wait_s=settings.PARTY_ANSWER_S)
+    if gate is not None:
+        gate.save()
     return outcomes
 
 
-def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
+def _load(commands: list[AskParty | AnswerParty], scene: Scene, gate: Gate | None) -> Facts:
     sought = {
         each.alias for each in commands if isinstance(each, AskParty) and not each.destination and each.owner is None
     }
@@ -56,7 +59,7 @@ def _load(commands: list[AskParty | AnswerParty], scene: Scene) -> Facts:
     }
     # One statement finds a lookup, checks that the requester has asked no other DFSP since, and ends the lookup.
     ended = lookup_sql.end(answered, keep_s=settings.PARTY_ANSWER_S) if answered else set()
-    return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended)
+    return Facts(oracles, settings.BUILTIN_ORACLE_TYPES, registrations, owners, ended, gate)
 
 
 def report_unanswered() -> int:

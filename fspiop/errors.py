@@ -147,3 +147,15 @@ class FspiopError(Exception):
     def body(self) -> dict[str, Any]:
         """Returns the body of the error in the API's form."""
         return error_body(self.code, self.description, self.extensions)
+
+
+_BY_CODE: Mapping[str, ErrorCode] = {error.code: error for error in ErrorCode}
+
+
+def scheme_error(code: str, text: str) -> FspiopError:
+    """Returns an error with a code of the scheme's own (xx40 to xx99) and exactly this text."""
+    generic = next(_BY_CODE[known] for known in (code[:2] + "00", code[:1] + "000", "2000") if known in _BY_CODE)
+    error = FspiopError(generic)
+    error.code, error.detail, error.description = code, text, (text or text_of(code))[:MAX_DESCRIPTION]
+    error.args = (f"{code} {error.description}",)
+    return error

@@ -80,8 +80,12 @@ BULK_IN_HUB_NAME = env.bool("BULK_IN_HUB_NAME", default=False)
 # Whether the hub also compares a transfer with its ILP packet, and transfer and packet with the answer to the quote.
 # The API leaves this to the payee.
 CHECK_ILP_PACKETS = env.bool("CHECK_ILP_PACKETS", default=False)
+# The key of the extension in which the scheme's DFSPs name the payer's KYC tier, for the scheme's rules.
+RULES_KYC_TIER_EXTENSION = env.str("RULES_KYC_TIER_EXTENSION", default="kycTier")
 # The key of the hash by which profiles know parties (`rules.party_keys`). With another key, all profiles begin anew.
 RULES_PARTY_KEY = env.str("RULES_PARTY_KEY", default="development-only-party-key-that-production-refuses")
+# Whether payments are counted in profiles even while no rules are active, so that rules find counts when they begin.
+RULES_COUNT = env.bool("RULES_COUNT", default=False)
 # How many requests for a payee's signals a DFSP may make: in a minute, and at once after a pause.
 SIGNALS_PER_MINUTE = env.int("SIGNALS_PER_MINUTE", default=600)
 SIGNALS_AT_ONCE = env.int("SIGNALS_AT_ONCE", default=3000)
@@ -234,6 +238,8 @@ INSTALLED_APPS = [
     "hub.audit",
     "hub.notifications",
     "hub.outbox",
+    "rules.rulesets",
+    "rules.profiles",
     "rules.alerts",
     "rules.lists",
     "rules.signals",
@@ -438,9 +444,11 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_BEAT_SCHEDULE = {
     "expire-transfers": {"task": "ledger.tasks.expire_transfers", "schedule": 1.0, "options": {"expires": 5}},
+    "release-held": {"task": "ledger.tasks.release_held_transfers", "schedule": 1.0, "options": {"expires": 5}},
     "watch-positions": {"task": "ledger.tasks.watch_positions", "schedule": 5.0, "options": {"expires": 5}},
     "fail-unanswered": {"task": "quotes.tasks.fail_unanswered", "schedule": 1.0, "options": {"expires": 5}},
     "report-unanswered": {"task": "directory.tasks.report_unanswered", "schedule": 1.0, "options": {"expires": 5}},
+    "fold-counts": {"task": "rules.profiles.tasks.fold", "schedule": 1.0, "options": {"expires": 5}},
     "screen-names": {"task": "rules.lists.tasks.screen_names", "schedule": 1.0, "options": {"expires": 5}},
     "merge-alerts": {"task": "rules.alerts.tasks.merge", "schedule": 1.0, "options": {"expires": 5}},
     "tidy-lists": {"task": "rules.lists.tasks.tidy", "schedule": 3600.0, "options": {"expires": 600}},

@@ -7,7 +7,12 @@ class LedgerConfig(AppConfig):
     def ready(self) -> None:
         from hub import metrics
         from hub.participants import queries as participants
-        from ledger import limit_alarms, queries
+        from ledger import limit_alarms, queries, rules_gate
+        from ledger.held_transfers import actions as held_transfers
+        from rules import originals
+        from rules.alerts import actions
 
         metrics.READERS.append(limit_alarms.show)
+        originals.come_from(rules_gate.originals)
+        actions.PERFORM.update(held_transfers.PERFORM)
         participants.currencies_come_from(queries.CURRENCIES_OF_A_PARTICIPANT)

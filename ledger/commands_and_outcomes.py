@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from fspiop.errors import MAX_EXTENSION_VALUE, ErrorCode
+from fspiop.errors import MAX_DESCRIPTION, MAX_EXTENSION_VALUE, ErrorCode
 from hub.outbox.messages import ReceivedMessage
+from rules.decide import Verdict
 
 if TYPE_CHECKING:
     from ledger.bulk.commands_and_outcomes import Bulk
@@ -52,6 +53,8 @@ class Prepare:
     bulk_id: str | None = None  # set for an item of a bulk transfer
     terms: Terms | None = None  # set if the hub compares the transfer with its quote
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
+    ilp_packet: str = ""  # with the condition, it finds the quote for the scheme's rules
+    bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
 @dataclass(slots=True)
@@ -94,6 +97,13 @@ class Expire:
     bulk_id: str | None = None  # set if the whole bulk of this transfer expires
 
 
+@dataclass(slots=True)
+class RefuseHeld(Expire):
+    """The command to abort a held transfer that people have refused, with a code of the scheme's."""
+
+    error_code: str = ""
+
+
 Command = Prepare | Fulfil | Reject | Expire
 
 
@@ -116,6 +126,7 @@ class Refusal(Enum):
     EXPIRED_ON_ARRIVAL = "EXPIRED_ON_ARRIVAL"
     EXPIRES_TOO_LATE = "EXPIRES_TOO_LATE"
     TERMS_ARE_NOT_THOSE_OF_THE_QUOTE = "TERMS_ARE_NOT_THOSE_OF_THE_QUOTE"
+    REFUSED_BY_RULE = "REFUSED_BY_RULE"
     LIQUIDITY = "LIQUIDITY"
     NDC = "NDC"
     # about a transfer that was reserved
@@ -123,6 +134,7 @@ class Refusal(Enum):
     REJECTED_BY_PAYEE = "REJECTED_BY_PAYEE"
     FULFILMENT_DOES_NOT_MATCH = "FULFILMENT_DOES_NOT_MATCH"
     FULFILMENT_NAMES_ANOTHER_PAYER = "FULFILMENT_NAMES_ANOTHER_PAYER"
+    REFUSED_WHILE_HELD = "REFUSED_WHILE_HELD"
     ALREADY_ENDED = "ALREADY_ENDED"
     ENDS_WITH_ITS_BULK = "ENDS_WITH_ITS_BULK"
     # about a bulk
@@ -176,6 +188,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "ilpPacket and condition are not those of the quote",
     ),
+    # The rule's own code and text replace this one (`words_of_rule`).
+    Refusal.REFUSED_BY_RULE: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.LIQUIDITY: (ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, ""),
     Refusal.NDC: (ErrorCode.PAYER_LIMIT_ERROR, "net debit cap"),
     Refusal.EXPIRED: (ErrorCode.TRANSFER_EXPIRED, ""),
@@ -185,6 +199,8 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "FSPIOP-Destination does not match the payer of the transfer",
     ),
+    # The scheme's own code replaces this one.
+    Refusal.REFUSED_WHILE_HELD: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
     Refusal.NO_ITEM_WAS_RESERVED: (ErrorCode.VALIDATION_ERROR, "no transfer of the bulk was reserved"),
@@ -252,6 +268,12 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
     return error.code, f"{error.text} - {detail}" if detail else error.text
+
+
+def words_of_rule(verdict: Verdict) -> tuple[str, str]:
+    """Returns the error code and description with which a scheme's rule refuses. They never name the rule."""
+    code, description = words_of(Refusal.REFUSED_BY_RULE)
+    return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
 
 def error_of(aborted: "TransferState | ConversionState | Bulk") -> tuple[str, str]:

@@ -20,17 +20,22 @@ from ledger.commands_and_outcomes import (
     Prepare,
     Refusal,
     Refused,
+    RefuseHeld,
     Reject,
     Repeated,
     Reserved,
     Unknown,
     words_of,
+    words_of_rule,
 )
 from ledger.fx import decide as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome
+from ledger.held_transfers.decide import verdict_and_hold
 from ledger.hold_and_post import HOLD_IS_REFUSED_BY, hold, post, release
 from ledger.snapshot import Posting, Snapshot, TransferState
 from ledger.states import NEXT, Move, State
+from rules.decide import Verdict
+from rules.language.refusal_codes import text_of
 
 
 def decide(batch: Sequence[Command | FxCommand], snapshot: Snapshot) -> list[Outcome | FxOutcome]:
@@ -46,6 +51,8 @@ def _decide_one(command: Command | FxCommand, snapshot: Snapshot) -> Outcome | F
             return decide_fulfil(command, snapshot)
         case Reject():
             return decide_reject(command, snapshot)
+        case RefuseHeld():
+            return decide_refuse_held(command, snapshot)
         case Expire():
             return decide_expire(command, snapshot)
         case _:
@@ -68,6 +75,7 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
     *fx.CONVERSION_IS_REFUSED_BY,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT,
+    Refusal.REFUSED_BY_RULE,
     *HOLD_IS_REFUSED_BY,
 )
 """The refusals in the order in which `decide_prepare` checks for them.
@@ -125,12 +133,19 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
     account = s.accounts.get(account_id or 0)
     if account is None or not account.is_active or account.ndc is None:
         return _refuse(p, s, Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT if conversion else Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT)
+    verdict, held = verdict_and_hold(p, s)
+    if verdict is not None and verdict.outcome == "REFUSE":
+        return _refuse(p, s, Refusal.REFUSED_BY_RULE, verdict)
     refusal = hold(account, p.amount)
     if refusal is not None:
         return _refuse(p, s, refusal)
+    # After this line the transfer is reserved.
+    if s.gate is not None:
+        s.gate.count(p.digest, s.now)
     transfer = _transfer(p, Move.RESERVE)
     transfer.payee_id, transfer.payer_account_id, transfer.payee_account_id = payee.id, account.id, payee_account
     transfer.payer_conversion_id = conversion.commit_request_id if conversion else None
+    transfer.hold, transfer.is_held = held, held is not None
     s.transfers[p.transfer_id] = transfer
     return Reserved(p, transfer)
 
@@ -142,7 +157,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
-    if t is None or t.payee_id != f.source_id:
+    if t is None or t.payee_id != f.source_id or t.is_held:
         return Unknown(f)
     if t.bulk_id != f.bulk_id:
         return NotObeyed(f, t, Refusal.ENDS_WITH_ITS_BULK)
@@ -180,7 +195,7 @@ def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
 def decide_reject(r: Reject, s: Snapshot) -> Outcome:
     """Aborts a transfer that the payee rejects (FSPIOP API v1.1, section 6.7.5). Only the payee may reject."""
     t = s.transfers.get(r.transfer_id)
-    if t is None or t.payee_id != r.source_id:
+    if t is None or t.payee_id != r.source_id or t.is_held:
         return Unknown(r)
     if t.bulk_id != r.bulk_id:
         return NotObeyed(r, t, Refusal.ENDS_WITH_ITS_BULK)
@@ -200,6 +215,18 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
     if t is None or t.bulk_id != e.bulk_id or t.state is not State.RESERVED or t.expires_at > s.now:
         return Ignored(e)
     return _abort(e, t, s, Move.EXPIRE, Refusal.EXPIRED)
+
+
+def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
+    """Aborts a held transfer that people have refused. A transfer that was released meanwhile goes on."""
+    t = s.transfers.get(r.transfer_id)
+    if t is None or t.state is not State.RESERVED or not t.is_held:
+        return Ignored(r)
+    if t.expires_at <= s.now:
+        return _abort(r, t, s, Move.EXPIRE, Refusal.EXPIRED)
+    _end(t, s, Move.INVALIDATE, Refusal.REFUSED_WHILE_HELD)
+    t.error_code, t.error_description = r.error_code, text_of(r.error_code)
+    return Aborted(r, t, fx.abort_with(t, s))
 
 
 def _too_late(command: Fulfil | Reject, t: TransferState) -> Outcome:
@@ -223,18 +250,22 @@ def _abort(command: Fulfil | Expire, t: TransferState, s: Snapshot, move: Move, 
 def _end(t: TransferState, s: Snapshot, move: Move, refusal: Refusal) -> None:
     assert t.payer_account_id is not None
     release(s.accounts[t.payer_account_id], t.amount)
+    if s.gate is not None:
+        s.gate.uncount(t.transfer_id)
     t.state = NEXT[t.state, move]
     t.reason = refusal.value
     t.error_code, t.error_description = words_of(refusal)
     t.completed_at = s.now
 
 
-def _refuse(p: Prepare, s: Snapshot, refusal: Refusal) -> Outcome:
+def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None = None) -> Outcome:
     transfer = _transfer(p, Move.REFUSE)
     payee = s.participants.get(p.payee)
     transfer.payee_id = payee.id if payee else None
     transfer.reason = refusal.value
     transfer.error_code, transfer.error_description = words_of(refusal, of_bulk=p.bulk_id is not None)
+    if verdict is not None:
+        transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
     # The id is used now. If a conversion waited for a transfer with this id, that transfer cannot come any more. So the

@@ -17,6 +17,8 @@ from hub.invariant_type import fits
 from hub.sweeps import isolating_batches
 from ledger import audit_trail_invariants, terms_as_sent_invariants
 from ledger.fx import invariants as fx
+from ledger.held_transfers import invariants as held_transfers
+from ledger.rule_history import invariants as rule_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +138,15 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told",
-        "For each reservation a message to the payee was sent or is queued. The same holds for each end and the payer.",
+        "For each reservation a message to the payee was sent or is queued, except while it is held. The same holds"
+        " for each end and the payer.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
            WHERE t.bulk_id IS NULL AND t.payer_account_id IS NOT NULL AND NOT EXISTS
                  (SELECT FROM told WHERE subject = t.transfer_id AND kind = 'prepare' AND destination_id = t.payee_id)
+             AND NOT EXISTS (SELECT FROM ledger_heldtransfer h
+                             WHERE h.transfer_id = t.transfer_id AND h.state <> 'RELEASED')
            UNION ALL
            SELECT t.transfer_id, t.state, 'payer has no end' FROM ledger_transfer t
            WHERE t.bulk_id IS NULL AND t.state <> 'RESERVED' AND NOT EXISTS
@@ -161,7 +166,10 @@ INVARIANTS = [
            SELECT told.id, told.subject, told.kind, t.state
            FROM told LEFT JOIN ledger_transfer t ON t.transfer_id = told.subject
            WHERE (told.kind IN ('end-to-payer', 'end-to-payee') AND (t.state IS NULL OR t.state = 'RESERVED'))
-              OR (told.kind = 'prepare' AND (t.transfer_id IS NULL OR t.payer_account_id IS NULL))""",
+              OR (told.kind = 'prepare' AND (t.transfer_id IS NULL OR t.payer_account_id IS NULL))
+              OR (told.kind IN ('prepare', 'end-to-payee')
+                  AND EXISTS (SELECT FROM ledger_heldtransfer h
+                              WHERE h.transfer_id = told.subject AND h.state <> 'RELEASED'))""",
     ),
     Invariant(
         "every_item_of_a_bulk_has_its_outcome",
@@ -308,6 +316,8 @@ INVARIANTS = [
     *terms_as_sent_invariants.INVARIANTS,
     *audit_trail_invariants.INVARIANTS,
     *fx.INVARIANTS,
+    *rule_history.INVARIANTS,
+    *held_transfers.INVARIANTS,
 ]
 
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from hub.participants.models import Participant
 from ledger.bulk.models import BulkTransfer
 from ledger.fx.models import FxTransfer, FxTransferEvent, only_erased
+from ledger.held_transfers.models import HeldTransfer
 from ledger.states import TERMINAL, State
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "FundsMovement",
     "FxTransfer",
     "FxTransferEvent",
+    "HeldTransfer",
     "SettlementWindow",
     "Transfer",
     "TransferEvent",
@@ -282,6 +284,28 @@ class Transfer(models.Model):
                         RAISE EXCEPTION 'transfer % ends otherwise than its conversion', NEW.transfer_id
                             USING ERRCODE = 'check_violation';
                     END IF;
+                    RETURN NULL;
+                """,
+            ),
+            # A counted transfer that is aborted counts no longer, whichever process aborts it, and whether or not rules
+            # are active then. `rules.profiles` changes the profiles by the rows that this adds.
+            pgtrigger.Trigger(
+                name="an_aborted_transfer_counts_no_longer",
+                operation=pgtrigger.Update,
+                when=pgtrigger.After,
+                condition=pgtrigger.Condition("NEW.state = 'ABORTED' AND OLD.state = 'RESERVED'"),
+                func="""
+                    WITH gone AS (
+                        UPDATE rules_profiles_countedtransfer SET ended = true
+                        WHERE transfer_id = NEW.transfer_id AND NOT ended RETURNING *
+                    )
+                    INSERT INTO rules_profiles_unfoldedcount (key, role, transfer_id, is_removal)
+                    SELECT r.key, r.role, gone.transfer_id, true
+                    FROM gone CROSS JOIN LATERAL (
+                        VALUES (0, payer_key), (1, payee_key), (2, alias_key), (3, payer_dfsp_key), (4, payee_dfsp_key),
+                               (5, pair_key), (6, original_key)
+                    ) AS r (role, key)
+                    WHERE r.key IS NOT NULL;
                     RETURN NULL;
                 """,
             ),

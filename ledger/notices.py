@@ -9,7 +9,7 @@ from datetime import datetime
 
 from fspiop import time
 from fspiop.errors import ErrorCode
-from hub.outbox.messages import HubMessages, Outgoing, Recipient, as_answer, forward
+from hub.outbox.messages import HubMessages, Outgoing, ReceivedMessage, Recipient, as_answer, forward
 from ledger.commands_and_outcomes import (
     Aborted,
     Committed,
@@ -44,8 +44,9 @@ def notices_for(outcomes: Iterable[Outcome | FxOutcome], *, hub_name: str, now: 
 def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
-            message, to, subject = command.message, _payee(t), t.transfer_id
-            return [forward(message, to, "POST", "/transfers", subject=subject, kind="prepare", source_id=t.payer_id)]
+            if t.hold is not None:
+                return []  # its release sends it
+            return [prepare_to_payee(command.message, _payee(t), t.transfer_id, payer_id=t.payer_id)]
         case Refused(_, t):
             return [_error_to_payer(hub, t)]
         case Committed(command, t):
@@ -58,6 +59,8 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             path = _path(t) + "/error"
             return [forward(command.message, _payer(t), "PUT", path, subject=t.transfer_id, kind="end-to-payer")]
         case Aborted(_, t):
+            if t.is_held:
+                return [_error_to_payer(hub, t)]  # the payee has not received the transfer
             return [_error_to_payer(hub, t), _end_to_payee(hub, t)]
         case Repeated(Prepare(), t):
             return [as_answer(_state_to_payer(hub, t))]
@@ -73,6 +76,11 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
             return notices
         case _:
             return []
+
+
+def prepare_to_payee(message: ReceivedMessage, to: Recipient, transfer_id: str, *, payer_id: int) -> Outgoing:
+    """Returns the payer's request for the payee. A held transfer's request is read from the transfer's history."""
+    return forward(message, to, "POST", "/transfers", subject=transfer_id, kind="prepare", source_id=payer_id)
 
 
 def _payer(t: TransferState) -> Recipient:

@@ -1,10 +1,15 @@
 """The rows that the ledger decides on, as read under locks. `decide` changes these records while it decides a batch."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from ledger.fx.snapshot import ConversionState
+from ledger.held_transfers.holds import Hold
 from ledger.states import State
+from rules.decide import Verdict
+from rules.kept_verdicts import Kept
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class TransferState:
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
+    is_held: bool = False  # the transfer was not sent to the payee yet
+    hold: Hold | None = None  # set where this batch holds the transfer
 
 
 @dataclass(slots=True)
@@ -82,6 +89,25 @@ class ParticipantState:
     may_receive: bool = True
 
 
+class Gate(Protocol):
+    """The rules at the transfer, with everything that they need to know about this batch (`rules.transfer_gate`)."""
+
+    def judge(self, digest: bytes, now: datetime) -> Verdict:
+        """Returns the verdict about the prepare with this digest, which passed all earlier checks."""
+
+    def overrule(self, verdict: Verdict) -> None:
+        """Replaces the verdict about the prepare that was judged last, because it cannot be held."""
+
+    def count(self, digest: bytes, now: datetime) -> None:
+        """Counts this prepare, whose amount is reserved now."""
+
+    def uncount(self, transfer_id: str) -> None:
+        """Counts this transfer no longer, which is aborted now."""
+
+    def save(self) -> None:
+        """Writes what was counted, after the transfers were written."""
+
+
 @dataclass(slots=True)
 class Snapshot:
     now: datetime  # the time of the database's clock, read after all locks were taken
@@ -95,3 +121,6 @@ class Snapshot:
     fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
+    gate: Gate | None = None  # None if no rules are active and no transfers are counted
+    rules_version: int | None = None  # the version that is active for this batch
+    kept: Mapping[bytes, Kept] = field(default_factory=dict)  # the verdicts at the quotes, by digests of prepares

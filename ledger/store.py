@@ -4,9 +4,10 @@ Each statement takes lists, so the number of statements does not depend on the l
 
 The lock order of all code that locks more than one of these:
 
-  0. the row of a bulk (`ledger.bulk.store`)
+  0. the row of a bulk (`ledger.bulk.store`); the lock of the active rules (shared for groups with a prepare, exclusive
+     for an activation: `rules.rulesets`)
   1. the settlement-window lock (shared for commits, exclusive for closing: `ledger.locks`)
-  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`)
+  2. transfer rows, by id; then conversions, by id (`ledger.fx.store`); then profiles, by key (`ledger.rules_gate`)
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
@@ -24,7 +25,7 @@ from psycopg.rows import TupleRow
 
 from hub import fair_overdue_rows
 from hub.sql_execution import execute
-from ledger import limits, quote_terms
+from ledger import limits, quote_terms, rules_gate
 from ledger.commands_and_outcomes import (
     Aborted,
     Command,
@@ -34,6 +35,7 @@ from ledger.commands_and_outcomes import (
     Outcome,
     PaymentMessage,
     Prepare,
+    Refusal,
     Refused,
     Reject,
     Reserved,
@@ -41,6 +43,7 @@ from ledger.commands_and_outcomes import (
 from ledger.errors import LostRace as LostRace
 from ledger.fx import store as fx
 from ledger.fx.commands_and_outcomes import FxCommand, FxOutcome, FxPrepare
+from ledger.held_transfers import store as held_transfers
 from ledger.locks import WINDOW_LOCK
 from ledger.snapshot import AccountState, ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
@@ -64,6 +67,7 @@ def load(
     # Quotes are compared before any lock is taken, so that no other transaction waits for this. A payee's answer to a
     # quote never changes.
     not_as_quoted = quote_terms.at_odds(prepares)
+    at_gate = rules_gate.of(prepares, fx_prepares)
     window_id = _open_window() if others else None
     determining = {prepare.determining_transfer_id for prepare in fx_prepares}
     transfers = _lock_transfers(others, determining) if others or determining else {}
@@ -74,6 +78,7 @@ def load(
     awaited = fx.awaited_transfers(fx_commands, conversions)
     if awaited:
         transfers = transfers_by_id(awaited) | transfers
+    gate = rules_gate.open_gate(at_gate, [other.transfer_id for other in others], transfers) if at_gate else None
     accounts = _lock_accounts(
         sorted(
             _account_ids(prepares, participants, transfers.values())
@@ -102,6 +107,9 @@ def load(
         conversions=conversions,
         fx_wait=fx_wait,
         not_as_quoted=not_as_quoted,
+        gate=gate,
+        rules_version=at_gate.rules.version if at_gate and at_gate.rules else None,
+        kept=at_gate.kept if at_gate else {},
     )
 
 
@@ -117,7 +125,8 @@ _TRANSFER_COLUMNS = """
     t.transfer_id, t.payer_id, t.payee_id, payer.name, t.payee_name, t.currency, t.amount, t.state, t.condition,
     t.expires_at, t.digest, t.version, t.payer_account_id, t.payee_account_id, t.reason, t.error_code,
     t.error_description, t.fulfilment, t.fulfil_digest, t.fulfil_version, t.wants_patch, t.completed_at,
-    t.bulk_id, t.payer_conversion_id, t.payee_conversion_id
+    t.bulk_id, t.payer_conversion_id, t.payee_conversion_id,
+    EXISTS (SELECT FROM ledger_heldtransfer h WHERE h.transfer_id = t.transfer_id AND h.state = 'HELD')
 """
 _TRANSFERS = f"""
     SELECT {_TRANSFER_COLUMNS}
@@ -255,14 +264,22 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     fx.insert(outcomes, snapshot)
     if new:
         _insert_transfers([outcome.transfer for outcome in new], snapshot)
+        held_transfers.insert([outcome.transfer for outcome in new], snapshot.now)
     if ended:
         _end_transfers([outcome.transfer for outcome in ended])
+        held_transfers.end([(o.transfer, _is_refused(o.transfer)) for o in ended], snapshot.now)
     fx.move(outcomes, snapshot)
     _move_accounts([account for account in snapshot.accounts.values() if _is_changed(account)])
     if snapshot.postings:
         _insert_entries(snapshot.postings, snapshot)
     if new or ended:
         _insert_events([*new, *ended], snapshot)
+    if snapshot.gate is not None:
+        snapshot.gate.save()
+
+
+def _is_refused(transfer: TransferState) -> bool:
+    return transfer.reason == Refusal.REFUSED_WHILE_HELD.value
 
 
 _INSERT_TRANSFERS = """

@@ -8,6 +8,7 @@ from ledger.bulk import state_answers_and_expiry as bulk
 from ledger.commands_and_outcomes import Aborted, Expire
 from ledger.fx import store as fx_store
 from ledger.fx.commands_and_outcomes import FxAborted, FxExpire
+from ledger.held_transfers import services as held_transfers
 
 _SWEEP = 500
 # So few attempts that one locked row does not use up the sweep's time. The next sweep tries the row again.
@@ -23,6 +24,12 @@ def expire_transfers() -> int:
     Expires transfers before conversions, because a conversion ends together with its transfer.
     """
     return isolating_batches.each(_expire_transfers, bulk.expire, _expire_conversions)
+
+
+@shared_task(name="ledger.tasks.release_held_transfers", ignore_result=True)
+def release_held_transfers() -> int:
+    """Sends the held transfers whose time has come, and aborts those that people refused. Returns their number."""
+    return held_transfers.work_off()
 
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)

@@ -66,8 +66,10 @@ class Right(StrEnum):
     CHECK_SETTLEMENT = "check settlement"
     ASK_DIRECTORY = "ask for directory changes"
     CHECK_DIRECTORY = "check directory changes"
-    ASK_FRAUD_CONTROL = "ask for lists, markers and kill switches"
-    CHECK_FRAUD_CONTROL = "check lists, markers and kill switches"
+    ASK_RULES = "ask for rules and exceptions"
+    CHECK_RULES = "check rules and exceptions"
+    ASK_FRAUD_CONTROL = "ask for lists, markers, kill switches and decisions about held transfers"
+    CHECK_FRAUD_CONTROL = "check lists, markers, kill switches and decisions about held transfers"
     ASK_ROLES = "ask for roles"
     CHECK_ROLES = "check roles"
 
@@ -117,6 +119,8 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.CHECK_SETTLEMENT: frozenset({Role.SETTLEMENT, Role.RISK}),
     Right.ASK_DIRECTORY: frozenset({Role.OPERATOR}),
     Right.CHECK_DIRECTORY: frozenset({Role.OPERATOR, Role.RISK}),
+    Right.ASK_RULES: frozenset({Role.RISK}),
+    Right.CHECK_RULES: frozenset({Role.RISK}),
     Right.ASK_FRAUD_CONTROL: frozenset({Role.RISK}),
     Right.CHECK_FRAUD_CONTROL: frozenset({Role.RISK}),
     Right.ASK_ROLES: frozenset({Role.ADMINISTRATOR}),

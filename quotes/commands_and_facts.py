@@ -4,9 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-from fspiop.errors import ErrorCode
+from fspiop.bodies.bulk_quotes import BulkQuotePost
+from fspiop.bodies.fx_quotes import FxQuotePost
+from fspiop.bodies.quotes import QuotePost
+from fspiop.errors import ErrorCode, FspiopError
 from hub.outbox.messages import ReceivedMessage, Recipient
 
 
@@ -33,7 +36,7 @@ class AskTerms:
 
     `named` has the elements of the message that name a recipient, by their paths. Each element of `currencies` is a set
     of currencies. In each set, there must be a currency in which the payee has an account. `columns` are the columns
-    that only this kind of agreement has.
+    that only this kind of agreement has. `details` is the message itself, for the scheme's rules.
     """
 
     resource: str  # the kind of agreement by its name in paths
@@ -45,6 +48,7 @@ class AskTerms:
     currencies: Sequence[tuple[str, ...]]
     expires_at: datetime | None
     columns: Mapping[str, Any]
+    details: QuotePost | BulkQuotePost | FxQuotePost | None = None
 
     @property
     def sender_id(self) -> int:
@@ -127,9 +131,17 @@ class Stored:
     response_headers: Mapping[str, str] | None
 
 
+class Gate(Protocol):
+    """The scheme's rules, with the data that they need about a group's new requests (`quotes.rules_gate`)."""
+
+    def refusal(self, command: AskTerms) -> FspiopError | None:
+        """Judges a request that passed all other checks. Returns the error if the rules refuse it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The rows that the decisions about a group's messages use, by the keys of the commands."""
 
     standing: Mapping[str, Standing]
     stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content
+    gate: Gate | None = None  # None if no rules are active

@@ -50,6 +50,9 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
         return _refused(command, scene, error)
     if seen is not None:
         return _again(facts.stored[command.key], scene)
+    refusal = facts.gate.refusal(command) if facts.gate is not None else None
+    if refusal is not None:
+        return _refused(command, scene, refusal)
     message = notices.request_of(
         command.resource, command.agreement_id, command.message, payee, requester_id=command.sender_id
     )

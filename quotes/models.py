@@ -38,6 +38,8 @@ class Agreement(models.Model):
     expires_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
     answered_at = models.DateTimeField(null=True)
+    # The facts and the verdict of the scheme's rules, for the transfer (`rules.kept_verdicts`). NULL without rules.
+    rule_facts = models.BinaryField(null=True)
 
     class Meta:
         abstract = True
@@ -82,6 +84,8 @@ class Quote(Agreement):
     # The next columns are from the payee's terms. A transfer is compared with them.
     condition = models.CharField(max_length=48, null=True)
     packet_sha256 = models.BinaryField(max_length=32, null=True)
+    transfer_amount = models.BigIntegerField(null=True)
+    transfer_currency = models.CharField(max_length=3, null=True)
 
     class Meta:
         ordering = ["created_at"]
@@ -110,6 +114,8 @@ class BulkQuote(Agreement):
     # The payee's terms for each payment, as digests from `quotes.terms_digest`. The items of a bulk transfer are
     # compared with these digests.
     terms = ArrayField(models.BinaryField(max_length=32), null=True)
+    # The payment and the amount of each of these terms, for the scheme's rules (`quotes.terms_of_payments`).
+    rule_terms = models.BinaryField(null=True)
 
     class Meta:
         ordering = ["created_at"]

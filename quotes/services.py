@@ -3,7 +3,7 @@
 One transaction stores the messages of a group and adds the forwarded messages to the outbox (`hub.agreement_engine`).
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -15,10 +15,11 @@ from hub import agreement_engine
 from hub.agreement_outcomes import Forwarded, Outcome, Scene
 from hub.outbox.messages import HubMessages, Outgoing
 from hub.participants.models import Participant
-from quotes import notices, store
+from quotes import notices, rules_gate, store
 from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, Stored
 from quotes.decide import decide, is_same
 from quotes.models import Agreement
+from quotes.rules_gate import QuoteGate
 
 A = TypeVar("A", bound=Agreement)
 Send = Callable[[list[Outgoing]], None]
@@ -36,13 +37,15 @@ def answer(command: GiveTerms) -> Outcome:
 
 def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
     """Loads, decides and saves the requests and answers of a group, in the caller's transaction."""
-    facts = _load(commands)
+    facts, gate = _load(commands)
     outcomes = decide(commands, scene, facts)
-    _save(outcomes, facts)
+    _save(outcomes, facts, gate.kept if gate is not None else {})
+    if gate is not None:
+        gate.save()
     return outcomes
 
 
-def _load(commands: Collection[AgreementCommand]) -> Facts:
+def _load(commands: Collection[AgreementCommand]) -> tuple[Facts, QuoteGate | None]:
     """Reads the rows without a lock, because the statements that save check these rows once more."""
     standing: dict[str, Standing] = {}
     stored: dict[str, Stored] = {}
@@ -62,10 +65,12 @@ def _load(commands: Collection[AgreementCommand]) -> Facts:
         if again:
             found = store.stored(kind, again)
             stored |= {f"{resource}/{agreement_id}": each for agreement_id, each in found.items()}
-    return Facts(standing, stored)
+    new = [each for each in commands if isinstance(each, AskTerms) and each.key not in standing]
+    gate = rules_gate.open_gate(new)
+    return Facts(standing, stored, gate), gate
 
 
-def _save(outcomes: Iterable[Outcome], facts: Facts) -> None:
+def _save(outcomes: Iterable[Outcome], facts: Facts, kept: Mapping[str, bytes]) -> None:
     forwarded = [outcome for outcome in outcomes if isinstance(outcome, Forwarded)]
     for resource, kind in store.KINDS.items():
         of_kind = [each for each in forwarded if each.command.resource == resource]
@@ -76,7 +81,7 @@ def _save(outcomes: Iterable[Outcome], facts: Facts) -> None:
             if isinstance(each.command, GiveTerms)
         ]
         if asked:
-            store.add(kind, asked)
+            store.add(kind, asked, kept)
         if given:
             store.settle(kind, given)
 

@@ -28,8 +28,13 @@ _ASKED: Mapping[type[Agreement], Mapping[str, str]] = {
     FxQuote: {"conversion_id": "text", "determining_transfer_id": "text"},
 }
 _GIVEN: Mapping[type[Agreement], Mapping[str, str]] = {
-    Quote: {"condition": "text", "packet_sha256": "bytea"},
-    BulkQuote: {"terms": "bytea[]"},
+    Quote: {
+        "condition": "text",
+        "packet_sha256": "bytea",
+        "transfer_amount": "bigint",
+        "transfer_currency": "text",
+    },
+    BulkQuote: {"terms": "bytea[]", "rule_terms": "bytea"},
     FxQuote: {"condition": "text"},
 }
 
@@ -64,8 +69,11 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
     return found
 
 
-def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None:
-    """Stores these requests, each given with the payee's id. Raises LostRace if an id is in use already."""
+def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
+    """Stores these requests, each given with the payee's id. Raises LostRace if an id is in use already.
+
+    `kept` has the facts and verdicts of the scheme's rules, by the keys of the requests.
+    """
     # The rows are added in the order of ids, so that two transactions do not wait for each other.
     ordered = sorted(requests, key=lambda each: each[0].agreement_id)
     columns: list[list[Any]] = [
@@ -76,6 +84,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]]) -> None
         [orjson.dumps(command.message.headers).decode() for command, _ in ordered],
         [command.message.digest for command, _ in ordered],
         [command.expires_at for command, _ in ordered],
+        [kept.get(command.key) for command, _ in ordered],
         *([command.columns[name] for command, _ in ordered] for name in _ASKED[kind]),
     ]
     if execute(_insert(kind), columns).rowcount != len(ordered):
@@ -130,6 +139,7 @@ _ADDED = {
     "request_headers": "text",
     "request_digest": "bytea",
     "expires_at": "timestamptz",
+    "rule_facts": "bytea",
 }
 _SETTLED = {
     "id": "text",
@@ -145,8 +155,8 @@ _SETTLED = {
 def _insert(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
     besides = _ASKED[kind]
-    columns = [key, "payer_id", "payee_id", "request", "request_headers", "request_digest", "expires_at", *besides]
-    new = "n.id, n.payer_id, n.payee_id, n.request, n.request_headers::jsonb, n.request_digest, n.expires_at"
+    columns = [key, *list(_ADDED)[1:], *besides]
+    new = ", ".join("n.request_headers::jsonb" if name == "request_headers" else f"n.{name}" for name in _ADDED)
     return f"""
         INSERT INTO {table} (state, {", ".join(columns)})
         SELECT 'PENDING', {", ".join([new, *(f"n.{name}" for name in besides)])}
@@ -187,7 +197,7 @@ def _select_messages(kind: type[Agreement]) -> str:
 def _update(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
     besides = _GIVEN[kind]
-    values = {name: f"n.{name}::bytea[]" if each == "bytea[]" else f"n.{name}" for name, each in besides.items()}
+    values = {name: f"n.{name}::{each}" if each.endswith("[]") else f"n.{name}" for name, each in besides.items()}
     given = "".join(f", {name} = coalesce({value}, a.{name})" for name, value in values.items())
     return f"""
         UPDATE {table} a

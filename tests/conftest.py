@@ -15,6 +15,7 @@ from hub.participants import credential_cache, queries
 from rules.lists import loaded_names, screening
 from rules.lists import matches as lists
 from rules.markers import matches as markers
+from rules.rulesets import active_rules
 from tests import database_template, empty_tables
 from tests.examples import examples
 from tests.world import World
@@ -37,6 +38,7 @@ def _forget_participants() -> None:
     caches["process"].clear()
     credential_cache.forget()
     backlog.forget()
+    active_rules.forget()
     for remembered in (lists, markers, screening, loaded_names):
         remembered.forget()
 

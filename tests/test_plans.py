@@ -23,8 +23,10 @@ from hub.outbox.messages import Outgoing
 from hub.postgresql import arrays
 from hub.sql_execution import execute, work_by_keys
 from ledger import store as ledger
+from quotes import rule_facts
 from quotes import store as quotes
 from quotes.models import Quote
+from rules.profiles import store as profiles
 from tests.world import World
 
 ORDERED_STEPS = {"Nested Loop", "Index Scan", "Index Only Scan", "Function Scan", "CTE Scan"}
@@ -155,13 +157,18 @@ LOOKUPS_AND_QUOTES = {
     "quotes that came again": (quotes._select_messages(Quote), [["q", "r"]], {"a": {"quotes_quote_pkey"}}),
     "answers": (
         quotes._update(Quote),
-        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""]],
+        [["q"], ["PENDING"], ["ACCEPTED"], [b""], ["{}"], [b""], ["c"], [b""], [1], ["TZS"]],
         {"a": {"quotes_quote_pkey"}},
     ),
     "aliases": (
         directory._REGISTERED,
         [["MSISDN"], ["1"], [""], [""]],
         {"r": {"an_alias_belongs_to_one_dfsp_per_currency"}, "fsp": {"participants_participant_pkey"}},
+    ),
+    "facts of quotes": (
+        rule_facts._OF_QUOTES,
+        [[b"k"], [1], ["blue"], ["c"], [b"p"]],
+        {"q": {"quote_by_packet"}},
     ),
     "ends of lookups": (
         directory._END,
@@ -177,6 +184,37 @@ def test_lookups_and_quotes_are_found_by_their_keys_also_where_their_tables_were
 ) -> None:
     execute("ANALYZE quotes_quote, directory_partylookup, directory_partyidentifier")
     statement, parameters, expected = LOOKUPS_AND_QUOTES[name]
+    plan = plan_of(statement, parameters)
+    assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
+    assert {alias: indexes_for(alias, plan) for alias in expected} == expected
+
+
+PROFILES = {
+    "lock": (profiles._LOCK, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
+    "read": (profiles._READ, [[1, 2]], {"rules_profiles_profile": {"rules_profiles_profile_pkey"}}),
+    "save": (profiles._SAVE, [[1], [b""], [0], [0], [0]], {"p": {"rules_profiles_profile_pkey"}}),
+    "what waits": (
+        profiles._UNFOLDED,
+        [[1, 2]],
+        {"u": {"unfolded_count_by_profile"}, "c": {"rules_profiles_countedtransfer_pkey"}},
+    ),
+    "what was added": (
+        profiles._DELETE_UNFOLDED,
+        [[1, 2]],
+        {"rules_profiles_unfoldedcount": {"rules_profiles_unfoldedcount_pkey"}},
+    ),
+    "what was removed": (profiles._DELETE_REMOVALS, [[1], ["t"], [0]], {"u": {"unfolded_count_by_profile"}}),
+    "counted": (profiles._COUNTED, [["t", "u"]], {"c": {"rules_profiles_countedtransfer_pkey"}}),
+    "paid before": (profiles._PAID, [[1], [2]], {"c": {"counted_by_payer_and_payee"}}),
+}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_profiles_are_found_by_their_keys_also_where_their_tables_were_counted_empty(
+    committed_world: World, name: str
+) -> None:
+    execute("ANALYZE rules_profiles_profile, rules_profiles_countedtransfer, rules_profiles_unfoldedcount")
+    statement, parameters, expected = PROFILES[name]
     plan = plan_of(statement, parameters)
     assert {step["Node Type"] for step in plan} <= ORDERED_STEPS | AROUND_THEM, plan
     assert {alias: indexes_for(alias, plan) for alias in expected} == expected

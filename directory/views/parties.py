@@ -17,6 +17,7 @@ from hub.api import forwarding
 from hub.api.openapi import fspiop_schema
 from hub.api.views import accepted, taken
 from hub.outbox.messages import ReceivedMessage
+from rules import first_seen
 
 
 class PartyView(AliasView):
@@ -39,8 +40,10 @@ class PartyView(AliasView):
 
     @fspiop_schema("parties", request=PartyPut, answer=200, summary="Return the party of a lookup")
     def put(self, request: Request, **_: str) -> HttpResponse:
-        self.read(PartyPut)
-        return _bring_back(self, self.path)
+        body = self.read(PartyPut)
+        response = _bring_back(self, self.path)
+        first_seen.screen(body.party, self.fspiop.source)
+        return response
 
     def _question(self) -> AskParty:
         query = f"?currency={self.alias.currency}" if self.alias.currency else ""

@@ -7,7 +7,7 @@ The conversion and its determining transfer end together: both commit, or neithe
 from collections.abc import Iterator, Sequence
 
 from fspiop import ilp
-from ledger.commands_and_outcomes import Prepare, Refusal, words_of
+from ledger.commands_and_outcomes import Prepare, Refusal, words_of, words_of_rule
 from ledger.fx.commands_and_outcomes import (
     FxAborted,
     FxAgreed,
@@ -30,6 +30,7 @@ from ledger.fx.states import FX_NEXT, LIVE, FxMove, FxState
 from ledger.hold_and_post import hold, post, release
 from ledger.snapshot import ParticipantState, Posting, Snapshot, TransferState
 from ledger.states import State
+from rules.decide import Verdict
 
 
 def decide_fx(command: FxCommand, s: Snapshot) -> FxOutcome:
@@ -92,7 +93,13 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
             return _refuse(p, c, s, Refusal.FXP_IS_PARTY_OF_THE_TRANSFER)
     if _is_converted(p, s):
         return _refuse(p, c, s, Refusal.TRANSFER_IS_CONVERTED_ALREADY)
-    refusal = _open_accounts(c, initiator, fxp) or _hold(c, s)
+    refusal = _open_accounts(c, initiator, fxp) or _no_account_to_hold(c, s)
+    if refusal is not None:
+        return _refuse(p, c, s, refusal)
+    verdict = s.gate.judge(p.digest, s.now) if s.gate else None
+    if verdict is not None and verdict.outcome == "REFUSE":
+        return _refuse(p, c, s, Refusal.REFUSED_BY_RULE, verdict)
+    refusal = _hold(c, s)
     if refusal is not None:
         return _refuse(p, c, s, refusal)
     c.state = FX_NEXT[c.state, FxMove.RESERVE]
@@ -192,12 +199,17 @@ def _open_accounts(c: ConversionState, initiator: ParticipantState, fxp: Partici
     return None
 
 
-def _hold(c: ConversionState, s: Snapshot) -> Refusal | None:
+def _no_account_to_hold(c: ConversionState, s: Snapshot) -> Refusal | None:
     account = s.accounts.get(c.debit_account_id or 0)
     if account is None or not account.is_active or account.ndc is None:
         is_payers = c.side is Side.PAYER
         return Refusal.INITIATOR_HAS_NO_ACTIVE_ACCOUNT if is_payers else Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT
-    return hold(account, c.leg[1])
+    return None
+
+
+def _hold(c: ConversionState, s: Snapshot) -> Refusal | None:
+    assert c.debit_account_id is not None
+    return hold(s.accounts[c.debit_account_id], c.leg[1])
 
 
 def _too_late(command: FxFulfil | FxReject, c: ConversionState) -> FxOutcome:
@@ -224,11 +236,13 @@ def _abort(c: ConversionState, s: Snapshot, refusal: Refusal) -> None:
     c.completed_at = s.now
 
 
-def _refuse(p: FxPrepare, c: ConversionState, s: Snapshot, refusal: Refusal) -> FxOutcome:
+def _refuse(
+    p: FxPrepare, c: ConversionState, s: Snapshot, refusal: Refusal, verdict: Verdict | None = None
+) -> FxOutcome:
     c.debit_account_id = c.credit_account_id = c.bridge_account_id = None
     c.state = FX_NEXT[c.state, FxMove.REFUSE]
     c.reason = refusal.value
-    c.error_code, c.error_description = words_of(refusal)
+    c.error_code, c.error_description = words_of_rule(verdict) if verdict else words_of(refusal)
     c.completed_at = s.now
     s.conversions[c.commit_request_id] = c
     return FxRefused(p, c)

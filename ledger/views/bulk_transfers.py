@@ -67,6 +67,8 @@ class BulkTransfersView(_BulkTransferView):
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,
                 bulk_id=body.bulk_transfer_id,
+                ilp_packet=item.ilp_packet,
+                bulk_quote_id=body.bulk_quote_id,
                 terms=terms_in(
                     item.ilp_packet,
                     f"{where}.ilpPacket",

@@ -41,6 +41,7 @@ class TransfersView(_TransferView):
                 digest=self.digest(),
                 message=self.message(),
                 destination=self.fspiop.destination,
+                ilp_packet=body.ilp_packet,
                 terms=terms_in(body.ilp_packet, "ilpPacket", amount=amount, currency=currency, payee=body.payee_fsp),
             )
         )

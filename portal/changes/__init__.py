@@ -23,6 +23,7 @@ from portal.changes import (
     onboarding_steps,
     participants,
     profile,
+    rules,
     settlement,
     settlement_models,
     try_out,
@@ -47,6 +48,7 @@ KINDS = by_name(
     *conversions.KINDS,
     *settlement_models.KINDS,
     *clients.KINDS,
+    *rules.KINDS,
     *fraud_control.KINDS,
 )
 

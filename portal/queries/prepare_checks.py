@@ -66,6 +66,8 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_MAY_NOT_CONVERT: _CONVERSION,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
+    # The hub stores with each decision which rules judged the prepare, and not with the prepare.
+    Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow it"), _Told.OF_REFUSED_BY_IT),
     Refusal.LIQUIDITY: Check(gettext_lazy("its cover is enough")),
     Refusal.NDC: Check(gettext_lazy("its net debit cap is enough")),
 }

@@ -28,6 +28,7 @@ _NAMES = {
     "windows": gettext_lazy("Totals of closed windows"),
     "gross-settlement": gettext_lazy("Gross settlement"),
     "position-alarms": gettext_lazy("Position alarms"),
+    "profiles": gettext_lazy("Counts of payments for the rules"),
     "account-marks": gettext_lazy("Running balances of accounts"),
     "invariants": gettext_lazy("Ledger checks"),
 }

@@ -9,9 +9,12 @@ from fspiop.errors import ErrorCode, FspiopError
 from fspiop.ilp import packet_digest
 from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
+from quotes import terms_of_payments
 from quotes.models import BulkQuote
 from quotes.terms_digest import digest_of
+from quotes.terms_of_payments import TermsOfPayment, amount_of
 from quotes.views.common import AgreementView
+from rules import first_seen
 
 
 class _BulkQuoteView(AgreementView):
@@ -28,6 +31,7 @@ class BulkQuotesView(_BulkQuoteView):
         body = self.read(BulkQuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        first_seen.screen(body.payer, self.fspiop.source)
         return self.ask(
             body.bulk_quote_id,
             named={
@@ -38,6 +42,7 @@ class BulkQuotesView(_BulkQuoteView):
                 (currency,) for currency in sorted({quote.amount.currency for quote in body.individual_quotes})
             ],
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
+            details=body,
         )
 
 
@@ -51,7 +56,13 @@ class BulkQuoteView(_BulkQuoteView):
     @fspiop_schema("bulkQuotes", request=BulkQuotePut, answer=200, summary="Return the terms of each payment")
     def put(self, request: Request, bulk_quote_id: str) -> HttpResponse:
         body = self.read(BulkQuotePut)
-        return self.answer(bulk_quote_id, BulkQuote.State.ACCEPTED, terms=_terms_in(body))
+        terms = _terms_in(body)
+        return self.answer(
+            bulk_quote_id,
+            BulkQuote.State.ACCEPTED,
+            terms=[each.terms for each in terms],
+            rule_terms=terms_of_payments.to_bytes(terms),
+        )
 
 
 class BulkQuoteErrorView(_BulkQuoteView):
@@ -61,9 +72,14 @@ class BulkQuoteErrorView(_BulkQuoteView):
         return self.answer(bulk_quote_id, BulkQuote.State.REJECTED)
 
 
-def _terms_in(body: BulkQuotePut) -> list[bytes]:
+def _terms_in(body: BulkQuotePut) -> list[TermsOfPayment]:
     return [
-        digest_of(result.condition, packet_digest(result.ilp_packet))
+        TermsOfPayment(
+            digest_of(result.condition, packet_digest(result.ilp_packet)),
+            result.quote_id,
+            amount_of(result.transfer_amount),
+            result.transfer_amount.currency if result.transfer_amount else None,
+        )
         for result in body.individual_quote_results or []
         if result.condition is not None and result.ilp_packet is not None
     ]

@@ -9,6 +9,9 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse
 
+from fspiop.bodies.bulk_quotes import BulkQuotePost
+from fspiop.bodies.fx_quotes import FxQuotePost
+from fspiop.bodies.quotes import QuotePost
 from fspiop.errors import FspiopError
 from hub.api import forwarding
 from hub.api.views import accepted, taken
@@ -32,6 +35,7 @@ class AgreementView(MessageView):
         named: Mapping[str, str | None] | None = None,
         currencies: Iterable[Currencies],
         expires_at: datetime | None,
+        details: QuotePost | BulkQuotePost | FxQuotePost,
         **columns: Any,
     ) -> HttpResponse:
         """POST: stores the request and forwards it to `to`, or to FSPIOP-Destination if `to` is None.
@@ -48,6 +52,7 @@ class AgreementView(MessageView):
             currencies=tuple(currencies),
             expires_at=expires_at,
             columns=columns,
+            details=details,
         )
         forwarding.check_obeyed(self, services.ask(command))
         return accepted()

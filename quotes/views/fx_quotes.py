@@ -37,6 +37,7 @@ class FxQuotesView(_FxQuoteView):
             conversion_id=terms.conversion_id,
             determining_transfer_id=terms.determining_transfer_id,
             expires_at=parse_datetime(terms.expiration),
+            details=body,
         )
 
 

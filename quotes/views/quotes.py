@@ -13,7 +13,9 @@ from fspiop.time import parse_datetime
 from hub.api.openapi import fspiop_schema
 from hub.api.views import taken
 from quotes.models import Quote
+from quotes.terms_of_payments import amount_of
 from quotes.views.common import AgreementView, Currencies
+from rules import first_seen
 
 
 class _QuoteView(AgreementView):
@@ -28,12 +30,14 @@ class QuotesView(_QuoteView):
         body = self.read(QuotePost)
         if body.payer.party_id_info.fsp_id not in (None, self.fspiop.source):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.partyIdInfo.fspId: must be the FSPIOP-Source")
+        first_seen.screen(body.payer, self.fspiop.source)
         return self.ask(
             body.quote_id,
             named={"payee.partyIdInfo.fspId": body.payee.party_id_info.fsp_id},
             currencies=_currencies(body),
             transaction_id=body.transaction_id,
             expires_at=parse_datetime(body.expiration) if body.expiration else None,
+            details=body,
         )
 
 
@@ -66,6 +70,8 @@ class QuoteView(_QuoteView):
             Quote.State.ACCEPTED,
             condition=body.condition,
             packet_sha256=packet_digest(body.ilp_packet),
+            transfer_amount=amount_of(body.transfer_amount),
+            transfer_currency=body.transfer_amount.currency,
         )
 
 

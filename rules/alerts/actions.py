@@ -84,6 +84,8 @@ def subject_of(kind: str, payload: Payload) -> str:
         return kill_switches.subject_of(kill_switches.key_of(payload["kind"], party=payload.get("party"), **names))
     if kind == markers.LIFT:
         return markers.subject_of(payload["marker"])
+    if "transfer" in payload:
+        return str(payload["transfer"])
     if "list" in payload:
         return f"list {payload['list']}"
     return f"party {payload['party']}" if "party" in payload else f"appeal {payload['appeal']}"

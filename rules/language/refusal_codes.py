@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from fspiop.errors import ErrorCode
 from fspiop.errors import text_of as text_of_category
 
+NOT_ALLOWED, OUT_OF_TIME = "3140", "3142"
+"""The codes with which the hub itself refuses a payment that the scheme's rules delay."""
+
 CODES: Mapping[str, str] = {
     "3140": "Payment is not allowed by the scheme",
     "3141": "Refund is not allowed by the scheme",

@@ -50,7 +50,17 @@ def test_a_reservation_past_its_time_is_released_without_celery(committed_world:
 
 def test_what_beat_has_done_each_second_is_what_dfsps_wait_for() -> None:
     names = {tick.__qualname__ for tick in tasks.of_each_second()}
-    assert names == {"expire_transfers", "fail_unanswered", "report_unanswered", "catch_up"}
+    assert names == {
+        "expire_transfers",
+        "release_held_transfers",
+        "fail_unanswered",
+        "report_unanswered",
+        "catch_up",
+        # What rules and the fraud desk need: counts, names of new parties, and alerts.
+        "fold",
+        "screen_names",
+        "merge",
+    }
 
 
 def test_nothing_is_done_while_celery_gives_ticks(begin: Begin) -> None:

@@ -11,6 +11,7 @@ from ledger.decide import PREPARE_IS_REFUSED_BY, decide
 from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FxState
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
+from rules.decide import Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PAYER, PAYEE, FXP = 1, 2, 3
@@ -146,6 +147,26 @@ def payer_account_inactive(p: Prepare, s: Snapshot) -> None:
     s.accounts[PAYER].is_active = False
 
 
+class Refusing:
+    """A gate whose rules refuse every transfer."""
+
+    def judge(self, digest: bytes, now: datetime) -> Verdict:
+        return Verdict(outcome="REFUSE", code="4240", text="too many")
+
+    def count(self, digest: bytes, now: datetime) -> None:
+        raise AssertionError("it was refused")
+
+    def uncount(self, transfer_id: str) -> None:
+        raise AssertionError("nothing was aborted")
+
+    def save(self) -> None:
+        raise AssertionError("deciding is pure")
+
+
+def rule_refuses(p: Prepare, s: Snapshot) -> None:
+    s.gate = Refusing()
+
+
 def cover_too_low(p: Prepare, s: Snapshot) -> None:
     for account in s.accounts.values():
         account.cover = 9
@@ -177,6 +198,7 @@ CAUSES: dict[Refusal, Callable[[Prepare, Snapshot], None]] = {
     Refusal.FXP_MAY_NOT_CONVERT: fxp_may_not_send,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: fxp_account_inactive,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: payer_account_inactive,
+    Refusal.REFUSED_BY_RULE: rule_refuses,
     Refusal.LIQUIDITY: cover_too_low,
     Refusal.NDC: cap_too_low,
 }
@@ -248,6 +270,7 @@ OF_OTHERS = {
     Refusal.REJECTED_BY_PAYEE,
     Refusal.FULFILMENT_DOES_NOT_MATCH,
     Refusal.FULFILMENT_NAMES_ANOTHER_PAYER,
+    Refusal.REFUSED_WHILE_HELD,
     Refusal.ALREADY_ENDED,
     Refusal.ENDS_WITH_ITS_BULK,
     Refusal.NO_ITEM_WAS_RESERVED,

@@ -50,10 +50,11 @@ from tests.directory.requests import register
 from tests.fx_world import fx_prepare, fx_state_of, open_kes, open_scheme
 from tests.outbox.messages import message
 from tests.portal.test_account_statements import begin_block, everything_is_old
+from tests.rules.rule_sets import activate, hold
 from tests.settlement.operator_steps import add_model, close, onboard_in, pay, settlement_api
 from tests.settlement.test_gross_settlement import GROSS
 from tests.sweeps.poison import pause_is_over, poisoned, skipped
-from tests.world import World, amount, prepare, run, state_of
+from tests.world import World, amount, messages_about, prepare, run, state_of
 
 
 def reserve(world: World, count: int, **more: Any) -> list[str]:
@@ -518,3 +519,22 @@ def test_what_somebody_else_writes_to_the_bell_keeps_no_courier_from_hearing_it(
     asyncio.run(listen())
     client.delete(wakeup._key())
     assert heard == {5}
+
+
+def test_a_held_transfer_that_cannot_be_released(committed_world: World) -> None:
+    activate(hold("PT1S", gate="transfer", over="1"))
+    commands = [prepare(committed_world, "green", "blue", 2, expires_in=60) for _ in range(4)]
+    for command in commands:
+        run(command)
+    bad, *others = (command.transfer_id for command in commands)
+    time.sleep(1.1)
+    with poisoned("ledger_heldtransfer", "transfer_id", bad):
+        assert ledger.release_held_transfers() == 3
+        assert [messages_about(id) for id in others] == [[("blue", "POST", "prepare")]] * 3
+        assert messages_about(bad) == []
+        assert skipped() == [("held-transfers", bad, f"RaiseException: row {bad} is poisoned")]
+        assert ledger.release_held_transfers() == 0
+    pause_is_over()
+    assert ledger.release_held_transfers() == 1
+    assert messages_about(bad) == [("blue", "POST", "prepare")]
+    assert (skipped(), invariants.find_breaks()) == ([], [])

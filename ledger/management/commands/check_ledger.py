@@ -1,4 +1,4 @@
-"""manage.py check_ledger: reports whether every invariant of the ledger is true.
+"""manage.py check_ledger: reports whether every invariant of the ledger is true, and each profile what transfers say.
 
 If an invariant is not true, prints rows that break it and exits with 1.
 """
@@ -12,6 +12,7 @@ from rich.table import Table
 from hub.audit import trail
 from hub.terminal import console_of
 from ledger import invariants
+from ledger.rule_history import rebuild
 
 
 class Command(BaseCommand):
@@ -35,7 +36,11 @@ class Command(BaseCommand):
         bad_entries = list(trail.broken_links())
         for entry in bad_entries:
             console.print(f"  [red]BROKEN[/red] audit entry {entry.pk} does not follow the one before it")
-        if breaks or bad_entries:
-            console.print(f"ledger: {len(breaks) + bool(bad_entries)} invariants broken", style="red")
+        differing = rebuild.compare().differences
+        for difference in differing[: invariants.MOST_ROWS]:
+            console.print(f"  [red]BROKEN[/red] profile {difference.key}: {difference.text}", highlight=False)
+        if breaks or bad_entries or differing:
+            broken_count = len(breaks) + bool(bad_entries) + bool(differing)
+            console.print(f"ledger: {broken_count} invariants broken", style="red")
             sys.exit(1)
         console.print(f"ledger: ok, {len(invariants.INVARIANTS)} invariants hold", highlight=False)

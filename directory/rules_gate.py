@@ -1,0 +1,60 @@
+"""The gate of the scheme's rules at the lookup: refuses questions about parties that lists or markers stop.
+
+The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from directory.lookup_commands import AskParty
+from fspiop.errors import FspiopError, scheme_error
+from rules import decide, message_facts, party_labels
+from rules.language.counter_needs import NoCounters
+from rules.rulesets import active_rules, decisions
+from rules.rulesets.active_rules import ActiveRules
+from rules.rulesets.decisions import Judged
+
+
+@dataclass(slots=True)
+class LookupGate:
+    """One group at the gate. Only `save` runs statements."""
+
+    rules: ActiveRules
+    now: datetime
+    judged: list[Judged] = field(default_factory=list)
+
+    def refusal(self, command: AskParty, owner: str) -> FspiopError | None:
+        """Judges a question that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        facts = message_facts.of_lookup(
+            command.alias.type,
+            command.alias.identifier,
+            command.alias.sub_id,
+            currency=command.alias.currency or None,
+            payer_dfsp=command.requester.name,
+            payee_dfsp=owner,
+            now=self.now,
+        )
+        compiled = self.rules.compiled("lookup")
+        # The copies of lists and markers in this process answer; only the owner of the alias was not known before.
+        (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
+        (stopped,) = party_labels.stopped([facts])
+        verdict = decide.verdict_of(decide.judge(facts, compiled, NoCounters(), self.rules.variances))
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
+        self.judged.append(Judged(command.subject, facts, verdict))
+        return scheme_error(verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
+
+    def save(self) -> None:
+        """Stores the decisions of the group."""
+        decisions.save(self.rules.version, self.judged)
+
+
+def open_gate(asked: Collection[AskParty]) -> LookupGate | None:
+    """Returns the gate for these questions. None if there are none, or no rules are active."""
+    if not asked:
+        return None
+    active = active_rules.current_at()
+    return LookupGate(*active) if active is not None else None

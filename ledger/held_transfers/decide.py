@@ -1,0 +1,49 @@
+"""Decides whether a transfer is held before the hub sends it to its payee. Pure."""
+
+from datetime import datetime, timedelta
+
+from fspiop.time import format_datetime
+from ledger.commands_and_outcomes import Prepare
+from ledger.held_transfers.holds import Hold, ends_in_time
+from ledger.snapshot import Snapshot
+from rules.decide import Verdict
+from rules.kept_verdicts import Kept
+from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
+
+
+def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
+    """Returns the verdict of the scheme's rules about a prepare, and the hold if the transfer is held.
+
+    The verdict about the quote binds the transfer. A transfer that would expire before the payee can answer is refused
+    at once, with the earliest time. So is an item of a bulk, because the items of a bulk are sent together.
+    """
+    if s.gate is None:
+        return None, None
+    verdict = s.gate.judge(p.digest, s.now)
+    if s.rules_version is None or verdict.outcome == "REFUSE":
+        return verdict, None
+    kept = s.kept.get(p.digest)
+    if kept is not None and kept.refusal is not None:
+        return _refused(s, verdict, *kept.refusal), None
+    until = _held_until(verdict, kept, s.now)
+    if until is None:
+        return verdict, None
+    if p.bulk_id is not None:
+        return _refused(s, verdict, NOT_ALLOWED, "The scheme delays this payment, so a bulk cannot contain it"), None
+    if not ends_in_time(until, p.expires_at):
+        earliest = format_datetime(until)
+        return _refused(s, verdict, OUT_OF_TIME, f"The scheme delays this payment until {earliest}"), None
+    return verdict, Hold(until, s.rules_version)
+
+
+def _held_until(verdict: Verdict, kept: Kept | None, now: datetime) -> datetime | None:
+    ends = [now + timedelta(seconds=verdict.hold_for_s)] if verdict.hold_for_s is not None else []
+    at_quote = kept.held_until(now) if kept is not None else None
+    return max([*ends, at_quote] if at_quote is not None else ends, default=None)
+
+
+def _refused(s: Snapshot, verdict: Verdict, code: str, text: str) -> Verdict:
+    refused = Verdict(outcome="REFUSE", code=code, text=text, hits=verdict.hits)
+    assert s.gate is not None
+    s.gate.overrule(refused)
+    return refused

@@ -1,0 +1,15 @@
+"""Queries of held transfers, for pages and reports."""
+
+from django.db.models import QuerySet
+
+from ledger.held_transfers.models import HeldTransfer
+
+
+def hold_of(transfer_id: str) -> HeldTransfer | None:
+    """Returns the hold of a transfer, whether it has ended or not. None if the transfer was never held."""
+    return HeldTransfer.objects.filter(pk=transfer_id).first()
+
+
+def held() -> "QuerySet[HeldTransfer]":
+    """Returns the transfers that are held now, the next to be released first."""
+    return HeldTransfer.objects.filter(state=HeldTransfer.State.HELD).select_related("transfer").order_by("until", "pk")

@@ -1,0 +1,82 @@
+"""Releases and refuses held transfers: by the clock, in a tick, and by people, in the transaction of their approval."""
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub import outbox
+from hub.audit import record
+from hub.outbox.messages import Outgoing
+from hub.sweeps import isolating_batches
+from ledger import engine
+from ledger.commands_and_outcomes import Aborted, RefuseHeld
+from ledger.held_transfers import store
+from ledger.held_transfers.models import HeldTransfer
+from ledger.notices import prepare_to_payee
+from rules.language.refusal_codes import is_scheme_code
+
+_MOST = 50  # at a time, because the messages to the payees are read
+_ATTEMPTS = 2
+
+
+def work_off() -> int:
+    """Releases the transfers whose time has come, and aborts those that people have refused. Returns their number."""
+    return isolating_batches.each(_release_due, _abort_refused)
+
+
+def _release_due() -> int:
+    return isolating_batches.in_groups(store.RELEASES, find=store.due, work=_release, most=_MOST)
+
+
+def _release(transfer_ids: list[str]) -> int:
+    with transaction.atomic(durable=True):
+        messages = _send(transfer_ids)
+    return len(messages)
+
+
+def _send(transfer_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
+    """Releases these transfers and adds their requests for the payees to the outbox, in the caller's transaction."""
+    messages = [
+        prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
+        for each in store.release(transfer_ids, actor=actor)
+    ]
+    outbox.append(messages)
+    transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
+    return messages
+
+
+def _abort_refused() -> int:
+    return isolating_batches.in_groups(store.REFUSALS, find=store.refused, work=_abort, most=_MOST)
+
+
+def _abort(transfer_ids: list[str]) -> int:
+    codes = store.refusal_codes(transfer_ids)
+    outcomes = engine.run([RefuseHeld(id, error_code=code) for id, code in sorted(codes.items())], attempts=_ATTEMPTS)
+    return sum(isinstance(outcome, Aborted) for outcome in outcomes)
+
+
+@transaction.atomic
+def release(transfer_id: str, *, reason: str, actor: str) -> None:
+    """Sends a held transfer to its payee now. Raises FspiopError if the transfer is not held any more."""
+    if not _send([transfer_id], actor=actor):
+        raise _not_held()
+    record("held_transfer_released", subject=transfer_id, actor=actor, after={"reason": reason})
+
+
+@transaction.atomic
+def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
+    """Decides that a held transfer is never sent. The next tick aborts it with this code of the scheme's.
+
+    Raises FspiopError if the transfer is not held any more.
+    """
+    if not is_scheme_code(code):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{code} is no error code of a scheme")
+    held = HeldTransfer.objects.filter(pk=transfer_id, state=HeldTransfer.State.HELD, refusal_code__isnull=True)
+    if not held.update(refusal_code=code, actor=actor):
+        raise _not_held()
+    record("held_transfer_refused", subject=transfer_id, actor=actor, after={"reason": reason, "code": code})
+
+
+def _not_held() -> FspiopError:
+    return FspiopError(ErrorCode.CLIENT_ERROR, "the transfer is not held any more")

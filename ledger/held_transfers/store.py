@@ -1,0 +1,141 @@
+"""The statements on held transfers. Each takes any number of transfers.
+
+A statement that changes a hold runs after the lock of its transfer's row (the lock order is at the top of
+`ledger.store`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from hub.outbox.messages import ReceivedMessage, Recipient
+from hub.sql_execution import execute
+from hub.sweeps.store import not_skipped
+from ledger.errors import LostRace
+from ledger.snapshot import TransferState
+from ledger.states import State
+
+RELEASES, REFUSALS = "held-transfers", "refused-holds"  # the names of the batches
+
+_HOLD = """
+    INSERT INTO ledger_heldtransfer (transfer_id, state, until, rules_version, held_at)
+    SELECT n.transfer_id, 'HELD', n.until, n.version, %s
+    FROM unnest(%s::text[], %s::timestamptz[], %s::bigint[]) AS n (transfer_id, until, version)
+"""
+
+
+def insert(transfers: Sequence[TransferState], now: datetime) -> None:
+    """Stores the holds of the new transfers of a batch. No statement where there are none."""
+    held = [(t.transfer_id, t.hold) for t in transfers if t.hold is not None and t.state is State.RESERVED]
+    if held:
+        columns: list[list[Any]] = [
+            [transfer_id for transfer_id, _ in held],
+            [hold.until for _, hold in held],
+            [hold.rules_version for _, hold in held],
+        ]
+        execute(_HOLD, [now, *columns])
+
+
+_END = """
+    UPDATE ledger_heldtransfer h
+    SET state = CASE WHEN n.is_refused THEN 'REFUSED' ELSE 'ENDED' END, ended_at = %s
+    FROM unnest(%s::text[], %s::boolean[]) AS n (transfer_id, is_refused)
+    WHERE h.transfer_id = n.transfer_id AND h.state = 'HELD' AND (h.refusal_code IS NOT NULL OR NOT n.is_refused)
+"""
+
+
+def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
+    """Ends the holds of transfers that end, each with whether people refused it. No statement where there are none.
+
+    Raises LostRace where a transfer was released meanwhile.
+    """
+    held = [(t.transfer_id, is_refused) for t, is_refused in ended if t.is_held]
+    if held:
+        columns: list[list[Any]] = [[each[0] for each in held], [each[1] for each in held]]
+        if execute(_END, [now, *columns]).rowcount != len(held):
+            raise LostRace("a held transfer was released while its end was decided")
+
+
+_DUE = f"""
+    SELECT h.transfer_id FROM ledger_heldtransfer h
+    WHERE h.state = 'HELD' AND h.until <= statement_timestamp() AND h.refusal_code IS NULL
+      AND {not_skipped(RELEASES, "h.transfer_id")}
+    ORDER BY h.until LIMIT %s
+"""  # noqa: S608 (put together from constants)
+
+
+def due(most: int) -> list[str]:
+    """Returns held transfers that the clock releases now, the earliest first, without those that are skipped."""
+    return [row[0] for row in execute(_DUE, [most])]
+
+
+_REFUSED = f"""
+    SELECT h.transfer_id FROM ledger_heldtransfer h
+    WHERE h.state = 'HELD' AND h.refusal_code IS NOT NULL AND {not_skipped(REFUSALS, "h.transfer_id")}
+    ORDER BY h.transfer_id LIMIT %s
+"""  # noqa: S608
+
+
+def refused(most: int) -> list[str]:
+    """Returns held transfers that people have refused, without those that are skipped."""
+    return [row[0] for row in execute(_REFUSED, [most])]
+
+
+_CODES = "SELECT transfer_id, refusal_code FROM ledger_heldtransfer WHERE transfer_id = ANY(%s::text[])"
+
+
+def refusal_codes(transfer_ids: Sequence[str]) -> dict[str, str]:
+    """Returns the codes with which people have refused these transfers."""
+    return {row[0]: row[1] for row in execute(_CODES, [list(transfer_ids)]) if row[1] is not None}
+
+
+_LOCK = """
+    SELECT t.transfer_id FROM ledger_transfer t
+    WHERE t.transfer_id = ANY(%s::text[]) AND t.state = 'RESERVED' AND t.expires_at > clock_timestamp()
+    ORDER BY t.transfer_id FOR NO KEY UPDATE
+"""
+_RELEASE = """
+    UPDATE ledger_heldtransfer h SET state = 'RELEASED', ended_at = clock_timestamp(), actor = %s
+    WHERE h.transfer_id = ANY(%s::text[]) AND h.state = 'HELD' AND h.refusal_code IS NULL
+      AND (h.until <= clock_timestamp() OR %s <> '')
+    RETURNING h.transfer_id
+"""
+_PREPARES = """
+    SELECT t.transfer_id, t.payer_id, t.payee_id, t.payee_name, t.version, e.body, e.headers
+    FROM ledger_transfer t JOIN ledger_transferevent e ON e.transfer_id = t.transfer_id AND e.state = 'RESERVED'
+    WHERE t.transfer_id = ANY(%s::text[])
+    ORDER BY t.transfer_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A released transfer: the payer's stored request, and the payee that receives it now."""
+
+    transfer_id: str
+    payer_id: int
+    payee: Recipient
+    request: ReceivedMessage
+
+
+def release(transfer_ids: Sequence[str], *, actor: str = "") -> list[Released]:
+    """Releases those of these transfers that may be released now. Must be called inside a transaction.
+
+    Without an actor the clock releases, and only what is due.
+    """
+    open_ones = [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
+    released = [row[0] for row in execute(_RELEASE, [actor, open_ones, actor])] if open_ones else []
+    if not released:
+        return []
+    return [
+        Released(id, payer_id, Recipient(payee_id, payee, version), ReceivedMessage(body, _headers(headers)))
+        for id, payer_id, payee_id, payee, version, body, headers in execute(_PREPARES, [released])
+    ]
+
+
+def _headers(stored: Any) -> dict[str, str]:
+    found: dict[str, str] = orjson.loads(stored) if isinstance(stored, str | bytes) else stored
+    return found

@@ -1,0 +1,32 @@
+"""manage.py rebuild_profiles [--check]: compares the profiles of the rules with the transfers, or makes them anew."""
+
+import sys
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from hub.terminal import console_of
+from ledger.rule_history import rebuild
+
+MOST_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = "Makes profiles anew that differ from the transfers; with --check only reports them, and exits 1 for any."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a profile differs")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        console = console_of(self)
+        if not options["check"]:
+            console.print(f"profiles: {rebuild.rebuild()} made anew", highlight=False)
+        found = rebuild.compare()
+        for difference in found.differences[:MOST_SHOWN]:
+            console.print(f"  [red]DIFFERS[/red] profile {difference.key}: {difference.text}", highlight=False)
+        console.print(
+            f"profiles: {found.profiles} with {found.payments} payments, {len(found.differences)} differences",
+            highlight=False,
+        )
+        if found.differences:
+            sys.exit(1)

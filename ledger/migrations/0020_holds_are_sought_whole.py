@@ -1,0 +1,16 @@
+"""Removes the index that Django adds to the text of a key for LIKE. It is never read."""
+
+from django.db import migrations
+
+_INDEX = "ledger_heldtransfer_transfer_id_08c297f3_like"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("ledger", "0019_held_transfers")]
+
+    operations = [
+        migrations.RunSQL(
+            f"DROP INDEX IF EXISTS {_INDEX}",
+            f"CREATE INDEX {_INDEX} ON ledger_heldtransfer (transfer_id varchar_pattern_ops)",
+        )
+    ]

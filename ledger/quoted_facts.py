@@ -1,0 +1,49 @@
+"""Finds the facts and verdicts that the hub kept with a transfer's quote, for the rules."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from fspiop.ilp import packet_digest
+from ledger.commands_and_outcomes import Prepare
+from quotes import rule_facts
+from quotes.rule_facts import Claim
+from rules.facts import Facts
+from rules.kept_verdicts import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedFacts:
+    """The facts of a quote with the amount of its terms, what its verdict says, and the id of its transaction."""
+
+    facts: Facts
+    kept: Kept
+    transaction_id: str | None
+
+
+def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
+    """Returns the facts of the quotes of these prepares, by the digests of the prepares.
+
+    Unknown quotes are left out. The items of a bulk transfer are a batch of their own. One statement for a batch, and
+    at most two for a bulk.
+    """
+    claims = [
+        Claim(each.digest, each.source_id, each.payee, each.condition, packet_digest(each.ilp_packet))
+        for each in prepares
+    ]
+    if not claims:
+        return {}
+    bulk_quote_id = prepares[0].bulk_quote_id
+    found = rule_facts.of_items(bulk_quote_id, claims) if bulk_quote_id is not None else {}
+    rest = [claim for claim in claims if claim.key not in found]
+    if rest:
+        found |= rule_facts.of_transfers(rest)
+    return {
+        key: QuotedFacts(
+            replace(each.kept.facts, quoted_amount=each.amount, quoted_currency=each.currency),
+            each.kept,
+            each.transaction_id,
+        )
+        for key, each in found.items()
+    }

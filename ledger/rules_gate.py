@@ -1,0 +1,126 @@
+"""The group's transfers and conversions at the gate of the rules (`rules.transfer_gate`).
+
+Without active rules this runs no statement. `of` reads before the group locks any row, `open_gate` after it has locked
+transfers and conversions, and before it locks accounts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from hub.sql_execution import execute
+from ledger import quoted_facts
+from ledger.commands_and_outcomes import Prepare
+from ledger.fx.commands_and_outcomes import FxPrepare
+from ledger.fx.snapshot import Side
+from rules import originals as originals_of_refunds
+from rules.kept_verdicts import Kept
+from rules.profiles.counters import Original
+from rules.rulesets import active_rules
+from rules.rulesets.active_rules import GATES, ActiveRules
+from rules.transfer_gate import RulesAtTransfers, TransferGate, TransferToJudge, counted_too
+from rules.transfer_gate import open_gate as open_with
+
+
+@dataclass(frozen=True, slots=True)
+class AtGate:
+    """The transfers of one group that rules may judge, and what was read about them before any lock."""
+
+    rules: RulesAtTransfers | None
+    transfers: Sequence[TransferToJudge]
+    conversions: Sequence[FxPrepare]
+    originals: Mapping[str, Original]
+    kept: Mapping[bytes, Kept]  # the verdicts at the quotes, by the digests of the prepares
+
+
+def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
+    """Returns the new transfers and conversions for the gate, or None if there are no rules and nothing is counted."""
+    if not prepares and not fx_prepares:
+        return None
+    active = active_rules.current()
+    if active is None and not settings.RULES_COUNT:
+        return None
+    rules = _known(active) if active else None
+    quoted = quoted_facts.of(prepares) if prepares else {}
+    transfers = []
+    for prepare in prepares:
+        found = quoted.get(prepare.digest)
+        transfers.append(
+            TransferToJudge(
+                digest=prepare.digest,
+                transfer_id=prepare.transfer_id,
+                payer_dfsp=prepare.payer,
+                payee_dfsp=prepare.payee,
+                currency=prepare.currency,
+                amount=prepare.amount,
+                expires_at=prepare.expires_at,
+                quoted=found.facts if found else None,
+                transaction_id=found.transaction_id if found else None,
+                bulk=prepare.bulk_id is not None,
+            )
+        )
+    kept = {digest: found.kept for digest, found in quoted.items()}
+    refunds = originals_of_refunds.of(
+        (each.quoted for each in transfers if each.quoted is not None), rules.compiled.needs if rules else ()
+    )
+    return AtGate(rules, transfers, fx_prepares if rules else (), refunds, kept)
+
+
+def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
+    """Locks what the rules need, and returns the gate. `determining`: the transfers that the group has read."""
+    conversions = [_conversion(each, determining) for each in at_gate.conversions]
+    return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
+
+
+def _conversion(prepare: FxPrepare, determining: Mapping[str, object]) -> TransferToJudge:
+    side = Side.PAYEE if prepare.determining_transfer_id in determining else Side.PAYER
+    currency, amount = (
+        (prepare.source_currency, prepare.source_amount)
+        if side is Side.PAYER
+        else (prepare.target_currency, prepare.target_amount)
+    )
+    payer, payee = (prepare.initiator, prepare.fxp) if side is Side.PAYER else (prepare.fxp, prepare.initiator)
+    return TransferToJudge(
+        digest=prepare.digest,
+        transfer_id=prepare.commit_request_id,
+        payer_dfsp=payer,
+        payee_dfsp=payee,
+        currency=currency,
+        amount=amount,
+        expires_at=prepare.expires_at,
+        fx=True,
+    )
+
+
+_rules: tuple[ActiveRules | None, RulesAtTransfers | None] = (None, None)
+
+
+def _known(active: ActiveRules) -> RulesAtTransfers:
+    global _rules
+    known, rules = _rules
+    if known is not active or rules is None:
+        rules = RulesAtTransfers(
+            version=active.version,
+            compiled=active.compiled("transfer"),
+            without_quote=active.for_transfers_without_quote,
+            variances=active.variances,
+            counted_too=counted_too(active.compiled(gate) for gate in GATES),
+        )
+        _rules = (active, rules)
+    return rules
+
+
+_ORIGINALS = """
+    SELECT o.transaction_id, t.currency, t.amount, c.payer_key, c.payee_key, t.completed_at
+    FROM unnest(%s::text[]) AS o (transaction_id)
+    LEFT JOIN rules_profiles_countedtransfer named ON named.transaction_id = o.transaction_id
+    JOIN ledger_transfer t ON t.transfer_id = coalesce(named.transfer_id, o.transaction_id)
+    LEFT JOIN rules_profiles_countedtransfer c ON c.transfer_id = t.transfer_id
+    WHERE t.state = 'COMMITTED'
+"""
+
+
+def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
+    """Returns the committed ones of these transactions. A committed transfer never changes."""
+    return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

@@ -1,0 +1,90 @@
+"""Finds what the scheme's rules kept of quotes (`rules.kept_verdicts`), for the transfers that follow them.
+
+The module has two statements, each for any number of transfers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hub.sql_execution import execute
+from quotes import terms_of_payments
+from quotes.terms_digest import digest_of
+from rules import kept_verdicts
+from rules.kept_verdicts import Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The parties, the condition and the packet's digest of a transfer, by which its quote is found."""
+
+    key: bytes
+    payer_id: int
+    payee: str
+    condition: str
+    packet_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was kept of one payment, and its terms."""
+
+    kept: Kept
+    transaction_id: str | None
+    amount: int | None
+    currency: str | None
+
+
+# Terms are accepted once and never change. A packet has its quote's id, so terms belong to one quote. No order, because
+# the statement must find rows by the index of terms only.
+_OF_QUOTES = """
+    SELECT c.key, q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
+    FROM unnest(%s::bytea[], %s::bigint[], %s::text[], %s::text[], %s::bytea[])
+         AS c (key, payer_id, payee, condition, packet_sha256)
+    CROSS JOIN LATERAL (
+        SELECT q.quote_id, q.transaction_id, q.transfer_amount, q.transfer_currency, q.rule_facts
+        FROM quotes_quote q JOIN participants_participant payee ON payee.id = q.payee_id
+        WHERE q.payer_id = c.payer_id AND q.condition = c.condition AND q.packet_sha256 = c.packet_sha256
+          AND q.packet_sha256 IS NOT NULL AND q.rule_facts IS NOT NULL AND payee.name = c.payee
+        LIMIT 1
+    ) q
+"""
+
+
+def of_transfers(claims: Sequence[Claim]) -> dict[bytes, Found]:
+    """Returns what was kept of the quotes of these transfers, by the claims' keys. Unknown quotes are left out."""
+    columns = [
+        [c.key for c in claims],
+        [c.payer_id for c in claims],
+        [c.payee for c in claims],
+        [c.condition for c in claims],
+        [c.packet_sha256 for c in claims],
+    ]
+    found = {}
+    for key, quote_id, transaction_id, amount, currency, stored in execute(_OF_QUOTES, columns):
+        kept = kept_verdicts.from_bytes(bytes(stored)).get(quote_id)
+        if kept is not None:
+            found[bytes(key)] = Found(kept, transaction_id, amount, currency)
+    return found
+
+
+_OF_A_BULK = """
+    SELECT payee.name, b.rule_terms, b.rule_facts
+    FROM quotes_bulkquote b JOIN participants_participant payee ON payee.id = b.payee_id
+    WHERE b.bulk_quote_id = %s AND b.payer_id = %s AND b.rule_terms IS NOT NULL AND b.rule_facts IS NOT NULL
+"""
+
+
+def of_items(bulk_quote_id: str, claims: Sequence[Claim]) -> dict[bytes, Found]:
+    """Returns what was kept of the payments of a bulk quote, by the claims' keys."""
+    row = execute(_OF_A_BULK, [bulk_quote_id, claims[0].payer_id]).fetchone()
+    if row is None:
+        return {}
+    payee, terms, stored = row[0], terms_of_payments.from_bytes(bytes(row[1])), bytes(row[2])
+    by_terms = {each.terms: each for each in terms}
+    kept = kept_verdicts.from_bytes(stored)
+    found = {}
+    for claim in claims:
+        one = by_terms.get(digest_of(claim.condition, claim.packet_sha256))
+        if one is not None and one.quote_id in kept and claim.payee == payee:
+            found[claim.key] = Found(kept[one.quote_id], None, one.amount, one.currency)
+    return found

@@ -1,0 +1,158 @@
+"""The gate of the scheme's rules at the quote: judges requests for terms, and keeps the verdicts for the transfers.
+
+The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs. With
+rules, the number of statements does not depend on the number of requests.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from django.conf import settings
+from msgspec.structs import replace
+
+from fspiop.bodies.bulk_quotes import BulkQuotePost
+from fspiop.bodies.fx_quotes import FxQuotePost
+from fspiop.bodies.quotes import QuotePost
+from fspiop.errors import ErrorCode, FspiopError, scheme_error
+from fspiop.money import AmountError
+from fspiop.time import format_datetime
+from quotes.commands_and_facts import AskTerms
+from rules import decide, kept_verdicts, message_facts, originals, party_labels
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.kept_verdicts import Kept
+from rules.language.counter_needs import Counters, NoCounters
+from rules.language.refusal_codes import OUT_OF_TIME
+from rules.rulesets import active_rules, decisions
+from rules.rulesets.active_rules import ActiveRules
+from rules.rulesets.decisions import Judged
+from rules.transfer_gate import counters_unlocked
+
+TIME_TO_ANSWER = timedelta(seconds=5)
+"""The time that the payee must have between the release of a held transfer and its expiration."""
+NO_VERSION = 0
+"""Kept with the facts of a quote that no rules judged."""
+
+
+@dataclass(slots=True)
+class QuoteGate:
+    """One group at the gate. Only `save` runs statements."""
+
+    rules: ActiveRules | None  # None if no rules are active, but payments are counted (RULES_COUNT)
+    # By the keys of the commands and by the ids of the payments' quotes: the facts, and the refusal by a kill switch.
+    payments: Mapping[str, Mapping[str, tuple[Facts, Verdict | None]]]
+    counters: Counters
+    faults: Mapping[str, FspiopError]  # of requests whose facts cannot be read
+    kept: dict[str, bytes] = field(default_factory=dict)  # by the keys of the commands
+    judged: list[Judged] = field(default_factory=list)
+
+    def refusal(self, command: AskTerms) -> FspiopError | None:
+        """Judges a request that passed all other checks. Returns the error if the scheme's rules refuse it."""
+        if self.rules is None:
+            self._keep_facts(command)
+            return None
+        if command.key in self.faults:
+            return self.faults[command.key]
+        found = {
+            quote_id: self._judge(self.rules, quote_id, *each) for quote_id, each in self.payments[command.key].items()
+        }
+        refused = [kept.refusal for kept, _ in found.values() if kept.refusal is not None]
+        if len(refused) == len(found):  # a bulk whose other payments are allowed goes on without the refused ones
+            return scheme_error(*refused[0])
+        late = next((until for kept, until in found.values() if _is_too_late(command, kept.facts, until)), None)
+        if late is not None and command.resource == "quotes":
+            text = f"The scheme delays this payment; it must not expire before {format_datetime(late)}"
+            last = self.judged.pop()
+            refused_now = replace(last.verdict, outcome="REFUSE", code=OUT_OF_TIME, text=text)
+            self.judged.append(Judged(last.subject, last.facts, refused_now))
+            return scheme_error(OUT_OF_TIME, text)
+        self.kept[command.key] = kept_verdicts.to_bytes({quote_id: kept for quote_id, (kept, _) in found.items()})
+        return None
+
+    def _keep_facts(self, command: AskTerms) -> None:
+        """Keeps the facts, so that the transfer is counted for the rules that will be active one day."""
+        payments = self.payments.get(command.key)
+        if payments:
+            found = {quote_id: Kept(facts, NO_VERSION) for quote_id, (facts, _) in payments.items()}
+            self.kept[command.key] = kept_verdicts.to_bytes(found)
+
+    def _judge(
+        self, rules: ActiveRules, quote_id: str, facts: Facts, stopped: Verdict | None
+    ) -> tuple[Kept, datetime | None]:
+        compiled = rules.compiled("quote")
+        verdict = decide.verdict_of(decide.judge(facts, compiled, self.counters, rules.variances))
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
+        self.judged.append(Judged(quote_id, facts, verdict))
+        kept = kept_verdicts.kept(facts, verdict, rules.version, compiled.rules)
+        until = kept.held_until(facts.now)
+        return kept, None if until is None else until + TIME_TO_ANSWER
+
+    def save(self) -> None:
+        """Stores the decisions of the group."""
+        if self.rules is not None:
+            decisions.save(self.rules.version, self.judged)
+
+
+def _is_too_late(command: AskTerms, facts: Facts, until: datetime | None) -> bool:
+    """Returns whether the transfer would expire before the payee could answer it."""
+    if until is None:
+        return False
+    latest = facts.now + timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S)
+    return until > min(command.expires_at or latest, latest)
+
+
+def open_gate(asked: Collection[AskTerms]) -> QuoteGate | None:
+    """Returns the gate for these requests. None if there are none, or no rules are active and nothing is counted."""
+    if not asked:
+        return None
+    active = active_rules.current_at()
+    if active is None and not settings.RULES_COUNT:
+        return None
+    # Without rules, nothing is judged at this moment, so the hub's clock will do.
+    rules, now = active if active is not None else (None, datetime.now(UTC))
+    named: list[tuple[str, str, Facts]] = []
+    faults: dict[str, FspiopError] = {}
+    for command in asked:
+        try:
+            named += [(command.key, *each) for each in facts_of(command, now)]
+        except FspiopError as fault:
+            faults[command.key] = FspiopError(fault.error, fault.detail)  # without the frames of the error
+    if rules is None:
+        unjudged: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+        for key, quote_id, each in named:
+            unjudged.setdefault(key, {})[quote_id] = each, None
+        return QuoteGate(None, unjudged, NoCounters(), faults)
+    compiled = rules.compiled("quote")
+    facts = party_labels.labelled(
+        [each for _, _, each in named], lists=bool(compiled.lists), markers=bool(compiled.markers)
+    )
+    payments: dict[str, dict[str, tuple[Facts, Verdict | None]]] = {}
+    for (key, quote_id, _), each, stopped in zip(named, facts, party_labels.stopped(facts), strict=True):
+        payments.setdefault(key, {})[quote_id] = each, stopped
+    counters = counters_unlocked(facts, compiled.needs, originals.of(facts, compiled.needs))
+    return QuoteGate(rules, payments, counters, faults)
+
+
+def facts_of(command: AskTerms, now: datetime) -> list[tuple[str, Facts]]:
+    """Returns the facts of a request's payments, each with the id of its quote.
+
+    Raises FspiopError 3100 if an amount is larger than the hub can hold, or two payments of a bulk have one id.
+    """
+    payer, payee = command.requester.name, command.to or ""
+    try:
+        match command.details:
+            case QuotePost() as body:
+                facts = message_facts.of_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
+                return [(command.agreement_id, facts)]
+            case BulkQuotePost() as body:
+                found = message_facts.of_bulk_quote(body, payer_dfsp=payer, payee_dfsp=payee, now=now)
+                if len({quote_id for quote_id, _ in found}) < len(found):
+                    raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualQuotes: each quoteId must be different")
+                return found
+            case FxQuotePost() as body:
+                return [(command.agreement_id, message_facts.of_fx_quote(body, now=now))]
+    except AmountError as error:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"amount: {error}") from None
+    raise TypeError(f"a request for terms without its message: {command.key}")

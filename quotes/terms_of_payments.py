@@ -1,0 +1,36 @@
+"""The terms of each payment in the answer to a bulk quote, as they are stored for the scheme's rules. Pure."""
+
+import msgspec
+
+from fspiop.bodies.common import Money
+from fspiop.money import AmountError, parse_amount
+
+
+class TermsOfPayment(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The terms of one payment. Stored terms are arrays, so fields are only ever added at the end."""
+
+    terms: bytes
+    """The digest of the condition and the packet (`quotes.terms_digest`)."""
+    quote_id: str
+    amount: int | None = None
+    currency: str | None = None
+
+
+def amount_of(money: Money | None) -> int | None:
+    """Returns an amount of the payee's in ten-thousandths. None where there is none, or the hub cannot hold it."""
+    try:
+        return None if money is None else parse_amount(money.amount)
+    except AmountError:
+        return None
+
+
+def to_bytes(terms: list[TermsOfPayment]) -> bytes:
+    return _ENCODER.encode(terms)
+
+
+def from_bytes(stored: bytes) -> list[TermsOfPayment]:
+    return _DECODER.decode(stored)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(list[TermsOfPayment])

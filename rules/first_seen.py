@@ -1,0 +1,19 @@
+"""Screens the name of a party when a message from its own DFSP names the party for the first time."""
+
+from fspiop.bodies.common import Party
+from hub import sql_execution
+from rules.lists import screening
+from rules.rulesets import active_rules
+
+
+def screen(party: Party, dfsp: str) -> None:
+    """Compares a name that is new to the hub with the listed names, outside of a transaction.
+
+    Does nothing while no version of the rules was ever active, and for known names. So no payment waits for it twice.
+    """
+    if not active_rules.was_ever_active():
+        return
+    found = screening.named(party, dfsp)
+    if found is not None:
+        screening.see([found])
+        sql_execution.give_back()

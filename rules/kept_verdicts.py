@@ -1,0 +1,62 @@
+"""The facts and the verdict about a quote, as they are kept beside it until its transfer comes. Pure."""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.language.rule_types import Hold, Rule
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One payment at the quote. Stored verdicts are arrays, so fields are only ever added at the end."""
+
+    facts: Facts
+    version: int
+    hold_for_s: int | None = None
+    """For how long the transfer is held, from its reservation on."""
+    hold_until: datetime | None = None
+    """Until when the transfer is held."""
+    refusal: tuple[str, str] | None = None
+    """The code and text with which the transfer is refused. Only a payment of a bulk quote has them: the quote of one
+    payment is refused at once."""
+
+    def held_until(self, now: datetime) -> datetime | None:
+        """Returns until when a transfer that is reserved now is held, or None."""
+        ends = [self.hold_until] if self.hold_until is not None else []
+        if self.hold_for_s is not None:
+            ends.append(now + timedelta(seconds=self.hold_for_s))
+        return max(ends, default=None)
+
+
+def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) -> Kept:
+    """Returns what is kept of a verdict by these rules."""
+    by_id = {rule.id: rule for rule in rules}
+    for_s: int | None = None
+    until: datetime | None = None
+    for hit in verdict.hits:
+        if not hit.counts or hit.hold_for_s is None:
+            continue
+        action = by_id[hit.rule].action
+        if isinstance(action, Hold) and action.until_minute is not None:
+            end = facts.now + timedelta(seconds=hit.hold_for_s)
+            until = end if until is None else max(until, end)
+        else:
+            for_s = max(for_s or 0, hit.hold_for_s)
+    refusal = (verdict.code or "", verdict.text) if verdict.outcome == "REFUSE" else None
+    return Kept(facts, version, for_s, until, refusal)
+
+
+def to_bytes(found: dict[str, Kept]) -> bytes:
+    """Writes what is kept of the payments of one quote, by the ids of their quotes."""
+    return _ENCODER.encode(found)
+
+
+def from_bytes(stored: bytes) -> dict[str, Kept]:
+    """Reads what is kept of the payments of one quote. Raises msgspec.ValidationError for other bytes."""
+    return _DECODER.decode(stored)
+
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+_DECODER = msgspec.msgpack.Decoder(dict[str, Kept])

@@ -1,0 +1,84 @@
+"""What lists, markers and kill switches say about the parties of payments, for every gate.
+
+All are copies in the process that are at most half a second old, so a group runs no statement for them in most cases.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.language.refusal_codes import text_of
+from rules.lists import keys, kill_switches
+from rules.lists import matches as lists_of
+from rules.lists.kill_switches import Payment, Stopped
+from rules.markers import matches as markers_of
+
+_NONE: frozenset[str] = frozenset()
+_CODES: Mapping[Stopped, str] = {
+    Stopped.PAYER: "4540",
+    Stopped.PAYEE: "5540",
+    Stopped.DFSP: "3140",
+    Stopped.CORRIDOR: "3140",
+}
+
+
+def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
+    """Returns these facts with the lists and markers of their parties, as far as the rules ask for them.
+
+    A party is on a list by its identifier, or by its name at the DFSP that serves it.
+    """
+    if not lists and not markers:
+        return list(facts)
+    parties = {key for each in facts for key in (each.payer, each.payee, each.payee_alias) if key is not None}
+    on_lists: Mapping[int, frozenset[str]] = {}
+    if lists:
+        on_lists = lists_of.matches(parties | {key for each in facts for key in _served(each)})
+    marked = markers_of.markers(parties) if markers else {}
+    return [_with_labels(each, on_lists, marked) for each in facts]
+
+
+def stopped(facts: Sequence[Facts]) -> list[Verdict | None]:
+    """Returns, for each payment that a kill switch stops, the refusal."""
+    found = kill_switches.stopped(
+        Payment(each.payer_dfsp, each.payee_dfsp or "", each.payer, each.payee) for each in facts
+    )
+    return [None if what is None else _refusal(what) for what in found]
+
+
+def _refusal(what: Stopped) -> Verdict:
+    code = _CODES[what]
+    return Verdict(outcome="REFUSE", code=code, text=text_of(code))
+
+
+def _with_labels(facts: Facts, on_lists: Mapping[int, frozenset[str]], marked: Mapping[int, frozenset[str]]) -> Facts:
+    payer, payee = facts.payer, facts.payee
+    payer_lists = _lists_of(payer, facts.payer_dfsp, on_lists)
+    # A list may have the identifier, or the identifier with its sub-identifier.
+    payee_lists = _lists_of(payee, facts.payee_dfsp, on_lists) | _lists_of(
+        facts.payee_alias, facts.payee_dfsp, on_lists
+    )
+    payer_markers = _NONE if payer is None else marked.get(payer, _NONE)
+    payee_markers = marked.get(payee or -1, _NONE) | marked.get(facts.payee_alias or -1, _NONE)
+    return replace(
+        facts,
+        payer_lists=payer_lists,
+        payee_lists=payee_lists,
+        payer_markers=payer_markers,
+        payee_markers=payee_markers,
+    )
+
+
+def _lists_of(party: int | None, dfsp: str | None, on_lists: Mapping[int, frozenset[str]]) -> frozenset[str]:
+    if party is None or not on_lists:
+        return _NONE
+    found = on_lists.get(party, _NONE)
+    return found if dfsp is None else found | on_lists.get(keys.served(party, dfsp), _NONE)
+
+
+def _served(facts: Facts) -> list[int]:
+    found = [] if facts.payer is None else [keys.served(facts.payer, facts.payer_dfsp)]
+    if facts.payee_dfsp is not None:
+        found += [keys.served(key, facts.payee_dfsp) for key in {facts.payee, facts.payee_alias} if key is not None]
+    return found

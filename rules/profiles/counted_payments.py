@@ -1,0 +1,113 @@
+"""A payment as it is counted, and what each of its profiles knows about it. Pure."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+from rules.profiles.ring import Direction, Event, Profile
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Role(IntEnum):
+    """The part that a profile's subject has in a payment. The numbers are stored."""
+
+    PAYER = 0
+    PAYEE = 1
+    ALIAS = 2
+    PAYER_DFSP = 3
+    PAYEE_DFSP = 4
+    PAIR = 5
+    ORIGINAL = 6
+
+
+COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
+"""The columns of CountedTransfer with the keys."""
+
+_RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
+_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # a DFSP serves these
+
+BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
+"""SQL: the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of the profiles in which a payment counts. None where it does not."""
+
+    payer: int | None = None
+    payee: int | None = None
+    alias: int | None = None
+    payer_dfsp: int | None = None
+    payee_dfsp: int | None = None
+    pair: int | None = None
+    original: int | None = None
+
+    def by_role(self) -> Iterator[tuple[Role, int]]:
+        """Yields each profile's role and key."""
+        for role, key in zip(Role, self.in_order(), strict=True):
+            if key is not None:
+                yield role, key
+
+    def in_order(self) -> tuple[int | None, ...]:
+        """Returns the keys in the order of the roles."""
+        return (
+            self.payer,
+            self.payee,
+            self.alias,
+            self.payer_dfsp,
+            self.payee_dfsp,
+            self.pair,
+            self.original,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CountedPayment:
+    """One transfer that counts in these profiles."""
+
+    transfer_id: str
+    keys: Keys
+    served_by: int  # the key of the payee DFSP
+    is_refund: bool
+    currency: str
+    amount: int
+    reserved_at: datetime
+    transaction_id: str | None = None
+
+    def event(self, role: Role) -> Event:
+        """Returns what the profile of this role counts."""
+        receives = role in _RECEIVES
+        return Event(
+            moment=microseconds(self.reserved_at),
+            ref=reference(self.transfer_id),
+            direction=int(Direction.RECEIVED if receives else Direction.SENT),
+            is_refund=self.is_refund,
+            currency=self.currency,
+            amount=self.amount,
+            counterparty=(self.keys.payer if receives else self.keys.payee) or 0,
+        )
+
+    def add_to(self, profile: Profile, role: Role) -> None:
+        """Counts the payment in the profile of this role."""
+        event = self.event(role)
+        profile.add(event)
+        if role in _IS_SERVED and not self.is_refund:
+            profile.note_dfsp(self.served_by, event.moment)
+
+    def remove_from(self, profile: Profile, role: Role) -> bool:
+        """Counts the payment no longer. Returns False if the profile cannot have it."""
+        return profile.remove(self.event(role))
+
+
+def microseconds(moment: datetime) -> int:
+    """Returns the microseconds since 1970."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def reference(transfer_id: str) -> int:
+    """Returns the number by which a profile knows a transfer."""
+    return int.from_bytes(hashlib.blake2b(transfer_id.encode(), digest_size=8).digest(), "big") >> 1

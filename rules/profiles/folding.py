@@ -1,0 +1,38 @@
+"""Adds to profiles the payments that no gate added itself: a periodic batch, profile by profile."""
+
+from django.db import transaction
+
+from hub.sweeps import isolating_batches
+from rules.profiles import store
+
+BATCH = "profiles"
+_MOST_ROWS = 5_000  # rows from which the profiles of one transaction are taken
+_MOST_PROFILES = 1_000
+
+
+def fold() -> int:
+    """Changes the profiles for which rows wait. Returns the number of profiles. Two processes may run this at once."""
+    return isolating_batches.in_groups(BATCH, find=_find, work=_fold, most=_MOST_PROFILES)
+
+
+def _find(limit: int) -> list[str]:
+    return [str(key) for key in store.waiting(_MOST_ROWS, limit)]
+
+
+def _fold(keys: list[str]) -> int:
+    with transaction.atomic(durable=True):
+        return fold_profiles([int(key) for key in keys])
+
+
+def fold_profiles(keys: list[int]) -> int:
+    """Changes these profiles inside the caller's transaction. Returns how many had anything to add or remove."""
+    profiles = store.lock(keys)
+    rows = store.unfolded(keys)
+    for row in rows:
+        row.apply_to(profiles[row.key])
+    changed = {key: profile for key, profile in profiles.items() if profile.is_changed}
+    if changed:
+        store.save(changed)
+    if rows:
+        store.delete_unfolded([row.id for row in rows])
+    return len({row.key for row in rows})

@@ -1,0 +1,98 @@
+"""The tables of profiles. Subjects are known only by their keys (`rules.party_keys`)."""
+
+from decimal import Decimal
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+
+
+class Profile(models.Model):
+    """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
+
+    A change needs the row's lock. The totals are those of `ring`, in columns so that one statement can compare them
+    with the transfers. No index but the key, and room in each page, so that an update changes no index.
+    """
+
+    key = models.BigIntegerField(primary_key=True)
+    ring = models.BinaryField(default=b"", db_default=b"")  # rules.profiles.ring; empty without any payment
+    counted = models.BigIntegerField(default=0, db_default=0)
+    sent = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
+    received = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(counted__gte=0, sent__gte=0, received__gte=0), name="a_profile_counts_no_less_than_nothing"
+            )
+        ]
+        triggers = [pgtrigger.Protect(name="a_profile_is_never_deleted", operation=pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class CountedTransfer(models.Model):
+    """A transfer that was counted when it was reserved, and the keys of the profiles in which it counts.
+
+    The row is added with the transfer, in one transaction. It changes once, if the transfer is aborted.
+    """
+
+    transfer_id = models.CharField(max_length=36, primary_key=True)
+    payer_key = models.BigIntegerField(null=True)
+    payee_key = models.BigIntegerField(null=True)
+    alias_key = models.BigIntegerField(null=True)  # only if the payee's identifier has a sub-id
+    payer_dfsp_key = models.BigIntegerField(null=True)  # the next three only if a rule has needed them
+    payee_dfsp_key = models.BigIntegerField(null=True)
+    pair_key = models.BigIntegerField(null=True)
+    original_key = models.BigIntegerField(null=True)  # of the transaction that a refund gives back
+    served_by = models.BigIntegerField()  # the key of the payee DFSP
+    is_refund = models.BooleanField()
+    currency = models.CharField(max_length=3)
+    amount = models.BigIntegerField()
+    reserved_at = models.DateTimeField()
+    transaction_id = models.CharField(max_length=36, null=True)  # if it is not the transfer's id
+    ended = models.BooleanField(default=False)  # the transfer was aborted, so it counts no longer
+
+    class Meta:
+        indexes = [
+            # for the question whether this payer has paid this payee before
+            models.Index(
+                fields=["payer_key", "payee_key"],
+                condition=Q(payer_key__isnull=False, payee_key__isnull=False),
+                name="counted_by_payer_and_payee",
+            ),
+            models.Index(
+                fields=["transaction_id"], condition=Q(transaction_id__isnull=False), name="counted_by_transaction"
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="a_counted_transfer_only_ends",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition("OLD.ended OR to_jsonb(NEW) - 'ended' <> to_jsonb(OLD) - 'ended'"),
+            ),
+            pgtrigger.Protect(name="a_counted_transfer_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return self.transfer_id
+
+
+class UnfoldedCount(models.Model):
+    """A payment that a profile has to add or to remove.
+
+    Transactions that need no exact count add such a row and lock no profile. A row is deleted only by the transaction
+    that changes the profile, under the profile's lock.
+    """
+
+    key = models.BigIntegerField()
+    role = models.PositiveSmallIntegerField()  # rules.profiles.counted_payments.Role
+    transfer_id = models.CharField(max_length=36)
+    is_removal = models.BooleanField()
+
+    class Meta:
+        indexes = [models.Index(fields=["key"], name="unfolded_count_by_profile")]
+
+    def __str__(self) -> str:
+        return f"{'-' if self.is_removal else '+'}{self.transfer_id}"

@@ -1,0 +1,278 @@
+"""The profile of a party: its latest payments one by one, and the earlier ones as sums by hour, day and month. Pure.
+
+An event is one payment in which the profile's subject took part. The latest `KEPT` events of each class (direction,
+currency, refund or not) are kept one by one. Older events are folded into buckets. A bucket keeps the moment of the
+latest event that was folded into it, so a reader knows whether the bucket has events inside a window.
+
+Which bucket an event belongs to depends on its moment and on two boundaries of the profile only. So the order in which
+events are added and removed changes which of them are still kept one by one, and never a sum.
+"""
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+
+import msgspec
+
+KEPT = 64
+"""How many events of one class a profile keeps one by one."""
+
+HOUR = 3_600_000_000  # moments are microseconds since 1970
+DAY = 24 * HOUR
+MONTH = 30 * DAY
+_HOURS_FOR = 2 * DAY  # how far back buckets are hours
+_DAYS_FOR = 33 * DAY  # how far back they are at least days: longer than the longest window
+
+_FORMAT = 1
+
+
+class Direction(IntEnum):
+    """What the subject did in a payment."""
+
+    SENT = 0
+    RECEIVED = 1
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
+    """One payment, as its payer's or its payee's profile knows it."""
+
+    moment: int  # when it was reserved
+    ref: int  # a hash of the transfer's id
+    direction: int
+    is_refund: bool
+    currency: str
+    amount: int  # ten-thousandths
+    counterparty: int  # the key of the other party, 0 if it is not known
+
+
+class BucketKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    start: int
+    length: int  # HOUR, DAY or MONTH
+    direction: int
+    is_refund: bool
+    currency: str
+
+
+class Bucket(msgspec.Struct, gc=False):
+    count: int
+    value: int
+    latest: int  # no event in the bucket is later. After a removal, the latest one may be earlier.
+
+
+class Profile:
+    """The payments of one subject. Methods change it in place; `is_changed` tells whether it must be saved."""
+
+    __slots__ = (
+        "buckets",
+        "counted",
+        "days_from",
+        "events",
+        "hours_from",
+        "is_changed",
+        "moved_at",
+        "received",
+        "sent",
+        "served_by",
+    )
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []  # in order
+        self.buckets: dict[BucketKey, Bucket] = {}
+        self.hours_from = 0  # earlier events are folded into days
+        self.days_from = 0  # earlier events are folded into months
+        self.counted = 0  # the number of all events
+        self.sent = 0  # the sum of all amounts sent, whatever their currency: compared with transfers, never judged
+        self.received = 0
+        # The participant that served the subject in its latest payment received, and since when if another one did
+        # before. A payment that is removed does not change this, so it is never compared with the transfers.
+        self.served_by = 0
+        self.moved_at = 0
+        self.is_changed = False
+
+    def note_dfsp(self, dfsp: int, moment: int) -> None:
+        """Notes which participant served the subject when it received a payment."""
+        if dfsp != self.served_by:
+            if self.served_by:
+                self.moved_at = max(self.moved_at, moment)
+            self.served_by = dfsp
+            self.is_changed = True
+
+    def add(self, event: Event) -> None:
+        """Counts a payment."""
+        insort(self.events, event)
+        self._move_totals(event, 1)
+        if len(self.events) > KEPT:
+            self._fold_oldest_like(event)
+
+    def remove(self, event: Event) -> bool:
+        """Counts a payment no longer. Returns False, and changes nothing, if the profile cannot have it."""
+        place = bisect_left(self.events, event)
+        if place < len(self.events) and self.events[place] == event:
+            del self.events[place]
+        else:
+            bucket = self.buckets.get(key := self.bucket_of(event))
+            if bucket is None or bucket.value < event.amount or event.moment > bucket.latest:
+                return False
+            bucket.count -= 1
+            bucket.value -= event.amount
+            if bucket.count == 0:
+                del self.buckets[key]
+        self._move_totals(event, -1)
+        return True
+
+    def bucket_of(self, event: Event) -> BucketKey:
+        """Returns the bucket to which the event belongs once it is not kept by itself."""
+        length = HOUR if event.moment >= self.hours_from else DAY if event.moment >= self.days_from else MONTH
+        start = event.moment - event.moment % length
+        return BucketKey(start, length, event.direction, event.is_refund, event.currency)
+
+    def _move_totals(self, event: Event, sign: int) -> None:
+        self.counted += sign
+        if event.direction == Direction.SENT:
+            self.sent += sign * event.amount
+        else:
+            self.received += sign * event.amount
+        self.is_changed = True
+
+    def _fold_oldest_like(self, event: Event) -> None:
+        oldest, count = -1, 0
+        for place, other in enumerate(self.events):
+            if (
+                other.direction == event.direction
+                and other.currency == event.currency
+                and other.is_refund == event.is_refund
+            ):
+                count += 1
+                if oldest < 0:
+                    oldest = place
+        if count > KEPT:
+            folded = self.events.pop(oldest)
+            self._coarsen(self.events[-1].moment)
+            self._put(self.bucket_of(folded), Bucket(1, folded.amount, folded.moment))
+
+    def _coarsen(self, now: int) -> None:
+        """Moves the boundaries, and folds hours into days and days into months."""
+        hours_from = now - _HOURS_FOR - (now - _HOURS_FOR) % DAY
+        if hours_from <= self.hours_from:
+            return
+        self.hours_from = hours_from
+        self.days_from = max(self.days_from, now - _DAYS_FOR - (now - _DAYS_FOR) % MONTH)
+        for key in [each for each in self.buckets if self._is_too_fine(each)]:
+            bucket = self.buckets.pop(key)
+            length = DAY if key.start >= self.days_from else MONTH
+            start = key.start - key.start % length
+            self._put(BucketKey(start, length, key.direction, key.is_refund, key.currency), bucket)
+
+    def _is_too_fine(self, key: BucketKey) -> bool:
+        return (key.length == HOUR and key.start < self.hours_from) or (
+            key.length == DAY and key.start < self.days_from
+        )
+
+    def _put(self, key: BucketKey, more: Bucket) -> None:
+        bucket = self.buckets.get(key)
+        if bucket is None:
+            self.buckets[key] = more
+            return
+        bucket.count += more.count
+        bucket.value += more.value
+        bucket.latest = max(bucket.latest, more.latest)
+
+
+class _Stored(msgspec.Struct, array_like=True, gc=False):
+    """What the database keeps. Sums are texts, because they may have more than 64 bits."""
+
+    form: int
+    hours_from: int
+    days_from: int
+    counted: int
+    sent: str
+    received: str
+    served_by: int
+    moved_at: int
+    events: list[Event]
+    buckets: list[tuple[int, int, int, bool, str, int, str, int]]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(_Stored)
+
+
+def to_bytes(profile: Profile) -> bytes:
+    """Writes a profile."""
+    buckets = [
+        (k.start, k.length, k.direction, k.is_refund, k.currency, b.count, str(b.value), b.latest)
+        for k, b in sorted(profile.buckets.items())
+    ]
+    return _ENCODER.encode(
+        _Stored(
+            form=_FORMAT,
+            hours_from=profile.hours_from,
+            days_from=profile.days_from,
+            counted=profile.counted,
+            sent=str(profile.sent),
+            received=str(profile.received),
+            served_by=profile.served_by,
+            moved_at=profile.moved_at,
+            events=profile.events,
+            buckets=buckets,
+        )
+    )
+
+
+def from_bytes(stored: bytes) -> Profile:
+    """Reads a profile. No bytes are a profile without payments."""
+    profile = Profile()
+    if not stored:
+        return profile
+    read = _DECODER.decode(stored)
+    if read.form != _FORMAT:
+        raise ValueError(f"profiles of format {read.form} cannot be read")
+    profile.events = read.events
+    profile.hours_from, profile.days_from = read.hours_from, read.days_from
+    profile.counted, profile.sent, profile.received = read.counted, int(read.sent), int(read.received)
+    profile.served_by, profile.moved_at = read.served_by, read.moved_at
+    for start, length, direction, is_refund, currency, count, value, latest in read.buckets:
+        profile.buckets[BucketKey(start, length, direction, is_refund, currency)] = Bucket(count, int(value), latest)
+    return profile
+
+
+def of_events(events: Iterable[Event]) -> Profile:
+    """Returns the profile of these payments."""
+    profile = Profile()
+    for event in sorted(events):
+        profile.add(event)
+    return profile
+
+
+def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
+    """Returns each difference between a stored profile and the payments that it should have. None if it is right.
+
+    Which events are still kept one by one is not a difference, because that depends on the order of additions and
+    removals. Each event must be kept by itself or be part of its bucket.
+    """
+    expected = set(events)
+    kept = set(profile.events)
+    if len(kept) != len(profile.events) or profile.events != sorted(profile.events):
+        yield "its events are not in order, or are there twice"
+    for event in sorted(kept - expected):
+        yield f"it has a payment of {event.currency} {event.amount} that should not be counted"
+    sums: dict[BucketKey, Bucket] = {}
+    for event in expected - kept:
+        bucket = sums.setdefault(profile.bucket_of(event), Bucket(0, 0, 0))
+        bucket.count += 1
+        bucket.value += event.amount
+        bucket.latest = max(bucket.latest, event.moment)
+    for key in sorted(sums.keys() | profile.buckets.keys()):
+        should, has = sums.get(key, Bucket(0, 0, 0)), profile.buckets.get(key, Bucket(0, 0, 0))
+        if (should.count, should.value) != (has.count, has.value) or has.latest < should.latest:
+            yield (
+                f"a sum of {key.currency} has {has.count} payments of {has.value}"
+                f" instead of {should.count} of {should.value}"
+            )
+    sent = sum(event.amount for event in expected if event.direction == Direction.SENT)
+    received = sum(event.amount for event in expected if event.direction == Direction.RECEIVED)
+    if (profile.counted, profile.sent, profile.received) != (len(expected), sent, received):
+        yield (
+            f"its totals are {profile.counted} payments, {profile.sent} sent and {profile.received} received"
+            f" instead of {len(expected)}, {sent} and {received}"
+        )

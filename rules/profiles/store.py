@@ -1,0 +1,209 @@
+"""All statements about profiles. Each takes lists, so the number of statements does not depend on the lengths.
+
+The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
+keys ascending. A row of `UnfoldedCount` is deleted only under the lock of its profile, so nobody applies it twice.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hub.sql_execution import execute
+from hub.sweeps.store import not_skipped
+from rules.profiles import ring
+from rules.profiles.counted_payments import COLUMNS, CountedPayment, Keys, Role
+from rules.profiles.ring import Profile
+
+_CREATE = """
+    INSERT INTO rules_profiles_profile (key) SELECT key FROM unnest(%s::bigint[]) AS k (key)
+    ON CONFLICT (key) DO NOTHING
+"""
+_LOCK = """
+    SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint[]) ORDER BY key FOR NO KEY UPDATE
+"""
+
+
+def lock(keys: Collection[int]) -> dict[int, Profile]:
+    """Locks these profiles until the end of the transaction. Makes those that do not exist.
+
+    Profiles are made before any is locked, also in the order of their keys. So a transaction that waits to make one
+    holds no lock for which another one waits to make its own.
+    """
+    ordered = sorted(keys)
+    execute(_CREATE, [ordered])
+    return {key: ring.from_bytes(stored) for key, stored in execute(_LOCK, [ordered])}
+
+
+_READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint[])"
+
+
+def read(keys: Collection[int]) -> dict[int, Profile]:
+    """Returns these profiles in their present state, without a lock. A profile that does not exist is empty."""
+    found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
+    return {key: found.get(key) or Profile() for key in keys}
+
+
+_SAVE = """
+    UPDATE rules_profiles_profile p
+    SET ring = c.ring, counted = c.counted, sent = c.sent, received = c.received
+    FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::numeric[], %s::numeric[])
+         AS c (key, ring, counted, sent, received)
+    WHERE p.key = c.key
+"""
+
+
+def save(profiles: Mapping[int, Profile]) -> None:
+    """Writes these profiles, which must be locked."""
+    rows = sorted(profiles.items())
+    columns: list[list[Any]] = [
+        [key for key, _ in rows],
+        [ring.to_bytes(profile) for _, profile in rows],
+        [profile.counted for _, profile in rows],
+        [profile.sent for _, profile in rows],
+        [profile.received for _, profile in rows],
+    ]
+    execute(_SAVE, columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfolded:
+    """A payment that a profile has to add or to remove."""
+
+    id: int
+    key: int
+    role: Role
+    payment: CountedPayment
+    is_removal: bool
+
+    def apply_to(self, profile: Profile) -> None:
+        """Changes the profile, which must be the one of `key`."""
+        if self.is_removal:
+            self.payment.remove_from(profile, self.role)
+        else:
+            self.payment.add_to(profile, self.role)
+
+
+PAYMENT = "c.transfer_id, c.served_by, c.is_refund, c.currency, c.amount, c.reserved_at, " + ", ".join(
+    f"c.{name}" for name in COLUMNS.values()
+)
+"""The columns of a counted payment, for `payment_of`."""
+_UNFOLDED = f"""
+    SELECT u.id, u.key, u.role, u.is_removal, {PAYMENT}
+    FROM rules_profiles_unfoldedcount u JOIN rules_profiles_countedtransfer c ON c.transfer_id = u.transfer_id
+    WHERE u.key = ANY(%s::bigint[])
+"""  # noqa: S608 (the columns above)
+
+
+def unfolded(keys: Collection[int]) -> list[Unfolded]:
+    """Returns what these profiles have to add and remove, in order."""
+    found = [
+        Unfolded(id, key, Role(role), payment_of(payment), is_removal)
+        for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
+    ]
+    found.sort(key=lambda each: each.id)
+    return found
+
+
+def payment_of(row: Sequence[Any]) -> CountedPayment:
+    """Returns the payment in these columns."""
+    transfer_id, served_by, is_refund, currency, amount, reserved_at, *keys = row
+    return CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, reserved_at)
+
+
+_DELETE_UNFOLDED = "DELETE FROM rules_profiles_unfoldedcount WHERE id = ANY(%s::bigint[])"
+
+
+def delete_unfolded(ids: Collection[int]) -> None:
+    """Deletes these rows, whose profiles have changed."""
+    execute(_DELETE_UNFOLDED, [sorted(ids)])
+
+
+_DELETE_REMOVALS = """
+    DELETE FROM rules_profiles_unfoldedcount u
+    USING unnest(%s::bigint[], %s::text[], %s::smallint[]) AS d (key, transfer_id, role)
+    WHERE u.key = d.key AND u.transfer_id = d.transfer_id AND u.role = d.role AND u.is_removal
+"""
+
+
+def delete_removals(removed: Sequence[tuple[int, str, Role]]) -> None:
+    """Deletes the rows that the end of these transfers has added for these profiles, which have changed already."""
+    execute(
+        _DELETE_REMOVALS,
+        [[key for key, _, _ in removed], [id for _, id, _ in removed], [int(role) for _, _, role in removed]],
+    )
+
+
+_ADD_UNFOLDED = """
+    INSERT INTO rules_profiles_unfoldedcount (key, role, transfer_id, is_removal)
+    SELECT key, role, transfer_id, false FROM unnest(%s::bigint[], %s::smallint[], %s::text[])
+         AS u (key, role, transfer_id)
+"""
+
+
+def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
+    """Adds payments (key, role, transfer) that the profiles have to add."""
+    execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
+
+
+_KEYS = ", ".join(COLUMNS.values())
+_ADD_COUNTED = f"""
+    INSERT INTO rules_profiles_countedtransfer (transfer_id, {_KEYS}, served_by, is_refund, currency, amount,
+                                                reserved_at, transaction_id, ended)
+    SELECT c.*, false
+    FROM unnest(%s::text[], {", ".join(["%s::bigint[]"] * len(COLUMNS))}, %s::bigint[], %s::boolean[], %s::text[],
+                %s::bigint[], %s::timestamptz[], %s::text[]) AS c
+"""  # noqa: S608 (the columns above)
+
+
+def add_counted(payments: Iterable[CountedPayment]) -> None:
+    """Stores payments that are counted from now on."""
+    rows = sorted(payments, key=lambda payment: payment.transfer_id)
+    keys = zip(*(payment.keys.in_order() for payment in rows), strict=True)
+    columns: list[list[Any]] = [
+        [payment.transfer_id for payment in rows],
+        *(list(each) for each in keys),
+        [payment.served_by for payment in rows],
+        [payment.is_refund for payment in rows],
+        [payment.currency for payment in rows],
+        [payment.amount for payment in rows],
+        [payment.reserved_at for payment in rows],
+        [payment.transaction_id for payment in rows],
+    ]
+    execute(_ADD_COUNTED, columns)
+
+
+_COUNTED = f"""
+    SELECT {PAYMENT} FROM rules_profiles_countedtransfer c
+    WHERE c.transfer_id = ANY(%s::text[]) AND NOT c.ended
+"""  # noqa: S608 (the columns above)
+
+
+def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
+    """Returns those of these transfers that are counted."""
+    return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
+
+
+_PAID = """
+    SELECT p.payer, p.payee FROM unnest(%s::bigint[], %s::bigint[]) AS p (payer, payee)
+    CROSS JOIN LATERAL (SELECT FROM rules_profiles_countedtransfer c
+                        WHERE c.payer_key = p.payer AND c.payee_key = p.payee AND NOT c.ended AND NOT c.is_refund
+                        LIMIT 1) paid
+"""
+
+
+def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Returns those of these pairs (payer, payee) of which a payment is counted."""
+    ordered = sorted(pairs)
+    return {(payer, payee) for payer, payee in execute(_PAID, [[each[0] for each in ordered], [e[1] for e in ordered]])}
+
+
+_WAITING = f"""
+    SELECT key FROM (SELECT id, key FROM rules_profiles_unfoldedcount u
+                     WHERE {not_skipped("profiles", "key")} ORDER BY id LIMIT %s) oldest
+    GROUP BY key ORDER BY min(id) LIMIT %s
+"""  # noqa: S608 (the constants above)
+
+
+def waiting(most_rows: int, most: int) -> list[int]:
+    """Returns profiles that have something to add or to remove and are not skipped, those that wait longest first."""
+    return [row[0] for row in execute(_WAITING, [most_rows, most])]

@@ -1,0 +1,121 @@
+"""Which profiles belong to a payment: those that rules read, and those in which the payment counts."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from rules.facts import Facts
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import LIMITS, Need, Subject
+from rules.language.needed_counters import comparisons, counter_names, is_limit
+from rules.language.rule_types import Trigger
+from rules.party_keys import dfsp_key, pair_key, transaction_key
+from rules.profiles.counted_payments import Keys
+
+_OF_PROFILES = frozenset(
+    {
+        "sent_count",
+        "sent_value",
+        "received_count",
+        "received_value",
+        "distinct_payees",
+        "distinct_payers",
+        "age",
+        "idle",
+        "moved",
+        "within_original",
+    }
+)
+REFUND = "REFUND"
+
+
+def key_of_subject(subject: Subject, facts: Facts) -> int | None:
+    """Returns the key of a subject of this payment, or None if the payment has no such subject."""
+    match subject:
+        case "payer":
+            return facts.payer
+        case "payee":
+            return facts.payee
+        case "alias":
+            return facts.payee if facts.payee_alias is None else facts.payee_alias
+        case "payer_dfsp":
+            return dfsp_key(facts.payer_dfsp)
+        case "payee_dfsp":
+            return None if facts.payee_dfsp is None else dfsp_key(facts.payee_dfsp)
+        case "pair":
+            return None if facts.payer is None or facts.payee is None else pair_key(facts.payer, facts.payee)
+        case "original":
+            return None if facts.refund_of is None else transaction_key(facts.refund_of)
+
+
+def is_refund(facts: Facts) -> bool:
+    """Returns whether the payment is a refund, which is counted apart from other payments."""
+    return facts.scenario == REFUND or facts.refund_of is not None
+
+
+def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
+    """Returns the profiles in which the payment counts: the parties always, other subjects if a rule needs them."""
+    assert facts.payee_dfsp is not None
+    return Keys(
+        payer=facts.payer,
+        payee=facts.payee,
+        alias=facts.payee_alias if facts.payee_alias != facts.payee else None,
+        payer_dfsp=dfsp_key(facts.payer_dfsp) if "payer_dfsp" in counted_too else None,
+        payee_dfsp=dfsp_key(facts.payee_dfsp) if "payee_dfsp" in counted_too else None,
+        pair=key_of_subject("pair", facts) if "pair" in counted_too else None,
+        original=key_of_subject("original", facts),
+    )
+
+
+def subjects_read(needs: Collection[Need]) -> frozenset[Subject]:
+    """Returns the subjects whose profiles these counters read."""
+    return frozenset(need.subject for need in needs if need.measure in _OF_PROFILES)
+
+
+def asks_for(needs: Collection[Need], *measures: str) -> bool:
+    """Returns whether one of these measures is needed."""
+    return any(need.measure in measures for need in needs)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The subjects that one live refusing rule needs exactly, and the payments that the rule looks at."""
+
+    when: Trigger
+    subjects: frozenset[Subject]
+
+
+def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
+    """Returns the limits among these rules."""
+    found = []
+    for rule in compiled.rules:
+        if not is_limit(rule):
+            continue
+        names = [name for each in comparisons(rule.whole_condition) for name in counter_names(each, rule.when)]
+        subjects = frozenset(subject for subject, measure, *_ in names if measure in LIMITS)
+        if subjects:
+            found.append(Limit(rule.when, subjects))
+    return found
+
+
+def may_look_at(when: Trigger, facts: Facts) -> bool:
+    """Returns whether a rule with this trigger looks at the payment, or may do so because a fact is missing."""
+    return (
+        (not when.currencies or facts.currency in when.currencies)
+        and (not when.payer_dfsps or facts.payer_dfsp in when.payer_dfsps)
+        and (not when.payee_dfsps or facts.payee_dfsp in when.payee_dfsps)
+        and (not when.scenarios or not facts.has_details or facts.scenario in when.scenarios)
+    )
+
+
+def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
+    """Returns the profiles that must not change while the payment is judged.
+
+    A payment that no limit looks at locks nothing, even if limits on other payments read its profiles: such a payment
+    may be counted before or after them.
+    """
+    subjects: set[Subject] = set()
+    for limit in limits:
+        if not limit.subjects <= subjects and may_look_at(limit.when, facts):
+            subjects |= limit.subjects
+    keys = {key_of_subject(subject, facts) for subject in subjects}
+    return {key for key in keys if key is not None}

@@ -1,0 +1,146 @@
+"""The rules that judge payments now. A group of messages takes them once, at its beginning.
+
+As long as no version was ever active, a process asks the database once a second, and a group needs no statement. After
+that, each group runs one statement: it takes a lock that the activation of another version excludes, and then reads
+which version is active. So no group is judged by parts of two versions, and after an activation is committed, no group
+of any process is judged by the earlier version.
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import cast
+
+from rules.decide import Variances
+from rules.facts import Gate
+from rules.language.checks import accept_text
+from rules.language.compile import compile_rules
+from rules.language.compiled_types import CompiledRules
+from rules.language.faults import RuleSetRefused
+from rules.language.rule_types import RuleSet
+from rules.rulesets import store
+from rules.rulesets.store import Active
+
+GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
+
+_ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
+
+_REFRESH_S = 1.0
+"""How long a process assumes that there is still no version, after the database has said so."""
+
+
+class CannotBeRead(Exception):
+    """The active version has a fault, because this release reads the language of rules differently.
+
+    Payments cannot be judged until people activate another version, so they are refused with 2001.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of the rules, compiled for each gate. Its rules never change."""
+
+    number: int
+    rule_set: RuleSet
+    by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
+    without_quote: CompiledRules = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveRules:
+    """One version with the exceptions from its rules. Nothing of it changes while a group uses it."""
+
+    rules: Version
+    variances: Variances
+    revision: int
+    """The latest exception that `variances` contains."""
+
+    @property
+    def version(self) -> int:
+        return self.rules.number
+
+    def compiled(self, gate: str) -> CompiledRules:
+        """Returns the compiled rules of this gate: "lookup", "quote" or "transfer"."""
+        return self.rules.by_gate[cast(Gate, gate)]
+
+    @property
+    def for_transfers_without_quote(self) -> CompiledRules:
+        """The rules of the transfer and of the quote, for a transfer whose quote this hub never saw."""
+        return self.rules.without_quote
+
+
+class _Process:
+    """The active rules as this process knows them. Several threads may read and replace the attributes."""
+
+    def __init__(self) -> None:
+        self.compiling = threading.Lock()
+        self.was_ever_active = False
+        self.asked_at = float("-inf")
+        self.kept: ActiveRules | None = None
+
+
+_process = _Process()
+
+
+def current() -> ActiveRules | None:
+    """Returns the rules that are active now, or None. Call this once for each group, in the group's transaction."""
+    found = current_at()
+    return None if found is None else found[0]
+
+
+def current_at() -> tuple[ActiveRules, datetime] | None:
+    """Returns the same, with the time of the database's clock."""
+    process = _process
+    if not process.was_ever_active:
+        asked_at = time.monotonic()
+        if asked_at - process.asked_at < _REFRESH_S:
+            return None
+    active = store.active()
+    if active.was_ever:
+        process.was_ever_active = True
+    elif not process.was_ever_active:
+        process.asked_at = asked_at  # only an answer counts: without one, payments might pass that rules refuse
+    return None if active.version is None else (_rules(process, active, active.version), active.now)
+
+
+def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
+    kept = process.kept
+    if kept is not None and kept.version == number and kept.revision == active.variances:
+        return kept
+    with process.compiling:
+        kept = process.kept
+        version = kept.rules if kept is not None and kept.version == number else read(number)
+        process.kept = ActiveRules(version, store.variances(active.variances), active.variances)
+        return process.kept
+
+
+def read(number: int) -> Version:
+    """Returns a version, compiled. Raises CannotBeRead if this release reads the version differently."""
+    try:
+        rule_set = accept_text(store.content(number))
+    except RuleSetRefused as refused:
+        raise CannotBeRead(f"version {number} of the rules: {refused}") from None
+    return Version(
+        number,
+        rule_set,
+        {gate: compile_rules(rule_set, gate) for gate in GATES},
+        compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
+    )
+
+
+def was_ever_active() -> bool:
+    """Returns whether any version was ever active, as far as this process knows. Runs no statement."""
+    return _process.was_ever_active
+
+
+def notice() -> None:
+    """Makes this process ask the database for the next group, because it has changed the active rules itself."""
+    _process.was_ever_active = True
+
+
+def forget() -> None:
+    """Makes the next group ask the database; for tests, which replace the database."""
+    global _process
+    _process = _Process()

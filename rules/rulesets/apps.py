@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class RuleSetsConfig(AppConfig):
+    name = "rules.rulesets"
+    label = "rules_rulesets"

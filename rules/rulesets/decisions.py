@@ -1,0 +1,107 @@
+"""Stores the verdicts about payments, and raises alerts.
+
+Each verdict with an effect or a hit of a rule is stored, and one in a hundred of the others.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from rules import facts as facts_of_payments
+from rules.alerts.services import RULE, SKIPPED, Sighting, raise_alerts
+from rules.decide import Hit, Verdict
+from rules.facts import Facts
+from rules.rulesets import store
+from rules.rulesets.store import DecisionRow
+
+_ONE_IN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict about one payment at one gate. `subject` is the id of the quote, transfer or lookup."""
+
+    subject: str
+    facts: Facts
+    verdict: Verdict
+
+
+def save(version: int, judged: Sequence[Judged]) -> None:
+    """Stores those of these verdicts that are kept, and raises their alerts.
+
+    One statement for all decisions and one for all alerts. No statement where there are none.
+    """
+    rows = [_row(version, each) for each in judged if _is_kept(each)]
+    if rows:
+        store.add_decisions(rows)
+    raise_alerts(_sighting(version, each, hit) for each in judged for hit in each.verdict.hits if _alerts(hit))
+
+
+def _alerts(hit: Hit) -> bool:
+    """Returns whether people look at this hit: at each alert, skipped check, and refusal or hold by a fraud rule."""
+    return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
+
+
+def _sighting(version: int, judged: Judged, hit: Hit) -> Sighting:
+    facts = judged.facts
+    is_payees = _is_about_payee(hit)
+    party = facts.payee if is_payees else facts.payer
+    dfsp = (facts.payee_dfsp or "") if is_payees else facts.payer_dfsp
+    return Sighting(
+        kind=SKIPPED if hit.skipped else RULE,
+        party=party,
+        dfsp=dfsp or facts.payer_dfsp,
+        rule=hit.rule,
+        rules_version=version,
+        gate=facts.gate,
+        subject=judged.subject,
+        payer_dfsp=facts.payer_dfsp,
+        payee_dfsp=facts.payee_dfsp or "",
+        amount=facts.amount if facts.gate != "lookup" else None,
+        currency=facts.currency or "",
+        details=msgspec.to_builtins(hit),
+    )
+
+
+def _is_about_payee(hit: Hit) -> bool:
+    """Returns whether the alert belongs to the payee: by the rule's code, or because the rule reads only the payee."""
+    if hit.code is not None and hit.code[0] in "45":
+        return hit.code[0] == "5"
+    sides = {reading.fact.partition(".")[0] for reading in hit.readings}
+    return bool(sides & {"payee", "alias"}) and not sides & {"payer", "pair"}
+
+
+def _is_kept(judged: Judged) -> bool:
+    # A kill switch refuses without a hit of a rule.
+    return bool(judged.verdict.hits) or judged.verdict.outcome != "ALLOW" or is_sampled(judged.subject)
+
+
+def is_sampled(subject: str) -> bool:
+    """Returns whether the verdict about this payment is kept without a hit. The same payment always gives the same."""
+    return zlib.crc32(subject.encode()) % _ONE_IN == 0
+
+
+def _row(version: int, judged: Judged) -> DecisionRow:
+    facts, verdict = judged.facts, judged.verdict
+    hits: Any = msgspec.to_builtins(verdict.hits)
+    return DecisionRow(
+        gate=facts.gate,
+        subject=judged.subject,
+        version=version,
+        outcome=verdict.outcome,
+        code=verdict.code,
+        hits=hits,
+        is_sampled=is_sampled(judged.subject),
+        facts_digest=facts_of_payments.digest(facts),
+        facts=facts_of_payments.to_bytes(facts),
+        payer_dfsp=facts.payer_dfsp,
+        payee_dfsp=facts.payee_dfsp or "",
+        payer_key=facts.payer,
+        payee_key=facts.payee,
+        currency=facts.currency,
+        amount=facts.amount if facts.gate != "lookup" else None,
+        at=facts.now,
+    )

@@ -1,0 +1,134 @@
+"""Versions of the scheme's rules, the times for which they are active, exceptions, and the decisions about payments."""
+
+import pgtrigger
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+
+class RuleSetVersion(models.Model):
+    """The rules of the scheme as one document. A version never changes: a change of the rules is a new version."""
+
+    number = models.BigAutoField(primary_key=True)
+    language = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=128)
+    content = models.JSONField()
+    digest = models.BinaryField(max_length=32)  # of the canonical JSON
+    author = models.CharField(max_length=128)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["digest"], name="equal_rules_are_one_version")]
+        triggers = [pgtrigger.Protect(name="a_version_never_changes", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.name}"
+
+
+class Activation(models.Model):
+    """The period in which a version judges payments. Without a version, no rules judge payments in the period.
+
+    Of the periods that contain a moment, the one that began last applies. So when a limited period ends, the version
+    of the earlier period is active again.
+    """
+
+    version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="activations", null=True)
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=512)
+    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    created_at = models.DateTimeField(db_default=Now())
+    cancelled_at = models.DateTimeField(null=True)  # before the period began
+
+    class Meta:
+        ordering = ["-valid_from", "-id"]
+        indexes = [models.Index(fields=["-valid_from", "-id"], name="activation_latest_first")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(valid_until__isnull=True) | Q(valid_until__gt=F("valid_from")),
+                name="an_activation_begins_before_it_ends",
+            ),
+            models.CheckConstraint(
+                condition=Q(cancelled_at__isnull=True) | Q(cancelled_at__lt=F("valid_from")),
+                name="an_activation_is_cancelled_before_it_begins",
+            ),
+        ]
+        triggers = [
+            pgtrigger.Protect(
+                name="an_activation_keeps_its_terms",
+                operation=pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "(OLD.cancelled_at IS NOT NULL OR to_jsonb(NEW) - 'cancelled_at' <> to_jsonb(OLD) - 'cancelled_at')"
+                ),
+            ),
+            pgtrigger.Protect(name="an_activation_is_never_deleted", operation=pgtrigger.Delete),
+        ]
+
+    def __str__(self) -> str:
+        return f"version {self.version_id} from {self.valid_from:%Y-%m-%d %H:%M}"
+
+
+class Variance(models.Model):
+    """An exception from one rule for one DFSP, until a date. The latest row about a rule and a DFSP applies."""
+
+    rule = models.CharField(max_length=64)  # the rule's id, in every version that has such a rule
+    dfsp = models.CharField(max_length=32)
+    until = models.DateTimeField()
+    reason = models.CharField(max_length=512)
+    actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        ordering = ["-id"]
+        triggers = [pgtrigger.Protect(name="a_variance_never_changes", operation=pgtrigger.Update | pgtrigger.Delete)]
+
+    def __str__(self) -> str:
+        return f"{self.dfsp} is exempt from {self.rule} until {self.until:%Y-%m-%d}"
+
+
+class Decision(models.Model):
+    """The verdict of one version about one payment at one gate: every verdict with a hit, and a sample of the others.
+
+    A party's key is a keyed hash (`rules.party_keys`). The facts are kept only with a hit, because a refused quote is
+    stored nowhere else.
+    """
+
+    class Outcome(models.TextChoices):
+        ALLOW = "ALLOW"
+        ALERT = "ALERT"
+        HOLD = "HOLD"
+        REFUSE = "REFUSE"
+
+    gate = models.CharField(max_length=8)
+    subject = models.CharField(max_length=64)  # the id of the quote or transfer
+    version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="+", db_index=False)
+    outcome = models.CharField(max_length=6, choices=Outcome)
+    code = models.CharField(max_length=4, null=True)
+    hits = models.JSONField()
+    is_sampled = models.BooleanField()
+    facts_digest = models.BinaryField(max_length=32)
+    facts = models.BinaryField(null=True)
+    payer_dfsp = models.CharField(max_length=32)
+    payee_dfsp = models.CharField(max_length=32)
+    payer_key = models.BigIntegerField(null=True)
+    payee_key = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3, null=True)
+    amount = models.BigIntegerField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["subject"], name="decision_by_subject"),
+            models.Index(fields=["at"], name="decision_by_time"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(outcome="REFUSE") | Q(code__isnull=False), name="a_refusal_by_a_rule_has_its_code"
+            )
+        ]
+        triggers = [pgtrigger.Protect(name="a_decision_never_changes", operation=pgtrigger.Update)]
+
+    def __str__(self) -> str:
+        return f"{self.gate} {self.subject}: {self.outcome}"

@@ -1,0 +1,47 @@
+"""Queries of versions and decisions, for pages and reports."""
+
+from collections.abc import Collection
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from rules.rulesets.models import Activation, Decision, RuleSetVersion
+
+
+def active() -> Activation | None:
+    """Returns the activation that applies now. Its version is None if people have switched the rules off."""
+    return _began().first()
+
+
+def before_active() -> Activation | None:
+    """Returns the activation to which a roll-back returns: the latest one of another version than the active one."""
+    now = active()
+    if now is None:
+        return None
+    is_other = Q(version__isnull=False) if now.version_id is None else ~Q(version=now.version_id)
+    return _began(may_have_ended=True).filter(is_other).exclude(pk=now.pk).first()
+
+
+def _began(*, may_have_ended: bool = False) -> "QuerySet[Activation]":
+    found = Activation.objects.filter(valid_from__lte=Now(), cancelled_at__isnull=True).select_related("version")
+    if not may_have_ended:
+        found = found.filter(Q(valid_until__isnull=True) | Q(valid_until__gt=Now()))
+    return found.order_by("-valid_from", "-id")
+
+
+def planned() -> "QuerySet[Activation]":
+    """Returns the activations that will begin, the next one first."""
+    found = Activation.objects.filter(valid_from__gt=Now(), cancelled_at__isnull=True).select_related("version")
+    return found.order_by("valid_from", "id")
+
+
+def version(number: int) -> RuleSetVersion | None:
+    return RuleSetVersion.objects.filter(pk=number).first()
+
+
+def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
+    """Returns the stored decisions about these quotes, transfers and lookups, the earliest first.
+
+    Each decision lists every rule that fired, with each condition, the value that was found, and the threshold.
+    """
+    return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

@@ -1,0 +1,176 @@
+"""Changes of the scheme's rules. Two people make each change: see `portal.changes.rules`.
+
+A new version judges nothing. An activation makes a version judge payments, now or from a later time on.
+"""
+
+import hashlib
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+
+from fspiop import strictjson
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import record
+from hub.participants.models import Participant
+from hub.sql_execution import execute
+from rules.language.checks import accept, accept_text
+from rules.language.rule_types import RuleSet
+from rules.rulesets import active_rules, queries, store
+from rules.rulesets.models import Activation, RuleSetVersion, Variance
+
+LONGEST_VARIANCE = timedelta(days=366)
+
+
+def check(document: object) -> RuleSet:
+    """Reads a rule set. Raises RuleSetRefused with every fault and its place."""
+    return accept(document)
+
+
+def check_text(raw: bytes) -> RuleSet:
+    """Reads a rule set from JSON text. Raises RuleSetRefused with every fault and its place."""
+    return accept_text(raw)
+
+
+def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
+    """Stores a rule set from JSON text as a new version, as `create` does."""
+    check_text(raw)
+    return create(json.loads(raw), actor=actor)
+
+
+@transaction.atomic
+def create(document: Any, *, actor: str) -> RuleSetVersion:
+    """Stores a rule set as a new version. Equal rules are one version, which is returned.
+
+    Raises RuleSetRefused with every fault.
+    """
+    rule_set = check(document)
+    digest = hashlib.sha256(strictjson.canonical(document)).digest()
+    known = RuleSetVersion.objects.filter(digest=digest).first()
+    if known is not None:
+        return known
+    version = RuleSetVersion.objects.create(
+        language=rule_set.language, name=rule_set.name, content=document, digest=digest, author=actor
+    )
+    record("rules_created", subject=_subject(version.pk), actor=actor, after={"name": version.name})
+    return version
+
+
+def activation_terms(
+    number: int | None,
+    *,
+    reason: str,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+) -> dict[str, Any]:
+    """Returns the payload of a request to activate a version, or to switch the rules off."""
+    before = queries.active()
+    return {
+        "version": number,
+        "digest": digest_of(number),
+        "before": before.version_id if before else None,
+        "from": valid_from.isoformat() if valid_from else None,
+        "until": valid_until.isoformat() if valid_until else None,
+        "reason": reason,
+    }
+
+
+def digest_of(number: int | None) -> str | None:
+    """Returns the SHA-256 of a version's rules in hexadecimal digits. None where there is no such version."""
+    version = queries.version(number) if number is not None else None
+    return bytes(version.digest).hex() if version else None
+
+
+@transaction.atomic
+def activate(
+    number: int | None,
+    *,
+    reason: str,
+    actor: str,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
+) -> Activation:
+    """Makes a version judge payments, from now on or from a later time on, with or without an end.
+
+    Without a number, no rules judge payments. Raises FspiopError if that is not possible.
+    """
+    if number is not None:
+        _check_version(number)
+    store.exclude_groups()
+    now = _now()
+    if valid_from is not None and valid_from < now:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules cannot begin in the past")
+    begins = valid_from or now
+    if valid_until is not None and valid_until <= begins:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the rules must end after they begin")
+    before = queries.active()
+    activation = Activation.objects.create(
+        version_id=number, valid_from=begins, valid_until=valid_until, reason=reason, actor=actor
+    )
+    active_rules.notice()
+    after = {"version": number, "from": begins.isoformat(), "until": valid_until and valid_until.isoformat()}
+    record(
+        "rules_activated",
+        subject=_subject(number),
+        actor=actor,
+        before={"version": before.version_id if before else None},
+        after={**after, "reason": reason},
+    )
+    return activation
+
+
+def _check_version(number: int) -> None:
+    try:
+        active_rules.read(number)
+    except active_rules.CannotBeRead as fault:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, str(fault)) from None
+    except AssertionError:
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"there is no version {number} of the rules") from None
+
+
+@transaction.atomic
+def cancel(activation_id: int, *, reason: str, actor: str) -> Activation:
+    """Cancels an activation that has not begun."""
+    store.exclude_groups()
+    activation = Activation.objects.filter(pk=activation_id, cancelled_at__isnull=True).first()
+    if activation is None or activation.valid_from <= _now():
+        raise FspiopError(ErrorCode.CLIENT_ERROR, "these rules have begun, or their activation was cancelled before")
+    activation.cancelled_at = _now()
+    activation.save(update_fields=["cancelled_at"])
+    after = {"from": activation.valid_from.isoformat(), "reason": reason}
+    record("rules_cancelled", subject=_subject(activation.version_id), actor=actor, after=after)
+    return activation
+
+
+@transaction.atomic
+def grant_variance(rule: str, dfsp: str, *, until: datetime, reason: str, actor: str) -> Variance:
+    """Exempts a DFSP's payments from a rule until a date. A date in the past ends an earlier exception now.
+
+    Raises FspiopError if there is no such DFSP, no version has such a rule, or the exception would be too long.
+    """
+    if not Participant.objects.filter(name=dfsp, is_hub=False).exists():
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{dfsp} is not a DFSP of this hub")
+    if not RuleSetVersion.objects.filter(content__rules__contains=[{"id": rule}]).exists():
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, f"no version has a rule {rule}")
+    store.exclude_groups()
+    now = _now()
+    if until > now + LONGEST_VARIANCE:
+        raise FspiopError(
+            ErrorCode.VALIDATION_ERROR, f"an exception ends after {LONGEST_VARIANCE.days} days at the latest"
+        )
+    variance = Variance.objects.create(rule=rule, dfsp=dfsp, until=max(until, now), reason=reason, actor=actor)
+    after = {"rule": rule, "until": variance.until.isoformat(), "reason": reason}
+    record("variance_granted", subject=dfsp, actor=actor, after=after)
+    return variance
+
+
+def _subject(number: int | None) -> str:
+    return "no rules" if number is None else f"rules {number}"
+
+
+def _now() -> datetime:
+    row = execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None
+    moment: datetime = row[0]
+    return moment

@@ -1,0 +1,136 @@
+"""The SQL statements about versions and decisions that the hub runs for payments."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
+from fspiop.errors import ErrorCode, FspiopError
+from hub.sql_execution import execute
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """What judges payments at a moment: the version, the latest exception, and whether there ever was a version."""
+
+    version: int | None
+    variances: int
+    was_ever: bool
+    now: datetime
+
+
+# The function takes the lock before it reads (see the migration), in one statement.
+_ACTIVE = "SELECT version, variances, was_ever, now FROM rules_active()"
+
+
+def active() -> Active:
+    """Returns the version that is active, and excludes an activation until the end of the transaction."""
+    row = execute(_ACTIVE).fetchone()
+    assert row is not None
+    return Active(*row)
+
+
+_EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
+
+
+def exclude_groups() -> None:
+    """Waits for the groups that have read the active version, and makes other groups wait for this transaction.
+
+    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. The transaction must end.
+    """
+    try:
+        execute(_EXCLUDE, [RULES_LOCK])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, LockNotAvailable):
+            raise
+        raise FspiopError(ErrorCode.SERVER_BUSY, "a group of payments takes long; try again") from None
+
+
+RULES_LOCK = 0x4B49_0003
+"""Groups hold this advisory lock in shared mode, and changes of the active rules in exclusive mode."""
+
+_CONTENT = "SELECT content::text FROM rules_rulesets_rulesetversion WHERE number = %s"
+
+
+def content(version: int) -> bytes:
+    """Returns the JSON of a version."""
+    row = execute(_CONTENT, [version]).fetchone()
+    assert row is not None, f"there is no version {version} of the rules"
+    return str(row[0]).encode()
+
+
+_VARIANCES = """
+    SELECT DISTINCT ON (rule, dfsp) rule, dfsp, until FROM rules_rulesets_variance
+    WHERE id <= %s ORDER BY rule, dfsp, id DESC
+"""
+
+
+def variances(revision: int) -> dict[str, dict[str, datetime]]:
+    """Returns the end of each exception, by rule and DFSP, as of the row with this number."""
+    found: dict[str, dict[str, datetime]] = {}
+    for rule, dfsp, until in execute(_VARIANCES, [revision]):
+        found.setdefault(rule, {})[dfsp] = until
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """A row of `rules.rulesets.models.Decision`."""
+
+    gate: str
+    subject: str
+    version: int
+    outcome: str
+    code: str | None
+    hits: Any  # JSON
+    is_sampled: bool
+    facts_digest: bytes
+    facts: bytes | None
+    payer_dfsp: str
+    payee_dfsp: str
+    payer_key: int | None
+    payee_key: int | None
+    currency: str | None
+    amount: int | None
+    at: datetime
+
+
+_ADD_DECISIONS = """
+    INSERT INTO rules_rulesets_decision (
+        gate, subject, version_id, outcome, code, hits, is_sampled, facts_digest, facts, payer_dfsp, payee_dfsp,
+        payer_key, payee_key, currency, amount, at)
+    SELECT gate, subject, version, outcome, code, hits::jsonb, is_sampled, facts_digest, facts, payer_dfsp, payee_dfsp,
+           payer_key, payee_key, currency, amount, at
+    FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::boolean[], %s::bytea[],
+                %s::bytea[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::text[], %s::bigint[],
+                %s::timestamptz[])
+         AS d (gate, subject, version, outcome, code, hits, is_sampled, facts_digest, facts, payer_dfsp, payee_dfsp,
+               payer_key, payee_key, currency, amount, at)
+"""
+
+
+def add_decisions(rows: Sequence[DecisionRow]) -> None:
+    """Stores these decisions by one statement."""
+    columns: list[list[Any]] = [
+        [row.gate for row in rows],
+        [row.subject for row in rows],
+        [row.version for row in rows],
+        [row.outcome for row in rows],
+        [row.code for row in rows],
+        [json.dumps(row.hits) for row in rows],  # sums may have more than 64 bits
+        [row.is_sampled for row in rows],
+        [row.facts_digest for row in rows],
+        [row.facts for row in rows],
+        [row.payer_dfsp for row in rows],
+        [row.payee_dfsp for row in rows],
+        [row.payer_key for row in rows],
+        [row.payee_key for row in rows],
+        [row.currency for row in rows],
+        [row.amount for row in rows],
+        [row.at for row in rows],
+    ]
+    execute(_ADD_DECISIONS, columns)

@@ -1,0 +1,285 @@
+"""The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
+
+The ledger opens the gate with the group's new transfers, after it has locked the transfers that end and before it locks
+accounts. Opening reads and locks profiles. Judging and counting then change only what was read, transfer by transfer,
+so that the next transfer of the group sees the one before it. Saving writes the changes in the same transaction.
+
+A profile is locked only if a live rule refuses by it and looks at the transfer. All other payments of a profile are
+added later (`rules.profiles.folding`), from rows that this gate inserts. So a payee that everybody pays makes nobody
+wait, unless a rule limits exactly what this payee receives.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from msgspec.structs import replace
+
+from rules import decide, party_labels
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import Need, Subject
+from rules.party_keys import dfsp_key
+from rules.profiles import store
+from rules.profiles.counted_payments import CountedPayment, Keys, Role
+from rules.profiles.counters import Original, ProfileCounters
+from rules.profiles.ring import Profile
+from rules.profiles.subjects import (
+    Limit,
+    asks_for,
+    is_refund,
+    key_of_subject,
+    keys_to_count,
+    keys_to_lock,
+    limits_of,
+    subjects_read,
+)
+from rules.rulesets import decisions
+
+_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the clock is read after the locks, when transfers are judged
+_SECOND = timedelta(seconds=1)
+_COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
+
+
+@dataclass(frozen=True, slots=True)
+class TransferToJudge:
+    """A new transfer or conversion, with the facts of its quote if this hub saw the quote."""
+
+    digest: bytes  # of the message: two messages of one group may have the same transfer id
+    transfer_id: str
+    payer_dfsp: str
+    payee_dfsp: str
+    currency: str
+    amount: int
+    expires_at: datetime
+    quoted: Facts | None = None
+    transaction_id: str | None = None
+    bulk: bool = False
+    fx: bool = False  # a conversion: it is judged, but counts in no profile, because it names no parties
+
+
+@dataclass(frozen=True, slots=True)
+class RulesAtTransfers:
+    """The active rules as this gate needs them."""
+
+    version: int
+    compiled: CompiledRules
+    without_quote: CompiledRules
+    """For transfers that were not judged at the quote: the rules of both gates."""
+    variances: decide.Variances = field(default_factory=dict)
+    counted_too: frozenset[Subject] = frozenset()
+    """The subjects besides the parties that a rule at any gate reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The verdict about one transfer, and the facts that it is about."""
+
+    transfer: TransferToJudge
+    facts: Facts
+    verdict: Verdict
+
+
+class TransferGate:
+    """One group at the gate. Only `save` runs statements."""
+
+    def __init__(
+        self,
+        rules: RulesAtTransfers | None,
+        transfers: Mapping[bytes, tuple[TransferToJudge, Facts, Verdict | None]],
+        counters: ProfileCounters,
+        locked: Mapping[int, Profile],
+        folded: Collection[int],
+        ending: Mapping[str, CountedPayment],
+    ) -> None:
+        self._rules, self._transfers, self._counters = rules, transfers, counters
+        self._locked, self._folded, self._ending = locked, folded, ending
+        self._counted: list[CountedPayment] = []
+        self._unfolded: list[tuple[int, Role, str]] = []
+        self._removed: list[tuple[int, str, Role]] = []
+        self.judged: list[Judged] = []
+
+    def judge(self, digest: bytes, now: datetime) -> Verdict:
+        """Returns the verdict about a transfer that is about to be reserved."""
+        if self._rules is None:
+            return decide.ALLOW
+        transfer, facts, stopped = self._transfers[digest]
+        facts = replace(facts, now=now, expires_in_s=(transfer.expires_at - now) // _SECOND)
+        rules = self._rules.compiled if facts.quoted or transfer.fx else self._rules.without_quote
+        hits = decide.judge(facts, rules, self._counters, self._rules.variances)
+        if transfer.fx:
+            # Rules about parties judge the transfer that the conversion is for.
+            hits = [hit for hit in hits if not hit.skipped]
+        verdict = decide.verdict_of(hits)
+        if stopped is not None:
+            verdict = replace(stopped, hits=verdict.hits)
+        self.judged.append(Judged(transfer, facts, verdict))
+        return verdict
+
+    def overrule(self, verdict: Verdict) -> None:
+        """Replaces the verdict about the transfer that was judged last, because it cannot be held."""
+        last = self.judged.pop()
+        self.judged.append(Judged(last.transfer, last.facts, verdict))
+
+    def count(self, digest: bytes, now: datetime) -> None:
+        """Counts a transfer that is reserved now."""
+        transfer, facts, _ = self._transfers[digest]
+        if transfer.fx:
+            return
+        payment = CountedPayment(
+            transfer_id=transfer.transfer_id,
+            keys=keys_to_count(facts, self._rules.counted_too if self._rules else ()),
+            served_by=dfsp_key(transfer.payee_dfsp),
+            is_refund=is_refund(facts),
+            currency=transfer.currency,
+            amount=transfer.amount,
+            reserved_at=now,
+            transaction_id=None if transfer.transaction_id == transfer.transfer_id else transfer.transaction_id,
+        )
+        if payment.keys == _NOWHERE:
+            return
+        self._counted.append(payment)
+        for role, key in payment.keys.by_role():
+            profile = self._counters.profiles.get(key)
+            if profile is not None:
+                payment.add_to(profile, role)
+            if key not in self._locked:
+                self._unfolded.append((key, role, payment.transfer_id))
+        if payment.keys.payer is not None and payment.keys.payee is not None and not payment.is_refund:
+            self._counters.paid_before.add((payment.keys.payer, payment.keys.payee))
+
+    def uncount(self, transfer_id: str) -> None:
+        """Counts a transfer no longer that is aborted now.
+
+        Ending a transfer adds the rows by which its profiles are changed (a trigger of the transfers' table, so that
+        no process can forget it). This only shows the change to the next transfers of the group.
+        """
+        payment = self._ending.get(transfer_id)
+        if payment is None:
+            return
+        for role, key in payment.keys.by_role():
+            profile = self._counters.profiles.get(key)
+            if profile is not None and payment.remove_from(profile, role) and key in self._locked:
+                self._removed.append((key, transfer_id, role))
+
+    def save(self) -> None:
+        """Writes what was counted. Must run after the transfers themselves were written."""
+        changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
+        if changed:
+            store.save(changed)
+        if self._folded:
+            store.delete_unfolded(self._folded)
+        if self._removed:
+            store.delete_removals(self._removed)
+        if self._counted:
+            store.add_counted(self._counted)
+        if self._unfolded:
+            store.add_unfolded(self._unfolded)
+        if self._rules is not None and self.judged:
+            judged = [decisions.Judged(each.transfer.transfer_id, each.facts, each.verdict) for each in self.judged]
+            decisions.save(self._rules.version, judged)
+
+
+_NOWHERE = Keys()
+
+
+def open_gate(
+    transfers: Sequence[TransferToJudge],
+    ending: Collection[str],
+    *,
+    rules: RulesAtTransfers | None,
+    originals: Mapping[str, Original],
+) -> TransferGate:
+    """Reads and locks what judging and counting these transfers needs. `ending`: transfers that may be aborted."""
+    facts = [facts_of(transfer) for transfer in transfers]
+    stopped: Sequence[Verdict | None] = [None] * len(facts)
+    needs: Collection[Need] = ()
+    limits: Sequence[Limit] = ()
+    if rules is not None:
+        # The rules of both gates read all counters that the rules of this gate read.
+        read_by = rules.compiled if all(each.quoted for each in facts) else rules.without_quote
+        needs, limits = read_by.needs, limits_known(rules.compiled)
+        facts = party_labels.labelled(facts, lists=bool(read_by.lists), markers=bool(read_by.markers))
+        stopped = party_labels.stopped(facts)
+    judged = {
+        transfer.digest: (transfer, each, stop) for transfer, each, stop in zip(transfers, facts, stopped, strict=True)
+    }
+    to_lock = {key for each in facts for key in keys_to_lock(each, limits)}
+    locked = store.lock(to_lock) if to_lock else {}
+    pending = store.unfolded(to_lock) if to_lock else []
+    for each in pending:
+        each.apply_to(locked[each.key])
+    to_read = keys_to_read(facts, needs) - to_lock
+    profiles = {**locked, **(store.read(to_read) if to_read else {})}
+    pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
+    counters = ProfileCounters(profiles, store.paid_before(pairs) if pairs else set(), originals)
+    ends = store.counted(ending) if ending and profiles else {}
+    return TransferGate(rules, judged, counters, locked, [each.id for each in pending], ends)
+
+
+def counters_unlocked(
+    facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
+) -> ProfileCounters:
+    """Returns the counters for payments at another gate. Reads profiles without a lock, as they are about now."""
+    keys = keys_to_read(facts, needs)
+    pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
+    return ProfileCounters(
+        store.read(keys) if keys else {}, store.paid_before(pairs) if pairs else set(), originals or {}
+    )
+
+
+def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
+    """Returns the profiles that the counters of these payments are read from."""
+    subjects = subjects_read(needs)
+    keys = {key_of_subject(subject, each) for each in facts for subject in subjects}
+    return {key for key in keys if key is not None}
+
+
+def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
+    return {(each.payer, each.payee) for each in facts if each.payer is not None and each.payee is not None}
+
+
+def facts_of(transfer: TransferToJudge) -> Facts:
+    """Returns the facts of the quote with the money of the transfer, or the little that the transfer itself says."""
+    if transfer.quoted is None:
+        return Facts(
+            gate="transfer",
+            now=_NOT_READ,
+            payer_dfsp=transfer.payer_dfsp,
+            payee_dfsp=transfer.payee_dfsp,
+            currency=transfer.currency,
+            amount=transfer.amount,
+            has_details=False,
+            quoted=False,
+            bulk=transfer.bulk,
+            fx=transfer.fx,
+        )
+    return replace(
+        transfer.quoted,
+        gate="transfer",
+        now=_NOT_READ,
+        payer_dfsp=transfer.payer_dfsp,
+        payee_dfsp=transfer.payee_dfsp,
+        currency=transfer.currency,
+        amount=transfer.amount,
+        bulk=transfer.bulk,
+        fx=transfer.fx,
+    )
+
+
+_limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
+
+
+def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
+    """Returns the limits among these rules, which are found once for each version."""
+    global _limits
+    known = _limits
+    if known[0] is not compiled:
+        known = _limits = (compiled, limits_of(compiled))
+    return known[1]
+
+
+def counted_too(compiled: Iterable[CompiledRules]) -> frozenset[Subject]:
+    """Returns the subjects besides the parties that the rules of these gates read."""
+    return frozenset(need.subject for rules in compiled for need in rules.needs) & _COUNTED_IF_NEEDED
