@@ -13,7 +13,7 @@ HASH = $(shell cat $(1) | cksum | cut -d' ' -f1)
 RUN_STAMP := $(VENV)/.run-$(call HASH,requirements.txt)
 DEV_STAMP := $(VENV)/.dev-$(call HASH,requirements.txt requirements-dev.txt)
 LOCAL := $(RUN) -m hub.local
-PRODUCTION_CHECK := PRODUCTION=true SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
+PRODUCTION_CHECK := PRODUCTION=true RULES_PARTY_KEY=00000000000000000000000000000000 SECRET_KEY="$$($(RUN) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	ALLOWED_HOSTS=hub.example PARTICIPANT_AUTH=certificate,token SIGNATURES=required ADMINISTRATION_AUTH=oauth2 \
 	ADMINISTRATION_API_READ_ONLY=false TWO_PEOPLE=everywhere HUB_SIGNING_KEY_FILE=unused EMAIL_URL=none TRUSTED_PROXY_COUNT=1 \
 	RETENTION_DAYS=bodies=400,quotes=400,lookups=30,deliveries=30,sessions=30 \

@@ -49,5 +49,5 @@ def rounded(number: int) -> int:
     """Returns the number rounded down to 0, 1, 2, 5, 10, 20, 50, 100 and so on."""
     if number <= 0:
         return 0
-    power = 10 ** (len(str(number)) - 1)
+    power: int = 10 ** (len(str(number)) - 1)
     return next(power * step for step in (5, 2, 1) if power * step <= number)
