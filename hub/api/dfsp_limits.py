@@ -38,6 +38,7 @@ _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this 
 _STATES_BURST_S = 0.2
 _LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _SAY_EVERY_S = 1.0
+_MOST_COUNTED_S = 1.0
 _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
 
 _STATE_QUERIES = frozenset(
@@ -119,7 +120,11 @@ class Limits:
             self._pause(wait_s)
 
     def charge_bulk(self, caller: int, took_s: float) -> None:
-        """Counts the time that the process has worked on a bulk of a participant."""
+        """Counts the time that the process has worked on a bulk of a participant.
+
+        Only some of a long time counts, because the bulk may have waited for an oracle or for a lock.
+        """
+        took_s = min(took_s, _MOST_COUNTED_S)
         if settings.DFSP_BULK_SHARE:
             with self._lock:
                 began = max(self._bulks_spent_until.get(caller, 0.0), self._clock() - took_s)

@@ -150,7 +150,7 @@ def test_bulks_have_a_share_of_the_time_and_wait_for_their_turn() -> None:
         now = 5.5
         own.charge_bulk(1, 0.5)
         now = 6.0
-        own.charge_bulk(1, 1.0)  # 12.5
+        own.charge_bulk(1, 60.0)  # counts as one second, until 12.5
         assert refused_with(lambda: own.enter_bulk(1, "green")) == (429, "Server busy - too many bulks in a short time")
         own.enter_bulk(2, "blue")
         assert waits[-1] == 0.0  # the pause of the refusal; blue does not wait

@@ -127,7 +127,7 @@ def test_batches_take_no_lookups_place(oracle: RunningOracle) -> None:
 
 def test_a_dfsp_has_one_batch_at_a_time_and_others_have_theirs(oracle: RunningOracle) -> None:
     oracle.misbehave = hangs
-    with override_settings(ORACLE_BATCH_TIMEOUT_S=4.0):
+    with override_settings(ORACLE_BATCH_TIMEOUT_S=4.0, DFSP_BULK_SHARE=0):
         thread = meanwhile([lambda: batch("green", "9")])
         time.sleep(TIMEOUT_S / 3)
         began = time.monotonic()
