@@ -5,8 +5,9 @@ the same, and the end of each item is processed by `payee`. A bulk is answered o
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -115,7 +116,11 @@ class BulkPayee:
 
     def routes(self) -> list[Route]:
         """Returns the part's messages. The hub's report about a bulk comes to `told` and `failed`."""
-        return [("POST", "/bulkQuotes", self._quotes_asked), ("POST", "/bulkTransfers", self._transfers_asked)]
+        return [
+            ("POST", "/bulkQuotes", self._quotes_asked),
+            ("GET", "/bulkQuotes/{id}", self._quotes_asked_again),
+            ("POST", "/bulkTransfers", self._transfers_asked),
+        ]
 
     async def resume(self) -> None:
         """Continues with every open bulk, after the start."""
@@ -143,6 +148,15 @@ class BulkPayee:
         stored, is_new = await self._quotes.add(new)
         if is_new or not stored.is_open:
             self._background.start(self._answer_quotes(stored))
+        return 202
+
+    async def _quotes_asked_again(self, message: Message) -> int:
+        """GET /bulkQuotes/{id}: the payer's DFSP gets the same answer again."""
+        found = self._quotes.get(message.id)
+        if found is None or found.payer_fsp != message.source:
+            raise FspiopError(ErrorCode.BULK_QUOTE_ID_NOT_FOUND)
+        if not found.is_open:
+            self._background.start(self._answer_quotes(found))
         return 202
 
     async def _answer_quotes(self, found: IncomingBulk, *, is_repeated: bool = False) -> None:
@@ -317,14 +331,20 @@ class BulkPayee:
         if not items:
             return []
         dfsp = self._config.dfsp
-        money = [
-            terms.money_of(item.incoming, item.quote, dfsp, is_repeated=is_repeated)
-            for item in items
-            if item.quote is not None
-        ]
+        calls = itertools.count(int(is_repeated))
+
+        def reserve() -> Awaitable[list[Refused | None]]:
+            again = next(calls) > 0
+            money = [
+                terms.money_of(item.incoming, item.quote, dfsp, is_repeated=again)
+                for item in items
+                if item.quote is not None
+            ]
+            return self._reserved(body, money, is_repeated=again)
+
         seconds = max(1.0, bulk.expires_at - self._hub.clock.at_hub())
         given = await core_answers.ask(
-            lambda: self._reserved(body, money, is_repeated=is_repeated),
+            reserve,
             seconds=min(seconds, 10 * self._config.request_s),
             otherwise=ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION,
         )

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from fspiop import bodies, headers, jws, strictjson
 from fspiop import time as fsptime
-from fspiop.bodies.common import ExtensionList, PartyIdType
+from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPut, ParticipantsPut
 from fspiop.bodies.parties import PartyPut
@@ -19,6 +19,7 @@ from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers, key_files, logs, terms, tls
 from kitovu_connector.aliases import Aliases
+from kitovu_connector.causes import cause_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
@@ -57,7 +58,6 @@ _MOST_BYTES = {
 }
 _MOST_BYTES_OF_AN_ERROR = _MOST_BYTES_OF_A_PATCH = 16_384
 _MOST_BYTES_OF_A_GET = 0
-_CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
 
 
@@ -368,7 +368,7 @@ class Inbound:
                 await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
         if self._is_confirmed_by_hub(message, payment):
-            cause = _cause_in(body.extension_list)
+            cause = cause_in(body.extension_list)
             event: Reported | EndClaimed = Reported(
                 body.transfer_state, body.fulfilment, body.completed_timestamp, cause
             )
@@ -476,14 +476,6 @@ async def _no_such_resource(
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         log.warning("message_refused", method=request.method, code=ErrorCode.UNKNOWN_URI.code, why="no such resource")
         return _error_response(FspiopError(ErrorCode.UNKNOWN_URI))
-
-
-def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
-    """Returns the code and description of an abort ("5104: no"), or None if the hub does not report them."""
-    for extension in extensions.extension if extensions is not None else ():
-        if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
-            return found[1], found[2]
-    return None
 
 
 def _payee_of(payment: Payment) -> str | None:

@@ -196,8 +196,8 @@ def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -
             if fulfilment is None or condition is None or not fulfils(fulfilment, condition):
                 return Step(payment, refusal="the fulfilment does not fit the condition")
             return _send(change(payment, fx_fulfilment=fulfilment), now, policy)
-        case ConversionReported("ABORTED"):
-            return abort_for(payment, ErrorCode.PAYEE_ERROR, "the conversion was aborted")
+        case ConversionReported("ABORTED", cause=cause):
+            return abort(payment, *(cause or (ErrorCode.PAYEE_ERROR.code, "the conversion was aborted")))
         case _:
             return _asking(payment, event, now, policy)
 

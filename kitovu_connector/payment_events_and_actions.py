@@ -115,6 +115,7 @@ class ConversionReported:
 
     state: str
     fulfilment: str | None = None
+    cause: tuple[str, str] | None = None  # the code and description of an abort, if they are reported
 
 
 @dataclass(frozen=True, slots=True)

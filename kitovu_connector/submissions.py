@@ -13,6 +13,7 @@ from kitovu_connector import payment_conversion as conversion
 from kitovu_connector import submission_states as states
 from kitovu_connector.background import Background
 from kitovu_connector.bulk_payee import BulkPayee
+from kitovu_connector.causes import cause_in
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.fxp import Fxp
@@ -145,14 +146,18 @@ class Submissions:
         payment = self._payer.awaiting(Ask.FX_SEND, message.id)
         if payment is not None:
             message.check_sender(conversion.provider(payment))
-            refusal = await self._payer.move(payment, ConversionReported(body.conversion_state, body.fulfilment))
+            cause = cause_in(body.extension_list)
+            event = ConversionReported(body.conversion_state, body.fulfilment, cause)
+            refusal = await self._payer.move(payment, event)
             if refusal is not None:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
             return 200
+        if body.conversion_state == "ABORTED":
+            code, text = cause_in(body.extension_list) or (ErrorCode.PAYEE_ERROR.code, "the conversion was aborted")
+            await self._on_error("fxTransfers", message, Failed(code, text, message.sent_at))
+            return 200
         fulfilments = {} if body.fulfilment is None else {message.id: body.fulfilment}
-        is_end = body.conversion_state in ("RESERVED", "COMMITTED", "ABORTED") and (
-            body.conversion_state == "ABORTED" or body.fulfilment is not None
-        )
+        is_end = body.conversion_state in ("RESERVED", "COMMITTED") and body.fulfilment is not None
         await self._on_answer("fxTransfers", message, Answered(bodies.write(body), fulfilments, is_end))
         return 200
 
@@ -204,8 +209,10 @@ class Submissions:
                 raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
             await self._store(found, following)
 
-    async def _on_error(self, resource: str, message: Message) -> None:
-        error = message.error
+    async def _on_error(self, resource: str, message: Message, event: Failed | None = None) -> None:
+        if event is None:
+            error = message.error
+            event = Failed(str(error.error_code), error.error_description, message.sent_at)
         async with self._turns.hold(message.id):
             found = self._found(resource, message)
             if found is None:
@@ -213,13 +220,14 @@ class Submissions:
             if not self._is_proven(message):
                 await self._store(found, states.waited(found))
                 return
-            event = Failed(str(error.error_code), error.error_description, message.sent_at)
             at_hub = self._hub.clock.at_hub()
             await self._store(found, states.failed(found, event, at_hub, self._config.clock_margin_s))
 
     def _found(self, resource: str, message: Message) -> Submission | None:
         found = self.get(resource, message.id)
         if found is None:
+            if resource == "fxTransfers":
+                return None  # perhaps about the conversion of a payment that has gone on
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.check_sender(found.destination)
         return found if found.state not in OVER else None

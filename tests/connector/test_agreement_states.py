@@ -57,17 +57,18 @@ ORDER = Order(
     needs_password=True,
     needs_password_confirmation=True,
     may_convert=True,
-    transaction_request_id="r",
+    transaction_request_id=str(uuid.UUID(int=8, version=4)),
 )
+ID = str(uuid.UUID(int=7, version=4))
 LATE = "2099-01-01T00:00:00.000Z"
 
 
 def new(**changes: Any) -> Payment:
     return Payment(
         order=msgspec.structs.replace(ORDER, **changes),
-        transfer_id=str(uuid.UUID(int=7, version=4)),
-        quote_id="q",
-        transaction_id="x",
+        transfer_id=ID,
+        quote_id=ID,
+        transaction_id=ID,
         created_at=NOW,
     )
 
@@ -146,7 +147,7 @@ def test_a_payment_with_everything_takes_its_way() -> None:
         way.append(payment.state)
     assert way == WAY
     assert read(QuotePost, payment.quote_body).amount == Money(currency="KES", amount="200")
-    assert read(QuotePost, payment.quote_body).transaction_request_id == "r"
+    assert read(QuotePost, payment.quote_body).transaction_request_id == ORDER.transaction_request_id
     sent = read(TransferPost, payment.transfer_body)
     assert (sent.amount.currency, sent.transfer_id) == ("KES", payment.transfer_id)
     converted = read(FxTransferPost, payment.fx_transfer_body)
@@ -263,7 +264,7 @@ def test_what_is_not_answered_ends_in_time_and_the_time_of_the_core_does_not_cou
 
 def test_what_was_agreed_elsewhere_is_sent_as_it_is() -> None:
     body = TransferPost(
-        transfer_id="t",
+        transfer_id=ID,
         payer_fsp="green",
         payee_fsp="blue",
         amount=Money(currency="TZS", amount="100"),

@@ -27,6 +27,7 @@ class Core:
         self.name = name
         self.calls: list[tuple[str, str, Any]] = []
         self.transfers: dict[str, str] = {}
+        self.bulks: dict[str, Any] = {}
         self.fails: dict[str, Callable[[], web.Response]] = {}
         self.port = 0
 
@@ -138,12 +139,13 @@ class Core:
             else {"quoteId": quote["quoteId"], **terms(quote)}
             for quote in asked["individualQuotes"]
         ]
-        return web.json_response({"bulkQuoteId": asked["bulkQuoteId"], "individualQuoteResults": results})
+        found = {"bulkQuoteId": asked["bulkQuoteId"], "individualQuoteResults": results}
+        self.bulks[asked["bulkQuoteId"]] = found
+        return web.json_response(found)
 
     async def _bulk_quote_again(self, request: web.Request) -> web.Response:
-        (asked,) = (b for b in self.bodies("POST", "/bulkQuotes") if b["bulkQuoteId"] == request.match_info["id"])
-        results = [{"quoteId": quote["quoteId"], **terms(quote)} for quote in asked["individualQuotes"]]
-        return web.json_response({"bulkQuoteId": asked["bulkQuoteId"], "individualQuoteResults": results})
+        found = self.bulks.get(request.match_info["id"])
+        return no(404, "3209", "unknown") if found is None else web.json_response(found)
 
     async def _bulk_reserve(self, request: web.Request) -> web.Response:
         asked = await request.json()
@@ -153,10 +155,13 @@ class Core:
             else {"transferId": item["transferId"]}
             for item in asked["individualTransfers"]
         ]
-        return web.json_response({"homeTransactionId": "bulk-1", "individualTransferResults": results})
+        found = {"homeTransactionId": "bulk-1", "individualTransferResults": results}
+        self.bulks[asked["bulkTransferId"]] = found
+        return web.json_response(found)
 
     async def _bulk_again(self, request: web.Request) -> web.Response:
-        return web.json_response({"homeTransactionId": "bulk-1", "individualTransferResults": []})
+        found = self.bulks.get(request.match_info["id"])
+        return no(404, "3210", "unknown") if found is None else web.json_response(found)
 
     async def _fx_quote(self, request: web.Request) -> web.Response:
         asked = await request.json()

@@ -1,5 +1,6 @@
 """Bulks by the reference client's APIs: bulk quotes and bulk transfers, and bulks of payments."""
 
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from fspiop.time import format_datetime
-from tests.reference.core import NO_TERMS, REFUSED
+from tests.reference.core import NO_TERMS, REFUSED, terms
 from tests.reference.world import ASHA, BARAKA, GHOST, World, to, until
 
 pytestmark = pytest.mark.live
@@ -126,29 +127,57 @@ def _refuses() -> Any:
     return no(500, "5103", "the payee's DFSP wants no bulks")
 
 
-def test_a_bulk_survives_a_crash_of_both_sides(world: World) -> None:
+@pytest.mark.parametrize("has_it", [True, False])
+def test_a_bulk_survives_a_crash_of_both_sides(world: World, has_it: bool) -> None:
+    """The core may have had the bulk before the crash, so it is asked before it gets the bulk again."""
+    core = world.blue.core
     wanted = quotes("10", "20")
     offered = world.green.call("POST", "/bulkQuotes", wanted).body
     before = world.position("green")
     sent = transfers(wanted, offered)
-    world.blue.core.fails["POST /bulkTransfers"] = _crashes
+    path = f"/bulkTransfers/{sent['bulkTransferId']}"
+    if has_it:
+        core.bulks[sent["bulkTransferId"]] = {"homeTransactionId": "h", "individualTransferResults": []}
+    core.fails["POST /bulkTransfers"] = core.fails["GET /bulkTransfers"] = _crashes
     world.green.set(answer_s=0.5)
     try:
         answer = world.green.call("POST", "/bulkTransfers", sent)
         assert (answer.status, answer.body["statusCode"]) == (504, "2004"), answer
-        assert until(lambda: world.blue.core.bodies("POST", "/bulkTransfers"))
+        assert until(lambda: core.bodies("POST", "/bulkTransfers"))
         world.green.restart()
-        world.blue.core.fails.clear()
         world.blue.restart()
+        core.calls.clear()
+        core.fails.clear()
     finally:
         world.green.set(answer_s=25.0)
     answer = world.green.call("POST", "/bulkTransfers", sent)
     assert (answer.status, answer.body["currentState"]) == (200, "COMPLETED"), answer
     assert world.position("green") - before == 30
-    # The core may have had the bulk, so it is asked first.
-    assert [path for method, path, _ in world.blue.core.calls if method == "GET"].count(
-        f"/bulkTransfers/{sent['bulkTransferId']}"
-    ) == 1
+    assert ("GET", path, None) in core.calls
+    assert len(core.bodies("POST", "/bulkTransfers")) == (0 if has_it else 1)
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+def test_terms_of_a_bulk_are_given_over_a_crash(world: World, has_it: bool) -> None:
+    core = world.blue.core
+    wanted = quotes("10")
+    (item,) = wanted["individualQuotes"]
+    path = f"/bulkQuotes/{wanted['bulkQuoteId']}"
+    if has_it:
+        result = {"quoteId": item["quoteId"], **terms(item)}
+        core.bulks[wanted["bulkQuoteId"]] = {"bulkQuoteId": "b", "individualQuoteResults": [result]}
+    core.fails["POST /bulkQuotes"] = core.fails["GET /bulkQuotes"] = _crashes
+    answers: list[Any] = []
+    asking = threading.Thread(target=lambda: answers.append(world.green.call("POST", "/bulkQuotes", wanted)))
+    asking.start()
+    assert until(lambda: core.bodies("POST", "/bulkQuotes"))
+    world.blue.restart()
+    core.calls.clear()
+    core.fails.clear()
+    asking.join(30)
+    assert answers[0].status == 200, answers
+    assert ("GET", path, None) in core.calls
+    assert len(core.bodies("POST", "/bulkQuotes")) == (0 if has_it else 1)
 
 
 def _crashes() -> Any:
