@@ -9,6 +9,9 @@ from fspiop.bodies.fx_quotes import FxQuotePut
 from fspiop.bodies.quotes import QuotePut
 from kitovu_connector.payment_order import PartyRef
 
+Accepts = Literal["payee", "conversion", "terms", "password"]
+"""What the core can accept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -141,7 +144,7 @@ class Confirmed:
     Terms are the last of these, or a password if one is needed. Then the transfer is to be sent.
     """
 
-    accepts: Literal["payee", "conversion", "terms", "password"] = "terms"
+    accepts: Accepts = "terms"
 
 
 @dataclass(frozen=True, slots=True)

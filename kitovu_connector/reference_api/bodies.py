@@ -89,7 +89,7 @@ class TransferRequest(Wanted, kw_only=True):
     """POST /transfers."""
 
     home_transaction_id: HomeId
-    from_: TransferParty = field(name="from")
+    from_: TransferParty = field(name="from")  # "from" is no name in Python
     to: TransferParty
     amount_type: AmountType
     currency: Currency
@@ -170,9 +170,9 @@ class RequestToPayTransfer(Wanted, kw_only=True):
     currency: Currency
     amount: str
     scenario: Scenario
-    sub_scenario: SubScenario | None = None
     initiator: Initiator
     initiator_type: InitiatorType
+    sub_scenario: SubScenario | None = None
     note: Text128 | None = None
     authentication_type: AuthenticationType | None = None
 

@@ -109,14 +109,14 @@ class Queries:
             raise failed(error.code, error.text, field="executionState", state=state | told) from None
         state["postAccountsResponse"] = {"body": msgspec.to_builtins(reply.body), "headers": reply.headers}
         for result in reply.body.party_list:
-            party, error = result.party_id, result.error_information
+            party, fault = result.party_id, result.error_information
             state["response"].append(
                 {
                     "idType": party.party_id_type,
                     "idValue": party.party_identifier,
                     **present(
                         idSubValue=party.party_sub_id_or_type,
-                        error=error and {"statusCode": str(error.error_code), "message": error.error_description},
+                        error=fault and {"statusCode": str(fault.error_code), "message": fault.error_description},
                     ),
                 }
             )
@@ -137,8 +137,8 @@ class Queries:
             told = {"currentState": ERROR_OCCURRED, "lastError": last_error(code, text)}
             raise failed(code, text, field="executionState", state=state | told) from None
         answer = {"fspId": self._config.dfsp}
-        told = {"response": [answer], "currentState": COMPLETED, "deleteAccountResponse": {"body": answer}}
-        return web.json_response(state | told)
+        state |= {"response": [answer], "currentState": COMPLETED, "deleteAccountResponse": {"body": answer}}
+        return web.json_response(state)
 
     # --- quotes -------------------------------------------------------------------------------------------------------
 

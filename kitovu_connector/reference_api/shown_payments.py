@@ -105,7 +105,7 @@ def _conversion(payment: Payment) -> dict[str, Any]:
     if not payment.fx_quote_body:
         return {}
     fxp = conversion.provider(payment)
-    shown = {"conversionRequestId": conversion.request_id(payment)}
+    shown: dict[str, Any] = {"conversionRequestId": conversion.request_id(payment)}
     if payment.fx_quote_answer:
         shown |= {"fxQuotesResponse": _answer(payment.fx_quote_answer, fxp), "fxQuotesResponseSource": fxp}
     return shown

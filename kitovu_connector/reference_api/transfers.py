@@ -12,7 +12,7 @@ from fspiop.errors import ErrorCode, FspiopError, text_of
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.payer import Payer
-from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
+from kitovu_connector.payment_events_and_actions import Accepts, Cancelled, Confirmed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_record import ENDS, PAUSES, SENT, Payment, State
 from kitovu_connector.reference_api.bodies import Acceptance, SimpleTransfer, TransferRequest, amount, pairs
@@ -27,7 +27,11 @@ from kitovu_connector.reference_api.shown_payments import (
 from kitovu_connector.store import Store
 
 _SIMPLE = "simpleTransfers/"
-_ACCEPTED = {State.PAYEE_FOUND: "payee", State.CONVERSION_OFFERED: "conversion", State.AGREED: "terms"}
+_ACCEPTED: dict[State, Accepts] = {
+    State.PAYEE_FOUND: "payee",
+    State.CONVERSION_OFFERED: "conversion",
+    State.AGREED: "terms",
+}
 
 
 class Transfers:
@@ -71,12 +75,12 @@ class Transfers:
         """Passes the front end's answer to a payment that waits for it, and returns the payment's next stop."""
         wants = _ACCEPTED.get(payment.state)
         home_id = payment.order.home_id
-        if wants in answers and not answers[wants]:
+        if wants is not None and answers.get(wants) is False:
             ended = await self._payer.tell(home_id, Cancelled())
             if ended.state is State.ABORTED:
                 shown = payment_shown(ended) | {"currentState": ABORTED, "abortedReason": f"{wants} was not accepted"}
                 return web.json_response(shown)
-        elif wants in answers:
+        elif wants is not None and wants in answers:
             await self._payer.tell(home_id, Confirmed(wants))
         elif payment.state in PAUSES and not _were_given(payment, answers):
             raise FspiopError(ErrorCode.CLIENT_ERROR, f"the payment is {state_shown(payment)}")

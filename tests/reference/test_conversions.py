@@ -149,7 +149,7 @@ def test_terms_and_conversions_that_are_refused(world: World) -> None:
     assert (answer.status, answer.body["statusCode"]) == (500, "5101"), answer
     answer = world.green.call("POST", "/fxQuotes", fx_quote(initiatingFsp="blue"))
     assert (answer.status, answer.body["statusCode"]) == (400, "3100"), answer
-    answer = world.green.call("POST", "/fxQuotes", fx_quote(counterPartyFsp="blue"))
+    answer = world.green.call("POST", "/fxQuotes", fx_quote(counterPartyFsp="nobody"))
     assert answer.status == 500, answer
     offered = world.green.call("POST", "/fxQuotes", fx_quote(sourceAmount={"currency": "TZS", "amount": REFUSED})).body
     answer = world.green.call("POST", "/fxTransfers", fx_transfer(offered))
