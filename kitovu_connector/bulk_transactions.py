@@ -115,17 +115,27 @@ class BulkTransactions:
 
     async def _run(self, bulk_id: str) -> None:
         event = self._wakes.setdefault(bulk_id, asyncio.Event())
+        pause = 1.0
         try:
             while (bulk := self._records.get(bulk_id)) is not None and bulk.is_open:
                 event.clear()
-                if bulk.told < bulk.stops:
-                    await self._tell_core(bulk)
-                elif bulk.state is Progress.RUNNING:
-                    await self._go_on(bulk)
-                else:
-                    await self._wait_for_core(bulk, event)
+                try:
+                    await self._take_step(bulk, event)
+                    pause = 1.0
+                except Exception as error:  # a full disk, for example; each payment continues where it stands
+                    log.error("step_failed", bulk=bulk_id, error=logs.trace_of(error))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LOOK_AGAIN_S)
         finally:
             self._wakes.pop(bulk_id, None)
+
+    async def _take_step(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
+        if bulk.told < bulk.stops:
+            await self._tell_core(bulk)
+        elif bulk.state is Progress.RUNNING:
+            await self._go_on(bulk)
+        else:
+            await self._wait_for_core(bulk, event)
 
     async def _go_on(self, bulk: BulkTransaction) -> None:
         """Runs all payments until each has ended or waits for the core."""

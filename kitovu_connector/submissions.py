@@ -59,7 +59,7 @@ class Submissions:
         """Continues with every open submission, after the start."""
         for records in self._records.values():
             for found in records.unfinished():
-                self._background.start(self._move(found.resource, found.id, states.waited(found)))
+                self._background.start(self._ask_hub(found.resource, found.id))
 
     async def close(self) -> None:
         """Stops all tasks at once. No step is lost, because the store has every step."""
@@ -103,11 +103,11 @@ class Submissions:
                 following = states.unclear(now)
             await self._store(now, following)
 
-    async def _move(self, resource: str, record_id: str, following: Next) -> None:
+    async def _ask_hub(self, resource: str, record_id: str) -> None:
         async with self._turns.hold(record_id):
             now = self.get(resource, record_id)
             if now is not None and now.state not in OVER:
-                await self._store(now, following)
+                await self._store(now, states.waited(now))
 
     async def _store(self, before: Submission, following: Next) -> None:
         after = following.submission
@@ -133,9 +133,7 @@ class Submissions:
         self._timers[after.id] = loop.call_later(pause, self._wake, after.resource, after.id)
 
     def _wake(self, resource: str, record_id: str) -> None:
-        found = self.get(resource, record_id)
-        if found is not None and found.state not in OVER:
-            self._background.start(self._move(resource, record_id, states.waited(found)))
+        self._background.start(self._ask_hub(resource, record_id))
 
     # --- the hub's messages -------------------------------------------------------------------------------------------
 
