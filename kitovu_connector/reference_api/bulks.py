@@ -316,7 +316,8 @@ def _bulk_shown(found: Submission) -> dict[str, Any]:
 def _transfer_results(found: Submission) -> list[dict[str, Any]]:
     body = bodies.read(BulkTransferPut, found.outcome)
     results = []
-    for result in body.individual_transfer_results or []:
+    place = {transfer_id: number for number, transfer_id in enumerate(found.conditions)}  # as the front end sent them
+    for result in sorted(body.individual_transfer_results or [], key=lambda one: place.get(one.transfer_id, 0)):
         shown: dict[str, Any] = {"transferId": result.transfer_id}
         if result.fulfilment is not None:
             shown |= {"fulfilment": result.fulfilment, "transferState": "COMMITTED"}
