@@ -106,7 +106,8 @@ class Connector:
                 self._submissions,
                 self._bulk_transactions,
             )
-            for part in (self._parties, *continued):
+            opened.push_async_callback(self._parties.close)
+            for part in continued:
                 opened.push_async_callback(part.close)
             await self._serve("inbound", self._inbound.application(), opened, tls.inward(config))
             await self._serve("outbound", outbound.application(), opened)

@@ -65,8 +65,8 @@ class BulkTransactionCalls:
                 text = (
                     f"individualTransfers: {item.transfer_id} needs acceptParty or acceptQuote, and to be of this bulk"
                 )
-                error = FspiopError(ErrorCode.VALIDATION_ERROR, text)
-                raise ApiError(400, error.code, error.description, field="bulkTransferState", state={})
+                fault = FspiopError(ErrorCode.VALIDATION_ERROR, text)
+                raise ApiError(400, fault.code, fault.description, field="bulkTransferState", state={})
             ((name, is_accepted),) = given.items()
             answers[item.transfer_id] = (_ACCEPTED[name], is_accepted)
         await self._bulks.answer(bulk, answers)

@@ -18,7 +18,9 @@ from aiohttp import web
 from fspiop.time import http_date
 from hub.local import net
 from tests.reference.core import UNKNOWN, no
-from tests.reference.world import BARAKA, Answer, World, transfer, until
+from tests.reference.test_bulks import bulk
+from tests.reference.test_requests_to_pay import asked, payment
+from tests.reference.world import BARAKA, KESI, Answer, World, to, transfer, until
 
 pytestmark = pytest.mark.live
 
@@ -117,6 +119,30 @@ def test_a_notification_that_the_core_does_not_take_is_repeated(world: World) ->
     assert told["finalNotification"]["completedTimestamp"]
 
 
+def test_every_other_notification_is_repeated_too(world: World) -> None:
+    """Where a conversion, a request to pay and a bulk of payments stand."""
+    for core in (world.fxp.core, world.blue.core, world.green.core):
+        for call in ("PATCH /fxTransfers", "PUT /requestToPay", "PUT /bulkTransactions"):
+            core.fails[call] = lambda: no(500, "2001", "not now")
+    answer = world.green.call("POST", "/transfers", transfer(to=to(KESI)))
+    world.green.call("PUT", f"/transfers/{answer.body['transferId']}", {"acceptConversion": True})
+    request_id = asked(world)
+    world.green.call("POST", "/requestToPayTransfer", payment(request_id))
+    world.green.call("PUT", f"/requestToPayTransfer/{request_id}", {"acceptQuote": False})
+    world.green.call("POST", "/bulkTransactions", bulk((BARAKA, "10")))
+    told = [
+        (world.fxp.core, "PATCH", "/fxTransfers/"),
+        (world.blue.core, "PUT", "/requestToPay/"),
+        (world.green.core, "PUT", "/bulkTransactions/"),
+    ]
+    for core, method, path in told:
+        assert until(lambda core=core, method=method, path=path: len(core.bodies(method, path)) > 1), path
+        core.fails.clear()
+    counts = [len(core.bodies(method, path)) for core, method, path in told]
+    for (core, method, path), count in zip(told, counts, strict=True):
+        assert until(lambda core=core, method=method, path=path, n=count: len(core.bodies(method, path)) > n), path
+
+
 TERMS = [
     ({"transferAmount": None}, "2001"),
     ({"transferAmountCurrency": "KES"}, "2001"),
@@ -184,7 +210,7 @@ class Process:
 
 def test_a_kill_at_any_moment_pays_once(world: World, tmp_path: Any) -> None:
     """Payments in three steps each; the connector is killed again and again, at another moment each time."""
-    count = 6
+    count = 4
     before = world.position("green"), world.position("blue")
     world.do(world.green.stop())
     process = Process(world, tmp_path)
@@ -193,7 +219,7 @@ def test_a_kill_at_any_moment_pays_once(world: World, tmp_path: Any) -> None:
         wanted = [transfer(homeTransactionId=str(uuid.uuid4()), amount="7") for _ in range(count)]
         for number, body in enumerate(wanted):
             threading.Thread(target=_may_fail, args=(world, body), daemon=True).start()
-            time.sleep(0.02 + 0.07 * number)
+            time.sleep(0.02 + 0.1 * number)
             process.kill()
             process.start()
         answers = [world.green.call("POST", "/transfers", body) for body in wanted]

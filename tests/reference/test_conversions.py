@@ -73,6 +73,9 @@ def test_a_conversion_that_is_not_accepted_or_refused_moves_nothing(world: World
     answer = world.green.call("POST", "/transfers", sent(amount=REFUSED))
     answer = world.green.call("PUT", f"/transfers/{answer.body['transferId']}", {"acceptConversion": True})
     assert (answer.status, answer.body["statusCode"]) == (500, "5001"), answer
+    # The FXP's core may have reserved the conversion before it failed.
+    ends = until(lambda: world.fxp.core.bodies("PUT", "/fxTransfers/"))
+    assert [body["conversionState"] for body in ends] == ["ABORTED"]
     assert until(lambda: changed(world, before) == {})
 
 
