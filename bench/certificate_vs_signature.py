@@ -27,9 +27,10 @@ from bench.measure import cpu_by_process, percentile
 from bench.messages import CURRENCY
 from bench.onboard import Administration
 from bench.signing import make_key
-from kitovu_connector.backend import IncomingMoney, PartyDetails, Refused, Terms, TermsWanted
+from kitovu_connector.backend import IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.client import Answer, HubClient
 from kitovu_connector.config import Config
+from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import State
 from kitovu_connector.service import Connector

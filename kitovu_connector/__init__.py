@@ -6,18 +6,9 @@ async with Connector(config, backend) as connector:
 
 from fspiop.errors import FspiopError
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
-from kitovu_connector.backend import (
-    Backend,
-    HttpBackend,
-    IncomingMoney,
-    NotUnderstood,
-    PartyDetails,
-    Refused,
-    Terms,
-    TermsWanted,
-    Unavailable,
-)
+from kitovu_connector.backend import Backend, HttpBackend, IncomingMoney, PartyDetails, Terms, TermsWanted
 from kitovu_connector.config import Config, ConfigError, StartError, load
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.lookups import LookupFailed
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment, State

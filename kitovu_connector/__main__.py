@@ -11,6 +11,7 @@ from pathlib import Path
 from kitovu_connector import logs
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.config import Config, ConfigError, StartError, load
+from kitovu_connector.reference_api.backend import ReferenceBackend
 from kitovu_connector.service import Connector
 
 
@@ -40,7 +41,8 @@ async def _serve(config: Config) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    core = HttpBackend(config.backend_url, timeout_s=config.request_s, connections=config.connections)
+    kind = ReferenceBackend if config.backend_api == "reference" else HttpBackend
+    core = kind(config.backend_url, timeout_s=config.request_s, connections=config.connections)
     async with core as backend, Connector(config, backend):
         await stopped.wait()
 

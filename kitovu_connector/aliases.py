@@ -14,6 +14,14 @@ from kitovu_connector.keyed_locks import KeyedLocks
 from kitovu_connector.resource_paths import party_path
 
 
+class AliasRefused(FspiopError):
+    """The hub's refusal, with the hub's own code and text."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")
+        self.hub_code, self.hub_text = code, text
+
+
 class Aliases:
     """Sends POST and DELETE /participants/{Type}/{ID}.
 
@@ -28,7 +36,7 @@ class Aliases:
     async def register(self, alias: Alias, currency: str | None) -> None:
         """Returns when the hub has registered the alias.
 
-        Raises FspiopError with the hub's reason if the hub refuses the alias.
+        Raises AliasRefused with the hub's reason if the hub refuses the alias.
         """
         body = bodies.write(ParticipantPost(fsp_id=self._config.dfsp, currency=currency))
         await self._ask("POST", alias, body)
@@ -36,7 +44,7 @@ class Aliases:
     async def withdraw(self, alias: Alias) -> None:
         """Returns when the hub has removed the alias.
 
-        Raises FspiopError with the hub's reason if the hub refuses to remove it.
+        Raises AliasRefused with the hub's reason if the hub refuses to remove it.
         """
         await self._ask("DELETE", alias, b"")
 
@@ -62,7 +70,7 @@ class Aliases:
             finally:
                 del self._waiting[key]
         if error is not None:
-            raise FspiopError(ErrorCode.CLIENT_ERROR, f"{error.error_code} {error.error_description}")
+            raise AliasRefused(str(error.error_code), error.error_description)
 
     async def _answer_to(
         self, method: str, alias: Alias, body: bytes, future: asyncio.Future[ErrorInformation | None]

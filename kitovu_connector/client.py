@@ -151,17 +151,19 @@ class HubClient:
 
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
+        # Conversions exist only in version 2.0, whatever version the other messages have.
+        version = max(self._version, versions.SUPPORTED[resource][0])
         headers = {
             # A GET has a Content-Type too, because the hub reads the dialect of a request without a body from this
             # header.
-            "Content-Type": versions.content_type(resource, self._version),
+            "Content-Type": versions.content_type(resource, version),
             "Date": self.clock.date(),
             "FSPIOP-Source": self._config.dfsp,
         }
         if destination is not None:
             headers["FSPIOP-Destination"] = destination
         if method in ("GET", "POST", "DELETE"):
-            headers["Accept"] = versions.accept(resource, self._version.major)
+            headers["Accept"] = versions.accept(resource, version.major)
         if self._key is not None and body:
             headers["FSPIOP-URI"] = path
             headers["FSPIOP-HTTP-Method"] = method

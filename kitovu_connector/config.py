@@ -32,6 +32,7 @@ class Config:
         repr=False
     )  # key of the fulfilments (HMAC), 16 characters or more; never changed with open quotes
     backend_url: str = ""  # base URL of the core; empty when a Backend object is given in process
+    backend_api: str = "kitovu"  # or "reference": the core has the backend API of Mojaloop's SDK
     hub_id: str = "Hub"
 
     inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
@@ -41,12 +42,24 @@ class Config:
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
 
+    reference_api: bool = False  # serve the outbound API of Mojaloop's SDK too
+    reference_host: str = "127.0.0.1"  # the address of this machine on which its requests arrive
+    reference_port: int = 0
+    auto_accept_party: bool = True  # the defaults of Mojaloop's SDK: POST /transfers does not stop at the payee,
+    auto_accept_quotes: bool = True  # nor at the terms,
+    auto_accept_conversion: bool = False  # but at a conversion
+    auto_accept_r2p_party: bool = True  # POST /requestToPay does not stop at the payer
+    auto_accept_r2p_business_quotes: bool = False  # POST /requestToPayTransfer stops at the terms for a business,
+    auto_accept_r2p_device_quotes: bool = True  # but not for a device, which asks the payer for a one-time password,
+    auto_accept_r2p_device_otp: bool = False  # and stops at this password
+
     version: str = "1.1"  # FSPIOP content version of sent messages
     fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
 
     transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
     quote_expiry_s: float = 60.0  # how long this DFSP's terms as payee are valid
     quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
+    confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
     agree_s: float = 30.0  # lookup and quote together must end within this time
     ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time
     callback_s: float = 10.0  # after this time without an outcome, GET /transfers is sent to the hub
@@ -146,6 +159,7 @@ _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: 
 _CHOICES = {
     "fulfil_state": ("RESERVED", "COMMITTED"),
     "version": ("1.0", "1.1", "2.0"),
+    "backend_api": ("kitovu", "reference"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -218,7 +232,9 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         base = path.resolve().parent
         values.update(_table_of(path))
     for name in _KINDS:
-        text = environment.get(f"CONNECTOR_{name.upper()}")
+        # Mojaloop's SDK has its settings of this name without a prefix.
+        bare = environment.get(name.upper()) if name.startswith("auto_accept_") else None
+        text = environment.get(f"CONNECTOR_{name.upper()}", bare)
         if text is not None:
             values[name] = _read(name, text)
     values.update({name: _read(name, text) for name, text in flags.items() if text is not None})

@@ -15,7 +15,7 @@ from fspiop import bodies, strictjson
 from fspiop.bodies.errors import ErrorPut
 from fspiop.errors import MAX_DESCRIPTION, ErrorCode, FspiopError, error_body, text_of
 from kitovu_connector import logs
-from kitovu_connector.backend import NotUnderstood, Refused, Unavailable
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast, get_args
 
 import structlog
@@ -11,18 +10,20 @@ from aiohttp import web
 
 from fspiop import bodies, headers, jws, strictjson
 from fspiop import time as fsptime
-from fspiop.bodies.common import ExtensionList, PartyIdType
+from fspiop.bodies.common import PartyIdType
 from fspiop.bodies.errors import ErrorPut
-from fspiop.bodies.participants import ParticipantPut
+from fspiop.bodies.participants import ParticipantPut, ParticipantsPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers, key_files, logs, terms, tls
 from kitovu_connector.aliases import Aliases
+from kitovu_connector.causes import cause_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
-from kitovu_connector.identifiers import Alias
+from kitovu_connector.exchanges import Exchanges
+from kitovu_connector.inbound_message import Handler, HasRoutes, Message, Route
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Ending, Payee
@@ -44,43 +45,20 @@ from kitovu_connector.store import Conflict, Incoming, QuoteGiven, Store
 log = structlog.get_logger(__name__)
 
 PARTY_ID_TYPES = frozenset(get_args(PartyIdType))
-MAX_BODY_BYTES = 65_536  # a connector accepts no bulk messages
+MAX_BODY_BYTES = 65_536
+MAX_BULK_BYTES = 5_242_880
 # Limits above the largest legal messages: a packet has 32 KiB, a party about 10 KiB, and an error has extensions.
-_MOST_BYTES = {"parties": 32_768, "participants": 8_192, "quotes": MAX_BODY_BYTES, "transfers": MAX_BODY_BYTES}
+_MOST_BYTES = {
+    "parties": 32_768,
+    "participants": 8_192,
+    "services": 8_192,
+    "authorizations": 8_192,
+    "bulkQuotes": MAX_BULK_BYTES,
+    "bulkTransfers": MAX_BULK_BYTES,
+}
 _MOST_BYTES_OF_AN_ERROR = _MOST_BYTES_OF_A_PATCH = 16_384
 _MOST_BYTES_OF_A_GET = 0
-_CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 _UNSIGNED = frozenset({"GET", "DELETE"})
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
-
-    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. A
-    signature does not prove that the hub has received the message.
-    """
-
-    request: web.Request
-    raw: bytes
-    source: str  # FSPIOP-Source; this DFSP has signed the message if signatures are verified
-    sent_at: float  # the time in the message's Date header
-    is_from_hub: bool  # the hub itself wrote the message
-    came_via_hub: bool  # the message arrived on a connection from the hub
-
-    @property
-    def alias(self) -> Alias:
-        """The alias in the request's path."""
-        found = self.request.match_info
-        return found["id_type"], found["id_value"], found.get("sub_id")
-
-    @property
-    def id(self) -> str:
-        """The id in the request's path."""
-        return self.request.match_info["id"]
-
-
-Handler = Callable[[Message], Awaitable[int]]
 
 
 class Inbound:
@@ -96,18 +74,24 @@ class Inbound:
         parties: Parties,
         aliases: Aliases,
         lookups: Lookups,
+        exchanges: Exchanges,
+        others: Sequence[HasRoutes] = (),
     ) -> None:
         self._config, self._store, self._hub = config, store, hub
         self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
-        self._lookups = lookups
+        self._lookups, self._exchanges, self._others = lookups, exchanges, others
         self._keys = key_files.public_keys(config)
 
     def application(self) -> web.Application:
         """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_no_such_resource])
+        app = web.Application(client_max_size=MAX_BULK_BYTES, middlewares=[_no_such_resource])
         prefix = self._config.inbound_prefix.rstrip("/")
         alias, sub_alias = "/{id_type}/{id_value}", "/{id_type}/{id_value}/{sub_id}"
-        routes: list[tuple[str, str, Handler]] = [
+        routes: list[Route] = [
+            ("GET", "/participants" + alias, self._owner_asked),
+            ("GET", "/participants" + sub_alias, self._owner_asked),
+            ("PUT", "/participants/{id}", self._batch_told),
+            ("PUT", "/participants/{id}/error", self._batch_failed),
             ("GET", "/parties" + alias, self._party_asked),
             ("GET", "/parties" + sub_alias, self._party_asked),
             ("PUT", "/parties" + alias + "/error", self._party_failed),
@@ -126,7 +110,7 @@ class Inbound:
             ("PUT", "/transfers/{id}", self._transfer_told),
             ("PATCH", "/transfers/{id}", self._transfer_patched),
         ]
-        for method, path, handler in routes:
+        for method, path, handler in [*routes, *(route for part in self._others for route in part.routes())]:
             app.router.add_route(method, prefix + path, self._doorway(handler))
 
         async def health(_: web.Request) -> web.Response:
@@ -142,7 +126,7 @@ class Inbound:
             except FspiopError as error:
                 refusal = error
             except web.HTTPRequestEntityTooLarge:
-                refusal = _too_large(MAX_BODY_BYTES)
+                refusal = _too_large(MAX_BULK_BYTES)
             except (ConnectionError, web.RequestPayloadError):
                 refusal = FspiopError(ErrorCode.MALFORMED_SYNTAX, "the body ended too early")
             except Conflict:
@@ -173,7 +157,8 @@ class Inbound:
         resource = re.split(r"[/?]", path)[1]
         _check_identifiers(request)
         raw = await self._body_of(request, resource)
-        strictjson.check_structure(raw, most_values=MAX_BODY_BYTES // strictjson.OCTETS_OF_A_VALUE)
+        most_values = max(MAX_BODY_BYTES, _most_bytes(request, resource)) // strictjson.OCTETS_OF_A_VALUE
+        strictjson.check_structure(raw, most_values=most_values)
         read = headers.read_headers(
             request.method, resource, request.headers.get, needs_content_type=request.method not in _UNSIGNED
         )
@@ -201,11 +186,9 @@ class Inbound:
             raise _too_large(most)
         try:
             async with asyncio.timeout(self._config.request_s):
-                raw = await request.read()
+                raw = await _read_at_most(request, most)
         except TimeoutError:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "the body did not come in time", http_status=408) from None
-        if len(raw) > most:
-            raise _too_large(most)
         return raw
 
     def _is_connection_of_hub(self, request: web.Request) -> bool:
@@ -264,6 +247,24 @@ class Inbound:
         self._parties.answer(message.source, cast(PartyIdType, id_type), id_value, sub_id)
         return 202
 
+    async def _owner_asked(self, message: Message) -> int:
+        """GET /participants: a DFSP asks whether this DFSP has the customer."""
+        id_type, id_value, sub_id = message.alias
+        if id_type not in PARTY_ID_TYPES:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
+        self._parties.answer_owner(message.source, cast(PartyIdType, id_type), id_value, sub_id)
+        return 202
+
+    async def _batch_told(self, message: Message) -> int:
+        message.check_is_from_hub()
+        self._exchanges.told(("participants", message.id), message.reply(message.read(ParticipantsPut)))
+        return 200
+
+    async def _batch_failed(self, message: Message) -> int:
+        message.check_is_from_hub()
+        self._exchanges.told(("participants", message.id), message.reply(message.error))
+        return 200
+
     async def _party_told(self, message: Message) -> int:
         party = ref_of(bodies.read(PartyPut, message.raw).party)
         return await self._move_lookups(message, PartyFound(party, message.source, message.came_via_hub))
@@ -283,7 +284,7 @@ class Inbound:
         return 200
 
     async def _alias_told(self, message: Message) -> int:
-        self._check_is_from_hub(message)
+        message.check_is_from_hub()
         body = bodies.read(ParticipantPut, message.raw)
         owner = body.fsp_id or next((party.fsp_id for party in body.party_list or [] if party.fsp_id), None)
         if owner in (None, self._config.dfsp):
@@ -291,16 +292,12 @@ class Inbound:
         return 200 if owner is None else await self._move_lookups(message, OwnerFound(owner))
 
     async def _alias_failed(self, message: Message) -> int:
-        self._check_is_from_hub(message)
+        message.check_is_from_hub()
         error = bodies.read(ErrorPut, message.raw).error_information
         if self._aliases.told(message.alias, error):
             return 200  # a new lookup of the same alias follows
         failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
         return await self._move_lookups(message, failed)
-
-    def _check_is_from_hub(self, message: Message) -> None:
-        if not message.is_from_hub:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this")
 
     # --- quotes -----------------------------------------------------------------------------------------------------
 
@@ -320,6 +317,8 @@ class Inbound:
 
     async def _quote_told(self, message: Message) -> int:
         quote = bodies.read(QuotePut, message.raw)
+        if self._exchanges.told(("quotes", message.id), message.reply(quote)):
+            return 200
         payment = self._payment_of_quote(message)
         if message.source != _payee_of(payment):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP")
@@ -327,7 +326,9 @@ class Inbound:
         return 200
 
     async def _quote_failed(self, message: Message) -> int:
-        error = bodies.read(ErrorPut, message.raw).error_information
+        error = message.error
+        if self._exchanges.told(("quotes", message.id), message.reply(error)):
+            return 200
         payment = self._payment_of_quote(message)
         if not message.is_from_hub and message.source != _payee_of(payment):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: must be the payee DFSP or the hub")
@@ -362,10 +363,12 @@ class Inbound:
         body = bodies.read(TransferPut, message.raw)
         payment = self._store.payment_of_transfer(message.id)
         if payment is None:
-            await self._end(message, body.transfer_state)
+            was_asked = self._exchanges.told(("transfers", message.id), message.reply(body))
+            if not was_asked or self._store.incoming(message.id) is not None:
+                await self._end(message, body.transfer_state, body.completed_timestamp)
             return 200
         if self._is_confirmed_by_hub(message, payment):
-            cause = _cause_in(body.extension_list)
+            cause = cause_in(body.extension_list)
             event: Reported | EndClaimed = Reported(
                 body.transfer_state, body.fulfilment, body.completed_timestamp, cause
             )
@@ -377,7 +380,8 @@ class Inbound:
         return 200
 
     async def _transfer_patched(self, message: Message) -> int:
-        await self._end(message, bodies.read(TransferPatch, message.raw).transfer_state)
+        body = bodies.read(TransferPatch, message.raw)
+        await self._end(message, body.transfer_state, body.completed_timestamp)
         return 200
 
     async def _transfer_failed(self, message: Message) -> int:
@@ -390,6 +394,9 @@ class Inbound:
                 )
             else:
                 await self._payer.move(payment, EndClaimed(cause=(error.error_code, error.error_description)))
+            return 200
+        was_asked = self._exchanges.told(("transfers", message.id), message.reply(error))
+        if was_asked and self._store.incoming(message.id) is None:
             return 200
         incoming = self._incoming_of_hubs_message(message)
         # Two errors end an incoming transfer: the report that it has expired, and "not found" if the hub wrote that
@@ -414,10 +421,10 @@ class Inbound:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may report how a transfer ended")
         return message.came_via_hub
 
-    async def _end(self, message: Message, state: str) -> None:
+    async def _end(self, message: Message, state: str, completed_at: str | None) -> None:
         self._incoming_of_hubs_message(message)
         if state in ("COMMITTED", "ABORTED"):
-            await self._payee.take_ending(message.id, Ending(state))
+            await self._payee.take_ending(message.id, Ending(state, completed_at))
 
     def _incoming_of_hubs_message(self, message: Message) -> Incoming:
         incoming = self._store.incoming(message.id)
@@ -444,6 +451,18 @@ def _most_bytes(request: web.Request, resource: str) -> int:
     return min(most, _MOST_BYTES_OF_AN_ERROR) if request.path.endswith("/error") else most
 
 
+async def _read_at_most(request: web.Request, most: int) -> bytes:
+    """Returns the body. Stops reading as soon as the body is larger than allowed."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.content.iter_any():
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+    return b"".join(parts)
+
+
 def _too_large(most: int) -> FspiopError:
     return FspiopError(ErrorCode.TOO_LARGE_PAYLOAD, f"at most {most} bytes")
 
@@ -457,14 +476,6 @@ async def _no_such_resource(
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
         log.warning("message_refused", method=request.method, code=ErrorCode.UNKNOWN_URI.code, why="no such resource")
         return _error_response(FspiopError(ErrorCode.UNKNOWN_URI))
-
-
-def _cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
-    """Returns the code and description of an abort ("5104: no"), or None if the hub does not report them."""
-    for extension in extensions.extension if extensions is not None else ():
-        if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
-            return found[1], found[2]
-    return None
 
 
 def _payee_of(payment: Payment) -> str | None:

@@ -9,10 +9,11 @@ import structlog
 
 from fspiop import bodies
 from fspiop.bodies.common import PartyIdType
+from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.parties import PartyPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, identifiers
-from kitovu_connector.backend import Backend, PartyDetails
+from kitovu_connector.backend import Backend, OwnerBackend, PartyDetails
 from kitovu_connector.background import Background
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
@@ -50,6 +51,14 @@ class Parties:
         """
         self.check_has_room()
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
+
+    def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
+        """Sends in the background whether this DFSP has the customer, by PUT /participants/…
+
+        Raises FspiopError 2005 if too many wait.
+        """
+        self.check_has_room()
+        self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))
 
     def check_has_room(self) -> None:
         """Raises FspiopError 2005 if as many lookups wait as the core can answer in time."""
@@ -94,8 +103,26 @@ class Parties:
             # The hub refused the description. The requester must not wait for another answer.
             await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
 
-    async def _send(self, asker: str, alias: PartyRef, body: bytes | No) -> Answer:
-        path = party_path("parties", alias.id_type, alias.id_value, alias.sub_id)
+    async def _answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
+        alias = PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id)
+        if isinstance(self._backend, OwnerBackend):
+            value = identifiers.spelling(id_type, id_value)
+            backend = self._backend
+            found = await core_answers.ask(
+                lambda: backend.find_owner(id_type, value, sub_id),
+                seconds=self._config.request_s,
+                otherwise=ErrorCode.PARTY_NOT_FOUND,
+            )
+        else:
+            party = await self.find((id_type, id_value, sub_id))
+            found = party if isinstance(party, No) else self._config.dfsp
+        if found is None:
+            found = No(ErrorCode.PARTY_NOT_FOUND.code)
+        body = found if isinstance(found, No) else bodies.write(ParticipantPut(fsp_id=found))
+        await self._send(asker, alias, body, "participants")
+
+    async def _send(self, asker: str, alias: PartyRef, body: bytes | No, resource: str = "parties") -> Answer:
+        path = party_path(resource, alias.id_type, alias.id_value, alias.sub_id)
         if isinstance(body, No):
             path, body = path + "/error", core_answers.error_put(body)
         give_up = time.monotonic() + self._config.request_s

@@ -6,6 +6,7 @@ GET /transfers/{ID}.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from fspiop import bodies
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import core_answers, logs, terms
-from kitovu_connector.backend import Backend, NotUnderstood, Refused, Unavailable
+from kitovu_connector.backend import Backend
 from kitovu_connector.background import Background
 from kitovu_connector.client import Answer, HubClient, Said
 from kitovu_connector.config import Config
 from kitovu_connector.core_answers import No
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
 from kitovu_connector.identifiers import Alias
 from kitovu_connector.parties import Parties
 from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, Store
@@ -45,6 +47,7 @@ class Ending:
     """The outcome of a transfer, as reported by the hub: COMMITTED or ABORTED."""
 
     state: str
+    completed_at: str | None = None
 
 
 class _Check:
@@ -64,6 +67,7 @@ class Payee:
         self._backend, self._parties = backend, parties
         self._background = Background()
         self._busy: set[str] = set()
+        self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
         self._told: dict[str, asyncio.Event] = {}
         self._checking: dict[str, _Check] = {}  # by quote id: requests whose customer is being looked up
 
@@ -72,6 +76,9 @@ class Payee:
         for quote in self._store.unfinished_quotes():
             self._background.start(self._answer_quote(quote))
         for incoming in self._store.unfinished_incoming():
+            if incoming.stage is Stage.IN_BULK:
+                continue  # its bulk continues
+            self._resumed.add(incoming.transfer_id)
             self.carry_on(incoming.transfer_id)
         self._background.start(self._delete_old_quotes())
 
@@ -206,7 +213,8 @@ class Payee:
                 return
             # Returns False if another task has stored a step meanwhile, such as FULFILLED. The loop then reads the
             # transfer again.
-            if await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, stage=after)):
+            ended = msgspec.structs.replace(incoming, stage=after, completed_at=ending.completed_at)
+            if await self._store.save_incoming(incoming, ended):
                 event = self._told.get(transfer_id)
                 if event is not None:
                     event.set()
@@ -233,6 +241,7 @@ class Payee:
                     pause = min(pause * 2, _AGAIN_AT_MOST_EVERY_S)
         finally:
             self._busy.discard(transfer_id)
+            self._resumed.discard(transfer_id)
 
     async def _take_step(self, incoming: Incoming) -> None:
         match incoming.stage:
@@ -258,12 +267,19 @@ class Payee:
         if not await self._store.claim_quote(incoming.transfer_id, quote.quote_id):
             await self._reject(incoming, _rejected("the terms belong to another transfer"))
             return
-        announced = terms.money_of(body, quote, self._config.dfsp)
+        # A core may have the transfer already: from an earlier run of the connector, or from a call without an answer.
+        calls = itertools.count(int(incoming.transfer_id in self._resumed))
+        dfsp = self._config.dfsp
         gives_up_at = incoming.expires_at + margin_s
+
+        def reserve() -> Awaitable[None]:
+            return self._backend.reserve(terms.money_of(incoming, quote, dfsp, is_repeated=next(calls) > 0))
+
         try:
-            await self._until_done(lambda: self._backend.reserve(announced), until=gives_up_at)
+            await self._until_done(reserve, until=gives_up_at)
         except Refused as no:
-            await self._reject(incoming, core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION))
+            refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+            await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
             # The payer DFSP must not wait, and the core must not keep money that it has perhaps reserved.
@@ -342,7 +358,7 @@ class Payee:
             body = bodies.read(TransferPost, incoming.body)
             quote = self._store.quote_of_condition(body.condition)
             assert quote is not None, "the hub committed a transfer that was never fulfilled"
-            announced = terms.money_of(body, quote, self._config.dfsp)
+            announced = terms.money_of(incoming, quote, self._config.dfsp)
             await self._until_done(lambda: self._backend.commit(announced))
         else:
             await self._until_done(lambda: self._backend.release(incoming.transfer_id))

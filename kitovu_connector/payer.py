@@ -5,6 +5,7 @@ A step is durable before its requests are sent. After any crash, a restart conti
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from fspiop import correlation_ids
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
+from kitovu_connector import payment_conversion as conversion
 from kitovu_connector.background import Background
 from kitovu_connector.client import HubClient, Said
 from kitovu_connector.config import Config
@@ -31,8 +33,8 @@ from kitovu_connector.payment_events_and_actions import (
     Waited,
 )
 from kitovu_connector.payment_order import Order, spelled
-from kitovu_connector.payment_states import ENDS, SENT, Payment, Policy, State, step
-from kitovu_connector.resource_paths import party_path
+from kitovu_connector.payment_requests import request_of
+from kitovu_connector.payment_states import ENDS, PAUSES, SENT, Payment, Policy, State, step
 from kitovu_connector.store import Store
 
 log = structlog.get_logger(__name__)
@@ -52,18 +54,18 @@ class Payer:
             agree_s=config.agree_s,
             ask_again_s=config.ask_again_s,
             callback_s=config.callback_s,
+            confirm_s=config.confirm_s,
             clock_margin_s=config.clock_margin_s,
             known_signers=frozenset(config.jws_keys) if config.verify_jws else None,
         )
         self._open: dict[str, Payment] = {}  # by home id
         self._turns = KeyedLocks()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._ended: dict[str, asyncio.Event] = {}
-        self._answered: dict[str, asyncio.Event] = {}
+        self._changed: dict[str, asyncio.Event] = {}  # set at the next step of the payment
         self._background = Background()
 
-    async def send(self, order: Order) -> Payment:
-        """Begins a payment, or finds the payment with this home id.
+    async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
+        """Begins a payment, or finds the payment with this home id. By default, the transfer gets a new id.
 
         Raises Conflict if the found payment has other content.
 
@@ -71,16 +73,17 @@ class Payer:
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        now = time.time()
+        # Mojaloop's SDK looks for the terms of a transfer under the transfer's id, so both ids are one.
+        transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
             order=order,
-            transfer_id=correlation_ids.new_uuid(),
+            transfer_id=transfer_id,
             quote_id=correlation_ids.new_uuid(),
-            transaction_id=correlation_ids.new_uuid(),
-            created_at=now,
+            transaction_id=transfer_id,
+            created_at=time.time(),
         )
         payment = await self._store.add_payment(new)
-        if payment.transfer_id == new.transfer_id:
+        if payment.state is State.LOOKUP and order.home_id not in self._open:
             self._open[order.home_id] = payment
             await self.move(payment, Started())
         return self._open.get(order.home_id) or self._store.payment(order.home_id) or payment
@@ -90,7 +93,7 @@ class Payer:
 
         Raises FspiopError, and changes nothing, if there are no terms yet.
         """
-        payment = await self._told(home_id, Confirmed())
+        payment = await self.tell(home_id, Confirmed())
         if payment.state in (State.LOOKUP, State.QUOTE):
             raise FspiopError(ErrorCode.CLIENT_ERROR, "there are no terms yet", http_status=409)
 
@@ -99,11 +102,12 @@ class Payer:
 
         If the transfer was sent, the payment may yet be paid. Then raises FspiopError, and changes nothing.
         """
-        payment = await self._told(home_id, Cancelled())
+        payment = await self.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
 
-    async def _told(self, home_id: str, event: Event) -> Payment:
+    async def tell(self, home_id: str, event: Event) -> Payment:
+        """Passes an event of the core to a payment. Raises FspiopError if there is no such payment."""
         payment = self._store.payment(home_id)
         if payment is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
@@ -112,28 +116,38 @@ class Payer:
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when its terms are known or the payment has ended, but after `seconds` at the latest."""
-        payment = self._store.payment(home_id)
-        if payment is not None and payment.state in (State.LOOKUP, State.QUOTE):
-            event = self._answered.setdefault(home_id, asyncio.Event())
-            try:
-                await asyncio.wait_for(event.wait(), seconds)
-            except TimeoutError:
-                log.info("payment_not_agreed_yet", payment=home_id)
-        return self._store.payment(home_id)
+        return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
+
+    async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
+        """Returns the payment when it has ended or waits for the core, but after `seconds` at the latest."""
+        return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
+
+    async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
+        """Requests the state of a transfer from the hub. Returns the payment as soon as it changes."""
+        before = self._store.payment(home_id)
+        if before is None or before.state not in SENT:
+            return before
+        if before.state is not State.PREPARED:  # the first request is still being sent
+            await self.move(before, Waited())
+        return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS | {State.ACCEPTED})
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has ended, but after `seconds` at the latest.
 
         Returns None if there is no such payment.
         """
-        payment = self._store.payment(home_id)
-        if payment is not None and payment.state not in ENDS:
-            event = self._ended.setdefault(home_id, asyncio.Event())
+        return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS)
+
+    async def _wait(self, home_id: str, seconds: float, is_wanted: Callable[[Payment], bool]) -> Payment | None:
+        until = time.monotonic() + seconds
+        while (payment := self._store.payment(home_id)) is not None and not is_wanted(payment):
+            event = self._changed.setdefault(home_id, asyncio.Event())
             try:
-                await asyncio.wait_for(event.wait(), seconds)
+                await asyncio.wait_for(event.wait(), max(0.0, until - time.monotonic()))
             except TimeoutError:
-                log.info("payment_not_ended_yet", payment=home_id)
-        return self._store.payment(home_id)
+                log.info("payment_not_ended_yet", payment=home_id, state=payment.state)
+                return self._store.payment(home_id)
+        return payment
 
     async def resume(self) -> None:
         """Continues with every unfinished payment, after the start."""
@@ -155,6 +169,18 @@ class Payer:
             for payment in self._open.values()
             if payment.state is State.LOOKUP and identifiers.same(payment.order.payee.alias) == wanted
         ]
+
+    def awaiting(self, ask: Ask, subject_id: str) -> Payment | None:
+        """Returns the payment that waits for the answer to this request, or None."""
+        of = {
+            Ask.PROVIDERS: (State.PROVIDERS, lambda payment: "/".join(conversion.currencies(payment))),
+            Ask.FX_QUOTE: (State.FX_QUOTE, conversion.request_id),
+            Ask.FX_SEND: (State.FX_TRANSFER, conversion.commit_id),
+            Ask.AUTHORIZATION: (State.AUTHORIZATION, lambda payment: payment.order.transaction_request_id),
+        }
+        state, id_of = of[ask]
+        waiting = (payment for payment in self._open.values() if payment.state is state)
+        return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
         """Applies an event to a payment. Returns the reason if the message must not be believed, otherwise None."""
@@ -178,8 +204,8 @@ class Payer:
         if taken.payment != current:
             await self._store.save_payment(taken.payment)
             self._open[home_id] = taken.payment
-        if taken.payment.state not in (State.LOOKUP, State.QUOTE) and home_id in self._answered:
-            self._answered.pop(home_id).set()
+            if home_id in self._changed:
+                self._changed.pop(home_id).set()
         for action in taken.actions:
             if isinstance(action, Wait):
                 self._wake_after(home_id, action.seconds)
@@ -197,9 +223,6 @@ class Payer:
         timer = self._timers.pop(home_id, None)
         if timer is not None:
             timer.cancel()
-        event = self._ended.pop(home_id, None)
-        if event is not None:
-            event.set()
 
     def _wake_after(self, home_id: str, seconds: float) -> None:
         earlier = self._timers.pop(home_id, None)
@@ -219,23 +242,10 @@ class Payer:
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
         ):
             return
-        payee = payment.payee.fsp_id if payment.payee is not None else None
-        alias = payment.order.payee
-        match ask:
-            case Ask.OWNER:
-                path = party_path("participants", alias.id_type, alias.id_value, alias.sub_id)
-                answer = await self._hub.send("GET", path)
-            case Ask.PARTY:
-                path = party_path("parties", alias.id_type, alias.id_value, alias.sub_id)
-                answer = await self._hub.send("GET", path, destination=payment.owner)
-            case Ask.QUOTE:
-                answer = await self._hub.send("POST", "/quotes", payment.quote_body, destination=payee)
-            case Ask.SEND:
-                answer = await self._hub.send("POST", "/transfers", payment.transfer_body, destination=payee)
-            case Ask.TRANSFER:
-                # The outcome arrives as a callback. A refusal of this GET is no decision about the transfer.
-                await self._hub.send("GET", f"/transfers/{payment.transfer_id}")
-                return
+        request = request_of(payment, ask)
+        answer = await self._hub.send(request.method, request.path, request.body, destination=request.destination)
+        if ask is Ask.TRANSFER:
+            return  # the outcome arrives as a callback; a refusal of this GET is no decision about the transfer
         if answer.said is Said.NO:
             await self.move(payment, Refused(answer.code, answer.text))
         elif answer.is_turned_away:

@@ -2,9 +2,15 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
+from fspiop.bodies.authorizations import AuthorizationPut
+from fspiop.bodies.fx_quotes import FxQuotePut
 from fspiop.bodies.quotes import QuotePut
 from kitovu_connector.payment_order import PartyRef
+
+Accepts = Literal["payee", "conversion", "terms", "password"]
+"""What the core can accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,52 @@ class QuoteFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvidersFound:
+    """PUT /services/FXP from the hub: the FXPs that convert the currencies."""
+
+    providers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionGiven:
+    """PUT /fxQuotes/{id} from the FXP."""
+
+    quote: FxQuotePut
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionReported:
+    """PUT /fxTransfers/{id}: the FXP has reserved the conversion, or it has ended."""
+
+    state: str
+    fulfilment: str | None = None
+    cause: tuple[str, str] | None = None  # the code and description of an abort, if they are reported
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationGiven:
+    """PUT /authorizations/{id} from the payee DFSP."""
+
+    answer: AuthorizationPut
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementFailed:
+    """An error about a conversion or an authorization, before the transfer was sent. `ask` names the request."""
+
+    ask: "Ask"
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The core accepts the terms, so the transfer is to be sent."""
+    """The core accepts what the payment waits for: the payee, a conversion, the terms, or a one-time password.
+
+    Terms are the last of these, or a password if one is needed. Then the transfer is to be sent.
+    """
+
+    accepts: Accepts = "terms"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +195,11 @@ Event = (
     | PartyFailed
     | QuoteGiven
     | QuoteFailed
+    | ProvidersFound
+    | ConversionGiven
+    | ConversionReported
+    | AuthorizationGiven
+    | AgreementFailed
     | Confirmed
     | Cancelled
     | EndClaimed
@@ -158,7 +213,11 @@ class Ask(StrEnum):
 
     OWNER = "GET /participants"
     PARTY = "GET /parties"
+    PROVIDERS = "GET /services/FXP"
+    FX_QUOTE = "POST /fxQuotes"
+    FX_SEND = "POST /fxTransfers"
     QUOTE = "POST /quotes"
+    AUTHORIZATION = "GET /authorizations"
     SEND = "POST /transfers"
     TRANSFER = "GET /transfers"
 

@@ -69,6 +69,21 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quote_extensions: Extensions = ()
     transfer_extensions: Extensions = ()
     needs_confirmation: bool = False  # nothing is paid before the core confirms the terms
+    needs_payee_confirmation: bool = False  # no terms are requested before the core accepts the payee
+    skip_lookup: bool = False  # `payee` has its DFSP already
+    may_convert: bool = False  # an FXP converts the amount if payer and payee have no currency in common
+    needs_conversion_confirmation: bool = False  # no conversion is made before the core accepts its terms
+    transaction_request_id: str | None = None  # the payee's request to pay that this payment answers
+    home_request_id: str | None = None  # the core's own id of this request
+    needs_password: bool = False  # the payer enters a one-time password at the payee's device
+    needs_password_confirmation: bool = False  # nothing is paid before the core accepts the password
+    quote_expiry_s: float | None = None  # instead of the settings
+    transfer_expiry_s: float | None = None
+    fx_quote_expiry_s: float | None = None
+    fx_transfer_expiry_s: float | None = None
+    fee_limit: int | None = None  # terms with a higher fee end the payment
+    expires_at: float | None = None  # the transfer is not sent after this time
+    agreed_transfer: bytes = b""  # the body of POST /transfers, if its terms were agreed without the connector
 
 
 def spelled(order: Order) -> Order:

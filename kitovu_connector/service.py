@@ -4,6 +4,7 @@ import errno
 import ssl
 from contextlib import AsyncExitStack
 from types import TracebackType
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -11,10 +12,15 @@ from aiohttp import web
 
 from fspiop.bodies.common import PartyIdType
 from kitovu_connector import identifiers, key_files, tls
+from kitovu_connector.agreement_callbacks import AgreementCallbacks
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.backend import Backend
+from kitovu_connector.bulk_payee import BulkPayee
+from kitovu_connector.bulk_transactions import BulkTransactions
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, StartError
+from kitovu_connector.exchanges import Exchanges
+from kitovu_connector.fxp import Fxp
 from kitovu_connector.inbound import Inbound
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.outbound import Outbound
@@ -23,9 +29,23 @@ from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import Payment
+from kitovu_connector.reference_api.application import HasCalls, application
+from kitovu_connector.reference_api.bulk_transactions import BulkTransactionCalls
+from kitovu_connector.reference_api.bulks import Bulks
+from kitovu_connector.reference_api.queries import Queries
+from kitovu_connector.reference_api.requests_to_pay import RequestCalls
+from kitovu_connector.reference_api.transfers import Transfers
+from kitovu_connector.requests_to_pay import RequestsToPay
 from kitovu_connector.store import Store
+from kitovu_connector.submissions import Submissions
 
 log = structlog.get_logger(__name__)
+
+
+class _Continued(Protocol):
+    async def resume(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Connector:
@@ -50,16 +70,51 @@ class Connector:
             self._payee = Payee(config, self._store, self._hub, self._backend, self._parties)
             self._aliases = Aliases(config, self._hub)
             self._lookups = Lookups(self._hub, self._payer.policy)
+            self._exchanges = Exchanges(self._hub, config.hub_id, seconds=config.agree_s, again_s=config.ask_again_s)
+            self._requests = RequestsToPay(
+                config, self._store, self._hub, self._backend, self._lookups, self._exchanges
+            )
+            self._bulk_payee = BulkPayee(config, self._store, self._hub, self._backend, self._payee)
+            self._fxp = Fxp(config, self._store, self._hub, self._backend)
+            self._submissions = Submissions(config, self._store, self._hub, self._payer, self._bulk_payee, self._fxp)
             self._inbound = Inbound(
-                config, self._store, self._hub, self._payer, self._payee, self._parties, self._aliases, self._lookups
+                config,
+                self._store,
+                self._hub,
+                self._payer,
+                self._payee,
+                self._parties,
+                self._aliases,
+                self._lookups,
+                self._exchanges,
+                [
+                    AgreementCallbacks(self._payer, self._exchanges),
+                    self._requests,
+                    self._bulk_payee,
+                    self._fxp,
+                    self._submissions,
+                ],
             )
             outbound = Outbound(config, self._store, self._payer, self._aliases, self._hub.clock)
-            for part in (self._parties, self._payee, self._payer):
+            self._bulk_transactions = BulkTransactions(config, self._store, self._payer, self._backend)
+            continued: tuple[_Continued, ...] = (
+                self._payer,
+                self._payee,
+                self._requests,
+                self._bulk_payee,
+                self._fxp,
+                self._submissions,
+                self._bulk_transactions,
+            )
+            opened.push_async_callback(self._parties.close)
+            for part in continued:
                 opened.push_async_callback(part.close)
             await self._serve("inbound", self._inbound.application(), opened, tls.inward(config))
             await self._serve("outbound", outbound.application(), opened)
-            await self._payer.resume()
-            await self._payee.resume()
+            if config.reference_api:
+                await self._serve("reference", application(self._reference_parts(), self._backend), opened)
+            for part in continued:
+                await part.resume()
             self._opened = opened.pop_all()
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
@@ -69,6 +124,15 @@ class Connector:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._opened.aclose()
+
+    def _reference_parts(self) -> list[HasCalls]:
+        return [
+            Transfers(self._config, self._store, self._payer, self._exchanges),
+            Queries(self._config, self._lookups, self._aliases, self._exchanges),
+            BulkTransactionCalls(self._config, self._bulk_transactions),
+            RequestCalls(self._config, self._store, self._payer, self._requests),
+            Bulks(self._config, self._store, self._hub.clock, self._lookups, self._exchanges, self._submissions),
+        ]
 
     async def pay(self, order: Order) -> Payment:
         """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.

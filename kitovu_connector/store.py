@@ -49,7 +49,23 @@ CREATE TABLE IF NOT EXISTS incoming (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;
 
+CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.records
+    kind        TEXT NOT NULL,
+    id          TEXT NOT NULL,
+    alias       TEXT,                       -- another id of the same record: the core's own, or a condition
+    digest      BLOB NOT NULL,
+    state       TEXT NOT NULL,
+    is_open     INTEGER NOT NULL,
+    record      BLOB NOT NULL,
+    changed_at  REAL NOT NULL,
+    PRIMARY KEY (kind, id),
+    UNIQUE (kind, alias)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS exchange_unfinished ON exchange (kind, id) WHERE is_open = 1;
+
 -- An end is never left, whatever the program thinks.
+CREATE TRIGGER IF NOT EXISTS exchange_end_is_final BEFORE UPDATE ON exchange
+    WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the exchange has ended'); END;
 CREATE TRIGGER IF NOT EXISTS payment_end_is_final BEFORE UPDATE ON payment
     WHEN OLD.is_open = 0 AND NEW.state <> OLD.state BEGIN SELECT RAISE(ABORT, 'the payment has ended'); END;
 CREATE TRIGGER IF NOT EXISTS incoming_end_is_final BEFORE UPDATE ON incoming
@@ -75,11 +91,13 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee: int = 0
     currency: str = ""
     expires_at: float = 0.0
+    core_answer: bytes = b""  # the core's own answer, for a core that gets it back with the transfer
 
 
 class Stage(StrEnum):
     """The stage of an incoming transfer."""
 
+    IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
     FULFILLING = "FULFILLING"  # reserved; next: send the fulfilment to the hub
     FULFILLED = "FULFILLED"  # the hub has the fulfilment; its report is pending
@@ -103,10 +121,12 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     body: bytes
     expires_at: float
     quote_id: str | None = None
+    bulk_id: str | None = None
     stage: Stage = Stage.RECEIVED
     answer: bytes = b""  # the body of PUT /transfers/{id} or PUT /transfers/{id}/error
     is_refusal: bool = False
     error_code: str | None = None
+    completed_at: str | None = None  # as the hub reported the end
     is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release it
 
 
@@ -128,6 +148,11 @@ class Store:
             self._lock.release()
             raise StartError(f"state: {directory}: {error}") from None
 
+    @property
+    def database(self) -> Database:
+        """The database, for records of other kinds."""
+        return self._db
+
     async def close(self) -> None:
         """Finishes the waiting writes and closes the file."""
         await self._db.close()
@@ -148,18 +173,13 @@ class Store:
                 if spelled(found.order) != spelled(payment.order):
                     raise Conflict
                 return found
-            conn.execute(
-                "INSERT INTO payment VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
-                (
-                    payment.order.home_id,
-                    payment.transfer_id,
-                    payment.quote_id,
-                    b"",
-                    payment.state,
-                    _encode(payment),
-                    time.time(),
-                ),
-            )
+            values = (payment.order.home_id, payment.transfer_id, payment.quote_id, b"", payment.state)
+            try:
+                conn.execute(
+                    "INSERT INTO payment VALUES (?, ?, ?, ?, ?, 1, ?, ?)", (*values, _encode(payment), time.time())
+                )
+            except sqlite3.IntegrityError:  # another payment has the transfer's id
+                raise Conflict from None
             return payment
 
         return await self._db.write(job)

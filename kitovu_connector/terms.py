@@ -16,10 +16,11 @@ from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
-from kitovu_connector.backend import IncomingMoney, NotUnderstood, Terms, TermsWanted
+from kitovu_connector.backend import IncomingMoney, Terms, TermsWanted
 from kitovu_connector.config import Config
-from kitovu_connector.payment_order import extensions_of, party_of, ref_of
-from kitovu_connector.store import QuoteGiven
+from kitovu_connector.core_errors import NotUnderstood
+from kitovu_connector.payment_order import extension_list, extensions_of, party_of, ref_of
+from kitovu_connector.store import Incoming, QuoteGiven
 
 
 def check(asked: QuotePost) -> None:
@@ -61,9 +62,10 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
     The payer DFSP signs for the packet, so the packet contains the whole payment as requested. Raises ValueError if a
     packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
     """
-    if not (given.receive_amount >= 0 and given.fee >= 0 and 0 < given.receive_amount + given.fee <= money.MAX_AMOUNT):
+    amount = given.receive_amount + given.fee - given.commission
+    parts = (given.receive_amount, given.fee, given.commission)
+    if min(parts) < 0 or not 0 < amount <= money.MAX_AMOUNT:
         raise NotUnderstood("the amounts of the terms are not above 0, or too large")
-    amount = given.receive_amount + given.fee
     transaction = Transaction(
         transaction_id=wanted.transaction_id,
         quote_id=wanted.quote_id,
@@ -82,11 +84,16 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
         )
     )
     condition = ilp.condition_for(ilp.fulfilment_for(packet, config.ilp_key))
-    expires_at = now + config.quote_expiry_s
+    expires_at = now + config.quote_expiry_s if given.expires_at is None else given.expires_at
+    if expires_at <= now:
+        raise NotUnderstood("the terms have expired already")
     answer = QuotePut(
         transfer_amount=_money(amount, wanted.currency),
         payee_receive_amount=_money(given.receive_amount, wanted.currency),
         payee_fsp_fee=_money(given.fee, wanted.currency) if given.fee else None,
+        payee_fsp_commission=_money(given.commission, wanted.currency) if given.commission else None,
+        geo_code=given.geo_code,
+        extension_list=extension_list(given.extensions),
         expiration=_moment(expires_at),
         ilp_packet=packet,
         condition=condition,
@@ -101,11 +108,13 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
         fee=given.fee,
         currency=wanted.currency,
         expires_at=expires_at,
+        core_answer=given.core_answer,
     )
 
 
-def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMoney:
+def money_of(incoming: Incoming, quote: QuoteGiven, dfsp: str, *, is_repeated: bool = False) -> IncomingMoney:
     """Returns a transfer on these terms, for the core."""
+    transfer = bodies.read(TransferPost, incoming.body)
     return IncomingMoney(
         transfer_id=transfer.transfer_id,
         terms=wanted_of(quote, dfsp),
@@ -114,6 +123,12 @@ def money_of(transfer: TransferPost, quote: QuoteGiven, dfsp: str) -> IncomingMo
         fee=quote.fee,
         currency=quote.currency,
         extensions=extensions_of(transfer.extension_list),
+        core_answer=quote.core_answer,
+        offer=quote.answer,
+        message=incoming.body,
+        answer=incoming.answer,
+        completed_at=incoming.completed_at,
+        is_repeated=is_repeated,
     )
 
 

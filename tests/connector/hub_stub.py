@@ -151,14 +151,15 @@ class Scheme:
         moment = (self.says_at if source == "Hub" else None) or datetime.now(UTC)
         resource = path.split("/")[1]
         media_type = f"application/vnd.interoperability.{resource}+json;version="
+        major, version = ("2", "2.0") if resource in ("services", "fxQuotes", "fxTransfers") else ("1", "1.1")
         headers = {
-            "Content-Type": media_type + "1.1",
+            "Content-Type": media_type + version,
             "Date": http_date(moment),
             "FSPIOP-Source": source,
             "FSPIOP-Destination": destination,
         }
         if method in ("GET", "POST"):
-            headers["Accept"] = media_type + "1"
+            headers["Accept"] = media_type + major
         if raw and self.config.verify_jws:
             text = jws.sign(
                 raw,

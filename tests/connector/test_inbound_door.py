@@ -86,7 +86,7 @@ def test_each_resource_has_its_largest_message(tmp_path: Path, method: str, path
 def test_a_resource_that_is_none_is_refused_in_the_apis_form(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
         async with aiohttp.ClientSession() as session:
-            for method, path in (("POST", "/bulkTransfers"), ("DELETE", "/parties/MSISDN/1"), ("GET", "/")):
+            for method, path in (("POST", "/transactions"), ("DELETE", "/parties/MSISDN/1"), ("GET", "/")):
                 url = f"http://localhost:{world.config.inbound_port}{path}"
                 async with session.request(method, url) as answer:
                     assert (answer.status, (await answer.json())["errorInformation"]["errorCode"]) == (404, "3002")

@@ -17,7 +17,8 @@ import pytest
 from aiohttp import web
 
 from hub.local.net import free_port
-from kitovu_connector.backend import HttpBackend, PartyDetails, Refused, Terms, TermsWanted
+from kitovu_connector.backend import HttpBackend, PartyDetails, Terms, TermsWanted
+from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_states import State
 from tests import proofs
 from tests.connector.hub_stub import PAYEE, Core, Scheme, error, logged, quote, scheme, terms, told, transfer

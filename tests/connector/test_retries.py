@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from kitovu_connector.backend import IncomingMoney, Refused
+from kitovu_connector.backend import IncomingMoney
+from kitovu_connector.core_errors import Refused
 from kitovu_connector.payment_states import Payment, State
 from kitovu_connector.store import Incoming
 from tests.connector.hub_stub import Core, Scheme, logged, quote, scheme, told, transfer

@@ -121,6 +121,14 @@ def test_the_environment_and_flags_are_read(tmp_path: Path) -> None:
     }
 
 
+def test_the_stops_of_mojaloops_sdk_have_its_names_in_the_environment(tmp_path: Path) -> None:
+    names = {"AUTO_ACCEPT_PARTY": "false", "AUTO_ACCEPT_QUOTES": "false", "CONNECTOR_AUTO_ACCEPT_QUOTES": "true"}
+    config = load(written(tmp_path), names | {"REFERENCE_API": "true"}, {})
+    assert (config.auto_accept_party, config.auto_accept_quotes, config.reference_api) == (False, True, False)
+    with pytest.raises(ConfigError, match="true or false"):
+        load(written(tmp_path), {"AUTO_ACCEPT_R2P_PARTY": "perhaps"}, {})
+
+
 def test_secrets_have_no_repr(tmp_path: Path) -> None:
     config = config_of(
         tmp_path, "nothing", ilp_secret="SECRET" * 4, token_url="http://h/t", token_client="c", token_secret="SECRET"

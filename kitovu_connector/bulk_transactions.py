@@ -1,0 +1,186 @@
+"""/bulkTransactions: many payments that the core orders at once. Each is a payment of the connector's own.
+
+So each payment is paid once or not at all, whatever happens to the others. The bulk itself only knows which payments
+belong to it, where they stop together, and what the core has been told.
+"""
+
+import asyncio
+from enum import StrEnum
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+import structlog
+
+from kitovu_connector import logs
+from kitovu_connector.backend import Backend
+from kitovu_connector.background import Background
+from kitovu_connector.config import Config
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_events_and_actions import Cancelled, Confirmed
+from kitovu_connector.payment_order import Order
+from kitovu_connector.payment_record import ENDS, PAUSES, Payment, State
+from kitovu_connector.records import Records
+from kitovu_connector.store import Store
+
+log = structlog.get_logger(__name__)
+
+_LOOK_AGAIN_S = 60.0
+
+
+@runtime_checkable
+class BulkTransactionBackend(Protocol):
+    """A core that orders bulks of payments."""
+
+    async def bulk_told(self, bulk: "BulkTransaction", payments: list[Payment]) -> None:
+        """Takes note of where the payments stand. If this method raises an error, the connector calls it again."""
+
+
+class Progress(StrEnum):
+    """Where the payments of a bulk stand."""
+
+    RUNNING = "RUNNING"  # some payments wait for another DFSP or the hub
+    STOPPED = "STOPPED"  # all payments wait for the core or have ended
+    ENDED = "ENDED"  # the end: every payment has ended
+
+
+class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A bulk of payments."""
+
+    id: str
+    home_id: str
+    digest: bytes
+    asked: bytes  # the front end's request
+    orders: tuple[Order, ...]
+    only_lookup: bool = False
+    state: Progress = Progress.RUNNING
+    stops: int = 0  # how often the bulk has stopped
+    told: int = 0  # how many of these stops the core knows
+    alias: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether payments are open, or the core is still to be told."""
+        return self.state is not Progress.ENDED or self.told < self.stops
+
+
+class BulkTransactions:
+    """All bulks of payments of one DFSP."""
+
+    def __init__(self, config: Config, store: Store, payer: Payer, backend: Backend) -> None:
+        self._store, self._payer, self._backend = store, payer, backend
+        self._records = Records(store.database, "bulk_transaction", BulkTransaction)
+        self._background = Background()
+        self._places = asyncio.Semaphore(config.connections)
+        self._wakes: dict[str, asyncio.Event] = {}
+
+    async def resume(self) -> None:
+        """Continues with every open bulk, after the start."""
+        for bulk in self._records.unfinished():
+            self._background.start(self._run(bulk.id))
+
+    async def close(self) -> None:
+        """Stops all tasks at once. No step is lost, because the store has every step."""
+        await self._background.close()
+
+    async def begin(self, new: BulkTransaction) -> BulkTransaction:
+        """Stores a bulk and begins its payments in the background. Raises Conflict if the id has other content."""
+        bulk, is_new = await self._records.add(new)
+        if is_new:
+            self._background.start(self._run(bulk.id))
+        return bulk
+
+    def get(self, bulk_id: str) -> BulkTransaction | None:
+        """Returns the bulk with this id, or None."""
+        return self._records.get(bulk_id)
+
+    def payments(self, bulk: BulkTransaction) -> list[Payment]:
+        """Returns the payments that have begun."""
+        found = (self._store.payment(order.home_id) for order in bulk.orders)
+        return [payment for payment in found if payment is not None]
+
+    async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
+        """Passes the front end's answers to payments, by the transfers' ids: what is accepted, and whether it is."""
+        for payment in self.payments(bulk):
+            given = answers.get(payment.transfer_id)
+            if given is None or payment.state not in PAUSES:
+                continue
+            accepts, is_accepted = given
+            event = Confirmed("payee" if accepts == "payee" else "terms") if is_accepted else Cancelled()
+            await self._payer.tell(payment.order.home_id, event)
+        await self._change(bulk.id, state=Progress.RUNNING)
+        if bulk.id in self._wakes:
+            self._wakes[bulk.id].set()
+
+    # --- in the background --------------------------------------------------------------------------------------------
+
+    async def _run(self, bulk_id: str) -> None:
+        event = self._wakes.setdefault(bulk_id, asyncio.Event())
+        pause = 1.0
+        try:
+            while (bulk := self._records.get(bulk_id)) is not None and bulk.is_open:
+                event.clear()
+                try:
+                    await self._take_step(bulk, event)
+                    pause = 1.0
+                except Exception as error:  # a full disk, for example; each payment continues where it stands
+                    log.error("step_failed", bulk=bulk_id, error=logs.trace_of(error))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, _LOOK_AGAIN_S)
+        finally:
+            self._wakes.pop(bulk_id, None)
+
+    async def _take_step(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
+        if bulk.told < bulk.stops:
+            await self._tell_core(bulk)
+        elif bulk.state is Progress.RUNNING:
+            await self._go_on(bulk)
+        else:
+            await self._wait_for_core(bulk, event)
+
+    async def _go_on(self, bulk: BulkTransaction) -> None:
+        """Runs all payments until each has ended or waits for the core."""
+        payments = await asyncio.gather(*(self._run_payment(order) for order in bulk.orders))
+        if bulk.only_lookup:
+            for payment in payments:
+                if payment.state is State.PAYEE_FOUND:
+                    await self._payer.tell(payment.order.home_id, Cancelled())
+        is_over = bulk.only_lookup or all(payment.state in ENDS for payment in payments)
+        state = Progress.ENDED if is_over else Progress.STOPPED
+        await self._change(bulk.id, state=state, stops=bulk.stops + 1)
+
+    async def _run_payment(self, order: Order) -> Payment:
+        async with self._places:
+            await self._payer.send(order)
+            while True:
+                payment = await self._payer.wait_for_core(order.home_id, _LOOK_AGAIN_S)
+                assert payment is not None
+                if payment.state in PAUSES | ENDS:
+                    return payment
+
+    async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
+        """Waits for the front end's answer. What it does not answer in time ends by itself."""
+        try:
+            await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
+        except TimeoutError:
+            if all(payment.state in ENDS for payment in self.payments(bulk)):
+                await self._change(bulk.id, state=Progress.ENDED, stops=bulk.stops + 1)
+
+    async def _tell_core(self, bulk: BulkTransaction) -> None:
+        pause = 0.5
+        while True:
+            try:
+                if isinstance(self._backend, BulkTransactionBackend):
+                    await self._backend.bulk_told(bulk, self.payments(bulk))
+                break
+            except Exception as error:
+                log.warning("core_not_told", bulk=bulk.id, error=logs.trace_of(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+        await self._change(bulk.id, told=bulk.stops)
+
+    async def _change(self, bulk_id: str, **changes: Any) -> None:
+        while (bulk := self._records.get(bulk_id)) is not None:
+            if bulk.state is Progress.ENDED:
+                changes.pop("state", None)  # an end is final
+            if await self._records.save(bulk, msgspec.structs.replace(bulk, **changes)):
+                return

@@ -1,0 +1,123 @@
+"""HTTP requests to the core, and the forms that Mojaloop's SDK and the connector share."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from kitovu_connector.amounts import parse_amount
+from kitovu_connector.client import read_at_most
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.payment_order import Extensions, PartyRef
+
+ANSWER_AT_MOST = 256 * 1024
+
+
+class _Answer(msgspec.Struct, rename="camel", kw_only=True):
+    status_code: str | int | None = None
+    message: str | None = None
+
+
+class CoreHttp:
+    """An existing core behind HTTP. Use as a context manager."""
+
+    def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
+        self._base = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._connections = connections
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=30),
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=3),
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
+        """Returns status and body of the core's answer. Raises Unavailable if there is none."""
+        assert self._session is not None, "use as a context manager"
+        try:
+            async with self._session.request(
+                method,
+                URL(self._base + path, encoded=True),
+                data=None if body is None else msgspec.json.encode(body),
+                headers={"Content-Type": "application/json"},
+                allow_redirects=False,
+            ) as response:
+                return response.status, await read_at_most(response, ANSWER_AT_MOST)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(type(error).__name__) from error
+
+
+def party_shown(party: PartyRef) -> dict[str, Any]:
+    """Returns a party in the form of Mojaloop's SDK."""
+    return {
+        "idType": party.id_type,
+        "idValue": party.id_value,
+        **present(
+            idSubValue=party.sub_id,
+            fspId=party.fsp_id,
+            displayName=party.name,
+            firstName=party.first_name,
+            middleName=party.middle_name,
+            lastName=party.last_name,
+            dateOfBirth=party.date_of_birth,
+            kycInformation=party.kyc_information,
+            merchantClassificationCode=party.merchant_classification_code,
+            supportedCurrencies=list(party.currencies),
+            extensionList=extensions_shown(party.extensions),
+        ),
+    }
+
+
+def extensions_shown(extensions: Extensions) -> list[dict[str, str]]:
+    """Returns extensions in the same form."""
+    return [{"key": key, "value": value} for key, value in extensions]
+
+
+def present(**fields: Any) -> dict[str, Any]:
+    """Returns the fields that have a value."""
+    return {name: value for name, value in fields.items() if value not in (None, [])}
+
+
+def check(status: int, raw: bytes) -> None:
+    """Raises the error that the core's answer means, unless it is a success."""
+    if 200 <= status < 300:
+        return
+    if not 400 <= status < 500 or status in (408, 425, 429):
+        raise Unavailable(f"HTTP {status}")
+    try:
+        answer = msgspec.json.decode(raw, type=_Answer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise NotUnderstood(f"HTTP {status} without a statusCode") from None
+    if answer.status_code is None:
+        raise NotUnderstood(f"HTTP {status} without a statusCode")
+    raise Refused(str(answer.status_code), answer.message or "")
+
+
+def read(kind: type[Any], status: int, raw: bytes) -> Any:
+    """Returns the core's answer as the expected type. Raises the error that any other answer means."""
+    check(status, raw)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NotUnderstood(str(error)) from None
+
+
+def amount_of(name: str, text: str) -> int:
+    """Returns an amount of the core as ten-thousandths. Raises NotUnderstood with the field's name."""
+    try:
+        return parse_amount(text)
+    except ValueError as error:
+        raise NotUnderstood(f"{name}: {error}") from None

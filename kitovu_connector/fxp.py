@@ -1,0 +1,432 @@
+"""The side of an FXP: answers requests for the terms of a conversion, and promises conversions on these terms.
+
+A conversion is a part of another DFSP's payment. The FXP's customer is that DFSP: it pays the source amount, and the
+FXP pays the target amount for it, if the hub reports COMMITTED. Every answer is durable before it is sent.
+"""
+
+import asyncio
+import hmac
+import time
+from enum import StrEnum
+from typing import Protocol, runtime_checkable
+
+import msgspec
+import structlog
+
+from fspiop import base64url, bodies, ilp, strictjson
+from fspiop import time as fsptime
+from fspiop.bodies.fx_quotes import FxConversion, FxQuotePost, FxQuotePut
+from fspiop.bodies.fx_transfers import FxTransferPatch, FxTransferPost, FxTransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, logs
+from kitovu_connector.backend import Backend
+from kitovu_connector.background import Background
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.records import Records
+from kitovu_connector.store import Conflict, Store
+
+log = structlog.get_logger(__name__)
+
+_NOT_OFFERED = No(ErrorCode.PAYEE_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "this DFSP converts no currencies")
+_ASK_AT_MOST_EVERY_S = 30.0
+
+
+@runtime_checkable
+class FxBackend(Protocol):
+    """The core of an FXP. The connector may repeat each call."""
+
+    async def give_conversion_terms(self, asked: FxQuotePost) -> FxConversion:
+        """Returns the terms with both amounts, or raises Refused."""
+
+    async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
+        """Ensures durably that the target amount can be paid, or raises Refused."""
+
+    async def end_conversion(self, commit_request_id: str, end: "ConversionEnd") -> None:
+        """Takes note of the end. If this method raises an error, the connector calls it again, until it returns."""
+
+
+class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a conversion ended, and all that is known of it."""
+
+    state: str  # COMMITTED or ABORTED
+    completed_at: str | None
+    was_pushed: bool  # the hub reported the end itself (PATCH), and not as an answer (PUT)
+    asked: bytes = b""  # the body of POST /fxTransfers
+    answer: bytes = b""  # the body of PUT /fxTransfers
+    quote_asked: bytes = b""  # the body of POST /fxQuotes
+    quote_answer: bytes = b""  # the body of PUT /fxQuotes
+
+
+class OfferState(StrEnum):
+    """The state of the terms of a conversion."""
+
+    RECEIVED = "RECEIVED"  # stored; next: the core's terms
+    ANSWERED = "ANSWERED"  # the initiating DFSP has the answer
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request for the terms of a conversion, and the answer."""
+
+    id: str
+    source: str
+    body: bytes
+    digest: bytes
+    state: OfferState = OfferState.RECEIVED
+    answer: bytes = b""
+    is_refusal: bool = False
+    alias: str | None = None  # the condition, by which a conversion finds its terms
+    fulfilment: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the answer is still to be sent."""
+        return self.state is OfferState.RECEIVED
+
+
+class ConversionState(StrEnum):
+    """The state of a conversion."""
+
+    RECEIVED = "RECEIVED"  # stored; next: reserve at the core
+    RESERVING = "RESERVING"  # reserved; next: send the fulfilment
+    RESERVED = "RESERVED"  # the hub has the fulfilment; its report is pending
+    REJECTING = "REJECTING"  # refused; next: send the error
+    ENDING = "ENDING"  # the hub has decided; next: tell the core
+    ENDED = "ENDED"  # the end
+
+
+class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A conversion that another DFSP asks for."""
+
+    id: str
+    source: str
+    body: bytes
+    digest: bytes
+    expires_at: float
+    state: ConversionState = ConversionState.RECEIVED
+    alias: str | None = None  # the condition once the terms are used: terms convert once
+    answer: bytes = b""
+    is_refusal: bool = False
+    is_perhaps_reserved: bool = False
+    end: ConversionEnd | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the hub or the core is still to be told something."""
+        return self.state is not ConversionState.ENDED
+
+
+class Fxp:
+    """All conversions of one FXP."""
+
+    def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend) -> None:
+        self._config, self._hub, self._backend = config, hub, backend
+        self._offers = Records(store.database, "conversion_offer", Offer)
+        self._conversions = Records(store.database, "conversion_received", Conversion)
+        self._background = Background()
+        self._busy: set[str] = set()
+        self._told: dict[str, asyncio.Event] = {}
+
+    def routes(self) -> list[Route]:
+        """Returns the part's messages. The hub's other messages about a conversion come to `told` and `failed`."""
+        return [
+            ("POST", "/fxQuotes", self._terms_asked),
+            ("POST", "/fxTransfers", self._asked),
+            ("PATCH", "/fxTransfers/{id}", self._patched),
+        ]
+
+    async def resume(self) -> None:
+        """Continues with everything that is open, after the start."""
+        for offer in self._offers.unfinished():
+            self._background.start(self._answer_terms(offer))
+        for found in self._conversions.unfinished():
+            self._carry_on(found.id, is_repeated=True)
+        self._background.start(self._offers.delete_old(self._config.quote_retention_s))
+
+    async def close(self) -> None:
+        """Stops all tasks at once. No step is lost, because the store has every step."""
+        await self._background.close()
+
+    # --- terms --------------------------------------------------------------------------------------------------------
+
+    async def _terms_asked(self, message: Message) -> int:
+        body = message.read(FxQuotePost)
+        wanted = body.conversion_terms
+        if wanted.initiating_fsp != message.source or wanted.counter_party_fsp != self._config.dfsp:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "conversionTerms: the DFSPs do not match the headers")
+        if not isinstance(self._backend, FxBackend):
+            await self._send_no(f"/fxQuotes/{body.conversion_request_id}", _NOT_OFFERED, message.source)
+            return 202
+        digest = strictjson.digest([strictjson.loads(message.raw), message.source])
+        new = Offer(id=body.conversion_request_id, source=message.source, body=message.raw, digest=digest)
+        offer, is_new = await self._offers.add(new)
+        if is_new or not offer.is_open:
+            self._background.start(self._answer_terms(offer))
+        return 202
+
+    async def _answer_terms(self, offer: Offer) -> None:
+        if not offer.answer:
+            offer = await self._decided(offer)
+        path = f"/fxQuotes/{offer.id}" + ("/error" if offer.is_refusal else "")
+        await self._send(path, offer.answer, offer.source, self._config.quote_expiry_s)
+        await self._offers.save(offer, msgspec.structs.replace(offer, state=OfferState.ANSWERED))
+
+    async def _decided(self, offer: Offer) -> Offer:
+        asked = bodies.read(FxQuotePost, offer.body)
+        given = await core_answers.ask(
+            lambda: self._terms_of(asked), seconds=self._config.request_s, otherwise=ErrorCode.PAYEE_FSP_REJECTED_QUOTE
+        )
+        if isinstance(given, No):
+            decided = msgspec.structs.replace(offer, answer=core_answers.error_put(given), is_refusal=True)
+        else:
+            # Only this DFSP can compute the fulfilment, and each offer has another.
+            secret = hmac.digest(self._config.ilp_key, b"conversion " + offer.id.encode(), "sha256")
+            fulfilment = base64url.encode(secret)
+            condition = ilp.condition_for(fulfilment)
+            answer = bodies.write(FxQuotePut(conversion_terms=given, condition=condition))
+            decided = msgspec.structs.replace(offer, answer=answer, alias=condition, fulfilment=fulfilment)
+        await self._offers.save(offer, decided)
+        return decided
+
+    async def _terms_of(self, asked: FxQuotePost) -> FxConversion:
+        assert isinstance(self._backend, FxBackend)
+        given = await self._backend.give_conversion_terms(asked)
+        wanted = asked.conversion_terms
+        same = ("conversion_id", "determining_transfer_id", "initiating_fsp", "counter_party_fsp", "amount_type")
+        if any(getattr(given, name) != getattr(wanted, name) for name in same):
+            raise NotUnderstood("conversionTerms: about another conversion")
+        for name in ("source_amount", "target_amount"):
+            offered, fixed = getattr(given, name), getattr(wanted, name)
+            if offered.amount is None or offered.currency != fixed.currency:
+                raise NotUnderstood(f"conversionTerms: {name} is missing or in another currency")
+        return given
+
+    # --- conversions --------------------------------------------------------------------------------------------------
+
+    async def _asked(self, message: Message) -> int:
+        body = message.read(FxTransferPost)
+        if body.initiating_fsp != message.source or body.counter_party_fsp != self._config.dfsp:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "initiatingFsp or counterPartyFsp does not match the headers")
+        expires_at = fsptime.parse_datetime(body.expiration).timestamp() if body.expiration else time.time() + 60
+        new = Conversion(
+            id=body.commit_request_id,
+            source=message.source,
+            body=message.raw,
+            digest=strictjson.digest([strictjson.loads(message.raw), message.source]),
+            expires_at=expires_at,
+        )
+        found, _ = await self._conversions.add(new)
+        if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
+            self._background.start(self._send_answer(found))  # a repeated request gets the same answer
+        self._carry_on(found.id)
+        return 202
+
+    def _carry_on(self, record_id: str, *, is_repeated: bool = False) -> None:
+        if record_id not in self._busy:
+            self._busy.add(record_id)
+            self._background.start(self._work_on(record_id, is_repeated=is_repeated))
+
+    async def _work_on(self, record_id: str, *, is_repeated: bool) -> None:
+        pause = 1.0
+        try:
+            while (found := self._conversions.get(record_id)) is not None and found.is_open:
+                try:
+                    await self._take_step(found, is_repeated=is_repeated)
+                    pause = 1.0
+                except Exception as error:
+                    is_repeated = True
+                    log.error("step_failed", conversion=record_id, state=found.state, error=logs.trace_of(error))
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 60.0)
+        finally:
+            self._busy.discard(record_id)
+
+    async def _take_step(self, found: Conversion, *, is_repeated: bool) -> None:
+        match found.state:
+            case ConversionState.RECEIVED:
+                await self._reserve(found, is_repeated=is_repeated)
+            case ConversionState.RESERVING | ConversionState.REJECTING:
+                await self._answer(found)
+            case ConversionState.RESERVED:
+                await self._await_report(found)
+            case ConversionState.ENDING:
+                await self._finish(found)
+
+    async def _reserve(self, found: Conversion, *, is_repeated: bool) -> None:
+        body = bodies.read(FxTransferPost, found.body)
+        offer = self._offers.of_alias(body.condition)
+        problem = self._problem_of(body, found, offer)
+        if problem is not None or offer is None:
+            await self._reject(found, No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, problem or ""))
+            return
+        used = msgspec.structs.replace(found, alias=body.condition)
+        try:
+            await self._conversions.save(found, used)
+        except Conflict:
+            no = No(ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code, "the terms belong to another conversion")
+            await self._reject(found, no)
+            return
+        backend = self._backend
+        assert isinstance(backend, FxBackend)
+        until = found.expires_at + self._config.clock_margin_s
+        pause = 0.2
+        while True:
+            try:
+                await backend.reserve_conversion(body, is_repeated=is_repeated)
+                break
+            except Refused as no:
+                refusal = core_answers.allowed(no, ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION)
+                await self._reject(used, refusal, is_perhaps_reserved=no.is_perhaps_done)
+                return
+            except NotUnderstood as error:
+                await self._reject(used, core_answers.not_understood(error), is_perhaps_reserved=True)
+                return
+            except Unavailable as error:
+                log.warning("core_not_available", why=logs.without_numbers(str(error)))
+            is_repeated = True
+            if self._hub.clock.at_hub() + pause >= until:
+                no_time = No(ErrorCode.TRANSFER_EXPIRED.code, "the FXP's core did not answer in time")
+                await self._reject(used, no_time, is_perhaps_reserved=True)
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+        answer = bodies.write(FxTransferPut(conversion_state="RESERVED", fulfilment=offer.fulfilment))
+        await self._change(used, state=ConversionState.RESERVING, answer=answer)
+
+    def _problem_of(self, body: FxTransferPost, found: Conversion, offer: Offer | None) -> str | None:
+        if offer is None or offer.fulfilment is None:
+            return "no terms were given with this condition"
+        offered = bodies.read(FxQuotePut, offer.answer).conversion_terms
+        if offer.source != found.source:
+            return "the terms were given to another DFSP"
+        for name, sent, known in (
+            ("source amount", body.source_amount, offered.source_amount),
+            ("target amount", body.target_amount, offered.target_amount),
+        ):
+            if (sent.currency, sent.amount) != (known.currency, known.amount):
+                return f"the {name} does not match the terms"
+        if offered.determining_transfer_id not in (None, body.determining_transfer_id):
+            return "the transfer does not match the terms"
+        now = self._hub.clock.at_hub()
+        if now >= fsptime.parse_datetime(offered.expiration).timestamp():
+            return "the terms have expired"
+        if now >= found.expires_at + self._config.clock_margin_s:
+            return "the conversion has expired"
+        return None
+
+    async def _reject(self, found: Conversion, no: No, *, is_perhaps_reserved: bool = False) -> None:
+        log.info("conversion_rejected", conversion=found.id, code=no.code, why=logs.without_numbers(no.text))
+        await self._change(
+            found,
+            state=ConversionState.REJECTING,
+            answer=core_answers.error_put(no),
+            is_refusal=True,
+            is_perhaps_reserved=is_perhaps_reserved,
+        )
+
+    async def _answer(self, found: Conversion) -> None:
+        answer = await self._send_answer(found)
+        if found.is_refusal:
+            end = ConversionEnd(state="ABORTED", completed_at=None, was_pushed=False, asked=found.body)
+            state = ConversionState.ENDING if found.is_perhaps_reserved else ConversionState.ENDED
+            await self._change(found, state=state, end=end)
+            return
+        if answer is Said.NO:
+            await self._hub.send("GET", f"/fxTransfers/{found.id}")
+        await self._change(found, state=ConversionState.RESERVED)
+
+    async def _send_answer(self, found: Conversion) -> Said:
+        path = f"/fxTransfers/{found.id}" + ("/error" if found.is_refusal else "")
+        until = time.monotonic() + max(60.0, found.expires_at - time.time() + 3600)
+        answer = await self._hub.send_until_taken(
+            "PUT", path, found.answer, destination=found.source, still_wanted=lambda: time.monotonic() < until
+        )
+        return answer.said
+
+    async def _await_report(self, found: Conversion) -> None:
+        event = self._told.setdefault(found.id, asyncio.Event())
+        pause = self._config.callback_s
+        try:
+            while (now := self._conversions.get(found.id)) is not None and now.state is ConversionState.RESERVED:
+                try:
+                    await asyncio.wait_for(event.wait(), pause)
+                except TimeoutError:
+                    await self._hub.send("GET", f"/fxTransfers/{found.id}")
+                    pause = min(pause * 2, _ASK_AT_MOST_EVERY_S)
+        finally:
+            self._told.pop(found.id, None)
+
+    async def _finish(self, found: Conversion) -> None:
+        assert isinstance(self._backend, FxBackend)
+        assert found.end is not None
+        body = bodies.read(FxTransferPost, found.body)
+        offer = self._offers.of_alias(body.condition)
+        known = msgspec.structs.replace(
+            found.end,
+            asked=found.body,
+            answer=found.answer,
+            quote_asked=offer.body if offer is not None else b"",
+            quote_answer=offer.answer if offer is not None else b"",
+        )
+        await self._backend.end_conversion(found.id, known)
+        await self._change(found, state=ConversionState.ENDED)
+        log.info("conversion_ended", conversion=found.id, state=known.state)
+
+    async def _change(self, found: Conversion, **changes: object) -> None:
+        # If another task has stored a new state meanwhile, the next read finds that state.
+        await self._conversions.save(found, msgspec.structs.replace(found, **changes))
+
+    # --- the hub's report ---------------------------------------------------------------------------------------------
+
+    async def _patched(self, message: Message) -> int:
+        body = message.read(FxTransferPatch)
+        await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=True)
+        return 200
+
+    def has(self, record_id: str) -> bool:
+        """Returns whether this DFSP has received such a request."""
+        return self._conversions.get(record_id) is not None
+
+    async def told(self, message: Message) -> int:
+        """PUT /fxTransfers/{id} from the hub: the answer to GET /fxTransfers/{id}."""
+        body = message.read(FxTransferPut)
+        await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=False)
+        return 200
+
+    async def failed(self, message: Message) -> int:
+        """PUT /fxTransfers/{id}/error from the hub: 3303 means that the conversion has expired."""
+        if str(message.error.error_code) == ErrorCode.TRANSFER_EXPIRED.code:
+            await self._end(message, "ABORTED", None, was_pushed=False)
+        return 200
+
+    async def _end(self, message: Message, state: str, completed_at: str | None, *, was_pushed: bool) -> None:
+        if self._conversions.get(message.id) is None:
+            raise FspiopError(ErrorCode.ID_NOT_FOUND)
+        message.check_is_from_hub()
+        if state not in ("COMMITTED", "ABORTED"):
+            return
+        end = ConversionEnd(state=state, completed_at=completed_at, was_pushed=was_pushed)
+        while (found := self._conversions.get(message.id)) is not None:
+            if found.state in (ConversionState.ENDING, ConversionState.ENDED) or found.is_refusal:
+                return
+            if await self._conversions.save(
+                found, msgspec.structs.replace(found, state=ConversionState.ENDING, end=end)
+            ):
+                if message.id in self._told:
+                    self._told[message.id].set()
+                self._carry_on(message.id)
+                return
+
+    async def _send_no(self, path: str, no: No, destination: str) -> None:
+        self._background.start(
+            self._send(f"{path}/error", core_answers.error_put(no), destination, self._config.request_s)
+        )
+
+    async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
+        give_up = time.monotonic() + seconds
+        await self._hub.send_until_taken(
+            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+        )

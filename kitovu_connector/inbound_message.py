@@ -1,0 +1,80 @@
+"""A message of the hub that the inbound server has accepted, and the form of its handlers."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from aiohttp import web
+
+from fspiop import bodies
+from fspiop.bodies.common import ErrorInformation
+from fspiop.bodies.errors import ErrorPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector.exchanges import Reply
+from kitovu_connector.identifiers import Alias
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
+
+    The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. A
+    signature does not prove that the hub has received the message.
+    """
+
+    request: web.Request
+    raw: bytes
+    source: str  # FSPIOP-Source; this DFSP has signed the message if signatures are verified
+    sent_at: float  # the time in the message's Date header
+    is_from_hub: bool  # the hub itself wrote the message
+    came_via_hub: bool  # the message arrived on a connection from the hub
+
+    @property
+    def alias(self) -> Alias:
+        """The alias in the request's path."""
+        found = self.request.match_info
+        return found["id_type"], found["id_value"], found.get("sub_id")
+
+    @property
+    def id(self) -> str:
+        """The id in the request's path."""
+        return self.request.match_info["id"]
+
+    @property
+    def error(self) -> ErrorInformation:
+        """The body of an error. Raises FspiopError if the body is another."""
+        return bodies.read(ErrorPut, self.raw).error_information
+
+    def read(self, kind: type[T]) -> T:
+        """Returns the body as the expected typed message. Raises FspiopError with the name of a wrong field."""
+        return bodies.read(kind, self.raw)
+
+    def reply(self, body: object) -> Reply:
+        """Returns the message as the answer to a request."""
+        shown = ("content-type", "date", "fspiop-source", "fspiop-destination")
+        headers = {name: self.request.headers[name] for name in shown if name in self.request.headers}
+        return Reply(body, self.source, headers)
+
+    def check_sender(self, *senders: str | None) -> None:
+        """Raises FspiopError unless the hub or one of these DFSPs sent the message."""
+        if not self.is_from_hub and self.source not in senders:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: may not send this")
+
+    def check_is_from_hub(self) -> None:
+        """Raises FspiopError unless the hub itself sent the message."""
+        if not self.is_from_hub:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this")
+
+
+Handler = Callable[[Message], Awaitable[int]]
+Route = tuple[str, str, Handler]
+"""A method, a path without the inbound prefix, and the handler, which returns the HTTP status."""
+
+
+class HasRoutes(Protocol):
+    """A part of the connector that accepts messages of the hub."""
+
+    def routes(self) -> list[Route]:
+        """Returns the part's messages."""

@@ -1,0 +1,162 @@
+"""The record of an outgoing payment: its states, its fields, and the small steps that all states share. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import msgspec
+
+from fspiop import money
+from fspiop import time as fsptime
+from fspiop.bodies.common import Money
+from fspiop.errors import ErrorCode, text_of
+from kitovu_connector.payment_events_and_actions import Action, Ask, Wait
+from kitovu_connector.payment_order import Order, PartyRef
+
+
+class State(StrEnum):
+    """The state of an outgoing payment."""
+
+    LOOKUP = "LOOKUP"  # looks up the payee's DFSP, then the party at this DFSP
+    PAYEE_FOUND = "PAYEE_FOUND"  # the payee is known, and the core's acceptance of the payee is pending
+    PROVIDERS = "PROVIDERS"  # requests the list of FXPs that convert the currencies
+    FX_QUOTE = "FX_QUOTE"  # requests the terms of the conversion
+    CONVERSION_OFFERED = "CONVERSION_OFFERED"  # these terms are known, and the core's acceptance is pending
+    QUOTE = "QUOTE"  # requests the terms
+    AGREED = "AGREED"  # the terms are known, and the core's confirmation is pending
+    AUTHORIZATION = "AUTHORIZATION"  # requests the one-time password that the payer entered at the payee's device
+    AUTHORIZED = "AUTHORIZED"  # the password is known, and the core's acceptance is pending
+    FX_TRANSFER = "FX_TRANSFER"  # the conversion is being reserved; the transfer is not sent yet
+    PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
+    ACCEPTED = "ACCEPTED"  # the hub has the transfer; the outcome is pending
+    DOUBT = "DOUBT"  # it is unknown whether the hub has the transfer, or the outcome is overdue
+    COMMITTED = "COMMITTED"  # the end: the payee has the money
+    ABORTED = "ABORTED"  # the end: no money moved
+
+
+ENDS = frozenset({State.COMMITTED, State.ABORTED})
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's report ends a payment then
+CANCELLABLE = frozenset(State) - SENT - ENDS  # no transfer has been sent
+PAUSES = frozenset({State.PAYEE_FOUND, State.CONVERSION_OFFERED, State.AGREED, State.AUTHORIZED})
+"""The core's answer is pending."""
+
+
+class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An outgoing payment as stored. The payment's ids are created once, before any request is sent."""
+
+    order: Order
+    transfer_id: str
+    quote_id: str
+    transaction_id: str
+    created_at: float
+    state: State = State.LOOKUP
+    tries: int = 0  # repetitions within the present state, which set the backoff
+    accepted: bool = False  # the hub has reported at least once that it has the transfer
+    asked_at: float = 0.0  # time of the last GET /transfers
+    owner: str | None = None  # the payee alias's DFSP, as the hub reports it
+    payee: PartyRef | None = None  # the payee as the payee DFSP describes it, with fsp_id
+    quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
+    quote_answer: bytes = b""  # the body of PUT /quotes
+    agreeing_since: float = 0.0  # when the core last answered; 0: it was not asked
+    fx_providers: tuple[str, ...] = ()
+    fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
+    fx_quote_answer: bytes = b""  # the body of PUT /fxQuotes
+    fx_transfer_body: bytes = b""  # the body of POST /fxTransfers, the same bytes each time
+    fx_fulfilment: str | None = None
+    authorization: bytes = b""  # the body of PUT /authorizations
+    terms_expire_at: float = 0.0
+    transfer_amount: int = 0
+    receive_amount: int | None = None
+    fee: int | None = None
+    condition: str = ""
+    transfer_body: bytes = b""  # the body of POST /transfers, the same bytes each time
+    expires_at: float = 0.0
+    completed_at: str | None = None
+    fulfilment: str | None = None
+    reported_code: str | None = None  # the code of an error that is no end, but may be the reason for the end
+    reported_text: str | None = None
+    error_code: str | None = None
+    error_text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that the decisions depend on."""
+
+    dfsp: str
+    asks_owner: bool = False  # look up the payee's DFSP at the hub first, because PUT /parties alone proves nothing
+    transfer_expiry_s: float = 30.0
+    agree_s: float = 30.0
+    ask_again_s: float = 4.0
+    confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
+    callback_s: float = 10.0
+    clock_margin_s: float = 10.0
+    hub_ahead_s: float = 0.0  # the hub's clock is ahead of this machine's clock; expirations are by the hub's clock
+    ask_at_most_every_s: float = 30.0
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None: no restriction
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The result of an event. If a message must not be believed, `refusal` is the reason, and nothing has changed."""
+
+    payment: Payment
+    actions: Sequence[Action] = ()
+    refusal: str | None = None
+
+
+# ---- small steps -------------------------------------------------------------------------------------------------
+
+
+def change(payment: Payment, **changes: object) -> Payment:
+    """Returns the payment with these changes."""
+    return msgspec.structs.replace(payment, **changes)
+
+
+def abort(payment: Payment, code: str, text: str) -> Step:
+    """Ends a payment of which no transfer was sent, or whose transfer the hub reports as aborted."""
+    return Step(change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
+
+
+def abort_for(payment: Payment, error: ErrorCode, detail: str) -> Step:
+    """Ends a payment in the same way, with a code of the API."""
+    return abort(payment, error.code, f"{text_of(error.code)} - {detail}" if detail else text_of(error.code))
+
+
+def backoff(tries: int, at_most: float) -> float:
+    """Returns the pause before the next repetition."""
+    return min(0.5 * 2 ** min(tries, 10), at_most)
+
+
+def soon(payment: Payment) -> float:
+    """Returns the pause after a request without a clear response."""
+    return backoff(payment.tries, 4.0)
+
+
+def agree_until(payment: Payment, policy: Policy) -> float:
+    """Returns when lookup and terms must be known. Time in which the core was asked does not count."""
+    return (payment.agreeing_since or payment.created_at) + policy.agree_s
+
+
+def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
+    """Sends a request before the transfer, with growing pauses. Ends the payment when the time is over."""
+    left = agree_until(payment, policy) - now
+    if left <= 0:
+        return abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")
+    pause = min(policy.ask_again_s * 2**payment.tries, left)
+    return Step(change(payment, tries=payment.tries + 1), [ask, Wait(pause)])
+
+
+def moment(timestamp: float) -> str:
+    """Returns seconds since 1970 as the API's DateTime."""
+    return fsptime.format_datetime(datetime.fromtimestamp(0, UTC) + timedelta(seconds=timestamp))
+
+
+def amount_in(value: Money | None, currency: str) -> int | None:
+    """Returns an amount as ten-thousandths. Raises ValueError if it is in another currency."""
+    if value is None:
+        return None
+    if value.currency != currency:
+        raise ValueError("another currency")
+    return money.parse_amount(value.amount)

@@ -1,0 +1,44 @@
+"""The server for a front end of Mojaloop's SDK. All its requests are synchronous JSON."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from aiohttp import web
+
+from kitovu_connector.reference_api.errors import answer_errors
+
+MAX_BODY_BYTES = 5_242_880  # of a bulk
+
+
+class HasCalls(Protocol):
+    """A part of the API."""
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the calls to an application."""
+
+
+@runtime_checkable
+class _CanBeWell(Protocol):
+    async def is_well(self) -> bool: ...
+
+
+def application(parts: Sequence[HasCalls], backend: object) -> web.Application:
+    """Returns the aiohttp application. Its address must be reachable only for the front end."""
+
+    async def health(_: web.Request) -> web.Response:
+        """Returns 200 while the connector runs, and whether the core answers."""
+        is_well = await backend.is_well() if isinstance(backend, _CanBeWell) else None
+        core = {True: "OK", False: "NO_ANSWER", None: "NOT_ASKED"}[is_well]
+        return web.json_response({"status": "OK", "core": core})
+
+    app = web.Application(middlewares=[answer_errors], client_max_size=MAX_BODY_BYTES)
+    app.router.add_get("/", _health)
+    app.router.add_get("/health", health)
+    for part in parts:
+        part.add_to(app)
+    return app
+
+
+async def _health(_: web.Request) -> web.Response:
+    """Returns 200 while the connector runs, with an empty body as the SDK does."""
+    return web.Response(status=200)

@@ -1,0 +1,81 @@
+"""The error responses of the SDK's outbound API: `statusCode`, `message`, and the state of the call."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from fspiop.errors import ErrorCode, FspiopError, error_body, text_of
+from kitovu_connector import logs
+from kitovu_connector.exchanges import NoAnswer
+from kitovu_connector.store import Conflict
+
+log = structlog.get_logger(__name__)
+
+FAILED, TIMED_OUT = 500, 504
+
+
+class ApiError(Exception):
+    """An error response. `state` is the call's state, and `field` the name that the SDK gives to it."""
+
+    def __init__(self, status: int, code: str, message: str, *, field: str = "", state: Any = None) -> None:
+        super().__init__(f"{code} {message}")
+        self.status, self.code, self.message, self.field, self.state = status, code, message, field, state
+
+    def response(self) -> web.Response:
+        """Returns the response."""
+        body = {"statusCode": self.code, "message": self.message}
+        return web.json_response(body | ({self.field: self.state} if self.field else {}), status=self.status)
+
+
+def status_of(code: str) -> int:
+    """Returns the status of a call that another system refused: 504 if no answer came in time, otherwise 500."""
+    return TIMED_OUT if code == ErrorCode.SERVER_TIMED_OUT.code else FAILED
+
+
+def last_error(code: str, text: str) -> dict[str, Any]:
+    """Returns transferError, as in `lastError`."""
+    return {"httpStatusCode": status_of(code), "mojaloopError": error_body(code, text or text_of(code))}
+
+
+def failed(code: str, text: str, *, field: str = "", state: Any = None) -> ApiError:
+    """Returns the error of a call that another system refused."""
+    return ApiError(status_of(code), code, text or text_of(code), field=field, state=state)
+
+
+@web.middleware
+async def answer_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answers every error in the SDK's form."""
+    try:
+        return await handler(request)
+    except ApiError as error:
+        log.warning("core_request_failed", path=_resource(request), code=error.code)
+        return error.response()
+    except NoAnswer as error:
+        log.warning("core_request_failed", path=_resource(request), code=error.code)
+        return failed(error.code, error.text).response()
+    except FspiopError as error:
+        log.warning(
+            "core_request_refused",
+            path=_resource(request),
+            code=error.code,
+            why=logs.without_numbers(error.description),
+        )
+        return ApiError(400, error.code, error.description).response()
+    except Conflict:
+        found = FspiopError(ErrorCode.MODIFIED_REQUEST, "this id was used for another call")
+        return ApiError(400, found.code, found.description).response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return ApiError(error.status, ErrorCode.UNKNOWN_URI.code, error.reason).response()
+    except Exception as error:
+        log.error("core_request_failed", path=_resource(request), error=logs.trace_of(error))
+        return ApiError(FAILED, ErrorCode.INTERNAL_SERVER_ERROR.code, ErrorCode.INTERNAL_SERVER_ERROR.text).response()
+
+
+def _resource(request: web.Request) -> str:
+    return request.path.split("/")[1]

@@ -1,0 +1,103 @@
+"""Requests to pay as the connector stores them: those that this DFSP makes, and those that it receives."""
+
+from enum import StrEnum
+
+import msgspec
+
+from fspiop import money
+from fspiop.bodies import write
+from fspiop.bodies.common import Money, TransactionType
+from fspiop.bodies.transaction_requests import TransactionRequestPost
+from kitovu_connector.payment_order import Initiator, InitiatorType, PartyRef, Scenario, party_of
+
+
+class RequestState(StrEnum):
+    """The state of a request to pay."""
+
+    LOOKUP = "LOOKUP"  # looks up the payer
+    PAYER_FOUND = "PAYER_FOUND"  # the core's acceptance of the payer is pending
+    ASKED = "ASKED"  # the payer DFSP's answer is pending
+    ANSWERED = "ANSWERED"  # the payer DFSP has answered; it may still change its answer
+    FAILED = "FAILED"  # the end: the payer DFSP, the hub or the core refused
+
+
+class RequestOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The core's request for money from a customer of another DFSP."""
+
+    home_id: str
+    payer: PartyRef
+    payee: PartyRef
+    amount: int
+    currency: str
+    amount_type: str
+    scenario: Scenario
+    sub_scenario: str | None = None
+    initiator: Initiator = "PAYEE"
+    initiator_type: InitiatorType = "CONSUMER"
+    note: str | None = None
+    authentication_type: str | None = None
+
+
+class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request that this DFSP makes."""
+
+    id: str
+    order: RequestOrder
+    digest: bytes
+    created_at: float
+    state: RequestState = RequestState.LOOKUP
+    payer: PartyRef | None = None  # as the payer's DFSP describes the payer
+    answer: str | None = None  # the state that the payer DFSP reported last
+    transaction_id: str | None = None
+    is_told: bool = True  # the core knows `answer`
+    error_code: str | None = None
+    error_text: str | None = None
+
+    @property
+    def alias(self) -> str | None:
+        """The core's own id."""
+        return self.order.home_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the payer DFSP or the core is still to be asked."""
+        return self.state in (RequestState.LOOKUP, RequestState.PAYER_FOUND, RequestState.ASKED) or not self.is_told
+
+    def body(self, dfsp: str) -> bytes:
+        """Returns the body of POST /transactionRequests, the same bytes each time."""
+        assert self.payer is not None
+        order = self.order
+        return write(
+            TransactionRequestPost(
+                transaction_request_id=self.id,
+                payee=party_of(msgspec.structs.replace(order.payee, fsp_id=dfsp)),
+                payer=party_of(self.payer).party_id_info,
+                amount=Money(currency=order.currency, amount=money.format_amount(order.amount)),
+                transaction_type=TransactionType(
+                    scenario=order.scenario,
+                    sub_scenario=order.sub_scenario,
+                    initiator=order.initiator,
+                    initiator_type=order.initiator_type,
+                ),
+                note=order.note,
+                authentication_type=order.authentication_type,  # type: ignore[arg-type]
+            )
+        )
+
+
+class RequestReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request that another DFSP makes to a customer of this DFSP."""
+
+    id: str
+    payee_fsp: str
+    body: bytes
+    digest: bytes
+    state: RequestState = RequestState.ASKED
+    answer: bytes = b""  # the body of PUT /transactionRequests/{id} or .../error
+    is_refusal: bool = False
+    alias: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the payee DFSP still needs the answer."""
+        return self.state is RequestState.ASKED

@@ -1,0 +1,286 @@
+"""Requests to pay (FSPIOP API v1.1, section 6.4): a payee asks a payer at another DFSP for a payment.
+
+No money moves here. The payer DFSP pays by a payment of its own that names the request. Each request is stored before
+it is sent or acknowledged, so that it is made once.
+"""
+
+import asyncio
+import time
+from typing import Protocol, runtime_checkable
+
+import msgspec
+import structlog
+
+from fspiop import bodies, correlation_ids, strictjson
+from fspiop.bodies.authorizations import AuthenticationInfo, AuthorizationPut
+from fspiop.bodies.transaction_requests import TransactionRequestPost, TransactionRequestPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import core_answers, identifiers, logs
+from kitovu_connector.backend import Backend
+from kitovu_connector.background import Background
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.core_answers import No
+from kitovu_connector.exchanges import Exchanges, NoAnswer
+from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.lookups import LookupFailed, Lookups
+from kitovu_connector.records import Records
+from kitovu_connector.request_to_pay_records import RequestMade, RequestOrder, RequestReceived, RequestState
+from kitovu_connector.store import Store
+
+log = structlog.get_logger(__name__)
+
+_NOT_OFFERED = No(ErrorCode.PAYER_FSP_UNSUPPORTED_TRANSACTION_TYPE.code, "the payer DFSP takes no requests to pay")
+_SEND_FOR_S = 3600.0
+
+
+@runtime_checkable
+class RequestBackend(Protocol):
+    """A core that takes requests to pay."""
+
+    async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
+        """Returns the state of a request to a customer of this DFSP, or raises Refused."""
+
+    async def give_password(self, transaction_request_id: str) -> str:
+        """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
+
+    async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
+        """Takes note of the payer DFSP's later answer to a request of this DFSP."""
+
+
+class RequestsToPay:
+    """All requests to pay of one DFSP, on both sides."""
+
+    def __init__(
+        self, config: Config, store: Store, hub: HubClient, backend: Backend, lookups: Lookups, exchanges: Exchanges
+    ) -> None:
+        self._config, self._hub, self._backend = config, hub, backend
+        self._lookups, self._exchanges = lookups, exchanges
+        self._made = Records(store.database, "request_to_pay_made", RequestMade)
+        self._received = Records(store.database, "request_to_pay_received", RequestReceived)
+        self._background = Background()
+        self._turns = KeyedLocks()
+
+    def routes(self) -> list[Route]:
+        """Returns the part's messages."""
+        return [
+            ("POST", "/transactionRequests", self._asked),
+            ("PUT", "/transactionRequests/{id}", self._told),
+            ("PUT", "/transactionRequests/{id}/error", self._failed),
+            ("GET", "/authorizations/{id}", self._password_asked),
+        ]
+
+    async def resume(self) -> None:
+        """Continues with every unfinished request, after the start."""
+        for made in self._made.unfinished():
+            if not made.is_told:
+                self._background.start(self._tell_core(made.id))
+        for received in self._received.unfinished():
+            self._background.start(self._answer(received))
+
+    async def close(self) -> None:
+        """Stops all tasks at once. No step is lost, because the store has every step."""
+        await self._background.close()
+
+    # --- as the payee's DFSP ------------------------------------------------------------------------------------------
+
+    def made(self, request_id: str) -> RequestMade | None:
+        """Returns the request with this id, or None."""
+        return self._made.get(request_id)
+
+    async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
+        """Looks the payer up, and asks the payer's DFSP unless the core must accept the payer first.
+
+        A repeated order is the same request. Raises Conflict if the core's id has another order.
+        """
+        identifiers.check("from.", order.payer.id_value, order.payer.sub_id)
+        new = RequestMade(
+            id=correlation_ids.new_uuid(),
+            order=order,
+            digest=strictjson.digest(msgspec.to_builtins(order)),
+            created_at=time.time(),
+        )
+        request, _ = await self._made.add(new)
+        async with self._turns.hold(request.id):
+            request = self._made.get(request.id) or request
+            if request.state is RequestState.LOOKUP:
+                request = await self._look_up(request)
+            if request.state is RequestState.PAYER_FOUND and not needs_confirmation:
+                request = await self._change(request, state=RequestState.ASKED)
+            return await self._ask(request)
+
+    async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
+        """Asks the payer's DFSP, or ends the request. Returns None if there is no such request."""
+        async with self._turns.hold(request_id):
+            request = self._made.get(request_id)
+            if request is None or request.state is not RequestState.PAYER_FOUND:
+                return None if request is None else await self._ask(request)
+            if not is_accepted:
+                code = ErrorCode.PAYEE_REJECTION.code
+                return await self._change(
+                    request, state=RequestState.FAILED, error_code=code, error_text="the payer was not accepted"
+                )
+            return await self._ask(await self._change(request, state=RequestState.ASKED))
+
+    async def _look_up(self, request: RequestMade) -> RequestMade:
+        try:
+            payer = await self._lookups.find(request.order.payer)
+        except LookupFailed as error:
+            if error.code == ErrorCode.SERVER_TIMED_OUT.code:
+                raise NoAnswer(error.code, error.text, is_late=True) from None
+            return await self._fail(request, error.code, error.text)
+        return await self._change(request, state=RequestState.PAYER_FOUND, payer=payer)
+
+    async def _ask(self, request: RequestMade) -> RequestMade:
+        """Sends the request, again if an earlier run may have sent it, and waits for the answer."""
+        if request.state is not RequestState.ASKED:
+            return request
+        assert request.payer is not None
+        key = ("transactionRequests", request.id)
+        body = request.body(self._config.dfsp)
+        try:
+            await self._exchanges.ask(key, "POST", "/transactionRequests", body, request.payer.fsp_id)
+        except NoAnswer as error:
+            if error.is_late:
+                raise
+            return await self._fail(self._made.get(request.id) or request, error.code, error.text)
+        return self._made.get(request.id) or request
+
+    async def _fail(self, request: RequestMade, code: str, text: str) -> RequestMade:
+        return await self._change(request, state=RequestState.FAILED, error_code=code, error_text=text)
+
+    async def _change(self, request: RequestMade, **changes: object) -> RequestMade:
+        after = msgspec.structs.replace(request, **changes)
+        if await self._made.save(request, after):
+            return after
+        return self._made.get(request.id) or request
+
+    async def _told(self, message: Message) -> int:
+        body = message.read(TransactionRequestPut)
+        request = self._request_of(message)
+        is_first = request.state is RequestState.ASKED
+        if (
+            request.state in (RequestState.ASKED, RequestState.ANSWERED)
+            and request.answer != body.transaction_request_state
+        ):
+            changed = msgspec.structs.replace(
+                request,
+                state=RequestState.ANSWERED,
+                answer=body.transaction_request_state,
+                transaction_id=body.transaction_id or request.transaction_id,
+                is_told=is_first,
+            )
+            await self._made.save(request, changed)
+            if not is_first:
+                self._background.start(self._tell_core(request.id))
+        self._exchanges.told(("transactionRequests", message.id), message.reply(body))
+        return 200
+
+    async def _failed(self, message: Message) -> int:
+        error = message.error
+        request = self._request_of(message)
+        if request.state is RequestState.ASKED:
+            await self._fail(request, str(error.error_code), error.error_description)
+        self._exchanges.told(("transactionRequests", message.id), message.reply(error))
+        return 200
+
+    def _request_of(self, message: Message) -> RequestMade:
+        request = self._made.get(message.id)
+        if request is None:
+            raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
+        message.check_sender(request.payer.fsp_id if request.payer is not None else None)
+        return request
+
+    async def _tell_core(self, request_id: str) -> None:
+        """Reports the payer DFSP's later answer to the core, until the core has it."""
+        pause = 0.5
+        while (request := self._made.get(request_id)) is not None and not request.is_told:
+            try:
+                if isinstance(self._backend, RequestBackend):
+                    await self._backend.request_told(request.id, request.order.home_id, request.answer or "")
+                await self._made.save(request, msgspec.structs.replace(request, is_told=True))
+            except Exception as error:
+                log.warning("core_not_told", request=request_id, error=logs.trace_of(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 30.0)
+
+    async def _password_asked(self, message: Message) -> int:
+        """GET /authorizations: the payer's DFSP asks for the password that the payer entered at the payee's device."""
+        request = self._made.get(message.id)
+        if request is None or request.payer is None or request.payer.fsp_id != message.source:
+            raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
+        self._background.start(self._send_password(message.id, message.source))
+        return 202
+
+    async def _send_password(self, request_id: str, asker: str) -> None:
+        backend = self._backend
+        found: str | No = _NOT_OFFERED
+        if isinstance(backend, RequestBackend):
+            found = await core_answers.ask(
+                lambda: backend.give_password(request_id),
+                seconds=self._config.request_s,
+                otherwise=ErrorCode.PAYEE_REJECTION,
+            )
+        path = f"/authorizations/{request_id}"
+        if isinstance(found, No):
+            await self._send(path + "/error", core_answers.error_put(found), asker, self._config.request_s)
+            return
+        info = AuthenticationInfo(authentication="OTP", authentication_value=found)
+        body = bodies.write(AuthorizationPut(response_type="ENTERED", authentication_info=info))
+        await self._send(path, body, asker, self._config.request_s)
+
+    # --- as the payer's DFSP ------------------------------------------------------------------------------------------
+
+    async def _asked(self, message: Message) -> int:
+        body = message.read(TransactionRequestPost)
+        if body.payer.fsp_id not in (None, self._config.dfsp):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer.fspId: names another DFSP")
+        if body.payee.party_id_info.fsp_id not in (None, message.source):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payee.partyIdInfo.fspId: must be the FSPIOP-Source")
+        if not identifiers.is_segment(body.payer.party_identifier):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "payer: the identifier is not one of a party")
+        digest = strictjson.digest([strictjson.loads(message.raw), message.source])
+        new = RequestReceived(id=body.transaction_request_id, payee_fsp=message.source, body=message.raw, digest=digest)
+        received, is_new = await self._received.add(new)
+        if is_new or not received.is_open:
+            self._background.start(self._answer(received))
+        return 202
+
+    async def reject(self, request_id: str) -> None:
+        """Reports to the payee's DFSP that the payer does not pay."""
+        received = self._received.get(request_id)
+        if received is not None:
+            body = bodies.write(TransactionRequestPut(transaction_request_state="REJECTED"))
+            path = f"/transactionRequests/{request_id}"
+            self._background.start(self._send(path, body, received.payee_fsp, self._config.request_s))
+
+    async def _answer(self, received: RequestReceived) -> None:
+        if not received.answer:
+            received = await self._decided(received)
+        path = f"/transactionRequests/{received.id}" + ("/error" if received.is_refusal else "")
+        await self._send(path, received.answer, received.payee_fsp, _SEND_FOR_S)
+        ended = msgspec.structs.replace(received, state=RequestState.ANSWERED)
+        await self._received.save(received, ended)
+
+    async def _decided(self, received: RequestReceived) -> RequestReceived:
+        backend = self._backend
+        asked = bodies.read(TransactionRequestPost, received.body)
+        found: TransactionRequestPut | No = _NOT_OFFERED
+        if isinstance(backend, RequestBackend):
+            found = await core_answers.ask(
+                lambda: backend.take_request(asked, received.payee_fsp),
+                seconds=self._config.request_s,
+                otherwise=ErrorCode.PAYER_REJECTED_TRANSACTION_REQUEST,
+            )
+        is_refusal = isinstance(found, No)
+        body = core_answers.error_put(found) if isinstance(found, No) else bodies.write(found)
+        decided = msgspec.structs.replace(received, answer=body, is_refusal=is_refusal)
+        await self._received.save(received, decided)
+        return decided
+
+    async def _send(self, path: str, body: bytes, destination: str, seconds: float) -> None:
+        give_up = time.monotonic() + seconds
+        await self._hub.send_until_taken(
+            "PUT", path, body, destination=destination, still_wanted=lambda: time.monotonic() < give_up
+        )

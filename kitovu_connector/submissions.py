@@ -1,0 +1,235 @@
+"""Runs conversions and bulks that the front end sends itself, by the rules of `submission_states`."""
+
+import asyncio
+import time
+
+import structlog
+
+from fspiop import bodies
+from fspiop.bodies.bulk_transfers import BulkTransferPut
+from fspiop.bodies.fx_transfers import FxTransferPut
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import payment_conversion as conversion
+from kitovu_connector import submission_states as states
+from kitovu_connector.background import Background
+from kitovu_connector.bulk_payee import BulkPayee
+from kitovu_connector.causes import cause_in
+from kitovu_connector.client import HubClient, Said
+from kitovu_connector.config import Config
+from kitovu_connector.fxp import Fxp
+from kitovu_connector.inbound_message import Message, Route
+from kitovu_connector.keyed_locks import KeyedLocks
+from kitovu_connector.payer import Payer
+from kitovu_connector.payment_events_and_actions import AgreementFailed, Ask, ConversionReported
+from kitovu_connector.records import Records
+from kitovu_connector.store import Store
+from kitovu_connector.submission_states import OVER, Answered, Failed, Next, Submission
+
+log = structlog.get_logger(__name__)
+
+_ASK_AT_MOST_EVERY_S = 1.0  # even if many claims arrive
+RESOURCES = ("fxTransfers", "bulkTransfers")
+
+
+class Submissions:
+    """The submissions of one DFSP, and the hub's messages about them."""
+
+    def __init__(
+        self, config: Config, store: Store, hub: HubClient, payer: Payer, bulk_payee: BulkPayee, fxp: Fxp
+    ) -> None:
+        self._config, self._hub, self._payer = config, hub, payer
+        self._receivers: dict[str, BulkPayee | Fxp] = {"bulkTransfers": bulk_payee, "fxTransfers": fxp}
+        self._asked: dict[str, float] = {}
+        self._records = {resource: Records(store.database, resource, Submission) for resource in RESOURCES}
+        self._background = Background()
+        self._turns = KeyedLocks()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._changed: dict[str, asyncio.Event] = {}
+
+    def routes(self) -> list[Route]:
+        """Returns the messages about conversions and bulks that this DFSP sends, and about those that it receives."""
+        return [
+            ("PUT", "/fxTransfers/{id}", self._conversion_told),
+            ("PUT", "/fxTransfers/{id}/error", self._conversion_failed),
+            ("PUT", "/bulkTransfers/{id}", self._bulk_told),
+            ("PUT", "/bulkTransfers/{id}/error", self._bulk_failed),
+        ]
+
+    async def resume(self) -> None:
+        """Continues with every open submission, after the start."""
+        for records in self._records.values():
+            for found in records.unfinished():
+                self._background.start(self._ask_hub(found.resource, found.id))
+
+    async def close(self) -> None:
+        """Stops all tasks at once. No step is lost, because the store has every step."""
+        for timer in self._timers.values():
+            timer.cancel()
+        await self._background.close()
+
+    def get(self, resource: str, record_id: str) -> Submission | None:
+        """Returns the submission with this id, or None."""
+        return self._records[resource].get(record_id)
+
+    async def send(self, new: Submission, seconds: float) -> Submission:
+        """Begins a submission, or finds it. Returns it when it has ended, but after `seconds` at the latest.
+
+        Raises Conflict if the id has other content.
+        """
+        found, is_new = await self._records[new.resource].add(new)
+        if is_new:
+            self._background.start(self._post(found))
+        until = time.monotonic() + seconds
+        while found.state not in OVER and (left := until - time.monotonic()) > 0:
+            event = self._changed.setdefault(found.id, asyncio.Event())
+            try:
+                await asyncio.wait_for(event.wait(), left)
+            except TimeoutError:
+                break
+            found = self.get(new.resource, new.id) or found
+        return self.get(new.resource, new.id) or found
+
+    async def _post(self, found: Submission) -> None:
+        answer = await self._hub.send("POST", f"/{found.resource}", found.body, destination=found.destination)
+        async with self._turns.hold(found.id):
+            now = self.get(found.resource, found.id) or found
+            if now.state in OVER:
+                return
+            if answer.said is Said.YES:
+                following = states.taken(now, self._config.callback_s)
+            elif answer.said is Said.NO:
+                following = states.refused(now, answer.code, answer.text)
+            else:
+                following = states.unclear(now)
+            await self._store(now, following)
+
+    async def _ask_hub(self, resource: str, record_id: str) -> None:
+        async with self._turns.hold(record_id):
+            now = self.get(resource, record_id)
+            if now is not None and now.state not in OVER:
+                await self._store(now, states.waited(now))
+
+    async def _store(self, before: Submission, following: Next) -> None:
+        after = following.submission
+        if after != before:
+            await self._records[before.resource].save(before, after)
+            if before.id in self._changed:
+                self._changed.pop(before.id).set()
+        timer = self._timers.pop(before.id, None)
+        if timer is not None:
+            timer.cancel()
+        if after.state in OVER:
+            self._asked.pop(after.id, None)
+            log.info("submission_ended", resource=after.resource, id=after.id, state=after.state, code=after.error_code)
+            return
+        now = time.monotonic()
+        if following.asks and now - self._asked.get(after.id, 0.0) >= _ASK_AT_MOST_EVERY_S:
+            self._asked[after.id] = now
+            self._background.start(self._hub.send("GET", f"/{after.resource}/{after.id}"))
+        if following.sends:
+            self._background.start(self._post(after))
+        pause = self._config.callback_s if following.again_in_s is None else following.again_in_s
+        loop = asyncio.get_running_loop()
+        self._timers[after.id] = loop.call_later(pause, self._wake, after.resource, after.id)
+
+    def _wake(self, resource: str, record_id: str) -> None:
+        self._background.start(self._ask_hub(resource, record_id))
+
+    # --- the hub's messages -------------------------------------------------------------------------------------------
+
+    async def _conversion_told(self, message: Message) -> int:
+        if self._is_received("fxTransfers", message):
+            return await self._receivers["fxTransfers"].told(message)
+        body = message.read(FxTransferPut)
+        payment = self._payer.awaiting(Ask.FX_SEND, message.id)
+        if payment is not None:
+            message.check_sender(conversion.provider(payment))
+            cause = cause_in(body.extension_list)
+            event = ConversionReported(body.conversion_state, body.fulfilment, cause)
+            refusal = await self._payer.move(payment, event)
+            if refusal is not None:
+                raise FspiopError(ErrorCode.VALIDATION_ERROR, refusal)
+            return 200
+        if body.conversion_state == "ABORTED":
+            code, text = cause_in(body.extension_list) or (ErrorCode.PAYEE_ERROR.code, "the conversion was aborted")
+            await self._on_error("fxTransfers", message, Failed(code, text, message.sent_at))
+            return 200
+        fulfilments = {} if body.fulfilment is None else {message.id: body.fulfilment}
+        is_end = body.conversion_state in ("RESERVED", "COMMITTED") and body.fulfilment is not None
+        await self._on_answer("fxTransfers", message, Answered(bodies.write(body), fulfilments, is_end))
+        return 200
+
+    async def _conversion_failed(self, message: Message) -> int:
+        if self._is_received("fxTransfers", message):
+            return await self._receivers["fxTransfers"].failed(message)
+        error = message.error
+        payment = self._payer.awaiting(Ask.FX_SEND, message.id)
+        if payment is not None:
+            message.check_sender(conversion.provider(payment))
+            failed = AgreementFailed(Ask.FX_SEND, str(error.error_code), error.error_description)
+            await self._payer.move(payment, failed)
+            return 200
+        await self._on_error("fxTransfers", message)
+        return 200
+
+    async def _bulk_told(self, message: Message) -> int:
+        if self._is_received("bulkTransfers", message):
+            return await self._receivers["bulkTransfers"].told(message)
+        body = message.read(BulkTransferPut)
+        fulfilments = {
+            result.transfer_id: result.fulfilment
+            for result in body.individual_transfer_results or []
+            if result.fulfilment is not None
+        }
+        is_end = body.bulk_transfer_state in ("COMPLETED", "REJECTED")
+        await self._on_answer("bulkTransfers", message, Answered(bodies.write(body), fulfilments, is_end))
+        return 200
+
+    async def _bulk_failed(self, message: Message) -> int:
+        if self._is_received("bulkTransfers", message):
+            return await self._receivers["bulkTransfers"].failed(message)
+        await self._on_error("bulkTransfers", message)
+        return 200
+
+    def _is_received(self, resource: str, message: Message) -> bool:
+        return self.get(resource, message.id) is None and self._receivers[resource].has(message.id)
+
+    async def _on_answer(self, resource: str, message: Message, event: Answered) -> None:
+        async with self._turns.hold(message.id):
+            found = self._found(resource, message)
+            if found is None:
+                return
+            if not self._is_proven(message):
+                await self._store(found, states.waited(found))  # only a claim, so the hub is asked
+                return
+            following = states.answered(found, event)
+            if following.refusal is not None:
+                raise FspiopError(ErrorCode.VALIDATION_ERROR, following.refusal)
+            await self._store(found, following)
+
+    async def _on_error(self, resource: str, message: Message, event: Failed | None = None) -> None:
+        if event is None:
+            error = message.error
+            event = Failed(str(error.error_code), error.error_description, message.sent_at)
+        async with self._turns.hold(message.id):
+            found = self._found(resource, message)
+            if found is None:
+                return
+            if not self._is_proven(message):
+                await self._store(found, states.waited(found))
+                return
+            at_hub = self._hub.clock.at_hub()
+            await self._store(found, states.failed(found, event, at_hub, self._config.clock_margin_s))
+
+    def _found(self, resource: str, message: Message) -> Submission | None:
+        found = self.get(resource, message.id)
+        if found is None:
+            if resource == "fxTransfers":
+                return None  # perhaps about the conversion of a payment that has gone on
+            raise FspiopError(ErrorCode.ID_NOT_FOUND)
+        message.check_sender(found.destination)
+        return found if found.state not in OVER else None
+
+    def _is_proven(self, message: Message) -> bool:
+        """Returns whether the hub sent or forwarded the message, and not only the other DFSP."""
+        return message.is_from_hub or message.came_via_hub
