@@ -62,13 +62,25 @@ def read_headers(
     if accept_text is None and method == "GET":
         raise missing_header("accept", "Accept is required: ")
     accept_version = read_accept(accept_text, resource) if method in _ANSWERED else None
+    needs_destination = (method, resource) in _NEED_DESTINATION
+    return read_common_headers(get, content_version, accept_version, needs_destination=needs_destination)
+
+
+def read_common_headers(
+    get: Callable[[str], str | None],
+    content_version: Version | None = None,
+    accept_version: Version | None = None,
+    *,
+    needs_destination: bool = False,
+) -> Headers:
+    """Reads the headers of every media type: the date, the sender, the destination and the signature."""
     date_text = _required(get, "date")
     source = _required(get, "fspiop-source")
     _check_name("fspiop-source", source)
     destination = get("fspiop-destination") or None
     if destination is not None:
         _check_name("fspiop-destination", destination)
-    elif (method, resource) in _NEED_DESTINATION:
+    elif needs_destination:
         raise missing_header("fspiop-destination")
     signature = get("fspiop-signature")
     if signature is not None:

@@ -1,6 +1,6 @@
-"""The URLs of the FSPIOP API, at the root; see `hub.api.middleware`."""
+"""The URLs for DFSPs: the FSPIOP API at the root, and the hub's own API. `hub.api.middleware` routes them."""
 
-from django.urls import path
+from django.urls import include, path
 
 from directory.views import participants, parties, providers
 from hub.api.oauth import TokenView
@@ -53,3 +53,9 @@ urlpatterns = [
     path("bulkTransfers/<str:bulk_transfer_id>", bulk_transfers.BulkTransferView.as_view()),
     path("bulkTransfers/<str:bulk_transfer_id>/error", bulk_transfers.BulkTransferErrorView.as_view()),
 ]
+
+own_api_urlpatterns = [
+    path("dfsp/v1/", include("hub.dfsp_api.urls")),
+    path("dfsp/v1/", include("ledger.dfsp_api.urls")),
+]
+"""The hub's own API for DFSPs."""

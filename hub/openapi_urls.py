@@ -12,11 +12,13 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from rest_framework.request import Request
 
 from hub.api.openapi import APIS
+from hub.dfsp_urls import own_api_urlpatterns
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
 from settlement import urls as settlement_urls
 
 _PATTERNS = {
     "fspiop": dfsp_urlpatterns,
+    "dfsp": own_api_urlpatterns,
     "ledger": [
         path("api/ledger/v1/", include("hub.api.administration.approval_and_credential_urls")),
         path("api/ledger/v1/", include("ledger.administration_urls")),

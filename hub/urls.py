@@ -1,4 +1,4 @@
-"""All URLs. `hub.api.middleware` routes the requests of the FSPIOP API instead of this module."""
+"""All URLs. `hub.api.middleware` routes the requests of DFSPs instead of this module."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -6,6 +6,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from hub import health, metrics
+from hub.dfsp_urls import own_api_urlpatterns
 from hub.dfsp_urls import urlpatterns as dfsp_urlpatterns
 from settlement import urls as settlement_urls
 
@@ -28,6 +29,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=static("portal/icon.svg"))),
     # The middleware routes these. They are listed here only for the OpenAPI document.
     *dfsp_urlpatterns,
+    *own_api_urlpatterns,
 ]
 
 handler400 = "hub.api.errors.bad_request"

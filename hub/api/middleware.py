@@ -21,7 +21,7 @@ from hub.api import errors
 DFSP_URLS = "hub.dfsp_urls"
 # Paths that two programs may read differently, because of dot segments or control characters.
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
-DFSP_DOORS = RESOURCES.keys() | {"token"}
+DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 """The first segments of the paths for DFSPs."""
 # The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
 # served.
@@ -82,9 +82,10 @@ def answer(request: HttpRequest, first: str) -> HttpResponse:
     return response
 
 
-def dfsp_routes() -> list[URLPattern]:
-    """Returns all routes of the FSPIOP API."""
-    found: list[URLPattern] = import_module(DFSP_URLS).urlpatterns
+def dfsp_routes() -> list[URLPattern | URLResolver]:
+    """Returns all routes of the FSPIOP API and of the hub's own API for DFSPs."""
+    urls = import_module(DFSP_URLS)
+    found: list[URLPattern | URLResolver] = [*urls.urlpatterns, *urls.own_api_urlpatterns]
     return found
 
 
@@ -97,5 +98,5 @@ def resolver_of(first: str) -> URLResolver:
     return URLResolver(RegexPattern(r"^/"), [each for each in dfsp_routes() if _first_of(each) == first])
 
 
-def _first_of(route: URLPattern) -> str:
+def _first_of(route: URLPattern | URLResolver) -> str:
     return str(route.pattern).partition("/")[0]

@@ -1,7 +1,8 @@
 """Generates the OpenAPI descriptions of the FSPIOP resources from the typed messages."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from hub.api import whole_numbers
 
 APIS = {
     "fspiop": "the FSPIOP API",
+    "dfsp": "the hub's own API for DFSPs",
     "ledger": "administration",
     "directory": "administration of oracles",
     "settlement": "settlement",
@@ -159,6 +161,37 @@ def fspiop_schema(
             400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
             406: OpenApiResponse(ERROR_SCHEMA, description="Version not supported"),
             503: OpenApiResponse(ERROR_SCHEMA, description="Try again later"),
+        },
+    )
+
+
+def dfsp_schema(
+    tag: str,
+    *,
+    summary: str,
+    answer: type[Any],
+    status: int = 200,
+    request: type[Any] | None = None,
+    query: type[Any] | None = None,
+    further: Mapping[int, str] = MappingProxyType({}),
+) -> Callable[[F], F]:
+    """Describes one method of the hub's own API for DFSPs. `further` has the texts of further responses by status."""
+    needed = ("Date", "FSPIOP-Source")
+    headers = [
+        OpenApiParameter(name, str, OpenApiParameter.HEADER, required=name in needed, description=_HEADERS[name])
+        for name in (*needed, "FSPIOP-Signature")
+    ]
+    return extend_schema(
+        tags=[tag],
+        summary=summary,
+        request={"application/json": schema_of(request, nullable=False)} if request else None,
+        parameters=[*headers, *(_query_parameters(query) if query else ())],
+        responses={
+            status: OpenApiResponse(schema_of(answer, nullable=False), description="Done"),
+            400: OpenApiResponse(ERROR_SCHEMA, description="The request is invalid"),
+            401: OpenApiResponse(ERROR_SCHEMA, description="The caller has not proven that it is FSPIOP-Source"),
+            429: OpenApiResponse(ERROR_SCHEMA, description="Too many requests: send it again later"),
+            **{number: OpenApiResponse(description=text) for number, text in further.items()},
         },
     )
 

@@ -5,6 +5,7 @@ receives the body, checks the signature over the body's bytes, and parses the bo
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Any, ClassVar, TypeVar
@@ -89,6 +90,9 @@ class FspiopView(PlainView):
     Then its body may be larger, and a DFSP may have fewer such requests open.
     """
 
+    sends_messages: ClassVar[bool] = True
+    """Whether requests to this resource cause messages to DFSPs. If so, a full outbox of the caller refuses them."""
+
     authentication_classes = ()
     permission_classes = ()
     throttle_classes = ()
@@ -141,13 +145,13 @@ class FspiopView(PlainView):
             return value if value or name != "content-type" else None  # a server sets "" for a missing Content-Type
 
         self._header = header
-        self.fspiop = read_headers(method, self.resource, header)
-        _check_date(self.fspiop)
+        self.fspiop = self.read_headers(method, header)
+        self.check_date()
         self.caller = authentication.participant_of(http, self.fspiop.source)
         is_state_query = dfsp_limits.is_state_query(method, self.resource)
         dfsp_limits.enter(self.caller, self.fspiop.source, is_state_query=is_state_query)
         self._is_counted = True
-        if method not in CALLBACKS:
+        if self.sends_messages and method not in CALLBACKS:
             dfsp_limits.check_backlog(self.caller, self.fspiop.source, self.fspiop.source)
         if is_bulk:
             dfsp_limits.enter_bulk(self.caller, self.fspiop.source)
@@ -161,6 +165,16 @@ class FspiopView(PlainView):
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )
+
+    def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
+        """Returns the headers that the caller must send. Raises FspiopError with the name of a wrong header."""
+        return read_headers(method, self.resource, header)
+
+    def check_date(self) -> None:
+        """Raises FspiopError if the Date differs from the hub's clock by more than DATE_TOLERANCE_S."""
+        tolerance = settings.DATE_TOLERANCE_S
+        if tolerance and abs((datetime.now(UTC) - self.fspiop.date).total_seconds()) > tolerance:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
     def check_room_at(self, destination: str) -> None:
         """Raises FspiopError 2005 (429) if too many messages caused by the caller already wait for the destination."""
@@ -225,12 +239,6 @@ class FspiopView(PlainView):
     def requester(self) -> Recipient:
         """The caller as the recipient of a callback, in the version that it accepts."""
         return Recipient(self.caller, self.fspiop.source, self.accepted_version)
-
-
-def _check_date(headers: Headers) -> None:
-    tolerance = settings.DATE_TOLERANCE_S
-    if tolerance and abs((datetime.now(UTC) - headers.date).total_seconds()) > tolerance:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"date: more than {tolerance} s from the hub's clock")
 
 
 def accepted() -> HttpResponse:

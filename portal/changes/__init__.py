@@ -24,6 +24,7 @@ from portal.changes import (
     profile,
     settlement,
     settlement_models,
+    submissions,
     try_out,
     users,
 )
@@ -46,6 +47,7 @@ KINDS = by_name(
     *conversions.KINDS,
     *settlement_models.KINDS,
     *clients.KINDS,
+    *submissions.KINDS,
 )
 
 

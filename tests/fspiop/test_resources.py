@@ -18,7 +18,9 @@ def test_the_api_has_twelve_resources() -> None:
 
 def test_each_resource_has_urls_and_each_url_a_resource() -> None:
     first = {str(pattern.pattern).partition("/")[0] for pattern in dfsp_urls.urlpatterns}
-    assert first == RESOURCES.keys() | {"token"} == DFSP_DOORS
+    assert first == RESOURCES.keys() | {"token"}
+    assert {str(pattern.pattern) for pattern in dfsp_urls.own_api_urlpatterns} == {"dfsp/v1/"}
+    assert first | {"dfsp"} == DFSP_DOORS
 
 
 def test_each_resource_has_an_endpoint_type_that_participants_may_register() -> None:

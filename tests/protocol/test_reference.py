@@ -17,6 +17,7 @@ from tests.protocol.extract import FACTS, Facts, facts_of
 REFERENCE: dict[str, Facts] = json.loads(FACTS.read_text())
 BASES = {
     "fspiop": "",
+    "dfsp": "/dfsp/v1",
     "ledger": "/api/ledger/v1",
     "directory": "/api/directory/v1",
     "settlement": "/api/settlement/v2",

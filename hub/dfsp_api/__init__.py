@@ -1,0 +1,1 @@
+"""The hub's own API for DFSPs at /dfsp/v1: certificates, signing keys, callback check, clock. The ledger adds money."""

@@ -1,0 +1,62 @@
+"""The base class of the API's views. It authenticates a caller as FSPIOP does, and its bodies are plain JSON."""
+
+from collections.abc import Callable, Mapping
+from email.message import Message
+from typing import Any, ClassVar, TypeVar
+
+from django.http import HttpResponse
+
+from fspiop import bodies, headers
+from fspiop.errors import ErrorCode, FspiopError
+from fspiop.headers import Headers
+from hub.api.views import FspiopView
+from hub.participants.models import Participant
+
+T = TypeVar("T")
+
+_WITH_BODY = frozenset({"POST", "PUT"})
+
+
+class DfspView(FspiopView):
+    """A resource of this API. `caller` is the id of the participant, whose own data the response has."""
+
+    resource: ClassVar[str] = "dfsp"
+    sends_messages: ClassVar[bool] = False
+
+    def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
+        found = headers.read_common_headers(header)
+        if method in _WITH_BODY and _media_type(header("content-type") or "") != "application/json":
+            raise FspiopError(ErrorCode.MALFORMED_SYNTAX, "content-type: must be application/json")
+        return found
+
+    def body(self, kind: type[T]) -> T:
+        """Returns the body as a typed message. Raises FspiopError 3100 to 3103 for a faulty body."""
+        return bodies.read(kind, self.raw_body)
+
+    def query(self, kind: type[T]) -> T:
+        """Returns the query as a typed message. Raises FspiopError 3100 to 3103 for a faulty parameter."""
+        return bodies.read_query(kind, dict(self.request.query_params.lists()))
+
+    @property
+    def participant(self) -> Participant:
+        return Participant.objects.get(pk=self.caller)
+
+
+def answer(content: Any, *, status: int = 200, further: Mapping[str, str] | None = None) -> HttpResponse:
+    """Returns a typed message as the response. `further` has further headers."""
+    return plain_answer(bodies.write(content), "application/json", status=status, further=further)
+
+
+def plain_answer(
+    raw: bytes, content_type: str, *, status: int = 200, further: Mapping[str, str] | None = None
+) -> HttpResponse:
+    """Returns these bytes as the response, which no cache between the hub and the DFSP may keep."""
+    length = {} if status == 304 else {"Content-Length": str(len(raw))}
+    usual = {"Cache-Control": "private, no-cache", **length}
+    return HttpResponse(raw, status=status, content_type=content_type, headers=usual | dict(further or {}))
+
+
+def _media_type(text: str) -> str:
+    message = Message()
+    message["content-type"] = text
+    return message.get_content_type() if text else ""
