@@ -37,7 +37,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = (folder / "lib").glob("python*/site-packages")
     declared = [line.split(": ", 1)[1] for line in metadata_of(wheel) if line.startswith("Requires-Dist: ")]
     assert {canonicalize_name(Requirement(text).name) for text in declared} == {
-        *("aiohttp", "cryptography", "msgspec", "structlog", "yarl")
+        *("aiohttp", "cryptography", "msgspec", "prometheus-client", "rich", "structlog", "yarl")
     }
     for name in with_their_own(declared):
         for top in {path.parts[0] for path in distribution(name).files or ()} - {"..", "bin"}:

@@ -1,0 +1,274 @@
+"""The command line against a connector that runs and a hub of one conversation."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import tomllib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from cryptography import x509
+
+from fspiop import jws
+from kitovu_connector import command_line, configuration_files
+from kitovu_connector.config import load
+from kitovu_connector.payment_states import State
+from kitovu_connector.reconciliation import Result, Side, compare
+from tests.connector.hub_stub import PAYEE, Scheme, scheme
+
+INIT = ["init", "--yes", "--dfsp", "green", "--hub-url", "https://hub.example", "--backend-url", "http://core:8080"]
+
+
+# --- init -------------------------------------------------------------------------------------------------------------
+
+
+def test_init_writes_a_configuration_that_starts_and_keys_that_the_hub_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command_line.main([*INIT, "--folder", str(tmp_path)]) == 0
+    written = {path.name: path for path in tmp_path.iterdir()}
+    assert set(written) == {"connector.toml", "jws.key", "jws.pub", "tls.key", "tls.csr"}
+    for name in ("connector.toml", "jws.key", "tls.key"):
+        assert written[name].stat().st_mode & 0o077 == 0
+    private = jws.load_private_key(written["jws.key"].read_bytes())
+    assert jws.load_public_key(written["jws.pub"].read_bytes()) == private.public_key()
+    csr = x509.load_pem_x509_csr(written["tls.csr"].read_bytes())
+    assert csr.subject.rfc4514_string() == "CN=green"
+    assert csr.is_signature_valid
+    values = tomllib.loads(written["connector.toml"].read_text())
+    assert len(values["ilp_secret"]) >= 32
+    text = written["connector.toml"].read_text()
+    assert text.count("\n# ") > 15
+    written["connector.toml"].write_text(text.replace('token_client = ""', 'token_client = "green.1"'))
+    config = load(written["connector.toml"], {}, {})
+    assert (config.dfsp, config.hub_url, config.inbound_port) == ("green", "https://hub.example", 4000)
+    before = written["jws.key"].read_text()
+    assert command_line.main([*INIT, "--folder", str(tmp_path)]) == 2
+    assert written["jws.key"].read_text() == before
+    assert values["ilp_secret"] not in capsys.readouterr().out
+
+
+def test_init_asks_for_what_was_not_given(tmp_path: Path) -> None:
+    answers = "green\nhttps://hub.example\nhttp://core:8080\n0.0.0.0\n4000\n4001\nn\nn\nn\n"
+    done = subprocess.run(
+        [sys.executable, "-m", "kitovu_connector", "init", "--folder", str(tmp_path)],
+        input=answers,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Your participant name at the hub" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["connector.toml"]
+    assert tomllib.loads((tmp_path / "connector.toml").read_text())["inbound_host"] == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["init", "--yes"], "init needs --dfsp"),
+        ([*INIT, "--hub-url", "ftp://hub"], "hub_url must be a URL"),
+        (["send", "MSISDN/1", "1,5", "TZS", "--from", "MSISDN/2", "--config", "x"], "amount"),
+        (["payments", "--config", "nothing.toml"], "nothing.toml cannot be read"),
+        (["payments"], "there is no connector.toml here"),
+    ],
+)
+def test_a_command_that_cannot_be_carried_out_says_why_and_exits_with_2(
+    arguments: list[str],
+    text: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command_line.main(arguments) == 2
+    assert text in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_form_without_a_command_still_serves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        command_line.main(["--dfsp", "green", "--hub-url", "x", "--state", str(tmp_path), "--ilp-secret", "y" * 16])
+        == 2
+    )
+    assert "The connector cannot start: hub_url must be a URL" in capsys.readouterr().err
+
+
+# --- a connector that runs --------------------------------------------------------------------------------------------
+
+
+def tell(folder: Path, story: Callable[[Scheme, Callable[..., Awaitable[int]]], Awaitable[None]]) -> None:
+    """Runs a story with green's connector, and with the command line as a person runs it."""
+
+    async def whole() -> None:
+        async with scheme(folder, "nothing", inbound_is_private=True) as world:
+            file = folder / "connector.toml"
+            values = {
+                "dfsp": "green",
+                "hub_url": world.config.hub_url,
+                "state": str(folder / "unused"),
+                "ilp_secret": "a secret of green's",
+                "outbound_port": world.config.outbound_port,
+            }
+            file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
+
+            async def command(*arguments: str) -> int:
+                return await asyncio.to_thread(command_line.main, [*arguments, "--config", str(file)])
+
+            await story(world, command)
+
+    asyncio.run(whole())
+
+
+SEND = ["send", f"MSISDN/{PAYEE}", "100.00", "TZS", "--from", "MSISDN/255712001001"]
+
+
+def test_a_payment_is_sent_listed_and_heard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        world.state = "COMMITTED"
+        listening = asyncio.create_task(command("listen", "--count", "1", "--since", "1m"))
+        paying = asyncio.create_task(command(*SEND, "--yes", "--id", "P1"))
+        await world.until("POST", "/transfers")
+        payment = world.payment()
+        await world.hub_says("PUT", f"/transfers/{payment.transfer_id}", world.tells("COMMITTED"))
+        assert await paying == 0
+        assert await command("payments", "--state", "COMMITTED") == 0
+        assert await command("payments", "--state", "ABORTED") == 0
+        assert await listening == 0
+        assert await command("lookup", f"MSISDN/{PAYEE}") == 0
+
+    tell(tmp_path, story)
+    said = capsys.readouterr().out
+    assert "COMMITTED 100 TZS to" in said
+    assert said.count("P1") == 2  # by send and by one list
+    assert "OUT  " in said
+    assert "fspId                blue" in said
+
+
+def test_a_payee_is_shown_before_money_moves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "n")
+
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        assert await command(*SEND) == 1
+        assert world.count("POST", "/quotes") == world.count("POST", "/transfers") == 0
+
+    tell(tmp_path, story)
+    assert "at blue?" in capsys.readouterr().out
+
+
+def test_without_a_connector_a_command_says_how_to_start_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "connector.toml").write_text(
+        'dfsp = "green"\nhub_url = "http://127.0.0.1:9"\nstate = "s"\n'
+        'ilp_secret = "0123456789abcdef"\noutbound_port = 9\n'
+    )
+    assert command_line.main(["payments", "--config", str(tmp_path / "connector.toml")]) == 1
+    assert "start it with `kitovu-connector serve`" in capsys.readouterr().err
+
+
+def test_lists_are_paged_and_refuse_what_they_do_not_know(tmp_path: Path) -> None:
+    async def story(world: Scheme, _: Callable[..., Awaitable[int]]) -> None:
+        base = f"http://127.0.0.1:{world.config.outbound_port}"
+        for number in range(5):
+            await world.pay(f"P{number}")
+        while {world.payment(f"P{number}").state for number in range(5)} != {State.ACCEPTED}:
+            await asyncio.sleep(0.02)
+        async with aiohttp.ClientSession() as core:
+
+            async def ask(path: str) -> tuple[int, Any]:
+                async with core.get(base + path) as answer:
+                    return answer.status, await answer.json()
+
+            for path, name, key in (
+                ("/payments", "payments", "homeTransactionId"),
+                ("/transfers", "transfers", "transferId"),
+            ):
+                found, after = [], ""
+                for _ in range(4):
+                    _, page = await ask(f"{path}?limit=2{after}")
+                    found += [each[key] for each in page[name]]
+                    if "next" not in page:
+                        break
+                    after = f"&after={page['next']}"
+                assert len(found) == len(set(found)) == 5
+            for query in ("limit=0", "limit=x", "after=AAAA", "since=now", "of=blue", "state=GONE"):
+                status, body = await ask(f"/payments?{query}")
+                assert (status, body["errorInformation"]["errorCode"]) == (400, "3100")
+            status, body = await ask("/parties/NOTHING/1")
+            assert status == 400
+            async with core.get(base + "/metrics") as answer:
+                text = await answer.text()
+                assert 'kitovu_connector_transfers{direction="out",state="ACCEPTED"} 5.0' in text
+                assert "kitovu_connector_hub_clock_ahead_seconds" in text
+
+    tell(tmp_path, story)
+
+
+def test_health_is_200_only_while_a_payment_could_be_made(tmp_path: Path) -> None:
+    async def story(world: Scheme, _: Callable[..., Awaitable[int]]) -> None:
+        base = f"http://127.0.0.1:{world.config.outbound_port}"
+        async with aiohttp.ClientSession() as core:
+            async with core.get(base + "/health") as answer:
+                assert (answer.status, (await answer.json())["status"]) == (200, "OK")
+            world.refuses["GET /dfsp"] = (401, "3000")
+            world.connector._health._asked_at = -100.0
+            async with core.get(base + "/health") as answer:
+                assert (answer.status, (await answer.json())["status"]) == (503, "HUB_NOT_AVAILABLE")
+            async with core.get(base + "/health/live") as answer:
+                assert answer.status == 200
+
+    tell(tmp_path, story)
+
+
+# --- reconciliation ---------------------------------------------------------------------------------------------------
+
+
+def side(state: str, amount: str = "10") -> Side:
+    return Side(state, amount, "TZS")
+
+
+@pytest.mark.parametrize(
+    ("at_hub", "here", "result"),
+    [
+        (side("COMMITTED"), side("COMMITTED"), Result.EQUAL),
+        (side("ABORTED"), side("ABORTED"), Result.EQUAL),
+        (side("ABORTED"), None, Result.EQUAL),
+        (None, side("ABORTED"), Result.EQUAL),
+        (side("RESERVED"), side("RESERVED"), Result.OPEN),
+        (side("COMMITTED"), side("RESERVED"), Result.OPEN),
+        (None, side("RESERVED"), Result.OPEN),
+        (side("RESERVED"), None, Result.OPEN),
+        (side("COMMITTED"), None, Result.NOT_HERE),
+        (None, side("COMMITTED"), Result.NOT_AT_HUB),
+        (side("COMMITTED"), side("ABORTED"), Result.STATES_DIFFER),
+        (side("ABORTED"), side("COMMITTED"), Result.STATES_DIFFER),
+        (side("COMMITTED"), side("COMMITTED", "11"), Result.AMOUNTS_DIFFER),
+    ],
+)
+def test_two_books_of_one_transfer(at_hub: Side | None, here: Side | None, result: Result) -> None:
+    key = ("1", "OUT")
+    (found,) = compare({key: at_hub} if at_hub else {}, {key: here} if here else {})
+    assert found.result is result
+
+
+def test_faults_come_first_and_directions_are_two_transfers() -> None:
+    found = compare(
+        {("1", "OUT"): side("COMMITTED"), ("1", "IN"): side("COMMITTED"), ("2", "IN"): side("COMMITTED")},
+        {("1", "OUT"): side("COMMITTED"), ("1", "IN"): side("COMMITTED")},
+    )
+    assert [(each.transfer_id, each.result) for each in found] == [
+        ("2", Result.NOT_HERE),
+        ("1", Result.EQUAL),
+        ("1", Result.EQUAL),
+    ]
+
+
+def test_a_key_of_a_signing_request_has_one_name() -> None:
+    key = configuration_files.new_tls_key()
+    first, second = (configuration_files.signing_request("green", key) for _ in range(2))
+    assert configuration_files.key_id_of_request(first) == configuration_files.key_id_of_request(second)
