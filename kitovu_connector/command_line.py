@@ -29,7 +29,7 @@ from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefu
 from kitovu_connector.doctor import Finding, Verdict
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Submission
 from kitovu_connector.payment_states import State
-from kitovu_connector.reconciliation import FAULTS, Compared, Key, Side, committed_sums, compare
+from kitovu_connector.reconciliation import FAULTS, LONGEST, Compared, Key, Side, committed_at_hub, compare
 from kitovu_connector.service import Connector
 
 _CONFIG = "connector.toml"
@@ -335,7 +335,7 @@ def _payments(asked: argparse.Namespace) -> int:
 
 def _listen(asked: argparse.Namespace) -> int:
     async def run(connector: CoreRequests) -> int:
-        since, told, left = _moment(asked.since), set[tuple[str, str, str]](), asked.count
+        since, told, left = _moment(asked.since), dict[tuple[str, str, str], str](), asked.count
         while True:
             changed = since
             async for found in connector.transfers(since=since):
@@ -343,7 +343,7 @@ def _listen(asked: argparse.Namespace) -> int:
                 line = (found["transferId"], found["direction"], found["state"])
                 if line in told:  # the last moment is read again, because further changes may have the same time
                     continue
-                told.add(line)
+                told[line] = changed
                 arrow = "to  " if found["direction"] == "OUT" else "from"
                 out.print(
                     f"{found['changedDate']}  {found['direction']:3}  {found['state']:9}"
@@ -356,6 +356,7 @@ def _listen(asked: argparse.Namespace) -> int:
                     if not left:
                         return 0
             since = changed
+            told = {line: moment for line, moment in told.items() if moment >= since}
             await asyncio.sleep(_POLL_S)
 
     return _with_connector(asked, run)
@@ -369,18 +370,24 @@ def _reconcile(asked: argparse.Namespace) -> int:
     if since >= until:
         raise Misused("--since must be before --until")
 
+    begin, now = _earlier(since, LONGEST), fsptime.format_datetime(datetime.now(UTC) + timedelta(minutes=1))
+
     async def run(connector: CoreRequests) -> int:
         at_hub: dict[Key, Side] = {}
 
         async def read(api: HubApi) -> int:
-            async for line in api.statement(since=since, until=until):
-                at_hub[line.transfer_id, line.direction] = Side(line.state, line.amount, line.currency)
+            async for line in api.statement(since=begin, until=now):
+                key = line.transfer_id, line.direction
+                at_hub[key] = Side(line.state, line.amount, line.currency, line.received_date)
             return 0
 
         await _ask_hub(config, read)
-        here = await _here(connector, at_hub, since, until)
-        found = compare(at_hub, here)
-        _show_compared(found, at_hub, since, until)
+        here: dict[Key, Side] = {}
+        async for own in connector.transfers(since=begin):
+            at = own["createdDate"] if own["direction"] == "OUT" else own["expirationDate"]
+            here[own["transferId"], own["direction"]] = Side(own["state"], own["amount"], own["currency"], at)
+        found = compare(at_hub, here, since=since, until=until)
+        _show_compared(found, since, until)
         if asked.report is not None:
             _write_report(asked.report, found)
             out.print(f"wrote {asked.report}", markup=False)
@@ -389,20 +396,13 @@ def _reconcile(asked: argparse.Namespace) -> int:
     return _with_connector(asked, run)
 
 
-async def _here(connector: CoreRequests, at_hub: dict[Key, Side], since: str, until: str) -> dict[Key, Side]:
-    """Returns this connector's transfers of the time, and those that the hub's statement has."""
-    here: dict[Key, Side] = {}
-    async for found in connector.transfers(since=since):  # a transfer changes after the hub has got it
-        key = (found["transferId"], found["direction"])
-        created = found.get("createdDate") or found["changedDate"]
-        if key in at_hub or since <= created < until:
-            here[key] = Side(found["state"], found["amount"], found["currency"])
-    return here
+def _earlier(moment: str, by: timedelta) -> str:
+    return fsptime.format_datetime(fsptime.parse_datetime(moment) - by)
 
 
-def _show_compared(found: list[Compared], at_hub: dict[Key, Side], since: str, until: str) -> None:
+def _show_compared(found: list[Compared], since: str, until: str) -> None:
     out.print(f"{len(found)} transfers from {since} to {until}")
-    for (direction, currency), amounts in sorted(committed_sums(at_hub.items()).items()):
+    for (direction, currency), amounts in sorted(committed_at_hub(found).items()):
         total = format_amount(sum(parse_amount(amount) for amount in amounts))
         out.print(f"committed {direction:3} {len(amounts):6} transfers {total:>20} {currency}", markup=False)
     for compared in found:

@@ -150,6 +150,7 @@ def _incoming(found: Incoming, changed_at: float) -> dict[str, Any]:
         "amount": body.amount.amount,
         "currency": body.amount.currency,
         "errorCode": found.error_code,
+        "expirationDate": _date(found.expires_at),
         "changedDate": _date(changed_at),
     }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 
@@ -16,17 +17,24 @@ class Result(StrEnum):
     AMOUNTS_DIFFER = "AMOUNTS_DIFFER"
 
 
+LONGEST = timedelta(days=1)
+"""How long before its expiration a transfer reaches the hub at most. Most transfers expire within a minute."""
 FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN}
 _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One side's record of a transfer. `state` is RESERVED or another word for open, COMMITTED or ABORTED."""
+    """One side's record of a transfer. `state` is RESERVED, COMMITTED or ABORTED.
+
+    `at` is when the hub received the transfer. In this connector's record it is a time at which the hub had received
+    the transfer for less than LONGEST: when this DFSP's payment began, or when the transfer to this DFSP expires.
+    """
 
     state: str
     amount: str
     currency: str
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +52,27 @@ Key = tuple[str, str]
 """Transfer id and direction. A payment between two customers of one DFSP has both directions."""
 
 
-def compare(at_hub: Mapping[Key, Side], here: Mapping[Key, Side]) -> list[Compared]:
-    """Returns the result for each transfer of either side, the faults first."""
+def compare(at_hub: Mapping[Key, Side], here: Mapping[Key, Side], *, since: str, until: str) -> list[Compared]:
+    """Returns the result for each transfer between these times, the faults first.
+
+    `at_hub` must begin LONGEST before `since`, and end now. `here` must have every record that has changed since then.
+    """
+    keys = {key for key, side in at_hub.items() if since <= side.at < until}
+    keys |= {key for key, side in here.items() if key not in at_hub and since <= side.at < until}
     found = [
-        Compared(*key, _result(at_hub.get(key), here.get(key)), at_hub.get(key), here.get(key))
-        for key in sorted(at_hub.keys() | here.keys())
+        Compared(*key, _result(at_hub.get(key), here.get(key)), at_hub.get(key), here.get(key)) for key in sorted(keys)
     ]
     return sorted(found, key=lambda compared: compared.result not in FAULTS)
 
 
-def committed_sums(sides: Iterable[tuple[Key, Side]]) -> dict[tuple[str, str], list[str]]:
-    """Returns the amounts that are committed, by direction and currency."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for (_, direction), side in sides:
-        if side.state == "COMMITTED":
-            found.setdefault((direction, side.currency), []).append(side.amount)
-    return found
+def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[str]]:
+    """Returns the amounts that the hub has committed, by direction and currency."""
+    amounts: dict[tuple[str, str], list[str]] = {}
+    for compared in found:
+        side = compared.at_hub
+        if side is not None and side.state == "COMMITTED":
+            amounts.setdefault((compared.direction, side.currency), []).append(side.amount)
+    return amounts
 
 
 def _result(at_hub: Side | None, here: Side | None) -> Result:

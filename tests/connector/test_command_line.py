@@ -228,8 +228,11 @@ def test_health_is_200_only_while_a_payment_could_be_made(tmp_path: Path) -> Non
 # --- reconciliation ---------------------------------------------------------------------------------------------------
 
 
-def side(state: str, amount: str = "10") -> Side:
-    return Side(state, amount, "TZS")
+DAY = {"since": "2026-01-02", "until": "2026-01-03"}
+
+
+def side(state: str, amount: str = "10", at: str = "2026-01-02") -> Side:
+    return Side(state, amount, "TZS", at)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def side(state: str, amount: str = "10") -> Side:
 )
 def test_two_books_of_one_transfer(at_hub: Side | None, here: Side | None, result: Result) -> None:
     key = ("1", "OUT")
-    (found,) = compare({key: at_hub} if at_hub else {}, {key: here} if here else {})
+    (found,) = compare({key: at_hub} if at_hub else {}, {key: here} if here else {}, **DAY)
     assert found.result is result
 
 
@@ -260,12 +263,22 @@ def test_faults_come_first_and_directions_are_two_transfers() -> None:
     found = compare(
         {("1", "OUT"): side("COMMITTED"), ("1", "IN"): side("COMMITTED"), ("2", "IN"): side("COMMITTED")},
         {("1", "OUT"): side("COMMITTED"), ("1", "IN"): side("COMMITTED")},
+        **DAY,
     )
     assert [(each.transfer_id, each.result) for each in found] == [
         ("2", Result.NOT_HERE),
         ("1", Result.EQUAL),
         ("1", Result.EQUAL),
     ]
+
+
+def test_what_the_hub_received_at_another_time_is_no_fault_of_this_one() -> None:
+    early, late = side("COMMITTED", at="2026-01-01"), side("COMMITTED", at="2026-01-03")
+    assert compare({("1", "OUT"): early, ("2", "IN"): late}, {}, **DAY) == []
+    # It came before midnight, and expires after.
+    assert compare({("1", "IN"): early}, {("1", "IN"): side("COMMITTED")}, **DAY) == []
+    (found,) = compare({("1", "OUT"): side("COMMITTED")}, {("1", "OUT"): early}, **DAY)
+    assert found.result is Result.EQUAL
 
 
 def test_a_key_of_a_signing_request_has_one_name() -> None:

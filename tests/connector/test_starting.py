@@ -275,7 +275,7 @@ def test_the_inbound_host_is_where_the_connector_listens(tmp_path: Path) -> None
                 async with session.get(f"http://{host}:{config.inbound_port}/health") as answer:
                     assert answer.status == 200
                 with pytest.raises(aiohttp.ClientError) if host == "127.0.0.2" else _nothing():
-                    async with session.get(f"http://{host}:{config.outbound_port}/health") as answer:
+                    async with session.get(f"http://{host}:{config.outbound_port}/health/live") as answer:
                         assert answer.status == 200
 
     asyncio.run(main())
