@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import msgspec
-from django.db import connection
 
 from fspiop import base64url, time
 from fspiop.bodies.common import DateTime
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.money import format_amount
+from hub.sql_execution import found_by_keys
 
 MOST = 1000
 """The most transfers of one page."""
@@ -103,9 +103,7 @@ def page(participant_id: int, wanted: Wanted) -> Statement:
         "to": time.parse_datetime(wanted.to) if wanted.to else _LAST,
         "size": wanted.limit,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_PAGE, parameters)
-        rows = cursor.fetchall()
+    rows = found_by_keys(_PAGE, parameters)
     lines = [_line(participant_id, *row) for row in rows]
     is_full = len(rows) == wanted.limit
     return Statement(transfers=lines, next=str(_Key(rows[-1][8], rows[-1][0])) if is_full else None)

@@ -17,6 +17,7 @@ from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.test import override_settings
+from django.urls import reverse
 
 from fspiop import jws, time
 from fspiop.time import http_date
@@ -25,12 +26,14 @@ from hub.dfsp_api import callback_check
 from hub.participants import credential_cache
 from hub.participants import services as participants
 from hub.participants.models import Credential
+from hub.sql_execution import found_by_keys
+from ledger.dfsp_api import statement
 from portal import changes
 from portal.permissions import Role
 from portal.visitor import visitor_for
 from tests import proofs, signing
 from tests.api.caller import ABSENT, dfsp, error_of
-from tests.portal.people import person
+from tests.portal.people import browser_of, person
 from tests.proofs import key_of, public_pem
 from tests.world import World, fulfil, prepare, run
 
@@ -79,7 +82,13 @@ def test_two_people_at_the_hub_approve_a_signing_request_and_then_the_dfsp_fetch
     assert told("POST", "signingRequests", csr, status=202)["id"] == number  # a repetition is the same submission
     assert told("GET", f"submissions/{number}")["approvals"] == 0
 
-    approve(asha, number)
+    browser = browser_of(asha)
+    page = browser.get(reverse("approval", args=[number])).content.decode()
+    assert "Accept a DFSP&#x27;s certificate or key" in page
+    assert "Sign a certificate" in page
+    assert made.json()["keyId"] in page  # what the operator compares
+    page = browser.post(reverse("approve", args=[number]), follow=True).content.decode()
+    assert "Accepted. Another person must now approve the change." in page
     found = told("GET", f"submissions/{number}")
     assert (found["state"], found["approvals"]) == ("PENDING", 1)
     assert told("POST", "signingRequests", csr, status=202)["id"] == number
@@ -322,6 +331,16 @@ def test_a_statement_has_each_own_transfer_once_page_by_page_in_order_of_arrival
     following = answer["Link"].partition(">")[0].removeprefix("</dfsp/v1/")
     rows = list(csv.DictReader(io.StringIO(ask("GET", following).content.decode())))
     assert [row["transferId"] for row in rows] == [line["transferId"] for line in lines[3:6]]
+
+
+def test_a_page_of_a_statement_is_found_by_the_indexes_of_payers_and_payees(world: World) -> None:
+    moment = datetime.now(UTC)
+    parameters = {"own": 1, "at": moment, "id": "", "to": moment, "size": 100}
+    rows = found_by_keys("EXPLAIN " + statement._PAGE, parameters)
+    plan = "\n".join(row[0] for row in rows)
+    assert "transfer_by_payer" in plan
+    assert "transfer_by_payee" in plan
+    assert "Seq Scan on ledger_transfer" not in plan, plan
 
 
 def test_the_number_of_statements_does_not_depend_on_how_many_rows_there_are(
