@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.prompt import Confirm, IntPrompt, Prompt
 from rich.table import Table
 from rich.text import Text
 
 from fspiop import time as fsptime
-from kitovu_connector import configuration_files, doctor, key_files, logs
+from kitovu_connector import configuration_files, doctor, key_files, logs, payment_files
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.client import HubClient
@@ -28,6 +30,7 @@ from kitovu_connector.configuration_files import Answers, FileExists
 from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefused
 from kitovu_connector.doctor import Finding, Verdict
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, Submission
+from kitovu_connector.payment_files import FaultyFile
 from kitovu_connector.payment_states import State
 from kitovu_connector.reconciliation import FAULTS, LONGEST, Compared, Key, Side, committed_at_hub, compare
 from kitovu_connector.service import Connector
@@ -36,6 +39,7 @@ _CONFIG = "connector.toml"
 _NOT_FLAGS = frozenset({"jws_keys"})
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAULT: "red", Verdict.SKIPPED: "dim"}
 _POLL_S = 1.0
+_MOST_AT_ONCE = 200
 _FAILED, _MISUSED = 1, 2
 
 _WIDTH_OF_A_FILE = 200
@@ -110,6 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     send.add_argument("--id", help="your own id: the same id is the same payment; by default a new one")
     send.add_argument("--note", help="a text for the payee")
     send.add_argument("--yes", action="store_true", help="pay without showing the payee first")
+
+    bulk = command("bulk", _bulk, "make the payments of a CSV file: id, to, amount, currency, note")
+    bulk.add_argument("file", type=Path, help="each line has an id of your own, so that the file can be sent again")
+    bulk.add_argument("--from", dest="payer", required=True, help="the payer of all: BUSINESS/employer")
+    bulk.add_argument("--at-once", type=int, default=20, help="payments at the same time; 20")
+    bulk.add_argument("--results", type=Path, help="where the results go; FILE.results.csv")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")
@@ -306,6 +316,40 @@ def _send(asked: argparse.Namespace) -> int:
         return 0 if found["state"] == "COMMITTED" else _FAILED
 
     return _with_connector(asked, run)
+
+
+def _bulk(asked: argparse.Namespace) -> int:
+    if not 0 < asked.at_once <= _MOST_AT_ONCE:
+        raise Misused(f"--at-once must be 1 to {_MOST_AT_ONCE}")
+    try:
+        payments = payment_files.read(asked.file, _alias(asked.payer))
+    except FaultyFile as error:
+        raise Misused(f"{error}\nNothing was paid.") from None
+    results: Path = asked.results or asked.file.with_suffix(".results.csv")
+    columns = (BarColumn(40), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn())
+    counts: Counter[str] = Counter()
+
+    async def run(connector: CoreRequests) -> int:
+        with Progress(*columns, console=err) as progress:
+            task = progress.add_task("payments", total=len(payments), counts="")
+
+            def told(result: payment_files.Result) -> None:
+                counts[result.state] += 1
+                progress.update(task, advance=1, counts=_counted(counts))
+
+            try:
+                await payment_files.pay(connector, payments, at_once=asked.at_once, results=results, told=told)
+            except* NotRunning as group:
+                text = f"{group.exceptions[0]}. Start it and send the same file again: no line is paid twice."
+                raise NotRunning(text) from None
+        out.print(f"{len(payments)} payments: {_counted(counts)}. Results: {results}", markup=False)
+        return 0 if counts["COMMITTED"] == len(payments) else _FAILED
+
+    return _with_connector(asked, run)
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if count)
 
 
 def _lookup(asked: argparse.Namespace) -> int:

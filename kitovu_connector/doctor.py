@@ -25,9 +25,9 @@ from kitovu_connector.backend import HttpBackend, NotUnderstood, Refused, Unavai
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, ConfigError
 from kitovu_connector.hub_api import CallbackCheck, HubApi, HubRefused, HubUnreachable, Participant, SigningKey
+from kitovu_connector.identifiers import NOBODY
 
 SOON = timedelta(days=30)
-_NOBODY = ("MSISDN", "10000000000")  # the number of no customer: E.164 assigns none that begins like this
 _LONGEST_NAMES = 5
 
 
@@ -150,10 +150,10 @@ def _state(config: Config) -> Finding:
 
 async def _core(config: Config) -> Finding:
     """Asks the core about a number that no customer has."""
-    path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(_NOBODY)}"
+    path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with HttpBackend(config.backend_url, timeout_s=config.request_s) as core:
-            found = await core.find_party(*_NOBODY, None)
+            found = await core.find_party(*NOBODY, None)
     except Unavailable as error:
         advice = f"Start the core, or correct backend_url. Try: curl -i {path}"
         return Finding("core", Verdict.FAULT, f"GET {path}: {error}", advice)

@@ -1,13 +1,15 @@
 """Whether a payment could be made now: the hub answers and accepts this DFSP, the core answers, the clocks agree."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from kitovu_connector.backend import Backend, HttpBackend
+from kitovu_connector.backend import Backend, HttpBackend, NotUnderstood, Refused, Unavailable
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable
+from kitovu_connector.identifiers import NOBODY
 
 _NO_SUCH_API = "3002"
 _KEPT_S = 10.0  # how long a result is used again, so that probes cannot flood the hub
@@ -22,16 +24,17 @@ class Report:
 
 
 class Health:
-    """Asks the hub at most once in some seconds. The core is judged by its answers to real calls."""
+    """Asks the hub at most once in some seconds. Judges the core by its answers, and asks it only after a fault."""
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
         self._config, self._hub, self._backend = config, hub, backend
         self._asked_at, self._fault = -_KEPT_S, ""
+        self._core_asked_at = -_KEPT_S
 
     async def report(self) -> Report:
         """Returns the present state. `status` is OK, or names the first fault."""
         hub_fault = await self._hub_fault()
-        core_fault = self._backend.fault if isinstance(self._backend, HttpBackend) else ""
+        core_fault = await self._core_fault()
         if hub_fault:
             status = "HUB_NOT_AVAILABLE"
         elif core_fault:
@@ -61,6 +64,16 @@ class Health:
             self._fault = str(error)
         self._asked_at = time.monotonic()
         return self._fault
+
+    async def _core_fault(self) -> str:
+        core = self._backend
+        if not isinstance(core, HttpBackend):
+            return ""
+        if core.fault and time.monotonic() - self._core_asked_at >= _KEPT_S:
+            self._core_asked_at = time.monotonic()
+            with suppress(Unavailable, NotUnderstood, Refused):
+                await core.find_party(*NOBODY, None)
+        return core.fault
 
     def _clock(self) -> dict[str, float | None]:
         measured = self._hub.clock.measured

@@ -1,6 +1,7 @@
 """The command line against a connector that runs and a hub of one conversation."""
 
 import asyncio
+import csv
 import json
 import subprocess
 import sys
@@ -11,11 +12,15 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from cryptography import x509
 
 from fspiop import jws
+from hub.local.net import free_port
 from kitovu_connector import command_line, configuration_files
+from kitovu_connector.backend import HttpBackend, Unavailable
 from kitovu_connector.config import load
+from kitovu_connector.health import Health
 from kitovu_connector.payment_states import State
 from kitovu_connector.reconciliation import Result, Side, compare
 from tests.connector.hub_stub import PAYEE, Scheme, scheme
@@ -162,6 +167,66 @@ def test_a_payee_is_shown_before_money_moves(
     assert "at blue?" in capsys.readouterr().out
 
 
+BULK = """id,to,amount,currency,note
+S1,MSISDN/255655001001,100,TZS,salary
+S2,MSISDN/255655001002,100.50,TZS,
+S3,MSISDN/255655001003,100,TZS,"bonus, too"
+"""
+
+
+def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "payroll.csv"
+    file.write_text(BULK)
+
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        bulk = ["bulk", str(file), "--from", "BUSINESS/employer", "--at-once", "2"]
+        paying = asyncio.create_task(command(*bulk))
+        ended: set[str] = set()
+        while not paying.done():
+            for _, _, body in [each for each in world.asked if each[:2] == ("POST", "/transfers")]:
+                if body["transferId"] not in ended:
+                    ended.add(body["transferId"])
+                    state = "ABORTED" if body["amount"]["amount"] == "100.5" else "COMMITTED"
+                    payment = world.connector._store.payment_of_transfer(body["transferId"])
+                    assert payment is not None
+                    await world.hub_says("PUT", f"/transfers/{body['transferId']}", world.tells(state))
+            await asyncio.sleep(0.02)
+        assert await paying == 1  # one line was not committed
+        assert world.count("POST", "/transfers") == 3
+        assert await command(*bulk) == 1
+        assert world.count("POST", "/transfers") == 3
+
+    tell(tmp_path, story)
+    assert capsys.readouterr().out.count("1 ABORTED, 2 COMMITTED") == 2
+    with (tmp_path / "payroll.results.csv").open(newline="") as results:
+        rows = {row["id"]: (row["state"], row["errorCode"]) for row in csv.DictReader(results)}
+    assert rows == {"S1": ("COMMITTED", ""), "S2": ("ABORTED", "5104"), "S3": ("COMMITTED", "")}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("id,to,amount\n", "the first line must name id, to, amount, currency"),
+        (BULK + "S1,MSISDN/1,1,TZS,\n", "line 5: the id S1 is there twice"),
+        (BULK + "S4,255,1,TZS,\n", "line 5: to: 255 must be TYPE/VALUE"),
+        (BULK + 'S4,MSISDN/1,"1,5",TZS,\n', "line 5: amount"),
+        (BULK + "S4,MSISDN/1,0,TZS,\n", "line 5: amount: must be above 0"),
+        (BULK + "S4,MSISDN/1,,TZS,\n", "line 5: amount is empty"),
+        (BULK + "S4,MSISDN/1,1,TZS,a,b\n", "line 5: has more values"),
+    ],
+)
+def test_a_file_with_a_faulty_line_pays_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, fault: str
+) -> None:
+    (tmp_path / "payroll.csv").write_text(text)
+    assert command_line.main(["bulk", str(tmp_path / "payroll.csv"), "--from", "BUSINESS/x", "--config", "none"]) == 2
+    said = capsys.readouterr().err
+    assert fault in said
+    assert "Nothing was paid." in said
+
+
 def test_without_a_connector_a_command_says_how_to_start_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "connector.toml").write_text(
         'dfsp = "green"\nhub_url = "http://127.0.0.1:9"\nstate = "s"\n'
@@ -221,6 +286,34 @@ def test_health_is_200_only_while_a_payment_could_be_made(tmp_path: Path) -> Non
                 assert (answer.status, (await answer.json())["status"]) == (503, "HUB_NOT_AVAILABLE")
             async with core.get(base + "/health/live") as answer:
                 assert answer.status == 200
+
+    tell(tmp_path, story)
+
+
+def test_health_finds_out_that_the_core_is_back(tmp_path: Path) -> None:
+    async def story(world: Scheme, _: Callable[..., Awaitable[int]]) -> None:
+        status = 500
+
+        async def parties(_: web.Request) -> web.Response:
+            return web.json_response({}, status=status)
+
+        app = web.Application()
+        app.router.add_get("/parties/{rest:.*}", parties)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        port = free_port()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        async with HttpBackend(f"http://127.0.0.1:{port}") as core:
+            health = Health(world.config, world.connector._hub, core)
+            assert (await health.report()).is_well  # nothing was asked yet
+            with pytest.raises(Unavailable):
+                await core.find_party("MSISDN", "1", None)
+            assert (await health.report()).shown["status"] == "CORE_NOT_AVAILABLE"
+            status = 404
+            assert not (await health.report()).is_well  # it is not asked at each probe
+            health._core_asked_at = -100.0
+            assert (await health.report()).is_well
+        await runner.cleanup()
 
     tell(tmp_path, story)
 
