@@ -8,10 +8,11 @@ import signal
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -120,6 +121,17 @@ def _parser() -> argparse.ArgumentParser:
     bulk.add_argument("--from", dest="payer", required=True, help="the payer of all: BUSINESS/employer")
     bulk.add_argument("--at-once", type=int, default=20, help="payments at the same time; 20")
     bulk.add_argument("--results", type=Path, help="where the results go; FILE.results.csv")
+
+    refund = command(
+        "refund", _refund, "pay an incoming transfer back to its payer; your core's books do not learn of it"
+    )
+    refund.add_argument("transfer", help="the transfer's id, as `listen` and `reconcile` show it")
+    refund.add_argument("--amount", help="a part of the amount; needs --id")
+    refund.add_argument(
+        "--id", help="your own id of the refund; by default one for each transfer, so it is refunded once"
+    )
+    refund.add_argument("--reason", help="a text for the payer")
+    refund.add_argument("--yes", action="store_true", help="pay without asking first")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")
@@ -305,17 +317,51 @@ def _send(asked: argparse.Namespace) -> int:
             name = f"{party.get('displayName', 'somebody without a name')} at {party.get('fspId')}"
             if not Confirm.ask(f"Pay {amount} {asked.currency} to {escape(name)}?", console=out, default=False):
                 return _FAILED
-        found = await connector.pay(payment)
-        why = f" {found['errorCode']} {found['errorDescription']}" if found.get("errorCode") else ""
-        out.print(
-            f"{found['state']} {found.get('transferAmount') or amount} {asked.currency} to"
-            f" {found.get('payeeName') or asked.to}{why}  (id {payment['homeTransactionId']},"
-            f" transfer {found['transferId']})",
-            markup=False,
-        )
-        return 0 if found["state"] == "COMMITTED" else _FAILED
+        return _show_end(payment, await connector.pay(payment))
 
     return _with_connector(asked, run)
+
+
+def _refund(asked: argparse.Namespace) -> int:
+    if asked.amount and not asked.id:
+        raise Misused("--amount needs --id: each part of a refund is a payment of its own")
+
+    async def run(connector: CoreRequests) -> int:
+        found = await connector.incoming(asked.transfer)
+        if found["state"] != "COMMITTED":
+            raise Misused(f"{asked.transfer} is {found['state']}: only a committed transfer can be refunded")
+        payment = {
+            "homeTransactionId": asked.id or f"refund-{asked.transfer}",
+            "from": _alias_in(found["to"]),
+            "to": _alias_in(found["from"]),
+            "amount": asked.amount or found["amount"],
+            "currency": found["currency"],
+            "transactionType": "REFUND",
+            "refundInfo": {"originalTransactionId": found["transactionId"]}
+            | ({"refundReason": asked.reason} if asked.reason else {}),
+        }
+        whom = "/".join(payment["to"].values())
+        question = f"Pay {payment['amount']} {payment['currency']} back to {escape(whom)}?"
+        if not asked.yes and not Confirm.ask(question, console=out, default=False):
+            return _FAILED
+        return _show_end(payment, await connector.pay(payment))
+
+    return _with_connector(asked, run)
+
+
+def _alias_in(party: Mapping[str, Any]) -> dict[str, str]:
+    return {name: party[name] for name in ("idType", "idValue", "idSubValue") if name in party}
+
+
+def _show_end(payment: Mapping[str, Any], found: Mapping[str, Any]) -> int:
+    why = f" {found['errorCode']} {found['errorDescription']}" if found.get("errorCode") else ""
+    out.print(
+        f"{found['state']} {found.get('transferAmount') or payment['amount']} {payment['currency']} to"
+        f" {found.get('payeeName') or '/'.join(payment['to'].values())}{why}"
+        f"  (id {payment['homeTransactionId']}, transfer {found['transferId']})",
+        markup=False,
+    )
+    return 0 if found["state"] == "COMMITTED" else _FAILED
 
 
 def _bulk(asked: argparse.Namespace) -> int:

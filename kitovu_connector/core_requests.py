@@ -49,6 +49,10 @@ class CoreRequests:
         """Makes a payment. Returns it when it has ended, or in its present state."""
         return await self._call("POST", "/payments", payment)
 
+    async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
+        """Returns a transfer to a customer of this DFSP, with its payer."""
+        return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
+
     async def payments(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
         """Yields the payments of a list, page by page. `most` limits their number."""
         async for found in self._list("/payments", "payments", wanted):

@@ -10,6 +10,7 @@ from aiohttp import web
 from fspiop import base64url, bodies
 from fspiop import time as fsptime
 from fspiop.bodies.common import PartyIdType
+from fspiop.bodies.quotes import QuotePost
 from fspiop.bodies.transfers import TransferPost
 from fspiop.errors import ErrorCode, FspiopError
 from kitovu_connector import identifiers
@@ -17,7 +18,7 @@ from kitovu_connector.amounts import format_amount
 from kitovu_connector.health import Health
 from kitovu_connector.lookups import LookupFailed, Lookups
 from kitovu_connector.metrics import Metrics
-from kitovu_connector.payment_order import PartyRef
+from kitovu_connector.payment_order import PartyRef, ref_of
 from kitovu_connector.payment_states import Payment, State
 from kitovu_connector.store import Incoming, Stage, Store
 
@@ -39,6 +40,7 @@ class OutboundLists:
         app.router.add_get("/parties/{id_type}/{id_value}/{sub_id}", self._party)
         app.router.add_get("/payments", self._payments)
         app.router.add_get("/transfers", self._transfers)
+        app.router.add_get("/transfers/{id}", self._transfer)
         app.router.add_get("/health", self._show_health)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/metrics", self._show_metrics)
@@ -91,6 +93,29 @@ class OutboundLists:
         rows = sorted([*outgoing, *incoming], key=lambda row: row[:2])[:limit]
         last = rows[-1][:2] if len(rows) == limit else None
         return web.json_response({"transfers": [row[2] for row in rows if row[2] is not None]} | _next(last))
+
+    async def _transfer(self, request: web.Request) -> web.Response:
+        """Returns a transfer to a customer of this DFSP, with its payer, as a refund needs it."""
+        found = self._store.incoming(request.match_info["id"])
+        if found is None:
+            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no such incoming transfer", http_status=404)
+        terms = self._store.quote(found.quote_id) if found.quote_id else None
+        if terms is None:
+            detail = "the terms of this transfer are no longer kept (quote_retention_s)"
+            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND, detail, http_status=410)
+        asked = bodies.read(QuotePost, terms.request)
+        parties = {"from": _party(ref_of(asked.payer)), "to": _party(ref_of(asked.payee))}
+        body = bodies.read(TransferPost, found.body)
+        return web.json_response(
+            {
+                "transferId": found.transfer_id,
+                "transactionId": asked.transaction_id,
+                "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
+                "amount": body.amount.amount,
+                "currency": body.amount.currency,
+                **parties,
+            }
+        )
 
     async def _show_health(self, _: web.Request) -> web.Response:
         """Returns 200 if a payment could be made now, and otherwise 503 with the reason."""

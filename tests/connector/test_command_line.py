@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tomllib
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from kitovu_connector.config import load
 from kitovu_connector.health import Health
 from kitovu_connector.payment_states import State
 from kitovu_connector.reconciliation import Result, Side, compare
-from tests.connector.hub_stub import PAYEE, Scheme, scheme
+from tests.connector.hub_stub import PAYEE, Scheme, quote, scheme, told, transfer
 
 INIT = ["init", "--yes", "--dfsp", "green", "--hub-url", "https://hub.example", "--backend-url", "http://core:8080"]
 
@@ -165,6 +166,48 @@ def test_a_payee_is_shown_before_money_moves(
 
     tell(tmp_path, story)
     assert "at blue?" in capsys.readouterr().out
+
+
+def test_a_received_transfer_is_refunded_once_and_names_what_it_refunds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def story(world: Scheme, command: Callable[..., Awaitable[int]]) -> None:
+        asked = quote()
+        assert await world.hub_passes_on("POST", "/quotes", asked) == 202
+        await world.until("PUT", f"/quotes/{asked['quoteId']}")
+        (offered,) = world.bodies("PUT", f"/quotes/{asked['quoteId']}")
+        sent = transfer(offered)
+        number = sent["transferId"]
+        assert await world.hub_passes_on("POST", "/transfers", sent) == 202
+        assert await command("refund", number, "--yes") == 2  # it has not ended
+        assert await command("refund", str(uuid.uuid4()), "--yes") == 1
+        await world.until("PUT", f"/transfers/{number}")
+        await world.hub_says("PATCH", f"/transfers/{number}", told("COMMITTED"))
+        while number not in world.core.credited:
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.1)
+        assert await command("refund", number, "--yes", "--amount", "10") == 2
+
+        for _ in range(2):
+            paying = asyncio.create_task(command("refund", number, "--yes", "--reason", "sent twice"))
+            await world.until("POST", "/transfers")
+            own = world.bodies("POST", "/transfers")[0]["transferId"]
+            await world.hub_says("PUT", f"/transfers/{own}", world.tells("COMMITTED"))
+            assert await paying == 0
+        assert world.count("POST", "/transfers") == 1
+        (back,) = world.bodies("POST", "/quotes")
+        assert back["transactionType"]["scenario"] == "REFUND"
+        assert back["transactionType"]["refundInfo"] == {
+            "originalTransactionId": asked["transactionId"],
+            "refundReason": "sent twice",
+        }
+        assert back["payee"]["partyIdInfo"]["partyIdentifier"] == PAYEE
+        assert back["payer"]["partyIdInfo"]["partyIdentifier"] == "255712001001"
+
+    tell(tmp_path, story)
+    said = capsys.readouterr()
+    assert said.out.count("COMMITTED 100 TZS to") == 2
+    assert "only a committed transfer can be refunded" in said.err
 
 
 BULK = """id,to,amount,currency,note
