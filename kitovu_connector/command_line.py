@@ -330,6 +330,8 @@ def _refund(asked: argparse.Namespace) -> int:
         found = await connector.incoming(asked.transfer)
         if found["state"] != "COMMITTED":
             raise Misused(f"{asked.transfer} is {found['state']}: only a committed transfer can be refunded")
+        if "transactionId" not in found:
+            raise Misused(f"the terms of {asked.transfer}, with its payer, are no longer kept (quote_retention_s)")
         payment = {
             "homeTransactionId": asked.id or f"refund-{asked.transfer}",
             "from": _alias_in(found["to"]),

@@ -95,27 +95,26 @@ class OutboundLists:
         return web.json_response({"transfers": [row[2] for row in rows if row[2] is not None]} | _next(last))
 
     async def _transfer(self, request: web.Request) -> web.Response:
-        """Returns a transfer to a customer of this DFSP, with its payer, as a refund needs it."""
+        """Returns a transfer to a customer of this DFSP.
+
+        Its parties and `transactionId` are there as long as the terms are kept (`quote_retention_s`).
+        """
         found = self._store.incoming(request.match_info["id"])
         if found is None:
             raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no such incoming transfer", http_status=404)
-        terms = self._store.quote(found.quote_id) if found.quote_id else None
-        if terms is None:
-            detail = "the terms of this transfer are no longer kept (quote_retention_s)"
-            raise FspiopError(ErrorCode.QUOTE_ID_NOT_FOUND, detail, http_status=410)
-        asked = bodies.read(QuotePost, terms.request)
-        parties = {"from": _party(ref_of(asked.payer)), "to": _party(ref_of(asked.payee))}
         body = bodies.read(TransferPost, found.body)
-        return web.json_response(
-            {
-                "transferId": found.transfer_id,
-                "transactionId": asked.transaction_id,
-                "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
-                "amount": body.amount.amount,
-                "currency": body.amount.currency,
-                **parties,
-            }
-        )
+        shown: dict[str, Any] = {
+            "transferId": found.transfer_id,
+            "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
+            "amount": body.amount.amount,
+            "currency": body.amount.currency,
+        }
+        terms = self._store.quote(found.quote_id) if found.quote_id else None
+        if terms is not None:
+            asked = bodies.read(QuotePost, terms.request)
+            shown |= {"transactionId": asked.transaction_id}
+            shown |= {"from": _party(ref_of(asked.payer)), "to": _party(ref_of(asked.payee))}
+        return web.json_response(shown)
 
     async def _show_health(self, _: web.Request) -> web.Response:
         """Returns 200 if a payment could be made now, and otherwise 503 with the reason."""

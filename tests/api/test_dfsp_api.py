@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -22,7 +22,7 @@ from django.urls import reverse
 from fspiop import jws, time
 from fspiop.time import http_date
 from hub.audit.models import Approval
-from hub.dfsp_api import callback_check
+from hub.dfsp_api import callback_check, dfsp_view
 from hub.participants import credential_cache
 from hub.participants import services as participants
 from hub.participants.models import Credential
@@ -358,6 +358,20 @@ def test_the_number_of_statements_does_not_depend_on_how_many_rows_there_are(
         proofs.register_key("green", key_of(f"s{number}"))
         proofs.register_certificate("green", SCHEME.issue("green", key=key_of(f"c{number}")))
     all_of_it()
+
+
+def test_of_one_dfsp_two_requests_read_at_once_and_others_have_their_place(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dfsp_view, "_WAIT_S", 0.0)
+    with ExitStack() as held:
+        for _ in range(2):
+            held.enter_context(dfsp_view._reading.taken(world.ids["green"], dfsp_view._READERS))
+        assert error_of(ask("GET", "statement")) == (429, "2005")
+        assert ask("GET", "statement", source="blue").status_code == 200
+    for _ in range(5):  # a place that a refused request had held would be gone
+        assert ask("GET", "statement?limit=0").status_code == 400
+        assert ask("GET", "statement").status_code == 200
 
 
 # --- callback check ---------------------------------------------------------------------------------------------------
