@@ -233,10 +233,10 @@ def _config_file(asked: argparse.Namespace) -> Path | None:
         return found
     if name := os.environ.get("CONNECTOR_CONFIG"):
         return Path(name)
+    if "CONNECTOR_DFSP" in os.environ:  # all settings are in the environment, as in a container
+        return None
     if Path(_CONFIG).exists():
         return Path(_CONFIG)
-    if "CONNECTOR_DFSP" in os.environ:
-        return None
     raise Misused(f"there is no {_CONFIG} here: make one with `kitovu-connector init`, or name it with --config")
 
 
@@ -317,7 +317,7 @@ def _send(asked: argparse.Namespace) -> int:
             name = f"{party.get('displayName', 'somebody without a name')} at {party.get('fspId')}"
             if not Confirm.ask(f"Pay {amount} {asked.currency} to {escape(name)}?", console=out, default=False):
                 return _FAILED
-        return _show_end(payment, await connector.pay(payment))
+        return await _pay(connector, payment)
 
     return _with_connector(asked, run)
 
@@ -346,7 +346,7 @@ def _refund(asked: argparse.Namespace) -> int:
         question = f"Pay {payment['amount']} {payment['currency']} back to {escape(whom)}?"
         if not asked.yes and not Confirm.ask(question, console=out, default=False):
             return _FAILED
-        return _show_end(payment, await connector.pay(payment))
+        return await _pay(connector, payment)
 
     return _with_connector(asked, run)
 
@@ -355,7 +355,12 @@ def _alias_in(party: Mapping[str, Any]) -> dict[str, str]:
     return {name: party[name] for name in ("idType", "idValue", "idSubValue") if name in party}
 
 
-def _show_end(payment: Mapping[str, Any], found: Mapping[str, Any]) -> int:
+async def _pay(connector: CoreRequests, payment: Mapping[str, Any]) -> int:
+    try:
+        found = await connector.pay(payment)
+    except NotRunning as error:
+        again = f"the same command with --id {payment['homeTransactionId']} is the same payment"
+        raise NotRunning(f"{error}. It may have begun all the same: {again}") from None
     why = f" {found['errorCode']} {found['errorDescription']}" if found.get("errorCode") else ""
     out.print(
         f"{found['state']} {found.get('transferAmount') or payment['amount']} {payment['currency']} to"
@@ -387,9 +392,8 @@ def _bulk(asked: argparse.Namespace) -> int:
 
             try:
                 await payment_files.pay(connector, payments, at_once=asked.at_once, results=results, told=told)
-            except* NotRunning as group:
-                text = f"{group.exceptions[0]}. Start it and send the same file again: no line is paid twice."
-                raise NotRunning(text) from None
+            except NotRunning as error:
+                raise NotRunning(f"{error}. Send the same file again then: no line is paid twice") from None
         out.print(f"{len(payments)} payments: {_counted(counts)}. Results: {results}", markup=False)
         return 0 if counts["COMMITTED"] == len(payments) else _FAILED
 

@@ -84,9 +84,12 @@ async def pay(
                 found.append(result)
                 told(result)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(work(left))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(work(left))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # all fail for one reason, and the others were cancelled
     return found
 
 

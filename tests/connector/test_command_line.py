@@ -18,7 +18,7 @@ from cryptography import x509
 
 from fspiop import jws
 from hub.local.net import free_port
-from kitovu_connector import command_line, configuration_files
+from kitovu_connector import command_line, configuration_files, payment_files
 from kitovu_connector.backend import HttpBackend, Unavailable
 from kitovu_connector.config import load
 from kitovu_connector.health import Health
@@ -270,13 +270,22 @@ def test_a_file_with_a_faulty_line_pays_nothing(
     assert "Nothing was paid." in said
 
 
-def test_without_a_connector_a_command_says_how_to_start_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_connector_a_command_says_how_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "connector.toml").write_text(
         'dfsp = "green"\nhub_url = "http://127.0.0.1:9"\nstate = "s"\n'
         'ilp_secret = "0123456789abcdef"\noutbound_port = 9\n'
     )
     assert command_line.main(["payments", "--config", str(tmp_path / "connector.toml")]) == 1
     assert "start it with `kitovu-connector serve`" in capsys.readouterr().err
+    assert command_line.main([*SEND, "--yes", "--id", "P7", "--config", str(tmp_path / "connector.toml")]) == 1
+    assert "with --id P7 is the same payment" in capsys.readouterr().err  # so that nobody pays twice
+    monkeypatch.setattr(payment_files, "_PATIENCE_S", 0.0)
+    (tmp_path / "payroll.csv").write_text(BULK)
+    bulk = ["bulk", str(tmp_path / "payroll.csv"), "--from", "BUSINESS/x"]
+    assert command_line.main([*bulk, "--config", str(tmp_path / "connector.toml")]) == 1
+    assert "no line is paid twice" in capsys.readouterr().err
 
 
 def test_lists_are_paged_and_refuse_what_they_do_not_know(tmp_path: Path) -> None:
