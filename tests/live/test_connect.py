@@ -448,7 +448,11 @@ def test_doctor_names_a_wrong_clock_and_a_disabled_participant(hub: Hub, configs
 def test_doctor_names_an_answer_of_the_core_that_cannot_be_used(hub: Hub, configs: dict[str, Config]) -> None:
     async def main() -> dict[str, str]:
         app = web.Application()
-        app.router.add_get("/{rest:.*}", lambda _: web.json_response({"name": "no displayName"}))
+
+        async def answer(_: web.Request) -> web.Response:
+            return web.json_response({"name": "no displayName"})
+
+        app.router.add_get("/{rest:.*}", answer)
         runner = web.AppRunner(app)
         await runner.setup()
         port = net.free_port()
