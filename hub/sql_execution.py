@@ -1,6 +1,6 @@
 """Sends set-based statements to PostgreSQL; all other code uses Django's ORM."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -75,7 +75,7 @@ def work_by_keys() -> None:
     connections[DEFAULT_DB_ALIAS] = alone
 
 
-def found_by_keys(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def found_by_keys(statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Returns the rows of one statement, found by indexes and in index order. For threads without `work_by_keys`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_BY_KEYS_NOW)

@@ -2,8 +2,9 @@
 
 import asyncio
 import random
+import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,7 @@ from kitovu_connector.tokens import NoToken, Tokens
 log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
+_REPLY_AT_MOST = 4 * 1024 * 1024  # a page of a statement, or the keys of a large scheme
 # 4xx statuses and codes that do not decide the request. The hub may have accepted an earlier copy of a request that it
 # now rejects with 401 or because of the signature, because keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
@@ -55,8 +57,20 @@ class Answer:
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The hub's whole response to a request of its own API for DFSPs."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class HubClient:
     """Sends requests to the hub for one DFSP."""
+
+    last_answer_at: float = 0.0
+    """The time of the hub's last HTTP response, by this machine's monotonic clock. 0 before the first response."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -68,12 +82,12 @@ class HubClient:
         # RS256 takes a millisecond of CPU and releases the GIL, so a thread does it outside of the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | bool = True
         self._tokens = Tokens(config) if config.token_url or config.hub_token_file else None
 
     async def __aenter__(self) -> "HubClient":
-        connector = aiohttp.TCPConnector(
-            limit=self._config.connections, ssl=tls.outward(self._config), keepalive_timeout=30
-        )
+        self._tls = tls.outward(self._config)
+        connector = aiohttp.TCPConnector(limit=self._config.connections, ssl=self._tls, keepalive_timeout=30)
         self._session = aiohttp.ClientSession(
             connector=connector,
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
@@ -90,6 +104,13 @@ class HubClient:
         if self._session is not None:
             await self._session.close()
         self._signing.shutdown(wait=False, cancel_futures=True)
+
+    def use_files(self) -> None:
+        """Uses the present content of signing_key, client_cert and client_key. Raises ConfigError if it is faulty."""
+        key = key_files.signing_key(self._config)
+        if isinstance(self._tls, ssl.SSLContext):
+            tls.use_client_certificate(self._tls, self._config)
+        self._key = key
 
     async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
         """Sends one request, once. `path` is percent-encoded and starts at the resource."""
@@ -127,7 +148,30 @@ class HubClient:
             method, url, data=body or None, headers=headers, allow_redirects=False
         ) as response:
             self.clock.measure(response.headers.get("Date"), asked_at, time.time())
+            self.last_answer_at = time.monotonic()
             return response.status, await read_at_most(response, ANSWER_AT_MOST)
+
+    async def call(
+        self, method: str, path: str, body: bytes = b"", *, further: Mapping[str, str] | None = None
+    ) -> Reply:
+        """Sends one request to the hub's own API for DFSPs, with the same credentials and signature as a message.
+
+        Raises NoToken, and the errors of aiohttp, if the request could not be sent or had no response.
+        """
+        assert self._session is not None, "use as a context manager"
+        headers = {"Accept": "application/json", "Date": self.clock.date(), "FSPIOP-Source": self._config.dfsp}
+        if body:
+            headers |= {"Content-Type": "application/json"} | await self._signature(body, method, path, None, headers)
+        headers |= further or {}
+        if self._tokens is not None:
+            headers["Authorization"] = f"Bearer {await self._tokens.token(self._session)}"
+        asked_at = time.time()
+        async with self._session.request(
+            method, URL(self._base + path, encoded=True), data=body or None, headers=headers, allow_redirects=False
+        ) as response:
+            self.clock.measure(response.headers.get("Date"), asked_at, time.time())
+            self.last_answer_at = time.monotonic()
+            return Reply(response.status, response.headers.copy(), await read_at_most(response, _REPLY_AT_MOST))
 
     async def send_until_taken(
         self,
@@ -164,13 +208,20 @@ class HubClient:
             headers["FSPIOP-Destination"] = destination
         if method in ("GET", "POST", "DELETE"):
             headers["Accept"] = versions.accept(resource, version.major)
-        if self._key is not None and body:
-            headers["FSPIOP-URI"] = path
-            headers["FSPIOP-HTTP-Method"] = method
-            headers["FSPIOP-Signature"] = await asyncio.get_running_loop().run_in_executor(
-                self._signing, self._sign, body, method, path, destination, headers["Date"]
-            )
+        if body:
+            headers |= await self._signature(body, method, path, destination, headers)
         return headers
+
+    async def _signature(
+        self, body: bytes, method: str, path: str, destination: str | None, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Returns the headers of the signature. None if this connector does not sign."""
+        if self._key is None:
+            return {}
+        signature = await asyncio.get_running_loop().run_in_executor(
+            self._signing, self._sign, body, method, path, destination, headers["Date"]
+        )
+        return {"FSPIOP-URI": path, "FSPIOP-HTTP-Method": method, "FSPIOP-Signature": signature}
 
     def _sign(self, body: bytes, method: str, path: str, destination: str | None, date: str) -> str:
         assert self._key is not None

@@ -76,6 +76,8 @@ class Config:
     verify_jws: bool = False  # refuse messages without a valid signature
     verify_put_parties: bool = True  # Mojaloop's SDK leaves PUT /parties unsigned by default
     jws_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # PEM files of public keys per sender
+    fetch_keys: bool = False  # fetch the public keys of the hub and of all DFSPs from the hub
+    keys_refresh_s: float = 60.0  # how often they are fetched
 
     hub_ca: str = ""  # PEM file: the authorities trusted for the hub's TLS certificate
     client_cert: str = ""  # PEM files of this DFSP's TLS client certificate and its key
@@ -103,8 +105,11 @@ class Config:
         if self.fulfil_state == "RESERVED" and self.version == "1.0":
             # A hub silently drops RESERVED of version 1.0, and the transfer expires.
             yield "fulfil_state RESERVED needs version 1.1 or later"
-        if self.verify_jws and not self.jws_keys.get(self.hub_id):
-            yield f"verify_jws needs a key of {self.hub_id} in jws_keys"
+        if self.verify_jws and not (self.jws_keys.get(self.hub_id) or self.fetch_keys):
+            yield f"verify_jws needs a key of {self.hub_id} in jws_keys, or fetch_keys"
+        if self.fetch_keys and not _is_safe(self.hub_url):
+            # Over plain HTTP, anybody on the way could hand out keys, and so pose as the hub and every DFSP.
+            yield "fetch_keys needs a hub_url with https"
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             yield "token_url needs token_client and token_secret or token_secret_file"
         if self.client_key and not self.client_cert:
@@ -222,6 +227,12 @@ def _is_url(text: str) -> bool:
         return found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0 and not found.query
     except ValueError:
         return False
+
+
+def _is_safe(url: str) -> bool:
+    """Returns whether nobody on the way can change an answer: TLS, or this machine itself."""
+    found = urlsplit(url)
+    return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
 
 
 def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, str | None]) -> Config:

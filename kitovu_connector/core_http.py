@@ -28,6 +28,8 @@ class CoreHttp:
         self._timeout_s = timeout_s
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
+        self.fault = ""
+        """Why the last call had no answer. Empty if it had one, and before the first call."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -55,8 +57,11 @@ class CoreHttp:
                 headers={"Content-Type": "application/json"},
                 allow_redirects=False,
             ) as response:
-                return response.status, await read_at_most(response, ANSWER_AT_MOST)
+                raw = await read_at_most(response, ANSWER_AT_MOST)
+                self.fault = f"HTTP {response.status}" if response.status >= 500 else ""
+                return response.status, raw
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.fault = type(error).__name__
             raise Unavailable(type(error).__name__) from error
 
 

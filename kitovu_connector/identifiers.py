@@ -7,6 +7,8 @@ from fspiop.errors import ErrorCode, FspiopError
 Alias = tuple[str, str, str | None]
 """Type, identifier and sub-id."""
 
+NOBODY = ("MSISDN", "10000000000")
+"""An alias that no customer has, to find out whether a core answers. No phone number begins like this."""
 _MOST_DECODINGS = 3
 
 

@@ -17,13 +17,14 @@ from fspiop.bodies.parties import PartyPut
 from fspiop.bodies.quotes import QuotePost, QuotePut
 from fspiop.bodies.transfers import TransferPatch, TransferPost, TransferPut
 from fspiop.errors import ErrorCode, FspiopError
-from kitovu_connector import identifiers, key_files, logs, terms, tls
+from kitovu_connector import identifiers, logs, terms, tls
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.causes import cause_in
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.inbound_message import Handler, HasRoutes, Message, Route
+from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
 from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Ending, Payee
@@ -75,12 +76,13 @@ class Inbound:
         aliases: Aliases,
         lookups: Lookups,
         exchanges: Exchanges,
+        keys: KnownKeys,
         others: Sequence[HasRoutes] = (),
     ) -> None:
         self._config, self._store, self._hub = config, store, hub
         self._payer, self._payee, self._parties, self._aliases = payer, payee, parties, aliases
         self._lookups, self._exchanges, self._others = lookups, exchanges, others
-        self._keys = key_files.public_keys(config)
+        self._keys = keys
 
     def application(self) -> web.Application:
         """Returns the aiohttp application, at the prefix that the hub has registered for this DFSP."""
@@ -202,25 +204,35 @@ class Inbound:
         """
         if not self._config.verify_jws:
             return False
-        if read.source not in self._keys:
+        if not self._keys.of(read.source):
+            await self._keys.fetch()
+        if not self._keys.of(read.source):
             # A GET has no signature. It is refused too, because no later message of its sender could be verified.
             await self._end_lookups_of(request, read.source, resource)
-            raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {read.source}")
+            raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:
             return False
         if resource == "parties" and not self._config.verify_put_parties and read.signature is None:
             return False
         if read.signature is None:
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, "fspiop-signature is missing")
+        try:
+            self._check_signature(request, read.source, read.signature, raw, path)
+        except FspiopError:
+            if not await self._keys.fetch():
+                raise
+            self._check_signature(request, read.source, read.signature, raw, path)  # the sender has a new key
+        return True
+
+    def _check_signature(self, request: web.Request, source: str, signature: str, raw: bytes, path: str) -> None:
         jws.verify_compat(
-            read.signature,
+            signature,
             raw,
-            keys=self._keys[read.source],
+            keys=self._keys.of(source),
             method=request.method,
             uri=path,
             headers={name.lower(): value for name, value in request.headers.items()},
         )
-        return True
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
         """Ends a lookup whose answer the connector cannot verify, so that its payment ends at once.
@@ -230,7 +242,7 @@ class Inbound:
         if not (self._config.is_pinned and (request.method, resource) == ("PUT", "parties")):
             return
         found = request.match_info
-        error = FspiopError(ErrorCode.INVALID_SIGNATURE, f"jws_keys has no key of {source}")
+        error = FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {source} is known")
         failed = PartyFailed(error.code, error.description, source, is_proven=True)
         alias = found["id_type"], found["id_value"], found.get("sub_id")
         self._lookups.told(alias, failed)

@@ -26,10 +26,13 @@ def check_files(config: Config) -> None:
 
 def signing_key(config: Config) -> RSAPrivateKey | None:
     """Returns the key that signs each sent body, if there is one."""
-    if not config.signing_key:
-        return None
-    with _naming("signing_key", config.signing_key):
-        return jws.load_private_key(Path(config.signing_key).read_bytes())
+    return private_key("signing_key", config.signing_key) if config.signing_key else None
+
+
+def private_key(setting: str, file: str) -> RSAPrivateKey:
+    """Returns the private key for signatures in this file. Raises ConfigError with the name of the setting."""
+    with _naming(setting, file):
+        return jws.load_private_key(Path(file).read_bytes())
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:

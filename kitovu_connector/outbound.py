@@ -3,7 +3,6 @@
 All requests to this server are synchronous JSON.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -30,7 +29,6 @@ from kitovu_connector import logs
 from kitovu_connector.aliases import Aliases
 from kitovu_connector.amounts import AmountError, format_amount, parse_amount
 from kitovu_connector.config import Config
-from kitovu_connector.hub_clock import HubClock
 from kitovu_connector.payer import Payer
 from kitovu_connector.payment_order import Initiator, InitiatorType, Order, PartyRef, Scenario
 from kitovu_connector.payment_states import ENDS, Payment
@@ -110,9 +108,8 @@ class AliasWanted(_Wanted):
 class Outbound:
     """The requests that the core may send to its connector."""
 
-    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases, clock: HubClock) -> None:
+    def __init__(self, config: Config, store: Store, payer: Payer, aliases: Aliases) -> None:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
-        self._clock = clock
 
     def application(self) -> web.Application:
         """Returns the aiohttp application. Its address must be reachable only for the core."""
@@ -122,7 +119,6 @@ class Outbound:
         app.router.add_post("/aliases", self._register)
         app.router.add_delete("/aliases/{id_type}/{id_value}", self._withdraw)
         app.router.add_delete("/aliases/{id_type}/{id_value}/{sub_id}", self._withdraw)
-        app.router.add_get("/health", self._health)
         return app
 
     async def _pay(self, request: web.Request) -> web.Response:
@@ -144,20 +140,6 @@ class Outbound:
         wanted = bodies.convert(AliasWanted, {name: part for name, part in parts.items() if part is not None})
         await self._aliases.withdraw((wanted.id_type, wanted.id_value, wanted.id_sub_value))
         return web.Response(status=204)
-
-    async def _health(self, _: web.Request) -> web.Response:
-        """Returns 200 while the connector runs.
-
-        `status` is CLOCK_DIFFERS if payments may fail because this machine's clock differs from the hub's.
-        """
-        measured = self._clock.measured
-        clock = {
-            "hubAheadS": None if measured is None else round(measured.ahead_s, 3),
-            "uncertainS": None if measured is None else round(measured.uncertain_s, 3),
-            "marginS": self._config.clock_margin_s,
-        }
-        status = "OK" if self._clock.is_within_margin else "CLOCK_DIFFERS"
-        return web.json_response({"status": status, "time": time.time(), "clock": clock})
 
 
 def order_of(wanted: PaymentWanted) -> Order:

@@ -3,6 +3,7 @@
 import errno
 import ssl
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Protocol
 
@@ -17,13 +18,18 @@ from kitovu_connector.aliases import Aliases
 from kitovu_connector.backend import Backend
 from kitovu_connector.bulk_payee import BulkPayee
 from kitovu_connector.bulk_transactions import BulkTransactions
+from kitovu_connector.changed_files import ChangedFiles
 from kitovu_connector.client import HubClient
 from kitovu_connector.config import Config, StartError
 from kitovu_connector.exchanges import Exchanges
 from kitovu_connector.fxp import Fxp
+from kitovu_connector.health import Health
 from kitovu_connector.inbound import Inbound
+from kitovu_connector.known_keys import KnownKeys
 from kitovu_connector.lookups import Lookups
+from kitovu_connector.metrics import Metrics
 from kitovu_connector.outbound import Outbound
+from kitovu_connector.outbound_lists import OutboundLists
 from kitovu_connector.parties import Parties
 from kitovu_connector.payee import Payee
 from kitovu_connector.payer import Payer
@@ -42,10 +48,12 @@ from kitovu_connector.submissions import Submissions
 log = structlog.get_logger(__name__)
 
 
-class _Continued(Protocol):
-    async def resume(self) -> None: ...
-
+class _Closed(Protocol):
     async def close(self) -> None: ...
+
+
+class _Continued(_Closed, Protocol):
+    async def resume(self) -> None: ...
 
 
 class Connector:
@@ -70,6 +78,7 @@ class Connector:
             self._payee = Payee(config, self._store, self._hub, self._backend, self._parties)
             self._aliases = Aliases(config, self._hub)
             self._lookups = Lookups(self._hub, self._payer.policy)
+            self._keys = KnownKeys(config, self._hub)
             self._exchanges = Exchanges(self._hub, config.hub_id, seconds=config.agree_s, again_s=config.ask_again_s)
             self._requests = RequestsToPay(
                 config, self._store, self._hub, self._backend, self._lookups, self._exchanges
@@ -87,6 +96,7 @@ class Connector:
                 self._aliases,
                 self._lookups,
                 self._exchanges,
+                self._keys,
                 [
                     AgreementCallbacks(self._payer, self._exchanges),
                     self._requests,
@@ -95,8 +105,16 @@ class Connector:
                     self._submissions,
                 ],
             )
-            outbound = Outbound(config, self._store, self._payer, self._aliases, self._hub.clock)
+            outbound = Outbound(config, self._store, self._payer, self._aliases).application()
+            self._health = Health(config, self._hub, self._backend)
+            metrics = Metrics(config, self._store, self._hub)
+            OutboundLists(self._store, self._lookups, self._health, metrics).add_to(outbound)
             self._bulk_transactions = BulkTransactions(config, self._store, self._payer, self._backend)
+            files, inward = ChangedFiles(), tls.inward(config)
+            files.watch([config.signing_key, config.client_cert, config.client_key], self._hub.use_files)
+            if inward is not None:
+                server_files = [config.inbound_cert, config.inbound_key]
+                files.watch(server_files, partial(tls.use_server_certificate, inward, config))
             continued: tuple[_Continued, ...] = (
                 self._payer,
                 self._payee,
@@ -106,16 +124,26 @@ class Connector:
                 self._submissions,
                 self._bulk_transactions,
             )
-            opened.push_async_callback(self._parties.close)
-            for part in continued:
-                opened.push_async_callback(part.close)
-            await self._serve("inbound", self._inbound.application(), opened, tls.inward(config))
-            await self._serve("outbound", outbound.application(), opened)
+            closed: tuple[_Closed, ...] = (self._parties, *continued, self._keys, files)
+            for each in closed:
+                opened.push_async_callback(each.close)
+            await self._keys.start()
+            files.start()
+            for_hub = await self._serve("inbound", self._inbound.application(), opened, inward)
+            for_core = await self._serve("outbound", outbound, opened)
             if config.reference_api:
                 await self._serve("reference", application(self._reference_parts(), self._backend), opened)
             for part in continued:
                 await part.resume()
             self._opened = opened.pop_all()
+        log.info(
+            "started",
+            dfsp=config.dfsp,
+            hub=config.hub_url,
+            core=config.backend_url or None,
+            listens_for_hub_at=for_hub + config.inbound_prefix,
+            listens_for_core_at=for_core,
+        )
         if not (config.verify_jws or config.is_pinned):
             log.warning("callers_are_not_proven", inbound_port=config.inbound_port)
         return self
@@ -187,7 +215,8 @@ class Connector:
 
     async def _serve(
         self, name: str, app: web.Application, opened: AsyncExitStack, context: ssl.SSLContext | None = None
-    ) -> None:
+    ) -> str:
+        """Starts a server. Returns its URL."""
         host, port = getattr(self._config, f"{name}_host"), getattr(self._config, f"{name}_port")
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
         await runner.setup()
@@ -197,4 +226,6 @@ class Connector:
         except OSError as error:
             reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
             raise StartError(f"{name}_host and {name}_port: {host}:{port} cannot be used: {reason}") from None
-        log.info("listens", for_requests_of="the hub" if name == "inbound" else "the core", addresses=runner.addresses)
+        found, bound_port = runner.addresses[0][:2]
+        shown = f"[{found}]" if ":" in found else found
+        return f"{'https' if context else 'http'}://{shown}:{bound_port}"

@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS payment (
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payment_unfinished ON payment (home_id) WHERE is_open = 1;   -- read at start
+CREATE INDEX IF NOT EXISTS payment_by_change ON payment (changed_at);                   -- lists
+CREATE INDEX IF NOT EXISTS payment_by_state ON payment (state, changed_at);             -- lists, counts
 
 CREATE TABLE IF NOT EXISTS quote (
     quote_id    TEXT PRIMARY KEY,
@@ -48,6 +50,8 @@ CREATE TABLE IF NOT EXISTS incoming (
     changed_at  REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS incoming_unfinished ON incoming (transfer_id) WHERE is_open = 1;
+CREATE INDEX IF NOT EXISTS incoming_by_change ON incoming (changed_at);
+CREATE INDEX IF NOT EXISTS incoming_by_state ON incoming (state);
 
 CREATE TABLE IF NOT EXISTS exchange (        -- requests to pay, bulks and conversions: kitovu_connector.records
     kind        TEXT NOT NULL,
@@ -331,7 +335,54 @@ class Store:
         rows = self._db.reader.execute("SELECT record FROM incoming WHERE is_open = 1").fetchall()
         return [_decode(row["record"], Incoming) for row in rows]
 
+    # ---- lists: in the order of the last change, after a place in this order
+
+    def payments(self, since: float, after: str, *, state: str | None, limit: int) -> list[tuple[float, Payment]]:
+        """Returns payments, each with the time of its last change. `after` is the id of the core at the place."""
+        where, given = ("state = ? AND ", [state]) if state is not None else ("", [])
+        return self._listed(
+            "payment", Payment, f"{where}(changed_at, home_id) > (?, ?)", "home_id", given, since, after, limit
+        )
+
+    def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
+        """Returns payments that ended or whose transfer was prepared.
+
+        `after` is the place's transfer id, and its direction.
+        """
+        order = "transfer_id || '/OUT'"
+        where = f"state NOT IN ('LOOKUP', 'QUOTE', 'AGREED') AND (changed_at, {order}) > (?, ?)"
+        return self._listed("payment", Payment, where, order, [], since, after, limit)
+
+    def received_transfers(self, since: float, after: str, *, limit: int) -> list[tuple[float, Incoming]]:
+        """Returns incoming transfers, as `sent_payments` returns outgoing ones."""
+        order = "transfer_id || '/IN'"
+        return self._listed("incoming", Incoming, f"(changed_at, {order}) > (?, ?)", order, [], since, after, limit)
+
+    def counts(self) -> list[tuple[str, str, int]]:
+        """Returns the number of payments and of incoming transfers in each state: direction, state, number."""
+        return [
+            (direction, state, count)
+            for direction, table in (("out", "payment"), ("in", "incoming"))
+            for state, count in self._db.reader.execute(f"SELECT state, count(*) FROM {table} GROUP BY state")  # noqa: S608
+        ]
+
     # ---- helpers
+
+    def _listed(
+        self,
+        table: str,
+        kind: type[Record],
+        where: str,
+        order: str,
+        given: list[str],
+        since: float,
+        after: str,
+        limit: int,
+    ) -> list[tuple[float, Record]]:
+        statement = f"SELECT changed_at, record FROM {table} WHERE {where} AND changed_at >= ?"  # noqa: S608
+        statement += f" ORDER BY changed_at, {order} LIMIT ?"
+        rows = self._db.reader.execute(statement, [*given, since, after, since, limit]).fetchall()
+        return [(row["changed_at"], _decode(row["record"], kind)) for row in rows]
 
     def _one(self, sql: str, key: str, kind: type[Record]) -> Record | None:
         row = self._db.reader.execute(sql, (key,)).fetchone()

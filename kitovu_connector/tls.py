@@ -15,10 +15,26 @@ def outward(config: Config) -> ssl.SSLContext | bool:
     with _naming("hub_ca"):
         context = ssl.create_default_context(cafile=config.hub_ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if config.client_cert:
-        with _naming("client_cert and client_key"):
-            context.load_cert_chain(config.client_cert, config.client_key or None, _no_password)
+    use_client_certificate(context, config)
     return context
+
+
+def use_client_certificate(context: ssl.SSLContext, config: Config) -> None:
+    """Presents the present content of client_cert on new connections to the hub."""
+    if config.client_cert:
+        _load(context, "client_cert and client_key", config.client_cert, config.client_key)
+
+
+def use_server_certificate(context: ssl.SSLContext, config: Config) -> None:
+    """Presents the present content of inbound_cert on new connections from the hub."""
+    _load(context, "inbound_cert and inbound_key", config.inbound_cert, config.inbound_key)
+
+
+def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) -> None:
+    with _naming(settings):
+        # The files are tried out first, because a certificate without its key would leave the context without either.
+        for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), context):
+            each.load_cert_chain(certificate, key or None, _no_password)
 
 
 def inward(config: Config) -> ssl.SSLContext | None:
@@ -33,8 +49,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
     with _naming("inbound_client_ca"):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=config.inbound_client_ca or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    with _naming("inbound_cert and inbound_key"):
-        context.load_cert_chain(config.inbound_cert, config.inbound_key or None, _no_password)
+    use_server_certificate(context, config)
     if config.inbound_client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
     return context

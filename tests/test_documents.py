@@ -33,6 +33,7 @@ NO_METRICS = {"kitovu_app"}  # a role of the database
 # Settings of Mojaloop's SDK, commands of Redis, spellings that are examples, a variable of a page's own commands; and
 # names of tests.
 NO_SETTINGS = {"API_TYPE", "ILP_VERSION", "LPUSH", "BLPOP", "GREENBANK", "HOME", "CONNECTOR"} | {
+    "ACCOUNT",
     "LARGE",
     "SCREENSHOTS",
     "TIMING_PAIRS",

@@ -65,6 +65,12 @@ def ask_for_program(
     )
 
 
+def is_waiting(*, kind: str, subject: str, payload: dict[str, Any]) -> bool:
+    """Returns whether a request for exactly this change waits for approval."""
+    waiting = Approval.objects.filter(state=Approval.State.PENDING, expires_at__gt=_now(), kind=kind, subject=subject)
+    return waiting.filter(payload=payload).exists()
+
+
 @transaction.atomic
 def _ask(approval: Approval) -> Approval:
     approval.asked_at = _now()

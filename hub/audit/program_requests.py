@@ -65,10 +65,28 @@ def ask_where_needed(
     approved.
     """
     if settings.TWO_PEOPLE == EVERYWHERE:
-        raise Waits(_ask(kind, program, subject, payload(), reason, has_own_id))
+        raise Waits(
+            ask(kind, program=program, subject=subject, payload=payload(), reason=reason, has_own_id=has_own_id)
+        )
 
 
-def _ask(kind: str, program: Program, subject: str, payload: Payload, reason: str, has_own_id: bool) -> Approval:
+def ask(
+    kind: str,
+    *,
+    program: Program,
+    subject: str,
+    payload: Payload,
+    reason: str,
+    has_own_id: bool = False,
+    most_waiting: int | None = None,
+    is_checked: bool = False,
+) -> Approval:
+    """Requests the change, whatever TWO_PEOPLE is. Raises as `ask_where_needed` does, except `Waits`.
+
+    Raises FspiopError 2005 (429) if MOST_WAITING requests of the program wait, or as many as `most_waiting`. With
+    `is_checked`, the caller has checked that the change is possible, and the change is not tried out.
+    """
+    most_waiting = MOST_WAITING if most_waiting is None else most_waiting
     mine = Approval.objects.filter(client=program.name)
     waiting = mine.filter(state=Approval.State.PENDING, expires_at__gt=Now())
     # An earlier request with the same content is returned, so that a script can be run again.
@@ -76,11 +94,12 @@ def _ask(kind: str, program: Program, subject: str, payload: Payload, reason: st
     same = (waiting | done).filter(kind=kind, subject=subject, payload=payload).first()
     if same is not None:
         return same
-    if waiting.count() >= MOST_WAITING:
+    if waiting.count() >= most_waiting:
         raise FspiopError(
-            ErrorCode.SERVER_BUSY, f"{MOST_WAITING} requests of this client already wait for approval", http_status=429
+            ErrorCode.SERVER_BUSY, f"{most_waiting} requests of this client already wait for approval", http_status=429
         )
-    _kinds[kind](payload)
+    if not is_checked:
+        _kinds[kind](payload)
     return approvals.ask_for_program(
         kind=kind,
         subject=subject,

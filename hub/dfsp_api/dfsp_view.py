@@ -1,20 +1,29 @@
 """The base class of the API's views. It authenticates a caller as FSPIOP does, and its bodies are plain JSON."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from email.message import Message
 from typing import Any, ClassVar, TypeVar
 
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
 
 from fspiop import bodies, headers
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.headers import Headers
 from hub.api.views import FspiopView
+from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.participants.models import Participant
 
 T = TypeVar("T")
 
 _WITH_BODY = frozenset({"POST", "PUT"})
+# The requests that read, in one process: fewer than half of the database connections, and two of one DFSP.
+_READERS = Sizes(most=8, shared=4, share=1, waiting=24, waiting_share=2)
+_WAIT_S = 2.0
+
+_reading = Places()
 
 
 class DfspView(FspiopView):
@@ -22,6 +31,25 @@ class DfspView(FspiopView):
 
     resource: ClassVar[str] = "dfsp"
     sends_messages: ClassVar[bool] = False
+
+    _place: ExitStack | None = None
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            if self._place is not None:
+                self._place.close()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        if request.method == "GET":
+            self._place = ExitStack()
+            try:
+                self._place.enter_context(_reading.taken(self.caller, _READERS, wait_s=_WAIT_S))
+            except NoPlace:
+                detail = "too many requests of this API at once"
+                raise FspiopError(ErrorCode.SERVER_BUSY, detail, http_status=429) from None
 
     def read_headers(self, method: str, header: Callable[[str], str | None]) -> Headers:
         found = headers.read_common_headers(header)

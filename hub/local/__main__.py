@@ -86,7 +86,8 @@ def _run(asked: argparse.Namespace) -> int:
         if asked.demo:
             from hub.local import demo
 
-            demo.bring_up(stack, tell=_tell)
+            banks = demo.bring_up(stack, tell=_tell)
+            console.print(demo.introduction(banks), markup=False, soft_wrap=True)
         console.print(
             f"\n[bold]The hub runs at {stack.base_url}[/bold]\n"
             f"  API documentation   {stack.base_url}/docs/\n"

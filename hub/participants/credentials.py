@@ -19,6 +19,7 @@ from hub.participants.models import Credential, Participant
 
 MOST_CLIENTS = 2  # the most valid clients at the same time, so that a new client can replace an old one
 _VALID_FOR = timedelta(days=730)
+_REGISTERED = "it is registered already, or was once, here or elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +37,31 @@ def add_certificate(participant: Participant, *, pem: str, actor: str) -> Creden
 
 def issue_certificate(participant: Participant, *, csr: str, days: int, actor: str) -> Credential:
     """Signs a participant's request with the scheme's authority, and registers the certificate."""
+    request = check_signing_request(participant, csr=csr)
+    try:
+        pem = certificate_authority.sign(request, name=participant.name, days=days)
+    except certificate_authority.NotReady as error:
+        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, str(error)) from None
+    return add_certificate(participant, pem=pem, actor=actor)
+
+
+def check_signing_request(participant: Participant, *, csr: str) -> certificate_authority.Request:
+    """Returns the request. Raises FspiopError if the authority would not sign it. Needs no authority."""
     try:
         request = certificate_authority.read_request(csr, name=participant.name)
     except ValueError as error:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, str(error)) from None
     if _is_anothers(request.key_sha256, participant):
         raise FspiopError(ErrorCode.CLIENT_ERROR, "another participant has a certificate with this key")
-    try:
-        pem = certificate_authority.sign(request, name=participant.name, days=days)
-    except certificate_authority.NotReady as error:
-        raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, str(error)) from None
-    return add_certificate(participant, pem=pem, actor=actor)
+    return request
+
+
+def check_signing_key(*, key: str) -> PublicPart:
+    """Returns the public key. Raises FspiopError if it cannot be registered now."""
+    part = _read(keys.read_signing_key, key)
+    if Credential.objects.filter(sha256=part.sha256).exists():
+        raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED)
+    return part
 
 
 def _is_anothers(key_sha256: str, participant: Participant) -> bool:
@@ -212,7 +227,7 @@ def _save(credential: Credential, actor: str) -> Credential:
             record("credential_added", subject=credential.participant.name, actor=actor, after=_told(credential))
     except IntegrityError:
         # The database ensures that a credential belongs to only one participant and is never registered again.
-        raise FspiopError(ErrorCode.CLIENT_ERROR, "it is registered already, or was once, here or elsewhere") from None
+        raise FspiopError(ErrorCode.CLIENT_ERROR, _REGISTERED) from None
     _changed()
     return credential
 

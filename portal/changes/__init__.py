@@ -26,6 +26,7 @@ from portal.changes import (
     rules,
     settlement,
     settlement_models,
+    submissions,
     try_out,
     users,
 )
@@ -50,6 +51,7 @@ KINDS = by_name(
     *clients.KINDS,
     *rules.KINDS,
     *fraud_control.KINDS,
+    *submissions.KINDS,
 )
 
 

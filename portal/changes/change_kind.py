@@ -38,6 +38,8 @@ class Kind:
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
+    # What the approver reads afterwards, if the approval itself makes no change.
+    done: Promise | None = None
 
 
 def by_name(*kinds: Kind) -> Mapping[str, Kind]:

@@ -20,10 +20,10 @@ class _TriedOut(Exception):
 def register(kinds: Iterable[Kind]) -> None:
     """Registers these kinds of change with `hub.audit.program_requests`."""
     for kind in kinds:
-        program_requests.register(kind.name, partial(_try_out, kind))
+        program_requests.register(kind.name, partial(try_out, kind))
 
 
-def _try_out(kind: Kind, payload: Payload) -> None:
+def try_out(kind: Kind, payload: Payload) -> None:
     """Makes the change and rolls it back, so that a program with a faulty request gets the error at once."""
     try:
         with transaction.atomic():

@@ -65,12 +65,8 @@ def show(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 def approve(request: HttpRequest, approval_id: int) -> HttpResponse:
     visitor = _checker(request, approval_id)
-    return _decide(
-        request,
-        approval_id,
-        _("Request approved. The change has taken effect."),
-        lambda: changes.approve(visitor, approval_id),
-    )
+    done = changes.KINDS[_found(visitor, approval_id).kind].done or _("Request approved. The change has taken effect.")
+    return _decide(request, approval_id, str(done), lambda: changes.approve(visitor, approval_id))
 
 
 def refuse(request: HttpRequest, approval_id: int) -> HttpResponse:

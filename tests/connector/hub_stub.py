@@ -76,6 +76,9 @@ class Scheme:
     answers: set[str] = field(default_factory=lambda: {"participants", "parties", "quotes", "transfers"})
     is_busy: bool = False  # and takes no transfers
     refuses: dict[str, tuple[int, str]] = field(default_factory=dict)  # status and code by "METHOD /resource[/error]"
+    handed_out: dict[str, list[str]] = field(  # the keys that the hub hands out, each by the name of `key_of`
+        default_factory=lambda: {name: [name] for name in ("Hub", "blue", "red")}
+    )
     tells: Callable[[str], dict[str, Any]] = field(default_factory=lambda: told)  # PUT /transfers in this state
     connector: Connector = field(init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -106,12 +109,25 @@ class Scheme:
         if found := self.refuses.get(f"{request.method} /{first}{last}"):
             status, code = found
             return web.json_response(error(code), status=status, headers=ours)
+        if request.path == "/dfsp/v1/signingKeys":
+            return self._hand_out(request.headers.get("If-None-Match"), ours)
         task = asyncio.create_task(self._answer(request.method, request.path, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if self.is_busy and (request.method, request.path) == ("POST", "/transfers"):
             return web.Response(status=503, headers=ours)
         return web.Response(status=202 if request.method in ("GET", "POST") else 200, headers=ours)
+
+    def _hand_out(self, tag: str | None, ours: dict[str, str]) -> web.Response:
+        ours |= {"ETag": f'"{self.handed_out}"'}
+        if tag == ours["ETag"]:
+            return web.Response(status=304, headers=ours)
+        listed = [
+            {"participant": name, "keyId": key, "key": proofs.public_pem(key_of(key))}
+            for name, keys in self.handed_out.items()
+            for key in keys
+        ]
+        return web.json_response({"keys": listed}, headers=ours)
 
     async def _answer(self, method: str, path: str, body: dict[str, Any]) -> None:
         resource = path.split("/")[1]

@@ -37,7 +37,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages,) = (folder / "lib").glob("python*/site-packages")
     declared = [line.split(": ", 1)[1] for line in metadata_of(wheel) if line.startswith("Requires-Dist: ")]
     assert {canonicalize_name(Requirement(text).name) for text in declared} == {
-        *("aiohttp", "cryptography", "msgspec", "structlog", "yarl")
+        *("aiohttp", "cryptography", "msgspec", "prometheus-client", "rich", "structlog", "yarl")
     }
     for name in with_their_own(declared):
         for top in {path.parts[0] for path in distribution(name).files or ()} - {"..", "bin"}:
@@ -133,8 +133,8 @@ asyncio.run(main())
 
 def test_a_connector_starts_there_and_answers(python: Path, tmp_path: Path) -> None:
     assert run(python, tmp_path, "-c", STARTS).splitlines()[-2:] == ["None", "3200"]
-    assert "--hub-url" in run(python, tmp_path, str(python.parent / "kitovu-connector"), "--help")
-    assert "--hub-url" in run(python, tmp_path, "-m", "kitovu_connector", "--help")
+    assert "--hub-url" in run(python, tmp_path, str(python.parent / "kitovu-connector"), "serve", "--help")
+    assert "--config" in run(python, tmp_path, "-m", "kitovu_connector", "doctor", "--help")
 
 
 def test_the_example_of_the_readme_can_be_run(python: Path, tmp_path: Path) -> None:

@@ -394,7 +394,7 @@ def _without_blue(world: Scheme) -> Any:
 
 def test_a_party_whose_dfsps_key_is_missing_ends_the_lookup_that_the_hub_forwarded_it_for(tmp_path: Path) -> None:
     async def story(world: Scheme) -> None:
-        del world.connector._inbound._keys["blue"]
+        del world.connector._keys._files["blue"]
         order = asyncio.create_task(world.pay())
         await until(lambda: world.connector._store.payment("P1") is not None)
         ended = await world.ended(seconds=AT_ONCE_S)

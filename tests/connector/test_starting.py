@@ -237,7 +237,7 @@ def test_a_connector_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> No
 
 
 def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from kitovu_connector import __main__ as command
+    from kitovu_connector import command_line as command
 
     made: list[dict[str, Any]] = []
 
@@ -256,7 +256,7 @@ def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pyte
 
     monkeypatch.setattr(command, "HttpBackend", Made)
     monkeypatch.setattr(command, "Connector", Nothing)
-    asyncio.run(command._serve(load(written(tmp_path, request_s="3.0", connections="5"), {}, {})))
+    asyncio.run(command._run(load(written(tmp_path, request_s="3.0", connections="5"), {}, {})))
     assert made == [{"timeout_s": 3.0, "connections": 5}]
 
 
@@ -283,7 +283,7 @@ def test_the_inbound_host_is_where_the_connector_listens(tmp_path: Path) -> None
                 async with session.get(f"http://{host}:{config.inbound_port}/health") as answer:
                     assert answer.status == 200
                 with pytest.raises(aiohttp.ClientError) if host == "127.0.0.2" else _nothing():
-                    async with session.get(f"http://{host}:{config.outbound_port}/health") as answer:
+                    async with session.get(f"http://{host}:{config.outbound_port}/health/live") as answer:
                         assert answer.status == 200
 
     asyncio.run(main())

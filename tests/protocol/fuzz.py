@@ -29,7 +29,7 @@ from fspiop import jws
 from fspiop.time import http_date
 from tests.protocol.fuzz_world import DFSPS, POSTS, Sent, open_sink, provision, right_message
 
-APIS = ("fspiop", "ledger", "directory", "settlement")
+APIS = ("fspiop", "dfsp", "ledger", "directory", "settlement")
 _RIGHT_HEADERS, _RIGHT_PATH, _RIGHT_BODY, _SPOILT_BODY = 0.95, 0.85, 0.4, 0.35  # shares of the requests
 _BAD_SIGNATURE, _WRONG_SIDE = 0.1, 0.1
 _MEANT = frozenset({501, 503})
@@ -123,6 +123,10 @@ class Share:
         def send(case: Any) -> None:
             if self.api == "fspiop" and random.random() < _RIGHT_HEADERS:
                 make_right(case, sent)
+            elif self.api == "dfsp" and random.random() < _RIGHT_HEADERS:
+                headers = {"Date": http_date(datetime.now(UTC)), "FSPIOP-Source": random.choice(DFSPS)}
+                case.headers.update(headers | {"Content-Type": "application/json"})
+                case.headers.pop("FSPIOP-Signature", None)
             try:
                 request = requests.Request(**case.as_transport_kwargs(base_url=self.url)).prepare()
                 if keys:

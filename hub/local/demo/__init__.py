@@ -1,5 +1,6 @@
 """`make demo`: two banks behind their connectors pay each other through a whole hub, and all books are compared."""
 
+from hub.local.demo.introduction import introduction
 from hub.local.demo.run import bring_up, run
 
-__all__ = ["bring_up", "run"]
+__all__ = ["bring_up", "introduction", "run"]

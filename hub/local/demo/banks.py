@@ -75,7 +75,7 @@ def _start(stack: Stack, bank: Bank) -> None:
     # The hub's port may have changed since the last start. On one machine, only the hub calls the connectors.
     flags = ["--hub-url", stack.base_url, "--inbound-is-private", "true"]
     connector = [python, "-m", "kitovu_connector", "--config", str(config), *flags]
-    stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health")
+    stack.add_process(f"connector-{bank.name}", connector, health_url=f"{outbound}/health/live")
     stack.add_process(
         f"bank-{bank.name}",
         [

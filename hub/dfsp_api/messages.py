@@ -1,0 +1,135 @@
+"""The bodies of the API's requests and responses."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from fspiop.bodies.common import DateTime
+
+Pem = Annotated[str, msgspec.Meta(min_length=1, max_length=16_384)]
+Reason = Annotated[str, msgspec.Meta(max_length=256)]
+State = Literal["PENDING", "APPROVED", "REFUSED", "EXPIRED"]
+
+
+class _Request(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """A request. An unknown field is refused, because the hub would ignore it."""
+
+
+class _Response(msgspec.Struct, rename="camel", omit_defaults=True):
+    """A response. Fields without a value are left out."""
+
+
+class NewSigningRequest(_Request):
+    """`csr` is a certificate signing request (PKCS #10, in PEM) whose common name is the participant's name."""
+
+    csr: Pem
+    reason: Reason = ""
+
+
+class NewSigningKey(_Request):
+    """`key` is a public RSA key: PEM, an X.509 certificate in PEM, or a JWK. Earlier keys stay valid."""
+
+    key: Pem | dict[str, Any]
+    valid_from: DateTime | None = None
+    reason: Reason = ""
+
+
+class NewCallbackCheck(_Request):
+    """A callback check has no parameters: the hub calls the registered endpoint."""
+
+
+class KeysWanted(_Request):
+    participant: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+
+
+class Clock(_Response, kw_only=True):
+    time: DateTime
+
+
+class Certificate(_Response, kw_only=True):
+    id: int
+    subject: str
+    sha256: str
+    valid_from: DateTime
+    valid_until: DateTime
+    revoked_at: DateTime | None = None
+    pem: Pem
+
+
+class Certificates(_Response, kw_only=True):
+    """`authority` is the certificate of the hub's own authority, if the hub has one."""
+
+    certificates: list[Certificate]
+    authority: Pem | None = None
+
+
+class SigningKey(_Response, kw_only=True):
+    """`keyId` is the SHA-256 of the key's SubjectPublicKeyInfo. A key of the hub has no end."""
+
+    participant: str
+    key_id: str
+    key: Pem
+    valid_from: DateTime | None = None
+    valid_until: DateTime | None = None
+
+
+class SigningKeys(_Response, kw_only=True):
+    keys: list[SigningKey]
+
+
+class Submission(_Response, kw_only=True):
+    """A certificate or key that the DFSP has submitted. `approvals` is how many of the two people have approved."""
+
+    id: int
+    change: Literal["signCertificate", "addSigningKey"]
+    state: State
+    approvals: int
+    submitted_date: DateTime
+    expiration_date: DateTime
+    key_id: str
+    decision: str | None = None
+    certificate: Certificate | None = None
+
+
+class Submissions(_Response, kw_only=True):
+    submissions: list[Submission]
+
+
+class CredentialSummary(_Response, kw_only=True):
+    id: int
+    kind: str
+    label: str
+    sha256: str | None = None
+    valid_from: DateTime
+    valid_until: DateTime
+
+
+class OwnParticipant(_Response, kw_only=True):
+    """The caller as the hub knows it, with its credentials that have neither ended nor been revoked."""
+
+    name: str
+    is_active: bool
+    may_send: bool
+    may_receive: bool
+    is_leaving: bool
+    signatures: str
+    endpoints: dict[str, str]
+    credentials: list[CredentialSummary]
+
+
+class CallbackCheck(_Response, kw_only=True):
+    """The result of one call of the hub to the DFSP's endpoint.
+
+    `status` is missing if there was no response; then `error` is the reason. `isReachable` is true after any HTTP
+    response, `isTaken` only after 2xx.
+    """
+
+    url: str | None = None
+    method: str
+    path: str
+    is_reachable: bool
+    is_taken: bool
+    status: int | None = None
+    error: str | None = None
+    error_code: str | None = None
+    milliseconds: int | None = None

@@ -1,0 +1,142 @@
+"""Certificates and keys that a DFSP submits. Two people at the hub approve each of them.
+
+A submission is a request in `hub.audit.approvals` of the kind KIND. The first person who approves it thereby requests
+the change in their own name, and the second person approves this request, which makes the change.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from cryptography import x509
+from django.utils import timezone
+
+from fspiop import keys, time
+from fspiop.errors import ErrorCode, FspiopError
+from hub.audit import program_requests
+from hub.audit.models import Approval
+from hub.audit.program_requests import Program
+from hub.dfsp_api import messages
+from hub.dfsp_api.messages import Submission
+from hub.participants import certificate_authority
+from hub.participants.models import Credential, Participant
+
+KIND = "submission"
+MOST_WAITING = 4  # the most submissions of one DFSP that wait for the first person, because people must read them
+_LATEST = 20
+_CHANGES = {"sign_certificate": "signCertificate", "add_credential": "addSigningKey"}
+
+
+def program_of(participant: Participant) -> Program:
+    """Returns the name under which a participant's submissions are in the audit trail."""
+    return Program(f"DFSP {participant.name}")
+
+
+def submit(participant: Participant, change: str, payload: dict[str, Any], *, reason: str) -> Submission:
+    """Stores a submission that the caller has checked, or returns the same one that still waits.
+
+    Raises FspiopError 2005 (429) if too many submissions of this participant wait.
+    """
+    wanted = {"change": change, "payload": payload}
+    mine = _of(participant).filter(payload=wanted)
+    for known in shown(participant, list(mine[:1])):
+        if known.state == "PENDING":
+            return known
+    approval = program_requests.ask(
+        KIND,
+        program=program_of(participant),
+        subject=participant.name,
+        payload=wanted,
+        reason=reason or f"submitted by {participant.name}",
+        most_waiting=MOST_WAITING,
+        is_checked=True,
+    )
+    return shown(participant, [approval])[0]
+
+
+def latest(participant: Participant) -> list[Submission]:
+    """Returns the latest submissions of a participant, the latest first."""
+    return shown(participant, list(_of(participant)[:_LATEST]))
+
+
+def numbered(participant: Participant, number: int) -> Submission:
+    """Returns the participant's submission with this id. Raises FspiopError 3200 (404) if there is none."""
+    for found in shown(participant, list(_of(participant).filter(pk=number))):
+        return found
+    raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such submission", http_status=404)
+
+
+def shown(participant: Participant, approvals: Sequence[Approval]) -> list[Submission]:
+    """Returns submissions in the form of the API. The number of statements does not depend on how many there are."""
+    if not approvals:
+        return []
+    first = min(approval.pk for approval in approvals)
+    second = Approval.objects.filter(subject=participant.name, kind__in=_CHANGES, pk__gt=first).order_by("pk")
+    requested = list(second)
+    certificates = participant.credentials.filter(kind=Credential.Kind.CERTIFICATE).order_by("-pk")
+    by_key = {_key_id(each.pem): each for each in reversed(certificates) if each.pem}
+    return [_shown(approval, _request_of(approval, requested), by_key) for approval in approvals]
+
+
+def _of(participant: Participant) -> Any:
+    client = program_of(participant).name
+    return Approval.objects.filter(kind=KIND, client=client, subject=participant.name).order_by("-pk")
+
+
+def _request_of(approval: Approval, requested: Sequence[Approval]) -> Approval | None:
+    """Returns the request that the first person made of this submission, or None."""
+    wanted = approval.payload
+    for found in requested:
+        if found.pk > approval.pk and (found.kind, found.payload) == (wanted["change"], wanted["payload"]):
+            return found
+    return None
+
+
+def _shown(approval: Approval, request: Approval | None, certificates: dict[str, Credential]) -> Submission:
+    decisive = request if approval.state == Approval.State.APPROVED and request is not None else approval
+    change, payload = approval.payload["change"], approval.payload["payload"]
+    key_id = _key_id_in(change, payload)
+    state = _state(decisive)
+    approvals = {"PENDING": 1, "APPROVED": 2}.get(state, 1) if decisive is request else 0
+    if decisive is approval and state == "APPROVED":
+        state, approvals = "PENDING", 1  # the second request is made in the same transaction, so this is not seen
+    certificate = certificates.get(key_id) if (change, state) == ("sign_certificate", "APPROVED") else None
+    return Submission(
+        id=approval.pk,
+        change=_CHANGES[change],  # type: ignore[arg-type]
+        state=state,  # type: ignore[arg-type]
+        approvals=approvals,
+        submitted_date=time.format_datetime(approval.asked_at),
+        expiration_date=time.format_datetime(decisive.expires_at),
+        key_id=key_id,
+        decision=decisive.decision or None,
+        certificate=certificate_shown(certificate) if certificate is not None else None,
+    )
+
+
+def _state(approval: Approval) -> str:
+    if approval.state == Approval.State.PENDING and approval.expires_at <= timezone.now():
+        return "EXPIRED"
+    return "REFUSED" if approval.state == Approval.State.WITHDRAWN else approval.state
+
+
+def certificate_shown(credential: Credential) -> messages.Certificate:
+    """Returns a certificate in the form of the API."""
+    return messages.Certificate(
+        id=credential.pk,
+        subject=credential.label,
+        sha256=credential.sha256,
+        valid_from=time.format_datetime(credential.valid_from),
+        valid_until=time.format_datetime(credential.valid_until),
+        revoked_at=time.format_datetime(credential.revoked_at) if credential.revoked_at else None,
+        pem=credential.pem,
+    )
+
+
+def _key_id_in(change: str, payload: dict[str, Any]) -> str:
+    if change == "sign_certificate":
+        return certificate_authority.key_sha256_of(x509.load_pem_x509_csr(payload["csr"].strip().encode()))
+    return keys.read_signing_key(payload["text"]).sha256
+
+
+def _key_id(pem: str) -> str:
+    return certificate_authority.key_sha256_of(x509.load_pem_x509_certificate(pem.encode()))

@@ -1,0 +1,40 @@
+"""What `make run DEMO=1` prints about its banks: addresses, customers, and a payment to try."""
+
+import csv
+import json
+from collections.abc import Sequence
+
+from hub.local.demo.banks import Bank
+from hub.local.stack import PROJECT
+
+_SHOWN = 3
+_CUSTOMERS = PROJECT / "example_dfsp" / "data" / "customers.csv"
+
+
+def introduction(banks: Sequence[Bank]) -> str:
+    """Returns the text: each bank with some of its customers, and a command that makes a payment between two banks."""
+    with _CUSTOMERS.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if not row["manner"]]
+    lines = ["", "The banks of the demo, with some of their customers:"]
+    for bank in banks:
+        lines.append(f"  {bank.name.upper()}={bank.url}   (connector: http://127.0.0.1:{bank.ports.outbound})")
+        lines += [f"    {row['msisdn']}  {row['name']}" for row in _of(bank, rows)[:_SHOWN]]
+    payer, payee = (_of(bank, rows)[0]["msisdn"] for bank in banks[:2])
+    payment = {
+        "reference": "try-1",
+        "payer": payer,
+        "payee": payee,
+        "amount": "1500",
+        "currency": "TZS",
+        "note": "lunch",
+    }
+    lines += [
+        "A payment to try:",
+        f"  curl -X POST {banks[0].url}/pay -H 'Content-Type: application/json' -d '{json.dumps(payment)}'",
+        "A bank of your own: docs/connect/README.md",
+    ]
+    return "\n".join(lines)
+
+
+def _of(bank: Bank, rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    return [row for row in rows if row["dfsp"] == bank.name]

@@ -1,0 +1,70 @@
+"""Notices changed key and certificate files, so that the connector uses them without a restart."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from kitovu_connector.background import Background
+from kitovu_connector.config import ConfigError
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S = 5.0
+
+
+class ChangedFiles:
+    """Calls a function again when one of its files has changed.
+
+    If the new files cannot be used, for example because only one of two is there yet, the old content stays in use.
+    """
+
+    def __init__(self) -> None:
+        self._watched: list[tuple[Sequence[Path], Callable[[], None]]] = []
+        self._seen: dict[Path, tuple[int, int] | None] = {}
+        self._background = Background()
+
+    def watch(self, files: Sequence[str], use: Callable[[], None]) -> None:
+        """Calls `use` after a change of one of these files. Empty names are left out."""
+        paths = [Path(file) for file in files if file]
+        if paths:
+            self._watched.append((paths, use))
+            self._seen |= {path: _stamp(path) for path in paths}
+
+    def start(self) -> None:
+        """Begins to look at the files."""
+        if self._watched:
+            self._background.start(self._look_now_and_then())
+
+    async def close(self) -> None:
+        """Stops looking."""
+        await self._background.close()
+
+    def look(self) -> None:
+        """Uses every file that has changed since the last look."""
+        for paths, use in self._watched:
+            now = {path: _stamp(path) for path in paths}
+            if all(self._seen[path] == stamp for path, stamp in now.items()):
+                continue
+            names = [path.name for path in paths]
+            try:
+                use()
+            except (ConfigError, OSError) as error:
+                log.error("changed_files_not_used", files=names, why=str(error))
+            else:
+                log.info("changed_files_used", files=names)
+            self._seen |= now
+
+    async def _look_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self.look()
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino

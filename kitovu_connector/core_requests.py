@@ -1,0 +1,101 @@
+"""Sends requests to a connector that runs, as its core does: payments, lookups and lists. For the command line."""
+
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import msgspec
+
+from kitovu_connector.config import Config
+
+_ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 (not an address to listen on)
+_MARGIN_S = 10.0
+
+
+class NotRunning(Exception):
+    """The connector does not answer on its outbound port."""
+
+
+class RequestRefused(Exception):
+    """The connector refused the request. The text has the code and the reason."""
+
+
+class CoreRequests:
+    """One session with the connector of this configuration."""
+
+    def __init__(self, config: Config) -> None:
+        host = _ON_THIS_MACHINE.get(config.outbound_host, config.outbound_host)
+        self.url = f"http://{host}:{config.outbound_port}"
+        self._timeout = aiohttp.ClientTimeout(total=config.answer_s + _MARGIN_S, sock_connect=3)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> "CoreRequests":
+        self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def party(self, alias: str) -> Mapping[str, Any]:
+        """Returns the payee with this alias, such as MSISDN/255655001001."""
+        return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
+
+    async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Makes a payment. Returns it when it has ended, or in its present state."""
+        return await self._call("POST", "/payments", payment)
+
+    async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
+        """Returns a transfer to a customer of this DFSP, with its payer."""
+        return await self._call("GET", "/transfers/" + quote(transfer_id, safe=""))
+
+    async def payments(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
+        """Yields the payments of a list, page by page. `most` limits their number."""
+        async for found in self._list("/payments", "payments", wanted):
+            yield found
+
+    async def transfers(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
+        """Yields the transfers of both directions, as `payments` does."""
+        async for found in self._list("/transfers", "transfers", wanted):
+            yield found
+
+    async def _list(
+        self, path: str, name: str, wanted: Mapping[str, str | int | None]
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        query = {key: value for key, value in wanted.items() if value is not None}
+        left = int(query.pop("most", 0) or 1_000_000_000)
+        while True:
+            page = await self._call("GET", f"{path}?{urlencode(query | {'limit': min(left, 1000)})}")
+            for found in page[name]:
+                yield found
+            left -= len(page[name])
+            if "next" not in page or left <= 0:
+                return
+            query.pop("since", None)
+            query["after"] = page["next"]
+
+    async def _call(self, method: str, path: str, body: object = None) -> Mapping[str, Any]:
+        assert self._session is not None, "use as a context manager"
+        raw = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._session.request(
+                method, self.url + path, data=raw, headers={"Content-Type": "application/json"}
+            ) as response:
+                status, text = response.status, await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
+            raise NotRunning(f"no connector answers at {self.url}: start it with `kitovu-connector serve`") from None
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise NotRunning(f"{self.url}: {str(error) or type(error).__name__}") from None
+        try:
+            found: dict[str, Any] = msgspec.json.decode(text, type=dict)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            raise NotRunning(f"something other than a connector answers at {self.url}: HTTP {status}") from None
+        if status >= 400:
+            information = found.get("errorInformation", {})
+            code, why = information.get("errorCode", ""), information.get("errorDescription", f"HTTP {status}")
+            raise RequestRefused(f"{code} {why}".strip())
+        return found

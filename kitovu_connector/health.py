@@ -1,0 +1,86 @@
+"""Whether a payment could be made now: the hub answers and accepts this DFSP, the core answers, the clocks agree."""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from kitovu_connector.backend import Backend, HttpBackend
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.core_errors import NotUnderstood, Refused, Unavailable
+from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable
+from kitovu_connector.identifiers import NOBODY
+from kitovu_connector.reference_api.backend import ReferenceBackend
+
+_NO_SUCH_API = "3002"
+_KEPT_S = 10.0  # how long a result is used again, so that probes cannot flood the hub
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result for GET /health."""
+
+    is_well: bool
+    shown: dict[str, Any]
+
+
+class Health:
+    """Asks the hub at most once in some seconds. Judges the core by its answers, and asks it only after a fault."""
+
+    def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
+        self._config, self._hub, self._backend = config, hub, backend
+        self._asked_at, self._fault = -_KEPT_S, ""
+        self._core_asked_at = -_KEPT_S
+
+    async def report(self) -> Report:
+        """Returns the present state. `status` is OK, or names the first fault."""
+        hub_fault = await self._hub_fault()
+        core_fault = await self._core_fault()
+        if hub_fault:
+            status = "HUB_NOT_AVAILABLE"
+        elif core_fault:
+            status = "CORE_NOT_AVAILABLE"
+        else:
+            status = "OK" if self._hub.clock.is_within_margin else "CLOCK_DIFFERS"
+        shown = {
+            "status": status,
+            "time": time.time(),
+            "hub": hub_fault or "OK",
+            "core": core_fault or "OK",
+            "clock": self._clock(),
+        }
+        return Report(status == "OK", shown)
+
+    async def _hub_fault(self) -> str:
+        if time.monotonic() - self._asked_at < _KEPT_S:
+            return self._fault
+        try:
+            await HubApi(self._hub).time()
+            self._fault = ""
+        except HubRefused as error:
+            # Another hub may lack this API, but its answer shows that it can be reached.
+            is_of_hub = bool(error.code) or error.status in (401, 403) or error.status >= 500
+            self._fault = str(error) if is_of_hub and error.status != 501 and error.code != _NO_SUCH_API else ""
+        except HubUnreachable as error:
+            self._fault = str(error)
+        self._asked_at = time.monotonic()
+        return self._fault
+
+    async def _core_fault(self) -> str:
+        core = self._backend
+        if not isinstance(core, HttpBackend | ReferenceBackend):
+            return ""
+        if core.fault and time.monotonic() - self._core_asked_at >= _KEPT_S:
+            self._core_asked_at = time.monotonic()
+            with suppress(Unavailable, NotUnderstood, Refused):
+                await core.find_party(*NOBODY, None)
+        return core.fault
+
+    def _clock(self) -> dict[str, float | None]:
+        measured = self._hub.clock.measured
+        return {
+            "hubAheadS": None if measured is None else round(measured.ahead_s, 3),
+            "uncertainS": None if measured is None else round(measured.uncertain_s, 3),
+            "marginS": self._config.clock_margin_s,
+        }

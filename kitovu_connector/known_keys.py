@@ -1,0 +1,123 @@
+"""The public keys of the hub and of other DFSPs: from files (`jws_keys`), and with `fetch_keys` also from the hub.
+
+The hub hands out a key before its first use, and leaves out a revoked one. Fetched keys are kept in the state, so that
+a connector that starts while the hub is away can verify messages.
+"""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from fspiop import jws
+from fspiop import time as fsptime
+from kitovu_connector import key_files
+from kitovu_connector.background import Background
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.hub_api import HubApi, HubRefused, HubUnreachable, SigningKey
+
+log = structlog.get_logger(__name__)
+
+_AT_MOST_EVERY_S = 5.0  # messages with unknown keys must not cause more requests to the hub
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    key: RSAPublicKey
+    valid_from: float
+    valid_until: float
+
+
+class KnownKeys:
+    """The keys of each sender. A change at the hub takes effect without a restart."""
+
+    def __init__(self, config: Config, hub: HubClient) -> None:
+        self._config, self._api = config, HubApi(hub)
+        self._files = key_files.public_keys(config)
+        self._fetched: dict[str, list[_Fetched]] = {}
+        self._tag, self._fetched_at = "", -_AT_MOST_EVERY_S
+        self._fetching = asyncio.Lock()
+        self._background = Background()
+        self._kept = config.state / "signing-keys.json"
+
+    async def start(self) -> None:
+        """Reads the keys of the last run, and fetches them now and then. Does nothing without `fetch_keys`."""
+        if not self._config.fetch_keys:
+            return
+        self._read_kept()
+        await self.fetch()
+        self._background.start(self._fetch_now_and_then())
+
+    async def close(self) -> None:
+        """Stops fetching."""
+        await self._background.close()
+
+    def of(self, sender: str) -> list[RSAPublicKey]:
+        """Returns the sender's keys that are valid now, by the hub's clock and within its margin."""
+        now, margin = time.time(), self._config.clock_margin_s
+        fetched = [
+            found.key
+            for found in self._fetched.get(sender, ())
+            if found.valid_from - margin <= now < found.valid_until + margin
+        ]
+        return [*self._files.get(sender, ()), *fetched]
+
+    async def fetch(self) -> bool:
+        """Fetches the keys, unless that was just done. Returns whether they have changed."""
+        if not self._config.fetch_keys:
+            return False
+        async with self._fetching:
+            if time.monotonic() - self._fetched_at < _AT_MOST_EVERY_S:
+                return False
+            self._fetched_at = time.monotonic()
+            try:
+                found = await self._api.signing_keys(self._tag)
+            except (HubUnreachable, HubRefused) as error:
+                log.warning("signing_keys_not_fetched", why=str(error))
+                return False
+            if found is None:
+                return False
+            listed, self._tag = found
+            self._take(listed)
+            self._keep(listed)
+            return True
+
+    async def _fetch_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.keys_refresh_s)
+            await self.fetch()
+
+    def _take(self, listed: list[SigningKey]) -> None:
+        fetched: dict[str, list[_Fetched]] = {}
+        for each in listed:
+            try:
+                key = jws.load_public_key(each.key.encode())
+                begins = fsptime.parse_datetime(each.valid_from).timestamp() if each.valid_from else 0.0
+                ends = fsptime.parse_datetime(each.valid_until).timestamp() if each.valid_until else float("inf")
+            except ValueError as error:  # one DFSP's key must not keep those of the others away
+                log.error("signing_key_cannot_be_read", sender=each.participant, why=str(error))
+                continue
+            fetched.setdefault(each.participant, []).append(_Fetched(key, begins, ends))
+        self._fetched = fetched
+        log.info("signing_keys_fetched", senders=len(fetched))
+
+    def _keep(self, listed: list[SigningKey]) -> None:
+        new = self._kept.with_suffix(".new")
+        try:
+            new.write_bytes(msgspec.json.encode(listed))
+            os.replace(new, self._kept)
+        except OSError as error:
+            log.error("signing_keys_not_kept", why=error.strerror)
+
+    def _read_kept(self) -> None:
+        try:
+            self._take(msgspec.json.decode(self._kept.read_bytes(), type=list[SigningKey]))
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            log.error("signing_keys_not_read", why=str(error))

@@ -1,0 +1,59 @@
+"""The connector's metrics for Prometheus, collected from its state when they are read."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from kitovu_connector.client import HubClient
+from kitovu_connector.config import Config
+from kitovu_connector.store import Store
+
+
+class Metrics(Collector):
+    """The figures of one connector. Each connector has a registry of its own, because a program may run several."""
+
+    def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
+        self._config, self._store, self._hub = config, store, hub
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def exposition(self) -> tuple[bytes, str]:
+        """Returns all figures as text, and the content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def describe(self) -> list[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields the figures. Without an answer of the hub, its figures are missing."""
+        counts = GaugeMetricFamily(
+            "kitovu_connector_transfers",
+            "Transfers in the state, by direction and state",
+            labels=["direction", "state"],
+        )
+        for direction, state, count in self._store.counts():
+            counts.add_metric([direction, state], count)
+        yield counts
+        measured = self._hub.clock.measured
+        if measured is not None:
+            text = "How far the hub's clock is ahead of this machine's"
+            yield GaugeMetricFamily("kitovu_connector_hub_clock_ahead_seconds", text, measured.ahead_s)
+        if self._hub.last_answer_at:
+            text = "Time since the hub's last response"
+            age = time.monotonic() - self._hub.last_answer_at
+            yield GaugeMetricFamily("kitovu_connector_hub_last_answer_age_seconds", text, age)
+        ends = GaugeMetricFamily(
+            "kitovu_connector_certificate_ends_timestamp_seconds", "When a certificate ends", labels=["setting"]
+        )
+        for name in ("client_cert", "inbound_cert"):
+            file = getattr(self._config, name)
+            if file:
+                certificate = x509.load_pem_x509_certificate(Path(file).read_bytes())
+                ends.add_metric([name], certificate.not_valid_after_utc.timestamp())
+        yield ends

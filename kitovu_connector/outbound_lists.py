@@ -1,0 +1,232 @@
+"""The core's requests that only read: lookups of payees, lists of payments and transfers, metrics and health."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast, get_args
+
+import msgspec
+from aiohttp import web
+
+from fspiop import base64url, bodies
+from fspiop import time as fsptime
+from fspiop.bodies.common import PartyIdType
+from fspiop.bodies.quotes import QuotePost
+from fspiop.bodies.transfers import TransferPost
+from fspiop.errors import ErrorCode, FspiopError
+from kitovu_connector import identifiers
+from kitovu_connector.amounts import format_amount
+from kitovu_connector.health import Health
+from kitovu_connector.lookups import LookupFailed, Lookups
+from kitovu_connector.metrics import Metrics
+from kitovu_connector.payment_order import PartyRef, ref_of
+from kitovu_connector.payment_states import Payment, State
+from kitovu_connector.store import Incoming, Stage, Store
+
+_MOST = 1000
+_USUAL = 100
+_OPEN = "RESERVED"
+_ENDS_OF_INCOMING = {Stage.COMMITTED: "COMMITTED", Stage.ABORTED: "ABORTED", Stage.REJECTED: "ABORTED"}
+
+
+class OutboundLists:
+    """Adds its routes to the server for the core."""
+
+    def __init__(self, store: Store, lookups: Lookups, health: Health, metrics: Metrics) -> None:
+        self._store, self._lookups, self._health, self._metrics = store, lookups, health, metrics
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds the routes. The application turns FspiopError into responses."""
+        app.router.add_get("/parties/{id_type}/{id_value}", self._party)
+        app.router.add_get("/parties/{id_type}/{id_value}/{sub_id}", self._party)
+        app.router.add_get("/payments", self._payments)
+        app.router.add_get("/transfers", self._transfers)
+        app.router.add_get("/transfers/{id}", self._transfer)
+        app.router.add_get("/health", self._show_health)
+        app.router.add_get("/health/live", self._live)
+        app.router.add_get("/metrics", self._show_metrics)
+
+    async def _party(self, request: web.Request) -> web.Response:
+        """Returns the payee with this alias, as the payee's DFSP describes it. Begins no payment."""
+        found = request.match_info
+        id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
+        if id_type not in get_args(PartyIdType):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "idType: not a type of the API")
+        identifiers.check("", id_value, sub_id)
+        wanted = PartyRef(id_type=cast(PartyIdType, id_type), id_value=id_value, sub_id=sub_id)
+        try:
+            return web.json_response(_party(await self._lookups.find(wanted)))
+        except LookupFailed as error:
+            status = 404 if error.code.startswith("32") else 502
+            body = {"errorInformation": {"errorCode": error.code, "errorDescription": error.text or "no such payee"}}
+            return web.json_response(body, status=status)
+
+    async def _payments(self, request: web.Request) -> web.Response:
+        """Returns payments in the order of their last change: `state`, `since`, `after` and `limit` select them."""
+        wanted = _query(request, "state", "since", "after", "limit")
+        state = wanted.get("state")
+        if state is not None and state not in State.__members__:
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, f"state: must be one of {', '.join(State)}")
+        limit = _limit(wanted)
+        rows = self._store.payments(*_after(wanted), state=state, limit=limit)
+        shown = [payment_line(payment, changed_at) for changed_at, payment in rows]
+        last = (rows[-1][0], rows[-1][1].order.home_id) if len(rows) == limit else None
+        return web.json_response({"payments": shown} | _next(last))
+
+    async def _transfers(self, request: web.Request) -> web.Response:
+        """Returns the transfers of both directions that this connector has sent or received, as `_payments` does."""
+        wanted = _query(request, "since", "after", "limit")
+        limit = _limit(wanted)
+        since, after = _after(wanted)
+        outgoing = [
+            # A payment that ended before its transfer was prepared has no transfer, but its place in the order.
+            (
+                changed_at,
+                f"{payment.transfer_id}/OUT",
+                _outgoing(payment, changed_at) if payment.transfer_body else None,
+            )
+            for changed_at, payment in self._store.sent_payments(since, after, limit=limit)
+        ]
+        incoming = [
+            (changed_at, f"{found.transfer_id}/IN", _incoming(found, changed_at))
+            for changed_at, found in self._store.received_transfers(since, after, limit=limit)
+        ]
+        rows = sorted([*outgoing, *incoming], key=lambda row: row[:2])[:limit]
+        last = rows[-1][:2] if len(rows) == limit else None
+        return web.json_response({"transfers": [row[2] for row in rows if row[2] is not None]} | _next(last))
+
+    async def _transfer(self, request: web.Request) -> web.Response:
+        """Returns a transfer to a customer of this DFSP.
+
+        Its parties and `transactionId` are there as long as the terms are kept (`quote_retention_s`).
+        """
+        found = self._store.incoming(request.match_info["id"])
+        if found is None:
+            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no such incoming transfer", http_status=404)
+        body = bodies.read(TransferPost, found.body)
+        shown: dict[str, Any] = {
+            "transferId": found.transfer_id,
+            "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
+            "amount": body.amount.amount,
+            "currency": body.amount.currency,
+        }
+        terms = self._store.quote(found.quote_id) if found.quote_id else None
+        if terms is not None:
+            asked = bodies.read(QuotePost, terms.request)
+            shown |= {"transactionId": asked.transaction_id}
+            shown |= {"from": _party(ref_of(asked.payer)), "to": _party(ref_of(asked.payee))}
+        return web.json_response(shown)
+
+    async def _show_health(self, _: web.Request) -> web.Response:
+        """Returns 200 if a payment could be made now, and otherwise 503 with the reason."""
+        found = await self._health.report()
+        return web.json_response(found.shown, status=200 if found.is_well else 503)
+
+    async def _live(self, _: web.Request) -> web.Response:
+        """Returns 200 while the connector runs, for programs that restart it."""
+        return web.json_response({"status": "OK"})
+
+    async def _show_metrics(self, _: web.Request) -> web.Response:
+        text, content_type = self._metrics.exposition()
+        return web.Response(body=text, headers={"Content-Type": content_type})
+
+
+def payment_line(payment: Payment, changed_at: float) -> dict[str, Any]:
+    """Returns a payment as one line of a list."""
+    return {
+        "homeTransactionId": payment.order.home_id,
+        "transferId": payment.transfer_id,
+        "state": payment.state.value,
+        "to": {"idType": payment.order.payee.id_type, "idValue": payment.order.payee.id_value},
+        "payeeName": payment.payee.name if payment.payee else None,
+        "payeeFsp": payment.payee.fsp_id if payment.payee else None,
+        "amount": format_amount(payment.transfer_amount or payment.order.amount),
+        "currency": payment.order.currency,
+        "errorCode": payment.error_code,
+        "errorDescription": payment.error_text,
+        "createdDate": _date(payment.created_at),
+        "changedDate": _date(changed_at),
+    }
+
+
+def _outgoing(payment: Payment, changed_at: float) -> dict[str, Any]:
+    is_ended = payment.state in (State.COMMITTED, State.ABORTED)
+    return {
+        "transferId": payment.transfer_id,
+        "direction": "OUT",
+        "homeTransactionId": payment.order.home_id,
+        "state": payment.state.value if is_ended else _OPEN,
+        "otherFsp": payment.payee.fsp_id if payment.payee else None,
+        "amount": format_amount(payment.transfer_amount),
+        "currency": payment.order.currency,
+        "errorCode": payment.error_code,
+        "createdDate": _date(payment.created_at),
+        "changedDate": _date(changed_at),
+    }
+
+
+def _incoming(found: Incoming, changed_at: float) -> dict[str, Any]:
+    body = bodies.read(TransferPost, found.body)
+    return {
+        "transferId": found.transfer_id,
+        "direction": "IN",
+        "state": _ENDS_OF_INCOMING.get(found.stage, _OPEN),
+        "otherFsp": found.payer_fsp,
+        "amount": body.amount.amount,
+        "currency": body.amount.currency,
+        "errorCode": found.error_code,
+        "expirationDate": _date(found.expires_at),
+        "changedDate": _date(changed_at),
+    }
+
+
+def _party(party: PartyRef) -> dict[str, Any]:
+    shown = {
+        "idType": party.id_type,
+        "idValue": party.id_value,
+        "idSubValue": party.sub_id,
+        "fspId": party.fsp_id,
+        "displayName": party.name,
+        "firstName": party.first_name,
+        "middleName": party.middle_name,
+        "lastName": party.last_name,
+        "supportedCurrencies": list(party.currencies) or None,
+    }
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+def _query(request: web.Request, *names: str) -> Mapping[str, str]:
+    unknown = sorted(set(request.query) - set(names))
+    if unknown:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{unknown[0][:32]}: not a parameter of this request")
+    return request.query
+
+
+def _limit(wanted: Mapping[str, str]) -> int:
+    text = wanted.get("limit", str(_USUAL))
+    if not (text.isascii() and text.isdecimal() and len(text) <= 4 and 1 <= int(text) <= _MOST):
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"limit: must be 1 to {_MOST}")
+    return int(text)
+
+
+def _after(wanted: Mapping[str, str]) -> tuple[float, str]:
+    """Returns the place after which the list continues: the time of a change, and an id."""
+    if "after" in wanted:
+        try:
+            moment, key = msgspec.json.decode(base64url.decode(wanted["after"]), type=tuple[float, str])
+        except (ValueError, msgspec.MsgspecError):
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "after: must be `next` of an earlier page") from None
+        return moment, key
+    if "since" not in wanted:
+        return 0.0, ""
+    try:
+        return fsptime.parse_datetime(wanted["since"]).timestamp(), ""
+    except ValueError:
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "since: must be like 2026-01-31T00:00:00.000Z") from None
+
+
+def _next(last: tuple[float, str] | None) -> dict[str, str]:
+    return {} if last is None else {"next": base64url.encode(msgspec.json.encode(last))}
+
+
+def _date(moment: float) -> str:
+    return fsptime.format_datetime(datetime.fromtimestamp(moment, UTC))

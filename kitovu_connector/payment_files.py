@@ -1,0 +1,147 @@
+"""Makes the payments of a CSV file, several at a time, and writes what became of each.
+
+Every line has an id of the core's own. So a file that was interrupted can be sent again: no line is paid twice.
+"""
+
+import asyncio
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from kitovu_connector.amounts import AmountError, format_amount, parse_amount
+from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefused
+
+COLUMNS = ("id", "to", "amount", "currency")
+_RESULT = ("id", "state", "errorCode", "errorDescription", "transferId")
+_PATIENCE_S = 60.0  # how long a connector that does not answer is waited for, for example while it restarts
+_PAUSE_S = 1.0
+_MOST_FAULTS = 20
+
+
+class FaultyFile(Exception):
+    """The file cannot be sent as it is. Nothing was paid. The text has a line for each fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one line. `state` is COMMITTED, ABORTED, REFUSED (nothing has begun), or another word for open."""
+
+    home_id: str
+    state: str
+    code: str = ""
+    text: str = ""
+    transfer_id: str = ""
+
+
+def read(path: Path, payer: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns the body of POST /payments for each line. Raises FaultyFile if a line is faulty or an id is repeated."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise FaultyFile(f"{path}: the first line must name {', '.join(COLUMNS)}, and may name note")
+            found, faults, seen = [], [], set[str]()
+            for number, row in enumerate(rows, start=2):
+                try:
+                    payment = _payment(row, payer)
+                    if payment["homeTransactionId"] in seen:
+                        raise ValueError(f"the id {payment['homeTransactionId']} is there twice")
+                    seen.add(payment["homeTransactionId"])
+                    found.append(payment)
+                except ValueError as error:
+                    faults.append(f"{path}, line {number}: {error}")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FaultyFile(f"{path} cannot be read: {error}") from None
+    if faults:
+        more = [f"and {len(faults) - _MOST_FAULTS} further lines"] if len(faults) > _MOST_FAULTS else []
+        raise FaultyFile("\n".join([*faults[:_MOST_FAULTS], *more]))
+    return found
+
+
+async def pay(
+    connector: CoreRequests,
+    payments: list[dict[str, Any]],
+    *,
+    at_once: int,
+    results: Path,
+    told: Callable[[Result], None],
+) -> list[Result]:
+    """Makes the payments, and writes each result as soon as it is known.
+
+    Raises NotRunning if the connector does not answer for a minute. Then the file can be sent again.
+    """
+    left, found = iter(payments), []
+    with results.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(_RESULT)
+
+        async def work(waiting: Iterator[dict[str, Any]]) -> None:
+            for payment in waiting:
+                result = await _pay_one(connector, payment)
+                _write(file, result)
+                found.append(result)
+                told(result)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(at_once):
+                    group.create_task(work(left))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # all fail for one reason, and the others were cancelled
+    return found
+
+
+async def _pay_one(connector: CoreRequests, payment: dict[str, Any]) -> Result:
+    loop = asyncio.get_running_loop()
+    home_id, end = payment["homeTransactionId"], loop.time() + _PATIENCE_S
+    while True:
+        try:
+            answer = await connector.pay(payment)
+        except RequestRefused as error:
+            code, _, text = str(error).partition(" ")
+            return Result(home_id, "REFUSED", code, text)
+        except NotRunning:
+            if loop.time() > end:
+                raise
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        return Result(
+            home_id,
+            answer["state"],
+            answer.get("errorCode") or "",
+            answer.get("errorDescription") or "",
+            answer["transferId"],
+        )
+
+
+def _write(file: TextIO, result: Result) -> None:
+    values = [result.home_id, result.state, result.code, result.text, result.transfer_id]
+    csv.writer(file).writerow(values)
+    file.flush()
+
+
+def _payment(row: Mapping[str, str | None], payer: Mapping[str, str]) -> dict[str, Any]:
+    values = {name: (row.get(name) or "").strip() for name in (*COLUMNS, "note")}
+    if None in row:
+        raise ValueError("has more values than the first line")
+    for name in COLUMNS:
+        if not values[name]:
+            raise ValueError(f"{name} is empty")
+    parts = values["to"].split("/")
+    if len(parts) not in (2, 3) or not all(parts):
+        raise ValueError(f"to: {values['to']} must be TYPE/VALUE, such as MSISDN/255655001001")
+    try:
+        amount = parse_amount(values["amount"])
+    except AmountError as error:
+        raise ValueError(f"amount: {error}") from None
+    if amount == 0:
+        raise ValueError("amount: must be above 0")
+    return {
+        "homeTransactionId": values["id"],
+        "from": dict(payer),
+        "to": dict(zip(("idType", "idValue", "idSubValue"), parts, strict=False)),
+        "amount": format_amount(amount),
+        "currency": values["currency"],
+    } | ({"note": values["note"]} if values["note"] else {})

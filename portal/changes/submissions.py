@@ -1,0 +1,52 @@
+"""Certificates and keys that a DFSP has submitted through the hub's API for DFSPs.
+
+The approval of a submission makes no change. It requests the change in the approver's name, so that a second person at
+the hub must approve the change.
+"""
+
+from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.audit import approvals
+from hub.dfsp_api.submissions import KIND
+from portal.changes import credentials, try_out
+from portal.changes.change_kind import CanNotBeDone, Kind, Line, Payload, by_name
+from portal.permissions import Right
+
+_CHANGES = by_name(*(kind for kind in credentials.KINDS if kind.name in ("sign_certificate", "add_credential")))
+
+
+def _describe(payload: Payload) -> list[Line]:
+    kind = _CHANGES[payload["change"]]
+    return [Line(_("Requested change"), kind.title), *kind.describe(payload["payload"])]
+
+
+def _check(payload: Payload, _actor: str) -> None:
+    """Raises an error if the change is impossible now. Changes nothing."""
+    try_out.try_out(_CHANGES[payload["change"]], payload["payload"])
+
+
+def _ask(payload: Payload, _asker: User | None, checker: User) -> None:
+    change, wanted = payload["change"], payload["payload"]
+    name = wanted["participant"]
+    if approvals.is_waiting(kind=change, subject=name, payload=wanted):
+        raise CanNotBeDone(_("The same change waits for approval already."))
+    approvals.ask(
+        kind=change, subject=name, payload=wanted, reason=_("Submitted by %(name)s") % {"name": name}, maker=checker
+    )
+
+
+KINDS = [
+    # Only people at the hub have this right, and they may also request the change itself.
+    Kind(
+        KIND,
+        gettext_lazy("Accept a DFSP's certificate or key"),
+        Right.ASK_PARTICIPANTS,
+        Right.ASK_PARTICIPANTS,
+        _describe,
+        _check,
+        _ask,
+        gettext_lazy("Accepted. Another person must now approve the change."),
+    )
+]
