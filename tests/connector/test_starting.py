@@ -238,10 +238,11 @@ def test_a_connector_that_cannot_start_leaves_nothing_open(tmp_path: Path) -> No
 
 def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from kitovu_connector import command_line as command
+    from kitovu_connector import configured_core
 
     made: list[dict[str, Any]] = []
 
-    class Made(command.HttpBackend):
+    class Made(configured_core.HttpBackend):
         def __init__(self, url: str, **settings: Any) -> None:
             made.append(settings)
             super().__init__(url, **settings)
@@ -254,7 +255,7 @@ def test_the_core_is_called_with_the_settings_of_the_connector(monkeypatch: pyte
 
         async def __aexit__(self, *_: Any) -> None: ...
 
-    monkeypatch.setattr(command, "HttpBackend", Made)
+    monkeypatch.setattr(configured_core, "HttpBackend", Made)
     monkeypatch.setattr(command, "Connector", Nothing)
     asyncio.run(command._run(load(written(tmp_path, request_s="3.0", connections="5"), {}, {})))
     assert made == [{"timeout_s": 3.0, "connections": 5}]
