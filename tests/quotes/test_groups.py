@@ -1,5 +1,6 @@
 """Lookups and quotes in groups: a group does what its messages do one by one, at the cost of one of them."""
 
+import threading
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -19,9 +20,10 @@ from hub.agreement_engine import Command, Waiting, take
 from hub.agreement_outcomes import Forwarded, Outcome
 from hub.outbox import backlog
 from hub.outbox.models import Message
+from quotes import services
 from quotes.commands_and_facts import AskTerms, State
 from quotes.models import Quote
-from tests.agreements import answer_party, ask_party, ask_terms, give_terms
+from tests.agreements import answer_party, ask_bulk_terms, ask_party, ask_terms, give_terms
 from tests.directory.requests import counted_statements, register
 from tests.world import World
 
@@ -183,6 +185,22 @@ def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_g
     assert sum(len(command.message.body) for command in group) <= 1024 * 1024
     line = waiting(*[ask_terms(IDS) for _ in range(400)], *[ask_terms(IDS, "red") for _ in range(20)])
     assert sum(command.sender_id == IDS["red"] for command in groups_of(line)[0]) == 20
+
+
+def test_a_short_message_that_repeats_a_large_one_is_in_nobodys_group(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ran = agreement_engine.run, list[str]()
+
+    def noted(batch: Sequence[Command]) -> list[Outcome]:
+        ran.append(threading.current_thread().name)
+        return run(batch)
+
+    monkeypatch.setattr(agreement_engine, "run", noted)
+    large = ask_bulk_terms(committed_world.ids, octets=5_000_000)
+    short = replace(large, message=replace(large.message, body=b"{}"))  # the same content without its spaces
+    assert kinds([services.ask(large), services.ask(short)]) == ["Forwarded", "Repeated"]
+    assert ran == [threading.current_thread().name] * 2
 
 
 # --- one bad message --------------------------------------------------------------------------------------------------
