@@ -38,7 +38,7 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """The object that the message is about.
+        """The object that the message is about, and its sender if any participant may send messages about the object.
 
         Of two messages with the same key, the second message waits for the next group.
         """
@@ -138,11 +138,16 @@ _engine = Engine()
 def submit(command: Command) -> Outcome:
     """Returns the command's outcome after its transaction is durable.
 
-    A bulk quote may be as large as five groups, and other senders' messages would wait for the bulk quote. So a large
-    message is a group of its own, in the thread of its request.
+    A message may be as large as five groups, and other senders' messages would wait for it. So a large message is a
+    group of its own.
     """
     if len(command.message.body) <= settings.MAX_BODY_BYTES:
         return _engine.submit(command)
+    return submit_alone(command)
+
+
+def submit_alone(command: Command) -> Outcome:
+    """Does the same as `submit`, but with a group of its own, in the thread of the request."""
     try:
         (outcome,) = run([command])
     except group_commit.LostRace:

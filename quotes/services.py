@@ -18,7 +18,7 @@ from hub.participants.models import Participant
 from quotes import notices, rules_gate, store
 from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, Stored
 from quotes.decide import decide, is_same
-from quotes.models import Agreement
+from quotes.models import Agreement, BulkQuote
 from quotes.rules_gate import QuoteGate
 
 A = TypeVar("A", bound=Agreement)
@@ -26,8 +26,13 @@ Send = Callable[[list[Outgoing]], None]
 
 
 def ask(command: AskTerms) -> Outcome:
-    """Stores a request for terms and forwards it to the payee, in a group."""
-    return agreement_engine.submit(command)
+    """Stores a request for terms and forwards it to the payee, in a group.
+
+    A bulk quote is a group of its own even if it is short. If it repeats a stored one, the group reads the stored
+    message, which may have megabytes: spaces do not make a difference between two messages.
+    """
+    is_bulk = command.resource == BulkQuote.resource
+    return agreement_engine.submit_alone(command) if is_bulk else agreement_engine.submit(command)
 
 
 def answer(command: GiveTerms) -> Outcome:

@@ -1,5 +1,6 @@
 """Lookups and quotes in groups: a group does what its messages do one by one, at the cost of one of them."""
 
+import threading
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -11,6 +12,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from directory.lookup_commands import AnswerParty
 from directory.models import PartyLookup
 from fspiop.errors import FspiopError
 from hub import agreement_engine
@@ -18,9 +20,10 @@ from hub.agreement_engine import Command, Waiting, take
 from hub.agreement_outcomes import Forwarded, Outcome
 from hub.outbox import backlog
 from hub.outbox.models import Message
+from quotes import services
 from quotes.commands_and_facts import AskTerms, State
 from quotes.models import Quote
-from tests.agreements import answer_party, ask_party, ask_terms, give_terms
+from tests.agreements import answer_party, ask_bulk_terms, ask_party, ask_terms, give_terms
 from tests.directory.requests import counted_statements, register
 from tests.examples import examples
 from tests.world import World
@@ -101,7 +104,8 @@ def commands_of(world: World, group: list[Any]) -> list[Command]:
             case ("answer", answerer, to):
                 command = answer_party(world.ids, answerer, number=FIRST, to=to)
         found.setdefault(command.key, command)
-    return list(found.values())
+    # A group ends lookups before it begins others.
+    return sorted(found.values(), key=lambda command: not isinstance(command, AnswerParty))
 
 
 def seen() -> tuple[Any, ...]:
@@ -156,15 +160,23 @@ def groups_of(line: list[Waiting], *, most: int = 200, most_octets: int = 1024 *
 IDS = {"green": 1, "blue": 2, "red": 3}
 
 
-def test_of_two_messages_about_one_quote_or_lookup_the_second_waits_for_the_next_group() -> None:
+def test_of_two_messages_about_one_quote_the_second_waits_for_the_next_group() -> None:
     first, other = ask_terms(IDS), ask_terms(IDS)
     again, answer = replace(first), give_terms(IDS, first.agreement_id)
     lookup, its_answer = ask_party(IDS), answer_party(IDS)
     assert groups_of(waiting(first, lookup, again, other, its_answer, answer)) == [
-        [first, lookup, other],
-        [again, its_answer],
+        [first, lookup, other, its_answer],
+        [again],
         [answer],
     ]
+
+
+def test_answers_that_nobody_asked_for_delay_neither_the_lookup_nor_its_answer() -> None:
+    unasked = [answer_party(IDS, "red", to="green") for _ in range(100)]
+    lookup, its_answer = ask_party(IDS, "green", to="blue"), answer_party(IDS, "blue", to="green")
+    first, *later = groups_of(waiting(*unasked, lookup, its_answer))
+    assert [command for command in first if command.sender_id != IDS["red"]] == [lookup, its_answer]
+    assert len(later) == 99
 
 
 def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_group() -> None:
@@ -174,6 +186,22 @@ def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_g
     assert sum(len(command.message.body) for command in group) <= 1024 * 1024
     line = waiting(*[ask_terms(IDS) for _ in range(400)], *[ask_terms(IDS, "red") for _ in range(20)])
     assert sum(command.sender_id == IDS["red"] for command in groups_of(line)[0]) == 20
+
+
+def test_a_short_message_that_repeats_a_large_one_is_in_nobodys_group(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, ran = agreement_engine.run, list[str]()
+
+    def noted(batch: Sequence[Command]) -> list[Outcome]:
+        ran.append(threading.current_thread().name)
+        return run(batch)
+
+    monkeypatch.setattr(agreement_engine, "run", noted)
+    large = ask_bulk_terms(committed_world.ids, octets=5_000_000)
+    short = replace(large, message=replace(large.message, body=b"{}"))  # the same content without its spaces
+    assert kinds([services.ask(large), services.ask(short)]) == ["Forwarded", "Repeated"]
+    assert ran == [threading.current_thread().name] * 2
 
 
 # --- one bad message --------------------------------------------------------------------------------------------------
