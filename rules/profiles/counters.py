@@ -1,15 +1,15 @@
 """The counters of rules, read from profiles: implements `rules.language.counter_needs.Counters`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from rules.facts import Facts
-from rules.language.counter_needs import Need
+from rules.language.counter_needs import Measure, Need, Subject
 from rules.party_keys import dfsp_key
 from rules.profiles import features
 from rules.profiles.counted_payments import microseconds
-from rules.profiles.features import SECOND, Tally
+from rules.profiles.features import SECOND, Series, Tally
 from rules.profiles.ring import Direction, Profile
 from rules.profiles.subjects import is_refund, key_of_subject
 
@@ -42,68 +42,88 @@ class ProfileCounters:
         originals: Mapping[str, Original],
     ) -> None:
         self.profiles, self.paid_before, self._originals = profiles, paid_before, originals
+        # Of the payment that is judged now:
         self._facts: Facts | None = None
         self._now = 0
-        self._tallies: dict[tuple[str, Direction, int], Tally] = {}  # of the payment that is judged now
+        self._is_refund = False
+        self._profiles: dict[Subject, Profile | None] = {}
+        self._series: dict[tuple[Subject, Direction], Series | None] = {}
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
         """Returns the measure, or None if it is not known."""
         if facts is not self._facts:
-            self._facts, self._now, self._tallies = facts, microseconds(facts.now), {}
-        match need.measure:
-            case "paid_before":
-                if facts.payer is None or facts.payee is None:
-                    return None
-                return (facts.payer, facts.payee) in self.paid_before
-            case "found" | "parties_swapped" | "within_original" | "since_original":
-                return self._of_original(need, facts)
-        key = key_of_subject(need.subject, facts)
-        profile = None if key is None else self.profiles.get(key)
-        if profile is None:
-            return None
-        now = self._now
-        since = now - need.window_s * SECOND + 1
-        match need.measure:
-            case "sent_count" | "sent_value":
-                return self._tally(need, facts, profile, Direction.SENT, since)
-            case "received_count" | "received_value":
-                return self._tally(need, facts, profile, Direction.RECEIVED, since)
-            case "distinct_payees":
-                return self._distinct(need, facts, profile, Direction.SENT, since)
-            case "distinct_payers":
-                return self._distinct(need, facts, profile, Direction.RECEIVED, since)
-            case "age":
-                return _seconds(features.first_moment(profile), now)
-            case "idle":
-                return _seconds(features.last_moment(profile), now)
-            case "moved":
-                return _has_moved(profile, facts, since)
-        raise AssertionError(need.measure)
+            self._facts, self._now, self._is_refund = facts, microseconds(facts.now), is_refund(facts)
+            self._profiles, self._series = {}, {}
+        return _READERS[need.measure](self, need, facts)
 
-    def _tally(self, need: Need, facts: Facts, profile: Profile, direction: Direction, since: int) -> int | None:
-        if facts.currency is None:
+    def _since(self, need: Need) -> int:
+        return self._now - need.window_s * SECOND + 1
+
+    def _profile_of(self, subject: Subject, facts: Facts) -> Profile | None:
+        try:
+            return self._profiles[subject]
+        except KeyError:
+            key = key_of_subject(subject, facts)
+            profile = self._profiles[subject] = None if key is None else self.profiles.get(key)
+            return profile
+
+    def _series_of(self, subject: Subject, direction: Direction, facts: Facts) -> Series | None:
+        try:
+            return self._series[subject, direction]
+        except KeyError:
+            profile, currency = self._profile_of(subject, facts), facts.currency
+            found = None if profile is None or currency is None else features.series(profile, direction, currency)
+            self._series[subject, direction] = found
+            return found
+
+    def _tally(self, need: Need, direction: Direction, facts: Facts) -> Tally | None:
+        series = self._series_of(need.subject, direction, facts)
+        if series is None:
             return None
-        name = (need.subject, direction, need.window_s)
-        tally = self._tallies.get(name)
+        tally = series.since(self._since(need))
+        return None if need.exact and not tally.is_exact and tally.kept < need.events else tally
+
+    def _count(self, need: Need, direction: Direction, facts: Facts) -> int | None:
+        tally = self._tally(need, direction, facts)
+        return None if tally is None else tally.count + self._will_count(need, direction)
+
+    def _value(self, need: Need, direction: Direction, facts: Facts) -> int | None:
+        tally = self._tally(need, direction, facts)
         if tally is None:
-            tally = self._tallies[name] = features.tally(profile, direction, facts.currency, since)
-        if need.exact and not tally.is_exact and tally.kept < need.events:
             return None
-        is_counted = _will_count(need, facts, direction)
-        if need.measure in ("sent_count", "received_count"):
-            return tally.count + is_counted
-        return tally.value + (facts.amount if is_counted else 0)
+        return tally.value + facts.amount if self._will_count(need, direction) else tally.value
 
-    def _distinct(self, need: Need, facts: Facts, profile: Profile, direction: Direction, since: int) -> int | None:
-        if facts.currency is None:
+    def _distinct(self, need: Need, direction: Direction, facts: Facts) -> int | None:
+        profile = self._profile_of(need.subject, facts)
+        if profile is None or facts.currency is None:
             return None
-        distinct = features.distinct(profile, direction, facts.currency, since)
+        distinct = features.distinct(profile, direction, facts.currency, self._since(need))
         if need.exact and not distinct.is_exact and distinct.kept < need.events:
             return None
-        if not _will_count(need, facts, direction):
-            return len(distinct.parties)
         other = facts.payee if direction is Direction.SENT else facts.payer
-        return len(distinct.parties | {other} if other else distinct.parties)
+        if other is None or not self._will_count(need, direction):
+            return len(distinct.parties)
+        return len(distinct.parties | {other})
+
+    def _will_count(self, need: Need, direction: Direction) -> bool:
+        return need.subject in (_SENDS if direction is Direction.SENT else _RECEIVES) and not self._is_refund
+
+    def _age(self, need: Need, facts: Facts) -> int | None:
+        profile = self._profile_of(need.subject, facts)
+        return None if profile is None else _seconds(features.first_moment(profile), self._now)
+
+    def _idle(self, need: Need, facts: Facts) -> int | None:
+        profile = self._profile_of(need.subject, facts)
+        return None if profile is None else _seconds(features.last_moment(profile), self._now)
+
+    def _moved(self, need: Need, facts: Facts) -> bool | None:
+        profile = self._profile_of(need.subject, facts)
+        return None if profile is None else _has_moved(profile, facts, self._since(need))
+
+    def _paid_before(self, need: Need, facts: Facts) -> bool | None:
+        if facts.payer is None or facts.payee is None:
+            return None
+        return (facts.payer, facts.payee) in self.paid_before
 
     def _of_original(self, need: Need, facts: Facts) -> int | bool | None:
         if facts.refund_of is None:
@@ -119,18 +139,12 @@ class ProfileCounters:
                     return None
                 return (facts.payer, facts.payee) == (original.payee, original.payer)
             case "since_original":
-                return _seconds(microseconds(original.committed_at), microseconds(facts.now))
-        key = key_of_subject("original", facts)
-        profile = None if key is None else self.profiles.get(key)
+                return _seconds(microseconds(original.committed_at), self._now)
+        profile = self._profile_of("original", facts)
         if profile is None or facts.currency is None:
             return None
         refunded = features.tally(profile, Direction.SENT, original.currency, 0, refunds=True).value
         return facts.currency == original.currency and refunded + facts.amount <= original.amount
-
-
-def _will_count(need: Need, facts: Facts, direction: Direction) -> bool:
-    counting = _SENDS if direction is Direction.SENT else _RECEIVES
-    return need.subject in counting and not is_refund(facts)
 
 
 def _has_moved(profile: Profile, facts: Facts, since: int) -> bool | None:
@@ -143,3 +157,22 @@ def _has_moved(profile: Profile, facts: Facts, since: int) -> bool | None:
 
 def _seconds(since: int | None, now: int) -> int:
     return 0 if since is None else max(0, (now - since) // SECOND)
+
+
+_SENT, _RECEIVED = Direction.SENT, Direction.RECEIVED
+_READERS: Mapping[Measure, Callable[[ProfileCounters, Need, Facts], int | bool | None]] = {
+    "sent_count": lambda counters, need, facts: counters._count(need, _SENT, facts),
+    "sent_value": lambda counters, need, facts: counters._value(need, _SENT, facts),
+    "received_count": lambda counters, need, facts: counters._count(need, _RECEIVED, facts),
+    "received_value": lambda counters, need, facts: counters._value(need, _RECEIVED, facts),
+    "distinct_payees": lambda counters, need, facts: counters._distinct(need, _SENT, facts),
+    "distinct_payers": lambda counters, need, facts: counters._distinct(need, _RECEIVED, facts),
+    "age": ProfileCounters._age,
+    "idle": ProfileCounters._idle,
+    "moved": ProfileCounters._moved,
+    "paid_before": ProfileCounters._paid_before,
+    "found": ProfileCounters._of_original,
+    "parties_swapped": ProfileCounters._of_original,
+    "within_original": ProfileCounters._of_original,
+    "since_original": ProfileCounters._of_original,
+}

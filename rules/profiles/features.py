@@ -1,14 +1,16 @@
 """What a profile says about a window of time: number, sum, distinct counterparties, first and last payment. Pure."""
 
+from bisect import bisect_left
 from dataclasses import dataclass
+
+import msgspec
 
 from rules.profiles.ring import Direction, Profile
 
 SECOND = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(msgspec.Struct, frozen=True, gc=False):
     """The payments of one direction and currency in a window."""
 
     count: int
@@ -18,27 +20,45 @@ class Tally:
     """False if a bucket has payments inside of the window and maybe others before it. Then all of them are counted."""
 
 
+class Series(msgspec.Struct, frozen=True, gc=False):
+    """The payments of one direction and currency, ready to be counted in windows of any length."""
+
+    moments: list[int]
+    sums: list[int]  # of the amounts before each moment, and of all
+    folded: list[tuple[int, int, int, int]]  # of each bucket: its start, its latest payment, number, sum
+
+    def since(self, moment: int) -> Tally:
+        """Counts and adds up the payments since this moment."""
+        first = bisect_left(self.moments, moment)
+        count = kept = len(self.moments) - first
+        value, is_exact = self.sums[-1] - self.sums[first], True
+        for start, latest, number, total in self.folded:
+            if latest >= moment:
+                count += number
+                value += total
+                is_exact = is_exact and start >= moment
+        return Tally(count, value, kept, is_exact)
+
+
+def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
+    """Returns the payments of this direction and currency: refunds only, or all others."""
+    moments, sums, total = list[int](), [0], 0
+    for event in profile.events:
+        if event.direction == direction and event.currency == currency and event.is_refund == refunds:
+            total += event.amount
+            moments.append(event.moment)
+            sums.append(total)
+    folded = [
+        (key.start, bucket.latest, bucket.count, bucket.value)
+        for key, bucket in profile.buckets.items()
+        if key.direction == direction and key.currency == currency and key.is_refund == refunds
+    ]
+    return Series(moments, sums, folded)
+
+
 def tally(profile: Profile, direction: Direction, currency: str, since: int, *, refunds: bool = False) -> Tally:
     """Counts and adds up the payments since this moment."""
-    kept = value = 0
-    for event in reversed(profile.events):
-        if event.moment < since:
-            break
-        if event.direction == direction and event.currency == currency and event.is_refund == refunds:
-            kept += 1
-            value += event.amount
-    count, is_exact = kept, True
-    for key, bucket in profile.buckets.items():
-        if (
-            bucket.latest >= since
-            and key.direction == direction
-            and key.currency == currency
-            and key.is_refund == refunds
-        ):
-            count += bucket.count
-            value += bucket.value
-            is_exact = is_exact and (key.start >= since)
-    return Tally(count, value, kept, is_exact)
+    return series(profile, direction, currency, refunds=refunds).since(since)
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:

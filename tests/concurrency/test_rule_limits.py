@@ -29,7 +29,7 @@ PAYERS = range(1, 13)
 PAYEES = range(101, 104)
 SENT, RECEIVED = 6, 10
 WRITERS = 8
-FOR_S = 2.5
+FOR_S = 1.9
 BILLER = 999
 
 
@@ -106,7 +106,7 @@ def race(world: World) -> Counter[int]:
     children = [start(partial(write, world, seed, until)) for seed in range(WRITERS)]
     ends: Counter[int] = Counter()
     while time.monotonic() < until - 0.5:
-        time.sleep(chance.uniform(0.1, 0.4))
+        time.sleep(chance.uniform(0.1, 0.3))
         child = children.pop(chance.randrange(len(children)))
         os.kill(child, signal.SIGKILL)
         ends[os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])] += 1

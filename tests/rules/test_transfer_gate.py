@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 
 from hub.outbox.models import Message
 from ledger import engine, quoted_facts
@@ -304,3 +304,49 @@ def test_each_difference_between_profiles_and_transfers_is_found_and_mended(worl
     rebuild.rebuild_these([each.key for each in found])
     assert differences(world) == []
     assert Profile.objects.get(pk=key_of_customer(1)).counted == 3
+
+
+ONE = "(SELECT min(transfer_id) FROM rules_profiles_countedtransfer WHERE NOT ended)"
+ABORTED = "(SELECT transfer_id FROM rules_profiles_countedtransfer WHERE ended)"
+RESERVED, ADD_UP = "counted_transfers_are_those_that_were_reserved", "profiles_add_up"
+DAMAGE = {
+    f"UPDATE rules_profiles_countedtransfer SET amount = amount + 1 WHERE transfer_id = {ONE}": {RESERVED, ADD_UP},
+    f"UPDATE rules_profiles_countedtransfer SET reserved_at = now() - interval '1 day' WHERE transfer_id = {ONE}": {
+        RESERVED
+    },
+    f"UPDATE rules_profiles_countedtransfer SET ended = true WHERE transfer_id = {ONE}": {RESERVED, ADD_UP},
+    f"UPDATE rules_profiles_countedtransfer SET ended = false WHERE transfer_id = {ABORTED}": {RESERVED, ADD_UP},
+    f"UPDATE rules_profiles_countedtransfer SET payer_key = 5 WHERE transfer_id = {ONE}": {ADD_UP},
+    f"DELETE FROM rules_profiles_countedtransfer WHERE transfer_id = {ONE}": {ADD_UP},
+    f"DELETE FROM rules_profiles_unfoldedcount WHERE transfer_id = {ONE}": {ADD_UP},
+    "UPDATE rules_profiles_profile SET counted = counted + 1": {ADD_UP},
+    "UPDATE rules_profiles_profile SET sent = sent + 1": {ADD_UP},
+}
+
+
+def test_the_invariants_find_each_damage(world: World) -> None:
+    activate(limit(above=5))
+    commands = [pay(world, 1, 2) for _ in range(3)]
+    engine.run(commands)
+    run(reject(world, "blue", commands[0].transfer_id))
+    assert world.breaks() == []
+    for statement, expected in DAMAGE.items():
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL session_replication_role = replica")
+                cursor.execute(statement)
+                assert cursor.rowcount >= 1, statement
+            assert set(world.breaks()) == expected, statement
+            transaction.set_rollback(True)
+    assert world.breaks() == []
+
+
+def test_what_was_counted_stays_as_it_was(world: World) -> None:
+    activate(limit(above=5))
+    run(pay(world, 1, 2))
+    for change in ("amount = 1", "payer_key = 1", "ended = true, payer_key = 1"):
+        with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"UPDATE rules_profiles_countedtransfer SET {change}")
+    for table in ("rules_profiles_countedtransfer", "rules_profiles_profile"):
+        with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"DELETE FROM {table}")
