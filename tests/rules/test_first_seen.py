@@ -1,4 +1,4 @@
-"""Names that DFSPs send are screened: the payee's by its DFSP's answer to a lookup, the payer's by a request for terms."""
+"""Names are screened when DFSPs send them: the payee's in an answer to a lookup, the payer's in a request for terms."""
 
 from collections.abc import Sequence
 from typing import Any
