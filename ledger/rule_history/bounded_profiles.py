@@ -36,7 +36,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.executescript(_TABLES)
         self._is_any_in_file = False
-        self.paid_before = PaidBeforeInFile(self._file)
+        self.paid_before = PaidBefore(self._file, most_events // 4)
 
     def __enter__(self) -> Self:
         return self
@@ -84,23 +84,31 @@ class BoundedProfiles(Mapping[int, Profile]):
         return Profile()
 
 
-class PaidBeforeInFile:
-    """How many payments of each payer to each payee are counted."""
+class PaidBefore:
+    """How many payments of each payer to each payee are counted. Many pairs wait in the file."""
 
-    def __init__(self, file: sqlite3.Connection) -> None:
-        self._file = file
+    def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
+        self._file, self._most = file, most_pairs
+        self._recent: dict[tuple[int, int], int] = {}  # to be added to the numbers in the file
+        self._is_any_in_file = False
 
     def __contains__(self, pair: object) -> bool:
-        statement = "SELECT payments > 0 FROM paid WHERE payer = ? AND payee = ?"
-        row = self._file.execute(statement, pair).fetchone()  # type: ignore[arg-type]
-        return row is not None and bool(row[0])
+        payments = self._recent.get(pair, 0)  # type: ignore[call-overload]
+        if self._is_any_in_file:
+            statement = "SELECT payments FROM paid WHERE payer = ? AND payee = ?"
+            row = self._file.execute(statement, pair).fetchone()  # type: ignore[arg-type]
+            payments += row[0] if row is not None else 0
+        return bool(payments > 0)
 
     def add(self, pair: tuple[int, int], payments: int = 1) -> None:
         """Counts one payment more, or another number."""
-        self._file.execute(
-            "INSERT INTO paid VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET payments = payments + excluded.payments",
-            (*pair, payments),
-        )
+        self._recent[pair] = self._recent.get(pair, 0) + payments
+        if len(self._recent) > self._most:
+            self._file.executemany(
+                "INSERT INTO paid VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET payments = payments + excluded.payments",
+                [(*each, number) for each, number in self._recent.items()],
+            )
+            self._recent, self._is_any_in_file = {}, True
 
     def remove(self, pair: tuple[int, int]) -> None:
         """Counts one payment less."""

@@ -8,8 +8,10 @@ a quote from a time in which neither rules were active nor RULES_COUNT was set. 
 rules find the lists and markers of today, except for decisions that are reproduced.
 """
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -30,10 +32,12 @@ from quotes.rules_gate import TIME_TO_ANSWER
 from rules import decide, kept_verdicts, party_labels
 from rules import facts as facts_of_payments
 from rules.decide import Hit, Verdict
-from rules.facts import Facts, Gate
+from rules.facts import Facts
 from rules.kept_verdicts import Kept
 from rules.language.compiled_types import CompiledRules
 from rules.language.refusal_codes import OUT_OF_TIME
+from rules.lists.models import PartyList
+from rules.markers.models import Marker
 from rules.party_keys import dfsp_key
 from rules.profiles.counted_payments import CountedPayment
 from rules.profiles.counters import Original, ProfileCounters
@@ -54,10 +58,12 @@ def run(
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
     """Replays everything that was stored, and judges what came in this time. `tell` hears how far it is."""
-    with stored_payments.one_snapshot(), BoundedProfiles() as profiles:
+    with stored_payments.one_snapshot(), BoundedProfiles() as profiles, _without_cycles():
         replay = _Replay(rules, profiles, since)
         whole = stored_payments.number()
-        for done, stored in enumerate(stored_payments.read()):
+        # Without rules of quotes, only their stored decisions matter.
+        with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
+        for done, stored in enumerate(stored_payments.read(with_quotes=with_quotes)):
             if until is not None and stored.at >= until:
                 break
             replay.take(stored)
@@ -67,12 +73,26 @@ def run(
         return replay.report
 
 
+@contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Looks for no cycles of objects meanwhile. A replay makes none, and looking through all profiles takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class _Replay:
     def __init__(self, rules: ReplayedRules, profiles: BoundedProfiles, since: datetime | None) -> None:
         self._rules, self._profiles, self._since = rules, profiles, since
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
+        # Without any list or marker, each lookup in them would find nothing.
+        self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
         self._never_reserved: set[str] = set()  # transfers in flight that these rules refuse
@@ -190,7 +210,7 @@ class _Replay:
     # --- judging ------------------------------------------------------------------------------------------------------
 
     def _judged(self, facts: Facts, compiled: CompiledRules) -> tuple[Verdict, Facts]:
-        if not self._rules.follows_history and (compiled.lists or compiled.markers):
+        if self._is_labelled and (compiled.lists or compiled.markers):
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         hits = decide.judge(facts, compiled, self._counters, self._variances.at(facts.now))
         if facts.fx and facts.gate == "transfer":
@@ -227,13 +247,12 @@ class _Replay:
     def _tell_difference(
         self, subject: str, facts: Facts, verdict: Verdict, rules: Collection[str], stored: str
     ) -> None:
-        gate: Gate = facts.gate
-        if rules and all(self._rules.may_be_late(gate, rule) for rule in rules):
+        if rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
             self.report.late += 1
             return
         now = f"{verdict.outcome} {verdict.code or ''}".strip()
         names = f", by {', '.join(sorted(rules))}" if rules else ""
-        self.report.differs(f"{gate} {subject}: {stored} was stored, {now} was replayed{names}")
+        self.report.differs(f"{facts.gate} {subject}: {stored} was stored, {now} was replayed{names}")
 
 
 _CODES_OF_SWITCHES = frozenset({"4540", "5540", "3140"})

@@ -8,14 +8,14 @@ from datetime import datetime
 from msgspec.structs import replace
 
 from rules.decide import Variances
-from rules.facts import Gate
+from rules.facts import Facts, Gate
 from rules.language.checks import accept_text
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
 from rules.language.counter_needs import Subject
 from rules.language.needed_counters import comparisons, counter_names
 from rules.language.rule_types import Rule, RuleSet
-from rules.profiles.subjects import subjects_read
+from rules.profiles.subjects import key_of_subject, keys_to_lock, limits_of, subjects_read
 from rules.rulesets import queries, store
 from rules.rulesets.active_rules import GATES
 from rules.rulesets.models import Activation, Variance
@@ -39,15 +39,17 @@ class ReplayedRules:
     without_quote: CompiledRules = field(repr=False)
     counted_too: frozenset[Subject]
 
-    def may_be_late(self, gate: Gate, rule_id: str) -> bool:
-        """Returns whether the rule reads a profile without a lock, so that it may not see the latest payments."""
-        compiled = self.without_quote if gate == "transfer" else self.by_gate[gate]
+    def may_be_late(self, facts: Facts, rule_id: str) -> bool:
+        """Returns whether the rule read a profile without a lock, so that it may not have seen the latest payments."""
+        at_transfer = facts.gate == "transfer"
+        compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
         rule = next((each for each in compiled.rules if each.id == rule_id), None)
         if rule is None:
             return False
         names = {name for each in comparisons(rule.whole_condition) for name in counter_names(each, rule.when)}
         read = [need for need in compiled.needs if (need.subject, need.measure, need.window_s, need.currency) in names]
-        return any(subjects_read([need]) and not need.exact for need in read)
+        locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
+        return any(key_of_subject(need.subject, facts) not in locked for need in read if subjects_read([need]))
 
 
 def live() -> int | None:

@@ -136,12 +136,12 @@ def number() -> int:
     return int(row[0])
 
 
-def read() -> Iterator[Stored]:
+def read(*, with_quotes: bool = True) -> Iterator[Stored]:
     """Yields everything in the order in which it was decided. Call it inside of `one_snapshot`."""
     with ThreadPoolExecutor(1, "stored-payments") as reader:
         streams: list[Iterator[Stored]] = [
             map(_transfer, _rows(reader, "transfers", _TRANSFERS)),
-            map(_quote, _rows(reader, "quotes", _QUOTES)),
+            map(_quote, _rows(reader, "quotes", _QUOTES) if with_quotes else iter(())),
             map(_decision_only, _rows(reader, "decisions", _DECISIONS_ONLY)),
         ]
         yield from merge(*streams, key=attrgetter("at"))

@@ -139,7 +139,7 @@ def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: W
     pay("255712001001")
     rules = replayed_rules.of_version(version)
     assert replay.run(rules).different == 0
-    harsh = replayed_rules.of_text(json.dumps(document(limit(above=1, then={"action": "alert"}))).encode())
+    harsh = replayed_rules.of_text(json.dumps(document(limit(above=1))).encode())
     object.__setattr__(rules, "by_gate", harsh.by_gate)
     pay("255712001001")
     assert replay.run(rules).differences[0].startswith("transfer ")
@@ -153,11 +153,11 @@ def test_a_draft_refuses_and_does_not_count_what_it_refuses(committed_world: Wor
     pay("255712001002", "600")
     report = replayed(limit(above=1, mode="draft"), limit("payee.received_count", above=9, mode="shadow", code="5240"))
     # The first is aborted later, the next two come too many, and the fourth is again the only one that counts.
-    assert report.judged == {"transfer": 5, "quote": 5}
+    assert report.judged == {"transfer": 5}
     assert report.rules["payer-sent-count"].refusals == 2
     assert report.refused_value == {"TZS": 400_000}
     assert report.changed == {("ALLOW", "REFUSE"): 2}
-    assert report.worst_hit() == [("green", 2, 10)]
+    assert report.worst_hit() == [("green", 2, 5)]
     assert {each.subject for each in report.examples} == set(ids[1:])
 
     report = replayed(
@@ -210,8 +210,8 @@ def test_profiles_that_wait_in_the_file_are_the_same(monkeypatch: pytest.MonkeyP
         assert len(few._new) + len(few._old) < 20 < len(many._new)
         for key in set(many):
             assert (few[key].events, few[key].buckets) == (many[key].events, many[key].buckets)
-        for _ in range(2):
-            few.paid_before.add((1, 2))
+        for number in range(30):  # more than it keeps in memory
+            few.paid_before.add((1, 2 + number % 15))
         few.paid_before.remove((1, 2))
         assert (1, 2) in few.paid_before
         few.paid_before.remove((1, 2))
