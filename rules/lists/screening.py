@@ -64,7 +64,9 @@ class _Remembered:
     """The parties and names that this process has stored in the last day, so that they cost no statement."""
 
     def __init__(self) -> None:
-        self.clear()
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+        self._since = time.monotonic()
 
     def __contains__(self, pair: int) -> bool:
         return pair in self._new or pair in self._old
@@ -75,9 +77,7 @@ class _Remembered:
             self._old, self._new, self._since = self._new, set(), time.monotonic()
 
     def clear(self) -> None:
-        self._new: set[int] = set()
-        self._old: set[int] = set()
-        self._since = time.monotonic()
+        self._new, self._old = set(), set()
 
 
 _remembered = _Remembered()
