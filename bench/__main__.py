@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bench import chart, engine_vs_database, pages, report
+from bench import chart, engine_vs_database, live_rules, pages, parties, replayed, report
 from bench.bad import trials
 from bench.bad.misbehaviours import ALL
 from bench.hubs import GivenHub, Hub, own_hub
@@ -51,6 +51,20 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="RATE",
         help=f"rate for {CALM_S} s after the measurement: shows how long the hub takes to recover",
     )
+    parser.add_argument(
+        "--rules",
+        type=int,
+        metavar="N",
+        help=f"N live rules, {live_rules.EXACT_LIMITS} of them exact limits, and payments between {parties.PARTIES}"
+        " customers. 0 for the same payments without rules, to compare with",
+    )
+    parser.add_argument("--biller", action="store_true", help="everybody pays one customer of the first DFSP")
+    parser.add_argument(
+        "--replay",
+        type=int,
+        metavar="N",
+        help="only how long a replay of rules (200, or --rules) over N payments takes",
+    )
     parser.add_argument("--suite", action="store_true", help="runs with 2, 8 and 32 DFSPs, then payments")
     parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: p99 up to collapse")
     parser.add_argument("--alone", action="store_true", help="only the engine in process and the database's limit")
@@ -83,6 +97,13 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
     if options.stored and options.hub:
         parser.error("--stored cannot be used with --hub")
+    if options.rules is not None:
+        if options.signed or options.iso20022 or options.bad or (options.hub and not options.database_url):
+            parser.error("--rules cannot be used with --signed, --iso20022, --bad, or --hub without --database-url")
+        if 0 < options.rules < live_rules.FEWEST:
+            parser.error(f"--rules is 0, or {live_rules.FEWEST} or more")
+    if options.biller and options.rules is None:
+        parser.error("--biller needs --rules")
     if options.bad:
         if options.hub or options.signed or options.iso20022:
             parser.error("--bad cannot be used with --hub, --signed or --iso20022")
@@ -105,6 +126,8 @@ def plans(options: argparse.Namespace) -> Iterator[tuple[str, Plan]]:
         options.calm,
         options.iso20022,
         options.stored,
+        options.rules,
+        options.biller,
     )
     if options.suite:
         for payments in (False, True):
@@ -127,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
         state = options.state or stack.enter_context(tempfile.TemporaryDirectory(prefix="kitovu-bench-"))
         if options.pages:
             return _end_pages(pages.run(str(Path(state) / "pages"), Crowd(options.pages, options.hours)), console)
+        if options.replay:
+            return replayed.run(str(Path(state) / "replay"), options.replay, options.rules or replayed.RULES, console)
         if options.bad:
             return trials.run(options, state, console)
         beside = None

@@ -44,6 +44,21 @@ class Counters:
         return found
 
 
+_LOCKED = """
+    SELECT coalesce(sum(rows), 0)::bigint FROM pg_stat_statements
+    WHERE query LIKE '%rules_profiles_profile%' AND query LIKE '%FOR NO KEY UPDATE%' AND query NOT LIKE '%pg_stat%'
+"""
+_HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gate = 'transfer'"
+
+
+@dataclass(frozen=True)
+class RuleWork:
+    """What rules did while measured."""
+
+    rows_locked: int | None  # None without pg_stat_statements
+    payments_hit: int  # transfers in which at least one rule fired
+
+
 class Database:
     """The bench's own connection to the database. The connection adds only a few statements to a run."""
 
@@ -79,6 +94,17 @@ class Database:
             return []
         names = ("calls", "rows", "ms", "wal_kb", "statement")
         return [dict(zip(names, row, strict=True)) for row in self._connection.execute(_DEAREST)]
+
+    def hits(self) -> int:
+        """Returns the number of transfers in which rules fired."""
+        row = self._connection.execute(_HITS).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def rule_work(self, hits_before: int) -> RuleWork:
+        """Returns what rules did since `forget_statements` was called and `hits` returned this."""
+        row = self._connection.execute(_LOCKED).fetchone() if self._has_statements else None
+        return RuleWork(None if row is None else row[0], self.hits() - hits_before)
 
     def close(self) -> None:
         self._connection.close()

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +34,10 @@ class Hub(Protocol):
         """Returns the committed transfers between these participants, or None if they cannot be read."""
         ...
 
+    def use_rules(self, document: Mapping[str, Any]) -> None:
+        """Makes these the active rules."""
+        ...
+
     def check_ledger(self) -> tuple[bool | None, str]:
         """Returns whether all the ledger's invariants are true (None: not checked), and the command's output."""
         ...
@@ -52,6 +58,10 @@ class GivenHub:
     def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
         """Reads the transfers by this checkout's own command, from the given database."""
         return None if self.database_url is None else _last_json(self._manage(*_committed(participants))[1])
+
+    def use_rules(self, document: Mapping[str, Any]) -> None:
+        """Stores and activates the rules by this checkout's own command."""
+        use_rules(document, lambda *arguments: self._manage(*arguments)[1])
 
     def check_ledger(self) -> tuple[bool | None, str]:
         """Checks the invariants by this checkout's own command, on the given database."""
@@ -74,6 +84,20 @@ class GivenHub:
 
 def _committed(participants: Collection[str]) -> list[str]:
     return ["committed_transfers", "--json", "--between", *participants]
+
+
+def use_rules(document: Mapping[str, Any], manage: Callable[..., str]) -> None:
+    """Stores and activates rules by `manage.py rules`."""
+    with tempfile.TemporaryDirectory(prefix="bench-rules-") as folder:
+        path = Path(folder) / "rules.json"
+        path.write_text(json.dumps(document))
+        said = manage("rules", "import", str(path))
+    found = re.search(r"^version (\d+):", said, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"the rules were not stored: {said}")
+    said = manage("rules", "activate", found[1])
+    if "active from" not in said:
+        raise RuntimeError(f"the rules are not active: {said}")
 
 
 def _last_json(text: str) -> list[dict[str, Any]]:
@@ -111,6 +135,9 @@ def own_hub(
 
         def committed(self, participants: Collection[str]) -> list[dict[str, Any]] | None:
             return _last_json(self.stack.manage(*_committed(participants)))
+
+        def use_rules(self, document: Mapping[str, Any]) -> None:
+            use_rules(document, self.stack.manage)
 
         def check_ledger(self) -> tuple[bool | None, str]:
             self.stack.check()

@@ -46,6 +46,8 @@ class Load:
     results: str
     keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
     iso20022: bool = False
+    packets: int = 0  # for each payer and payee, if each transfer has a quote of its own; 0: a few, used in turn
+    biller: bool = False  # everybody pays the first DFSP
 
     @classmethod
     def from_text(cls, text: str) -> "Load":
@@ -63,11 +65,14 @@ class Load:
         yield from (then + number / self.calm for number in range(round(self.calm * CALM_S)))
 
 
-def pairs(dfsps: list[str], hot: float) -> Iterator[tuple[str, str]]:
+def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tuple[str, str]]:
     """Yields payer and payee of each transfer, without end.
 
-    The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot`.
+    The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot`. With `biller`,
+    the others pay the first DFSP.
     """
+    if biller:
+        yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])
     everybody = cycle([(payer, payee) for payer in dfsps for payee in dfsps if payer != payee])
     from_first = cycle([(dfsps[0], payee) for payee in dfsps[1:]])
     owed = 0.0
@@ -87,9 +92,9 @@ class Generator:
         self._host = f"{load.host}:{load.port}".encode()
         self._clock, self._form = messages.Clock(), form_of(load.iso20022)
         self._signed = Signer(load.keys, load.dfsps)
-        self._pairs = pairs(load.dfsps, load.hot)
+        self._pairs = pairs(load.dfsps, load.hot, biller=load.biller)
         self._pools = {
-            (payer, payee): cycle(self._form.pool(payer, payee))
+            (payer, payee): cycle(self._form.pool_of(payer, payee, load.packets))
             for payer in load.dfsps
             for payee in load.dfsps
             if payer != payee and not load.aliases

@@ -28,12 +28,12 @@ class Packet(NamedTuple):
 
 
 @cache
-def pool(payer: str, payee: str) -> list[Packet]:
+def pool(payer: str, payee: str, size: int = _POOL) -> list[Packet]:
     """Returns the packets that this payer's transfers to this payee use in turn.
 
     The packets are identical in every process.
     """
-    return [_packet(payer, payee, number) for number in range(_POOL)]
+    return [_packet(payer, payee, number) for number in range(size)]
 
 
 def _packet(payer: str, payee: str, number: int) -> Packet:
@@ -102,13 +102,41 @@ def party(payer: bytes, payee: bytes, alias: bytes) -> bytes:
 
 def quote(payer: bytes, payee: bytes, alias: bytes, quote_id: bytes, clock: Clock) -> bytes:
     """Returns the body of POST /quotes. The quote's id is also the id of the transaction and of the transfer."""
+    return quote_between(payer, payee, b"441", alias, quote_id, clock)
+
+
+def quote_between(
+    payer: bytes,
+    payee: bytes,
+    payer_alias: bytes,
+    alias: bytes,
+    quote_id: bytes,
+    clock: Clock,
+    *,
+    scenario: bytes = b"TRANSFER",
+    kyc_tier: bytes = b"",
+) -> bytes:
+    """Returns the same, with more of what rules read."""
+    more = b'"extensionList":{"extension":[{"key":"kycTier","value":"%b"}]},' % kyc_tier if kyc_tier else b""
     return (
-        b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b","note":"bench",'
+        b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b",%b"note":"bench",'
         b'"payee":{"partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"}},'
-        b'"payer":{"name":"Bench Payer","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"441"}},'
+        b'"payer":{"name":"Bench Payer","partyIdInfo":{"fspId":"%b","partyIdType":"MSISDN","partyIdentifier":"%b"}},'
         b'"quoteId":"%b","transactionId":"%b",'
-        b'"transactionType":{"initiator":"PAYER","initiatorType":"CONSUMER","scenario":"TRANSFER"}}'
-    ) % (AMOUNT.encode(), CURRENCY.encode(), clock.expiration, payee, alias, payer, quote_id, quote_id)
+        b'"transactionType":{"initiator":"PAYER","initiatorType":"CONSUMER","scenario":"%b"}}'
+    ) % (
+        AMOUNT.encode(),
+        CURRENCY.encode(),
+        clock.expiration,
+        more,
+        payee,
+        alias,
+        payer,
+        payer_alias,
+        quote_id,
+        quote_id,
+        scenario,
+    )
 
 
 def terms(payer: bytes, payee: bytes, quote_id: bytes, packet: Packet, clock: Clock) -> bytes:
@@ -145,6 +173,10 @@ class Form(NamedTuple):
     terms: Callable[[bytes, bytes, bytes, Packet, Clock], bytes]
     transfer: Callable[[bytes, bytes, bytes, bytes, bytes, Clock], bytes]
     fulfilment: Callable[[bytes, bytes], bytes]
+
+    def pool_of(self, payer: str, payee: str, size: int) -> Sequence[Packet]:
+        """Returns the packets of this payer's transfers to this payee: so many, or without a size a few."""
+        return pool(payer, payee, size) if size else self.pool(payer, payee)
 
 
 PLAIN = Form(

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bench.database_costs import RuleWork
 from bench.hubs import PROJECT
 from bench.measure import GOAL_S, GOAL_SHARE, WHOLE, grouped, percentile
 from bench.run import Plan, Result
@@ -55,7 +56,20 @@ def summary(plan: Plan, result: Result, ledger_ok: bool | None) -> dict[str, Any
         "dearest_statements": result.dearest,
         "book_faults": result.book_faults,
         "recovered_s": result.recovered_s,
+        "rules": None if result.rules is None else _of_rules(plan, result.rules, completed),
         "ledger_ok": ledger_ok,
+    }
+
+
+def _of_rules(plan: Plan, work: RuleWork, completed: int) -> dict[str, Any]:
+    number = plan.rules or 0
+    return {
+        "live": number,
+        "evaluated": number * completed,
+        "rows_locked": work.rows_locked,
+        "rows_locked_per_transfer": round(work.rows_locked / completed, 2) if work.rows_locked and completed else None,
+        "payments_hit": work.payments_hit,
+        "share_hit": round(work.payments_hit / completed, 4) if completed else 0.0,
     }
 
 
@@ -138,6 +152,14 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     if per_transfer := figures["per_transfer"]:
         told = ", ".join(f"{count:g} {name.replace('_', ' ')}" for name, count in per_transfer.items())
         console.print(f"database, per transfer: {told}", highlight=False)
+    if (rules := figures["rules"]) is not None:
+        console.print(
+            f"{rules['live']} rules: {rules['evaluated']} evaluated, {rules['rows_locked']} rows of profiles locked"
+            f" ({rules['rows_locked_per_transfer']} per transfer, by the gate and by the tick that adds payments),"
+            f" {rules['payments_hit']} transfers hit"
+            f" ({rules['share_hit']:.1%})",
+            highlight=False,
+        )
     console.print(f"share of the instrument itself: {figures['instrument_share']:.0%}", highlight=False)
     if figures["recovered_s"] is not None:
         console.print(

@@ -1,6 +1,7 @@
 """One run: onboards DFSPs, starts their processes and the generator, measures, and joins all records."""
 
 import json
+import math
 import socket
 import subprocess
 import sys
@@ -14,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from bench import compare_books, presigned
-from bench.database_costs import Database
+from bench import compare_books, live_rules, parties, presigned
+from bench.database_costs import Database, RuleWork
 from bench.hubs import PROJECT, Hub
 from bench.load import CALM_S, Load, pairs
 from bench.measure import Outcome, cpu_by_process, join, machine_cpu_seconds, recovery
@@ -27,6 +28,7 @@ _LEAD_S = 1.5  # from the start of the generator's process to the first transfer
 _READ_EACH_S = 4000  # the number of presigned transfers that the generator reads per second
 _SINKS = 2  # the number of processes for all DFSPs together
 _CUSTOMERS = 200  # the number of customers of each DFSP
+_RULES_KNOWN_S = 2  # the hub's processes know of the first rules after a second
 _KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 
@@ -45,6 +47,17 @@ class Plan:
     calm: float = 0.0  # the rate after the measurement, which shows whether the hub recovers; 0: no load
     iso20022: bool = False  # messages in the ISO 20022 form of version 2.0
     stored: int = 0  # finished transfers (or payments) that the hub has before the load
+    rules: int | None = None  # live rules, of payments between many customers; 0: the same payments without rules
+    biller: bool = False  # everybody pays one customer of the first DFSP
+
+    @property
+    def packets(self) -> int:
+        """Returns how many packets each pair needs, if each transfer has a quote of its own. Otherwise 0."""
+        if self.rules is None:
+            return 0
+        pairs = self.dfsps - 1 if self.biller else self.dfsps * (self.dfsps - 1)
+        count = self.rate * (self.warmup + self.seconds) + self.calm * CALM_S
+        return math.ceil(count / pairs * (1 + self.hot * pairs)) + 10
 
 
 @dataclass
@@ -62,6 +75,7 @@ class Result:
     settings: dict[str, str] = field(default_factory=dict)
     book_faults: list[str] | None = None  # None: the hub's books could not be read
     recovered_s: float | None = None  # None: the hub did not recover, or `calm` was 0
+    rules: RuleWork | None = None  # None without rules
 
 
 class Run:
@@ -73,8 +87,9 @@ class Run:
         names = [f"{prefix}n{number}" for number in range(1, plan.dfsps + 1)]
         self._ports = dict(zip(names, free_ports(plan.dfsps), strict=True))
         first = uuid.uuid4().int % 10**8 * 10**4
+        customers = _CUSTOMERS if plan.rules is None else parties.CUSTOMERS
         self._aliases = {
-            name: [f"{first + number * _CUSTOMERS + n:012}" for n in range(_CUSTOMERS)]
+            name: [f"{first + number * customers + n:012}" for n in range(1 if plan.biller else customers)]
             for number, name in enumerate(names if plan.payments else [])
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -107,6 +122,8 @@ class Run:
             )
         self._start_sinks(folder)
         self._onboard(public_keys)
+        if plan.rules is not None:
+            self._begin_rules(plan.rules)
         starts_at = time.monotonic() + lead_s
         load = Load(
             self._host,
@@ -121,6 +138,8 @@ class Run:
             f"{folder}/load",
             str(folder) if plan.signed else "",
             plan.iso20022,
+            plan.packets,
+            plan.biller,
         )
         self._start("generator", "bench.load", load.as_text())
         since, until = starts_at + plan.warmup, starts_at + plan.warmup + plan.seconds
@@ -130,12 +149,14 @@ class Run:
         if database:
             database.forget_statements()
         counted = database.counters() if database else None
+        hits = database.hits() if database and plan.rules else 0
         before, machine_before = cpu_by_process(pids), machine_cpu_seconds()
         _sleep_until(until)
         after, machine_after = cpu_by_process(pids), machine_cpu_seconds()
         late_s = time.monotonic() - until
         used = database.counters().since(counted) if database and counted else {}
         dearest = database.dearest() if database else []
+        rules = database.rule_work(hits) if database and plan.rules else None
 
         self._await_generator(CALM_S * bool(plan.calm))
         sent: dict[str, list[Any]] = json.loads((folder / "load").read_text())
@@ -152,6 +173,7 @@ class Run:
             late_s=late_s,
             database=used,
             dearest=dearest,
+            rules=rules,
             settings=database.settings() if database else {},
             book_faults=None if at_hub is None else compare_books.compare(notes, at_hub),
         )
@@ -160,7 +182,19 @@ class Run:
         names, keys = list(self._ports), str(folder) if self._plan.signed else ""
         for number in range(min(_SINKS, len(names))):
             ours = {name: self._ports[name] for name in names[number::_SINKS]}
-            config = Dfsps(ours, names, self._host, self._port, f"{folder}/sink{number}", keys, self._plan.iso20022)
+            plan = self._plan
+            config = Dfsps(
+                ours,
+                names,
+                self._host,
+                self._port,
+                f"{folder}/sink{number}",
+                keys,
+                plan.iso20022,
+                plan.packets,
+                plan.rules is not None,
+                plan.biller,
+            )
             self._start(f"dfsps {number}", "bench.simulated_dfsps", config.as_text())
         for port in self._ports.values():
             await_port(port)
@@ -170,12 +204,23 @@ class Run:
         administration.open_hub_accounts()
         for name, port in self._ports.items():
             administration.add_dfsp(name, f"http://127.0.0.1:{port}")
-            if name in self._aliases:
-                administration.add_customers(name, self._aliases[name])
+            aliases = self._aliases.get(name, [])
+            for start in range(0, len(aliases), _CUSTOMERS):
+                administration.add_customers(name, aliases[start : start + _CUSTOMERS])
             if name in public_keys:
                 administration.add_key(name, public_keys[name])
         if public_keys:
             time.sleep(_KEYS_KNOWN_S)
+
+    def _begin_rules(self, number: int) -> None:
+        """Makes so many rules active. Transfers that no DFSP asks for terms of get their quotes."""
+        names = list(self._ports)
+        if not self._plan.payments:
+            assert self._hub.database_url is not None
+            live_rules.store_quotes(self._hub.database_url, names, self._plan.packets, biller=self._plan.biller)
+        if number:
+            self._hub.use_rules(live_rules.document(number, names))
+            time.sleep(_RULES_KNOWN_S)
 
     def _start(self, name: str, module: str, config: str) -> None:
         self._processes[name] = subprocess.Popen([sys.executable, "-m", module, config], cwd=PROJECT)

@@ -18,11 +18,11 @@ SILENT = "silent-bank"  # a DFSP without transfers
 QUIET = "quiet-bank"  # a DFSP with a few old transfers
 _QUIET_PAYMENTS = 20
 _CLOSED_WINDOWS = 4  # each closed window has a tenth of all transfers; the open window has the rest
-_RESERVED = 40  # the latest transfers are not finished
-_BATCH = 200_000
+RESERVED = 40  # the latest transfers are not finished
+BATCH = 200_000
 _MUCH = 10**15
-_FULFILMENT = ilp.fulfilment_for("AA", b"crowd")
-_CONDITION = ilp.condition_for(_FULFILMENT)
+FULFILMENT = ilp.fulfilment_for("AA", b"crowd")
+_CONDITION = ilp.condition_for(FULFILMENT)
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Crowd:
     are_payments: bool = False  # each transfer has a quote
 
 
-_PARTIES = """
+PARTIES = """
     CREATE TEMPORARY TABLE crowd_party AS
     SELECT row_number() OVER (ORDER BY p.id) - 1 AS place, p.id, p.name, a.id AS account_id
     FROM participants_participant p JOIN ledger_account a ON a.participant_id = p.id AND a.type = 'POSITION'
@@ -42,7 +42,7 @@ _PARTIES = """
 """
 # Payees rejected one transfer in 40, and the hub refused one in 200 on arrival. The quiet bank's transfers are the
 # oldest.
-_ROWS = """
+ROWS = """
     CREATE TEMPORARY TABLE crowd AS
     SELECT n, md5('crowd' || n)::uuid::text AS transfer_id,
            payer.id AS payer_id, payer.name AS payer, payer.account_id AS payer_account_id,
@@ -209,26 +209,26 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
     from django.db import connection, transaction
 
     names = [f"busy-{number:02}" for number in range(BUSY)]
-    _onboard([*names, QUIET, SILENT])
+    onboard([*names, QUIET, SILENT])
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-        cursor.execute(_PARTIES, {})
+        cursor.execute(PARTIES, {})
         windows = _windows(cursor)
         fixed: dict[str, Any] = {
             "transfers": crowd.transfers,
             "seconds": crowd.hours * 3600.0,
             "busy": BUSY,
-            "reserved": _RESERVED,
+            "reserved": RESERVED,
             "currency": CURRENCY,
             "condition": _CONDITION,
-            "fulfilment": _FULFILMENT,
+            "fulfilment": FULFILMENT,
             "windows": windows,
         }
         cursor.execute("SET session_replication_role = replica")
-        for first in range(1, crowd.transfers + 1, _BATCH):
-            last = min(first + _BATCH - 1, crowd.transfers)
+        for first in range(1, crowd.transfers + 1, BATCH):
+            last = min(first + BATCH - 1, crowd.transfers)
             with transaction.atomic():
-                cursor.execute(_ROWS, fixed | {"first": first, "last": last})
+                cursor.execute(ROWS, fixed | {"first": first, "last": last})
                 if first == 1:
                     _let_the_quiet_one_pay(cursor)
                 for statement in _STATEMENTS + _STATEMENTS_OF_PAYMENTS * crowd.are_payments:
@@ -241,7 +241,7 @@ def fill(crowd: Crowd, tell: Callable[[str], None] = lambda text: None) -> None:
     _settle(windows[:-1])
 
 
-def _onboard(names: Sequence[str]) -> None:
+def onboard(names: Sequence[str]) -> None:
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from pathlib import Path
 
-from bench import messages, presigned
+from bench import messages, parties, presigned
 from bench.client import NO_ANSWER, Client
 from bench.http import Message, Reader, header
 from bench.message_forms import form_of
@@ -37,6 +37,9 @@ class Dfsps:
     results: str
     keys: str = ""  # a folder with their private keys; without a folder, nothing is signed
     iso20022: bool = False
+    packets: int = 0  # for each payer and payee, if each transfer has a quote of its own; 0: a few, used in turn
+    has_parties: bool = False  # payers are many customers, as rules count them
+    biller: bool = False
 
     @classmethod
     def from_text(cls, text: str) -> "Dfsps":
@@ -77,10 +80,11 @@ class Dfsp:
         self._presigned, self._form = presigned_fulfils, form_of(config.iso20022)
         self._host = f"{config.hub_host}:{config.hub_port}".encode()
         # As a payee: every packet that a payer may use.
-        pools = {payer: self._form.pool(payer, name) for payer in config.everybody if payer != name}
+        pools = {payer: self._form.pool_of(payer, name, config.packets) for payer in config.everybody if payer != name}
         self._fulfilments = {
             self._form.lock_of(packet): packet.fulfilment for packets in pools.values() for packet in packets
         }
+        self._has_parties, self._biller = config.has_parties, config.biller
         self._terms = {payer.encode(): cycle(packets) for payer, packets in pools.items()}
         self.notes = Notes()
 
@@ -152,7 +156,10 @@ class Dfsp:
             self._note_stray(path, message)
         elif self._is_new(key, self.notes.found, path):
             payee, alias = _of(message, b"fspiop-source"), path.rpartition(b"/")[2]
-            body = self._form.quote(self._name, payee, alias, key.encode(), self._tick())
+            if self._has_parties:
+                body = parties.quote(self._name, payee, alias, key, self._tick(), biller=self._biller)
+            else:
+                body = self._form.quote(self._name, payee, alias, key.encode(), self._tick())
             request = messages.ask_quote(self._host, self._name, payee, body, self._clock, self._form)
             self._say(request, self._give_up(key))
 

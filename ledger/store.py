@@ -273,7 +273,8 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     if snapshot.postings:
         _insert_entries(snapshot.postings, snapshot)
     if new or ended:
-        _insert_events([*new, *ended], snapshot)
+        # in the order of the decisions, which a replay of the rules repeats
+        _insert_events([o for o in outcomes if isinstance(o, Reserved | Refused | Committed | Aborted)], snapshot)
     if snapshot.gate is not None:
         snapshot.gate.save()
 

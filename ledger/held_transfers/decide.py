@@ -20,20 +20,31 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
     if s.gate is None:
         return None, None
     verdict = s.gate.judge(p.digest, s.now)
-    if s.rules_version is None or verdict.outcome == "REFUSE":
+    if s.rules_version is None:
         return verdict, None
     kept = s.kept.get(p.digest)
+    decided, until = with_hold(verdict, kept, now=s.now, expires_at=p.expires_at, is_in_bulk=p.bulk_id is not None)
+    if decided is not verdict:
+        s.gate.overrule(decided)
+    return decided, None if until is None else Hold(until, s.rules_version)
+
+
+def with_hold(
+    verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
+) -> tuple[Verdict, datetime | None]:
+    """Returns the verdict about a transfer together with that about its quote, and until when the transfer is held."""
+    if verdict.outcome == "REFUSE":
+        return verdict, None
     if kept is not None and kept.refusal is not None:
-        return _refused(s, verdict, *kept.refusal), None
-    until = _held_until(verdict, kept, s.now)
+        return _refused(verdict, *kept.refusal), None
+    until = _held_until(verdict, kept, now)
     if until is None:
         return verdict, None
-    if p.bulk_id is not None:
-        return _refused(s, verdict, NOT_ALLOWED, "The scheme delays this payment, so a bulk cannot contain it"), None
-    if not ends_in_time(until, p.expires_at):
-        earliest = format_datetime(until)
-        return _refused(s, verdict, OUT_OF_TIME, f"The scheme delays this payment until {earliest}"), None
-    return verdict, Hold(until, s.rules_version)
+    if is_in_bulk:
+        return _refused(verdict, NOT_ALLOWED, "The scheme delays this payment, so a bulk cannot contain it"), None
+    if not ends_in_time(until, expires_at):
+        return _refused(verdict, OUT_OF_TIME, f"The scheme delays this payment until {format_datetime(until)}"), None
+    return verdict, until
 
 
 def _held_until(verdict: Verdict, kept: Kept | None, now: datetime) -> datetime | None:
@@ -42,8 +53,5 @@ def _held_until(verdict: Verdict, kept: Kept | None, now: datetime) -> datetime 
     return max([*ends, at_quote] if at_quote is not None else ends, default=None)
 
 
-def _refused(s: Snapshot, verdict: Verdict, code: str, text: str) -> Verdict:
-    refused = Verdict(outcome="REFUSE", code=code, text=text, hits=verdict.hits)
-    assert s.gate is not None
-    s.gate.overrule(refused)
-    return refused
+def _refused(verdict: Verdict, code: str, text: str) -> Verdict:
+    return Verdict(outcome="REFUSE", code=code, text=text, hits=verdict.hits)

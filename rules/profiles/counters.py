@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from rules.facts import Facts
 from rules.language.counter_needs import Measure, Need, Subject
@@ -28,6 +29,14 @@ class Original:
     committed_at: datetime
 
 
+class PaidBefore(Protocol):
+    """The pairs (payer, payee) of which a payment is counted."""
+
+    def __contains__(self, pair: object, /) -> bool: ...
+
+    def add(self, pair: tuple[int, int], /) -> None: ...
+
+
 class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
@@ -38,7 +47,7 @@ class ProfileCounters:
     def __init__(
         self,
         profiles: Mapping[int, Profile],
-        paid_before: set[tuple[int, int]],
+        paid_before: PaidBefore,
         originals: Mapping[str, Original],
     ) -> None:
         self.profiles, self.paid_before, self._originals = profiles, paid_before, originals

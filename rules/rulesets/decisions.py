@@ -37,10 +37,10 @@ def save(version: int, judged: Sequence[Judged]) -> None:
     rows = [_row(version, each) for each in judged if _is_kept(each)]
     if rows:
         store.add_decisions(rows)
-    raise_alerts(_sighting(version, each, hit) for each in judged for hit in each.verdict.hits if _alerts(hit))
+    raise_alerts(_sighting(version, each, hit) for each in judged for hit in each.verdict.hits if raises_alert(hit))
 
 
-def _alerts(hit: Hit) -> bool:
+def raises_alert(hit: Hit) -> bool:
     """Returns whether people look at this hit: at each alert, skipped check, and refusal or hold by a fraud rule."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 

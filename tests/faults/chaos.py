@@ -28,11 +28,21 @@ def run(
     every: float = 0,
     only: Sequence[Callable[[Site], None]] = FAULTS,
     whole_payments: bool = False,
+    with_rules: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> runs.Report:
     """On a hub that runs; leaves it running. A fault begins `every` seconds after the one before, or later."""
     harm = partial(_inject, faults=only, until=time.monotonic() + seconds, every=every)
-    return runs.run(stack, harm, seed=seed, seconds=seconds, rate=rate, whole_payments=whole_payments, tell=tell)
+    return runs.run(
+        stack,
+        harm,
+        seed=seed,
+        seconds=seconds,
+        rate=rate,
+        whole_payments=whole_payments,
+        with_rules=with_rules,
+        tell=tell,
+    )
 
 
 def _inject(site: Site, *, faults: Sequence[Callable[[Site], None]], until: float, every: float) -> None:
@@ -60,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--every", type=float, default=0, help="seconds from fault to fault at least (as soon as the hub is back)"
     )
     parser.add_argument("--payments", action="store_true", help="whole payments: lookup, quote and transfer")
+    parser.add_argument("--rules", action="store_true", help="with rules, exact limits and holds among them")
     by_name = {fault.__name__: fault for fault in FAULTS}
     parser.add_argument("--only", nargs="+", choices=by_name, metavar="FAULT", help="these and no others: %(choices)s")
     options = parser.parse_args(arguments)
@@ -76,6 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             every=options.every,
             only=[by_name[name] for name in options.only or by_name],
             whole_payments=options.payments,
+            with_rules=options.rules,
             tell=runs.tell,
         )
     return runs.end(report)

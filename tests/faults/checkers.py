@@ -1,6 +1,7 @@
 """What must hold after a chaos run. Each check gives a sentence for each thing that is wrong."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ from hub.outbox.messages import END_KINDS
 from tests.faults.history import ABORTED, COMMITTED, History, Misbehaviour, Payment
 from tests.faults.ledger_model import Account, Event, Model
 from tests.faults.outsiders import MUTE, ROGUE
+from tests.faults.rules import Hold, holds
 
 _TRANSFERS = """
     SELECT t.transfer_id, t.state, payer.name, t.payee_name, t.amount, t.payer_account_id IS NOT NULL, t.wants_patch,
@@ -38,6 +40,8 @@ _DEAD = f"""SELECT kind, subject, last_error FROM outbox_message
     WHERE state = 'DEAD' AND reply_to_id IS NULL AND {OURS}
       AND (kind = ANY(%s) OR last_error NOT LIKE 'HTTP 501%%')"""
 
+NOTHING_HELD: Mapping[str, float] = {}
+CLOCK_S = 0.05  # by which the clocks of the hub's database and of a DFSP may differ
 LATE_S = 5.0  # beyond this a payment has waited for somebody else's misbehaviour
 
 
@@ -53,6 +57,7 @@ class Row:
     was_reserved: bool
     wants_patch: bool
     reason: str | None
+    hold: Hold | None = None
 
 
 @dataclass
@@ -68,7 +73,8 @@ class Findings:
 
 def rows(connection: psycopg.Connection[Any]) -> dict[str, Row]:
     """Every transfer of the hub."""
-    return {row[0]: Row(*row) for row in connection.execute(_TRANSFERS)}
+    held = holds(connection)
+    return {row[0]: Row(*row, held.get(row[0])) for row in connection.execute(_TRANSFERS)}
 
 
 def check(history: History, connection: psycopg.Connection[Any]) -> Findings:
@@ -78,7 +84,7 @@ def check(history: History, connection: psycopg.Connection[Any]) -> Findings:
         _check_payment(payment, at_hub.get(payment.id), found)
     found.broken += [f"{key} is in the database and nobody began it" for key in at_hub if key not in history.payments]
     found.broken += history.strange
-    found.broken += harmed(history)
+    found.broken += harmed(history, {key: row.hold.seconds for key, row in at_hub.items() if row.hold is not None})
     found.broken += [f"{key}: {how}" for key, how in history.diverted.items()]
     found.stuck += history.not_found
     found.doubled += [f"{key} has {count} entries" for key, count in connection.execute(_EFFECTS)]
@@ -113,30 +119,53 @@ def _check_payment(payment: Payment, row: Row | None, found: Findings) -> None:
         found.lost.append(f"{key}: the payer was never told {row.state}")
     if row.wants_patch and not payment.payee_ends:
         found.lost.append(f"{key}: the payee waits for the end, {row.state}, in vain")
-    if row.was_reserved and not payment.prepares:
+    if row.hold is not None:
+        _check_hold(payment, row.hold, row, found)
+    elif row.was_reserved and not payment.prepares:
         found.lost.append(f"{key}: the payee was never asked")
     _compare_books(payment, row, found)
 
 
-def harmed(history: History) -> list[str]:
+def _check_hold(payment: Payment, hold: Hold, row: Row, found: Findings) -> None:
+    """The payee is asked after the release and not before; if there was none, the payee never hears of it."""
+    key = payment.id
+    if not row.was_reserved:
+        found.broken.append(f"{key} was held and not reserved")
+    if hold.ended_at is None:
+        found.stuck.append(f"{key} is held, and {row.state}")
+    elif hold.state == "RELEASED":
+        if not payment.prepares:
+            found.lost.append(f"{key}: the payee was never asked, {hold.seconds:.1f} s of hold ended")
+        elif payment.asked_at < hold.ended_at.timestamp() - CLOCK_S:
+            found.broken.append(f"{key}: the payee was asked while it was held")
+    else:
+        if payment.prepares or payment.payee_heard:
+            found.broken.append(f"{key}: the payee heard of a transfer that was never released")
+        if row.state != ABORTED:
+            found.broken.append(f"{key} is {row.state}, and was never released")
+
+
+def harmed(history: History, held_s: Mapping[str, float] = NOTHING_HELD) -> list[str]:
     """The payments that went otherwise than ever while somebody misbehaved who had no part in them (I21)."""
     found = []
     for misbehaviour in history.misbehaviours:
         for payment in history.payments.values():
-            if misbehaviour.since <= payment.begun_at < misbehaviour.until and (what := _harm(payment, misbehaviour)):
+            if not misbehaviour.since <= payment.begun_at < misbehaviour.until:
+                continue
+            if what := _harm(payment, misbehaviour, held_s.get(payment.id, 0.0)):
                 found.append(f"{payment.id} of {payment.payer} and {payment.payee}, {misbehaviour.name}: {what}")
     return found
 
 
-def _harm(payment: Payment, misbehaviour: Misbehaviour) -> str:
+def _harm(payment: Payment, misbehaviour: Misbehaviour, held_s: float) -> str:
     if misbehaviour.who & {payment.payer, payment.payee}:
         return ""
     refused = [status for status in payment.post_answers if status != 202]
     if refused:
         return f"its POST was answered {refused}"
-    if payment.asked_at > payment.acknowledged_at + LATE_S:
+    if payment.asked_at > payment.acknowledged_at + held_s + LATE_S:
         return f"its payee was asked {payment.asked_at - payment.acknowledged_at:.1f} s later"
-    if payment.plan == "pay" and payment.told_at > payment.acknowledged_at + 2 * LATE_S:
+    if payment.plan == "pay" and payment.told_at > payment.acknowledged_at + held_s + 2 * LATE_S:
         return f"its payer was told {payment.told_at - payment.acknowledged_at:.1f} s later"
     return ""
 

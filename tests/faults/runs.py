@@ -1,22 +1,24 @@
 """What every run with faults has: seeded load, healing, a last reading of everything, and the checkers."""
 
 import argparse
+import json
 import random
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 
+from bench.hubs import use_rules
 from bench.measure import percentile
 from bench.onboard import Administration
 from hub.local import net
 from hub.local.errors import LocalError
 from hub.local.stack import Stack
-from tests.faults import checkers, quotes
+from tests.faults import checkers, quotes, rules
 from tests.faults.checkers import Findings
 from tests.faults.dfsps import Scheme
 from tests.faults.history import History
@@ -27,6 +29,7 @@ from tests.faults.windows import close_window
 NAMES = ["hot", "blue", "red", "tight"]
 _TIGHT_CAP = 40  # its limit is met, again and again
 _WINDOW_S = 5.0
+_RULES_KNOWN_S = 2.0  # until each process of the hub knows that there are rules
 _QUIET_S = 150.0
 
 
@@ -38,6 +41,8 @@ class Report:
     ends: dict[str, int] = field(default_factory=dict)
     settled_by_asking: int = 0
     quoted: int = 0  # requests for terms
+    held: dict[str, int] = field(default_factory=dict)  # transfers that rules held, by how the hold ended
+    replayed: str = ""  # decisions of the rules, and how many a replay reproduced
 
     def lines(self) -> list[str]:
         """For people; the last line for scripts."""
@@ -67,6 +72,7 @@ class Report:
             f" {self.settled_by_asking} settled by asking; {history.windows_closed} windows closed",
             *([f"{self.quoted} requests for terms"] if self.quoted else []),
             f"ends: {self.ends}",
+            *([f"rules: held {self.held}; {self.replayed}"] if self.replayed else []),
             f"recovery: {recovery}",
             *wrong,
             f"chaos: {len(payments)} {'payments' if self.quoted else 'transfers'}, {len(history.faults)} faults,"
@@ -84,6 +90,7 @@ def run(
     rate: float,
     scheme: Scheme | None = None,
     whole_payments: bool = False,
+    with_rules: bool = False,
     tell: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Load on a hub that runs, while `harm` is done to it; leaves it running."""
@@ -102,6 +109,9 @@ def run(
     if scheme.rogue:
         administration.add_dfsp(ROGUE, scheme.address(ROGUE))
         administration.add_dfsp(MUTE, None)
+    if with_rules:
+        use_rules(rules.document(NAMES, whole_payments=whole_payments), stack.manage)
+        time.sleep(_RULES_KNOWN_S)
 
     over = threading.Event()
     loading = threading.Thread(target=lambda: scheme.do(scheme.load(rate, seconds), seconds + _QUIET_S), daemon=True)
@@ -118,6 +128,8 @@ def run(
     report = Report(seed, scheme.history, Findings())
     _heal(stack)
     _finish(stack, scheme, report)
+    if with_rules:
+        _check_rules(stack, report)
     return report
 
 
@@ -165,6 +177,18 @@ def _finish(stack: Stack, scheme: Scheme, report: Report) -> None:
     report.findings.stuck += [f"{payment.id} was begun after the healing and was not taken" for payment in refused]
     if not begun:
         report.findings.stuck.append("no payment reached its transfer after the healing")
+
+
+def _check_rules(stack: Stack, report: Report) -> None:
+    """The profiles count what the transfers say, and a replay reproduces what was decided in spite of all faults."""
+    with psycopg.connect(stack.env["DATABASE_URL"], autocommit=True) as connection:
+        report.held = dict(Counter(hold.state for hold in rules.holds(connection).values()))
+    try:
+        stack.manage("rebuild_profiles", "--check")
+        found = json.loads(stack.manage("rules", "replay", "--json").strip().splitlines()[-1])
+        report.replayed = f"{found['compared']} decisions, {found['reproduced']} reproduced, {found['late']} late"
+    except LocalError as error:
+        report.findings.broken.append(str(error))
 
 
 def _moving(connection: psycopg.Connection[Any]) -> bool:

@@ -5,16 +5,21 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from bench import messages
 from bench.http import Message, Reader, header
+from rules.language.checks import accept
+from rules.language.compile import compile_rules
+from tests.faults import rules
 from tests.faults.checkers import LATE_S, Findings, Row, _check_payment, harmed
 from tests.faults.dfsps import Scheme
 from tests.faults.history import Fault, History, Misbehaviour, Payment
 from tests.faults.ledger_model import Account, Event, Model
 from tests.faults.quotes import Quote, check_quote
+from tests.faults.rules import Hold
 
 GOOD = Payment(
     id="T",
@@ -62,6 +67,53 @@ def test_a_payment_that_all_agree_on_is_well() -> None:
 )
 def test_what_is_wrong_is_found(payment: Payment, row: Row | None, kinds: set[str]) -> None:
     assert set(found(payment, row)) == kinds
+
+
+def held(state: str, *, ended_s: float | None = 2.0) -> Row:
+    """The transfer as the hub has it, and held for a time from moment 100 on."""
+    began = datetime.fromtimestamp(100.0, UTC)
+    hold = Hold(state, began, None if ended_s is None else began + timedelta(seconds=ended_s))
+    is_released = state == "RELEASED"
+    return replace(
+        ROW, state="COMMITTED" if is_released else "ABORTED", reason="" if is_released else "EXPIRED", hold=hold
+    )
+
+
+NEVER_SENT = replace(GOOD, prepares=0, put_answers=[], payer_heard=["error 3303"])
+
+
+@pytest.mark.parametrize(
+    ("payment", "row", "kinds"),
+    [
+        (replace(GOOD, asked_at=102.1), held("RELEASED"), set()),
+        (NEVER_SENT, held("ENDED"), set()),
+        (replace(GOOD, asked_at=101.0), held("RELEASED"), {"broken"}),  # asked while it was held
+        (replace(GOOD, prepares=0), held("RELEASED"), {"lost"}),
+        (replace(NEVER_SENT, prepares=1), held("ENDED"), {"broken"}),
+        (replace(NEVER_SENT, payee_heard=["error 3303"]), held("ENDED"), {"broken"}),
+        (replace(GOOD, asked_at=102.1), held("HELD", ended_s=None), {"stuck", "lost", "doubled"}),
+        (NEVER_SENT, replace(held("ENDED"), was_reserved=False), {"broken"}),
+    ],
+)
+def test_a_held_transfer_reaches_its_payee_after_its_release_or_never(
+    payment: Payment, row: Row, kinds: set[str]
+) -> None:
+    assert set(found(payment, row)) == kinds
+
+
+def test_a_hold_is_no_harm() -> None:
+    history = History()
+    history.payments["T"] = replace(GOOD, begun_at=100.0, acknowledged_at=100.0, asked_at=100.0 + LATE_S + 1)
+    history.misbehaviours.append(Misbehaviour("any", frozenset({"red"}), 90.0, 110.0))
+    assert len(harmed(history)) == 1
+    assert harmed(history, {"T": 2.0}) == []
+
+
+@pytest.mark.parametrize("whole_payments", [False, True])
+def test_the_rules_of_a_run_are_ones_that_the_hub_accepts(whole_payments: bool) -> None:
+    rule_set = accept(rules.document(["hot", "blue", "red", "tight"], whole_payments=whole_payments))
+    assert {type(rule.action).__name__ for rule in rule_set.rules} == {"Refuse", "Hold", "Alert"}
+    assert any(need.exact for need in compile_rules(rule_set, "transfer").needs)
 
 
 def test_a_refusal_of_a_changed_resend_is_no_second_end() -> None:

@@ -1,6 +1,7 @@
-"""manage.py rules: checks, shows, imports, exports and activates versions of the scheme's rules."""
+"""manage.py rules: checks, shows, imports, exports, activates and replays versions of the scheme's rules."""
 
 import json
+import sys
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from hub.terminal import console_of, told, who
 from rules.language.checks import GATES, costs_ns
 from rules.language.faults import RuleSetRefused
 from rules.language.rule_types import RuleSet
-from rules.rulesets import queries, services
+from rules.rulesets import more_commands, queries, services
 from rules.rulesets.models import Activation, RuleSetVersion
 
 
@@ -36,10 +37,16 @@ class Command(BaseCommand):
         activate.add_argument("--from", dest="begins", type=_moment, help="2026-12-01T00:00:00Z; without it, now")
         activate.add_argument("--until", type=_moment)
         activate.add_argument("--reason", default="by command")
+        for name, command in more_commands.BY_NAME.items():
+            command.add_arguments(commands.add_parser(name, help=command.help))
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            getattr(self, f"_{options['action']}")(options)
+            more = more_commands.BY_NAME.get(options["action"])
+            if more is None:
+                getattr(self, f"_{options['action']}")(options)
+            elif code := more.run(console_of(self), options):
+                sys.exit(code)
         except program_requests.Waits as waits:
             self.stdout.write(told(waits))
         except RuleSetRefused as refused:

@@ -1,0 +1,44 @@
+"""How long a replay of rules over stored payments takes, and how much memory it needs."""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import live_rules
+from bench.hubs import PROJECT
+from bench.seed import BUSY
+
+RULES = 200
+WITHIN_S_FOR_A_MILLION = 60.0
+
+
+def run(state: str, payments: int, rules: int, console: Console) -> int:
+    """Fills a database, replays, and prints. Returns 1 if a million payments would take longer than they may."""
+    from hub.local.stack import Stack
+
+    with Stack(state, programs=()) as stack:
+        stack.manage("migrate", "--noinput")
+        env = {**stack.env, "DJANGO_SETTINGS_MODULE": "hub.settings", "LOG_LEVEL": "ERROR"}
+        command = [sys.executable, "-m", "bench.seed_history", str(payments)]
+        subprocess.run(command, cwd=PROJECT, env=env, check=True)
+        path = Path(f"{state}-rules.json")
+        path.write_text(json.dumps(live_rules.document(rules, [f"busy-{number:02}" for number in range(BUSY)])))
+        began = time.monotonic()
+        command = [sys.executable, "manage.py", "rules", "replay", str(path), "--json"]
+        done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
+        took = time.monotonic() - began
+    found = json.loads(done.stdout)
+    # The largest of all processes that were waited for. The one that replays is larger than the one that fills.
+    memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    judged = sum(found["judged"].values())
+    console.print(
+        f"replay: {payments} payments, {judged} verdicts by {rules} rules, {found['hits']} hits, {took:.1f} s,"
+        f" {took / payments * 1e6:.0f} us per payment, {memory_mb:.0f} MB",
+        highlight=False,
+    )
+    return 0 if took <= max(5.0, WITHIN_S_FOR_A_MILLION * payments / 1_000_000) else 1

@@ -1,0 +1,115 @@
+"""Profiles in bounded memory, for replays: those that were not used for the longest time wait in a file."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Self
+
+from rules.profiles import ring
+from rules.profiles.ring import Profile
+
+MOST_EVENTS = 2_000_000
+"""How many payments the profiles in memory may keep one by one: about 400 MB."""
+_WEIGHT = 4  # of a profile, as a number of events
+
+_TABLES = """
+    PRAGMA journal_mode = OFF;
+    PRAGMA synchronous = OFF;
+    CREATE TABLE profile (key INTEGER PRIMARY KEY, ring BLOB NOT NULL);
+    CREATE TABLE paid (payer INTEGER, payee INTEGER, payments INTEGER, PRIMARY KEY (payer, payee)) WITHOUT ROWID;
+"""
+
+
+class BoundedProfiles(Mapping[int, Profile]):
+    """All profiles of a replay by their keys. A profile that nobody has used is empty.
+
+    A profile that was returned may be changed until another one is asked for `MOST_EVENTS` events later.
+    """
+
+    def __init__(self, most_events: int = MOST_EVENTS) -> None:
+        self._most = most_events // 2
+        # Those that were used since the last change of generations, and those that were used before it.
+        self._new: dict[int, Profile] = {}
+        self._old: dict[int, Profile] = {}
+        self._weight = 0
+        # An empty name is a temporary file of SQLite's own, which it deletes itself.
+        self._file = sqlite3.connect("", isolation_level=None)
+        self._file.executescript(_TABLES)
+        self._is_any_in_file = False
+        self.paid_before = PaidBefore(self._file, most_events // 4)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def __getitem__(self, key: int) -> Profile:
+        profile = self._new.get(key)
+        if profile is not None:
+            return profile
+        profile = self._old.pop(key, None)
+        if profile is None:
+            profile = self._read(key)
+        self._new[key] = profile
+        self.has_grown(_WEIGHT + len(profile.events))
+        return profile
+
+    def get(self, key: int, default: object = None) -> Profile:  # type: ignore[override]
+        """Returns the profile. There always is one."""
+        return self[key]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter({*self._new, *self._old, *(key for (key,) in self._file.execute("SELECT key FROM profile"))})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def has_grown(self, events: int = 1) -> None:
+        """Notes that profiles in memory keep more payments, and moves old profiles to the file if there are many."""
+        self._weight += events
+        if self._weight > self._most:
+            rows = [(key, ring.to_bytes(profile)) for key, profile in self._old.items()]
+            self._file.executemany("REPLACE INTO profile VALUES (?, ?)", rows)
+            self._is_any_in_file = self._is_any_in_file or bool(rows)
+            self._old, self._new, self._weight = self._new, {}, 0
+
+    def _read(self, key: int) -> Profile:
+        if self._is_any_in_file:
+            row = self._file.execute("SELECT ring FROM profile WHERE key = ?", (key,)).fetchone()
+            if row is not None:
+                return ring.from_bytes(row[0])
+        return Profile()
+
+
+class PaidBefore:
+    """How many payments of each payer to each payee are counted. Many pairs wait in the file."""
+
+    def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
+        self._file, self._most = file, most_pairs
+        self._recent: dict[tuple[int, int], int] = {}  # to be added to the numbers in the file
+        self._is_any_in_file = False
+
+    def __contains__(self, pair: object) -> bool:
+        payments = self._recent.get(pair, 0)  # type: ignore[call-overload]
+        if self._is_any_in_file:
+            statement = "SELECT payments FROM paid WHERE payer = ? AND payee = ?"
+            row = self._file.execute(statement, pair).fetchone()  # type: ignore[arg-type]
+            payments += row[0] if row is not None else 0
+        return bool(payments > 0)
+
+    def add(self, pair: tuple[int, int], payments: int = 1) -> None:
+        """Counts one payment more, or another number."""
+        self._recent[pair] = self._recent.get(pair, 0) + payments
+        if len(self._recent) > self._most:
+            self._file.executemany(
+                "INSERT INTO paid VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET payments = payments + excluded.payments",
+                [(*each, number) for each, number in self._recent.items()],
+            )
+            self._recent, self._is_any_in_file = {}, True
+
+    def remove(self, pair: tuple[int, int]) -> None:
+        """Counts one payment less."""
+        self.add(pair, -1)

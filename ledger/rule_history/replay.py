@@ -1,0 +1,324 @@
+"""Replays rules over the stored history, in the order of time, with the judge and the counters that payments have.
+
+A replay of the live version reproduces its stored decisions. A replay of other rules shows what they would have done.
+It changes nothing, and the hub may work meanwhile. The memory does not grow with the history.
+
+Counters are computed from the payments themselves. A payment of which the hub has no facts is not judged: for example
+a quote from a time in which neither rules were active nor RULES_COUNT was set. Kill switches are no part of rules, and
+rules find the lists and markers of today, except for decisions that are reproduced.
+"""
+
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from msgspec.structs import replace
+
+from ledger import rules_gate
+from ledger.commands_and_outcomes import Refusal
+from ledger.held_transfers.decide import with_hold
+from ledger.hold_and_post import HOLD_IS_REFUSED_BY
+from ledger.rule_history import stored_payments
+from ledger.rule_history.bounded_profiles import BoundedProfiles
+from ledger.rule_history.replay_report import Report
+from ledger.rule_history.replayed_rules import ActiveThen, ReplayedRules, VariancesThen
+from ledger.rule_history.stored_payments import DecisionOnly, Stored, StoredDecision, StoredQuote, StoredTransfer
+from quotes.rules_gate import TIME_TO_ANSWER
+from rules import decide, kept_verdicts, party_labels
+from rules import facts as facts_of_payments
+from rules.decide import Hit, Verdict
+from rules.facts import Facts
+from rules.kept_verdicts import Kept
+from rules.language.compiled_types import CompiledRules
+from rules.language.refusal_codes import OUT_OF_TIME
+from rules.lists.models import PartyList
+from rules.markers.models import Marker
+from rules.party_keys import dfsp_key
+from rules.profiles.counted_payments import CountedPayment
+from rules.profiles.counters import Original, ProfileCounters
+from rules.profiles.subjects import asks_for, is_refund, keys_to_count
+from rules.transfer_gate import TransferToJudge, facts_of
+
+_AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
+"""Refusals of transfers that the gate has judged. Other refused transfers never came to it."""
+_MOST_REMEMBERED = 200_000
+_SECOND = timedelta(seconds=1)
+
+
+def run(
+    rules: ReplayedRules,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+) -> Report:
+    """Replays everything that was stored, and judges what came in this time. `tell` hears how far it is."""
+    with stored_payments.one_snapshot(), BoundedProfiles() as profiles, _without_cycles():
+        replay = _Replay(rules, profiles, since)
+        whole = stored_payments.number()
+        # Without rules of quotes, only their stored decisions matter.
+        with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
+        for done, stored in enumerate(stored_payments.read(with_quotes=with_quotes)):
+            if until is not None and stored.at >= until:
+                break
+            replay.take(stored)
+            if done % 1_000 == 0:
+                tell(done, whole)
+        tell(whole, whole)
+        return replay.report
+
+
+@contextmanager
+def _without_cycles() -> Iterator[None]:
+    """Looks for no cycles of objects meanwhile. A replay makes none, and looking through all profiles takes long."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+class _Replay:
+    def __init__(self, rules: ReplayedRules, profiles: BoundedProfiles, since: datetime | None) -> None:
+        self._rules, self._profiles, self._since = rules, profiles, since
+        self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
+        needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
+        self._asks_paid_before = asks_for(needs, "paid_before")
+        # Without any list or marker, each lookup in them would find nothing.
+        self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
+        self._active, self._variances = ActiveThen(), VariancesThen()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
+        self._never_reserved: set[str] = set()  # transfers in flight that these rules refuse
+        self.report = Report()
+
+    def take(self, stored: Stored) -> None:
+        match stored:
+            case StoredTransfer(is_end=True):
+                self._end(stored)
+            case StoredTransfer():
+                self._transfer(stored)
+            case StoredQuote():
+                self._quote(stored)
+            case DecisionOnly():
+                self._decision_only(stored)
+
+    # --- transfers ----------------------------------------------------------------------------------------------------
+
+    def _transfer(self, t: StoredTransfer) -> None:
+        kept = None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
+        facts = _facts_at_transfer(t, kept)
+        if facts is None:
+            self.report.not_judged += 1
+        is_refused = False
+        if facts is not None and (t.was_reserved or t.reason in _AFTER_THE_GATE):
+            is_refused = self._judge_transfer(t, facts, kept)
+        if not t.was_reserved:
+            return
+        if is_refused and not self._rules.follows_history:
+            if t.is_aborted_later:
+                self._never_reserved.add(t.transfer_id)
+            return
+        payment = self._payment(t, facts)
+        if payment is not None:
+            self._count(payment)
+
+    def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
+        """Judges a transfer. Returns whether these rules refuse it, or refused its quote."""
+        if not self._rules.follows_history:
+            kept = self._kept.pop(t.quote_id or "", None)
+            if kept is not None and kept.refusal is not None and not t.is_in_bulk:
+                return True  # with its quote, where it was reported
+        compiled = self._rules.by_gate["transfer"] if facts.quoted else self._rules.without_quote
+        verdict, facts = self._judged(facts, compiled)
+        verdict, _until = with_hold(verdict, kept, now=facts.now, expires_at=t.expires_at, is_in_bulk=t.is_in_bulk)
+        self._report(t.transfer_id, facts, verdict, t.decision)
+        return verdict.outcome == "REFUSE"
+
+    def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
+        """Returns the payment as it counts in this replay."""
+        if self._rules.follows_history or facts is None:
+            return t.counted
+        return CountedPayment(
+            transfer_id=t.transfer_id,
+            keys=keys_to_count(facts, self._rules.counted_too),
+            served_by=dfsp_key(t.payee_dfsp),
+            is_refund=is_refund(facts),
+            currency=t.currency,
+            amount=t.amount,
+            reserved_at=t.received_at,
+        )
+
+    def _count(self, payment: CountedPayment) -> None:
+        for role, key in payment.keys.by_role():
+            payment.add_to(self._profiles[key], role)
+            self._profiles.has_grown()
+        if self._asks_paid_before and (pair := _pair(payment)) is not None:
+            self._profiles.paid_before.add(pair)
+
+    def _end(self, t: StoredTransfer) -> None:
+        if t.transfer_id in self._never_reserved:
+            self._never_reserved.discard(t.transfer_id)
+            return
+        kept = None if t.kept is None else kept_verdicts.from_bytes(t.kept).get(t.quote_id or "")
+        payment = self._payment(t, _facts_at_transfer(t, kept))
+        if payment is None:
+            return
+        for role, key in payment.keys.by_role():
+            payment.remove_from(self._profiles[key], role)
+        if self._asks_paid_before and (pair := _pair(payment)) is not None:
+            self._profiles.paid_before.remove(pair)
+
+    # --- quotes, lookups and what has only a decision -----------------------------------------------------------------
+
+    def _quote(self, q: StoredQuote) -> None:
+        for quote_id, kept in kept_verdicts.from_bytes(q.kept).items():
+            compiled = self._rules.by_gate["quote"]
+            verdict, facts = self._judged(kept.facts, compiled)
+            mine = kept_verdicts.kept(facts, verdict, 0, compiled.rules)
+            verdict = _in_time(verdict, mine, facts)
+            self._report(quote_id, facts, verdict, q.decision)
+            if self._rules.follows_history:
+                continue
+            if verdict.outcome == "REFUSE":
+                self._remember(quote_id, replace(mine, refusal=(verdict.code or "", verdict.text)))
+            elif mine.hold_for_s is not None or mine.hold_until is not None:
+                self._remember(quote_id, mine)
+
+    def _remember(self, quote_id: str, kept: Kept) -> None:
+        self._kept[quote_id] = kept
+        if len(self._kept) > _MOST_REMEMBERED:
+            self._kept.popitem(last=False)
+
+    def _decision_only(self, d: DecisionOnly) -> None:
+        if d.decision.facts is None:
+            self.report.not_judged += 1
+            return
+        facts = facts_of_payments.from_bytes(d.decision.facts)
+        compiled = self._rules.by_gate[facts.gate]
+        verdict, facts = self._judged(facts, compiled)
+        if facts.gate == "quote":
+            verdict = _in_time(verdict, kept_verdicts.kept(facts, verdict, 0, compiled.rules), facts)
+        self._report(d.subject, facts, verdict, d.decision)
+
+    # --- judging ------------------------------------------------------------------------------------------------------
+
+    def _judged(self, facts: Facts, compiled: CompiledRules) -> tuple[Verdict, Facts]:
+        if self._is_labelled and (compiled.lists or compiled.markers):
+            (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
+        hits = decide.judge(facts, compiled, self._counters, self._variances.at(facts.now))
+        if facts.fx and facts.gate == "transfer":
+            hits = [hit for hit in hits if not hit.skipped]  # as `rules.transfer_gate` does
+        return decide.verdict_of(hits), facts
+
+    def _report(self, subject: str, facts: Facts, verdict: Verdict, decision: StoredDecision | None) -> None:
+        if self._since is not None and facts.now < self._since:
+            return
+        self.report.add(subject, facts, verdict, decision.outcome if decision is not None else "ALLOW")
+        if not self._rules.follows_history:
+            return
+        if decision is not None and decision.version == self._rules.version:
+            self._compare(subject, facts, verdict, decision)
+        elif decision is None and verdict.hits and self._active.version_at(facts.now) == self._rules.version:
+            self._tell_difference(subject, facts, verdict, {hit.rule for hit in verdict.hits}, "no decision")
+
+    def _compare(self, subject: str, facts: Facts, verdict: Verdict, decision: StoredDecision) -> None:
+        report = self.report
+        report.compared += 1
+        stored = msgspec.convert(decision.hits, tuple[Hit, ...])
+        then, now = [_essence(hit) for hit in stored], [_essence(hit) for hit in verdict.hits]
+        if then == now:
+            if (verdict.outcome, verdict.code) == (decision.outcome, decision.code):
+                report.reproduced += 1
+                return
+            if decision.outcome == "REFUSE" and verdict.outcome != "REFUSE" and decision.code in _CODES_OF_SWITCHES:
+                report.reproduced += 1
+                report.by_kill_switch += 1
+                return
+        rules = {each[0] for each in {*then} ^ {*now}}
+        self._tell_difference(subject, facts, verdict, rules, f"{decision.outcome} {decision.code or ''}".strip())
+
+    def _tell_difference(
+        self, subject: str, facts: Facts, verdict: Verdict, rules: Collection[str], stored: str
+    ) -> None:
+        if rules and all(self._rules.may_be_late(facts, rule) for rule in rules):
+            self.report.late += 1
+            return
+        now = f"{verdict.outcome} {verdict.code or ''}".strip()
+        names = f", by {', '.join(sorted(rules))}" if rules else ""
+        self.report.differs(f"{facts.gate} {subject}: {stored} was stored, {now} was replayed{names}")
+
+
+_CODES_OF_SWITCHES = frozenset({"4540", "5540", "3140"})
+
+
+def _essence(hit: Hit) -> tuple[Any, ...]:
+    return (hit.rule, hit.action, hit.code, hit.hold_for_s, hit.shadow, hit.skipped, hit.excused)
+
+
+def _facts_at_transfer(t: StoredTransfer, kept: Kept | None) -> Facts | None:
+    """Returns the facts with which the transfer was judged, or None if the hub does not have them any more."""
+    if t.decision is not None and t.decision.facts is not None:
+        return facts_of_payments.from_bytes(t.decision.facts)
+    quoted = None
+    if kept is not None:
+        quoted = replace(kept.facts, quoted_amount=t.quoted_amount, quoted_currency=t.quoted_currency)
+    elif t.is_in_bulk or (t.counted is not None and t.counted.keys.payer is not None):
+        return None  # the quote was erased, or is that of a bulk
+    found = facts_of(
+        TransferToJudge(
+            digest=b"",
+            transfer_id=t.transfer_id,
+            payer_dfsp=t.payer_dfsp,
+            payee_dfsp=t.payee_dfsp,
+            currency=t.currency,
+            amount=t.amount,
+            expires_at=t.expires_at,
+            quoted=quoted,
+            bulk=t.is_in_bulk,
+        )
+    )
+    counted = t.counted.keys if t.counted is not None else None
+    if counted is not None and (counted.payer, counted.payee) != (found.payer, found.payee):
+        # Several quotes have these terms. What was counted is the payment's own.
+        alias = counted.payee if counted.alias is None else counted.alias
+        found = replace(found, payer=counted.payer, payee=counted.payee, payee_alias=alias)
+    return replace(found, now=t.received_at, expires_in_s=(t.expires_at - t.received_at) // _SECOND)
+
+
+def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
+    """Returns a refusal if the transfer would expire before a payee could answer it, as `quotes.rules_gate` does."""
+    until = kept.held_until(facts.now)
+    if until is None or verdict.outcome == "REFUSE" or facts.bulk:
+        return verdict
+    latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
+    # `expires_in_s` is without the fraction of a second.
+    left_s = latest_s if facts.expires_in_s is None else min(facts.expires_in_s + 1, latest_s)
+    if until + TIME_TO_ANSWER <= facts.now + timedelta(seconds=left_s):
+        return verdict
+    return replace(verdict, outcome="REFUSE", code=OUT_OF_TIME)
+
+
+def _pair(payment: CountedPayment) -> tuple[int, int] | None:
+    if payment.keys.payer is None or payment.keys.payee is None or payment.is_refund:
+        return None
+    return payment.keys.payer, payment.keys.payee
+
+
+class _Originals(Mapping[str, Original]):
+    """The transactions that refunds give back, read one by one, because refunds are few."""
+
+    def __getitem__(self, transaction_id: str) -> Original:
+        return rules_gate.originals([transaction_id])[transaction_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0

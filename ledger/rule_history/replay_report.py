@@ -1,0 +1,146 @@
+"""What a replay found, in bounded memory. Pure."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import combinations
+
+from rules.decide import Verdict
+from rules.facts import Facts
+from rules.rulesets.decisions import raises_alert
+
+EXAMPLES = 20
+_MOST_TOLD = 20
+
+
+@dataclass(slots=True)
+class OfRule:
+    """What one rule did."""
+
+    hits: int = 0
+    alerts: int = 0
+    holds: int = 0
+    refusals: int = 0
+    skipped: int = 0
+    no_effect: int = 0  # by a shadow rule, or under an exception
+    refused_value: Counter[str] = field(default_factory=Counter)  # ten-thousandths by currency
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One payment in which rules fired."""
+
+    gate: str
+    subject: str
+    at: datetime
+    payer_dfsp: str
+    payee_dfsp: str
+    currency: str
+    amount: int
+    outcome: str
+    code: str | None
+    rules: tuple[str, ...]
+    outcome_then: str
+
+
+@dataclass(slots=True)
+class Report:
+    """The figures of a replay. Hits of shadow rules are hits without an effect."""
+
+    judged: Counter[str] = field(default_factory=Counter)  # by gate
+    not_judged: int = 0  # payments whose facts the hub does not have any more
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refused_value: Counter[str] = field(default_factory=Counter)  # at transfers and quotes, by currency
+    rules: dict[str, OfRule] = field(default_factory=dict)
+    alerts: Counter[date] = field(default_factory=Counter)
+    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments in which both rules fired
+    of_dfsps: Counter[str] = field(default_factory=Counter)  # payments judged, by payer DFSP
+    hits_of_dfsps: Counter[str] = field(default_factory=Counter)  # payments held or refused, or with an alert
+    examples: list[Example] = field(default_factory=list)
+    changed: Counter[tuple[str, str]] = field(default_factory=Counter)  # the outcome then and now, where they differ
+    # Only of the live version:
+    compared: int = 0  # stored decisions of this version
+    reproduced: int = 0
+    by_kill_switch: int = 0  # of those that are reproduced: a kill switch, which is no rule, refused the payment
+    late: int = 0  # differ only in rules whose counters are read without a lock, and may be a second old
+    differences: list[str] = field(default_factory=list)
+    different: int = 0
+    _with_hits: int = 0
+    _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (examples, no secret)
+
+    def add(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
+        """Adds one verdict. `then`: the outcome that the payment really had at this gate."""
+        self.judged[facts.gate] += 1
+        self.outcomes[verdict.outcome] += 1
+        self.of_dfsps[facts.payer_dfsp] += 1
+        if verdict.outcome != then:
+            self.changed[then, verdict.outcome] += 1
+        if verdict.outcome == "REFUSE" and facts.currency is not None:
+            self.refused_value[facts.currency] += facts.amount
+        if verdict.hits:
+            self._add_hits(subject, facts, verdict, then)
+
+    def _add_hits(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
+        day = facts.now.date()
+        for hit in verdict.hits:
+            rule = self.rules.setdefault(hit.rule, OfRule())
+            rule.hits += 1
+            rule.skipped += hit.skipped
+            if not hit.counts:
+                rule.no_effect += 1
+                continue
+            if raises_alert(hit):
+                rule.alerts += 1
+                self.alerts[day] += 1
+            rule.holds += hit.action == "hold"
+            if hit.action == "refuse":
+                rule.refusals += 1
+                rule.refused_value[facts.currency or ""] += facts.amount
+        if verdict.outcome != "ALLOW":
+            self.hits_of_dfsps[facts.payer_dfsp] += 1
+        self.overlaps.update(combinations(sorted({hit.rule for hit in verdict.hits}), 2))
+        self._with_hits += 1
+        place = len(self.examples) if len(self.examples) < EXAMPLES else self._chance.randrange(self._with_hits)
+        if place < EXAMPLES:
+            self.examples[place : place + 1] = [_example(subject, facts, verdict, then)]
+
+    def differs(self, text: str) -> None:
+        """Adds a stored decision that was not reproduced."""
+        self.different += 1
+        if len(self.differences) < _MOST_TOLD:
+            self.differences.append(text)
+
+    @property
+    def hits(self) -> int:
+        """The number of hits of all rules."""
+        return sum(rule.hits for rule in self.rules.values())
+
+    @property
+    def alerts_per_day(self) -> float:
+        """The mean over the days from the first to the last with an alert."""
+        if not self.alerts:
+            return 0.0
+        return self.alerts.total() / ((max(self.alerts) - min(self.alerts)).days + 1)
+
+    def worst_hit(self) -> Sequence[tuple[str, int, int]]:
+        """Returns the DFSPs whose payers are hit most, by the share of their payments: name, hit, judged."""
+        shares = [(name, hit, self.of_dfsps[name]) for name, hit in self.hits_of_dfsps.items()]
+        return sorted(shares, key=lambda each: (-each[1] / each[2], each[0]))[:5]
+
+
+def _example(subject: str, facts: Facts, verdict: Verdict, then: str) -> Example:
+    return Example(
+        facts.gate,
+        subject,
+        facts.now,
+        facts.payer_dfsp,
+        facts.payee_dfsp or "",
+        facts.currency or "",
+        facts.amount,
+        verdict.outcome,
+        verdict.code,
+        tuple(hit.rule for hit in verdict.hits),
+        then,
+    )

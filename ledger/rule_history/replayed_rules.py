@@ -1,0 +1,122 @@
+"""The rules of a replay, and what else judged payments at each moment of the past: activations and exceptions."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from rules.decide import Variances
+from rules.facts import Facts, Gate
+from rules.language.checks import accept_text
+from rules.language.compile import compile_rules
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import Subject
+from rules.language.needed_counters import comparisons, counter_names
+from rules.language.rule_types import Rule, RuleSet
+from rules.profiles.subjects import key_of_subject, keys_to_lock, limits_of, subjects_read
+from rules.rulesets import queries, store
+from rules.rulesets.active_rules import GATES
+from rules.rulesets.models import Activation, Variance
+from rules.transfer_gate import counted_too
+
+_ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedRules:
+    """One rule set, compiled.
+
+    `follows_history`: it is the live version. Then its decisions are reproduced, and payments count as they were
+    counted. For other rules, a payment that they refuse does not count, and rules in the mode draft are judged as live.
+    """
+
+    name: str
+    version: int | None  # None: a file
+    follows_history: bool
+    by_gate: Mapping[Gate, CompiledRules] = field(repr=False)
+    without_quote: CompiledRules = field(repr=False)
+    counted_too: frozenset[Subject]
+
+    def may_be_late(self, facts: Facts, rule_id: str) -> bool:
+        """Returns whether the rule read a profile without a lock, so that it may not have seen the latest payments."""
+        at_transfer = facts.gate == "transfer"
+        compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
+        rule = next((each for each in compiled.rules if each.id == rule_id), None)
+        if rule is None:
+            return False
+        names = {name for each in comparisons(rule.whole_condition) for name in counter_names(each, rule.when)}
+        read = [need for need in compiled.needs if (need.subject, need.measure, need.window_s, need.currency) in names]
+        locked = keys_to_lock(facts, limits_of(self.by_gate["transfer"])) if at_transfer else set()
+        return any(key_of_subject(need.subject, facts) not in locked for need in read if subjects_read([need]))
+
+
+def live() -> int | None:
+    """Returns the number of the version that judges payments now."""
+    active = queries.active()
+    return None if active is None else active.version_id
+
+
+def of_version(number: int) -> ReplayedRules:
+    """Returns a stored version. Raises RuleSetRefused if this release reads it differently."""
+    return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
+
+
+def of_text(raw: bytes) -> ReplayedRules:
+    """Returns rules that are not stored. Raises RuleSetRefused with every fault."""
+    return _compiled(accept_text(raw), None, follows_history=False)
+
+
+def _compiled(rule_set: RuleSet, version: int | None, *, follows_history: bool) -> ReplayedRules:
+    if not follows_history:
+        rule_set = replace(rule_set, rules=tuple(_judged(rule) for rule in rule_set.rules))
+    by_gate = {gate: compile_rules(rule_set, gate) for gate in GATES}
+    return ReplayedRules(
+        rule_set.name,
+        version,
+        follows_history,
+        by_gate,
+        compile_rules(rule_set, "transfer", with_rules_of=_ALSO_AT_TRANSFERS),
+        counted_too(by_gate.values()),
+    )
+
+
+def _judged(rule: Rule) -> Rule:
+    return replace(rule, mode="live") if rule.mode == "draft" else rule
+
+
+class ActiveThen:
+    """Which version was active at each moment."""
+
+    def __init__(self) -> None:
+        rows = [
+            (each.valid_from, each.pk, each.valid_until, each.version_id)
+            for each in Activation.objects.filter(cancelled_at__isnull=True)
+        ]
+        moments = {begin for begin, *_ in rows} | {until for _, _, until, _ in rows if until is not None}
+        self._moments = sorted(moments)
+        self._versions: list[int | None] = [None]
+        for moment in self._moments:
+            begun = [row for row in rows if row[0] <= moment and (row[2] is None or row[2] > moment)]
+            self._versions.append(max(begun)[3] if begun else None)
+
+    def version_at(self, moment: datetime) -> int | None:
+        """Returns the version, or None if no rules judged payments."""
+        return self._versions[bisect_right(self._moments, moment)]
+
+
+class VariancesThen:
+    """Which exceptions applied at each moment. Moments must be asked for in about their order."""
+
+    def __init__(self) -> None:
+        rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")
+        self._coming = list(rows)
+        self._now: dict[str, dict[str, datetime]] = {}
+
+    def at(self, moment: datetime) -> Variances:
+        """Returns the exceptions."""
+        while self._coming and self._coming[-1][0] <= moment:
+            _, rule, dfsp, until = self._coming.pop()
+            self._now.setdefault(rule, {})[dfsp] = until
+        return self._now

@@ -1,0 +1,218 @@
+"""A replay of the live version reproduces each stored decision; a replay of a draft shows what it would have done."""
+
+import json
+from collections.abc import Iterable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from fspiop import ilp
+from ledger import engine, quoted_facts
+from ledger.models import Transfer
+from ledger.rule_history import replay, replayed_rules
+from ledger.rule_history.bounded_profiles import BoundedProfiles
+from ledger.rule_history.replay_report import Report
+from rules.profiles import folding
+from rules.profiles.counted_payments import CountedPayment, Keys, Role
+from rules.rulesets import decisions, services
+from rules.rulesets.models import Decision
+from tests.api import messages
+from tests.api.caller import dfsp
+from tests.directory.requests import register
+from tests.rules.limits import facts_of_quotes, limit
+from tests.rules.limits import pay as group_pay
+from tests.rules.rule_sets import above, activate, create, document, hold, refuse, rule
+from tests.world import World, reject, run
+
+PARTY = "/parties/MSISDN/255655001001"
+CORRIDOR = rule("corridor", None, refuse(), gate="lookup", when={"payer_dfsps": ["red"], "payee_dfsps": ["blue"]})
+FRAUD = rule("fast", {"fact": "payer.sent_count", "window": "PT1H", "is": "above", "value": 1}, {"action": "alert"},
+             gate="transfer", kind="fraud")  # fmt: skip
+NEW_PAYEE = rule("new-payee", above("30"), {"action": "hold", "for": "PT5S", "bypass": "paid_before"})
+RULES = (
+    CORRIDOR,
+    rule("cap", above("500"), refuse("3145")),
+    NEW_PAYEE,
+    limit(above=3, when={"payer_dfsps": ["green"]}),
+    limit("payee.received_count", above=2, code="5240", when={"payee_dfsps": ["red"]}),
+    FRAUD,
+)
+
+
+def pay(
+    payer: str, text: str = "20", *, payee: str = "255655001001", dfsps: tuple[str, str] = ("green", "blue")
+) -> str:
+    """A quote, its answer and the transfer; profiles are as they are a second later. Returns the transfer's id."""
+    sender, receiver = dfsps
+    money = {"currency": "TZS", "amount": text}
+    quote = messages.quote(amount=money, payer=messages.party(sender, payer), payee=messages.party(receiver, payee))
+    condition = ilp.condition_for(ilp.fulfilment_for(messages.PACKET, quote["quoteId"].encode()))
+    assert dfsp("POST", "/quotes", quote, source=sender, destination=receiver).status_code == 202
+    terms = messages.terms(transferAmount=money, condition=condition)
+    taken = dfsp("PUT", f"/quotes/{quote['quoteId']}", terms, source=receiver, destination=sender)
+    if taken.status_code != 200:  # the rules refused the quote
+        return ""
+    transfer = messages.transfer(payerFsp=sender, payeeFsp=receiver, amount=money, condition=condition)
+    assert dfsp("POST", "/transfers", transfer, source=sender).status_code == 202
+    folding.fold()
+    return str(transfer["transferId"])
+
+
+def end(world: World, transfer_id: str) -> None:
+    run(reject(world, "blue", transfer_id))
+    folding.fold()
+
+
+def replayed(*rules: dict[str, Any], **more: Any) -> Report:
+    return replay.run(replayed_rules.of_text(json.dumps(document(*rules, **more)).encode()))
+
+
+def make_history(world: World) -> None:
+    """Payments of every outcome, also in one group, with aborted ones and with an exception, from all gates."""
+    register("MSISDN/255655001001", "blue")
+    for source in ("green", "red"):
+        assert dfsp("GET", PARTY, source=source).status_code == 202
+    first = pay("255712001001")
+    pay("255712001001")
+    end(world, first)
+    services.grant_variance("fast", "green", until=timezone.now() + services.LONGEST_VARIANCE, reason="r", actor="a")
+    for text in ("40", "20", "501", "20"):
+        pay("255712001001", text)
+    pay("255712001002")
+    pay("255712001003", "45", payee="255655001007", dfsps=("green", "red"))
+    for payer in ("255655001001", "255655001002"):
+        pay(payer, payee="255655001007", dfsps=("blue", "red"))
+    # A transfer without a quote, and one that comes with the end of another one in a group.
+    assert dfsp("POST", "/transfers", messages.transfer()).status_code == 202
+
+
+def states() -> list[tuple[str, str | None]]:
+    return sorted(Transfer.objects.values_list("state", "reason"))
+
+
+def test_a_replay_of_the_live_version_reproduces_all_stored_decisions(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    version = activate(*RULES)
+    make_history(committed_world)
+    assert {"ALLOW", "ALERT", "HOLD", "REFUSE"} >= set(Decision.objects.values_list("outcome", flat=True))
+    before = states()
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert report.compared == report.reproduced == Decision.objects.count() > 20
+    assert report.late == report.different == 0
+    assert set(report.rules) == {each["id"] for each in RULES}
+    assert report.changed == {}
+    assert states() == before
+
+    # The comparison finds what differs.
+    monkeypatch.setattr(replay, "_essence", lambda hit: (hit.rule, hit.readings if hit.rule == "cap" else ""))
+    monkeypatch.setattr(replay.ProfileCounters, "get", lambda *_: 0)
+    assert replay.run(replayed_rules.of_version(version)).different > 0
+
+
+def test_payments_of_one_group_are_replayed_in_the_order_in_which_they_were_decided(
+    committed_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    monkeypatch.setattr(decisions, "is_sampled", lambda subject: True)
+    version = activate(limit(above=2))
+    first = [group_pay(committed_world, 1, 1) for _ in range(2)]
+    engine.run(first)
+    engine.run(
+        [reject(committed_world, "blue", first[0].transfer_id), *(group_pay(committed_world, 1, 2) for _ in "1234567")]
+    )
+    assert sum(reason == "REFUSED_BY_RULE" for _, reason in states()) == 6
+    report = replay.run(replayed_rules.of_version(version))
+    assert report.differences == []
+    assert report.rules["payer-sent-count"].refusals == 6
+    assert report.reproduced == report.compared == 9
+
+
+def test_a_payment_without_a_stored_decision_must_have_no_hit(committed_world: World) -> None:
+    version = activate(limit(above=50))
+    pay("255712001001")
+    rules = replayed_rules.of_version(version)
+    assert replay.run(rules).different == 0
+    harsh = replayed_rules.of_text(json.dumps(document(limit(above=1))).encode())
+    object.__setattr__(rules, "by_gate", harsh.by_gate)
+    pay("255712001001")
+    assert replay.run(rules).differences[0].startswith("transfer ")
+
+
+def test_a_draft_refuses_and_does_not_count_what_it_refuses(committed_world: World, settings: Any) -> None:
+    settings.RULES_COUNT = True
+    ids = [pay("255712001001") for _ in range(3)]
+    end(committed_world, ids[0])
+    pay("255712001001", "60")
+    pay("255712001002", "600")
+    report = replayed(limit(above=1, mode="draft"), limit("payee.received_count", above=9, mode="shadow", code="5240"))
+    # The first is aborted later, the next two come too many, and the fourth is again the only one that counts.
+    assert report.judged == {"transfer": 5}
+    assert report.rules["payer-sent-count"].refusals == 2
+    assert report.refused_value == {"TZS": 400_000}
+    assert report.changed == {("ALLOW", "REFUSE"): 2}
+    assert report.worst_hit() == [("green", 2, 5)]
+    assert {each.subject for each in report.examples} == set(ids[1:])
+
+    report = replayed(
+        rule("cap", above("500"), refuse("3145")), NEW_PAYEE | {"then": {"action": "hold", "for": "PT9S"}}
+    )
+    assert report.outcomes == {"ALLOW": 7, "HOLD": 1, "REFUSE": 1}, "the refused quote has no transfer"
+    assert report.overlaps == {("cap", "new-payee"): 1}
+
+
+def test_the_command_shows_versions_and_files(committed_world: World, tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="no rules are active"):
+        call_command("rules", "replay", stdout=StringIO())
+    live = activate(limit(above=1), hold("PT5S", over="30"))
+    for _ in range(2):
+        pay("255712001001")
+    out = StringIO()
+    call_command("rules", "replay", stdout=out)
+    assert "different 0" in out.getvalue()
+    draft = create(rule("cap", above("5"), refuse("3145"), gate="transfer"))
+    assert draft.pk != live
+    out = StringIO()
+    call_command("rules", "replay", str(draft.pk), "--json", stdout=out)
+    found = json.loads(out.getvalue())
+    assert found["rules"]["cap"]["refused_value"] == {"TZS": "40"}
+    assert found["changed"] == [["ALLOW", "REFUSE", 1]]
+    path = tmp_path / "draft.json"
+    path.write_text(json.dumps(document(rule("cap", above("50"), refuse("3145")))))
+    out = StringIO()
+    call_command("rules", "replay", str(path), "--since", "2026-01-01T00:00:00Z", stdout=out)
+    assert "a file" in out.getvalue()
+    with pytest.raises(CommandError):
+        call_command("rules", "replay", "999", stdout=StringIO())
+
+
+def test_profiles_that_wait_in_the_file_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def payments() -> Iterable[CountedPayment]:
+        for number in range(600):
+            keys = Keys(payer=number % 50, payee=100 + number % 7)
+            yield CountedPayment(f"t{number}", keys, 1, False, "TZS", number + 1, timezone.now())
+
+    found = list(payments())
+    with BoundedProfiles(40) as few, BoundedProfiles() as many:
+        for profiles in (few, many):
+            for payment in found:
+                for role, key in payment.keys.by_role():
+                    payment.add_to(profiles[key], role)
+                    profiles.has_grown()
+            for payment in found[:100]:
+                assert payment.remove_from(profiles[payment.keys.payer or 0], Role.PAYER)
+        assert len(few._new) + len(few._old) < 20 < len(many._new)
+        for key in set(many):
+            assert (few[key].events, few[key].buckets) == (many[key].events, many[key].buckets)
+        for number in range(30):  # more than it keeps in memory
+            few.paid_before.add((1, 2 + number % 15))
+        few.paid_before.remove((1, 2))
+        assert (1, 2) in few.paid_before
+        few.paid_before.remove((1, 2))
+        assert (1, 2) not in few.paid_before
