@@ -17,12 +17,15 @@ from hub.downloads import Download
 from hub.outbox.messages import Recipient
 from hub.participants.models import Participant
 from ledger import accounts_and_funds as ledger
+from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
 from portal import csv_export, pagination
 from portal.fields import AmountField
+from portal.permissions import Right
 from portal.queries import transfers
 from portal.queries.transfer_history import story_of
 from portal.queries.transfers import Wish
+from portal.rules import decided
 from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
 
@@ -138,8 +141,14 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
-    story = story_of(transfer, dfsp_id=visitor_of(request).dfsp_id)
-    return render(request, "portal/transfer.html", {"transfer": transfer, "story": story})
+    visitor = visitor_of(request)
+    context: dict[str, Any] = {"transfer": transfer, "story": story_of(transfer, dfsp_id=visitor.dfsp_id)}
+    # A DFSP never learns which rule fired, nor does the payee DFSP hear of a transfer that is held.
+    if visitor.may(Right.SEE_RULES):
+        quote = context["story"].quote
+        subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
+        context |= {"judgements": decided.judgements(subjects), "hold": hold_of(transfer.transfer_id)}
+    return render(request, "portal/transfer.html", context)
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
