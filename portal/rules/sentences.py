@@ -239,4 +239,6 @@ def _action(rule: Rule) -> str:
         held = _("Hold until %(time)s") % {"time": _clock(action.until_minute)}
     else:
         held = _("Hold for %(time)s") % {"time": duration(action.for_s or 0)}
-    return f"{held}, {_('except payees that the payer has paid before')}" if action.unless_paid_before else held
+    if not action.unless_paid_before:
+        return held
+    return _("%(hold)s, except payees that the payer has paid before") % {"hold": held}
