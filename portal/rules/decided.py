@@ -39,6 +39,10 @@ class JudgedRule:
     is_skipped: bool
     readings: Sequence[Shown]
 
+    @property
+    def is_refusal(self) -> bool:
+        return self.effect.startswith("REFUSE")
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:

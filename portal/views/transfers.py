@@ -157,8 +157,9 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     to = request.POST.get("to", "")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
     participant_id = asked.get(to)
-    if participant_id is None:
-        raise Http404
+    hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
+    if participant_id is None or (hold is not None and hold.state != "RELEASED"):
+        raise Http404  # the payee of a held transfer must not hear of it
     ledger.tell_state(transfer_id=transfer_id, requester=Recipient(participant_id, to, transfer.version))
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
     messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})

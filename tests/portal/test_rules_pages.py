@@ -10,6 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from hub.audit.models import Approval
+from ledger.held_transfers import services
 from portal import changes
 from portal.permissions import Role
 from portal.rules import fault_texts, sentences
@@ -304,12 +305,36 @@ def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, wo
     (reading,) = judged.others[0].readings
     assert (reading.value, reading.threshold, reading.holds) == ("20.00 TZS", "above 100.00 TZS", False)
     assert f"/portal/held/{command.transfer_id}/release/" in text
-    # A DFSP learns neither the rules nor that its payment is held.
-    for role, dfsp in ((Role.PARTICIPANT_VIEWER, "green"), (Role.PARTICIPANT_TECHNICIAN, "blue")):
-        theirs = browser_of(person(role, participant=dfsp)).get(f"/portal/transfers/{command.transfer_id}/")
-        assert theirs.status_code == 200
-        assert b"hold-10" not in theirs.content
-        assert b"Held until" not in theirs.content
+    # The payer DFSP learns no rule, and the payee DFSP nothing of a payment that is held.
+    theirs = browser_of(person(Role.PARTICIPANT_VIEWER, participant="green"))
+    shown = theirs.get(f"/portal/transfers/{command.transfer_id}/")
+    assert shown.status_code == 200
+    assert b"hold-10" not in shown.content
+    assert b"Held until" not in shown.content
+
+
+def test_the_payee_dfsp_hears_nothing_of_a_held_transfer_before_its_release(rita: Client, world: World) -> None:
+    activate(hold("PT1H", gate="transfer"))
+    command, other = (prepare(world, "green", "blue", value, expires_in=86_400) for value in (20, 5))
+    run(command)
+    run(other)
+    payee = browser_of(person(Role.PARTICIPANT_TECHNICIAN, participant="blue"))
+    operator = browser_of(person(Role.OPERATOR))
+    path = f"/portal/transfers/{command.transfer_id}/"
+
+    def seen() -> list[str]:
+        """What the payee DFSP finds by each kind of search."""
+        found = [row.pk for row in payee.get("/portal/transfers/").context["page"].rows]
+        found += [row.pk for row in payee.get(f"/portal/transfers/?id={command.transfer_id}").context["page"].rows]
+        return found + ([command.transfer_id] if payee.get(path).status_code == 200 else [])
+
+    assert seen() == [other.transfer_id]
+    assert b"Notify blue again" not in operator.get(path).content
+    assert operator.post(f"{path}tell/", {"to": "blue"}).status_code == 404
+    assert operator.post(f"{path}tell/", {"to": "green"}).status_code == 302
+    services.release(command.transfer_id, reason="a test", actor="rita, approved by ron")
+    assert seen().count(command.transfer_id) == 3
+    assert operator.post(f"{path}tell/", {"to": "blue"}).status_code == 302
 
 
 def test_a_held_transfer_is_released_or_refused_by_two_people(rita: Client, ron: Client, world: World) -> None:
