@@ -23,7 +23,7 @@ def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
 
 def dfsp_key(name: str) -> int:
     """Returns the key of a participant."""
-    return _hash(b"dfsp", name)
+    return _dfsp_key(name, settings.RULES_PARTY_KEY)
 
 
 def pair_key(payer: int, payee: int) -> int:
@@ -34,6 +34,12 @@ def pair_key(payer: int, payee: int) -> int:
 def transaction_key(transaction_id: str) -> int:
     """Returns the key of a transaction, under which its refunds are counted."""
     return _hash(b"transaction", transaction_id)
+
+
+@lru_cache(maxsize=4096)
+def _dfsp_key(name: str, setting: str) -> int:
+    # Each transfer needs the keys of the same few participants. `setting` is part of the cache's key only.
+    return _hash(b"dfsp", name)
 
 
 def _hash(kind: bytes, *parts: str) -> int:
