@@ -124,10 +124,12 @@ DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
 # The same for requests that only read the state of a payment (GET /transfers/{ID} and its like), per second; and the
 # pause, in milliseconds, before a refusal because of a rate.
-DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=20.0)
+DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=10.0)
 DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
 # How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
 DFSP_OPEN_BULKS = env.int("DFSP_OPEN_BULKS", default=4)
+# The share of a web process's time that the bulks of one DFSP may take. 0 means no limit.
+DFSP_BULK_SHARE = env.float("DFSP_BULK_SHARE", default=0.2)
 WEB_BULKS = env.int("WEB_BULKS", default=16)
 # The largest bodies in bytes: of a message, of a bulk message (FSPIOP API v1.1, table 1, allows this size for every
 # message), and of the administration, settlement and oracle APIs. A body may have one JSON value for each 32 bytes of

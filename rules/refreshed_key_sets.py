@@ -19,6 +19,7 @@ MOST_KEYS = 1_000_000
 FRESH_S = 0.5
 _TOO_OLD_S = 0.9
 _PAGE = 20_000
+_TOO_MANY_FOR_S = 600.0
 
 _NUMBER = """
     SELECT number, transaction = coalesce(pg_current_xact_id_if_assigned()::text::bigint, -1)
@@ -43,7 +44,7 @@ class RefreshedKeySets:
         """Makes the next call read the whole table."""
         self._sets: KeySets | None = None  # None if there is no copy, or too many keys for one
         self._number = -1
-        self._read_at = float("-inf")
+        self._read_at = self._load_again_at = float("-inf")
 
     def of(self, keys: Collection[int]) -> dict[int, frozenset[str]]:
         """Returns the names of those of the keys that have any."""
@@ -74,14 +75,14 @@ class RefreshedKeySets:
         number, is_own = row or (0, False)
         if is_own:
             return None  # a change of this very transaction may be rolled back, so it must not be in the copy
-        if self._number < 0 or number < self._number:
-            self._sets = self._load()
-        elif number > self._number and self._sets is not None:
+        if self._sets is None or number < self._number:
+            # A table with too many keys is read again now and then, because it may have become shorter.
+            if number < self._number or now >= self._load_again_at:
+                self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S
+        elif number > self._number:
             self._sets.update({key: frozenset(names) for key, names in execute(self._changed, [self._number])})
             if len(self._sets) > MOST_KEYS:
-                self._sets = None
-        elif number > self._number:
-            self._sets = self._load()
+                self._sets, self._load_again_at = None, now + _TOO_MANY_FOR_S
         self._number, self._read_at = number, now
         return self._sets
 

@@ -2,8 +2,8 @@
 
 `python -m bench.bad.misbehaving_process FILE`: the file has the scene.
 
-The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has carried out
-a command, it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real
+The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has done a
+command, it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real
 scheme the participant would have its own machine.
 """
 

@@ -76,10 +76,10 @@ class _BadEndpoint(Misbehaviour):
             return messages.ask_party(world.host, first, next(aliases).encode(), trace, world.clock)
 
         await _together(
-            world.pace(15, lambda: prepare(first, world.bad, next(inwards))),
-            world.pace(15, lambda: prepare(world.bad, second, next(outwards))),
-            world.pace(10, lookup),
-            world.pace(20, lambda: bodies.poll(world, world.bad)),
+            world.pace(5, lambda: prepare(first, world.bad, next(inwards))),
+            world.pace(5, lambda: prepare(world.bad, second, next(outwards))),
+            world.pace(4, lookup),
+            world.pace(8, lambda: bodies.poll(world, world.bad)),
         )
 
 

@@ -20,7 +20,7 @@ from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
 _KINDS = ("transfers", "payments")
-_LIMITS = {"DFSP_RATE": "60"}  # as a scheme would set it: several times what each DFSP of the trial sends to a process
+_LIMITS = {"DFSP_RATE": "15"}  # as a scheme would set it: several times what each DFSP of the trial sends to a process
 _MANY = 0.2  # if other programs use more cores than this, a verdict has little value
 
 

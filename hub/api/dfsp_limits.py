@@ -1,9 +1,10 @@
 """Limits each DFSP's share of a web process.
 
 The limits are for requests per second (`DFSP_RATE`), requests per second for the state of a payment
-(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`) and open bulks (`DFSP_OPEN_BULKS`). A bulk may have megabytes,
-holds a lock for each item, and is processed in the thread of its request. A request beyond a limit gets 429, before the
-hub reads the body, checks the signature or sends a statement.
+(`DFSP_STATE_RATE`), open requests (`DFSP_OPEN_REQUESTS`), open bulks (`DFSP_OPEN_BULKS`) and the share of time that
+bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes, holds a lock for each item, and is processed in the thread of
+its request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a
+statement. A bulk beyond its share first waits a few seconds for its turn.
 
 A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. A sender that repeats its requests at once would
 otherwise use the processor with refusals alone. A paused request occupies a thread, so only some requests of a process
@@ -17,6 +18,7 @@ refused. If too many wait for the DFSP itself, all requests of the DFSP are refu
 refused for this reason.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable
@@ -33,6 +35,8 @@ log = structlog.get_logger("api")
 LIMITED = Counter("kitovu_dfsp_limited_total", "Requests answered with 429, by DFSP and limit", ["dfsp", "limit"])
 
 _BURST_S = 1.0  # the largest burst has as many requests as are allowed in this time
+_STATES_BURST_S = 0.2
+_LONGEST_TURN_S = 5.0  # how long a bulk waits at most until its sender may use the process again
 _SAY_EVERY_S = 1.0
 _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests that may be paused at once
 
@@ -53,6 +57,7 @@ class Limits:
         self._lock = threading.Lock()
         self._spent_until: dict[int, float] = {}  # the time up to which a caller has used its rate
         self._spent_on_states_until: dict[int, float] = {}
+        self._bulks_spent_until: dict[int, float] = {}
         self._paused = 0
         self._open: dict[int, int] = {}
         self._open_bulks: dict[int, int] = {}
@@ -92,20 +97,33 @@ class Limits:
     def enter_bulk(self, caller: int, name: str) -> None:
         """Counts one open bulk of a participant, until `leave_bulk`.
 
-        Raises FspiopError 2005 if the participant has too many open bulks (429), or all participants together have
+        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 if the participant has
+        too many open bulks or would wait too long (429), or if all participants together have too many open bulks
         (503).
         """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
-            is_its_own = count >= settings.DFSP_OPEN_BULKS
-            is_taken = not is_its_own and of_all < settings.WEB_BULKS
+            wait_s = self._bulks_spent_until.get(caller, 0.0) - self._clock()
+            is_spent, is_its_own = wait_s > _LONGEST_TURN_S, count >= settings.DFSP_OPEN_BULKS
+            is_taken = not is_its_own and not is_spent and of_all < settings.WEB_BULKS
             if is_taken:
                 self._open_bulks[caller] = count + 1
-        if is_its_own:
-            self._say(caller, name, "bulks at once")
-            raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks at once", http_status=429)
+        if is_its_own or is_spent:
+            self._say(caller, name, "bulks at once" if is_its_own else "bulks")
+            self._pause_refusal()
+            too_many = "bulks at once" if is_its_own else "bulks in a short time"
+            raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {too_many}", http_status=429)
         if not is_taken:
             raise FspiopError(ErrorCode.SERVER_BUSY, "too many bulks wait; try again", http_status=503)
+        if wait_s > 0:
+            self._pause(wait_s)
+
+    def charge_bulk(self, caller: int, took_s: float) -> None:
+        """Counts the time that the process has worked on a bulk of a participant."""
+        if settings.DFSP_BULK_SHARE:
+            with self._lock:
+                began = max(self._bulks_spent_until.get(caller, 0.0), self._clock() - took_s)
+                self._bulks_spent_until[caller] = began + took_s / settings.DFSP_BULK_SHARE
 
     def leave_bulk(self, caller: int) -> None:
         with self._lock:
@@ -116,9 +134,10 @@ class Limits:
             count, now = self._open.get(caller, 0), self._clock()
             if settings.DFSP_OPEN_REQUESTS and count >= settings.DFSP_OPEN_REQUESTS:
                 return _AT_ONCE
-            if is_state_query and not _is_within(settings.DFSP_STATE_RATE, self._spent_on_states_until, caller, now):
+            states = self._spent_on_states_until
+            if is_state_query and not _is_within(settings.DFSP_STATE_RATE, states, caller, now, _STATES_BURST_S):
                 return "state queries a second"
-            if not _is_within(settings.DFSP_RATE, self._spent_until, caller, now):
+            if not _is_within(settings.DFSP_RATE, self._spent_until, caller, now, _BURST_S):
                 return "requests a second"
             self._open[caller] = count + 1
             return None
@@ -129,7 +148,8 @@ class Limits:
             self._paused += has_room
         if has_room:
             try:
-                self._pause(settings.DFSP_PAUSE_MS / 1000)
+                # The lengths vary, because requests that were refused together would come together again.
+                self._pause(settings.DFSP_PAUSE_MS / 1000 * random.uniform(0.5, 1.5))  # noqa: S311
             finally:
                 with self._lock:
                     self._paused -= 1
@@ -142,12 +162,16 @@ class Limits:
             log.warning("dfsp_limited", source=name, limit=exceeded)
 
 
-def _is_within(rate: float, spent_until: dict[int, float], caller: int, now: float) -> bool:
-    """Returns whether one more request is within the caller's rate, and counts the request if so. 0 is no limit."""
+def _is_within(rate: float, spent_until: dict[int, float], caller: int, now: float, burst_s: float) -> bool:
+    """Returns whether one more request is within the caller's rate, and counts the request if so.
+
+    A rate of 0 is no limit. After a pause of the caller, the requests of `burst_s` seconds may come at once, and at
+    least one.
+    """
     if not rate:
         return True
     until = max(spent_until.get(caller, 0.0), now) + 1 / rate
-    if until > now + _BURST_S:
+    if until > now + max(burst_s, 1 / rate):
         return False
     spent_until[caller] = until
     return True
@@ -164,4 +188,5 @@ leave = _limits.leave
 check_backlog = _limits.check_backlog
 no_room = _limits.no_room
 enter_bulk = _limits.enter_bulk
+charge_bulk = _limits.charge_bulk
 leave_bulk = _limits.leave_bulk

@@ -4,6 +4,7 @@ The view checks the declared size, the headers and versions, the caller, and the
 receives the body, checks the signature over the body's bytes, and parses the body last.
 """
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -102,6 +103,7 @@ class FspiopView(PlainView):
     signed_uri: str | None  # the FSPIOP-URI of the checked signature
     _is_counted = False
     _is_counted_as_bulk = False
+    _bulk_began = 0.0
     _unread = 0
     """The number of declared bytes of the body that were not yet read, as an upper limit."""
 
@@ -120,6 +122,7 @@ class FspiopView(PlainView):
             if self._unread:
                 request_body.pass_over(request, self._unread)
             if self._is_counted_as_bulk:
+                dfsp_limits.charge_bulk(self.caller, time.monotonic() - self._bulk_began)
                 dfsp_limits.leave_bulk(self.caller)
             if self._is_counted:
                 dfsp_limits.leave(self.caller)
@@ -154,7 +157,11 @@ class FspiopView(PlainView):
             dfsp_limits.enter_bulk(self.caller, self.fspiop.source)
             self._is_counted_as_bulk = True
         self._unread = 0
-        self.raw_body = request_body.body_of(http, length, most)
+        used = time.thread_time()
+        try:
+            self.raw_body = request_body.body_of(http, length, most)
+        finally:  # the time that a body takes to arrive is not work
+            self._bulk_began = time.monotonic() - (time.thread_time() - used)
         self.signed_uri = signatures.check(
             http, self.resource, self.fspiop, self.raw_body, self.caller, forwarded=self.forwarded_headers
         )

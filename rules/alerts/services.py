@@ -137,7 +137,8 @@ def merge(keys: Collection[str]) -> int:
     merged = execute(_MERGE, [list(counts), [dfsps[key] for key in counts], list(counts.values())]).fetchall()
     alerts = {key: alert for key, alert, _kept in merged}
     room = defaultdict(int, {key: MOST_KEPT - kept for key, _alert, kept in merged})
-    kept, dropped = [], []
+    kept: list[tuple[int, int]] = []
+    dropped: list[tuple[int, int]] = []
     for row_id, key, _dfsp in taken:
         room[key] -= 1
         (kept if room[key] >= 0 else dropped).append((row_id, alerts[key]))

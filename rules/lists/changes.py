@@ -14,6 +14,11 @@ _COUNT = """
     ON CONFLICT (name) DO UPDATE SET number = c.number + 1, transaction = EXCLUDED.transaction
     RETURNING number
 """
+_REPEAT = """
+    INSERT INTO rules_lists_changenumber (name, number, transaction)
+    VALUES (%s, %s, pg_current_xact_id()::text::bigint)
+    ON CONFLICT (name) DO UPDATE SET number = EXCLUDED.number, transaction = EXCLUDED.transaction
+"""
 _NUMBER = "SELECT number FROM rules_lists_changenumber WHERE name = %s"
 
 
@@ -23,6 +28,11 @@ def count(name: str) -> int:
     assert row is not None
     number: int = row[0]
     return number
+
+
+def repeat(name: str, number: int) -> None:
+    """Gives the last change of another kind this number, which was counted in the same transaction."""
+    execute(_REPEAT, [name, number])
 
 
 def number_of(name: str) -> int:

@@ -19,7 +19,8 @@ log = structlog.get_logger("rules")
 
 _PAGE = 20_000
 _NAMES = """
-    SELECT e.id, e.folded, l.least_score FROM rules_lists_entry e JOIN rules_lists_partylist l ON l.id = e.party_list_id
+    SELECT e.id, e.folded, l.least_score, v.change FROM rules_lists_entry e
+    JOIN rules_lists_partylist l ON l.id = e.party_list_id JOIN rules_lists_listversion v ON v.id = e.added_by_id
     WHERE e.key IS NULL AND e.removed_by_id IS NULL AND e.id > %s ORDER BY e.id LIMIT %s
 """
 

@@ -12,6 +12,7 @@ from rules.lists.names import sounds
 
 _LEAST_SPELT_SCORE = 55
 _MOST_CANDIDATES = 50_000
+_MOST_NEWER = 8
 
 
 class ListedName(NamedTuple):
@@ -20,6 +21,7 @@ class ListedName(NamedTuple):
     entry_id: int
     folded: str
     least_score: int
+    change: int = 0  # the number of the change that added it
 
 
 class Similar(NamedTuple):
@@ -45,8 +47,21 @@ class NameIndex:
             for sound in {sound for word in name.folded.split() for sound in sounds(word)}:
                 self._by_sound[sound].append(place)
 
+        self._newer: dict[int, NameIndex] = {}
+
     def __len__(self) -> int:
         return len(self._names)
+
+    def newer_than(self, number: int) -> "NameIndex":
+        """Returns the index of the names that were added after this change."""
+        if number <= 0:
+            return self
+        if number not in self._newer:
+            if len(self._newer) >= _MOST_NEWER:
+                self._newer.clear()
+            newer = (name for name in self._names if name.change > number)
+            self._newer[number] = NameIndex(newer, number=self.number)
+        return self._newer[number]
 
     def find(self, folded: str) -> list[Similar]:
         """Returns the listed names that reach their list's score, the most similar first."""

@@ -1,17 +1,27 @@
 """Reads lists and their entries."""
 
+from typing import NamedTuple
+
 from django.db.models import Count, Q, QuerySet
 
 from rules.lists.models import Entry, ListVersion, PartyList
 
 
-def lists() -> "QuerySet[PartyList]":
-    """Returns all lists by name, each with its numbers of parties and names (`parties`, `names`)."""
+class Length(NamedTuple):
+    """How many parties and names a list has."""
+
+    parties: int
+    names: int
+
+
+def lists() -> list[tuple[PartyList, Length]]:
+    """Returns all lists by name, each with its length."""
     live = Q(entries__removed_by=None, entries__isnull=False)
-    return PartyList.objects.annotate(
+    found = PartyList.objects.annotate(
         parties=Count("entries", filter=live & Q(entries__key__isnull=False)),
         names=Count("entries", filter=live & Q(entries__key=None)),
     ).order_by("name")
+    return [(each, Length(each.parties, each.names)) for each in found]
 
 
 def entries(list_name: str) -> "QuerySet[Entry]":

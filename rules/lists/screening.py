@@ -64,7 +64,9 @@ class _Remembered:
     """The parties and names that this process has stored in the last day, so that they cost no statement."""
 
     def __init__(self) -> None:
-        self.clear()
+        self._new: set[int] = set()
+        self._old: set[int] = set()
+        self._since = time.monotonic()
 
     def __contains__(self, pair: int) -> bool:
         return pair in self._new or pair in self._old
@@ -75,9 +77,7 @@ class _Remembered:
             self._old, self._new, self._since = self._new, set(), time.monotonic()
 
     def clear(self) -> None:
-        self._new: set[int] = set()
-        self._old: set[int] = set()
-        self._since = time.monotonic()
+        self._new, self._old = set(), set()
 
 
 _remembered = _Remembered()
@@ -242,7 +242,9 @@ _WAITING = f"""
       AND {not_skipped(BATCH, "n.hash")}
     ORDER BY n.screened_for, n.hash LIMIT %s
 """  # noqa: S608 (our own words)
-_SEALED = "SELECT hash, sealed FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[]) FOR UPDATE SKIP LOCKED"
+_SEALED = """
+    SELECT hash, sealed, screened_for FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[]) FOR UPDATE SKIP LOCKED
+"""
 _SCREENED = """
     UPDATE rules_lists_seenname SET screened_for = greatest(screened_for, %s) WHERE hash = ANY(%s::bigint[])
 """
@@ -255,17 +257,17 @@ def waiting(most: int) -> list[str]:
 
 @transaction.atomic
 def screen_again(names: Collection[str]) -> int:
-    """Screens these names against all listed names. Returns the number of names."""
+    """Screens these names against the names listed since they were screened. Returns the number of names."""
     index = loaded_names.latest()
     cipher = _cipher()
-    texts: dict[int, str] = {}
+    found: list[tuple[int, Similar]] = []
     sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
-    for name, text in sealed:
+    for name, text, screened_for in sealed:
         # A name of an earlier RULES_PARTY_KEY cannot be read, and no payment leads to it any more.
         with suppress(InvalidToken):
-            texts[name] = cipher.decrypt(text.encode()).decode()
-    _screened, found = _screen(texts, index, until=float("inf"))
-    execute(_SCREENED, [index.number, [name for name, _text in sealed]])
+            plain = cipher.decrypt(text.encode()).decode()
+            found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]
+    execute(_SCREENED, [index.number, [name for name, *_ in sealed]])
     _match(found, {})
     return len(sealed)
 

@@ -188,7 +188,7 @@ def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, 
     version.change = changes.count(changes.LISTS)
     version.save(update_fields=["added", "removed", "change"])
     if has_names:
-        changes.count(changes.NAMES)
+        changes.repeat(changes.NAMES, version.change)
     return version
 
 

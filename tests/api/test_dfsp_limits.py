@@ -85,7 +85,7 @@ def test_who_is_held_is_told_in_the_apis_own_form(world: World, monkeypatch: pyt
 
 def test_state_queries_have_a_rate_of_their_own_and_count_as_requests_too() -> None:
     own = Limits(lambda: 0.0, pause=lambda seconds: None)
-    with override_settings(DFSP_STATE_RATE=2, DFSP_RATE=5, DFSP_OPEN_REQUESTS=0):
+    with override_settings(DFSP_STATE_RATE=10, DFSP_RATE=5, DFSP_OPEN_REQUESTS=0):
         assert [taken(lambda: own.enter(1, "green", is_state_query=True)) for _ in range(4)] == [True] * 2 + [False] * 2
         assert [taken(lambda: own.enter(1, "green")) for _ in range(4)] == [True] * 3 + [False]
     assert dfsp_limits.is_state_query("GET", "transfers")
@@ -105,7 +105,8 @@ def test_a_refusal_because_of_a_rate_is_paused_and_only_some_are_paused_at_once(
     with override_settings(DFSP_RATE=1, DFSP_OPEN_REQUESTS=0, DFSP_PAUSE_MS=250, WEB_QUEUE=12):
         assert taken(lambda: own.enter(1, "green"))
         assert not taken(lambda: own.enter(1, "green"))
-        assert pauses == [0.25] * 4
+        assert len(pauses) == 4
+        assert all(0.125 <= pause <= 0.375 for pause in pauses)
         assert not taken(lambda: own.enter(1, "green"))
         assert len(pauses) == 8  # the earlier pauses have ended
     with override_settings(DFSP_OPEN_REQUESTS=1):
@@ -134,6 +135,27 @@ def test_of_bulks_each_dfsp_has_few_at_work_and_all_together_have_some() -> None
         own.leave_bulk(2)
         own.enter_bulk(1, "green")
         assert refused_with(lambda: own.enter_bulk(1, "green")) == its_own
+
+
+def test_bulks_have_a_share_of_the_time_and_wait_for_their_turn() -> None:
+    now, waits = 0.0, list[float]()
+    own = Limits(lambda: now, pause=waits.append)
+    with override_settings(DFSP_BULK_SHARE=0.2, DFSP_OPEN_BULKS=9, DFSP_PAUSE_MS=0):
+        own.enter_bulk(1, "green")
+        now = 1.0
+        own.charge_bulk(1, 1.0)
+        own.enter_bulk(1, "green")
+        assert waits == [4.0]  # the work of one second takes a fifth of five seconds
+        now = 5.5
+        own.charge_bulk(1, 0.5)
+        now = 6.0
+        own.charge_bulk(1, 1.0)  # 12.5
+        assert refused_with(lambda: own.enter_bulk(1, "green")) == (429, "Server busy - too many bulks in a short time")
+        own.enter_bulk(2, "blue")
+        assert waits[-1] == 0.0  # the pause of the refusal; blue does not wait
+        now = 7.5
+        own.enter_bulk(1, "green")
+        assert waits[-1] == 5.0
 
 
 BULK_ID = "b51ec534-ee48-4575-b6a9-ead2955b8069"

@@ -218,8 +218,8 @@ def _said_by_a_process_with(environment: dict[str, str]) -> str:
 
 SECRETS = {
     "SECRET_KEY": "k" * 20 + "0123456789" * 4,
-    "RULES_PARTY_KEY": "r" * 32,
     "PROXY_SECRET": "p" * 32,
+    "RULES_PARTY_KEY": "r" * 32,
     "EMAIL_URL": "none",
 }
 

@@ -184,6 +184,11 @@ def test_more_parties_than_a_copy_may_have_are_found_by_a_statement(
         statements.clear()
         assert another_process.of([ADA, BEN, CLEO]) == {ADA: BLOCKED, BEN: BLOCKED}
     assert len(statements) == 1
+    put(ADA)
+    time.sleep(refreshed_key_sets.FRESH_S)
+    statements.clear()
+    assert another_process.of([ADA, BEN]) == {ADA: BLOCKED}
+    assert len(statements) == 2, "a table that was too long is not read again at each change"
 
 
 def test_a_copy_is_read_in_pages(

@@ -63,6 +63,13 @@ def test_other_persons(name: str) -> None:
     assert found(name) == []
 
 
+def test_names_listed_since_a_change() -> None:
+    index = NameIndex((ListedName(number, folded(name), 88, number) for number, name in enumerate(LISTED)), number=9)
+    name = folded("Joseph Kony")
+    assert [len(index.newer_than(number).find(name)) for number in (0, 4, 5, 6)] == [1, 1, 0, 0]
+    assert (len(index.newer_than(6)), index.newer_than(6).number) == (1, 9)
+
+
 def test_folding() -> None:
     assert folded("  Çelik,  Ömer ") == "CELIK OMER"
     assert folded("O'Brien-Smith") == "OBRIEN SMITH"

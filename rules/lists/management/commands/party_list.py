@@ -48,9 +48,9 @@ class Command(BaseCommand):
             raise CommandError(str(reason)) from None
 
     def _show(self, **_options: Any) -> None:
-        for each in queries.lists():
+        for each, length in queries.lists():
             self.stdout.write(
-                f"{each.name} ({each.kind}): version {each.version}, {each.parties} parties, {each.names} names"
+                f"{each.name} ({each.kind}): version {each.version}, {length.parties} parties, {length.names} names"
             )
 
     def _create(self, *, name: str, kind: str, title: str, least_score: int, **_options: Any) -> None:
