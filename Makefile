@@ -48,17 +48,26 @@ test: $(DEV_STAMP) ## run the tests, except the thorough ones; ARGS="-k name" se
 
 QUICK := fspiop ledger quotes directory settlement outbox sweeps test_documents.py test_threats.py test_plans.py
 quick: $(DEV_STAMP) ## run the tests of the rules and the money, without browser, attacks and live processes
-	$(LOCAL) test -- $(QUICK:%=tests/%) -m "not live and not thorough" -n 2 -q
+	EXAMPLES=0.2 $(LOCAL) test -- $(QUICK:%=tests/%) -m "not live and not thorough and not slow" -n 3 -q
 
-thorough: $(DEV_STAMP) ## run the long tests: appearance of every page, chaos, memory, timing
-	$(LOCAL) test -- -m thorough -v
+thorough: $(DEV_STAMP) ## run the long tests: appearance of every page, chaos, memory, timing; five times the usual examples
+	EXAMPLES=5 $(LOCAL) test -- -m "thorough or hypothesis" -v
 
 lint: $(DEV_STAMP) ## check style, types, import directions, migrations and production settings
+	@$(MAKE) --no-print-directory -k -j2 mypy ruff imports migrations production
+
+.PHONY: mypy ruff imports migrations production
+# mypy takes as long as all others together, so it begins first.
+mypy:
+	$(VENV)/bin/mypy .
+ruff:
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy .
+imports:
 	$(VENV)/bin/lint-imports
+migrations:
 	$(RUN) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+production:
 	$(PRODUCTION_CHECK) $(RUN) -W ignore::RuntimeWarning manage.py check --deploy --fail-level WARNING
 
 check: lint test ## run all checks of CI

@@ -27,7 +27,9 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=50, help="transfers begun per second (50)")
     parser.add_argument("--seconds", type=float, default=30, help="seconds of measurement (30)")
     parser.add_argument("--warmup", type=float, default=5, help="seconds of load before the measurement (5)")
-    parser.add_argument("--drain", type=float, default=20, help="seconds to wait for news of unfinished transfers (20)")
+    parser.add_argument(
+        "--drain", type=float, default=20, help="seconds to wait for outcomes of unfinished transfers (20)"
+    )
     parser.add_argument("--dfsps", type=int, default=2, help="number of DFSPs that pay each other (2)")
     parser.add_argument(
         "--hot", type=float, default=0.0, help="extra share of all transfers that the first DFSP pays (0)"

@@ -1,6 +1,6 @@
 """Measures the cost of a payment between two connectors that recognise the hub in one of two ways.
 
-Run it with `python -m bench.certificate_vs_signature`.
+The command is `python -m bench.certificate_vs_signature`.
 
 If a connector recognises the hub's connection by the hub's certificate, it accepts every message on this connection. If
 a connector can only check the hub's signatures, it must make more requests: for the payee's DFSP, and for the outcome

@@ -56,7 +56,7 @@ def of_curve(points: Sequence[tuple[float, float, float]]) -> str:
             f'<text x="{x(asked):.1f}" y="360" text-anchor="middle" fill="{_INK}" {_FONT}>{asked:g}</text>'
             f'<text x="{x(asked):.1f}" y="376" text-anchor="middle" fill="{_GREEN}" {_FONT}>{completed:g}</text>'
         )
-    return _svg(720, 400, "p99 of a whole transfer by rate asked; below: asked, completed per second", lines)
+    return _svg(720, 400, "p99 of a whole transfer by requested rate; below: requested and completed per second", lines)
 
 
 def _svg(width: int, height: int, title: str, lines: Sequence[str]) -> str:

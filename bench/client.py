@@ -24,7 +24,7 @@ class Client:
         self._connecting: set[asyncio.Task[None]] = set()
 
     def send(self, request: bytes, done: Done) -> None:
-        """Sends the request now if a connection is free, otherwise as soon as one is."""
+        """Sends the request now if a connection is free, otherwise as soon as a connection becomes free."""
         if self._idle:
             self._idle.pop().ask(request, done)  # the most recently used connection, so that others may become idle
             return

@@ -33,9 +33,10 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Runs both, one after the other, on a hub's servers without the hub. Returns the engine's share of the limit.
+    """Runs engine and database, one after the other, on a hub's servers without the hub.
 
-    The share is by time and by CPU. On a machine with other load, only the CPU figures can be compared.
+    Returns the engine's share of the limit. The share is by time and by CPU. On a machine with other load, only the CPU
+    figures can be compared.
     """
     from hub.local.stack import Stack
 

@@ -1,7 +1,7 @@
 """Signs transfers before the load begins, on all cores, because real DFSPs sign on machines of their own.
 
 The payer's and the payee's message of each transfer are stored in files, by transfer id. The load generator and the
-simulated DFSPs send them unchanged.
+simulated DFSPs send these messages unchanged.
 """
 
 import json

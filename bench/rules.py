@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rules.decide import judge, verdict_of
-from rules.facts import Facts
+from rules.facts import Facts, Gate
 from rules.language.checks import accept, costs_ns
 from rules.language.compile import compile_rules
 from rules.language.compiled_types import CompiledRules
@@ -22,7 +22,7 @@ from rules.language.counter_needs import Need
 from rules.language.interpret import interpret_rules
 from rules.language.needed_counters import comparisons
 
-GATE = "transfer"
+GATE: Gate = "transfer"
 EXACT_LIMITS = 20
 _NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
 _CURRENCIES = ("TZS", "KES", "USD")

@@ -168,7 +168,7 @@ class Dfsp:
             self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Returns whether the payment continues: this answer is the first of its kind, and is not an error."""
+        """Returns whether the payment continues, which an error or a repeated answer prevents."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False

@@ -23,10 +23,9 @@ _HELD = "this alias is registered by another participant"
 def owner_of(alias: Alias, *, caller: int) -> Party:
     """Returns the active participant that serves this alias.
 
-    Raises 3204 if there is none, and 3200 if the alias's sub-id is unknown.
-
-    `caller` is the requesting participant, because each caller may have only a share of the requests to an oracle. If
-    an oracle gives no answer, the search ends (2003), because the next oracle might name another DFSP.
+    Raises 3204 if no participant serves it, and 3200 if the alias's sub-id is unknown. `caller` is the requesting
+    participant, because each caller may have only a share of the requests to an oracle. If an oracle gives no answer,
+    the search ends (2003), because the next oracle might name another DFSP.
     """
     until = time.monotonic() + settings.ORACLE_TIMEOUT_S
     for oracle in queries.oracles_for(alias):

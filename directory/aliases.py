@@ -52,7 +52,10 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One line of an oracle's answer: this DFSP serves the party, in this currency or (empty) in all currencies."""
+    """One line of an oracle's answer: this DFSP serves the party.
+
+    If the currency is empty, the DFSP serves the party in all currencies.
+    """
 
     fsp: str
     currency: str = ""
@@ -93,7 +96,8 @@ def check_form(alias: Alias) -> None:
 def fitting(registrations: Iterable[Registration], alias: Alias) -> list[Registration]:
     """Returns the registrations for this alias and sub-id.
 
-    Those for the alias's currency come before those for all currencies. Otherwise the given order is kept.
+    Registrations for the alias's currency come before registrations for all currencies. Otherwise the given order is
+    kept.
     """
     own_sub_key = alias.sub_key
     found = [

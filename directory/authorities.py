@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 class Registered(Protocol):
-    """A registered oracle of the alias's type: for one currency, or (empty) for all."""
+    """A registered oracle of the alias's type. An oracle without a currency serves all currencies."""
 
     @property
     def currency(self) -> str: ...

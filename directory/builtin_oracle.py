@@ -59,7 +59,7 @@ def port(registration_id: int, *, to: Participant, actor: str) -> PartyIdentifie
 
 
 def withdraw(alias: Alias, fsp: Participant) -> bool:
-    """Deletes this DFSP's registrations of an alias. Returns whether there was one."""
+    """Deletes this DFSP's registrations of an alias. Returns whether the DFSP had a registration."""
     found = PartyIdentifier.objects.filter(type=alias.type, identifier=alias.key, sub_id=alias.sub_key, fsp=fsp)
     if alias.currency:
         found = found.filter(currency=alias.currency)

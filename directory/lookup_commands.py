@@ -10,7 +10,7 @@ from hub.outbox.messages import ReceivedMessage, Recipient
 from hub.participants.parties import Party
 
 LookupKey = tuple[int, str, int]
-"""A lookup: the requester's id, the subject of its messages, and the id of the DFSP that was asked."""
+"""A lookup: the requester's id, the subject of its messages, and the id of the DFSP that received the lookup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class AnswerParty:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOracle:
-    """The data that decides whether the hub asks a registered oracle about an alias."""
+    """The data of a registered oracle with which the hub decides whether to send a request to this oracle."""
 
     currency: str
     is_default: bool
@@ -80,7 +80,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows that decide about a group's lookups and answers."""
+    """The rows that the decisions about a group's lookups and answers use."""
 
     oracles: Mapping[str, Sequence[RegisteredOracle]]  # the registered oracles by type
     own_types: Collection[str]  # the types for which the hub's own oracle answers

@@ -52,7 +52,7 @@ def _ask(command: AskParty, scene: Scene, facts: Facts) -> Outcome:
 
 
 def _owner(command: AskParty, scene: Scene, facts: Facts) -> Party | None:
-    """Returns the DFSP that receives the lookup, or None where the hub must ask registered oracles first."""
+    """Returns the DFSP that receives the lookup, or None if the hub must first send a request to registered oracles."""
     if command.destination:
         owner = recipient_of(command.destination, scene.parties)
         sender_of(command.requester.name, scene.parties)
@@ -67,7 +67,7 @@ def _owner(command: AskParty, scene: Scene, facts: Facts) -> Party | None:
 
 
 def _registered_owner(alias: Alias, facts: Facts) -> Party | None:
-    """Returns the DFSP of an alias in the hub's own oracle. None where another oracle may answer for the alias."""
+    """Returns the DFSP of an alias in the hub's own oracle. Returns None if another oracle may answer for the alias."""
     registered = facts.oracles.get(alias.type, ())
     if authorities(alias, registered, serves_itself=alias.type in facts.own_types) != [None]:
         return None

@@ -34,10 +34,7 @@ class PartyIdentifier(models.Model):
 
 
 class Oracle(models.Model):
-    """An external registry of aliases of one type, for one currency or (empty) for all.
-
-    The hub requests it over HTTP.
-    """
+    """An external registry of aliases of one type, which the hub calls over HTTP. An empty currency stands for all."""
 
     class EndpointType(models.TextChoices):
         URL = "URL"
@@ -65,8 +62,8 @@ class Oracle(models.Model):
 class PartyLookup(models.Model):
     """A forwarded GET /parties. The lookup waits until its answer arrives or is overdue.
 
-    After its end, the row is kept for as long as a lookup may wait, because the DFSP may repeat its answer or send it
-    late.
+    After the lookup's end, the row is kept for as long as a lookup may wait, because the DFSP may repeat its answer or
+    send it late.
     """
 
     requester = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)

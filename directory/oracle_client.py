@@ -46,7 +46,7 @@ class OracleUnavailable(Exception):
 
 
 class BatchRefused(Exception):
-    """The caller has another batch in progress, or too many other callers have one."""
+    """The caller has another batch in progress, or too many other callers have a batch in progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Reply:
 
 
 def sizes_of(shared: int) -> Sizes:
-    """Returns the limits for `shared` places. One caller may take half of them.
+    """Returns the limits for `shared` places. One caller may take half of the shared places.
 
     In addition, at least `_FIRSTS` callers each have a place for one request.
     """
@@ -93,7 +93,7 @@ class OracleClient:
     def ask(self, endpoint: str, call: Call, *, about: str, caller: Caller, until: float) -> Reply:
         """Returns the reply to one call about an alias. `until` is the time limit (time.monotonic()).
 
-        Raises OracleUnavailable if there is no reply by then.
+        Raises OracleUnavailable if there is no reply before the time limit.
         """
         sql_execution.give_back()
         oracle = self._oracle(endpoint)

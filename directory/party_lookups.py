@@ -23,7 +23,7 @@ def ask(command: AskParty) -> Outcome:
 
 
 def answer(command: AnswerParty) -> Outcome:
-    """Forwards an answer to the DFSP that sent the request, in a group.
+    """Forwards an answer, in a group, to the DFSP that sent the request.
 
     A lookup can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """

@@ -87,7 +87,7 @@ def register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, *,
 def _register_many(oracle: Oracle, aliases: Sequence[Alias], fsp: Participant, until: float) -> dict[Alias, str]:
     """Looks up and registers only the first of several spellings of one alias.
 
-    All spellings get the first one's result.
+    All spellings get the result of the first spelling.
     """
     first_of = {alias.identity: alias for alias in reversed(aliases)}
     distinct = list(dict.fromkeys(first_of[alias.identity] for alias in aliases))
@@ -124,7 +124,7 @@ def _register_distinct(oracle: Oracle, aliases: Sequence[Alias], fsp: Participan
 
 
 def withdraw(oracle: Oracle, alias: Alias, fsp: Participant, *, until: float) -> bool:
-    """Deletes this DFSP's registrations. Returns whether there was one.
+    """Deletes this DFSP's registrations. Returns whether the DFSP had a registration.
 
     The hub requests the deletion only if all registrations that the oracle shows under exactly this path are this
     DFSP's.
@@ -199,7 +199,8 @@ def _unavailable(oracle: Oracle) -> FspiopError:
 def _others(shown: Sequence[Registration], alias: Alias, fsp: Participant) -> bool:
     """Returns whether another DFSP holds this alias for the alias's currency.
 
-    A registration for all currencies counts unless this DFSP has one for the alias's currency.
+    Another DFSP's registration for all currencies counts too, unless this DFSP has a registration for the alias's
+    currency.
     """
     held = _holders(shown, alias)
     in_all = {registration.fsp for registration in fitting(shown, alias) if not registration.currency}

@@ -118,7 +118,7 @@ class Bank:
     async def _pay(self, request: web.Request) -> web.Response:
         """Pays {reference, payer, payee, amount, currency, note}.
 
-        A repeated request with the same reference pays only once.
+        If a request with the same reference is repeated, the bank pays only once.
 
         A request with a used reference and different content gets 409.
         """

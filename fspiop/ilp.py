@@ -73,7 +73,7 @@ def fulfilment_for(packet_text: str, secret: bytes) -> str:
     """Returns the fulfilment of a packet: HMAC-SHA256 of the packet's bytes (FSPIOP API v1.1, listing 12).
 
     The Mojaloop SDK hashes the packet's text instead. The two methods can be used in one scheme, because only the payee
-    DFSP ever computes a fulfilment. This function agrees with listings 42 to 44.
+    DFSP ever computes a fulfilment. This function returns the values of listings 42 to 44.
     """
     return base64url.encode(hmac.digest(secret, packet_octets(packet_text), "sha256"))
 
@@ -114,7 +114,7 @@ def packet_digest(text: str) -> bytes:
 
 
 def packet_octets(text: str) -> bytes:
-    """Decodes packet text with or without padding. Raises ValueError if it is malformed."""
+    """Decodes packet text with or without padding. Raises ValueError if the text is malformed."""
     if len(text) > LONGEST_TEXT:
         raise ValueError("the packet is too long")
     # Padding is allowed, as in the pattern of IlpPacket and in listing 45, but must have the correct length.

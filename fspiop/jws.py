@@ -1,7 +1,7 @@
 """FSPIOP-Signature: a JSON Web Signature that is separate from the body it signs (API Signature v1.1, RFC 7515).
 
 This module uses RSA directly. A general JOSE library reads `alg`, keys and extensions from the message, and an attacker
-can abuse each of these. In this module, a message can only choose one of three hashes.
+can abuse each of these. In this module, a message can only choose one of three hash algorithms.
 """
 
 import json
@@ -24,7 +24,7 @@ _HASHES: Mapping[str, hashes.HashAlgorithm] = {
     "RS384": hashes.SHA384(),
     "RS512": hashes.SHA512(),
 }
-# These parameters describe nothing of the request, so they are ignored. Any other name must be an HTTP header with the
+# These parameters do not describe the request, so they are ignored. Any other name must be an HTTP header with the
 # same value.
 _IGNORED = frozenset({"typ", "cty"})
 # These parameters would change how a signature is checked, or would choose or contain the key. The hub uses only
@@ -127,8 +127,8 @@ def verify_compat(
 
     Returns the signed form.
 
-    The reference's Node libraries do not sign the bytes that they send. They parse the body, serialise it again and
-    sign the result. Since 2026 they sort the keys. Earlier versions kept the order.
+    The reference's Node libraries do not sign the bytes that they send. These libraries parse the body, serialise it
+    again and sign the result. Since 2026 these libraries sort the keys. Earlier versions kept the order.
     """
     algorithm, header_text, signature = _read(signature_header, method=method, uri=uri, headers=headers)
     for form, octets in _forms(body):

@@ -26,7 +26,7 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----"
 
 
 class _Jwk(msgspec.Struct):
-    """The fields of a JWK (RFC 7517) that are read."""
+    """The fields of a JWK (RFC 7517) that this module reads."""
 
     kty: Literal["RSA"]
     n: str

@@ -14,7 +14,7 @@ def octet_string(octets: bytes) -> bytes:
 
 
 def read_octet_string(octets: bytes) -> tuple[bytes, bytes]:
-    """Reads the first byte string. Returns this string, and the bytes after it."""
+    """Reads the first byte string. Returns the byte string, and the bytes that follow."""
     if not octets:
         raise ValueError("the packet ends before a length")
     start, length = 1, octets[0]

@@ -16,7 +16,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 MAX_DEPTH = 32
 OCTETS_OF_A_VALUE = 32
-"""Bytes of body size for each value that a body may contain; arrays, objects and their members are values.
+"""A body may have one value for each 32 bytes of its size limit. Arrays, objects and their members are values.
 
 Values cost memory: five megabytes of `[],[],...` make 1.7 million objects of a hundred bytes each."""
 MOST_VALUES = 5_242_880 // OCTETS_OF_A_VALUE  # the limit for the largest body that the API allows

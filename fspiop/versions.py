@@ -2,7 +2,7 @@
 
 Each resource has its own versions. The reference hub accepts the versions 1.0, 1.1 and 2.0 of each resource. Five
 resources have a second form of version 2.0: the bodies are ISO 20022 messages, and the media types name ISO 20022. For
-a sixth resource, only the media type may name ISO 20022.
+a sixth resource (/participants), the media type may name ISO 20022, but the bodies are in the plain form.
 """
 
 import re

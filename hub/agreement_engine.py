@@ -40,7 +40,7 @@ class Command(Protocol):
     def key(self) -> str:
         """The object that the message is about.
 
-        Of two messages with the same key, the second waits for the next group.
+        Of two messages with the same key, the second message waits for the next group.
         """
 
     @property
@@ -57,7 +57,7 @@ _work: dict[type, Work] = {}
 def register(work: Work, *commands: type) -> None:
     """Sets the function that processes any number of commands of these types.
 
-    The function loads, decides and saves them in the caller's transaction.
+    The function loads, decides and saves the commands in the caller's transaction.
     """
     _work.update(dict.fromkeys(commands, work))
 

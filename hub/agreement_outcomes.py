@@ -20,7 +20,8 @@ class Scene:
     now: datetime
     hub_name: str
     parties: Mapping[str, Party]  # by name, the active participants among those that the group's messages name
-    crowded: Collection[tuple[str, str]]  # (source, destination): too many of the source's messages wait there
+    # pairs (source, destination): too many messages of the source wait at the destination
+    crowded: Collection[tuple[str, str]]
 
     @property
     def hub(self) -> HubMessages:
@@ -37,7 +38,10 @@ class Forwarded:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The message is a repeated one. Nothing is stored. A request is forwarded again, or gets the stored answer."""
+    """The message repeats an earlier message. Nothing is stored.
+
+    A request is forwarded again, or gets the stored answer.
+    """
 
     message: Outgoing | None
 
@@ -69,7 +73,7 @@ class NoRoom:
 
 @dataclass(frozen=True, slots=True)
 class AtOracles:
-    """The hub must first ask registered oracles for the DFSP of the alias. Nothing is stored."""
+    """The hub must first send a request to registered oracles, to find the DFSP of the alias. Nothing is stored."""
 
 
 Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles
@@ -83,7 +87,7 @@ def message_of(outcome: Outcome) -> Outgoing | None:
 def refused(
     scene: Scene, to: Recipient, error: FspiopError, *, path: str, subject: str, kind: str, if_pending: IfPending
 ) -> Refused:
-    """Returns a refusal by a callback. The callback counts for the sender of the refused message."""
+    """Returns a refusal by a callback. The hub counts the callback as caused by the sender of the refused message."""
     body = error.body()
     message = scene.hub.callback(
         to, path + "/error", body, subject=subject, kind=kind, source_id=to.id, if_pending=if_pending

@@ -1,9 +1,9 @@
-"""Limits how many requests run at once, in all and for each caller. For plain threads.
+"""Limits how many requests run at once, in all and for each caller. The requests run in plain threads.
 
-Each running request holds a place. Places for callers' first requests are apart from the shared places. So a caller's
-first request is admitted even while other callers hold all shared places. Further requests of a caller need shared
-places, and one caller can hold only some of them. Other requests wait. A free place goes to the caller with the fewest
-places.
+Each running request holds a place. The first request of each caller has a place of its own, which is not one of the
+shared places. So this request is admitted even while other callers hold all shared places. Further requests of a caller
+need shared places, and one caller can hold only some of them. Other requests wait. A free place goes to the caller with
+the fewest places.
 """
 
 import threading

@@ -146,7 +146,7 @@ def _lines(headers: Mapping[str, str]) -> list[bytes]:
 
 
 class Curl:
-    """Sends requests and keeps connections open for later ones. Must be created and used in one event loop."""
+    """Sends requests, and keeps connections open for later requests. Must be created and used in one event loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

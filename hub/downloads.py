@@ -22,7 +22,10 @@ _open = Places()
 
 
 class Download(StreamingHttpResponse):
-    """A response that is sent in parts. Raises NoPlace if this caller, or all callers together, have too many open."""
+    """A response that is sent in parts.
+
+    Raises NoPlace if this caller, or all callers together, have too many open downloads.
+    """
 
     def __init__(self, parts: Iterator[str], *, name: str, content_type: str, caller: Hashable) -> None:
         super().__init__(_Parts(parts, caller), content_type=content_type)

@@ -29,7 +29,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 ATTEMPTS = 5
-_IDLE_S = 0.5  # the time without a group after which the connection is checked first
+_IDLE_S = 0.5  # after this time without a group, the connection is checked before the next group
 _CROWD = 4  # after a group of at least this size, it is worth waiting for more commands
 _LOST_IN_POSTGRESQL = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 
@@ -61,7 +61,7 @@ def retried(transact: Callable[[], T], *, attempts: int, lost: Callable[[str], N
 
 
 def _race_lost(error: BaseException) -> str | None:
-    """Returns the name of the lost race, or None where the error is of another kind.
+    """Returns the name of the lost race, or None if the error is of another kind.
 
     The caller keeps the name instead of the error. An error keeps its frames in memory, and the frames keep the group's
     messages.
@@ -103,7 +103,7 @@ class Engine(ABC, Generic[C, R]):
     def submit(self, command: C) -> R:
         """Returns the command's outcome after its transaction is durable.
 
-        Raises FspiopError 2003 or 2004 where the database did not respond. The requester then does not know the
+        Raises FspiopError 2003 or 2004 if the database did not respond. The requester then does not know the
         outcome, and sends the same message again or sends a GET request.
         """
         waiting: Waiting[C, R] = Waiting(command, Future())

@@ -24,7 +24,7 @@ class GrowingPause:
         return now < self.until
 
     def begin(self, now: float) -> float:
-        """Begins the next pause, twice as long as the previous one. Returns its length in seconds.
+        """Begins the next pause, which is twice as long as the previous pause. Returns its length in seconds.
 
         Returns 0 during a pause. A request that fails during a pause was sent before the pause, and does not make the
         pause longer.

@@ -37,9 +37,9 @@ def is_shared() -> bool:
 class Gauges:
     """The present state of the outbox and the reservations.
 
-    These metrics are left out if the database does not respond.
+    If the database does not respond, the metrics of this class are left out.
 
-    This is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
+    The class is not a `Gauge`: with shared counters, a `Gauge` stores its value in a file of this process, and other
     processes would report it long after it has changed.
     """
 

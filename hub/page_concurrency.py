@@ -1,8 +1,8 @@
 """Limits the share of a web process that page requests can use: for the portal, administration, documents and files.
 
-Only few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if page
-requests are slow, threads and connections are left for DFSPs' requests. One session, or one address without a session,
-can use only half of these places. Further requests wait for some seconds and then get 503.
+Only a few page requests run at once (`WEB_PAGES`), with at most half of the pooled database connections. So even if
+page requests are slow, threads and connections are left for DFSPs' requests. One session, or one address without a
+session, can use only half of these places. Further requests wait for some seconds and then get 503.
 
 A response in several parts occupies a thread of the web server until the client has read all parts but the last two. So
 a response in memory or from a small file is sent as one part. A process sends only a few other responses at the same
@@ -152,7 +152,10 @@ def _whole(answer: HttpResponseBase) -> list[bytes]:
 
 
 def _caller_of(environ: dict[str, Any]) -> Hashable:
-    """Returns the session, or the address if there is none. A request with an invalid session costs little."""
+    """Returns the session, or the address if the request has no session.
+
+    A request with an invalid session costs little.
+    """
     request = _request_of(environ)
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
 

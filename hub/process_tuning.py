@@ -20,7 +20,7 @@ _OF_THE_SYSTEM = 131_072
 
 
 def trim() -> None:
-    """Configures this process. Call it once, when all modules that the process needs are loaded."""
+    """Configures this process. Call this function once, when all modules that the process needs are loaded."""
     if not settings.DEBUG:
         request_started.disconnect(reset_queries)  # Django keeps a list of queries only for debugging
     request_finished.disconnect(close_caches)  # the cache's connections are pooled, and closing them does nothing

@@ -122,8 +122,8 @@ CUSTOMER_ANSWER_S = env.int("CUSTOMER_ANSWER_S", default=300)
 # means no limit.
 DFSP_RATE = env.float("DFSP_RATE", default=0.0)
 DFSP_OPEN_REQUESTS = env.int("DFSP_OPEN_REQUESTS", default=112)
-# The same for requests that only read the state of a payment (GET /transfers/{ID} and its like), per second; and the
-# pause, in milliseconds, before a refusal because of a rate.
+# The limit per second for requests that only read the state of a payment (GET /transfers/{ID} and similar requests).
+# And the pause, in milliseconds, before a refusal because of a rate.
 DFSP_STATE_RATE = env.float("DFSP_STATE_RATE", default=10.0)
 DFSP_PAUSE_MS = env.int("DFSP_PAUSE_MS", default=500)
 # How many bulks (/bulkTransfers, /bulkQuotes, many aliases) a web process handles at once, of one DFSP and of all.
@@ -172,7 +172,8 @@ PORTAL_URL = env.str("PORTAL_URL", default=f"http://127.0.0.1:{env.int('PORT', d
 NOTIFICATION_WEBHOOKS = env.list("NOTIFICATION_WEBHOOKS", default=[])
 WEBHOOK_SECRET = env.str("WEBHOOK_SECRET", default="")
 WEBHOOK_TIMEOUT_S = env.int("WEBHOOK_TIMEOUT_S", default=5)
-NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)  # given up after this
+# the time after which the hub gives up an e-mail or webhook
+NOTIFICATION_EXPIRES_S = env.int("NOTIFICATION_EXPIRES_S", default=24 * 3600)
 
 # --- the ledger's engine --------------------------------------------------------------------------------------------
 LEDGER_BATCH = env.int("LEDGER_BATCH", default=200)  # the most commands in one transaction
@@ -183,15 +184,15 @@ LEDGER_PACE_MS = env.int("LEDGER_PACE_MS", default=40)
 # The same for lookups and quotes, which have transactions of their own. A payment has four such messages before its
 # transfer.
 AGREEMENT_PACE_MS = env.int("AGREEMENT_PACE_MS", default=20)
-# The number of open DFSP requests in a process above which it answers 503. It must be below the number of threads:
-# otherwise all threads wait, none can answer 503, and new requests wait where they cannot be counted.
+# A process with more open DFSP requests than this number answers 503. The number must be below the number of threads.
+# Otherwise all threads wait, no thread can answer 503, and new requests wait where they cannot be counted.
 WEB_QUEUE = env.int("WEB_QUEUE", default=192)
 # The number of requests to the portal, the administration and for documents that a process handles at once. If it also
 # serves DFSPs, at most half of DATABASE_POOL.
 WEB_PAGES = env.int("WEB_PAGES", default=8 if "fspiop" in SERVES else 64)
 REQUEST_DEADLINE_S = env.int("REQUEST_DEADLINE_S", default=15)
-# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503; 0:
-# they never do. Callbacks are never refused for it.
+# How long messages may wait for couriers, in seconds, before new lookups, requests for terms and transfers get 503;
+# with 0, messages may wait for any time. Callbacks are never refused for this reason.
 SHED_LOOKUPS_S = env.float("SHED_LOOKUPS_S", default=0.5)
 SHED_QUOTES_S = env.float("SHED_QUOTES_S", default=1.0)
 SHED_TRANSFERS_S = env.float("SHED_TRANSFERS_S", default=2.0)

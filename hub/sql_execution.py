@@ -95,7 +95,7 @@ def give_back() -> None:
 def is_away(error: BaseException) -> bool:
     """Returns whether the database was unreachable or ended the connection.
 
-    Then it is unknown whether a write was done.
+    If True, it is unknown whether a write was done.
     """
     if isinstance(error, InternalError):
         # The process was stopped for longer than a transaction may be idle, and PostgreSQL closed the connection.

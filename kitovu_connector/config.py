@@ -37,25 +37,26 @@ class Config:
     inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
     inbound_port: int = 0
     inbound_prefix: str = ""  # path of this DFSP's endpoint, if the hub has one other than the root ("/fspiop")
-    inbound_is_private: bool = False  # only the hub can reach that port, so callers need no proof
+    inbound_is_private: bool = False  # true: only the hub can reach inbound_port, so callers need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
 
     version: str = "1.1"  # FSPIOP content version of sent messages
     fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
 
-    transfer_expiry_s: float = 30.0  # how long after the transfer is sent the payee DFSP may answer
+    transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
     quote_expiry_s: float = 60.0  # how long this DFSP's terms as payee are valid
     quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
     agree_s: float = 30.0  # lookup and quote together must end within this time
-    ask_again_s: float = 4.0  # the time before an unanswered lookup or quote is repeated first
-    callback_s: float = 10.0  # without an outcome after this time: GET /transfers at the hub
+    ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time
+    callback_s: float = 10.0  # after this time without an outcome, GET /transfers is sent to the hub
     clock_margin_s: float = 10.0  # the clocks of the hub and of each DFSP may differ by as much as this
     request_s: float = (
         8.0  # time limit of one HTTP request to the hub or the core, and for reading a request of the hub
     )
     answer_s: float = 60.0  # how long POST /payments of the outbound API waits for the outcome
-    connections: int = 32  # the most connections to the hub, connections to the core, and open lookups of customers
+    # the limit for connections to the hub, for those to the core, and for open lookups of customers
+    connections: int = 32
     log_level: str = "INFO"  # or DEBUG, WARNING, ERROR
 
     signing_key: str = ""  # PEM file of the private key that signs every sent body

@@ -26,7 +26,7 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An error as the answer: the code and the text for the other side."""
+    """An answer that is an error: the code and the text for the other side."""
 
     code: str
     text: str = ""

@@ -1,6 +1,7 @@
 """The difference between the hub's clock and this machine's, measured by the Date of the hub's responses.
 
-The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock differs from it.
+The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock may differ from the hub's
+clock.
 """
 
 import math

@@ -240,7 +240,7 @@ class Inbound:
         return True
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """Ends a lookup whose answer the connector cannot verify, so that its payment does not wait in vain.
+        """Ends a lookup whose answer the connector cannot verify, so that its payment ends at once.
 
         Only a connection from the hub proves that the sender is the payee's DFSP.
         """

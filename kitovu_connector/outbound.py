@@ -1,6 +1,6 @@
 """The server for the bank's own core: makes a payment, finds a payment, or registers an alias.
 
-All its requests are synchronous JSON.
+All requests to this server are synchronous JSON.
 """
 
 import time
@@ -42,7 +42,10 @@ MAX_BODY_BYTES = 65_536
 
 
 class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """A request of the core. An unknown field is refused, because the connector could not send it on."""
+    """A request of the core.
+
+    An unknown field is refused, because the connector could not forward this field to the payee.
+    """
 
 
 class _Extension(_Wanted):

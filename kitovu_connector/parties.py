@@ -36,7 +36,8 @@ class Parties:
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
         self._waiting = 0
-        self._known: OrderedDict[Alias, float] = OrderedDict()  # each customer, and until when it is known
+        # each known customer, and the time until which it counts as known
+        self._known: OrderedDict[Alias, float] = OrderedDict()
 
     async def close(self) -> None:
         """Stops all lookups."""

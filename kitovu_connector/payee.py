@@ -85,9 +85,9 @@ class Payee:
         """Stores a request for terms and answers it in the background. Raises Conflict if the id had other content.
 
         If the core does not have the customer, the request is answered but never stored, because anybody can send many
-        such requests. The core is asked first, unless it has just answered a lookup of this customer. Raises
-        FspiopError 2005 if the core takes long. Then the hub sends the request again, because the connector
-        acknowledges only a durable request.
+        such requests. The connector first looks the customer up at the core, unless the core has just answered such a
+        lookup. Raises FspiopError 2005 if the core takes long. Then the hub sends the request again, because the
+        connector acknowledges only a durable request.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -308,8 +308,8 @@ class Payee:
     async def _withdraw_fulfilment(self, incoming: Incoming, refused: Answer) -> None:
         """Sends an error after the hub refused the fulfilment, so that the payer DFSP does not wait for the expiration.
 
-        The error decides nothing here. The hub may have accepted an earlier copy of the fulfilment, so the transfer
-        stays FULFILLED until the hub reports the outcome.
+        The error does not end the transfer. The hub may have accepted an earlier copy of the fulfilment, so the
+        transfer stays FULFILLED until the hub reports the outcome.
         """
         no = _rejected(f"the hub refused the fulfilment: {refused.text}")
         path = f"/transfers/{incoming.transfer_id}/error"

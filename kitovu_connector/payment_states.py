@@ -66,8 +66,8 @@ class State(StrEnum):
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
 CANCELLABLE = frozenset({State.LOOKUP, State.QUOTE, State.AGREED})  # no transfer has been sent
-SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's report ends a payment then
-_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # in these states, only the hub's report ends a payment
+_ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # the shortest time between two requests, even if many claims arrive
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -200,7 +200,7 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
     """Returns whether the connector cannot verify this DFSP's answers.
 
-    A payment would wait in vain for a verified answer.
+    Without this check, a payment would wait for a verified answer that cannot come.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 

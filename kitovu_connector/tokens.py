@@ -37,7 +37,7 @@ class NoToken(Exception):
 
 
 class Tokens:
-    """One token for all requests. A renewal is one request, however many callers wait for the token."""
+    """One token for all requests. A renewal is only one request, even if many callers wait for the token."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

@@ -1,6 +1,6 @@
 """Rare operations on the ledger: accounts, caps, funds in and out.
 
-These operations use Django's ORM and the ledger's lock order.
+The operations of this module use Django's ORM and the ledger's lock order.
 
 Every change of a SETTLEMENT account first locks the participant's POSITION account. Reservations hold the same lock
 while they are checked against the cover.
@@ -39,7 +39,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens an account of the hub's own in a currency. The account is active at once."""
+    """Opens one of the hub's own accounts, in a currency. The account is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -353,8 +353,8 @@ def end_funds_out(
 ) -> None:
     """Ends a withdrawal: either the money has left the settlement bank, or the money stays there.
 
-    `external_reference` is the bank's own reference, which is often known only now. If it is empty, the reference from
-    the first step is kept.
+    `external_reference` is the bank's own reference, which is often known only now. If `external_reference` is empty,
+    the reference from the first step is kept.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)

@@ -51,7 +51,7 @@ class Prepare:
     digest: bytes
     message: PaymentMessage
     bulk_id: str | None = None  # set for an item of a bulk transfer
-    terms: Terms | None = None  # set where the hub compares the transfer with its quote
+    terms: Terms | None = None  # set if the hub compares the transfer with its quote
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
     ilp_packet: str = ""  # with the condition, it finds the quote for the scheme's rules
     bulk_quote_id: str | None = None  # set for an item of a bulk transfer
@@ -72,7 +72,7 @@ class Fulfil:
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # set where this is part of the answer to a bulk
+    bulk_id: str | None = None  # set if this is part of the answer to a bulk
 
 
 @dataclass(slots=True)
@@ -85,16 +85,16 @@ class Reject:
     error_description: str
     digest: bytes
     message: PaymentMessage
-    bulk_id: str | None = None  # set where this is part of the answer to a bulk
+    bulk_id: str | None = None  # set if this is part of the answer to a bulk
     destination: str | None = None
 
 
 @dataclass(slots=True)
 class Expire:
-    """The sweep's command to expire a transfer whose reservation has passed its expiration."""
+    """The sweep's command to expire a reserved transfer whose expiration has passed."""
 
     transfer_id: str
-    bulk_id: str | None = None  # set where its whole bulk expires
+    bulk_id: str | None = None  # set if the whole bulk of this transfer expires
 
 
 @dataclass(slots=True)
@@ -326,7 +326,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again. Nothing changes."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -350,7 +350,10 @@ class NotObeyed:
 
 @dataclass(slots=True)
 class Unknown:
-    """There is no such transfer, or the sender is not a party to it. The hub's answer is the same in both cases."""
+    """There is no such transfer, or the sender is not a party to it.
+
+    The hub's answer does not show which of the two is true.
+    """
 
     command: Fulfil | Reject | Expire
 

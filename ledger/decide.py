@@ -1,7 +1,7 @@
 """The rules of the ledger: decides each command of a batch over one snapshot.
 
 Pure: no I/O, no clock, no Django. Each decision changes the snapshot's positions, and the next decision of the batch
-reads the changed positions. A batch therefore cannot pass a limit.
+reads the changed positions. So a batch cannot exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -153,8 +153,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil. A late fulfilment never commits.
 
-    A fulfilment never commits either if its FSPIOP-Destination is not exactly the payer's name, because the payer would
-    have to refuse the message.
+    A fulfilment whose FSPIOP-Destination is not exactly the payer's name never commits, because the payer would have to
+    refuse the message.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -268,7 +268,8 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None =
         transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # The id is used now. A conversion that waited for a transfer with this id waits in vain, so it ends too.
+    # The id is used now. If a conversion waited for a transfer with this id, that transfer cannot come any more. So the
+    # conversion ends too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

@@ -26,7 +26,7 @@ class Packet:
 
 
 def read(text: str) -> Packet | None:
-    """Returns the packet that this text encodes, or None where the text is no packet."""
+    """Returns the packet that this text encodes, or None if the text is no packet."""
     try:
         payment = ilp.decode_payment(text)
     except ValueError:

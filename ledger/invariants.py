@@ -339,7 +339,7 @@ def find_breaks() -> list[Break]:
 
 
 def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
-    """Returns the same for the rows that this cursor's transaction sees."""
+    """Returns the broken invariants among the rows that this cursor's transaction sees."""
     breaks = []
     for invariant in INVARIANTS:
         try:

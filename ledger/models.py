@@ -423,7 +423,7 @@ class Entry(models.Model):
 class CoverHold(models.Model):
     """The amount that a net sender still owes the settlement bank for a settlement.
 
-    This amount does not count as cover.
+    An amount on hold does not count as cover.
     """
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="holds")
@@ -433,7 +433,7 @@ class CoverHold(models.Model):
     paid_before = models.BigIntegerField()
     remaining = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
-    # when two people confirmed that the participant settles in another way
+    # the time when two people confirmed that the participant settles in another way
     released_at = models.DateTimeField(null=True)
 
     class Meta:

@@ -1,7 +1,7 @@
 """Finds prepares whose terms differ from those of their quotes, if the quotes were answered through this hub.
 
-The check takes one statement for a batch and at most two for a bulk. The check takes no statement if the hub compares
-no prepare of the batch.
+The check takes one statement for a batch, and at most two for a bulk. If no prepare of the batch has to be compared,
+the check takes no statement.
 """
 
 from collections.abc import Sequence

@@ -43,9 +43,10 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has moved for this settlement.
+    """Puts the owed amounts of a settlement on hold, without those parts that the bank has moved for this settlement.
 
-    A withdrawal made before the settlement does not count, even if it has the settlement's number as its reference.
+    A withdrawal that was made before the settlement does not reduce the hold, even if its reference is the settlement's
+    number.
     """
     if owed:
         accounts, amounts = [each.position_account_id for each in owed], [each.amount for each in owed]

@@ -79,7 +79,7 @@ class Posting:
 
 @dataclass(slots=True)
 class ParticipantState:
-    """A participant as a payee or payer, with its POSITION accounts: currency -> (account id, is it active)."""
+    """A payer or payee, with its POSITION accounts: currency -> (account id, whether the account is active)."""
 
     id: int
     name: str

@@ -2,7 +2,7 @@
 
 Each statement takes lists, so the number of statements does not depend on the lengths.
 
-Lock order, here and wherever else code locks more than one of these:
+The lock order of all code that locks more than one of these:
 
   0. the row of a bulk (`ledger.bulk.store`); the lock of the active rules (shared for groups with a prepare, exclusive
      for an activation: `rules.rulesets`)

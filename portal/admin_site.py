@@ -10,7 +10,7 @@ from hub.api.administration.staff_authentication import has_second_factor
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Returns whether a staff user with two factors only reads or signs out.
+        """Allows a staff user with two factors to read and to sign out, and nothing else.
 
         No second person would check a change here.
         """

@@ -48,7 +48,7 @@ def response(
 
 
 def _holder(visitor: Visitor) -> tuple[str, int]:
-    """Returns the key under which the visitor's open files are counted. All users of a participant share one key."""
+    """Returns the key for the count of the visitor's open files. All users of a participant share one key."""
     if visitor.dfsp_id is not None:
         return "participant", visitor.dfsp_id
     return "user", visitor.user.pk if visitor.user else 0

@@ -1,9 +1,9 @@
 """Invitations: with an invitation, only the owner of an account can set the account's password.
 
 With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
-account hands over the link, and the approver hands over the code. Each of them sees their own half once, and the owner
-needs both halves. If a half was lost, was seen by another person or has expired, a new invitation is needed. One person
-requests the new invitation, and another person approves it.
+account hands over the link, and the approver hands over the code. The requester and the approver each see their own
+half once, and the owner needs both halves. If a half was lost, was seen by another person or has expired, a new
+invitation is needed. One person requests the new invitation, and another person approves it.
 """
 
 import hmac
@@ -46,7 +46,7 @@ class NotOpened(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half of an invitation as its holder sees it, which is possible only once."""
+    """A half of an invitation, which is shown to the person who hands it over, and only once."""
 
     half: Half
     text: str
@@ -55,7 +55,7 @@ class Shown:
 def goes_by_email(user: User) -> bool:
     """Returns whether the hub sends the link of this account's invitation by e-mail.
 
-    In this case, no page shows the link.
+    No page shows a link that the hub sends by e-mail.
     """
     return settings.SENDS_EMAIL and is_recipient(user.email)
 
@@ -146,7 +146,7 @@ def show_half(user: User, *, holder: User) -> Shown:
 
 
 def find(token: str) -> Invitation:
-    """Returns the open invitation with this link. Raises NotOpened if there is none."""
+    """Returns the open invitation with this link. Raises NotOpened if there is no such invitation."""
     invitation = _usable().filter(link_hash=_hash(Half.LINK, token)).select_related("user").first()
     if invitation is None or not invitation.user.is_active:
         raise NotOpened(_too_old())

@@ -1,7 +1,7 @@
-"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock them out.
+"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock such a user out.
 
-The browser keeps a signed cookie for each user who signed in with it. The cookie gives no access. The only effect of
-the cookie is that the hub counts this browser's attempts separately.
+A browser keeps a signed cookie for each user who signed in with this browser. The cookie gives no access. The only
+effect of the cookie is that the hub counts this browser's attempts separately.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """Returns the name under which the hub knows this user's browser, or "" if the user has not signed in with it."""
+    """Returns the hub's name for this browser, or "" if this user has never signed in with it."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:

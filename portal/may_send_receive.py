@@ -1,4 +1,7 @@
-"""The pages' single choice of whether a participant may send, receive or both. The ledger stores two flags for it."""
+"""The choice on the pages: a participant may send, receive, do both or do neither.
+
+The ledger stores this choice as two flags.
+"""
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _

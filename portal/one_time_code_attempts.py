@@ -28,4 +28,4 @@ class Code(_Counted, AuthenticateForm):
 
 
 class CodeAgain(_Counted, ReauthenticateForm):
-    """The form that asks for a code again before the user may change the second factor."""
+    """The form in which a user enters a code again before a change of the second factor."""

@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""Removes customers' data when the retention period for that kind of data is over (`RETENTION_DAYS`).
+"""Removes customers' data of each kind when the retention period for this kind is over (`RETENTION_DAYS`).
 
 Ids, amounts, parties, states, times and digests are kept. All data that a resend or a payment's page needs is kept too.
 The hub erases texts but keeps their rows. One transaction erases a slice of a thousand rows. The table `sweeps_erasure`
@@ -96,7 +96,10 @@ QUOTES = tuple(
 
 
 def remove_old() -> int:
-    """Removes expired data for a limited time. Returns the number of rows. A failing kind does not stop the others."""
+    """Removes expired data, and stops at a time limit. Returns the number of rows.
+
+    An error about one kind of data does not stop the removal of other kinds.
+    """
     return isolating_batches.each(*(partial(_remove, kind, remove) for kind, remove in _REMOVERS.items()))
 
 
@@ -137,7 +140,7 @@ def _erase(texts: Texts, before: datetime) -> int:
 def _begins(kind: str, before: datetime) -> bool:
     """Returns whether a day or more is left to erase.
 
-    In this case, records the erasure in the audit trail before the erasure begins.
+    If a day or more is left, records the erasure in the audit trail before the erasure begins.
     """
     mark = _mark(kind)
     if before - mark.up_to < timedelta(days=1):

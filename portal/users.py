@@ -94,7 +94,7 @@ def administrators() -> int:
 
 @transaction.atomic
 def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
-    """Sets a user's roles to exactly these. The user's next request already has them."""
+    """Sets a user's roles to exactly these. The user's next request already has the new roles."""
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     profile = Profile.objects.select_related("participant").get(user=user)
     check_roles(roles=roles, participant=profile.participant)
@@ -155,7 +155,10 @@ def change_email(user: User, *, email: str, actor: str) -> None:
 
 @transaction.atomic
 def reject_sign_in(user: User, *, signed_in_at: datetime, rejected_by: User) -> None:
-    """Rejects a first sign-in that another person made, and ends all access. One administrator is enough for this."""
+    """Rejects a first sign-in that another person made, and ends all access.
+
+    One administrator is enough to reject a sign-in.
+    """
     profile = first_sign_in.lock_unconfirmed(user, signed_in_at)
     if is_one_person(user, rejected_by):
         raise first_sign_in.NotConfirmed(_("You cannot reject your own sign-in."))

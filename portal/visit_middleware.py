@@ -23,7 +23,7 @@ _MOST_OF_A_FORM = 65_536
 
 
 class Visit:
-    """Handles all requests except those of the DFSP API. An earlier middleware responds to those."""
+    """Handles all requests except those of the DFSP API. An earlier middleware responds to requests of the DFSP API."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -47,7 +47,7 @@ class Visit:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    This is checked first, because reading the form's token reads the whole body.
+    The size is checked first, because reading the form's token reads the whole body.
 
     The administration APIs have their own check.
     """

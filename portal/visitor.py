@@ -88,7 +88,10 @@ def _read(request: HttpRequest) -> Visitor:
 
 
 def participant_of(request: HttpRequest, name: str) -> Participant:
-    """Returns the participant with this name. Raises 404 if there is none, or if the visitor may not see it."""
+    """Returns the participant with this name.
+
+    Raises 404 if there is no such participant, or if the visitor may not see it.
+    """
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:
         raise Http404

@@ -34,9 +34,9 @@ class AgreementMessage(ReceivedMessage):
 class AskTerms:
     """A request for terms: POST /quotes, /bulkQuotes or /fxQuotes.
 
-    `named` has, by their paths, the elements of the message that name a recipient. Each element of `currencies` is a
-    set of currencies, and the payee must have an account in one of each set. `columns` are the columns that only this
-    kind of agreement has. `details` is the message itself, for the scheme's rules.
+    `named` has the elements of the message that name a recipient, by their paths. Each element of `currencies` is a set
+    of currencies. In each set, there must be a currency in which the payee has an account. `columns` are the columns
+    that only this kind of agreement has. `details` is the message itself, for the scheme's rules.
     """
 
     resource: str  # the kind of agreement by its name in paths
@@ -104,7 +104,7 @@ class Side:
 class Standing:
     """The present state and the parties of an agreement.
 
-    State and parties decide about messages with the agreement's id.
+    The decision about a message with the agreement's id depends on this state and these parties.
     """
 
     state: str
@@ -116,7 +116,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The data of an agreement that a repeated request needs, with one of the agreement's two messages."""
+    """The data with which the hub decides a repeated request, with one of the agreement's two messages."""
 
     pk: str
     resource: str
@@ -140,7 +140,7 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows that decide about a group's messages, by the keys of the commands."""
+    """The rows that the decisions about a group's messages use, by the keys of the commands."""
 
     standing: Mapping[str, Standing]
     stored: Mapping[str, Stored]  # the agreements whose request was repeated with the same content

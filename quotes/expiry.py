@@ -79,7 +79,7 @@ def _end(kind: type[Agreement], ids: list[str]) -> int:
         if not late:
             return 0
         kind._default_manager.filter(pk__in=[agreement.pk for agreement in late]).update(state=Agreement.State.EXPIRED)
-        # Where a request could not be delivered, the outbox has already notified the payer.
+        # If a request could not be delivered, the outbox has already notified the payer.
         not_taken = outbox_queries.not_taken(
             to={agreement.payee_id for agreement in late}, about={agreement.pk for agreement in late}
         )

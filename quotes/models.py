@@ -148,7 +148,7 @@ class FxQuote(Agreement):
 
 
 class TransactionRequest(Agreement):
-    """A request of a payee's DFSP that the payer's DFSP begin a payment, with the latest answer of the payer's DFSP."""
+    """A payee DFSP's request to a payer DFSP to begin a payment, with the payer DFSP's latest answer."""
 
     class State(models.TextChoices):
         SENT = "SENT"  # there is no answer yet

@@ -89,7 +89,7 @@ def _save(outcomes: Iterable[Outcome], facts: Facts, kept: Mapping[str, bytes]) 
 def find(kind: type[A], agreement_id: str, *, asker_id: int) -> A:
     """Returns the caller's agreement of this id.
 
-    Raises an error where there is no such agreement or the caller is not a party to it.
+    Raises an error if there is no such agreement, or if the caller is not a party to it.
     """
     return _of(asker_id, kind, kind._default_manager.filter(pk=agreement_id))
 

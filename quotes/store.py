@@ -70,7 +70,7 @@ def stored(kind: type[Agreement], ids: Collection[str]) -> dict[str, Stored]:
 
 
 def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: Mapping[str, bytes]) -> None:
-    """Stores these requests, each given with the payee's id. Raises LostRace where an id is in use already.
+    """Stores these requests, each given with the payee's id. Raises LostRace if an id is in use already.
 
     `kept` has the facts and verdicts of the scheme's rules, by the keys of the requests.
     """
@@ -94,7 +94,7 @@ def add(kind: type[Agreement], requests: Sequence[tuple[AskTerms, int]], kept: M
 def settle(kind: type[Agreement], answers: Sequence[tuple[GiveTerms, str]]) -> None:
     """Stores these answers, each given with the state of the agreement when it was read.
 
-    Raises LostRace where the present state differs from that state. No agreement returns to an earlier state, so an
+    Raises LostRace if the present state differs from that state. No agreement returns to an earlier state, so an
     equal state means that nothing else has changed either.
     """
     ordered = sorted(answers, key=lambda each: each[0].agreement_id)

@@ -4,5 +4,8 @@ import hashlib
 
 
 def digest_of(condition: str, packet_sha256: bytes) -> bytes:
-    """Returns equal digests only for equal conditions with equal packets, because a condition has a fixed length."""
+    """Returns the digest of a condition and a packet.
+
+    A condition has a fixed length, so only equal pairs have equal digests.
+    """
     return hashlib.sha256(condition.encode() + packet_sha256).digest()

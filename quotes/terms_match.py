@@ -85,7 +85,7 @@ _BULK_TERMS = """
 
 
 def not_in_bulk_quote(bulk_quote_id: str, claims: Sequence[Claim]) -> frozenset[bytes] | None:
-    """Returns the keys of claims whose terms are not in this bulk quote's answer, or None where there is no answer.
+    """Returns the keys of claims whose terms are not in this bulk quote's answer, or None if there is no answer.
 
     One statement.
     """

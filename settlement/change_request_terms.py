@@ -42,7 +42,10 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 
 
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
-    """Returns the terms for steps of single accounts. Without a bank statement, the steps' reasons explain why."""
+    """Returns the terms for steps of single accounts.
+
+    If there is no bank statement, the reasons of the steps explain this.
+    """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
     reason = "; ".join(dict.fromkeys(wish.reason for wish in wishes if wish.reason))

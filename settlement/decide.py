@@ -18,10 +18,10 @@ class Refusal(Enum):
     NOT_ITS_OWN = (ErrorCode.CLIENT_ERROR, "Participant and account mismatch")
     TWICE = (ErrorCode.CLIENT_ERROR, "Account already processed once")
     NO_STEP = (ErrorCode.CLIENT_ERROR, "State change not allowed")
-    ABOVE_CAP = (ErrorCode.PAYER_LIMIT_ERROR, "The position would pass the net debit cap; raise the cap first")
+    ABOVE_CAP = (ErrorCode.PAYER_LIMIT_ERROR, "The position would exceed the net debit cap; raise the cap first")
     ABOVE_COVER = (
         ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY,
-        "The position would pass the liquidity cover; record funds in first",
+        "The position would exceed the liquidity cover; record funds in first",
     )
 
 

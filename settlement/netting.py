@@ -34,5 +34,5 @@ def obligations(totals: Iterable[Total]) -> list[Obligation]:
     for total in totals:
         nets[total.account_id, total.currency] += total.debits - total.credits
         balance[total.currency] += total.debits - total.credits
-    assert not any(balance.values()), f"what is to be settled does not come to zero: {dict(balance)}"
+    assert not any(balance.values()), f"the net amounts do not add up to zero: {dict(balance)}"
     return [Obligation(account_id, currency, net) for (account_id, currency), net in sorted(nets.items())]

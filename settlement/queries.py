@@ -118,7 +118,7 @@ def with_parts() -> QuerySet[Settlement]:
 
 
 def settlement(number: int) -> Settlement:
-    """Returns one settlement with its parts. Raises FspiopError 3100 if there is none."""
+    """Returns one settlement with its parts. Raises FspiopError 3100 if there is no such settlement."""
     found = with_parts().filter(pk=number).first()
     if found is None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")

@@ -47,7 +47,7 @@ def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPos
 
 
 def of_windows(windows: Iterable[SettlementWindow], *, participant: str = "") -> dict[int, list[NetPosition]]:
-    """Returns the same for each of these windows, with one statement for all closed windows that have totals."""
+    """Returns the net positions for each window, with one statement for all closed windows that have totals."""
     windows = list(windows)
     added_up = _added_up([window.pk for window in windows if window.totalled_at], participant)
     return {

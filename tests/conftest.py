@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.core.cache import caches
@@ -15,14 +16,19 @@ from rules.lists import loaded_names, screening
 from rules.lists import matches as lists
 from rules.markers import matches as markers
 from rules.rulesets import active_rules
-from tests import empty_tables
+from tests import database_template, empty_tables
+from tests.examples import examples
 from tests.world import World
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Passwords are hashed as quickly as can be: hundreds of people sign in here."""
+    """Hashes passwords quickly, for hundreds of people sign in here; lets tests ask for states as fast as they can."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.DFSP_STATE_RATE = 0  # of which a process remembers more than the test that it runs
     empty_tables.install()
+    slow_machine = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+    hypothesis.settings.register_profile("kitovu", max_examples=examples(), **slow_machine)
+    hypothesis.settings.load_profile("kitovu")
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +64,13 @@ def world(db: None) -> World:
 def committed_world(transactional_db: None) -> World:
     """The same world, really committed, for tests with several connections."""
     return World.begin()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+    """The database as pytest-django makes it, but migrated by one process only."""
+    with django_db_blocker.unblock(), database_template.held():
+        request.getfixturevalue("django_db_setup")
 
 
 @pytest.fixture(scope="session", autouse=True)

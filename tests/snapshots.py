@@ -43,8 +43,8 @@ def may_restore() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def restore(rows: Rows) -> None:
-    """Writes these rows, with their ids, beside those of them that are there."""
+def restore(rows: Rows, *, replace: bool = False) -> None:
+    """Writes these rows, with their ids, beside those of them that are there, or in place of all in their tables."""
     inserts = ", ".join(
         f"w{number} AS (INSERT INTO {table} ({', '.join(columns)})"
         f" SELECT {', '.join(columns)} FROM json_populate_recordset(NULL::{table}, %s::json) ON CONFLICT DO NOTHING)"
@@ -52,5 +52,7 @@ def restore(rows: Rows) -> None:
     )
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")
+        if replace:
+            cursor.execute("; ".join(f"DELETE FROM {table}" for table in rows))
         cursor.execute(f"WITH {inserts} SELECT", [content for _, content in rows.values()])
         cursor.execute("SET LOCAL session_replication_role = origin")

@@ -168,7 +168,7 @@ LOOKUPS_AND_QUOTES = {
     "facts of quotes": (
         rule_facts._OF_QUOTES,
         [[b"k"], [1], ["blue"], ["c"], [b"p"]],
-        {"q": {"quote_by_terms"}, "payee": {"participants_participant_pkey"}},
+        {"q": {"quote_by_packet"}},
     ),
     "ends of lookups": (
         directory._END,

@@ -1,1 +1,1 @@
-"""Measures the effects of a participant that misbehaves on the other participants (`python -m bench --bad NAME`)."""
+"""Measures how a misbehaving participant affects the other participants (`python -m bench --bad NAME`)."""

@@ -57,7 +57,7 @@ class _Server(asyncio.Protocol):
 
 
 class Endpoint:
-    """One participant's endpoint. It accepts everything except between `misbehave` and `behave`."""
+    """One participant's endpoint. The endpoint accepts all requests except between `misbehave` and `behave`."""
 
     def __init__(self, port: int, manner: Manner) -> None:
         self._port, self._bad = port, manner

@@ -70,7 +70,7 @@ def change(before: float, now: float) -> str:
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Returns a sentence for each harm to the other participants. Empty if there is none."""
+    """Returns a sentence for each harm to the other participants. The list is empty if there was no harm."""
     harm = [text for kind in ("transfers", "payments") for text in _slower(kind, figures[kind])]
     for when in ("during", "after"):
         for kind in ("transfers", "payments"):

@@ -20,7 +20,10 @@ _TRICKLE_S = 0.1
 
 
 class Misbehaviour:
-    """Does nothing. A trial with this shows how much the others' times vary on this machine without a misbehaviour."""
+    """Does nothing.
+
+    A trial with this class shows how much the others' times vary on this machine without a misbehaviour.
+    """
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
     mate_manner: ClassVar[Manner] = Manner.TAKES
@@ -36,14 +39,14 @@ class Misbehaviour:
         """Sends the requests that are the same in all intervals, from the beginning of the load until the end."""
 
     async def begin(self) -> None:
-        """Runs after the first interval. The time that this takes is not measured."""
+        """Runs after the first interval. The duration of this method is not measured."""
 
     async def misbehave(self) -> None:
         """Runs until it is cancelled."""
         await asyncio.Event().wait()
 
     async def end(self) -> None:
-        """Runs before the last interval. The time that this takes is not measured."""
+        """Runs before the last interval. The duration of this method is not measured."""
 
 
 class Polls(Misbehaviour):

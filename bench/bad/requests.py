@@ -127,7 +127,7 @@ def poll(world: World, source: bytes) -> bytes:
 
 
 def unasked(world: World) -> Iterator[bytes]:
-    """Yields unrequested answers to each other participant, about that participant's customers and about new ids."""
+    """Yields answers that nobody requested to all other participants, about their customers and about new ids."""
     error = b'{"errorInformation":{"errorCode":"3204","errorDescription":"no"}}'
     refusal, rejection = b'{"responseType":"REJECTED"}', b'{"transactionState":"REJECTED"}'
     first, second = world.good[0].decode(), world.good[1].decode()
@@ -145,9 +145,10 @@ def unasked(world: World) -> Iterator[bytes]:
 
 
 def odd(world: World) -> Iterator[bytes]:
-    """Yields requests to the others with bytes above 127, which a forwarded path, query or header must not have.
+    """Yields requests to the other participants.
 
-    The bytes are UTF-8, because the web server refuses all others.
+    Their path, query or header has bytes above 127, which the hub must not forward. The bytes are UTF-8, because the
+    web server refuses all others.
     """
     question = "authenticationType=OTP&retriesLeft=2&amount=1&currency=USD"
     for to in cycle(world.good):

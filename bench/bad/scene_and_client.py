@@ -66,7 +66,10 @@ class World:
         return status
 
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
-        """Sends requests without end. Each connection sends the next one as soon as it has the response to the last."""
+        """Sends requests without end.
+
+        Each connection sends its next request as soon as it has the response to its last request.
+        """
 
         async def one_after_the_other() -> None:
             while True:

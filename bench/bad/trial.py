@@ -215,7 +215,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no outcome has arrived for some seconds, or until the time limit for this is over."""
+        """Waits until no outcome has arrived for some seconds, or until a time limit is over."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Returns how many messages to the others the misbehaving participants caused that nobody had requested."""
+        """Returns the number of unrequested messages that the others got because of the misbehaving participants."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():

@@ -1,4 +1,4 @@
-"""A lookup is kept for a while after its end; what nobody answered in time is found by who asked."""
+"""Keeps a lookup for a while after its end, and adds an index that finds overdue lookups by requester."""
 
 from django.db import migrations, models
 from django.db.models import Q

@@ -1,7 +1,7 @@
-"""Sub-ids of registrations in their one spelling, in which they are found from this version on.
+"""Changes the sub-ids of registrations to one spelling, in which the hub finds them from this version on.
 
-A registration that would become the same alias as another keeps its spelling and is not found any more: the one that was
-first in the canonical spelling, or else the oldest, answers for the alias.
+If two registrations would become the same alias, only one of them has the new spelling: the one that already had it, or
+else the oldest. The other keeps its spelling, and the hub does not find it any more.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ _MANY = 1000
 
 
 def respell(apps: Any, _schema_editor: Any) -> None:
-    """In small transactions, each row by itself: the hub works meanwhile. Few registrations have a sub-id."""
+    """Changes each row in a small transaction, because the hub works meanwhile. Few registrations have a sub-id."""
     rows = apps.get_model("directory", "PartyIdentifier").objects
     for group in _groups(rows):
         with transaction.atomic():
@@ -41,7 +41,7 @@ def _respell(rows: Any, number: int, sub_id: str) -> None:
 
 
 def _canonical(sub_id: str) -> str:
-    """As directory.aliases.sub_key was when this migration was written."""
+    """Returns the sub-id as `directory.aliases.sub_key` returned it when this migration was written."""
     text = unicodedata.normalize("NFC", sub_id)
     while "  " in text:
         text = text.replace("  ", " ")

@@ -122,7 +122,7 @@ class ParticipantsView(FspiopView):
 class ParticipantsAnswerView(FspiopView):
     """A participant's answer about many aliases.
 
-    The hub accepts it as the reference hub does, but never requests one.
+    The hub accepts such an answer as the reference hub does, but never sends a request for it.
     """
 
     resource = "participants"

@@ -36,7 +36,10 @@ def write(body: Mapping[str, Any], *, path: str, date: datetime, source: str, de
 
 
 def _not_before(date: datetime, reported: str | None) -> datetime:
-    """Returns the time of the message, but at least the reported time. Date is cut to seconds, and may be earlier."""
+    """Returns the later of the message's time and the reported time.
+
+    The message's Date is cut to seconds, and may be earlier.
+    """
     return date if reported is None else max(date, time.parse_datetime(reported))
 
 

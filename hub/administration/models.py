@@ -8,9 +8,10 @@ from django.utils import timezone
 
 
 class AdministrationClient(models.Model):
-    """A program with a key and a secret, for a limited time. The secret is created when the client's holder fetches it.
+    """A program with a key and a secret, which are valid for a limited time.
 
-    The audit trail and the client's requests contain the key, so no row is ever deleted and no key is reused.
+    The secret is created when the client's holder fetches it. The audit trail and the client's requests contain the
+    key, so no row is ever deleted and no key is reused.
     """
 
     name = models.CharField(max_length=32)
@@ -62,7 +63,7 @@ class AdministrationClient(models.Model):
 
     @property
     def is_valid(self) -> bool:
-        """Whether the client may be used. A client without a secret also counts, although it cannot be used yet."""
+        """Whether the client is within its time and was not revoked. A client may be valid before it has a secret."""
         return self.revoked_at is None and timezone.now() < self.valid_until
 
     @property

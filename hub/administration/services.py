@@ -43,7 +43,7 @@ def add(*, name: str, scopes: list[str], days: int, holder: User, actor: str) ->
 
 @transaction.atomic
 def give_secret(client_id: int, *, to: User) -> tuple[AdministrationClient, str]:
-    """Creates the secret and returns it, only once and only to the client's holder, within the time of an approval."""
+    """Creates and returns the secret. Only the client's holder gets a secret, once, in the first APPROVAL_EXPIRES_S."""
     client = AdministrationClient.objects.select_for_update(no_key=True).filter(pk=client_id, holder=to).first()
     if client is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no such client", http_status=404)
@@ -75,14 +75,17 @@ def revoke(key: str, *, actor: str) -> AdministrationClient:
 
 
 def valid(key: str) -> AdministrationClient | None:
-    """Returns the client with this key, or None if it may not be used now. Reads the database, so revocations count."""
+    """Returns the client with this key, or None if it may not be used now.
+
+    Reads the database, so a revocation takes effect at once.
+    """
     if not key.startswith(KEY_PREFIX) or "\0" in key:
         return None
     client = AdministrationClient.objects.filter(key=key, sha256__isnull=False).first()
     return client if client is not None and client.is_valid else None
 
 
-# If the row is locked, the client is being revoked, or another request notes its use. So there is no need to wait.
+# If the row is locked, another transaction revokes the client or notes its use. So this one need not wait.
 _NOTE_USE = """
     UPDATE administration_administrationclient SET last_used_at = clock_timestamp()
     WHERE id = (

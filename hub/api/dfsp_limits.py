@@ -6,9 +6,9 @@ bulks take (`DFSP_BULK_SHARE`). A bulk may have megabytes, holds a lock for each
 its request. A request beyond a limit gets 429, before the hub reads the body, checks the signature or sends a
 statement. A bulk beyond its share first waits a few seconds for its turn.
 
-A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. A sender that repeats its requests at once would
-otherwise use the processor with refusals alone. A paused request occupies a thread, so only some requests of a process
-are paused at once.
+A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. Otherwise refusals alone would use up the processor if
+a sender repeats its requests at once. A paused request occupies a thread, so only some requests of a process are paused
+at once.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 
@@ -43,7 +43,7 @@ _PAUSED_SHARE = 1 / 3  # of WEB_QUEUE: the largest part of the open requests tha
 _STATE_QUERIES = frozenset(
     {"transfers", "bulkTransfers", "fxTransfers", "quotes", "bulkQuotes", "fxQuotes", "transactionRequests"}
 )
-"""The resources whose GET requests the state of a payment or of an agreement, which the hub has."""
+"""The resources whose GET requests a state that the hub stores: that of a payment or of an agreement."""
 
 
 _AT_ONCE = "requests at once"
@@ -66,7 +66,7 @@ class Limits:
     def enter(self, caller: int, name: str, *, is_state_query: bool = False) -> None:
         """Counts one open request of a participant, until `leave`.
 
-        Raises FspiopError 2005 (429) if the participant has too many.
+        Raises FspiopError 2005 (429) if the request exceeds a limit of the participant.
         """
         exceeded = self._exceeded(caller, is_state_query=is_state_query)
         if exceeded is None:
@@ -97,9 +97,9 @@ class Limits:
     def enter_bulk(self, caller: int, name: str) -> None:
         """Counts one open bulk of a participant, until `leave_bulk`.
 
-        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 if the participant has
-        too many open bulks or would wait too long (429), or if all participants together have too many open bulks
-        (503).
+        Waits until the participant may use the process for a bulk again. Raises FspiopError 2005 with 429 if this
+        participant has too many open bulks or would wait too long. Raises it with 503 if all participants together have
+        too many open bulks.
         """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())

@@ -1,7 +1,7 @@
-"""Makes messages from views: a DFSP's message for another DFSP, or a callback of the hub's own. No payment rules.
+"""Makes messages from views: a DFSP's message for another DFSP, or the hub's own callback.
 
-Most functions make a message from the view's request. `send` stores messages by one statement. After that, the view may
-respond.
+This module has no payment rules. Most functions make a message from the view's request. `send` stores messages by one
+statement. After that, the view may respond.
 """
 
 import hashlib
@@ -36,12 +36,15 @@ def subject_of(path: str) -> str:
 
 
 def destination_of(view: FspiopView) -> Party:
-    """Returns the active participant that FSPIOP-Destination names. FspiopError 3201 where there is none."""
+    """Returns the active participant that FSPIOP-Destination names.
+
+    Raises FspiopError 3201 if there is no such participant.
+    """
     return active_participant(view.fspiop.destination)
 
 
 def active_participant(name: str | None) -> Party:
-    """Returns the active participant of this name. FspiopError 3201 where there is none."""
+    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
     return recipient_of(name, queries.active_named([name]) if name else {})
 
 
@@ -65,8 +68,8 @@ def pass_on(
 
     With `error_path` the message is a request, and a failed delivery is reported there.
 
-    A request counts for its sender, and an answer for the participant that sent the request. Raises FspiopError 2005
-    (429) where the caller has caused too many messages that wait for `to`.
+    The hub counts the message as caused by the participant that sent the request, even if the message is the answer.
+    Raises FspiopError 2005 (429) if the caller has caused too many messages that wait for `to`.
     """
     check_destination(view.fspiop.destination, to.name)
     view.check_room_at(to.name)
@@ -92,7 +95,7 @@ def _if_pending(view: FspiopView) -> IfPending:
 
 
 def tell_caller(view: FspiopView, *, path: str, body: Mapping[str, object], subject: str, kind: str) -> Outgoing:
-    """Returns a callback of the hub's own to the view's caller, in the version that the caller requested."""
+    """Returns the hub's own callback to the view's caller, in the version that the caller requested."""
     hub, if_pending = HubMessages(settings.HUB_NAME, datetime.now(UTC)), _if_pending(view)
     return hub.callback(
         view.requester, path, body, subject=subject, kind=kind, source_id=view.caller, if_pending=if_pending
@@ -109,12 +112,12 @@ def refuse_caller(view: FspiopView, error: FspiopError, *, path: str, subject: s
 
 def send(messages: Sequence[Outgoing]) -> None:
     """Stores these messages, and notifies the couriers after the commit."""
-    outbox.append(messages)  # one statement, which is atomic even where no transaction is open
+    outbox.append(messages)  # one statement, which is atomic even if no transaction is open
     transaction.on_commit(lambda: outbox.poke({message.destination_id for message in messages}))
 
 
 def check_obeyed(view: FspiopView, outcome: Outcome) -> None:
-    """Raises FspiopError where the view's message was refused and its sender gets no callback about the refusal."""
+    """Raises FspiopError if the view's message was refused and its sender gets no callback about the refusal."""
     match outcome:
         case NotObeyed(error, detail):
             raise FspiopError(error, detail)

@@ -1,7 +1,7 @@
-"""The short way of a DFSP's request to its view, without sessions, CSRF checks and static files.
+"""Routes a DFSP's request directly to its view, without sessions, CSRF checks and static files.
 
-The module also closes the doors that a process does not serve (`SERVES`). In production, DFSPs and operators have
-separate listeners.
+The module also refuses all requests to APIs and pages that the process does not serve (`SERVES`). In production, DFSPs
+and operators have separate listeners.
 """
 
 import re
@@ -23,7 +23,8 @@ DFSP_URLS = "hub.dfsp_urls"
 _MISLEADING = re.compile(r"[\x00-\x1f\x7f]|/\.{1,2}(?:/|\Z)")
 DFSP_DOORS = RESOURCES.keys() | {"token", "dfsp"}
 """The first segments of the paths for DFSPs."""
-# The other doors, by the first segment of their paths. All other paths (health, metrics, files) are always served.
+# The other APIs and pages, by the first segment of their paths. All other paths (health, metrics, files) are always
+# served.
 DOORS = {"api": "administration", "portal": "portal", "admin": "admin", "docs": "docs"}
 METRICS = "/metrics"
 """Paths requested from each process by IP address in plain HTTP.

@@ -3,7 +3,7 @@
 Each failure is counted for a quarter of an hour, for up to three subjects:
 - the name from this address
 - this address
-- the name from all addresses from which nobody has signed in with it
+- the name from all addresses from which nobody has signed in with this name
 
 An attacker at another address can reach only the third limit. The third limit does not apply to a person who signs in
 from an address of earlier sign-ins. A browser that has signed in before has its own count, to which nobody else can

@@ -31,7 +31,7 @@ def check_head(request: HttpRequest) -> None:
 def length_of(request: HttpRequest, most: int) -> int | None:
     """Returns the declared length of the body, which is at most `most`, or None if the body is chunked.
 
-    Refuses a request with both, and refuses compression.
+    Refuses a compressed body, and a request that has both a length and chunks.
     """
     meta = request.META
     if meta.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":

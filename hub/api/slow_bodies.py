@@ -9,8 +9,8 @@ which the process sent nothing for longer than any request takes. The thread the
 responds, and granian closes the connection. Requests that were being processed have got responses by then, and an idle
 connection waits for no response.
 
-This works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server sends
-nothing before the response.
+The module works on Linux only (TCP_INFO), and not through a Unix socket. The module relies on HTTP/1, in which a server
+sends nothing before the response.
 """
 
 import os
@@ -144,9 +144,10 @@ class Waits:
         overdue = {address for waited, address, _ in waits if waited > deadline_s}
         with connections_to(ports) as found:
             late = [each for each in self._unanswered_too_long(found, now) if each.address in overdue]
-            # Shuts further connections if these do not cover all waits that are long enough for their connections to be
-            # known. Within one tick of the kernel's clock, a response followed by a request looks like a request
-            # followed by its response. A request head with "100 Continue" looks the same.
+            # If more requests of an address have waited too long than connections were found for them, shuts idle
+            # connections of this address too. Such a connection may be the one that waits: within one tick of the
+            # kernel's clock, a response followed by a request looks like a request followed by its response. A request
+            # head with "100 Continue" looks the same.
             unknown = Counter(address for waited, address, _ in waits if waited > deadline_s + _MARGIN_S)
             unknown.subtract(each.address for each in late)
             for connection in found:
@@ -207,7 +208,7 @@ def connections_to(ports: set[int]) -> Iterator[list[Connection]]:
 def _channel_of(descriptor: int) -> socket.socket | None:
     """Returns a copied descriptor.
 
-    The original may belong to another file a moment later, but the copy stays the same.
+    The original descriptor may belong to another file a moment later, but the copy always belongs to the same file.
     """
     try:
         copy = os.dup(descriptor)

@@ -48,7 +48,7 @@ class NoNegotiation(BaseContentNegotiation):
 def _key_of(name: str) -> str:
     """Returns the WSGI key of a header.
 
-    Call it only with the API's header names, never with a name that a sender chose.
+    Call this function only with the API's header names, never with a name that a sender chose.
     """
     return "CONTENT_TYPE" if name == "content-type" else "HTTP_" + name.upper().replace("-", "_")
 
@@ -105,7 +105,7 @@ class FspiopView(PlainView):
     _is_counted_as_bulk = False
     _bulk_began = 0.0
     _unread = 0
-    """The number of declared bytes of the body that were not yet read, as an upper limit."""
+    """An upper limit for the bytes of the body that were declared and not yet read."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Works as DRF's `dispatch`, but without the response headers Allow and Vary, which the API does not have."""
@@ -196,7 +196,8 @@ class FspiopView(PlainView):
             message = iso20022.read(kind, self.raw_body, self.resource)
         else:
             message = bodies.convert(kind, self._json)
-        if b"null" in self.raw_body:  # without this word, no element is null; few bodies have it in a text
+        # Without the word "null", no element is null. Few bodies have this word in a text.
+        if b"null" in self.raw_body:
             bodies.check_no_null(strictjson.loads(self.raw_body) if self._is_iso20022 else self._json)
         minor_unit_checks.check_message(message)
         return message

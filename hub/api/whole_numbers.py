@@ -32,7 +32,8 @@ def whole_number(value: object) -> int | None:
 def decode(kind: type, value: object) -> Any:
     """Reads a `WholeNumber`, a type that msgspec does not know."""
     if not issubclass(kind, WholeNumber):
-        raise NotImplementedError(f"no element is a {kind}")  # by this error, a hook leaves a type to msgspec
+        # With this error, a hook reports that it does not know the type.
+        raise NotImplementedError(f"no element is a {kind}")
     number = whole_number(value)
     if number is None:
         got = "null" if value is None else type(value).__name__

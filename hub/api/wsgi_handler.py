@@ -26,8 +26,8 @@ _OF_THE_BODY = ("_body", "_stream", "_post", "_files")
 class LeanRequest(WSGIRequest):
     """Parses each content type once, because DFSPs send the same few content types.
 
-    Frees a body when its request ends, even if other objects still refer to the request. A page's messages refer to it,
-    in a cycle.
+    Frees a body when its request ends, even if other objects still refer to the request. A page's messages and its
+    request refer to each other, in a cycle.
     """
 
     def close(self) -> None:

@@ -112,7 +112,10 @@ def refuse(approval_id: int, *, checker: User, reason: str) -> Approval:
 
 @transaction.atomic
 def withdraw(approval_id: int, *, maker: User) -> Approval:
-    """Withdraws a request. Only the requester, or the person who has the requesting client's secret, may do this."""
+    """Withdraws a request.
+
+    Only the requester, or the person who has the requesting client's secret, may withdraw a request.
+    """
     approval = _lock_open(approval_id, may_be_late=True)
     if maker.pk not in (approval.maker_id, approval.holder_id):
         raise NotApproved(_("Only the requester of a change can withdraw it."))

@@ -1,7 +1,7 @@
 """Changes that programs may not make alone if TWO_PEOPLE is everywhere: a program requests, and a person approves.
 
 When the hub starts, the portal registers the kinds of changes and the functions that make them. This module cannot
-import them, because the portal depends on all apps that request changes.
+import these functions, because the portal depends on all apps that request changes.
 """
 
 from collections.abc import Callable

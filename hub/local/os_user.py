@@ -13,7 +13,7 @@ from hub.local.errors import LocalError
 
 @dataclass(frozen=True)
 class Account:
-    """A user of this machine. `drop`: this program runs as root, and starts the servers as this user."""
+    """A user of this machine. If `drop` is true, this program runs as root and starts the servers as this user."""
 
     name: str
     uid: int

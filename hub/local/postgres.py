@@ -176,7 +176,7 @@ class Postgres:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _initdb(self) -> None:
-        """Creates the cluster in another folder and moves it to its own, so that an incomplete one is never used."""
+        """Creates the cluster in another folder, then moves it. So an incomplete cluster is never used."""
         new = self.data / "new"
         shutil.rmtree(new, ignore_errors=True)
         locale = ["-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
@@ -200,7 +200,7 @@ class Postgres:
         new.rmdir()
 
     def _socket_folder(self) -> Path:
-        """Returns a folder with a short path: a socket's path may have 107 bytes, and STATE's path can be longer."""
+        """Returns a folder with a short path. STATE's path may be too long for a socket (at most 107 bytes)."""
         known = Path(self.state.read(RECORD).get("sockets") or "/nowhere")
         try:
             found = known.lstat()

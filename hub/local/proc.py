@@ -91,7 +91,7 @@ _COUNT_EVERY_S = 15.0
 
 
 def _tasks() -> int | None:
-    """Returns the number of threads on the machine. None if /proc does not have it."""
+    """Returns the number of threads on the machine. Returns None if /proc does not have the number."""
     try:
         return int((PROC / "loadavg").read_text().split()[3].partition("/")[2])
     except (OSError, ValueError, IndexError):
@@ -145,7 +145,8 @@ def marked(mark: str) -> list[int]:
 def titled(program: str, word: str) -> list[int]:
     """Returns the living processes of a program with this word in their command line or title.
 
-    These can be read without special rights even for another user's process. Working directory and environment cannot.
+    Command line and title can be read without special rights even for another user's process. Working directory and
+    environment of such a process can be read only with special rights.
     """
     found = []
     for pid in pids():
@@ -170,7 +171,7 @@ def send(pid: int, signal: int, *, group: bool = False) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float, *, step: float = 0.02) -> bool:
-    """Repeats the check until it is true. Returns False if the time is over before that."""
+    """Repeats the check until it is true. Returns False if the check is still false when the time is over."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

@@ -169,7 +169,7 @@ class Stack:
             raise LocalError(f"{name} is not running.", where=self.log(name))
 
     def pid(self, name: str) -> int | None:
-        """Returns the pid of the process with this name. None while the process is being restarted."""
+        """Returns the pid of the process with this name. Returns None while the process is being restarted."""
         return self._running[name].pid
 
     def restarts(self, name: str) -> int:

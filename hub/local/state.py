@@ -34,7 +34,7 @@ class State:
         self._lock: int | None = None
 
     def open(self) -> None:
-        """Creates the folder, or checks that the existing one can be used."""
+        """Creates the folder, or checks that the existing folder can be used."""
         try:
             self.logs.parent.mkdir(parents=True, exist_ok=True)
             strangers = self.path.name != ".local" and any(self.path.iterdir()) and not (self.path / SIGN).exists()
@@ -63,7 +63,10 @@ class State:
     # -- small records -------------------------------------------------------------------------------------------
 
     def read(self, name: str) -> dict[str, Any]:
-        """Reads a record that was written earlier. Empty if there is none, or if it is damaged."""
+        """Reads a record that was written earlier.
+
+        Returns an empty record if there is no such record, or if it is damaged.
+        """
         try:
             record = json.loads((self.path / name).read_text())
         except (OSError, ValueError):
@@ -79,9 +82,10 @@ class State:
     # -- the lock ------------------------------------------------------------------------------------------------
 
     def lock(self, wait_s: float = 20.0) -> int:
-        """Locks STATE for this process and those that inherit the descriptor. When all have ended, the lock ends too.
+        """Locks STATE for this process and for processes that inherit the descriptor.
 
-        If the previous owner has died, its watchdog may still be stopping its processes. This function waits for that.
+        When all have ended, the lock ends too. If the previous owner has died, its watchdog may still be stopping its
+        processes. This function waits until the watchdog has ended.
         """
         handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
 

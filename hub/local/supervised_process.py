@@ -36,7 +36,10 @@ class Program:
 
 
 class Adopted:
-    """A process that another program started. This program can watch and signal it, but cannot collect its status."""
+    """A process that another program started.
+
+    The supervisor can watch and signal this process, but cannot collect its status.
+    """
 
     def __init__(self, pid: int) -> None:
         """Records which process has this pid now."""

@@ -56,7 +56,10 @@ class Supervisor:
                 )
 
     def wait_ready(self, names: Iterable[str] | None = None, seconds: float = 60.0) -> None:
-        """Waits until these children (by default all) are ready. Raises an error if one is given up or time is over."""
+        """Waits until these children (by default all) are ready.
+
+        Raises an error if a child is given up or the time is over.
+        """
         wanted = [self[name] for name in (list(self.children) if names is None else names)]
         end = time.monotonic() + seconds
         while not all(child.is_ready for child in wanted):

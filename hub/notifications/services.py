@@ -75,7 +75,10 @@ def notify(
 
 
 def channel_of(recipient: str) -> Notification.Channel:
-    """Returns the channel for this recipient. Raises ValueError if it is neither an e-mail address nor a URL."""
+    """Returns the channel for this recipient.
+
+    Raises ValueError if the recipient is neither an e-mail address nor a URL.
+    """
     parts = urlsplit(recipient)
     if parts.scheme in ("http", "https") and parts.hostname and recipient.isascii() and " " not in recipient:
         return _Channel.WEBHOOK

@@ -19,7 +19,10 @@ class NoSecret(Exception):
 
 
 def key_of(url: str) -> bytes:
-    """Returns the key that signs requests to this URL. Each URL has its own, so no receiver can sign for another."""
+    """Returns the key that signs requests to this URL.
+
+    Each URL has its own key, so no receiver can sign a request to another receiver.
+    """
     if not settings.WEBHOOK_SECRET:
         raise NoSecret
     return hmac.digest(settings.WEBHOOK_SECRET.encode(), f"webhook\0{url}".encode(), hashlib.sha256)

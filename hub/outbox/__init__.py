@@ -17,7 +17,7 @@ def append(messages: Iterable[Outgoing]) -> None:
 
 
 def append_about(changed: str, parameters: Sequence[Any], messages: Sequence[Outgoing]) -> set[str]:
-    """Makes a change and adds the messages about it, in one statement; see `hub.outbox.store.append_about`."""
+    """Makes a change and adds the messages about this change, in one statement; see `hub.outbox.store.append_about`."""
     from hub.outbox import store
 
     return store.append_about(changed, parameters, messages)

@@ -7,7 +7,7 @@ from hub.participants import endpoint_types_and_urls, queries
 
 
 class Addresses:
-    """The cache of one courier. Only one thread may use it at a time."""
+    """The cache of one courier. Only one thread may use a cache at a time."""
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, dict[str, str]]] = {}  # endpoints, and their version, which is read first

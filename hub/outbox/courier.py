@@ -260,7 +260,7 @@ def _with_fresh_connection(work: Callable[..., T], *arguments: object) -> T:
         connection.close()
         if not is_outdated(error):
             raise
-    return work(*arguments)  # nothing was done, and the new connection prepares its statements anew
+    return work(*arguments)  # nothing was done, and the new connection prepares its statements again
 
 
 def _settle(results: Sequence[tuple[Claimed, Answer]], left_alone: Sequence[tuple[Claimed, float]]) -> set[int]:

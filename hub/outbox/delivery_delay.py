@@ -2,8 +2,9 @@
 
 Couriers measure the wait of messages for each destination. The delay is the shortest of these waits. If a DFSP is slow
 or was down, only the messages for this DFSP wait. If the messages for every destination wait, the hub itself is too
-slow. Couriers publish the delay in Redis for two seconds. Web processes read it twice a second in a separate thread, so
-no request asks for it. If Redis has no value, they compute the delay from the deliveries of the last two seconds.
+slow. Couriers publish the delay in Redis for two seconds. Web processes read the delay twice a second in a separate
+thread, so no request waits for Redis. If Redis has no value, they compute the delay from the deliveries of the last two
+seconds.
 """
 
 import threading
@@ -40,7 +41,7 @@ _DELIVERED = """
 def delay_of(ages: Iterable[tuple[int, float]]) -> float:
     """Returns the delay in seconds, from (destination, age of a message at its first attempt).
 
-    Returns 0 where fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
+    Returns 0 if fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
     slow.
     """
     by_destination: dict[int, list[float]] = {}

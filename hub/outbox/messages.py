@@ -15,7 +15,7 @@ from fspiop.resources import has_iso20022_bodies
 from fspiop.time import http_date, parse_http_date
 
 HUB = 0
-"""The `source_id` of a message that counts for no participant."""
+"""The `source_id` of a message that counts as caused by no participant."""
 
 END_KINDS = frozenset(
     {
@@ -34,7 +34,7 @@ The hub sends them again after any refusal, and never refuses them for lack of r
 
 
 class IfPending(StrEnum):
-    """What happens to a new message if a message with the same path, subject, kind and destination already waits."""
+    """The treatment of a new message if a message with the same path, subject, kind and destination already waits."""
 
     ADD = "add"  # both are delivered, in order
     RENEW = "renew"  # the new message replaces the waiting one, because the reported state may have changed
@@ -88,7 +88,7 @@ class Destination(Protocol):
 
 @dataclass(slots=True)
 class Recipient:
-    """The participant that receives a callback of the hub's own, with the API version of the callback."""
+    """The participant that receives the hub's own callback, with the API version of the callback."""
 
     id: int
     name: str

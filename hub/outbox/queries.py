@@ -13,7 +13,7 @@ from hub.sql_execution import execute
 
 
 def not_taken(*, to: Collection[int], about: Collection[str]) -> dict[tuple[int, int, str, str], datetime]:
-    """Returns the times since when requests about these subjects wait or are given up.
+    """Returns the time of the newest request about each of these subjects, if requests about it wait or were given up.
 
     The key is (requester, destination, subject, state). The requester is in the key, because several participants can
     send requests about the same id.

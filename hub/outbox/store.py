@@ -69,7 +69,7 @@ _APPEND_OR_RENEW = f"""
 def append(messages: Sequence[Outgoing]) -> None:
     """Adds these messages in the caller's transaction, in one statement.
 
-    A message may replace a waiting one, or be dropped in favour of it; see `IfPending`.
+    A message may replace a waiting message, or be dropped because an equal message waits; see `IfPending`.
     """
     if not messages:
         return
@@ -242,12 +242,12 @@ def claim(
     except_for: Collection[int] = (),
     each_alone: bool = False,
 ) -> Claim:
-    """Claims due messages for `lease_s` seconds: for each destination as many as have room, fairly by source.
+    """Claims due messages for `lease_s` seconds.
 
-    `open_requests` has the number of open requests by (destination, source), and `most_of_one_source` is its limit.
-    Messages whose ids are to be skipped are left out. Other workers leave out the claimed messages. Uses one
-    transaction. `each_alone` claims each message in a separate statement, for a destination where one message makes the
-    statement fail.
+    For each destination, claims as many messages as there is room for, and gives each source its share. `open_requests`
+    has the number of open requests by (destination, source), and `most_of_one_source` is its limit. Messages whose ids
+    are to be skipped are left out. Other workers leave out the claimed messages. Uses one transaction. `each_alone`
+    claims each message in a separate statement, for a destination where one message makes the statement fail.
     """
     with transaction.atomic():
         execute(_NO_WAIT)

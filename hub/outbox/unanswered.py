@@ -43,7 +43,10 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Requests(Generic[M]):
-    """A model of stored requests, which has `asked_at`, `answer_by` and `ended_at`, and the names of its batches."""
+    """A model of stored requests, and the names of its batches.
+
+    The model has the columns `asked_at`, `answer_by` and `ended_at`.
+    """
 
     model: type[M]
     requester: str  # the foreign key to the requester
@@ -103,7 +106,7 @@ def _end(requests: Requests, ids: list[str]) -> int:
 
 
 def _timed_out(hub: HubMessages, request: Late) -> Outgoing:
-    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "no answer came from the DFSP that was asked")
+    error = FspiopError(ErrorCode.SERVER_TIMED_OUT, "the DFSP that received the request did not answer")
     to, path, subject = request.requester, request.error_path, request.subject
     return as_answer(hub.error(to, path, error.code, error.description, subject=subject, kind="unanswered"))
 

@@ -1,4 +1,7 @@
-"""Notifies couriers through Redis that destinations have messages. This is only a hint: couriers check each second."""
+"""Notifies couriers through Redis that destinations have messages.
+
+A notification is only a hint, because couriers check each second.
+"""
 
 import asyncio
 import threading

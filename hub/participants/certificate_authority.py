@@ -38,7 +38,7 @@ class NotReady(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A DFSP's signing request. People see it and compare it with the values that the DFSP gave them."""
+    """A DFSP's signing request. People see the request and compare it with the values that the DFSP gave them."""
 
     csr: x509.CertificateSigningRequest
     subject: str

@@ -45,7 +45,7 @@ class Known:
 
 @dataclass(slots=True)
 class Snapshot:
-    """Every credential, found by the value that a request contains."""
+    """All credentials. Each is found by the value that a request contains."""
 
     taken_at: float
     certificates: dict[str, Known] = field(default_factory=dict)  # by the SHA-256 of their DER

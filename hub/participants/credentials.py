@@ -74,7 +74,10 @@ def add_signing_key(
 
 
 def add_client(participant: Participant, *, valid_until: datetime | None = None, actor: str) -> NewClient:
-    """Creates a client key and secret. At most two clients are valid at once, so that one can replace the other."""
+    """Creates a client key and secret.
+
+    At most two clients are valid at once, so that a new client can replace an old client.
+    """
     secret = client_secrets.make()
     credential = register_client(
         participant,
@@ -124,7 +127,10 @@ def of_participant(participant: Participant, credential_id: int, *, locks: bool 
 
 @transaction.atomic
 def revoke(participant: Participant, *, credential_id: int, actor: str) -> Credential:
-    """Revokes a credential permanently, in every process within seconds. Does nothing if it is revoked already."""
+    """Revokes a credential permanently, in every process within seconds.
+
+    Does nothing if the credential is revoked already.
+    """
     credential = of_participant(participant, credential_id, locks=True)
     if credential.revoked_at is None:
         credential.revoked_at = timezone.now()

@@ -8,7 +8,7 @@ from fspiop.errors import ErrorCode, FspiopError
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """The data of an active participant that messages need."""
+    """The data of an active participant that decisions about messages need."""
 
     id: int
     name: str
@@ -19,7 +19,7 @@ class Party:
 
 
 def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
-    """Returns the active participant of this name. FspiopError 3201 where there is none."""
+    """Returns the active participant of this name. Raises FspiopError 3201 if there is no such participant."""
     found = parties.get(name) if name else None
     if found is None:
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, f"Unsupported participant {name!r}")
@@ -27,7 +27,7 @@ def recipient_of(name: str | None, parties: Mapping[str, Party]) -> Party:
 
 
 def sender_of(name: str, parties: Mapping[str, Party]) -> Party:
-    """Returns the sender of a message. Raises FspiopError where the sender is not active any more."""
+    """Returns the sender of a message. Raises FspiopError if the sender is not active any more."""
     found = parties.get(name)
     if found is None:
         raise FspiopError(ErrorCode.CLIENT_ERROR, f"participant {name} is not active")
@@ -46,7 +46,7 @@ def check_payment(*, payer: Party, payee: Party) -> None:
 
 
 def check_account(party: Party, *currencies: str) -> None:
-    """Raises FspiopError 3201 where this participant has no active account in any of the currencies."""
+    """Raises FspiopError 3201 if this participant has no active account in any of the currencies."""
     if not set(currencies) & set(party.currencies):
         detail = f"{party.name} has no active account in {' or '.join(currencies)}"
         raise FspiopError(ErrorCode.DESTINATION_FSP_ERROR, detail)
@@ -66,7 +66,7 @@ def check_named(named: Mapping[str, str | None], to: str) -> None:
 
     `named` has these elements by their paths.
 
-    The named participant would not get the message, and the recipient would refuse it.
+    The named participant would not get the message, and the recipient would refuse the message.
     """
     for where, name in named.items():
         if name not in (None, to):

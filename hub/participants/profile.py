@@ -24,7 +24,10 @@ class NetworkFault(Fault):
 
 
 def read_networks(lines: Sequence[str]) -> list[str]:
-    """Returns addresses and networks in one spelling, without duplicates. Raises ValueError if one is invalid."""
+    """Returns addresses and networks in one spelling, without duplicates.
+
+    Raises ValueError if an address or a network is invalid.
+    """
     found: dict[str, None] = {}
     for line in lines:
         try:

@@ -14,7 +14,7 @@ _NAMES_NOT_GIVEN = frozenset({"switch"})
 
 
 def hub() -> Participant:
-    """Returns the hub's own participant. Creates it at the first call."""
+    """Returns the hub's own participant. Creates this participant at the first call."""
     participant, _ = Participant.objects.get_or_create(is_hub=True, defaults={"name": settings.HUB_NAME})
     return participant
 
@@ -131,7 +131,10 @@ def offer_pair(participant: Participant, *, source_currency: str, target_currenc
 
 @transaction.atomic
 def withdraw_pair(participant: Participant, *, source_currency: str, target_currency: str, actor: str) -> None:
-    """Ends the participant's offer of this conversion. Conversions to which it has already agreed continue."""
+    """Ends the participant's offer of this conversion.
+
+    Conversions to which the participant has already agreed continue.
+    """
     pair = CurrencyPair.objects.filter(
         participant=participant, source_currency=source_currency, target_currency=target_currency
     ).first()

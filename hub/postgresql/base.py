@@ -18,17 +18,17 @@ class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
 
     def is_usable(self) -> bool:
-        """Returns whether PostgreSQL has not ended this connection, as far as this host knows."""
+        """Returns whether the connection is still open, as far as this host knows."""
         return self.connection is not None and not _has_ended(self.connection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Returns a new connection, or a working connection from the pool.
 
-        Raises psycopg's OperationalError if there is none.
+        Raises psycopg's OperationalError if no connection is available.
 
         The pool's own check pauses 1, 2, 4 s between closed connections, and after an outage of PostgreSQL all are
-        closed. Here a caller asks the pool again after each `timeout`. The pool then opens connections on demand, and
-        fails soon if PostgreSQL is down.
+        closed. This method requests a connection from the pool again after each `timeout`. The pool then opens
+        connections on demand, and fails soon if PostgreSQL is down.
         """
         if self.pool is None:
             return super().get_new_connection(conn_params)

@@ -1,4 +1,4 @@
-"""Runs statements that change tables, and retries each one that waited too long for a lock, outside of transactions."""
+"""Runs statements that change tables, and outside of transactions repeats those that waited too long for a lock."""
 
 from typing import Any
 

@@ -1,8 +1,9 @@
-"""Runs a periodic batch: many rows in one transaction. If the transaction fails, separates faulty rows from the others.
+"""Runs a periodic batch: many rows in one transaction.
 
-A failed group is halved until each faulty row is alone. Faulty rows are skipped, logged and stored
-(`hub.sweeps.models`), and tried again after a growing pause. A tick has a time limit. Rows of a failed group that were
-not separated in time are stored too, so that the next tick begins with rows that were not tried yet.
+If the transaction fails, separates faulty rows from the other rows. A failed group is halved until each faulty row is
+alone. Faulty rows are skipped, logged and stored (`hub.sweeps.models`), and tried again after a growing pause. A tick
+has a time limit. Rows of a failed group that were not separated in time are stored too, so that the next tick begins
+with rows that were not tried yet.
 """
 
 import time
@@ -104,7 +105,10 @@ def one_by_one(batch: str, rows: Mapping[str, T], work: Callable[[T], object], *
 
 
 def each(*ticks: Callable[[], int]) -> int:
-    """Runs all these ticks. Then raises the first error if there was one, or returns the sum of their results."""
+    """Runs all these ticks.
+
+    Then raises the first error of the ticks if a tick failed, otherwise returns the sum of their results.
+    """
     done, first = 0, None
     for tick in ticks:
         try:

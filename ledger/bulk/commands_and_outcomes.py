@@ -1,7 +1,8 @@
-"""The messages about bulk transfers and their outcomes. Plain records, as in `ledger.commands_and_outcomes`.
+"""The messages about bulk transfers and their outcomes.
 
-A bulk is a list of transfers with one payer, one payee and one expiration. The payee answers once for the whole list.
-Each item is a transfer with its own outcome. No other transfer uses the id of an item.
+The module has only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one payer,
+one payee and one expiration. The payee answers once for the whole list. Each item is a transfer with its own outcome.
+No other transfer uses the id of an item.
 """
 
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ class BulkPrepare:
 
 @dataclass(slots=True)
 class ItemResult:
-    """The payee's result for one item: a fulfilment, an error, or neither."""
+    """The payee's result for one item: a fulfilment, an error, or nothing."""
 
     fulfilment: str | None = None
     error_code: str | None = None
@@ -156,7 +157,10 @@ class BulkNotObeyed:
 
 @dataclass(slots=True)
 class BulkUnknown:
-    """There is no such bulk, or the sender is not a party to it. The hub's answer is the same in both cases."""
+    """There is no such bulk, or the sender is not a party to it.
+
+    The hub's answer does not show which of the two is true.
+    """
 
     command: BulkFulfil | BulkReject
 

@@ -1,6 +1,6 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-All items are decided in order over one snapshot, which each decision changes. So a bulk cannot pass a limit.
+All items are decided in order over one snapshot, which each decision changes. So a bulk cannot exceed a limit.
 """
 
 from collections.abc import Sequence

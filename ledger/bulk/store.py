@@ -56,7 +56,7 @@ _INSERT = """
 
 
 def insert(bulk: Bulk, command: BulkPrepare) -> None:
-    """Stores a new bulk. Raises LostRace where another process has stored a bulk of this id first."""
+    """Stores a new bulk. Raises LostRace if another process has stored a bulk of this id first."""
     values = [
         *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
         *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
@@ -76,7 +76,7 @@ _END = """
 
 
 def end(bulk: Bulk, answer: PaymentMessage | None) -> None:
-    """Ends a bulk, and stores the answer as evidence. Raises LostRace where the bulk has ended already."""
+    """Ends a bulk, and stores the answer as evidence. Raises LostRace if the bulk has ended already."""
     headers = orjson.dumps(answer.headers).decode() if answer else None
     values = [
         *(bulk.state.value, bulk.reason, bulk.error_code, bulk.error_description, bulk.completed_at),

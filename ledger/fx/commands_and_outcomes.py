@@ -116,7 +116,10 @@ class FxNotObeyed:
 
 @dataclass(slots=True)
 class FxUnknown:
-    """There is no such conversion, or the sender is not a party to it. The hub's answer is the same in both cases."""
+    """There is no such conversion, or the sender is not a party to it.
+
+    The hub's answer does not show which of the two is true.
+    """
 
     command: FxFulfil | FxReject
 

@@ -1,7 +1,7 @@
-"""The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure, like `ledger.decide`, which decides the whole batch.
+"""The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
-A conversion reserves its own leg when it is prepared. The conversion and its determining transfer end together: both
-commit, or neither.
+`ledger.decide` decides the whole batch and calls these rules. A conversion reserves its own leg when it is prepared.
+The conversion and its determining transfer end together: both commit, or neither.
 """
 
 from collections.abc import Iterator, Sequence

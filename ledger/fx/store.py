@@ -215,7 +215,7 @@ def _link(conversions: list[ConversionState]) -> None:
         raise LostRace("a transfer ended before its payee's conversion came")
 
 
-# The statement reads the clock again, because time has passed since the decision. A late fulfilment never counts.
+# The statement reads the clock again, because time has passed since the decision. A late fulfilment has no effect.
 _AGREE = """
     UPDATE ledger_fxtransfer f
     SET state = 'AGREED', fulfilment = c.fulfilment, fulfil_digest = c.fulfil_digest,

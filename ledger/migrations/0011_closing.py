@@ -1,6 +1,6 @@
 """Allows closing a participant only if all of its accounts are closed and nothing is reserved for it.
 
-This is in SQL, because the ledger depends on the participants' app, which does not import the ledger.
+The check is in SQL, because the ledger depends on the participants' app, which does not import the ledger.
 """
 
 from django.db import migrations

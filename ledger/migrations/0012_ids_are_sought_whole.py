@@ -1,4 +1,7 @@
-"""Removes the indexes that Django adds to text for LIKE. They are written twice a transfer and never read."""
+"""Removes the indexes that Django adds to text for LIKE.
+
+These indexes are written twice for each transfer and never read.
+"""
 
 from django.db import migrations
 

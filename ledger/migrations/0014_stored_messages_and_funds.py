@@ -1,4 +1,4 @@
-"""Lets the database compare stored messages with the rows made from them, and guards funds like transfers."""
+"""Lets the database compare each stored message with the row made from it, and guards funds like transfers."""
 
 import pgtrigger.compiler
 import pgtrigger.migrations

@@ -6,11 +6,12 @@ _INDEX = "ledger_heldtransfer_transfer_id_08c297f3_like"
 
 
 class Migration(migrations.Migration):
+    atomic = False
     dependencies = [("ledger", "0019_held_transfers")]
 
     operations = [
         migrations.RunSQL(
-            f"DROP INDEX IF EXISTS {_INDEX}",
-            f"CREATE INDEX {_INDEX} ON ledger_heldtransfer (transfer_id varchar_pattern_ops)",
+            f"DROP INDEX CONCURRENTLY IF EXISTS {_INDEX}",
+            f"CREATE INDEX CONCURRENTLY {_INDEX} ON ledger_heldtransfer (transfer_id varchar_pattern_ops)",
         )
     ]

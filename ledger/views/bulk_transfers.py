@@ -61,7 +61,8 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest includes the bulk's own, so that an item of another bulk is never the same message.
+                # The digest of an item includes the digest of its bulk. So items of two bulks are never the same
+                # message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
                 destination=self.fspiop.destination,

@@ -9,10 +9,10 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def moment_fault(text: str | None) -> str | None:
-    """Returns the fault of a completedTimestamp: in the future or too far in the past. None if it has no fault.
+    """Returns the fault of a completedTimestamp: in the future or too far in the past.
 
-    The fault is not raised as an error, because a repeated answer may arrive long after its timestamp. The ledger
-    recognises such an answer.
+    Returns None if the timestamp has no fault. The fault is not raised as an error, because a repeated answer may
+    arrive long after its timestamp. The ledger recognises such an answer.
     """
     if text is None:
         return None

@@ -85,7 +85,7 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 
 
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
-    """Returns the entries from `since` to `until`, as the sums before the first one and after the last one.
+    """Returns the entries from `since` to `until`, as the sums before the first entry and after the last entry.
 
     Entries that are posted after this call are not included, even if `until` is later.
     """
@@ -112,7 +112,10 @@ def latest(found: Span, *, before: int | None, size: int, own: int | None) -> li
 
 
 def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
-    """Yields every entry of the span in the order of posting, in batches. Each batch begins after the last one's id."""
+    """Yields every entry of the span in the order of posting, in batches.
+
+    Each batch begins after the last id of the batch before it.
+    """
     names, after, first = _Names(own), found.opening_balance, found.first
     while rows := balance_checkpoints.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
         names.read(rows)

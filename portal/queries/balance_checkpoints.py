@@ -5,9 +5,9 @@ Reads at most one block of entries, even if the history is long.
 
 The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
 stores marks (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of the block. Only
-accounts with entries in the block get one. A sum up to an entry is then a mark plus the entries of one block. A page of
-an account's entries reads only blocks that contain entries of the account. The marks add no write and no index to the
-posting of an entry. The entries of about the last minute have no mark yet and are read directly.
+accounts with entries in the block get a mark. A sum up to an entry is then a mark plus the entries of one block. A page
+of an account's entries reads only blocks that contain entries of the account. The marks add no write and no index to
+the posting of an entry. The entries of about the last minute have no mark yet and are read directly.
 """
 
 from dataclasses import dataclass

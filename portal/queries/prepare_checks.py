@@ -29,7 +29,7 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition that one rule, or several successive rules, check of a prepare. Two checks are never equal."""
+    """A condition of a prepare, which one or several successive rules check. Each check is equal only to itself."""
 
     text: Promise
     told: _Told = _Told.OF_ALL
@@ -38,8 +38,10 @@ class Check:
 _PAYER = Check(gettext_lazy("the payer is active and may send"))
 _PAYEE = Check(gettext_lazy("the payee is known, active and may receive"))
 _EXPIRATION = Check(gettext_lazy("it expires in the future, and not too late"))
-_CONVERSION = Check(gettext_lazy("its conversion is agreed, of this money, and in time"), _Told.OF_CONVERSIONS)
-_DEBTOR = Check(gettext_lazy("who pays has an active account with a net debit cap in this currency"))
+_CONVERSION = Check(
+    gettext_lazy("its conversion is agreed, has the same amount and currency, and is in time"), _Told.OF_CONVERSIONS
+)
+_DEBTOR = Check(gettext_lazy("the paying participant has an active account with a net debit cap in this currency"))
 BY_RULE: Mapping[Refusal, Check] = {
     Refusal.ID_IS_OF_BOTH: Check(gettext_lazy("no conversion has this id")),
     Refusal.PAYER_IS_NOT_ACTIVE: _PAYER,
@@ -47,7 +49,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.PAYEE_IS_UNKNOWN: _PAYEE,
     Refusal.PAYEE_IS_NOT_ACTIVE: _PAYEE,
     Refusal.PAYEE_MAY_NOT_RECEIVE: _PAYEE,
-    Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: Check(gettext_lazy("payer and payee are two")),
+    Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: Check(gettext_lazy("payer and payee are different participants")),
     Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("it names the payee as its destination")),
     Refusal.EXPIRED_ON_ARRIVAL: _EXPIRATION,
     Refusal.EXPIRES_TOO_LATE: _EXPIRATION,

@@ -175,7 +175,10 @@ def yes_no(value: bool) -> SafeString:
 
 @register.filter
 def direction(participant: Participant) -> SafeString | str:
-    """Returns a badge if the participant may not send or may not receive. Empty if it may do both."""
+    """Returns a badge if the participant may not send or may not receive.
+
+    Returns an empty text if the participant may do both.
+    """
     found = Direction.of(participant.may_send, participant.may_receive)
     return "" if found is Direction.BOTH else format_html('<span class="state state-warning">{}</span>', found.label)
 

@@ -89,7 +89,10 @@ def withdraw(request: HttpRequest, approval_id: int) -> HttpResponse:
 
 
 def _checker(request: HttpRequest, approval_id: int) -> Visitor:
-    """Returns the visitor. Raises 404 if the visitor may not see the request, PermissionDenied if not approve it."""
+    """Returns the visitor.
+
+    Raises 404 if the visitor may not see the request, and PermissionDenied if the visitor may not approve it.
+    """
     visitor = visitor_of(request)
     if not visitor.may(changes.KINDS[_found(visitor, approval_id).kind].check):
         raise PermissionDenied

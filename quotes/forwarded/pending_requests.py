@@ -1,7 +1,8 @@
-"""Forwards GET requests about an id from one DFSP to another, and the answers. Stores until when each request waits.
+"""Forwards GET requests about an id from one DFSP to another, and the answers.
 
-Only the DFSP that received the request may answer. Only the requester gets the answer. If there is no answer in time,
-the requester gets 2004. If the request cannot be delivered, the outbox reports the failure.
+Stores the time until which each request waits. Only the DFSP that received the request may answer. Only the requester
+gets the answer. If there is no answer in time, the requester gets 2004. If the request cannot be delivered, the outbox
+reports the failure.
 """
 
 from django.conf import settings
@@ -38,7 +39,7 @@ def ask(question: Outgoing, *, resource: str, subject: str, version: str) -> Non
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) -> bool:
-    """Forwards an answer to the DFSP that sent the question. Returns False where that DFSP has sent no question.
+    """Forwards an answer to the DFSP that sent the question. Returns False if that DFSP has sent no question.
 
     A question can still be answered for PARTY_ANSWER_S after its end: an answer may be late or repeated.
     """
@@ -53,7 +54,7 @@ def answer(reply: Outgoing, *, resource: str, subject: str, answerer_id: int) ->
 def end(resource: str, subject: str, *, asker_id: int, asked_id: int) -> bool:
     """Ends the question of one DFSP to another about this id.
 
-    Returns False where there is no question that waits or has ended lately.
+    Returns False if no such question waits, and none ended less than PARTY_ANSWER_S ago.
     """
     return store.end(
         resource=resource, subject=subject, asked_id=asked_id, asker_id=asker_id, keep_s=settings.PARTY_ANSWER_S

@@ -35,7 +35,7 @@ _END = """
 
 
 def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_s: int) -> bool:
-    """Adds a reply and ends its question, by one statement. Returns False where there is no such question.
+    """Adds a reply and ends its question, by one statement. Returns False if there is no such question.
 
     The question must be from the reply's destination to this participant. The question must wait for an answer, or have
     ended in the last `keep_s` seconds.
@@ -45,5 +45,5 @@ def answer(reply: Outgoing, *, resource: str, subject: str, asked_id: int, keep_
 
 
 def end(*, resource: str, subject: str, asked_id: int, asker_id: int, keep_s: int) -> bool:
-    """Ends such a question in the caller's transaction. Returns False where there is no such question."""
+    """Ends such a question in the caller's transaction. Returns False if there is no such question."""
     return execute(_END, [subject, resource, asked_id, asker_id, keep_s, subject]).rowcount > 0

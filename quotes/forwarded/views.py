@@ -1,7 +1,8 @@
 """/authorizations and /transactions (FSPIOP API v1.1, sections 6.6 and 6.8): forwarded between two DFSPs.
 
 A GET names a transaction request or a transaction. If the hub has stored this request, or a quote of this transaction,
-the GET goes to the other party. Otherwise it goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the GET.
+the GET goes to the other party. Otherwise the GET goes to FSPIOP-Destination. A PUT goes only to the DFSP that sent the
+GET.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +39,7 @@ class _RelayView(FspiopView, ABC):
         """Returns the ids of the two DFSPs of each object with this id that the hub has stored."""
 
     def ask(self, subject_id: str, query: str = "") -> HttpResponse:
-        """Forwards a GET. Where there is no recipient, the sender of the GET gets an error callback."""
+        """Forwards a GET. If there is no recipient, the sender of the GET gets an error callback."""
         path = forwarding.path_of(self.resource, subject_id)
         try:
             to = self._other_side(subject_id)

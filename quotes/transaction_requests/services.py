@@ -93,8 +93,8 @@ def answer(transaction_request_id: str, message: AgreementMessage, *, state: Sta
 def _brings_on(found: TransactionRequest, message: AgreementMessage, state: State, *, was_asked: bool) -> bool:
     """Returns whether an answer of the payer's DFSP is a further step.
 
-    Returns False where the answer is a repeated answer or only answers a GET. Raises FspiopError 3106 where the answer
-    is not allowed.
+    Returns False if the answer is a repeated answer or only answers a GET. Raises FspiopError 3106 if the answer is not
+    allowed.
     """
     if found.response_digest is not None and bytes(found.response_digest) == message.digest:
         return False
@@ -113,7 +113,7 @@ def _keep(found: TransactionRequest, message: AgreementMessage, state: State) ->
 def find(transaction_request_id: str, *, asker_id: int) -> TransactionRequest:
     """Returns the caller's transaction request.
 
-    Raises 3206 where there is no such request or the caller is not a party to it.
+    Raises 3206 if there is no such request, or if the caller is not a party to it.
     """
     return _find(transaction_request_id, asker_id)
 

@@ -101,7 +101,8 @@ class _Builder:
             body=[*self._prelude(), *body, ast.Return(_name("fired"))],
             decorator_list=[],
         )
-        module = ast.fix_missing_locations(ast.Module(body=[function], type_ignores=[]))
+        module = ast.Module(body=[function], type_ignores=[])
+        _locate(module)
         exec(compile(module, "<rule set>", "exec"), self._globals)  # noqa: S102  a tree of our own making, no text
         evaluate: Evaluate = self._globals["evaluate"]
         return evaluate
@@ -242,6 +243,24 @@ _FACT_OF_TRIGGER = {
     "payer_dfsps": "payer.dfsp",
     "payee_dfsps": "payee.dfsp",
 }
+
+
+def _locate(module: ast.Module) -> None:
+    """Gives every node the place that Python's compiler requires.
+
+    Expressions are shared in this tree. `ast.fix_missing_locations` would visit each of them as often as it is used.
+    """
+    left: list[ast.AST] = [module]
+    seen: set[int] = set()
+    while left:
+        node = left.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, ast.expr | ast.stmt | ast.arg):
+            node.lineno = node.end_lineno = 1
+            node.col_offset = node.end_col_offset = 0
+        left.extend(ast.iter_child_nodes(node))
 
 
 def _test(comparison: Comparison, value: ast.expr, is_optional: bool) -> ast.expr:

@@ -73,7 +73,7 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
     """Returns whether each account that pays or receives has its line, and no other lines exist.
 
-    In this case, all totals agree.
+    If the result is True, all totals agree.
     """
     due = {account.account_id for account in expected if account.net}
     return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due

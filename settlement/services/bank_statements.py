@@ -1,4 +1,7 @@
-"""Stores and checks the settlement bank's statements. A statement changes no balance, but later steps depend on it."""
+"""Stores and checks the settlement bank's statements.
+
+A statement changes no balance, but later steps depend on the statement.
+"""
 
 import hashlib
 

@@ -155,7 +155,7 @@ def advance(
 ) -> list[Answer]:
     """Changes all accounts step by step up to this state. Stops at the first refused step and returns the reasons.
 
-    `references` are the settlement bank's references by account of the settlement. The last step stores them.
+    `references` are the settlement bank's references by account of the settlement. The last step stores the references.
     """
     if not Settlement.objects.filter(pk=settlement_id).exists():
         raise _refused("Settlement not found")
@@ -262,7 +262,10 @@ def _accounts_of(settlement: Settlement) -> Iterable[SettlementAccount]:
 
 
 def _lock_accounts(accounts: Sequence[SettlementAccount]) -> tuple[dict[str, int], dict[int, Balance]]:
-    """Locks these accounts and the hub's. Returns the hub's account by currency, and the balances of these accounts."""
+    """Locks these accounts and the hub's accounts.
+
+    Returns the hub's account by currency, and the balances of these accounts.
+    """
     by_id = {account.account_id: account.account.currency for account in accounts}
     hub = _hub_accounts(set(by_id.values()))
     return hub, settlement_postings.lock([*by_id, *hub.values(), *_covers_of(accounts)])

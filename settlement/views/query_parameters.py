@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """Returns a function that reads a word and refuses any other than these names."""
+    """Returns a function that reads a word, and refuses a word that is none of these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.api import messages
 from tests.api.caller import ABSENT, admin, dfsp, error_of
+from tests.examples import examples
 from tests.world import World
 
 
@@ -160,7 +161,7 @@ _JSON_VALUE = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     field=st.sampled_from([*messages.transfer(), "extensionList", "amount.amount", "amount.currency"]),
     value=_JSON_VALUE,
@@ -177,7 +178,7 @@ def test_whatever_a_field_holds_is_never_a_server_error(committed_world: World, 
         error_of(response)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     raw=st.binary(max_size=200),
     path=st.sampled_from(["/transfers", "/quotes", "/participants", "/participants/EMAIL/a"]),

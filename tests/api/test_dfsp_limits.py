@@ -13,6 +13,7 @@ from hub.api import dfsp_limits, request_body
 from hub.api.dfsp_limits import Limits
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
+from tests.examples import examples
 from tests.world import World
 
 
@@ -24,7 +25,7 @@ def taken(attempt: Callable[[], None]) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(rate=st.integers(1, 50), pauses=st.lists(st.floats(0, 0.3), min_size=1, max_size=200))
 def test_in_any_time_no_more_pass_than_the_rate_and_one_seconds_worth(rate: int, pauses: list[float]) -> None:
     now = 0.0

@@ -17,6 +17,7 @@ from ledger.ilp_packets import fault_of, read
 from ledger.models import Transfer
 from tests.api import messages
 from tests.api.caller import description_of, dfsp, error_of
+from tests.examples import examples
 from tests.keys import CONDITION
 from tests.world import World
 
@@ -89,7 +90,7 @@ def test_a15_what_has_not_a_packets_form_is_refused_everywhere(world: World, tex
     assert not Transfer.objects.exists()
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(2000), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(octets=st.binary(max_size=200))
 def test_a15_whatever_octets_a_packet_is_made_of_it_is_read_or_refused(octets: bytes) -> None:
     text = base64url.encode(b"\x01" + octets)

@@ -1,21 +1,12 @@
 """A16: requests whose head two readers understand in two ways, against the real web server."""
 
 import json
-from collections.abc import Iterator
-
-import pytest
 
 from ledger.models import Transfer
 from tests.api import messages
 from tests.api.caller import dfsp, error_of
-from tests.attacks.web import Answer, head, send, served
+from tests.attacks.web import Answer, head, send
 from tests.world import World
-
-
-@pytest.fixture
-def port(committed_world: World) -> Iterator[int]:
-    with served() as found:
-        yield found
 
 
 def code_of(answer: Answer) -> str:

@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import Iterator
 
 import pytest
 from django.test import Client, override_settings
@@ -10,7 +9,7 @@ from django.test import Client, override_settings
 from hub.outbox.models import Message
 from tests.api import messages
 from tests.api.caller import admin, dfsp, error_of
-from tests.attacks.web import head, send, served
+from tests.attacks.web import head, send
 from tests.world import World
 
 ID = "abcdef00-0000-4000-8000-00000000000a"
@@ -75,12 +74,6 @@ def test_a17_a_user_name_that_no_database_holds_is_refused(world: World) -> None
         header = "Basic " + base64.b64encode(name).decode()
         answer = Client().get("/api/ledger/v1/participants", headers={"authorization": header})
         assert error_of(answer)[0] in (400, 401)
-
-
-@pytest.fixture
-def port(committed_world: World) -> Iterator[int]:
-    with served() as found:
-        yield found
 
 
 def test_a17_the_real_web_server_gives_tricky_paths_on_as_they_are(port: int) -> None:

@@ -4,7 +4,6 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -19,12 +18,6 @@ MESSAGE = 65_536
 BULK = 5_242_880
 MiB = 2**20
 THREADS = 8  # of the web server
-
-
-@pytest.fixture
-def port(committed_world: World) -> Iterator[int]:
-    with served() as found:
-        yield found
 
 
 def start(*more: str, method: str = "POST", path: str = "/transfers") -> bytes:

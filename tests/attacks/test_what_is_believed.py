@@ -146,7 +146,7 @@ def test_who_asks_for_anothers_quote_is_told_that_there_is_none(
 def believed() -> Iterator[tuple[list[str], str]]:
     """(the messages, the tests) of each row of the first table."""
     text = (ROOT / "docs/threats.md").read_text()
-    table = text.split("## What is believed", 1)[1].split("\n## ", 1)[0]
+    table = text.split("## Accepted messages", 1)[1].split("\n## ", 1)[0]
     for row in table.splitlines():
         cells = [cell.strip() for cell in row.strip().strip("|").split(" | ")]
         if row.startswith("| `") and len(cells) == 4:

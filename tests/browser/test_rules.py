@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
 
+from ledger import quoted_facts
 from ledger.models import HeldTransfer
 from portal import changes, users
 from portal.permissions import HUB_ROLES, Role
@@ -24,6 +25,7 @@ from tests.browser import scheme
 from tests.browser.conftest import Open
 from tests.browser.looks import SIZES, faults_of
 from tests.portal.people import person
+from tests.rules.limits import facts_of_quotes
 from tests.rules.two_people import decide
 from tests.world import prepare, run
 
@@ -87,9 +89,10 @@ def sighting(version: int, payment: str, party: int = ADA) -> Sighting:
 
 
 @pytest.fixture
-def fraud_desk(transactional_db: None) -> dict[str, str]:
+def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Pages by name, with something on each."""
     cache.clear()
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
     world = scheme.begin(payments=6)
     by = "asha, approved by ben"
     asha, ben = person(Role.RISK, name="asha"), person(Role.RISK, name="ben")
@@ -188,3 +191,26 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     assert active is not None
     assert active.version is not None
     assert [rule["mode"] for rule in active.version.content["rules"]] == ["live"]
+
+
+def test_a_person_sees_why_a_payment_is_held_and_another_releases_it(
+    open_window: Open, fraud_desk: dict[str, str]
+) -> None:
+    maker, checker = open_window(User.objects.get(username="asha")), open_window(User.objects.get(username="ben"))
+    page = maker.page
+    maker.go(fraud_desk["held"])
+    page.get_by_role("link", name=HeldTransfer.objects.order_by("until").first().pk).click()
+    page.get_by_text("Large payments wait for the fraud desk").wait_for()
+    page.get_by_text("2 rules that did not fire").click()
+    page.get_by_text("above 5,000,000.00 TZS").wait_for()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    maker.picture("rules-payment-light")
+    page.get_by_role("link", name="Release").click()
+    page.get_by_label("Reason").fill("the customer confirmed it")
+    page.get_by_role("button", name="Submit request").click()
+    page.get_by_text("You submitted this request.").wait_for()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name="Release a held transfer").click()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("The change has taken effect").wait_for()
+    assert HeldTransfer.objects.order_by("until").first().state == "RELEASED"

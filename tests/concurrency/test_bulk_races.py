@@ -75,7 +75,7 @@ def test_an_item_in_two_bulks_and_a_single_transfer_at_once_is_reserved_once(com
 def test_an_answer_and_the_sweep_at_the_moment_of_expiry_end_a_bulk_in_one_way(committed_world: World) -> None:
     rng = random.Random(7)
     commands = [
-        bulk_prepare(committed_world, "green", "blue", [1, 1, 1], expires_in=8 + number * 0.02) for number in range(20)
+        bulk_prepare(committed_world, "green", "blue", [1, 1, 1], expires_in=4 + number * 0.02) for number in range(20)
     ]
     for command in commands:
         assert isinstance(run_bulk(command), BulkAccepted)

@@ -118,11 +118,14 @@ def test_the_end_of_a_transfer_and_the_expiry_of_its_conversion_agree(
 ) -> None:
     """The conversion is past its time and only held by its transfer, which ends in the same moment."""
     settings.FX_TRANSFER_WAIT_S = 0
+    pairs = []
     for _ in range(12):
         c = agreed(scheme, expires_in=0.6, **SMALL)
         t = dependent(scheme, c)
         run(t)
-        time.sleep(max(0.0, c.expires_at.timestamp() - time.time()))
+        pairs.append((c, t))
+    time.sleep(max(0.0, pairs[-1][0].expires_at.timestamp() - time.time()))  # nothing expires them meanwhile
+    for c, t in pairs:
         end = fulfil(scheme, "blue", t.transfer_id) if ending == "fulfil" else reject(scheme, "blue", t.transfer_id)
         results = together([partial(run, end), *[partial(run, fx_expire(c.commit_request_id))] * 3])
         assert kinds(results) == {"Committed" if ending == "fulfil" else "Aborted": 1, "FxIgnored": 3}
@@ -137,8 +140,8 @@ def test_a_transfer_and_the_expiry_of_what_pays_for_it_at_once_leave_neither_alo
 ) -> None:
     """Either the transfer takes the conversion, or the conversion is released and the transfer refused."""
     settings.FX_TRANSFER_WAIT_S = 0
-    for _ in range(15):
-        c = agreed(scheme, expires_in=0.5, **SMALL)
+    conversions = [agreed(scheme, expires_in=1.5 + number * 0.15, **SMALL) for number in range(15)]
+    for c in conversions:
         t = dependent(scheme, c)
         time.sleep(max(0.0, c.expires_at.timestamp() - time.time() + random.uniform(-0.02, 0.01)))
         together([partial(run, t), *[partial(run, fx_expire(c.commit_request_id))] * 3])

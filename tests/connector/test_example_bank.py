@@ -167,9 +167,9 @@ def test_books_of_an_earlier_version_are_read(tmp_path: Path, books: Books) -> N
 Pay = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 
 
-def tell(folder: Path, story: Callable[[Scheme, Books, Pay], Awaitable[None]]) -> None:
+def tell(folder: Path, story: Callable[[Scheme, Books, Pay], Awaitable[None]], *, answer_s: float = 5.0) -> None:
     async def run() -> None:
-        async with scheme(folder, "nothing", answer_s=5.0) as world:
+        async with scheme(folder, "nothing", answer_s=answer_s) as world:
             books = Books(folder / "books.sqlite3")
             connector = f"http://127.0.0.1:{world.config.outbound_port}"
             bank = Bank("green", [Customer("green", ASHA, "Asha", 1000 * UNIT, "")], books, connector)
@@ -223,7 +223,7 @@ def test_a_reference_under_way_does_not_pay_something_else(tmp_path: Path) -> No
         assert (await first)[0] == 202
         assert balances(books) == {ASHA: 995, "held": 5}
 
-    tell(tmp_path, story)
+    tell(tmp_path, story, answer_s=1.5)
 
 
 def test_a_connector_that_knows_the_reference_otherwise_moves_nothing(tmp_path: Path) -> None:

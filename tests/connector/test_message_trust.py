@@ -178,7 +178,7 @@ def test_not_found_ends_a_payment_only_where_the_hub_said_it_after_the_expiratio
         payment = await world.pay()
         world.state = "UNKNOWN"
         world.says_at = datetime.fromtimestamp(payment.expires_at, UTC) - timedelta(seconds=1)
-        await asyncio.sleep(3)  # past expiration and margin
+        await asyncio.sleep(1.5)  # past expiration and margin
         path = f"/transfers/{payment.transfer_id}"
         await world.until("GET", path, world.count("GET", path) + 1)
         assert await world.hub_says("PUT", path + "/error", error("3208")) == 200
@@ -186,7 +186,7 @@ def test_not_found_ends_a_payment_only_where_the_hub_said_it_after_the_expiratio
         world.says_at = None
         assert (await world.ended()).state is State.ABORTED
 
-    tell(tmp_path, "signatures", story, transfer_expiry_s=1.0, clock_margin_s=0.2)
+    tell(tmp_path, "signatures", story, transfer_expiry_s=1.0, clock_margin_s=0.2, ask_again_s=0.3)
 
 
 # --- before it is sent ------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from kitovu_connector.payment_order import party_of, ref_of
 from kitovu_connector.store import QuoteGiven
 from ledger import ilp_packets
 from tests.connector.hub_stub import PAYEE, Scheme, config_of, quote, scheme, transfer
+from tests.examples import examples
 
 EXTENSIONS = {"extension": [{"key": "purpose", "value": "RENT"}, {"key": "branch", "value": "Zoë's"}]}
 PAYER = {
@@ -128,7 +129,7 @@ kinds = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(kind=kinds, note=st.text("aé☃ ", min_size=1, max_size=128), amount_type=st.sampled_from(["SEND", "RECEIVE"]))
 def test_whatever_kind_of_payment_was_asked_is_what_the_packet_says(
     tmp_path_factory: pytest.TempPathFactory, kind: dict[str, Any], note: str, amount_type: str

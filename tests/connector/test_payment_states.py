@@ -31,6 +31,7 @@ from kitovu_connector.payment_events_and_actions import (
 )
 from kitovu_connector.payment_order import Order, PartyRef
 from kitovu_connector.payment_states import ENDS, Payment, Policy, State, Step, step
+from tests.examples import examples
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT, PACKET
 
 POLICY = Policy(dfsp="green")
@@ -253,7 +254,7 @@ events = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.tuples(events, st.floats(0, 60)), max_size=25))
 def test_an_end_is_never_left_and_ids_and_bytes_never_change(script: list[tuple[Event, float]]) -> None:
     payment, now = NEW, NOW

@@ -110,6 +110,7 @@ def test_lookups_that_hang_for_one_dfsp_leave_every_other_a_place(oracle: Runnin
         thread.join()
 
 
+@pytest.mark.slow
 def test_batches_take_no_lookups_place(oracle: RunningOracle) -> None:
     oracle.misbehave = hangs
     with override_settings(ORACLE_BATCH_TIMEOUT_S=4.0):
@@ -235,6 +236,7 @@ def serve(oracle: RunningOracle, identifier: str, fsp: str) -> None:
     oracle.misbehave = lambda method, path: (200, json.dumps({"partyList": [{"fspId": fsp}]}).encode())
 
 
+@pytest.mark.slow
 def test_a_former_owner_does_not_stay_remembered_by_asking(oracle: RunningOracle) -> None:
     serve(oracle, "255", "green")
     with override_settings(ORACLE_CACHE_S=2):

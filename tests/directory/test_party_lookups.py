@@ -274,6 +274,7 @@ def overdue(count: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_lookups_that_ended_are_removed_by_the_thousand_and_those_that_wait_are_not(world: World) -> None:
     overdue(2500)
     PartyLookup.objects.exclude(subject="7").update(ended_at=datetime.now(UTC) - timedelta(seconds=26))

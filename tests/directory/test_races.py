@@ -13,6 +13,7 @@ from directory.models import PartyIdentifier
 from fspiop.errors import FspiopError
 from hub.participants.models import Participant
 from tests.concurrency.together import together
+from tests.examples import examples
 from tests.world import World
 
 
@@ -85,7 +86,7 @@ def _holder(model: dict[tuple[str, str, str, str], str], key: tuple[str, str, st
     return model.setdefault(key, name)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, asked=_ALIASES)
 def test_whatever_dfsps_do_an_alias_belongs_to_who_registered_it_first(
     world: World, steps: list[tuple[str, str, Alias]], asked: Alias

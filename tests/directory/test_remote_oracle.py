@@ -222,6 +222,7 @@ def _look_up(number: int) -> int:
     return dfsp("GET", f"/participants/MSISDN/{number}").status_code
 
 
+@pytest.mark.slow
 def test_an_oracle_that_hangs_holds_few_requests_and_not_for_long(oracle: RunningOracle) -> None:
     oracle.misbehave = hang
     with override_settings(ORACLE_TIMEOUT_S=0.5, ORACLE_CONCURRENCY=3):

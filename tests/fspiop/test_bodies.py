@@ -13,6 +13,7 @@ from fspiop.bodies.errors import ErrorPut
 from fspiop.bodies.participants import ParticipantPut
 from fspiop.bodies.transfers import TransferPost, TransferPut
 from fspiop.errors import FspiopError
+from tests.cases import of_each
 from tests.fspiop.messages import CONDITION, ERROR, EXTENSIONS, OPTIONAL, PARTY_ID, REQUIRED, REQUIRED_IN_PARTS, WHOLE
 
 KINDS = list(WHOLE)
@@ -56,11 +57,7 @@ PLACES = [(kind, place.removeprefix(".")) for kind in KINDS for place in every_p
 NEEDED = [(kind, path) for kind, paths in REQUIRED.items() for path in paths]
 
 
-def show(value: object) -> str | None:
-    return value.__name__ if isinstance(value, type) else None
-
-
-@pytest.mark.parametrize("kind", KINDS, ids=show)
+@of_each(KINDS)
 def test_a_whole_message_comes_back_as_it_went(kind):
     raw = strictjson.canonical(WHOLE[kind])
     message = bodies.read(kind, raw)
@@ -68,18 +65,18 @@ def test_a_whole_message_comes_back_as_it_went(kind):
     assert bodies.read(kind, bodies.write(message)) == message
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=show)
+@of_each(KINDS)
 def test_a_field_that_nobody_knows_is_passed_over(kind):
     message = {"new": {"amount": 1.5, "list": [None]}, "Zürich": "ü", **WHOLE[kind]}
     assert bodies.read(kind, json.dumps(message).encode()) == bodies.read(kind, json.dumps(WHOLE[kind]).encode())
 
 
-@pytest.mark.parametrize(("kind", "path"), NEEDED, ids=show)
+@of_each(NEEDED)
 def test_a_mandatory_field_that_is_missing_is_named(kind, path):
     assert refusal(kind, changed(kind, path)) == ("3102", f"Missing mandatory element - {path} is required")
 
 
-@pytest.mark.parametrize(("kind", "path"), PLACES, ids=show)
+@of_each(PLACES)
 def test_a_field_is_mandatory_where_the_api_says_so_and_nowhere_else(kind, path):
     message = changed(kind, path)
     plain, *needed = (re.sub(r"\[\d+\]", "", p) for p in [path, *REQUIRED[kind]])
@@ -91,22 +88,21 @@ def test_a_field_is_mandatory_where_the_api_says_so_and_nowhere_else(kind, path)
         assert json.loads(written) == message
 
 
-@pytest.mark.parametrize(("kind", "path"), PLACES, ids=show)
-@pytest.mark.parametrize("value", [True, 1.5], ids=["boolean", "fraction"])
+@of_each(PLACES, [True, 1.5])
 def test_a_value_of_another_type_is_malformed_and_named(kind, path, value):
     code, description = refusal(kind, changed(kind, path, value))
     assert code == "3101"
     assert description.startswith(f"Malformed syntax - {path}: must be "[:128])
 
 
-@pytest.mark.parametrize(("kind", "path"), PLACES, ids=show)
+@of_each(PLACES)
 def test_no_field_takes_a_text_of_anything(kind, path):
     code, description = refusal(kind, changed(kind, path, "\u2028" * 3000))
     assert code in ("3100", "3101")
     assert path in description
 
 
-@pytest.mark.parametrize(("kind", "path"), PLACES, ids=show)
+@of_each(PLACES)
 def test_null_is_as_if_the_field_were_not_there_or_refused(kind, path):
     raw = json.dumps(changed(kind, path, None)).encode()
     try:
@@ -120,25 +116,21 @@ def test_null_is_as_if_the_field_were_not_there_or_refused(kind, path):
         assert json.loads(bodies.write(message)) == changed(kind, path)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=show)
-@pytest.mark.parametrize("message", [[], "text", 1, None, True], ids=repr)
+@of_each(KINDS, [[], "text", 1, None, True])
 def test_a_body_is_an_object(kind, message):
     code, description = refusal(kind, message)
     assert code == "3101"
     assert description.startswith("Malformed syntax - the body: must be object, not")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=show)
-@pytest.mark.parametrize(
-    "raw", [b"", b"{", b'{"a":1,"a":2}', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"a":"\\u0000"}']
-)
+@of_each(KINDS, [b"", b"{", b'{"a":1,"a":2}', b"\xff", b'{"a":NaN}', b"[" * 100_000, b'{"a":"\\u0000"}'])
 def test_a_body_that_is_not_strict_json_is_malformed(kind, raw):
     with pytest.raises(FspiopError) as found:
         bodies.read(kind, raw)
     assert found.value.code == "3101"
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=show)
+@of_each(KINDS)
 def test_a_body_has_a_schema(kind):
     _, definitions = msgspec.json.schema_components([kind])
     assert definitions[kind.__name__]["type"] == "object"

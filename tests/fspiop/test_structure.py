@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fspiop import strictjson
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.strictjson import MAX_DEPTH, MOST_VALUES, OCTETS_OF_A_VALUE, check_structure, loads
+from tests.examples import examples
 from tests.fspiop.test_strictjson import values
 
 FEW = 40
@@ -71,7 +72,7 @@ def outcome(read: Any, *arguments: Any, **options: Any) -> tuple[str, object]:
         return "3101", ""
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(values | st.lists(values, max_size=30))
 def test_a_value_within_the_limits_is_read_and_one_beyond_them_is_not(value: Any) -> None:
     for raw in (json.dumps(value).encode(), json.dumps(value, ensure_ascii=False, indent=1).encode()):
@@ -85,7 +86,7 @@ def test_a_value_within_the_limits_is_read_and_one_beyond_them_is_not(value: Any
             assert found[0] == "3104"
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=examples(700), deadline=None)
 @given(octets)
 @example(b'"' * 300)
 @example(b'["\\\\",[[],[],[]],"\\""]' * 10)
@@ -96,7 +97,7 @@ def test_whatever_the_octets_no_more_is_made_of_them_than_the_limit_says(raw: by
         assert depth_of(value) <= MAX_DEPTH
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=examples(700), deadline=None)
 @given(octets)
 def test_what_is_read_is_what_was_read_before_and_what_is_refused_is_beyond_a_limit_or_no_json(raw: bytes) -> None:
     before, now = outcome(read_unbounded, raw), outcome(loads, raw, most_values=FEW)

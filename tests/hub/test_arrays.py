@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hub.postgresql import arrays
 from hub.sql_execution import execute
 from ledger.states import State
+from tests.examples import examples
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 BIGINT = st.integers(-(2**63), 2**63 - 1)
@@ -38,7 +39,7 @@ def lists(elements: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
     ],
 )
 def test_a_list_comes_back_as_it_went(cast: str, elements: st.SearchStrategy[Any]) -> None:
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
     @given(lists(elements))
     def check(values: list[Any]) -> None:
         row = execute(f"SELECT u FROM unnest(%s::{cast}[]) WITH ORDINALITY AS t (u, n) ORDER BY n", [values])

@@ -228,6 +228,7 @@ def test_a_payee_that_answers_an_item_alone_with_reserved_is_not_told_an_end(wor
     assert world.breaks() == []
 
 
+@pytest.mark.slow
 def test_the_sweep_leaves_items_to_their_bulk_and_ends_every_bulk_that_is_due(world: World) -> None:
     due = [bulk_prepare(world, "green", "blue", [1], expires_in=5) for _ in range(25)]
     for p in due:

@@ -644,6 +644,7 @@ def _found(corruption: Corruption) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_ledger_that_was_corrupted_is_found_broken(lived_in: World) -> None:
     found = {corruption.name: _found(corruption) for corruption in CORRUPTIONS}
     blind = [corruption.name for corruption in CORRUPTIONS if corruption.found_by not in found[corruption.name]]

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from ledger.fx.snapshot import ConversionState, Side
 from ledger.fx.states import FX_TERMINAL, LIVE, FxState
 from ledger.snapshot import AccountState, ParticipantState, Snapshot, TransferState
 from ledger.states import TERMINAL, State
+from tests.examples import examples
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,7 +154,7 @@ def expected(s: Snapshot) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, 
     return posted, held
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(script=scripts())
 def test_whatever_comes_both_legs_commit_or_neither_and_each_currency_sums_to_zero(
     script: list[tuple[Any, ...]],
@@ -194,6 +196,7 @@ def test_whatever_comes_both_legs_commit_or_neither_and_each_currency_sums_to_ze
     assert Counter(posting.transfer_id for posting in s.postings) == Counter(committed)
 
 
+@pytest.mark.slow
 def test_the_scripts_reach_every_end_of_both_kinds_of_conversion() -> None:
     """Or the test above would be idle."""
     seen: Counter[tuple[Side, str, str | None]] = Counter()

@@ -20,6 +20,7 @@ from ledger.commands_and_outcomes import (
 )
 from ledger.decide import decide
 from ledger.snapshot import AccountState, ParticipantState, Snapshot
+from tests.examples import examples
 from tests.keys import CONDITION, FULFILMENT, OTHER_FULFILMENT
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -82,7 +83,7 @@ commands = st.one_of(
 limits = st.fixed_dictionaries({name: st.tuples(st.integers(0, 200), st.integers(0, 200)) for name in NAMES})
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(limits=limits, script=st.lists(commands, max_size=60))
 def test_any_commands_in_any_groups_do_what_the_model_says(
     limits: dict[str, tuple[int, int]], script: list[tuple[Any, ...]]

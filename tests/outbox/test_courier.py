@@ -54,7 +54,7 @@ class Sink:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -183,6 +183,7 @@ def test_messages_about_one_thing_keep_their_order_though_the_first_fails(courie
     assert sink.paths() == ["/transfers/1", "/transfers/1", "/transfers/2"]
 
 
+@pytest.mark.slow
 def test_a_destination_that_hangs_keeps_no_other_waiting(courier: Courier, sink: Sink) -> None:
     hanging = Sink()
     hanging.answer = lambda path, count: (time.sleep(30), (200, {}))[1]  # type: ignore[func-returns-value]
@@ -285,6 +286,7 @@ def test_a_dfsp_that_answers_501_to_one_kind_of_message_gets_all_others(courier:
     assert not courier._destinations[green.pk]._streams
 
 
+@pytest.mark.slow
 def test_a_destination_that_hangs_on_what_one_sends_still_gets_what_others_send(
     committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:

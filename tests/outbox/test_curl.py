@@ -48,7 +48,7 @@ class Echo(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
 
@@ -67,6 +67,7 @@ async def ask(
     return await curl.request(method, url, {"x": x}, body, timeout_s=timeout_s, most=10_000)
 
 
+@pytest.mark.slow
 def test_each_request_gets_its_own_answer_also_beside_cancelled_and_late_ones(url: str) -> None:
     chance = random.Random(7)
 

@@ -10,6 +10,8 @@ import redis
 from django.conf import LazySettings
 from django.conf import settings as django_settings
 from django.test import override_settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from hub.api import load_shedding
 from hub.api.load_shedding import Turnstile
@@ -65,7 +67,7 @@ def test_what_a_courier_published_is_read_for_two_seconds(own_redis: redis.Redis
 
 
 def test_without_redis_the_delay_is_that_of_the_latest_deliveries(world: World) -> None:
-    away = redis.Redis(port=1, socket_connect_timeout=0.1)
+    away = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
     publish(away, 1.0)  # which only logs
     assert published(away) is None
     ids = world.ids

@@ -129,7 +129,7 @@ def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: 
     run(early)
     page = page_of(client, early.transfer_id)
     assert "<code>EXPIRED_ON_ARRIVAL</code>" in page
-    assert "payer and payee are two" in page
+    assert "payer and payee are different participants" in page
     assert "its cover is enough" not in page  # it was not come to
 
 

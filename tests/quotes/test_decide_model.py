@@ -11,6 +11,7 @@ from hub.participants.parties import Party
 from quotes.commands_and_facts import AskTerms, Facts, GiveTerms, Side, Standing, State, Stored
 from quotes.decide import decide
 from tests.agreements import ask_terms, give_terms
+from tests.examples import examples
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 IDS = {"green": 1, "blue": 2, "red": 3, "gone": 4}  # gone is not active
@@ -165,7 +166,7 @@ steps = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(st.lists(steps, max_size=4, unique_by=lambda step: step[1]), max_size=12), st.booleans())
 def test_whatever_comes_in_whatever_groups_the_decisions_are_those_of_the_rules(
     groups: list[list[tuple]], crowded: bool

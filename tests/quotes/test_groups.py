@@ -22,6 +22,7 @@ from quotes.commands_and_facts import AskTerms, State
 from quotes.models import Quote
 from tests.agreements import answer_party, ask_party, ask_terms, give_terms
 from tests.directory.requests import counted_statements, register
+from tests.examples import examples
 from tests.world import World
 
 FIRST = "255655001000"
@@ -113,7 +114,7 @@ def seen() -> tuple[Any, ...]:
     )
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(st.lists(st.lists(steps, min_size=1, max_size=6), min_size=1, max_size=4))
 def test_a_group_leaves_what_its_messages_leave_one_by_one(world: World, groups: list[list[Any]]) -> None:
     before = connection.savepoint()

@@ -14,7 +14,7 @@ from tests.rules.documents import RandomCounters, random_payment, random_rule_se
 WITH_RULES_OF = {"lookup": [], "quote": [], "transfer": ["quote"]}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.randoms(use_true_random=True), st.sampled_from(sorted(WITH_RULES_OF)))
 def test_compiled_and_interpreted_rules_judge_alike(chance: Random, gate: str) -> None:
     others = WITH_RULES_OF[gate]

@@ -1,9 +1,11 @@
 """kill -9 during closing and settling: all or nothing, and the next process continues the work (faults F30)."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,48 +20,71 @@ from settlement.states import STEPS, State
 from tests.concurrency.test_settlement_races import add_model, close, create, pay, settle_all, wishes_of
 from tests.world import World
 
-# Does one thing as another process would, and dies by SIGKILL as soon as the function named has returned.
+pytestmark = pytest.mark.slow
+
+# Does one thing as another process would, and dies by SIGKILL as soon as the function named has returned. Each is
+# forked from one that has imported everything and has no connection to the database.
 DYING = """
-import django, importlib, os, signal, sys
+import django, importlib, json, os, sys, traceback
 django.setup()
 from settlement import services
 from settlement.decide import Wish
 from settlement.models import Settlement
 from settlement.states import State
-where, name = sys.argv[1].rsplit(":", 1)
-owner = importlib.import_module(where)
-reached = getattr(owner, name)
-def and_die(*arguments, **named):
-    reached(*arguments, **named)
-    os.kill(os.getpid(), 9)
-setattr(owner, name, and_die)
-what, number = sys.argv[2], int(sys.argv[3])
-if what == "close":
-    services.close_window(reason="killed", actor="killed")
-elif what == "create":
-    services.create(model_name="NET", window_ids=[number], reason="killed", actor="killed")
-elif what == "abort":
-    services.abort(number, reason="killed", actor="killed")
-else:
-    rows = Settlement.objects.get(pk=number).accounts.values_list("account__participant_id", "account_id")
-    services.move(number, [Wish(*row, State(what), "killed") for row in rows], actor="killed")
+
+def act(where, name, what, number):
+    owner = importlib.import_module(where)
+    reached = getattr(owner, name)
+    def and_die(*arguments, **named):
+        reached(*arguments, **named)
+        os.kill(os.getpid(), 9)
+    setattr(owner, name, and_die)
+    if what == "close":
+        services.close_window(reason="killed", actor="killed")
+    elif what == "create":
+        services.create(model_name="NET", window_ids=[number], reason="killed", actor="killed")
+    elif what == "abort":
+        services.abort(number, reason="killed", actor="killed")
+    else:
+        rows = Settlement.objects.get(pk=number).accounts.values_list("account__participant_id", "account_id")
+        services.move(number, [Wish(*row, State(what), "killed") for row in rows], actor="killed")
+
+for line in sys.stdin:
+    if not (child := os.fork()):
+        try:
+            act(*json.loads(line))
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 SETTLING = "settlement.services.settlements"
 WINDOWS = "settlement.services.windows"
 
 
-def die_after(function: str, what: str, number: int = 0) -> None:
+DieAfter = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def die_after(django_db_setup: None) -> Iterator[DieAfter]:
+    """Has another process begin this and die within; `function` is where."""
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
     environ = os.environ | {"DATABASE_URL": database, "DJANGO_SETTINGS_MODULE": "hub.settings"}
     root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", DYING, function, what, str(number)],
-        cwd=root,
-        env=environ,
-        capture_output=True,
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr.decode()[-2000:]
+    command = [sys.executable, "-c", DYING]
+    with subprocess.Popen(
+        command, cwd=root, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+
+        def die_after(function: str, what: str, number: int = 0) -> None:
+            print(json.dumps([*function.rsplit(":", 1), what, number]), file=first.stdin, flush=True)
+            assert first.stdout.readline().strip() == str(-signal.SIGKILL)  # its fault, if any, is in stderr
+
+        yield die_after
+        first.stdin.close()
 
 
 def everything() -> tuple[object, ...]:
@@ -86,7 +111,7 @@ def paid(committed_world: World) -> World:
 
 
 @pytest.mark.parametrize("function", [f"{WINDOWS}:record", f"{WINDOWS}:obligations", f"{WINDOWS}:_close"])
-def test_a_closer_that_is_killed_has_closed_a_window_or_not(paid: World, function: str) -> None:
+def test_a_closer_that_is_killed_has_closed_a_window_or_not(paid: World, die_after: DieAfter, function: str) -> None:
     window = SettlementWindow.objects.get().pk
     die_after(function, "close")
     states = list(SettlementWindow.objects.order_by("id").values_list("state", flat=True))
@@ -101,7 +126,7 @@ def test_a_closer_that_is_killed_has_closed_a_window_or_not(paid: World, functio
 
 
 @pytest.mark.parametrize("function", ["_move_contents", "_remember", "record"])
-def test_a_settler_that_is_killed_leaves_the_window_as_it_was(paid: World, function: str) -> None:
+def test_a_settler_that_is_killed_leaves_the_window_as_it_was(paid: World, die_after: DieAfter, function: str) -> None:
     window = close()
     before = everything()
     die_after(f"{SETTLING}:{function}", "create", window)
@@ -113,7 +138,9 @@ def test_a_settler_that_is_killed_leaves_the_window_as_it_was(paid: World, funct
 
 @pytest.mark.parametrize("function", [f"{SETTLING}:_remember", f"{SETTLING}:record", "ledger.settlement_postings:post"])
 @pytest.mark.parametrize("state", STEPS[1:3])
-def test_a_step_that_is_killed_has_not_been_taken(paid: World, function: str, state: State) -> None:
+def test_a_step_that_is_killed_has_not_been_taken(
+    paid: World, die_after: DieAfter, function: str, state: State
+) -> None:
     settlement = create(close())
     for step in STEPS[: STEPS.index(state)]:
         services.move(settlement.pk, wishes_of(settlement, step), actor="test")
@@ -129,7 +156,7 @@ def test_a_step_that_is_killed_has_not_been_taken(paid: World, function: str, st
 @pytest.mark.parametrize(
     "function", [f"{SETTLING}:_move_contents", f"{SETTLING}:record", "ledger.settlement_postings:post"]
 )
-def test_an_abort_that_is_killed_has_not_happened(paid: World, function: str) -> None:
+def test_an_abort_that_is_killed_has_not_happened(paid: World, die_after: DieAfter, function: str) -> None:
     settlement = create(close())
     for step in STEPS[:2]:
         services.move(settlement.pk, wishes_of(settlement, step), actor="test")

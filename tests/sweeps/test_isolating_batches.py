@@ -114,6 +114,7 @@ def test_a_common_cause_that_was_mended_lets_all_end_in_groups_again() -> None:
     assert [len(group) for group in rows.groups] == [1, 2, 4, 8, 16, 32, 1]
 
 
+@pytest.mark.slow
 def test_many_slow_bad_rows_take_a_tick_no_longer_than_its_time_and_hold_up_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -162,6 +162,7 @@ ADMIN = (
 )
 
 
+@pytest.mark.slow
 def test_no_list_for_people_reads_a_message_s_body(with_messages: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert Message.objects.count() > 5
     viewer = browser(Role.VIEWER)

@@ -103,6 +103,7 @@ def test_a_conversion_that_cannot_expire(committed_world: World) -> None:
     assert (fx_state_of(bad), skipped()) == ("ABORTED", [])
 
 
+@pytest.mark.slow
 def test_bulks_that_cannot_expire_even_where_they_fill_a_group(
     committed_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

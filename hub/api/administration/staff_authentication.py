@@ -1,6 +1,6 @@
 """Authenticates Django's staff at the administration APIs, by a two-factor session or a password. For development.
 
-In production a password alone must not change balances, so clients authenticate instead
+In production a password alone must not change balances, so administration clients authenticate instead
 (`hub.api.administration.client_authentication`).
 """
 

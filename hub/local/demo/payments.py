@@ -17,7 +17,7 @@ _COLUMNS = {"reference", "payer", "payee", "amount", "currency"}
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One line of the file. `expect` is "committed", or the error code of a payment that must fail, or empty."""
+    """One payment in the file. `expect` is "committed", or the error code of a payment that must fail, or empty."""
 
     reference: str
     payer: str
@@ -39,7 +39,7 @@ class Result:
 
     @property
     def is_as_expected(self) -> bool:
-        """Whether the result is the one in the file."""
+        """Whether the result is as the file expects."""
         return self.wanted.expect in ("", self.outcome)
 
 

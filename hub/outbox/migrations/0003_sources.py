@@ -1,6 +1,6 @@
 """Adds to each message the participant whose request caused it, and adds this column to the indexes of the queue.
 
-The new indexes are built while the hub works. Only then are the old ones removed.
+The new indexes are built while the hub works. After that, the old indexes are removed.
 """
 
 from django.db import migrations, models

@@ -16,7 +16,7 @@ from ledger.rule_history import rebuild
 
 
 class Command(BaseCommand):
-    help = "Checks every invariant of the ledger and the audit trail's chain; exits 1 where one is broken."
+    help = "Checks every invariant of the ledger and the audit trail's chain; exits with 1 if one is broken."
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = console_of(self)
