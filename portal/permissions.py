@@ -42,6 +42,9 @@ class Right(StrEnum):
     SEE_SETTLEMENT = "see settlement"
     CLOSE_WINDOWS = "close windows"
     SEE_OWN_SETTLEMENT = "see own settlement"
+    SEE_RULES = "see rules and what they decided about payments"
+    SEE_FRAUD_CONTROL = "see held transfers, alerts, lists, markers and kill switches"
+    WORK_ON_ALERTS = "assign, note and close alerts"
     SEE_APPROVALS = "see approvals"
     ASK = "request changes that need two people"
     CHECK = "approve or reject requests of others"
@@ -88,6 +91,9 @@ RIGHTS: dict[Right, frozenset[Role]] = {
     Right.SEE_SETTLEMENT: HUB_ROLES,
     Right.CLOSE_WINDOWS: frozenset({Role.SETTLEMENT}),
     Right.SEE_OWN_SETTLEMENT: PARTICIPANT_ROLES,
+    Right.SEE_RULES: HUB_ROLES,
+    Right.SEE_FRAUD_CONTROL: frozenset({Role.RISK, Role.OPERATOR, Role.ADMINISTRATOR, Role.AUDITOR}),
+    Right.WORK_ON_ALERTS: frozenset({Role.RISK}),
     Right.SEE_APPROVALS: _EVERYONE,
     Right.ASK: frozenset(
         {

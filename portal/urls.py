@@ -11,6 +11,7 @@ from portal.access import form_page, page
 from portal.permissions import Right
 from portal.views import (
     account_statements,
+    alerts,
     approvals,
     audit,
     bank_statements,
@@ -19,8 +20,10 @@ from portal.views import (
     conversions,
     credentials,
     directory,
+    held_transfers,
     home,
     invitation,
+    lists_and_markers,
     networks_and_contacts,
     offboarding,
     onboarding,
@@ -28,6 +31,7 @@ from portal.views import (
     own_account,
     own_settlement,
     participants,
+    rules,
     settlement,
     skipped_rows,
     transfers,
@@ -281,6 +285,95 @@ urlpatterns: list[URLPattern] = [
         own_settlement.settlements_csv,
         name="own_settlements_csv",
         get=Right.SEE_OWN_SETTLEMENT,
+    ),
+    page("rules/", rules.index, name="rules", get=Right.SEE_RULES),
+    form_page("rules/import/", rules.create, name="import_rules", right=Right.ASK_RULES),
+    page("rules/roll-back/", rules.roll_back, name="roll_back_rules", post=Right.ASK_RULES),
+    form_page("rules/off/", rules.switch_off, name="switch_rules_off", right=Right.ASK_RULES),
+    form_page(
+        "rules/activations/<int:activation_id>/cancel/", rules.cancel, name="cancel_rules", right=Right.ASK_RULES
+    ),
+    form_page("rules/exceptions/new/", rules.add_exception, name="add_exception", right=Right.ASK_RULES),
+    form_page(
+        "rules/exceptions/<int:variance_id>/end/", rules.end_exception, name="end_exception", right=Right.ASK_RULES
+    ),
+    page("rules/<int:number>/", rules.show, name="rules_version", get=Right.SEE_RULES),
+    page("rules/<int:number>/rules.json", rules.export, name="export_rules", get=Right.SEE_RULES),
+    form_page("rules/<int:number>/activate/", rules.activate, name="activate_rules", right=Right.ASK_RULES),
+    page("rules/<int:number>/add/", rules.templates, name="rule_templates", get=Right.ASK_RULES),
+    form_page("rules/<int:number>/add/<slug:template>/", rules.add_rule, name="add_rule", right=Right.ASK_RULES),
+    page("rules/<int:number>/<slug:rule>/mode/", rules.change_mode, name="change_rule_mode", post=Right.ASK_RULES),
+    page("rules/<int:number>/<slug:rule>/remove/", rules.remove_rule, name="remove_rule", post=Right.ASK_RULES),
+    page("held/", held_transfers.index, name="held_transfers", get=Right.SEE_FRAUD_CONTROL),
+    form_page(
+        "held/<str:transfer_id>/release/", held_transfers.release, name="release_held", right=Right.ASK_FRAUD_CONTROL
+    ),
+    form_page(
+        "held/<str:transfer_id>/refuse/", held_transfers.refuse, name="refuse_held", right=Right.ASK_FRAUD_CONTROL
+    ),
+    page("alerts/", alerts.index, name="alerts", get=Right.SEE_FRAUD_CONTROL),
+    page("alerts/<int:alert_id>/", alerts.show, name="alert", get=Right.SEE_FRAUD_CONTROL),
+    page("alerts/<int:alert_id>/assign/", alerts.assign, name="assign_alert", post=Right.WORK_ON_ALERTS),
+    page("alerts/<int:alert_id>/notes/", alerts.add_note, name="note_alert", post=Right.WORK_ON_ALERTS),
+    page("alerts/<int:alert_id>/close/", alerts.close, name="close_alert", post=Right.WORK_ON_ALERTS),
+    form_page("alerts/<int:alert_id>/block/", alerts.block, name="block_from_alert", right=Right.ASK_FRAUD_CONTROL),
+    form_page("alerts/<int:alert_id>/mark/", alerts.mark, name="mark_from_alert", right=Right.ASK_FRAUD_CONTROL),
+    form_page("alerts/<int:alert_id>/stop/", alerts.stop, name="stop_from_alert", right=Right.ASK_FRAUD_CONTROL),
+    form_page(
+        "alerts/<int:alert_id>/held/<str:transfer_id>/release/",
+        alerts.release,
+        name="release_from_alert",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    form_page(
+        "alerts/<int:alert_id>/held/<str:transfer_id>/refuse/",
+        alerts.refuse,
+        name="refuse_from_alert",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    page("lists/", lists_and_markers.index, name="lists", get=Right.SEE_FRAUD_CONTROL),
+    form_page("lists/new/", lists_and_markers.create, name="create_list", right=Right.ASK_FRAUD_CONTROL),
+    page("lists/of/<slug:name>/", lists_and_markers.show, name="list", get=Right.SEE_FRAUD_CONTROL),
+    form_page(
+        "lists/of/<slug:name>/import/", lists_and_markers.import_file, name="import_list", right=Right.ASK_FRAUD_CONTROL
+    ),
+    form_page(
+        "lists/of/<slug:name>/add/", lists_and_markers.add_party, name="add_to_list", right=Right.ASK_FRAUD_CONTROL
+    ),
+    form_page(
+        "lists/of/<slug:name>/<int:entry_id>/remove/",
+        lists_and_markers.remove_party,
+        name="remove_from_list",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    page("lists/matches/", lists_and_markers.matches, name="name_matches", get=Right.SEE_FRAUD_CONTROL),
+    form_page(
+        "lists/matches/<int:match_id>/clear/",
+        lists_and_markers.clear_match,
+        name="clear_match",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    page("markers/", lists_and_markers.markers, name="markers", get=Right.SEE_FRAUD_CONTROL),
+    form_page("markers/new/", lists_and_markers.file_marker, name="file_marker", right=Right.ASK_FRAUD_CONTROL),
+    form_page(
+        "markers/<int:marker_id>/lift/",
+        lists_and_markers.lift_marker,
+        name="lift_marker",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    form_page(
+        "markers/appeals/<int:appeal_id>/reject/",
+        lists_and_markers.reject_appeal,
+        name="reject_appeal",
+        right=Right.ASK_FRAUD_CONTROL,
+    ),
+    page("kill-switches/", lists_and_markers.kill_switches, name="kill_switches", get=Right.SEE_FRAUD_CONTROL),
+    form_page("kill-switches/new/", lists_and_markers.switch_on, name="switch_on", right=Right.ASK_FRAUD_CONTROL),
+    form_page(
+        "kill-switches/<int:switch_id>/off/",
+        lists_and_markers.switch_off,
+        name="switch_off",
+        right=Right.ASK_FRAUD_CONTROL,
     ),
     page("approvals/", approvals.index, name="approvals", get=Right.SEE_APPROVALS),
     page("approvals/<int:approval_id>/", approvals.show, name="approval", get=Right.SEE_APPROVALS),

@@ -13,3 +13,9 @@ def hold_of(transfer_id: str) -> HeldTransfer | None:
 def held() -> "QuerySet[HeldTransfer]":
     """Returns the transfers that are held now, the next to be released first."""
     return HeldTransfer.objects.filter(state=HeldTransfer.State.HELD).select_related("transfer").order_by("until", "pk")
+
+
+def ended() -> "QuerySet[HeldTransfer]":
+    """Returns the transfers whose hold has ended, the latest to be held first."""
+    found = HeldTransfer.objects.exclude(state=HeldTransfer.State.HELD)
+    return found.select_related("transfer").order_by("-held_at", "-pk")

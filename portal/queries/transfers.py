@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from ledger.models import Entry, FxTransfer, SettlementWindow, Transfer
+from ledger.models import Entry, FxTransfer, HeldTransfer, SettlementWindow, Transfer
 from portal.queries import keyset
 from portal.queries.keyset import Found, Key
 from quotes import queries as quotes
@@ -45,6 +45,8 @@ class Wish:
     def condition(self) -> Q:
         """Returns the condition that the rows of `sources` must also meet."""
         found = self.other
+        if self.own is not None:
+            found &= _is_told(self.own)
         if self.error:
             found &= Q(error_code=self.error)
         if self.own is not None and self.dfsp is not None:
@@ -56,9 +58,20 @@ def all_rows() -> "QuerySet[Transfer]":
     return Transfer.objects.select_related("payer").annotate(took=F("completed_at") - F("received_at"))
 
 
+def _is_told(dfsp_id: int) -> Q:
+    """Returns the condition that this participant may know of the transfer.
+
+    The payee of a held transfer hears nothing of it before its release, and never of one that is not released.
+    """
+    never_sent = HeldTransfer.objects.filter(pk=OuterRef("pk")).exclude(state=HeldTransfer.State.RELEASED)
+    return Q(payer_id=dfsp_id) | ~Exists(never_sent)
+
+
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """Returns a query for all transfers, or for those that this participant sent or received."""
-    return all_rows() if dfsp_id is None else all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id))
+    """Returns a query for all transfers, or for those that this participant sent or received and may know of."""
+    if dfsp_id is None:
+        return all_rows()
+    return all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id), _is_told(dfsp_id))
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
@@ -108,5 +121,7 @@ def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[T
             other=Q(payer_id=quote.payer_id, condition=quote.condition),
         )
         found |= {row.pk: row for row in latest(wish, before=None, size=2).rows}
-    visible_ones = [row for row in found.values() if own is None or own in (row.payer_id, row.payee_id)]
-    return sorted(visible_ones, key=lambda row: row.received_at, reverse=True)
+    if own is not None and left:
+        told = set(visible(own).filter(pk__in=found).values_list("pk", flat=True))
+        found = {pk: row for pk, row in found.items() if pk in told}
+    return sorted(found.values(), key=lambda row: row.received_at, reverse=True)

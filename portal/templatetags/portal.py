@@ -49,6 +49,19 @@ _TONES = {
     "OTHER_DIRECTION": "danger",
     "OTHER_AMOUNT": "danger",
     "TWICE": "danger",
+    "LIVE": "success",
+    "SHADOW": "info",
+    "ACTIVE": "success",
+    "PLANNED": "info",
+    "REQUESTED": "warning",
+    "ALLOW": "success",
+    "ALERT": "warning",
+    "HOLD": "warning",
+    "REFUSE": "danger",
+    "HELD": "warning",
+    "RELEASED": "success",
+    "FRAUD": "danger",
+    "LIFTED": "secondary",
 }
 
 # Some states have other names in the database than on the pages, where the same state has the same name everywhere.
@@ -87,6 +100,12 @@ def recorded(value: Any, name: str) -> str:
 
 
 @register.filter
+def party(key: int) -> str:
+    """Formats the key of a party. It is a keyed hash, so it does not say which identifier the party has."""
+    return f"{key:016x}"
+
+
+@register.filter
 def negated(amount: Any) -> int:
     return -int(amount)
 
@@ -108,6 +127,12 @@ def moment(at: datetime | None) -> SafeString | str:
         local.isoformat(sep=" ", timespec="milliseconds"),
         local.strftime("%Y-%m-%d %H:%M:%S"),
     )
+
+
+@register.filter
+def said(value: Any) -> Any:
+    """Formats a moment as `moment` does, and leaves other values unchanged."""
+    return moment(value) if isinstance(value, datetime) else value
 
 
 @register.filter

@@ -5,11 +5,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from hub.audit.models import Approval
 from portal import changes
 from portal.permissions import RIGHTS
 from portal.visitor import visitor_of
@@ -36,18 +38,25 @@ def asking(
     back: str,
     facts: Sequence[changes.Line] = (),
     steps: Sequence[Any] = (),
+    then: Callable[[Approval], None] | None = None,
 ) -> HttpResponse:
-    """Shows the form. When a valid form is sent, submits the request and redirects to the request's page."""
+    """Shows the form. When a valid form is sent, submits the request and redirects to the request's page.
+
+    `then` runs in the transaction of the new request.
+    """
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:
-            approval = changes.ask(
-                visitor_of(request),
-                kind,
-                subject=subject if isinstance(subject, str) else subject(said),
-                payload=payload(said),
-                reason=said["reason"],
-            )
+            with transaction.atomic():
+                approval = changes.ask(
+                    visitor_of(request),
+                    kind,
+                    subject=subject if isinstance(subject, str) else subject(said),
+                    payload=payload(said),
+                    reason=said["reason"],
+                )
+                if then is not None:
+                    then(approval)
         except changes.NotApproved as reason:
             form.add_error(None, str(reason))
         else:

@@ -17,12 +17,15 @@ from hub.downloads import Download
 from hub.outbox.messages import Recipient
 from hub.participants.models import Participant
 from ledger import accounts_and_funds as ledger
+from ledger.held_transfers.queries import hold_of
 from ledger.models import Transfer
 from portal import csv_export, pagination
 from portal.fields import AmountField
+from portal.permissions import Right
 from portal.queries import transfers
 from portal.queries.transfer_history import story_of
 from portal.queries.transfers import Wish
+from portal.rules import decided
 from portal.search_forms import DayField, Search
 from portal.visitor import Visitor, visitor_of
 
@@ -138,8 +141,14 @@ def _found(request: HttpRequest, transfer_id: str) -> Transfer:
 
 def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
-    story = story_of(transfer, dfsp_id=visitor_of(request).dfsp_id)
-    return render(request, "portal/transfer.html", {"transfer": transfer, "story": story})
+    visitor = visitor_of(request)
+    context: dict[str, Any] = {"transfer": transfer, "story": story_of(transfer, dfsp_id=visitor.dfsp_id)}
+    # A DFSP never learns which rule fired, nor does the payee DFSP hear of a transfer that is held.
+    if visitor.may(Right.SEE_RULES):
+        quote = context["story"].quote
+        subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
+        context |= {"judgements": decided.judgements(subjects), "hold": hold_of(transfer.transfer_id)}
+    return render(request, "portal/transfer.html", context)
 
 
 def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
@@ -148,8 +157,9 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     to = request.POST.get("to", "")
     asked = {transfer.payer.name: transfer.payer_id, transfer.payee_name: transfer.payee_id}
     participant_id = asked.get(to)
-    if participant_id is None:
-        raise Http404
+    hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
+    if participant_id is None or (hold is not None and hold.state != "RELEASED"):
+        raise Http404  # the payee of a held transfer must not hear of it
     ledger.tell_state(transfer_id=transfer_id, requester=Recipient(participant_id, to, transfer.version))
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
     messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})

@@ -91,13 +91,23 @@ def subject_of(kind: str, payload: Payload) -> str:
     return f"party {payload['party']}" if "party" in payload else f"appeal {payload['appeal']}"
 
 
-@transaction.atomic
-def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User) -> Approval:
-    """Requests a change from an alert, and records the request with the alert."""
+def note_request(alert_id: int, approval: Approval) -> Action:
+    """Records with the alert that a person requested a change from it. Raises NotChanged if there is no such alert."""
+    _check(alert_id, approval.kind)
+    return Action.objects.create(alert_id=alert_id, approval=approval)
+
+
+def _check(alert_id: int, kind: str) -> None:
     if kind not in PERFORM:
         raise NotChanged(f"an action must be one of {', '.join(PERFORM)}")
     if not Alert.objects.filter(pk=alert_id).exists():
         raise NotChanged(_("There is no such alert."))
+
+
+@transaction.atomic
+def ask(alert_id: int, *, kind: str, payload: Payload, reason: str, maker: User) -> Approval:
+    """Requests a change from an alert, and records the request with the alert."""
+    _check(alert_id, kind)
     approval = approvals.ask(kind=kind, subject=subject_of(kind, payload), payload=payload, reason=reason, maker=maker)
-    Action.objects.create(alert_id=alert_id, approval=approval)
+    note_request(alert_id, approval)
     return approval

@@ -24,3 +24,8 @@ def open_appeals() -> "QuerySet[Appeal]":
     """Returns the appeals that wait for a decision, the oldest first."""
     found = Appeal.objects.filter(state=Appeal.State.OPEN).select_related("marker__filed_by", "filed_by")
     return found.order_by("id")
+
+
+def in_force() -> "QuerySet[Marker]":
+    """Returns the markers that count, with the DFSPs that filed them, the latest first."""
+    return Marker.objects.filter(lifted_at=None).select_related("filed_by").order_by("-id")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from rules.rulesets.models import Activation, Decision, RuleSetVersion
+from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
 def active() -> Activation | None:
@@ -37,6 +37,12 @@ def planned() -> "QuerySet[Activation]":
 
 def version(number: int) -> RuleSetVersion | None:
     return RuleSetVersion.objects.filter(pk=number).first()
+
+
+def exceptions() -> list[Variance]:
+    """Returns the exceptions that apply now, by rule and DFSP."""
+    latest = Variance.objects.order_by("rule", "dfsp", "-id").distinct("rule", "dfsp").values("pk")
+    return list(Variance.objects.filter(pk__in=latest, until__gt=Now()).order_by("rule", "dfsp"))
 
 
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":

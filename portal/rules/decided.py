@@ -1,0 +1,135 @@
+"""What the rules decided about one payment: each rule that was judged, with its conditions, values and thresholds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, cast
+
+from msgspec import DecodeError, to_builtins
+
+from portal.rules import sentences
+from rules import facts as facts_of_payments
+from rules.facts import Gate
+from rules.language.compiled_types import CompiledRules
+from rules.language.counter_needs import NoCounters
+from rules.language.readings import read_conditions
+from rules.rulesets import active_rules, queries
+from rules.rulesets.models import Decision, RuleSetVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One condition in words: the fact, the value that was found, the threshold, and whether the condition was true."""
+
+    fact: str
+    value: str
+    threshold: str
+    holds: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRule:
+    """A rule that was judged. `effect` is empty for a rule that did not fire."""
+
+    id: str
+    title: str
+    effect: str
+    is_shadow: bool
+    is_excused: bool
+    is_skipped: bool
+    readings: Sequence[Shown]
+
+    @property
+    def is_refusal(self) -> bool:
+        return self.effect.startswith("REFUSE")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A decision at one gate, first the rules that fired and then all others."""
+
+    decision: Decision
+    gate: Any
+    rules: Sequence[JudgedRule]
+
+    @property
+    def fired(self) -> Sequence[JudgedRule]:
+        return [rule for rule in self.rules if rule.effect]
+
+    @property
+    def others(self) -> Sequence[JudgedRule]:
+        return [rule for rule in self.rules if not rule.effect]
+
+
+def judgements(subjects: Iterable[str]) -> list[Judgement]:
+    """Returns the stored decisions about these quotes and transfers, the earliest first."""
+    decisions = queries.decisions_about(list(subjects)).select_related("version")
+    return [_judgement(decision) for decision in decisions]
+
+
+def _judgement(decision: Decision) -> Judgement:
+    titles = {rule["id"]: rule["title"] for rule in decision.version.content.get("rules", ())}
+    fired = [_fired(hit, titles) for hit in decision.hits]
+    return Judgement(
+        decision, sentences.GATES[decision.gate], [*fired, *_not_fired(decision, {rule.id for rule in fired})]
+    )
+
+
+def _fired(hit: Mapping[str, Any], titles: Mapping[str, str]) -> JudgedRule:
+    return JudgedRule(
+        hit["rule"],
+        titles.get(hit["rule"], ""),
+        " ".join(filter(None, [hit["action"].upper(), hit.get("code")])),
+        bool(hit.get("shadow")),
+        bool(hit.get("excused")),
+        bool(hit.get("skipped")),
+        shown_readings(hit.get("readings") or ()),
+    )
+
+
+def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
+    """Returns stored readings in words."""
+    found = []
+    for each in readings:
+        currency = each.get("currency", "")
+        found.append(
+            Shown(
+                sentences.fact_text(each["fact"], window_s=each.get("window_s", 0), key=each.get("key", "")),
+                sentences.value_text(each["unit"], each["value"], currency=currency),
+                sentences.operator_text(each["unit"], each["operator"], each["threshold"], currency=currency),
+                each["holds"],
+            )
+        )
+    return found
+
+
+def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
+    """Returns the rules that did not fire, judged again by the stored facts.
+
+    Counters are not stored with a rule that did not fire, so their values are not known any more.
+    """
+    if decision.facts is None:
+        return []
+    try:
+        facts = facts_of_payments.from_bytes(bytes(decision.facts))
+        compiled = _compiled(decision.version, decision.gate, is_without_quote=not (facts.quoted or facts.fx))
+    except (DecodeError, active_rules.CannotBeRead):
+        return []
+    found = []
+    for rule in compiled.rules:
+        if rule.id not in fired:
+            readings = shown_readings(map(to_builtins, read_conditions(rule, facts, compiled, NoCounters())))
+            is_shadow = rule.mode == "shadow"
+            found.append(JudgedRule(rule.id, rule.title, "", is_shadow, False, False, readings))
+    return found
+
+
+def _compiled(version: RuleSetVersion, gate: str, *, is_without_quote: bool) -> CompiledRules:
+    read = _read(version.pk, bytes(version.digest))
+    return read.without_quote if gate == "transfer" and is_without_quote else read.by_gate[cast(Gate, gate)]
+
+
+# A version never changes. Compiling a large one takes long.
+@lru_cache(maxsize=8)
+def _read(number: int, _digest: bytes) -> active_rules.Version:
+    return active_rules.read(number)

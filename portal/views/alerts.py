@@ -1,0 +1,256 @@
+"""Alerts of the fraud desk: the queue, and one party's alert with what people do about it."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.audit import record
+from hub.audit.models import Approval
+from ledger.held_transfers import queries as held_transfers
+from ledger.held_transfers.models import HeldTransfer
+from portal import changes, pagination
+from portal.changes import Line
+from portal.permissions import RIGHTS, Right
+from portal.rules import decided, party_fields
+from portal.search_forms import Search
+from portal.views.held_transfers import Refusal
+from portal.views.request_change import AskForm, asking
+from portal.visitor import visitor_of
+from rules.alerts import actions, queries, services
+from rules.alerts.models import Alert
+from rules.lists.models import KillSwitch, PartyList
+from rules.markers import queries as markers
+from rules.markers.models import Marker
+from rules.not_changed import NotChanged
+
+_LARGEST_NUMBER = 2**63 - 1
+OUTCOMES = [
+    (Alert.Outcome.FRAUD, gettext_lazy("Fraud")),
+    (Alert.Outcome.NO_FRAUD, gettext_lazy("No fraud")),
+    (Alert.Outcome.UNCLEAR, gettext_lazy("Unclear")),
+]
+
+
+class AlertSearch(Search):
+    state = forms.ChoiceField(
+        label=gettext_lazy("State"),
+        required=False,
+        choices=[("OPEN", gettext_lazy("open")), ("CLOSED", gettext_lazy("closed"))],
+    )
+    assigned = forms.ChoiceField(
+        label=gettext_lazy("Assigned to"),
+        required=False,
+        choices=[("", "–"), ("me", gettext_lazy("me")), ("nobody", gettext_lazy("nobody"))],
+    )
+    type = party_fields.type_field(required=False)
+    identifier = party_fields.identifier_field(required=False)
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    """Shows the queue, the latest first. An identifier finds the alerts of its party in every state."""
+    visitor, search = visitor_of(request), AlertSearch(request.GET)
+    search.is_valid()
+    said = search.cleaned_data
+    found = queries.queue(state=said.get("state") or Alert.State.OPEN)
+    if said.get("identifier"):
+        found = _of_party(search)
+        record("alias_looked_up", subject="alerts", actor=visitor.name, after={"found": found.count()})
+    if said.get("assigned") == "me" and visitor.user is not None:
+        found = found.filter(assigned_to=visitor.user)
+    elif said.get("assigned") == "nobody":
+        found = found.filter(assigned_to=None)
+    page = pagination.by_id(request, found)
+    return render(request, "portal/alerts.html", {"search": search, "page": page})
+
+
+def _of_party(search: AlertSearch) -> Any:
+    said = search.cleaned_data
+    try:
+        key = party_fields.key_of(said.get("type") or "MSISDN", said["identifier"])
+    except ValueError as fault:
+        search.add_error("identifier", str(fault))
+        return Alert.objects.none()
+    return Alert.objects.filter(key=key).select_related("assigned_to")
+
+
+def _alert(alert_id: int) -> Alert:
+    found = queries.one(alert_id) if alert_id <= _LARGEST_NUMBER else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def show(request: HttpRequest, alert_id: int) -> HttpResponse:
+    alert = _alert(alert_id)
+    sightings = list(alert.sightings.all())
+    subjects = {sighting.subject for sighting in sightings if sighting.gate == "transfer"}
+    requests = [action.approval for action in alert.actions.all()]
+    context = {
+        "alert": alert,
+        "sightings": [(sighting, _readings(sighting.details)) for sighting in reversed(sightings)],
+        "held": _held(subjects),
+        "requests": [(changes.KINDS[approval.kind].title, approval) for approval in requests],
+        "earlier": queries.earlier(alert)[:20],
+        "markers": markers.of_party(alert.key)[:20] if not alert.dfsp else [],
+        "people": _people(),
+        "outcomes": OUTCOMES,
+    }
+    return render(request, "portal/alert.html", context)
+
+
+def _readings(details: Any) -> list[decided.Shown]:
+    return decided.shown_readings(details.get("readings") or ()) if isinstance(details, dict) else []
+
+
+def _held(subjects: set[str]) -> list[HeldTransfer]:
+    return list(held_transfers.held().filter(pk__in=subjects, refusal_code__isnull=True)[:20]) if subjects else []
+
+
+def _people() -> list[User]:
+    """Returns the people to whom an alert can be assigned."""
+    roles = [role.value for role in RIGHTS[Right.WORK_ON_ALERTS]]
+    found = User.objects.filter(is_active=True, groups__name__in=roles, profile__participant__isnull=True)
+    return list(found.distinct().order_by("username"))
+
+
+def assign(request: HttpRequest, alert_id: int) -> HttpResponse:
+    name = request.POST.get("to", "")
+    to = next((person for person in _people() if person.get_username() == name), None)
+    if name and to is None:
+        raise Http404
+    return _done(
+        request, alert_id, lambda actor: services.assign(_number(alert_id), to=to, actor=actor), _("Alert assigned.")
+    )
+
+
+def add_note(request: HttpRequest, alert_id: int) -> HttpResponse:
+    text = request.POST.get("text", "")
+    return _done(
+        request, alert_id, lambda actor: services.add_note(_number(alert_id), text=text, actor=actor), _("Note added.")
+    )
+
+
+def close(request: HttpRequest, alert_id: int) -> HttpResponse:
+    outcome = request.POST.get("outcome", "")
+    if outcome not in Alert.Outcome.values:
+        raise Http404
+    return _done(
+        request,
+        alert_id,
+        lambda actor: services.close(_number(alert_id), outcome=outcome, actor=actor),
+        _("Alert closed."),
+    )
+
+
+def _number(alert_id: int) -> int:
+    return min(alert_id, _LARGEST_NUMBER)
+
+
+def _done(request: HttpRequest, alert_id: int, do: Any, text: str) -> HttpResponse:
+    try:
+        do(visitor_of(request).name)
+    except NotChanged as reason:
+        messages.error(request, str(reason))
+    else:
+        messages.success(request, text)
+    return redirect("alert", alert_id)
+
+
+class Block(AskForm):
+    list = forms.ModelChoiceField(
+        label=gettext_lazy("List"),
+        queryset=PartyList.objects.filter(kind__in=[PartyList.Kind.BLOCK, PartyList.Kind.EXCLUSION]),
+        to_field_name="name",
+    )
+
+
+class Mark(AskForm):
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=Marker.Kind.choices)
+
+
+def block(request: HttpRequest, alert_id: int) -> HttpResponse:
+    alert = _of_a_party(alert_id)
+    form = Block(request.POST or None)
+    return _request(request, alert, "block_party", form, lambda said: {"list": said["list"].name, "party": alert.key})
+
+
+def mark(request: HttpRequest, alert_id: int) -> HttpResponse:
+    alert = _of_a_party(alert_id)
+    form = Mark(request.POST or None)
+    return _request(
+        request,
+        alert,
+        "file_marker",
+        form,
+        lambda said: {"party": alert.key, "kind": said["kind"], "reason": said["reason"]},
+    )
+
+
+def stop(request: HttpRequest, alert_id: int) -> HttpResponse:
+    """Requests a kill switch of the alert's party, or of its DFSP if no party is known."""
+    alert = _alert(alert_id)
+    named: dict[str, Any] = (
+        {"kind": KillSwitch.Kind.DFSP.value, "payer_dfsp": alert.dfsp}
+        if alert.dfsp
+        else {"kind": KillSwitch.Kind.ALIAS.value, "party": alert.key}
+    )
+    form = AskForm(request.POST or None)
+    return _request(request, alert, "kill_switch", form, lambda said: {**named, "on": True, "reason": said["reason"]})
+
+
+def release(request: HttpRequest, alert_id: int, transfer_id: str) -> HttpResponse:
+    alert, hold = _alert(alert_id), _hold_of(alert_id, transfer_id)
+    form = AskForm(request.POST or None)
+    return _request(request, alert, "release_held", form, lambda said: {"transfer": hold.pk, "reason": said["reason"]})
+
+
+def refuse(request: HttpRequest, alert_id: int, transfer_id: str) -> HttpResponse:
+    alert, hold = _alert(alert_id), _hold_of(alert_id, transfer_id)
+    form = Refusal(request.POST or None)
+    return _request(
+        request,
+        alert,
+        "refuse_held",
+        form,
+        lambda said: {"transfer": hold.pk, "code": said["code"], "reason": said["reason"]},
+    )
+
+
+def _of_a_party(alert_id: int) -> Alert:
+    alert = _alert(alert_id)
+    if alert.dfsp:
+        raise Http404
+    return alert
+
+
+def _hold_of(alert_id: int, transfer_id: str) -> HeldTransfer:
+    is_of_alert = Q(pk=transfer_id) & Q(refusal_code__isnull=True)
+    found = held_transfers.held().filter(is_of_alert).first() if len(transfer_id) <= 36 else None
+    if found is None or not _alert(alert_id).sightings.filter(subject=transfer_id, gate="transfer").exists():
+        raise Http404
+    return found
+
+
+def _request(request: HttpRequest, alert: Alert, kind: str, form: AskForm, payload: Any) -> HttpResponse:
+    def note(approval: Approval) -> None:
+        actions.note_request(alert.pk, approval)
+
+    about = Line(_("DFSP"), alert.dfsp) if alert.dfsp else Line(_("Party"), f"{alert.key:016x}")
+    return asking(
+        request,
+        kind,
+        form=form,
+        subject=lambda said: actions.subject_of(kind, payload(said)),
+        payload=payload,
+        back=reverse("alert", args=[alert.pk]),
+        facts=[Line(_("Alert"), alert.pk), about],
+        then=note,
+    )

@@ -1,0 +1,89 @@
+"""Held transfers: a list of those that wait and of those whose hold ended, and requests to release or refuse one."""
+
+from django import forms
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from ledger.held_transfers import queries
+from ledger.held_transfers.models import HeldTransfer
+from portal.changes import Line
+from portal.rules import held
+from portal.views.request_change import AskForm, asking
+from rules.language.refusal_codes import is_scheme_code
+
+_MOST = 200
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    """Shows the transfers that are held, the next to be released first, and the holds that ended last."""
+    related = ("transfer__payer", "transfer__payee")
+    waiting = list(queries.held().select_related(*related)[: _MOST + 1])
+    context = {
+        "waiting": held.with_rules(waiting[:_MOST]),
+        "has_more": len(waiting) > _MOST,
+        "ended": queries.ended().select_related(*related)[:50],
+    }
+    return render(request, "portal/held_transfers.html", context)
+
+
+class Refusal(AskForm):
+    code = forms.CharField(
+        label=gettext_lazy("Error code"),
+        max_length=4,
+        initial="3140",
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
+        help_text=gettext_lazy("A code of the scheme, which both DFSPs receive."),
+    )
+
+    def clean_code(self) -> str:
+        code: str = self.cleaned_data["code"]
+        if not is_scheme_code(code):
+            raise forms.ValidationError(
+                _("This is no error code of a scheme. For example, %(code)s is one.") % {"code": "3140"}
+            )
+        return code
+
+
+def _hold(transfer_id: str) -> HeldTransfer:
+    found = queries.held().filter(pk=transfer_id, refusal_code__isnull=True).first() if len(transfer_id) <= 36 else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def facts_of(hold: HeldTransfer) -> list[Line]:
+    return [
+        Line(_("Transfer"), hold.pk),
+        Line(_("Amount"), hold.transfer.amount, hold.transfer.currency),
+        Line(_("Held until"), hold.until),
+        Line(_("Expires"), hold.transfer.expires_at),
+    ]
+
+
+def release(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    hold = _hold(transfer_id)
+    return asking(
+        request,
+        "release_held",
+        form=AskForm(request.POST or None),
+        subject=hold.pk,
+        payload=lambda said: {"transfer": hold.pk, "reason": said["reason"]},
+        back=reverse("held_transfers"),
+        facts=facts_of(hold),
+    )
+
+
+def refuse(request: HttpRequest, transfer_id: str) -> HttpResponse:
+    hold = _hold(transfer_id)
+    return asking(
+        request,
+        "refuse_held",
+        form=Refusal(request.POST or None),
+        subject=hold.pk,
+        payload=lambda said: {"transfer": hold.pk, "code": said["code"], "reason": said["reason"]},
+        back=reverse("held_transfers"),
+        facts=facts_of(hold),
+    )

@@ -1,0 +1,409 @@
+"""The scheme's rules: versions and their rules, new versions, activations and exceptions."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from hub.participants.models import Participant
+from portal import changes, pagination
+from portal.changes import Line
+from portal.rules import fault_texts, sentences, versions
+from portal.rules.template_forms import NewRule
+from portal.rules.versions import Document
+from portal.search_forms import DayField
+from portal.views.request_change import AskForm, asking
+from portal.visitor import visitor_of
+from rules.language import checks
+from rules.language.faults import Fault, RuleSetRefused
+from rules.language.parse import MOST_BYTES
+from rules.language.rule_types import LANGUAGE, RuleSet
+from rules.language.templates import TEMPLATES
+from rules.rulesets import queries, services
+from rules.rulesets.models import Activation, RuleSetVersion, Variance
+
+_MOST_EXCEPTIONS = 200
+_LARGEST_NUMBER = 2**63 - 1
+
+
+def index(request: HttpRequest) -> HttpResponse:
+    page = pagination.by_id(request, RuleSetVersion.objects.all())
+    active, before = queries.active(), queries.before_active()
+    context = {
+        "page": page,
+        "versions": versions.listed(page.rows),
+        "active": active,
+        "before": before,
+        "planned": queries.planned(),
+        "exceptions": queries.exceptions()[:_MOST_EXCEPTIONS],
+        "asked": [found for found in versions.open_requests() if found.payload["version"] is None],
+    }
+    return render(request, "portal/rules.html", context)
+
+
+def _version(number: int) -> RuleSetVersion:
+    found = queries.version(number) if number <= _LARGEST_NUMBER else None
+    if found is None:
+        raise Http404
+    return found
+
+
+def show(request: HttpRequest, number: int) -> HttpResponse:
+    version = _version(number)
+    (listed,) = versions.listed([version])
+    active = queries.active()
+    live = active.version if active is not None else None
+    rule_set: RuleSet | None = None
+    faults: tuple[Fault, ...] = ()
+    try:
+        rule_set = services.check(version.content)
+    except RuleSetRefused as refused:
+        faults = refused.faults
+    context = {
+        "listed": listed,
+        "rules": [sentences.sentence_of(rule) for rule in rule_set.rules] if rule_set else [],
+        "time_zone": rule_set.time_zone if rule_set else "",
+        "faults": _shown(faults),
+        "costs": _costs(rule_set) if rule_set else [],
+        "activations": Activation.objects.filter(version=version).order_by("-id")[:50],
+        "live": live,
+        "difference": versions.difference(live.content, version.content) if live and live.pk != version.pk else None,
+        "modes": sentences.MODES.items(),
+    }
+    return render(request, "portal/rules_version.html", context)
+
+
+def _costs(rule_set: RuleSet) -> list[tuple[Any, int]]:
+    return [(sentences.GATES[gate], max(checks.costs_ns(rule_set, gate), default=0) // 1000) for gate in checks.GATES]
+
+
+def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
+    return [(fault.path, fault_texts.text_of(fault)) for fault in faults]
+
+
+def export(request: HttpRequest, number: int) -> HttpResponse:
+    """Returns the version as a JSON file, which can be imported again."""
+    version = _version(number)
+    text = json.dumps(version.content, indent=2, ensure_ascii=False)
+    answer = HttpResponse(text, content_type="application/json")
+    answer["Content-Disposition"] = f'attachment; filename="rules-{version.pk}.json"'
+    return answer
+
+
+class Import(forms.Form):
+    text = forms.CharField(
+        label=gettext_lazy("Rules as JSON"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 24, "class": "id", "spellcheck": "false", "autocomplete": "off"}),
+    )
+    file = forms.FileField(
+        label=gettext_lazy("Or a file"),
+        required=False,
+        max_length=128,
+        widget=forms.ClearableFileInput(attrs={"accept": ".json,application/json"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        file = said.get("file")
+        if file is not None and file.size > MOST_BYTES:
+            self.add_error("file", _("The file is too large."))
+        elif not self.errors and file is None and not said.get("text", "").strip():
+            self.add_error("text", _("Write rules, or choose a file."))
+        return said
+
+    def raw(self) -> bytes:
+        file = self.cleaned_data.get("file")
+        read: bytes = file.read() if file is not None else self.cleaned_data["text"].encode("utf-8", "replace")
+        return read
+
+
+def create(request: HttpRequest) -> HttpResponse:
+    """Makes a version from JSON: written on the page, which begins with the text of a version, or from a file."""
+    based = request.GET.get("from", "")
+    number = int(based) if based.isascii() and based.isdecimal() and len(based) < 19 else None
+    begun = _version(number).content if number is not None else _active_content()
+    form = Import(request.POST or None, request.FILES or None, initial={"text": _json(begun) if begun else ""})
+    faults: tuple[Fault, ...] = ()
+    if request.method == "POST" and form.is_valid():
+        try:
+            version = services.create_from_text(form.raw(), actor=visitor_of(request).name)
+        except RuleSetRefused as refused:
+            faults = refused.faults
+        else:
+            messages.success(request, _made(version))
+            return redirect("rules_version", version.pk)
+    status = 400 if form.errors or faults else 200
+    context = {"form": form, "faults": _shown(faults), "based_on": number}
+    return render(request, "portal/rules_import.html", context, status=status)
+
+
+def _json(content: Document) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def _active_content() -> Document | None:
+    active = queries.active()
+    return active.version.content if active is not None and active.version is not None else None
+
+
+def _made(version: RuleSetVersion) -> str:
+    return _("This is version %(number)s. It judges payments once two people have activated it.") % {
+        "number": version.pk
+    }
+
+
+def templates(request: HttpRequest, number: int) -> HttpResponse:
+    """Lists the forms by which a rule is added to a version. The number 0 begins a first version."""
+    version = _version(number) if number else None
+    return render(request, "portal/rule_templates.html", {"version": version, "templates": _offered()})
+
+
+def _offered() -> list[dict[str, str]]:
+    return [
+        {"slug": each.name.replace("_", "-"), "title": each.title, "description": each.description}
+        for each in TEMPLATES.values()
+    ]
+
+
+def add_rule(request: HttpRequest, number: int, template: str) -> HttpResponse:
+    """Makes a version that has the rules of another version, and those of a form."""
+    found = TEMPLATES.get(template.replace("-", "_"))
+    if found is None:
+        raise Http404
+    version = _version(number) if number else None
+    form = NewRule(request.POST or None, template=found, is_first=version is None)
+    if request.method == "POST" and form.is_valid():
+        made = _add(request, form, version)
+        if made is not None:
+            messages.success(request, _made(made))
+            return redirect("rules_version", made.pk)
+    context = {"form": form, "template": found, "version": version}
+    return render(request, "portal/rule_form.html", context, status=400 if form.errors else 200)
+
+
+def _add(request: HttpRequest, form: NewRule, version: RuleSetVersion | None) -> RuleSetVersion | None:
+    rules = form.rules()
+    if rules is None:
+        return None
+    said = form.cleaned_data
+    if version is not None:
+        content = version.content
+    else:
+        content = {"language": LANGUAGE, "name": said["rules_name"], "time_zone": said["time_zone"], "rules": []}
+    try:
+        return versions.save(versions.with_rules(content, rules), actor=visitor_of(request).name)
+    except RuleSetRefused as refused:
+        form.add_faults(refused.faults)
+        return None
+
+
+def change_mode(request: HttpRequest, number: int, rule: str) -> HttpResponse:
+    """Makes a version in which one rule has another mode."""
+    mode = request.POST.get("mode", "")
+    if mode not in sentences.MODES:
+        raise Http404
+    return _with_rule(request, number, rule, {"mode": mode})
+
+
+def remove_rule(request: HttpRequest, number: int, rule: str) -> HttpResponse:
+    """Makes a version without one rule."""
+    return _with_rule(request, number, rule, None)
+
+
+def _with_rule(request: HttpRequest, number: int, rule_id: str, members: Document | None) -> HttpResponse:
+    version = _version(number)
+    if rule_id not in versions.rule_ids(version):
+        raise Http404
+    content = versions.with_rule(
+        version.content, rule_id, lambda rule: None if members is None else {**rule, **members}
+    )
+    try:
+        made = versions.save(content, actor=visitor_of(request).name)
+    except RuleSetRefused as refused:
+        for place, text in _shown(refused.faults):
+            messages.error(request, f"{place}: {text}" if place else text)
+        return redirect("rules_version", number)
+    messages.success(request, _made(made))
+    return redirect("rules_version", made.pk)
+
+
+class MomentField(forms.DateTimeField):
+    """Reads a date and time in the visitor's time zone."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+        super().__init__(required=False, widget=widget, **kwargs)
+
+
+class Period(AskForm):
+    valid_from = MomentField(
+        label=gettext_lazy("From"), help_text=gettext_lazy("Empty: from the approval on. In your time zone.")
+    )
+    valid_until = MomentField(label=gettext_lazy("Until"), help_text=gettext_lazy("Empty: until the next activation."))
+
+    def clean(self) -> dict[str, Any]:
+        said: dict[str, Any] = super().clean() or {}
+        now = timezone.now()
+        begins, ends = said.get("valid_from"), said.get("valid_until")
+        if begins is not None and begins <= now:
+            self.add_error("valid_from", _("This time is in the past."))
+        if ends is not None and ends <= (begins or now):
+            self.add_error("valid_until", _("The end must be after the beginning."))
+        return said
+
+
+def activate(request: HttpRequest, number: int) -> HttpResponse:
+    version = _version(number)
+    return _activation(request, version.pk, back=reverse("rules_version", args=[number]), facts=_facts(version))
+
+
+def _facts(version: RuleSetVersion) -> list[Line]:
+    """Returns what the activation changes, for the requester."""
+    active = _active_content()
+    facts = [Line(_("Version"), str(version))]
+    if active is None:
+        return facts
+    found = versions.difference(active, version.content)
+    named = ((_("Added rules"), found.added), (_("Removed rules"), found.removed), (_("Changed rules"), found.changed))
+    return facts + [Line(title, ", ".join(ids)) for title, ids in named if ids]
+
+
+def switch_off(request: HttpRequest) -> HttpResponse:
+    """Requests that no rules judge payments."""
+    return _activation(request, None, back=reverse("rules"), facts=[Line(_("Rules after"), _("no rules"))])
+
+
+def _activation(request: HttpRequest, number: int | None, *, back: str, facts: list[Line]) -> HttpResponse:
+    return asking(
+        request,
+        "activate_rules",
+        form=Period(request.POST or None),
+        subject="rules",
+        payload=lambda said: services.activation_terms(
+            number, valid_from=said["valid_from"], valid_until=said["valid_until"], reason=said["reason"]
+        ),
+        back=back,
+        facts=facts,
+    )
+
+
+def roll_back(request: HttpRequest) -> HttpResponse:
+    """Requests the activation of the version that was active before, by one click."""
+    before = queries.before_active()
+    if before is None:
+        messages.error(request, _("There is no earlier version to return to."))
+        return redirect("rules")
+    named = str(before.version) if before.version else _("no rules")
+    reason = _("Roll-back to %(version)s") % {"version": named}
+    try:
+        approval = changes.ask(
+            visitor_of(request),
+            "activate_rules",
+            subject="rules",
+            payload=services.activation_terms(before.version_id, reason=reason),
+            reason=reason,
+        )
+    except changes.NotApproved as refusal:
+        messages.error(request, str(refusal))
+        return redirect("rules")
+    messages.success(request, _("Request submitted. It takes effect once a second person approves it."))
+    return redirect("approval", approval.pk)
+
+
+def cancel(request: HttpRequest, activation_id: int) -> HttpResponse:
+    """Requests that a planned activation does not begin."""
+    planned = queries.planned().filter(pk=min(activation_id, _LARGEST_NUMBER)).first()
+    if planned is None:
+        raise Http404
+    begins = planned.valid_from.isoformat()
+    return asking(
+        request,
+        "cancel_rules",
+        form=AskForm(request.POST or None),
+        subject="rules",
+        payload=lambda said: {
+            "activation": planned.pk,
+            "version": planned.version_id,
+            "from": begins,
+            "reason": said["reason"],
+        },
+        back=reverse("rules"),
+        facts=[Line(_("Version"), str(planned.version or _("no rules"))), Line(_("From"), begins)],
+    )
+
+
+class Exemption(AskForm):
+    rule = forms.ChoiceField(label=gettext_lazy("Rule"))
+    dfsp = forms.ModelChoiceField(
+        label=gettext_lazy("DFSP"),
+        queryset=Participant.objects.filter(is_hub=False, closed_at=None).order_by("name"),
+        to_field_name="name",
+    )
+    until = DayField(label=gettext_lazy("Last day"), is_end=True)
+
+    def __init__(self, *args: Any, rules: list[tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["rule"].choices = rules  # type: ignore[attr-defined]
+
+    def clean_until(self) -> datetime:
+        until: datetime = self.cleaned_data["until"]
+        now = timezone.now()
+        if not now < until <= now + services.LONGEST_VARIANCE - timedelta(minutes=1):
+            raise forms.ValidationError(
+                _("The exception must end in the future, and after %(days)s days at the latest.")
+                % {"days": services.LONGEST_VARIANCE.days}
+            )
+        return until
+
+
+def add_exception(request: HttpRequest) -> HttpResponse:
+    active = _active_content() or {"rules": []}
+    rules = [(rule["id"], f"{rule['id']}: {rule['title']}") for rule in active["rules"]]
+    return asking(
+        request,
+        "grant_variance",
+        form=Exemption(request.POST or None, rules=rules),
+        subject=lambda said: said["dfsp"].name,
+        payload=lambda said: {
+            "rule": said["rule"],
+            "dfsp": said["dfsp"].name,
+            "until": said["until"].astimezone(UTC).isoformat(),
+            "reason": said["reason"],
+        },
+        back=reverse("rules"),
+    )
+
+
+def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
+    """Requests the end of an exception. A date in the past ends it when the request is approved."""
+    found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
+    if found is None:
+        raise Http404
+    return asking(
+        request,
+        "grant_variance",
+        form=AskForm(request.POST or None),
+        subject=found.dfsp,
+        payload=lambda said: {
+            "rule": found.rule,
+            "dfsp": found.dfsp,
+            "until": timezone.now().isoformat(),
+            "reason": said["reason"],
+        },
+        back=reverse("rules"),
+        facts=[
+            Line(_("DFSP"), found.dfsp),
+            Line(_("Exempt from rule"), found.rule),
+            Line(_("Until"), _("the approval")),
+        ],
+    )

@@ -1,0 +1,216 @@
+"""Rules and fraud control as people see and use them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+
+from ledger import quoted_facts
+from ledger.models import HeldTransfer
+from portal import changes, users
+from portal.permissions import HUB_ROLES, Role
+from portal.visitor import visitor_for
+from rules.alerts import services as alerts
+from rules.alerts import tasks
+from rules.alerts.models import Alert
+from rules.alerts.services import Sighting
+from rules.language.templates import make_rules
+from rules.lists import services as lists
+from rules.lists.party_files import Line
+from rules.markers import services as markers
+from rules.party_keys import key_of
+from rules.rulesets import queries, services
+from tests.browser import scheme
+from tests.browser.conftest import Open
+from tests.browser.looks import SIZES, faults_of
+from tests.portal.people import person
+from tests.rules.limits import facts_of_quotes
+from tests.rules.two_people import decide
+from tests.world import prepare, run
+
+ADA, BEN = key_of("MSISDN", "255712001001"), key_of("MSISDN", "255712001002")
+RULES = [
+    ("value_limit", {"id": "p2p-daily", "title": "At most 5,000,000 TZS in 24 hours", "subject": "payer"}),
+    ("new_payee_delay", {"id": "new-payee", "title": "Payments to new payees wait an hour", "hold_for": "PT1H"}),
+    ("hours", {"id": "hours", "title": "Withdrawals by day", "from": "06:00", "to": "22:00", "mode": "shadow"}),
+]
+
+
+def document(*, cap: str = "1000") -> dict[str, object]:
+    def tzs(amount: str) -> dict[str, str]:
+        return {"amount": amount, "currency": "TZS"}
+
+    more = [
+        {"most": tzs("5000000"), "most_payments": 50, "scenarios": ["TRANSFER"]},
+        {"above": tzs("200000")},
+        {"scenarios": ["WITHDRAWAL"], "weekdays": ["MON", "TUE", "WED", "THU", "FRI", "SAT"]},
+    ]
+    made = [
+        rule
+        for (template, values), others in zip(RULES, more, strict=True)
+        for rule in make_rules(template, {**values, **others})
+    ]
+    large = {
+        "id": "large",
+        "title": "Large payments wait for the fraud desk",
+        "kind": "fraud",
+        "gate": "transfer",
+        "when": {"currencies": ["TZS"]},
+        "if": {"fact": "amount", "is": "above", "value": tzs(cap)},
+        "then": {"action": "hold", "for": "PT2H"},
+    }
+    return {"language": 1, "name": "Scheme rules 2027", "time_zone": "Africa/Dar_es_Salaam", "rules": [*made, large]}
+
+
+def sighting(version: int, payment: str, party: int = ADA) -> Sighting:
+    reading = {
+        "fact": "amount",
+        "operator": "above",
+        "threshold": 1_000_0000,
+        "value": 2_400_0000,
+        "holds": True,
+        "unit": "amount",
+        "currency": "TZS",
+    }
+    return Sighting(
+        kind=alerts.RULE,
+        party=party,
+        rule="large",
+        rules_version=version,
+        gate="transfer",
+        subject=payment,
+        payer_dfsp="uhuru-bank",
+        payee_dfsp="simba-pesa",
+        amount=2_400_0000,
+        currency="TZS",
+        details={"rule": "large", "action": "hold", "readings": [reading]},
+    )
+
+
+@pytest.fixture
+def fraud_desk(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Pages by name, with something on each."""
+    cache.clear()
+    monkeypatch.setattr(quoted_facts, "of", facts_of_quotes)
+    world = scheme.begin(payments=6)
+    by = "asha, approved by ben"
+    asha, ben = person(Role.RISK, name="asha"), person(Role.RISK, name="ben")
+    first = services.create(document(), actor="asha")
+    services.activate(first.pk, reason="agreed by the council", actor=by)
+    payment = prepare(world, "uhuru-bank", "simba-pesa", 2_400, expires_in=86_400)
+    for command in (payment, prepare(world, "uhuru-bank", "kilele-sacco", 1_200, expires_in=86_400)):
+        run(command)
+    assert HeldTransfer.objects.count() == 2
+    second = services.create(document(cap="2000"), actor="asha")
+    terms = services.activation_terms(second.pk, reason="fewer alerts")
+    changes.ask(visitor_for(asha), "activate_rules", subject="rules", payload=terms, reason="fewer alerts")
+    until = datetime.now(UTC) + timedelta(days=90)
+    services.grant_variance("p2p-daily", "bahari-wallet", until=until, reason="a pilot", actor=by)
+    alerts.raise_alerts(
+        [sighting(first.pk, *about) for about in ((payment.transfer_id,), (payment.transfer_id,), ("x", BEN))]
+    )
+    tasks.merge()
+    alert = Alert.objects.get(key=ADA)
+    alerts.assign(alert.pk, to=ben, actor="asha")
+    alerts.add_note(alert.pk, text="The customer does not answer the telephone.", actor="ben")
+    lists.create(name="excluded", kind="EXCLUSION", title="Excluded by the council", actor="asha")
+    for number, party in enumerate((ADA, BEN)):
+        lists.add_entry("excluded", Line(party, "", "", f"2026-{number + 17}"), actor=by)
+    markers.file_by_operators(ADA, kind="MULE_ACCOUNT", reason="passed on stolen money", actor=by)
+    decide("kill_switch", {"kind": "ALIAS", "party": ADA, "on": True, "reason": "stolen telephone"})
+    return {
+        "rules": "/portal/rules/",
+        "rules-version": f"/portal/rules/{second.pk}/",
+        "rules-templates": f"/portal/rules/{first.pk}/add/",
+        "rules-form": f"/portal/rules/{first.pk}/add/value-limit/",
+        "rules-import": "/portal/rules/import/",
+        "rules-activate": f"/portal/rules/{second.pk}/activate/",
+        "rules-exception": "/portal/rules/exceptions/new/",
+        "held": "/portal/held/",
+        "held-refuse": f"/portal/held/{payment.transfer_id}/refuse/",
+        "held-payment": f"/portal/transfers/{payment.transfer_id}/",
+        "alerts": "/portal/alerts/",
+        "alert": f"/portal/alerts/{alert.pk}/",
+        "lists": "/portal/lists/",
+        "list": "/portal/lists/of/excluded/",
+        "list-import": "/portal/lists/of/excluded/import/",
+        "matches": "/portal/lists/matches/",
+        "markers": "/portal/markers/",
+        "switches": "/portal/kill-switches/",
+        "switch-on": "/portal/kill-switches/new/",
+    }
+
+
+@pytest.fixture
+def somebody(fraud_desk: dict[str, str]) -> User:
+    user = person(Role.OPERATOR, name="juma")
+    users.set_roles(user, roles=HUB_ROLES, actor="test")
+    return user
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("size", SIZES)
+def test_every_page_of_rules_fits_and_is_accessible(
+    open_window: Open, fraud_desk: dict[str, str], somebody: User, size: str
+) -> None:
+    assert faults_of(open_window, somebody, fraud_desk, size) == []
+
+
+def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window: Open, transactional_db: None) -> None:
+    cache.clear()
+    scheme.begin(payments=6)
+    maker, checker = open_window(person(Role.RISK, name="asha")), open_window(person(Role.RISK, name="ben"))
+    page = maker.page
+    maker.go("/portal/rules/")
+    page.get_by_role("link", name="Make the first rule").click()
+    page.get_by_role("link", name="Largest amount").click()
+    page.get_by_label("Name of the rules").fill("Scheme rules 2027")
+    page.get_by_label("Time zone").select_option("Africa/Dar_es_Salaam")
+    page.get_by_label("Id", exact=False).first.fill("p2p-cap")
+    page.get_by_label("Title").fill("At most 1,000,000 TZS")
+    page.get_by_label("Largest amount").fill("1000000")
+    page.get_by_label("TRANSFER").check()
+    maker.picture("rule-form-filled-light")
+    page.get_by_role("button", name="Make a version").click()
+    page.get_by_text("It judges payments once two people have activated it.").first.wait_for()
+    page.get_by_text("above 1,000,000.00 TZS").wait_for()
+    page.get_by_label("Mode").select_option("live")
+    page.get_by_role("button", name="Change mode").click()
+    page.get_by_role("link", name="Request activation").click()
+    page.get_by_label("Reason").fill("agreed by the council")
+    page.get_by_role("button", name="Submit request").click()
+    page.get_by_text("You submitted this request.").wait_for()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name="Activate a version of the rules").click()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("The change has taken effect").wait_for()
+    maker.go("/portal/rules/")
+    page.get_by_text("asha, approved by ben").first.wait_for()
+    active = queries.active()
+    assert active is not None
+    assert active.version is not None
+    assert [rule["mode"] for rule in active.version.content["rules"]] == ["live"]
+
+
+def test_a_person_sees_why_a_payment_is_held_and_another_releases_it(
+    open_window: Open, fraud_desk: dict[str, str]
+) -> None:
+    maker, checker = open_window(User.objects.get(username="asha")), open_window(User.objects.get(username="ben"))
+    page = maker.page
+    maker.go(fraud_desk["held"])
+    page.get_by_role("link", name=HeldTransfer.objects.order_by("until").first().pk).click()
+    page.get_by_text("Large payments wait for the fraud desk").wait_for()
+    page.get_by_text("2 rules that did not fire").click()
+    page.get_by_text("above 5,000,000.00 TZS").wait_for()
+    page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    maker.picture("rules-payment-light")
+    page.get_by_role("link", name="Release").click()
+    page.get_by_label("Reason").fill("the customer confirmed it")
+    page.get_by_role("button", name="Submit request").click()
+    page.get_by_text("You submitted this request.").wait_for()
+    checker.go("/portal/approvals/")
+    checker.page.get_by_role("link", name="Release a held transfer").click()
+    checker.page.get_by_role("button", name="Approve").click()
+    checker.page.get_by_text("The change has taken effect").wait_for()
+    assert HeldTransfer.objects.order_by("until").first().state == "RELEASED"

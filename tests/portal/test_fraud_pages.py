@@ -1,0 +1,228 @@
+"""The pages of alerts, lists, markers and kill switches. Two people decide each change."""
+
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from hub.audit.models import Approval, Entry
+from ledger.models import HeldTransfer
+from portal.permissions import Role
+from rules.alerts import services as alerts
+from rules.alerts import tasks
+from rules.alerts.models import Alert
+from rules.lists import kill_switches, loaded_names, queries, screening, services
+from rules.lists.models import NameMatch, StagedFile
+from rules.lists.screening import Named
+from rules.markers.models import Appeal, Marker
+from rules.party_keys import key_of
+from tests.portal.people import browser_of, person
+from tests.portal.test_rules_pages import approve, page
+from tests.rules.rule_sets import activate, hold
+from tests.rules.test_alerts import sighting
+from tests.rules.test_markers import call, file
+from tests.world import World, prepare, run
+
+NUMBER = "255712001001"
+ADA = key_of("MSISDN", NUMBER)
+PARTY = {"type": "MSISDN", "identifier": f"+{NUMBER}", "reason": "seen"}
+
+
+@pytest.fixture
+def rita(world: World) -> Client:
+    return browser_of(person(Role.RISK, name="rita"))
+
+
+@pytest.fixture
+def ron(world: World) -> Client:
+    return browser_of(person(Role.RISK, name="ron"))
+
+
+def asked(client: Client, path: str, **said: Any) -> None:
+    answer = client.post(f"/portal/{path}", said)
+    assert answer.status_code == 302, answer.context["form"].errors
+
+
+def alert_of(*sightings: alerts.Sighting) -> Alert:
+    alerts.raise_alerts(sightings)
+    tasks.merge()
+    return Alert.objects.latest("pk")
+
+
+READING = {
+    "fact": "payer.sent_value",
+    "operator": "above",
+    "threshold": 100_0000,
+    "value": 200_0000,
+    "holds": True,
+    "unit": "amount",
+    "window_s": 86_400,
+    "currency": "TZS",
+}
+
+
+def test_an_alert_is_assigned_noted_and_closed(rita: Client, ron: Client) -> None:
+    reported = sighting(ADA, gate="quote", details={"rule": "p2p-daily", "readings": [READING]})
+    alert = alert_of(reported, sighting(ADA), sighting(None, dfsp="green"))
+    assert Alert.objects.count() == 2
+    assert f"{ADA:016x}" in page(rita, "alerts/")
+    alert = Alert.objects.get(key=ADA)
+    text = page(rita, f"alerts/{alert.pk}/")
+    assert "Value of the payments that the payer sent in 24 h" in text
+    assert "above 100.00 TZS" in text
+    assert NUMBER not in text
+    rita.post(f"/portal/alerts/{alert.pk}/assign/", {"to": "ron"})
+    rita.post(f"/portal/alerts/{alert.pk}/notes/", {"text": "<b>called</b>"})
+    assert "&lt;b&gt;called&lt;/b&gt;" in page(ron, f"alerts/{alert.pk}/")
+    mine = ron.get("/portal/alerts/?assigned=me").context["page"].rows
+    assert [each.pk for each in mine] == [alert.pk]
+    assert rita.post(f"/portal/alerts/{alert.pk}/assign/", {"to": "nobody-known"}).status_code == 404
+    assert rita.post(f"/portal/alerts/{alert.pk}/close/", {"outcome": "MAYBE"}).status_code == 404
+    rita.post(f"/portal/alerts/{alert.pk}/close/", {"outcome": "FRAUD"})
+    alert.refresh_from_db()
+    assert (alert.state, alert.outcome, alert.closed_by) == ("CLOSED", "FRAUD", "rita")
+    rita.post(f"/portal/alerts/{alert.pk}/close/", {"outcome": "UNCLEAR"})
+    alert.refresh_from_db()
+    assert alert.outcome == "FRAUD"
+    found = rita.get("/portal/alerts/", {"type": "MSISDN", "identifier": NUMBER}).context["page"].rows
+    assert [each.pk for each in found] == [alert.pk]
+    looked_up = Entry.objects.filter(action="alias_looked_up").latest("pk")
+    assert NUMBER not in str(looked_up.after)
+    assert "not a valid MSISDN" in page(rita, "alerts/?type=MSISDN&identifier=x")
+
+
+def test_each_action_of_an_alert_waits_for_a_second_person(rita: Client, ron: Client, world: World) -> None:
+    services.create(name="blocked", kind="BLOCK", actor="rita")
+    activate(hold("PT1H", gate="transfer"))
+    commands = [prepare(world, "green", "blue", 20, expires_in=86_400) for _ in range(2)]
+    for command in commands:
+        run(command)
+    first, second = (command.transfer_id for command in commands)
+    alert = alert_of(sighting(ADA, subject=first), sighting(ADA, subject=second))
+    base = f"alerts/{alert.pk}"
+    asked(rita, f"{base}/block/", list="blocked", reason="a mule")
+    assert rita.post(f"/portal/approvals/{Approval.objects.latest('pk').pk}/approve/").status_code == 302
+    assert list(queries.entries("blocked")) == []
+    approve(ron)
+    assert [entry.key for entry in queries.entries("blocked")] == [ADA]
+    asked(rita, f"{base}/mark/", kind="MULE_ACCOUNT", reason="a mule")
+    approve(ron)
+    assert Marker.objects.get().key == ADA
+    asked(rita, f"{base}/stop/", reason="a mule")
+    approve(ron)
+    assert [switch.key for switch in kill_switches.are_on()] == [ADA]
+    asked(rita, f"{base}/held/{first}/release/", reason="called")
+    approve(ron)
+    asked(rita, f"{base}/held/{second}/refuse/", reason="fraud", code="5540")
+    approve(ron)
+    assert HeldTransfer.objects.get(pk=first).state == "RELEASED"
+    assert HeldTransfer.objects.get(pk=second).refusal_code == "5540"
+    kinds = [action.approval.kind for action in alert.actions.all()]
+    assert kinds == ["block_party", "file_marker", "kill_switch", "release_held", "refuse_held"]
+    assert page(rita, f"{base}/").count("APPROVED") >= 5
+    other = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(other)
+    assert rita.get(f"/portal/{base}/held/{other.transfer_id}/release/").status_code == 404
+    about_dfsp = alert_of(sighting(None, dfsp="green"))
+    assert rita.get(f"/portal/alerts/{about_dfsp.pk}/block/").status_code == 404
+    asked(rita, f"alerts/{about_dfsp.pk}/stop/", reason="an attack")
+    approve(ron)
+    assert {switch.kind for switch in kill_switches.are_on()} == {"ALIAS", "DFSP"}
+
+
+def csv(text: str) -> SimpleUploadedFile:
+    return SimpleUploadedFile("list.csv", text.encode(), content_type="text/csv")
+
+
+def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron: Client) -> None:
+    said = {"name": "watched", "kind": "SANCTIONS", "title": "The watched", "least_score": "88"}
+    assert rita.post("/portal/lists/new/", said | {"name": "Not so"}).status_code == 400
+    asked(rita, "lists/new/", **said)
+    assert rita.post("/portal/lists/new/", said).status_code == 400
+    bad = rita.post(
+        "/portal/lists/of/watched/import/",
+        {"file": csv(f"type,identifier,name\nMSISDN,{NUMBER},\nMSISDN,12a,\n,,\n"), "reason": "x"},
+    )
+    assert bad.status_code == 400
+    text = bad.content.decode()
+    assert "Nothing was imported. Bad lines: 2." in text
+    assert "Line 3: identifier is not a valid MSISDN" in text
+    assert "Line 4: " in text
+    assert StagedFile.objects.count() == 0
+    asked(
+        rita,
+        "lists/of/watched/import/",
+        file=csv(f"type,identifier,name\nMSISDN,{NUMBER},\n,,Joseph Kony\n"),
+        reason="the ministry's",
+    )
+    assert list(queries.entries("watched")) == []
+    approve(ron)
+    assert queries.entries("watched").count() == 2
+    text = page(rita, "lists/of/watched/")
+    assert "Joseph Kony" in text
+    assert "list.csv" in text
+    entry = queries.entries("watched").get(key=ADA)
+    asked(rita, f"lists/of/watched/{entry.pk}/remove/", reason="a mistake")
+    approve(ron)
+    asked(rita, "lists/of/watched/add/", **PARTY, reference="17")
+    approve(ron)
+    found = rita.get("/portal/lists/of/watched/", {"type": "MSISDN", "identifier": NUMBER}).context["page"].rows
+    assert [(each.key, each.reference) for each in found] == [(ADA, "17")]
+    assert rita.get("/portal/lists/of/another/").status_code == 404
+
+    loaded_names.latest()
+    screening.see([Named(ADA, "blue", "Joseph Kony")])
+    match = NameMatch.objects.get()
+    assert "Joseph Kony" in page(rita, "lists/matches/")
+    asked(rita, f"lists/matches/{match.pk}/clear/", reason="another person")
+    approve(ron)
+    assert rita.get(f"/portal/lists/matches/{match.pk}/clear/").status_code == 404
+
+
+def test_markers_are_filed_and_lifted_and_appeals_decided(rita: Client, ron: Client) -> None:
+    asked(rita, "markers/new/", **PARTY, kind="OTHER")
+    approve(ron)
+    filed = file(reason="a mule")["number"]
+    call("POST", f"markers/{filed}/appeals", {"reason": "robbed"}, source="blue")
+    text = page(rita, "markers/")
+    assert "a mule" in text
+    assert "robbed" in text
+    asked(rita, f"markers/appeals/{Appeal.objects.get().pk}/reject/", reason="no proof")
+    approve(ron)
+    assert Appeal.objects.get().state == "REJECTED"
+    asked(rita, f"markers/{filed}/lift/", reason="proof")
+    assert Marker.objects.get(pk=filed).lifted_at is None
+    approve(ron)
+    assert Marker.objects.get(pk=filed).lifted_by == "rita, approved by ron"
+    assert rita.get(f"/portal/markers/{filed}/lift/").status_code == 404
+    found = rita.get("/portal/markers/", {"type": "MSISDN", "identifier": NUMBER}).context["page"].rows
+    assert len(found) == 2
+
+
+def test_kill_switches_go_on_and_off_by_two_people(rita: Client, ron: Client) -> None:
+    for said in ({"kind": "DFSP"}, {"kind": "CORRIDOR", "payer_dfsp": "green"}, {"kind": "ALIAS", "identifier": "1a"}):
+        assert rita.post("/portal/kill-switches/new/", said | {"type": "MSISDN", "reason": "x"}).status_code == 400
+    for said in (
+        {"kind": "ALIAS", "identifier": NUMBER},
+        {"kind": "DFSP", "payer_dfsp": "red"},
+        {"kind": "CORRIDOR", "payer_dfsp": "green", "payee_dfsp": "blue"},
+    ):
+        asked(rita, "kill-switches/new/", **{"type": "MSISDN", "reason": "an attack"} | said)
+        approve(ron)
+    switches = kill_switches.are_on()
+    assert len(switches) == 3
+    assert "green → blue" in page(rita, "kill-switches/")
+    for switch in switches:
+        asked(rita, f"kill-switches/{switch.pk}/off/", reason="over")
+        approve(ron)
+    assert kill_switches.are_on() == []
+    assert "rita, approved by ron" in page(rita, "kill-switches/")
+
+
+@pytest.mark.parametrize(
+    "path", ["rules/", "held/", "alerts/", "lists/", "lists/matches/", "markers/", "kill-switches/"]
+)
+def test_only_people_of_the_hub_see_these_pages(world: World, path: str) -> None:
+    assert browser_of(person(Role.AUDITOR)).get(f"/portal/{path}").status_code == 200
+    assert browser_of(person(Role.PARTICIPANT_TREASURER)).get(f"/portal/{path}").status_code == 403

@@ -1,0 +1,385 @@
+"""The pages of rules: versions made by forms and from JSON, activated by two people, and what they decided."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from hub.audit.models import Approval
+from ledger.held_transfers import services
+from portal import changes
+from portal.permissions import Role
+from portal.rules import fault_texts, sentences
+from portal.visitor import visitor_for
+from rules.decide import judge, verdict_of
+from rules.facts import Facts
+from rules.language import faults
+from rules.language.fact_catalogue import FACTS
+from rules.language.rule_types import Operator
+from rules.language.templates import TEMPLATES
+from rules.lists import services as lists
+from rules.rulesets import active_rules, queries
+from rules.rulesets.models import RuleSetVersion
+from tests.portal.people import browser_of, person
+from tests.rules.documents import FixedCounters, facts
+from tests.rules.rule_sets import activate, cap, create, document, hold, refuse, rule
+from tests.world import World, prepare, run
+
+
+@pytest.fixture
+def rita(world: World) -> Client:
+    return browser_of(person(Role.RISK, name="rita"))
+
+
+@pytest.fixture
+def ron(world: World) -> Client:
+    return browser_of(person(Role.RISK, name="ron"))
+
+
+def page(client: Client, path: str) -> str:
+    answer = client.get(f"/portal/{path}")
+    assert answer.status_code == 200, (path, answer.status_code)
+    return answer.content.decode()
+
+
+def approve(client: Client) -> None:
+    """Approves the latest request, as a second person."""
+    request = Approval.objects.latest("pk")
+    client.post(f"/portal/approvals/{request.pk}/approve/")
+    request.refresh_from_db()
+    assert request.state == "APPROVED", request.state
+
+
+def at(hour: int, day: int = 27) -> datetime:
+    """A moment in Dar es Salaam. The 27th is a Friday."""
+    return datetime(2026, 11, day, hour - 3, tzinfo=UTC)
+
+
+def tzs(name: str, amount: str) -> dict[str, str]:
+    return {name: amount, f"{name}_currency": "TZS"}
+
+
+def limits(count: int, value: int) -> dict[str, int]:
+    return {"payer.sent_count": count, "payer.sent_value": value}
+
+
+# The ten commonest rules, as docs/rules.md has them: the form, what a person writes, and payments with their verdicts.
+TEN: list[tuple[str, dict[str, Any], list[tuple[Facts, dict[str, Any], str | int]]]] = [
+    (
+        "amount-cap",
+        tzs("most", "100") | {"scenarios": ["TRANSFER"], "payer_types": ["CONSUMER"]},
+        [(facts(amount=100_0001), {}, "3140"), (facts(amount=100_0000), {}, "ALLOW")],
+    ),
+    (
+        "amount-floor",
+        tzs("least", "1.5"),
+        [(facts(amount=1_4999), {}, "3140"), (facts(amount=1_5000), {}, "ALLOW")],
+    ),
+    (
+        "count-limit",
+        {"subject": "payer", "most_payments": "20", "window": "24", "window_unit": "H"},
+        [
+            (facts("transfer"), {"payer.sent_count": 21}, "4240"),
+            (facts("transfer"), {"payer.sent_count": 20}, "ALLOW"),
+        ],
+    ),
+    (
+        "value-limit",
+        tzs("most", "1000000") | {"subject": "payer", "most_payments": "50", "window": "1", "window_unit": "D"},
+        [
+            (facts("transfer"), limits(2, 1_000_000_0001), "4241"),
+            (facts("transfer"), limits(51, 1), "4240"),
+            (facts("transfer"), limits(50, 1_000_000_0000), "ALLOW"),
+        ],
+    ),
+    (
+        "closed-corridor",
+        {"payer_dfsps": ["green"], "payee_dfsps": ["blue"]},
+        [(facts(), {}, "3140"), (facts(payee_dfsp="red"), {}, "ALLOW")],
+    ),
+    (
+        "hours",
+        {"from": "08:00", "to": "18:00", "weekdays": ["MON", "FRI"], "scenarios": ["WITHDRAWAL"]},
+        [
+            (facts(now=at(7), scenario="WITHDRAWAL"), {}, "3140"),
+            (facts(now=at(9, day=28), scenario="WITHDRAWAL"), {}, "3140"),
+            (facts(now=at(9), scenario="WITHDRAWAL"), {}, "ALLOW"),
+        ],
+    ),
+    (
+        "expiration",
+        {"gate": "transfer", "shortest": "10", "shortest_unit": "S", "longest": "5", "longest_unit": "M"},
+        [
+            (facts("transfer", expires_in_s=9), {}, "3142"),
+            (facts("transfer", expires_in_s=301), {}, "3142"),
+            (facts("transfer", expires_in_s=300), {}, "ALLOW"),
+        ],
+    ),
+    (
+        "excluded-parties",
+        {"lists": ["excluded"]},
+        [
+            (facts(payer_lists=frozenset({"excluded"})), {}, "4540"),
+            (facts(payee_lists=frozenset({"excluded"})), {}, "5540"),
+            (facts(payee_lists=frozenset({"others"})), {}, "ALLOW"),
+        ],
+    ),
+    (
+        "new-payee-delay",
+        tzs("above", "50") | {"hold_for": "1", "hold_for_unit": "H"},
+        [
+            (facts(), {"pair.paid_before": False}, 3600),
+            (facts(amount=50_0000), {"pair.paid_before": False}, "ALLOW"),
+            (facts(), {"pair.paid_before": True}, "ALLOW"),
+        ],
+    ),
+    (
+        "marked-parties",
+        {"party": "payee", "markers": ["MULE_ACCOUNT"], "action": "refuse"},
+        [
+            (facts(payee_markers=frozenset({"MULE_ACCOUNT"})), {}, "5540"),
+            (facts(payee_markers=frozenset({"OTHER"})), {}, "ALLOW"),
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("template", "said", "payments"), TEN, ids=[each[0] for each in TEN])
+def test_each_of_the_ten_commonest_rules_is_made_by_its_form_and_judges(
+    rita: Client, template: str, said: dict[str, Any], payments: list[Any]
+) -> None:
+    lists.create(name="excluded", kind="EXCLUSION", actor="rita")
+    common = {"id": "a-rule", "title": "A rule", "mode": "live", "on_missing": "open"}
+    begun = {"rules_name": "Scheme rules", "time_zone": "Africa/Dar_es_Salaam"}
+    answer = rita.post(f"/portal/rules/0/add/{template}/", common | begun | said)
+    assert answer.status_code == 302, answer.context["form"].errors
+    version = RuleSetVersion.objects.get()
+    assert (version.author, version.name) == ("rita", "Scheme rules")
+    assert "a-rule" in page(rita, f"rules/{version.pk}/")
+    read = active_rules.read(version.pk)
+    for payment, counters, expected in payments:
+        verdict = verdict_of(judge(payment, read.by_gate[payment.gate], FixedCounters(counters)))
+        found = verdict.code or verdict.hold_for_s or verdict.outcome
+        assert found == expected, payment
+
+
+def test_every_form_is_offered_and_says_what_is_missing(rita: Client) -> None:
+    choices = page(rita, "rules/0/add/")
+    for name, template in TEMPLATES.items():
+        slug = name.replace("_", "-")
+        assert f"/portal/rules/0/add/{slug}/" in choices
+        assert template.title in page(rita, f"rules/0/add/{slug}/")
+        answer = rita.post(f"/portal/rules/0/add/{slug}/", {"mode": "live"})
+        assert answer.status_code == 400
+        assert {"id", "title", "rules_name"} <= set(answer.context["form"].errors)
+    assert RuleSetVersion.objects.count() == 0
+    assert rita.get("/portal/rules/0/add/another/").status_code == 404
+
+
+def test_a_fault_is_shown_beside_its_field(rita: Client) -> None:
+    version = create(cap("10"))
+    said = tzs("most", "5") | {"id": "cap-10", "title": "x", "mode": "live", "on_missing": "open"}
+    answer = rita.post(f"/portal/rules/{version.pk}/add/amount-cap/", said)
+    assert answer.context["form"].errors == {"id": ["another rule has the id cap-10"]}
+    said |= {"id": "other", "most": "1,000"}
+    answer = rita.post(f"/portal/rules/{version.pk}/add/amount-cap/", said)
+    assert set(answer.context["form"].errors) == {"most"}
+    said = {"id": "x", "title": "x", "mode": "live", "on_missing": "open", "gate": "transfer"}
+    said |= {"shortest_unit": "S", "longest_unit": "S"}
+    answer = rita.post(f"/portal/rules/{version.pk}/add/expiration/", said)
+    assert set(answer.context["form"].errors) == {"shortest"}
+    assert RuleSetVersion.objects.count() == 1
+
+
+def test_json_is_imported_or_refused_with_each_place(rita: Client) -> None:
+    bad = document(cap("10"), cap("10"), rule("odd", {"fact": "amuont", "is": "above", "value": 3}, refuse()))
+    answer = rita.post("/portal/rules/import/", {"text": json.dumps(bad)})
+    assert answer.status_code == 400
+    places = [place for place, _text in answer.context["faults"]]
+    assert sorted(places) == ["rules[1].id", "rules[2].if.fact"]
+    assert "<code>rules[2].if.fact</code>" in answer.content.decode()
+    assert rita.post("/portal/rules/import/", {"text": "{"}).status_code == 400
+    assert rita.post("/portal/rules/import/", {"text": " "}).status_code == 400
+    assert RuleSetVersion.objects.count() == 0
+    answer = rita.post("/portal/rules/import/", {"text": json.dumps(document(cap("10")))})
+    version = RuleSetVersion.objects.get()
+    assert answer["Location"] == f"/portal/rules/{version.pk}/"
+    assert json.loads(page(rita, f"rules/{version.pk}/rules.json")) == document(cap("10"))
+    assert "cap-10" in page(rita, f"rules/import/?from={version.pk}")
+    assert rita.get("/portal/rules/import/?from=77").status_code == 404
+
+
+def test_two_people_activate_a_version_and_roll_back_by_one_click(rita: Client, ron: Client) -> None:
+    old, new = create(cap("10")), create(cap("20"), hold())
+    for version in (old, new):
+        answer = rita.post(f"/portal/rules/{version.pk}/activate/", {"reason": "agreed"})
+        assert answer.status_code == 302
+        request = Approval.objects.latest("pk")
+        assert [each["state"] for each in states(rita)][-version.pk + old.pk - 1] == "REQUESTED"
+        assert rita.post(f"/portal/approvals/{request.pk}/approve/").status_code == 302
+        assert Approval.objects.get(pk=request.pk).state == "PENDING"
+        approve(ron)
+    assert [each["state"] for each in states(rita)] == ["ACTIVE", "PAST"]
+    text = page(rita, "rules/")
+    assert "rita, approved by ron" in text
+    assert f"Roll back to {old.pk} " in text
+    assert "hold-10" in page(rita, f"rules/{old.pk}/")  # a difference from the active version
+    answer = rita.post("/portal/rules/roll-back/")
+    assert answer["Location"] == f"/portal/approvals/{Approval.objects.latest('pk').pk}/"
+    approve(ron)
+    active = queries.active()
+    assert active is not None
+    assert active.version_id == old.pk
+    rita.post("/portal/rules/off/", {"reason": "an incident"})
+    approve(ron)
+    assert "No rules judge payments." in page(rita, "rules/")
+
+
+def states(client: Client) -> list[dict[str, Any]]:
+    shown = client.get("/portal/rules/").context["versions"]
+    return [{"version": each.version.pk, "state": each.state} for each in shown]
+
+
+def test_a_planned_activation_is_cancelled(rita: Client, ron: Client) -> None:
+    version = create(cap("10"))
+    begins = datetime.now(UTC) + timedelta(days=2)
+    past = rita.post(f"/portal/rules/{version.pk}/activate/", {"valid_from": "2020-01-01T10:00", "reason": "x"})
+    assert set(past.context["form"].errors) == {"valid_from"}
+    said = {"valid_from": f"{begins:%Y-%m-%dT%H:%M}", "reason": "x"}
+    assert rita.post(f"/portal/rules/{version.pk}/activate/", said).status_code == 302
+    approve(ron)
+    assert states(rita)[0]["state"] == "PLANNED"
+    planned = queries.planned().get()
+    assert rita.post(f"/portal/rules/activations/{planned.pk}/cancel/", {"reason": "x"}).status_code == 302
+    approve(ron)
+    assert states(rita)[0]["state"] == "DRAFT"
+    assert rita.get(f"/portal/rules/activations/{planned.pk}/cancel/").status_code == 404
+
+
+def test_a_rule_gets_another_mode_or_goes_by_a_new_version(rita: Client) -> None:
+    first = create(cap("10"), hold())
+    rita.post(f"/portal/rules/{first.pk}/cap-10/mode/", {"mode": "shadow"})
+    second = RuleSetVersion.objects.latest("pk")
+    assert [each.get("mode", "live") for each in second.content["rules"]] == ["shadow", "live"]
+    rita.post(f"/portal/rules/{second.pk}/cap-10/remove/")
+    third = RuleSetVersion.objects.latest("pk")
+    assert [each["id"] for each in third.content["rules"]] == ["hold-10"]
+    assert rita.post(f"/portal/rules/{first.pk}/another/remove/").status_code == 404
+    assert rita.post(f"/portal/rules/{first.pk}/cap-10/mode/", {"mode": "on"}).status_code == 404
+    first.refresh_from_db()
+    assert first.content == document(cap("10"), hold())
+
+
+def test_a_dfsp_is_exempt_from_a_rule_until_two_people_end_it(rita: Client, ron: Client) -> None:
+    activate(cap("10"))
+    day = f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%d}"
+    said = {"rule": "cap-10", "dfsp": "green", "until": day, "reason": "a pilot"}
+    assert rita.post("/portal/rules/exceptions/new/", said | {"until": "2020-01-01"}).status_code == 400
+    assert rita.post("/portal/rules/exceptions/new/", said).status_code == 302
+    approve(ron)
+    (found,) = queries.exceptions()
+    assert "green: cap-10" in page(rita, "rules/")
+    assert rita.post(f"/portal/rules/exceptions/{found.pk}/end/", {"reason": "over"}).status_code == 302
+    approve(ron)
+    assert queries.exceptions() == []
+
+
+def test_the_page_of_a_payment_shows_every_rule_that_was_judged(rita: Client, world: World) -> None:
+    shadow = cap("5", gate="transfer", mode="shadow")
+    activate(hold("PT1H", gate="transfer"), shadow, cap("100", gate="transfer"))
+    command = prepare(world, "green", "blue", 20, expires_in=86_400)
+    run(command)
+    text = page(rita, f"transfers/{command.transfer_id}/")
+    assert "above 10.00 TZS" in text
+    assert "1 rule that did not fire" in text
+    (judged,) = rita.get(f"/portal/transfers/{command.transfer_id}/").context["judgements"]
+    assert [(each.id, each.effect, each.is_shadow) for each in judged.rules] == [
+        ("hold-10", "HOLD", False),
+        ("cap-5", "REFUSE 3140", True),
+        ("cap-100", "", False),
+    ]
+    (reading,) = judged.others[0].readings
+    assert (reading.value, reading.threshold, reading.holds) == ("20.00 TZS", "above 100.00 TZS", False)
+    assert f"/portal/held/{command.transfer_id}/release/" in text
+    # The payer DFSP learns no rule, and the payee DFSP nothing of a payment that is held.
+    theirs = browser_of(person(Role.PARTICIPANT_VIEWER, participant="green"))
+    shown = theirs.get(f"/portal/transfers/{command.transfer_id}/")
+    assert shown.status_code == 200
+    assert b"hold-10" not in shown.content
+    assert b"Held until" not in shown.content
+
+
+def test_the_payee_dfsp_hears_nothing_of_a_held_transfer_before_its_release(rita: Client, world: World) -> None:
+    activate(hold("PT1H", gate="transfer"))
+    command, other = (prepare(world, "green", "blue", value, expires_in=86_400) for value in (20, 5))
+    run(command)
+    run(other)
+    payee = browser_of(person(Role.PARTICIPANT_TECHNICIAN, participant="blue"))
+    operator = browser_of(person(Role.OPERATOR))
+    path = f"/portal/transfers/{command.transfer_id}/"
+
+    def seen() -> list[str]:
+        """What the payee DFSP finds by each kind of search."""
+        found = [row.pk for row in payee.get("/portal/transfers/").context["page"].rows]
+        found += [row.pk for row in payee.get(f"/portal/transfers/?id={command.transfer_id}").context["page"].rows]
+        return found + ([command.transfer_id] if payee.get(path).status_code == 200 else [])
+
+    assert seen() == [other.transfer_id]
+    assert b"Notify blue again" not in operator.get(path).content
+    assert operator.post(f"{path}tell/", {"to": "blue"}).status_code == 404
+    assert operator.post(f"{path}tell/", {"to": "green"}).status_code == 302
+    services.release(command.transfer_id, reason="a test", actor="rita, approved by ron")
+    assert seen().count(command.transfer_id) == 3
+    assert operator.post(f"{path}tell/", {"to": "blue"}).status_code == 302
+
+
+def test_a_held_transfer_is_released_or_refused_by_two_people(rita: Client, ron: Client, world: World) -> None:
+    activate(hold("PT1H", gate="transfer"))
+    commands = [prepare(world, "green", "blue", 20, expires_in=86_400) for _ in range(2)]
+    for command in commands:
+        run(command)
+    first, second = (command.transfer_id for command in commands)
+    listed = rita.get("/portal/held/").context["waiting"]
+    assert [(each.hold.pk, each.rules) for each in listed] == [(first, ["hold-10"]), (second, ["hold-10"])]
+    assert rita.post(f"/portal/held/{first}/release/", {"reason": "called the customer"}).status_code == 302
+    assert "REQUESTED" in page(rita, "held/")
+    approve(ron)
+    bad = rita.post(f"/portal/held/{second}/refuse/", {"reason": "fraud", "code": "5000"})
+    assert set(bad.context["form"].errors) == {"code"}
+    assert rita.post(f"/portal/held/{second}/refuse/", {"reason": "fraud", "code": "5540"}).status_code == 302
+    approve(ron)
+    assert rita.get(f"/portal/held/{first}/release/").status_code == 404
+    assert rita.get(f"/portal/held/{second}/refuse/").status_code == 404
+    assert "RELEASED" in page(rita, "held/")
+
+
+@pytest.mark.parametrize("path", ["rules/", "held/", "rules/{version}/"])
+def test_a_page_costs_the_same_however_much_there_is(world: World, path: str) -> None:
+    user = person(Role.RISK)
+    client = browser_of(user)
+    numbers = []
+    for round_ in range(2):
+        version = activate(hold("PT1H", gate="transfer"), cap(f"{100 + round_}"), cap("7", mode="draft"))
+        for _ in range(3):
+            run(prepare(world, "green", "blue", 20, expires_in=86_400))
+            draft = create(cap(f"{RuleSetVersion.objects.count() + 1}"))
+            terms = {"version": draft.pk, "digest": "", "before": version, "from": None, "until": None, "reason": "x"}
+            changes.ask(visitor_for(user), "activate_rules", subject="rules", payload=terms, reason="x")
+        client.get(f"/portal/{path}".format(version=version))
+        with CaptureQueriesContext(connection) as counted:
+            client.get(f"/portal/{path}".format(version=version))
+        numbers.append(len(counted))
+    assert numbers[0] == numbers[1]
+
+
+def test_every_word_of_the_language_has_a_text() -> None:
+    assert sentences.FACT_NAMES.keys() == FACTS.keys()
+    assert fault_texts.TEXTS.keys() == faults.TEXTS.keys()
+    assert set(sentences._OPERATORS) == set(Operator.__args__)  # type: ignore[attr-defined]
+    for code, text in faults.TEXTS.items():
+        names = {name for name in ("found", "known", "allowed", "fact", "most") if f"{{{name}}}" in text}
+        assert all(f"%({name})s" in str(fault_texts.TEXTS[code]) for name in names), code
