@@ -162,6 +162,9 @@ def test_a_list_is_made_and_filled_by_a_file_or_refused_whole(rita: Client, ron:
     text = page(rita, "lists/of/watched/")
     assert "Joseph Kony" in text
     assert "list.csv" in text
+    ((party_list, length),) = rita.get("/portal/lists/").context["lists"]
+    assert (party_list.name, length.parties, length.names) == ("watched", 1, 1)
+    assert "/portal/lists/of/watched/" in page(rita, "lists/")
     entry = queries.entries("watched").get(key=ADA)
     asked(rita, f"lists/of/watched/{entry.pk}/remove/", reason="a mistake")
     approve(ron)
