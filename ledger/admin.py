@@ -6,6 +6,7 @@ from django.http import HttpRequest
 
 from hub.admin_base import ReadOnlyAdmin
 from ledger.bulk.models import BulkTransfer
+from ledger.held_transfers.models import HeldTransfer
 from ledger.models import (
     Account,
     CoverHold,
@@ -97,3 +98,10 @@ class FundsMovementAdmin(ReadOnlyAdmin):
 @admin.register(CoverHold)
 class CoverHoldAdmin(ReadOnlyAdmin):
     list_display = ["account", "settlement_number", "amount", "remaining", "created_at", "released_at"]
+
+
+@admin.register(HeldTransfer)
+class HeldTransferAdmin(ReadOnlyAdmin):
+    list_display = ["transfer", "state", "until", "rules_version", "held_at", "ended_at", "refusal_code"]
+    list_filter = ["state"]
+    search_fields = ["=transfer__transfer_id"]

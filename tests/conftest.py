@@ -24,7 +24,9 @@ from tests.world import World
 def pytest_configure(config: pytest.Config) -> None:
     """Hashes passwords quickly, for hundreds of people sign in here; lets tests ask for states as fast as they can."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.DFSP_STATE_RATE = 0  # of which a process remembers more than the test that it runs
+    # Of these, a process remembers more than the test that it runs.
+    settings.DFSP_STATE_RATE = 0
+    settings.DFSP_BULK_SHARE = 0
     empty_tables.install()
     slow_machine = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
     hypothesis.settings.register_profile("kitovu", max_examples=examples(), **slow_machine)

@@ -107,7 +107,7 @@ class Limits:
         """
         with self._lock:
             count, of_all = self._open_bulks.get(caller, 0), sum(self._open_bulks.values())
-            wait_s = self._bulks_spent_until.get(caller, 0.0) - self._clock()
+            wait_s = self._bulks_spent_until.get(caller, 0.0) - self._clock() if settings.DFSP_BULK_SHARE else 0.0
             is_spent, is_its_own = wait_s > _LONGEST_TURN_S, count >= settings.DFSP_OPEN_BULKS
             is_taken = not is_its_own and not is_spent and of_all < settings.WEB_BULKS
             if is_taken:

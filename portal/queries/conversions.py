@@ -48,7 +48,7 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
     """Returns matching FX quotes, the latest first. An id may be that of a quote, a conversion or a transfer."""
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
-    rows = rows.defer("request", "request_headers", "response", "response_headers")
+    rows = rows.defer("request", "request_headers", "response", "response_headers", "rule_facts")
     if wish.any_id:
         is_meant = Q(pk=wish.any_id) | Q(conversion_id=wish.any_id) | Q(determining_transfer_id=wish.any_id)
         rows = rows.filter(is_meant)
