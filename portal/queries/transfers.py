@@ -64,7 +64,7 @@ def _is_told(dfsp_id: int) -> Q:
     The payee of a held transfer hears nothing of it before its release, and never of one that is not released.
     """
     never_sent = HeldTransfer.objects.filter(pk=OuterRef("pk")).exclude(state=HeldTransfer.State.RELEASED)
-    return Q(payer_id=dfsp_id) | ~Exists(never_sent)
+    return Q(payer_id=dfsp_id) | Q(~Exists(never_sent))
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
