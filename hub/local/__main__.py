@@ -105,7 +105,7 @@ def _run(asked: argparse.Namespace) -> int:
 
 
 def _test(asked: argparse.Namespace) -> int:
-    """Runs all tests except the live tests in three processes. Then runs the live tests, which need the whole machine.
+    """Runs all tests except the live tests in three processes. Then runs the live tests, two files at a time.
 
     Three processes keep two cores busy: a third of a test's time is waiting, for a server, a browser or the clock.
 
@@ -124,7 +124,8 @@ def _test(asked: argparse.Namespace) -> int:
             # Tests are handed out in small portions. Otherwise one process would run all browser tests alone.
             shared = ["-m", "not live and not thorough", "-n", "3", "--maxschedchunk", "10", "-q", "--durations=25"]
             first = subprocess.run([*pytest, *shared], env=environment, cwd=PROJECT).returncode
-            alone = ["-m", "live and not thorough", "-v", *_files_of_live_tests()]
+            # Each file starts a hub of its own and waits for it most of the time.
+            alone = ["-m", "live and not thorough", "-n", "2", "--dist", "loadfile", "-v", *_files_of_live_tests()]
             live = subprocess.run([*pytest, *alone], env=environment, cwd=PROJECT).returncode
             return first or (0 if live == 5 else live)  # pytest exits with 5 if no test has this mark
     finally:

@@ -62,7 +62,8 @@ def test_killing_any_process_in_mid_payment_loses_and_doubles_nothing(stack: Sta
     assert len(results) == len(wanted)
     assert "open" not in outcomes
     # What could not be agreed or fulfilled in time has failed as a whole; the rest is paid.
-    assert outcomes <= {"committed", "2004", "1001", "3303"}, [r for r in results if r.outcome != "committed"]
+    # 3208: the transfer did not reach the hub before its expiration.
+    assert outcomes <= {"committed", "2004", "1001", "3303", "3208"}, [r for r in results if r.outcome != "committed"]
     committed = sum(result.outcome == "committed" for result in results)
     assert committed >= len(wanted) * 0.8
 
