@@ -8,7 +8,7 @@ statement. A bulk beyond its share first waits a few seconds for its turn.
 
 A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. Otherwise refusals alone would use up the processor if
 a sender repeats its requests at once. A paused request occupies a thread, so only some requests of a process are paused
-at once.
+at once, and a paused request counts as an open request of its DFSP.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 
@@ -74,7 +74,10 @@ class Limits:
             return
         self._say(caller, name, exceeded)
         if exceeded != _AT_ONCE:
-            self._pause_refusal()
+            try:
+                self._pause_refusal()
+            finally:
+                self.leave(caller)
         raise FspiopError(ErrorCode.SERVER_BUSY, f"too many {exceeded}", http_status=429)
 
     def leave(self, caller: int) -> None:
@@ -135,16 +138,20 @@ class Limits:
             self._open_bulks[caller] -= 1
 
     def _exceeded(self, caller: int, *, is_state_query: bool) -> str | None:
+        """Returns the limit that this request exceeds, if there is one.
+
+        Counts the request as open, even beyond a rate, unless too many are open.
+        """
         with self._lock:
             count, now = self._open.get(caller, 0), self._clock()
             if settings.DFSP_OPEN_REQUESTS and count >= settings.DFSP_OPEN_REQUESTS:
                 return _AT_ONCE
+            self._open[caller] = count + 1
             states = self._spent_on_states_until
             if is_state_query and not _is_within(settings.DFSP_STATE_RATE, states, caller, now, _STATES_BURST_S):
                 return "state queries a second"
             if not _is_within(settings.DFSP_RATE, self._spent_until, caller, now, _BURST_S):
                 return "requests a second"
-            self._open[caller] = count + 1
             return None
 
     def _pause_refusal(self) -> None:

@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from hub import client_secrets
 from hub.administration import services as administration
 from hub.administration.models import SCOPES
-from hub.api import authentication, errors, tokens
+from hub.api import authentication, dfsp_limits, errors, tokens
 from hub.api.views import PlainView
 from hub.participants import credential_cache, queries
 
@@ -151,11 +151,17 @@ def _token_for(request: HttpRequest, client_key: str, secret: str) -> str:
             _refuse(client_key, "the client certificate is not this participant's")
     if not authentication.calls_from_its_network(request, known.participant_id):
         _refuse(client_key, "called from an address that is not the participant's")
-    if set(_scopes_asked_for(request)) & set(SCOPES):
+    name = queries.name_of(known.participant_id)
+    dfsp_limits.enter(known.participant_id, name)  # the form may be slow
+    try:
+        scopes = _scopes_asked_for(request)
+    finally:
+        dfsp_limits.leave(known.participant_id)
+    if set(scopes) & set(SCOPES):
         raise OAuthError("invalid_scope", "a DFSP's client cannot have administration scopes")
     return tokens.issue(
         client_key=client_key,
-        participant=queries.name_of(known.participant_id),
+        participant=name,
         certificate_sha256=certificate,
     )
 
