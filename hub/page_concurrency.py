@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.core.handlers.wsgi import WSGIRequest
 from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import translation
@@ -28,6 +27,7 @@ from hub import sql_execution
 from hub.api import errors
 from hub.api.authentication import address_of
 from hub.api.middleware import DFSP_DOORS
+from hub.api.wsgi_handler import LeanRequest
 from hub.concurrency_shares import NoPlace, Places, Sizes
 from hub.downloads import Download
 
@@ -160,9 +160,9 @@ def _caller_of(environ: dict[str, Any]) -> Hashable:
     return request.COOKIES.get(settings.SESSION_COOKIE_NAME) or address_of(request)
 
 
-def _request_of(environ: dict[str, Any]) -> WSGIRequest:
+def _request_of(environ: dict[str, Any]) -> LeanRequest:
     # Django writes the decoded path into the given environ, and a second request object would decode the path again.
-    return WSGIRequest(environ.copy())
+    return LeanRequest(environ.copy())
 
 
 def _refuse(environ: dict[str, Any], start_response: Start) -> list[bytes]:

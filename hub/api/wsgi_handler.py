@@ -16,7 +16,21 @@ from django.utils.http import parse_header_parameters
 
 from hub.api import middleware
 
+_LONGEST_CONTENT_TYPE = 512  # Django's parser needs a second of CPU for a text of 100 KB
 _parameters_of = lru_cache(maxsize=512)(parse_header_parameters)
+
+
+def _content_type_of(text: str) -> tuple[str, dict[str, str]]:
+    """Returns a content type and its parameters.
+
+    If the text is too long or Django cannot read it, the result is the same as without a content type.
+    """
+    if len(text) > _LONGEST_CONTENT_TYPE:
+        return "", {}
+    try:
+        return _parameters_of(text)
+    except ValueError:
+        return "", {}
 
 
 # Django's attributes for a body: its bytes, the read position, and the parsed forms.
@@ -37,11 +51,11 @@ class LeanRequest(WSGIRequest):
         self.environ.pop("wsgi.input", None)  # granian closes a connection whose body will not be read
 
     def _set_content_type_params(self, meta: dict[str, str]) -> None:
-        self.content_type, parameters = _parameters_of(meta.get("CONTENT_TYPE", ""))
+        self.content_type, parameters = _content_type_of(meta.get("CONTENT_TYPE", ""))
         self.content_params = dict(parameters)
         charset = parameters.get("charset")
         if charset is not None:
-            with suppress(LookupError):
+            with suppress(LookupError, ValueError):  # ValueError: a NUL
                 codecs.lookup(charset)
                 self.encoding = charset
 

@@ -63,6 +63,28 @@ def test_a16_headers_are_bounded(port: int) -> None:
     assert not Transfer.objects.exists()
 
 
+UNREADABLE_TYPES = [
+    "application/vnd.interoperability.transfers+json;version=1.1;charset*=no-such'en'utf-8",
+    "application/vnd.interoperability.transfers+json;version=1.1;a*=''x;a*=no-such''%20",
+]
+
+
+def test_a16_a_content_type_that_can_not_be_read_is_refused_as_any_other(port: int) -> None:
+    body = json.dumps(messages.transfer()).encode()
+    for content_type in UNREADABLE_TYPES:
+        start = head("POST", "/transfers", "FSPIOP-Destination: blue", f"Content-Length: {len(body)}")
+        lines = [line for line in start.split(b"\r\n") if not line.startswith(b"Content-Type")]
+        request = b"\r\n".join([*lines, b"Content-Type: " + content_type.encode()]) + b"\r\n\r\n"
+        refused = send(port, request + body)
+        assert refused.status == 400, content_type
+        assert code_of(refused) == "3101"
+    for path in ("/health/live", "/portal/sign-in/", "/api/ledger/v1/participants", "/nothing", "/token"):
+        for content_type in UNREADABLE_TYPES:
+            request = f"POST {path} HTTP/1.1\r\nHost: hub.example\r\nContent-Type: {content_type}\r\n\r\n"
+            assert 400 <= send(port, request.encode()).status < 500, path
+    assert not Transfer.objects.exists()
+
+
 NONSENSE = [
     "FSPIOP-Source: blue",
     "FSPIOP_Source: blue",
