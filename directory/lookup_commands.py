@@ -56,7 +56,12 @@ class AnswerParty:
 
     @property
     def key(self) -> str:
-        return self.subject
+        """A key that differs from the lookup's and from other senders' answers.
+
+        Otherwise a DFSP could delay another's lookup by answers that nobody requested. An answer does not depend on a
+        lookup of its own group, because nobody has received that lookup yet.
+        """
+        return f"{self.subject} by {self.sender_id}"
 
     @property
     def names(self) -> Collection[str]:

@@ -38,7 +38,7 @@ class Command(Protocol):
 
     @property
     def key(self) -> str:
-        """The object that the message is about.
+        """The object that the message is about, and its sender if any participant may send messages about the object.
 
         Of two messages with the same key, the second message waits for the next group.
         """

@@ -11,6 +11,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from directory.lookup_commands import AnswerParty
 from directory.models import PartyLookup
 from fspiop.errors import FspiopError
 from hub import agreement_engine
@@ -101,7 +102,8 @@ def commands_of(world: World, group: list[Any]) -> list[Command]:
             case ("answer", answerer, to):
                 command = answer_party(world.ids, answerer, number=FIRST, to=to)
         found.setdefault(command.key, command)
-    return list(found.values())
+    # A group ends lookups before it begins others.
+    return sorted(found.values(), key=lambda command: not isinstance(command, AnswerParty))
 
 
 def seen() -> tuple[Any, ...]:
@@ -156,15 +158,23 @@ def groups_of(line: list[Waiting], *, most: int = 200, most_octets: int = 1024 *
 IDS = {"green": 1, "blue": 2, "red": 3}
 
 
-def test_of_two_messages_about_one_quote_or_lookup_the_second_waits_for_the_next_group() -> None:
+def test_of_two_messages_about_one_quote_the_second_waits_for_the_next_group() -> None:
     first, other = ask_terms(IDS), ask_terms(IDS)
     again, answer = replace(first), give_terms(IDS, first.agreement_id)
     lookup, its_answer = ask_party(IDS), answer_party(IDS)
     assert groups_of(waiting(first, lookup, again, other, its_answer, answer)) == [
-        [first, lookup, other],
-        [again, its_answer],
+        [first, lookup, other, its_answer],
+        [again],
         [answer],
     ]
+
+
+def test_answers_that_nobody_asked_for_delay_neither_the_lookup_nor_its_answer() -> None:
+    unasked = [answer_party(IDS, "red", to="green") for _ in range(100)]
+    lookup, its_answer = ask_party(IDS, "green", to="blue"), answer_party(IDS, "blue", to="green")
+    first, *later = groups_of(waiting(*unasked, lookup, its_answer))
+    assert [command for command in first if command.sender_id != IDS["red"]] == [lookup, its_answer]
+    assert len(later) == 99
 
 
 def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_group() -> None:
