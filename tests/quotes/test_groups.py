@@ -1,7 +1,8 @@
 """Lookups and quotes in groups: a group does what its messages do one by one, at the cost of one of them."""
 
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -19,9 +20,11 @@ from hub.agreement_engine import Command, Waiting, take
 from hub.agreement_outcomes import Forwarded, Outcome
 from hub.outbox import backlog
 from hub.outbox.models import Message
+from quotes import services
+from quotes import store as quotes_store
 from quotes.commands_and_facts import AskTerms, State
 from quotes.models import Quote
-from tests.agreements import answer_party, ask_party, ask_terms, give_terms
+from tests.agreements import answer_party, ask_bulk_terms, ask_party, ask_terms, give_terms
 from tests.directory.requests import counted_statements, register
 from tests.examples import examples
 from tests.world import World
@@ -184,6 +187,26 @@ def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_g
     assert sum(len(command.message.body) for command in group) <= 1024 * 1024
     line = waiting(*[ask_terms(IDS) for _ in range(400)], *[ask_terms(IDS, "red") for _ in range(20)])
     assert sum(command.sender_id == IDS["red"] for command in groups_of(line)[0]) == 20
+
+
+@pytest.mark.parametrize(("kind", "octets"), [(ask_bulk_terms, 5_000_000), (ask_terms, 60_000)])
+def test_a_short_message_that_repeats_a_large_one_is_in_nobodys_group(
+    committed_world: World, kind: Callable[..., AskTerms], octets: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, readers = quotes_store.stored, list[str]()
+
+    def noted(*arguments: Any) -> Any:
+        readers.append(threading.current_thread().name)
+        return read(*arguments)
+
+    monkeypatch.setattr(quotes_store, "stored", noted)
+    large = kind(committed_world.ids, octets=octets)
+    short = replace(large, message=replace(large.message, body=b"{}"))  # the same content without its spaces
+    assert kinds([services.ask(large), services.ask(short)]) == ["Forwarded", "Repeated"]
+    assert readers == [threading.current_thread().name]  # not the engine's
+    if kind is ask_terms:
+        services.ask(large)
+        assert readers[1:] == ["agreements-engine"]  # as large as what it repeats
 
 
 # --- one bad message --------------------------------------------------------------------------------------------------
