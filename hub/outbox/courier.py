@@ -152,7 +152,7 @@ class Courier:
         for message_id in claim.spoilt:
             log.error("message_can_not_be_claimed", message=message_id)
             self._spoilt[message_id] = now + _SPOILT_S
-        ages: list[tuple[int, float]] = []
+        ages: list[delivery_delay.Age] = []
         for message, url in claimed:
             destination = self._destinations[message.destination_id]
             pause = destination.pause_before(message, now, probe_s=settings.OUTBOX_TIMEOUT_S)
@@ -161,7 +161,7 @@ class Courier:
                 self._has_finished.set()
                 continue
             if message.attempts == 1:
-                ages.append((message.destination_id, message.age_s))
+                ages.append((message.destination_id, message.source_id, message.age_s))
             destination.begins(message)
             task = self._loop.create_task(self._deliver(destination, message, url))
             self._sending.add(task)

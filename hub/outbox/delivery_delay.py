@@ -1,16 +1,16 @@
 """Measures how long messages wait until couriers send them. Web processes refuse new work if this delay is long.
 
 Couriers measure the wait of messages for each destination. The delay is the shortest of these waits. If a DFSP is slow
-or was down, only the messages for this DFSP wait. If the messages for every destination wait, the hub itself is too
-slow. Couriers publish the delay in Redis for two seconds. Web processes read the delay twice a second in a separate
-thread, so no request waits for Redis. If Redis has no value, they compute the delay from the deliveries of the last two
-seconds.
+or was down, only the messages for this DFSP wait. If a DFSP floods the hub, only the messages that it has caused wait.
+If the messages of most sources wait at every destination, the hub itself is too slow. Couriers publish the delay in
+Redis for two seconds. Web processes read it twice a second in a separate thread, so no request asks for it. If Redis
+has no value, they compute the delay from the deliveries of the last two seconds.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable
-from statistics import median
+from statistics import median, median_low
 
 import redis
 import structlog
@@ -19,6 +19,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from redis.exceptions import RedisError
 
+from hub.outbox.messages import HUB
 from hub.sql_execution import execute
 
 log = structlog.get_logger("outbox")
@@ -29,25 +30,35 @@ _PUBLISH_EVERY_S = 0.25
 _WINDOW_S = 1.0  # the period whose messages are measured
 _MOST = 200  # the deliveries that are read
 
-# The newest delivered messages were the first in their queues.
+# The newest delivered messages were the first in their queues. Their rows do not have the source, so each message
+# counts as one of a source of its own.
 _DELIVERED = """
-    SELECT d.destination_id, extract(epoch FROM d.delivered_at - d.created_at)::float8
-    FROM (SELECT destination_id, created_at, delivered_at, attempts
+    SELECT d.destination_id, d.message_id, extract(epoch FROM d.delivered_at - d.created_at)::float8
+    FROM (SELECT message_id, destination_id, created_at, delivered_at, attempts
           FROM outbox_delivery ORDER BY message_id DESC LIMIT %s) d
     WHERE d.delivered_at > clock_timestamp() - make_interval(secs => %s) AND d.attempts = 1
 """
 
 
-def delay_of(ages: Iterable[tuple[int, float]]) -> float:
-    """Returns the delay in seconds, from (destination, age of a message at its first attempt).
+Age = tuple[int, int, float]
+"""A message's destination and source, and its age in seconds at its first attempt."""
 
-    Returns 0 if fewer than two destinations get messages. Then it is unknown whether the hub or the destination is
-    slow.
+
+def delay_of(ages: Iterable[Age]) -> float:
+    """Returns the delay in seconds.
+
+    The wait at a destination is the one that half of its sources do not exceed, so no single source decides about it.
+    Returns 0 if fewer than two destinations get messages, or fewer than two participants cause them. Then it is
+    unknown whether the hub or a participant is the reason.
     """
-    by_destination: dict[int, list[float]] = {}
-    for destination_id, age_s in ages:
-        by_destination.setdefault(destination_id, []).append(age_s)
-    return min(map(median, by_destination.values())) if len(by_destination) > 1 else 0.0
+    by_destination: dict[int, dict[int, list[float]]] = {}
+    sources: set[int] = set()
+    for destination_id, source_id, age_s in ages:
+        by_destination.setdefault(destination_id, {}).setdefault(source_id, []).append(age_s)
+        sources.add(source_id)
+    if len(by_destination) < 2 or len(sources - {HUB}) < 2:
+        return 0.0
+    return min(median_low(map(median, by_source.values())) for by_source in by_destination.values())
 
 
 def _key() -> str:
@@ -64,13 +75,13 @@ class Publisher:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: list[tuple[float, int, float]] = []  # time, destination, age
+        self._seen: list[tuple[float, Age]] = []  # with the time
         self._arrived = threading.Condition()
         self._has_news = False
         self._thread: threading.Thread | None = None
 
-    def saw(self, ages: list[tuple[int, float]]) -> None:
-        """Adds (destination, age) of messages at their first attempts. Never raises, and never waits."""
+    def saw(self, ages: list[Age]) -> None:
+        """Adds the ages of messages. Never raises, and never waits."""
         if not ages:
             return
         now = self._clock()
@@ -79,14 +90,14 @@ class Publisher:
                 self._thread = threading.Thread(target=self._work, name="outbox-delay-publisher", daemon=True)
                 self._thread.start()
             self._seen = [each for each in self._seen if each[0] > now - _WINDOW_S]
-            self._seen += [(now, destination_id, age_s) for destination_id, age_s in ages]
+            self._seen += [(now, age) for age in ages]
             self._has_news = True
             self._arrived.notify()
 
     def delay_s(self) -> float:
         """Returns the delay, measured by the messages of the last second."""
         since = self._clock() - _WINDOW_S
-        return delay_of((destination_id, age_s) for at, destination_id, age_s in self._seen if at > since)
+        return delay_of(age for at, age in self._seen if at > since)
 
     def _work(self) -> None:
         client = _redis()
@@ -118,7 +129,7 @@ def published(client: redis.Redis) -> float | None:
 
 def delivered() -> float:
     """Returns the delay of the messages that were delivered in the last two seconds."""
-    return delay_of((row[0], row[1]) for row in execute(_DELIVERED, [_MOST, _VALID_S]))
+    return delay_of((row[0], row[1], row[2]) for row in execute(_DELIVERED, [_MOST, _VALID_S]))
 
 
 class Reader:

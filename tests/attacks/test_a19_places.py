@@ -1,4 +1,4 @@
-"""A19: what one DFSP keeps open at once, to the real web server: whatever it is, the others' new payments are served."""
+"""A19: what one DFSP keeps open at once, to the real web server: whatever it is, the others' payments are served."""
 
 import base64
 import json

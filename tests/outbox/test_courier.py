@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -121,7 +122,9 @@ def test_a_message_is_delivered_byte_for_byte_without_any_poke(courier: Courier,
 def test_a_courier_publishes_how_long_the_messages_waited_that_it_begins_to_send(courier: Courier, sink: Sink) -> None:
     green, blue = send_to("green", sink.url), send_to("blue", sink.url)
     client = redis.Redis.from_url(settings.REDIS_URL)
-    store.append([message(green, "/transfers/T", subject="g"), message(blue, "/transfers/U", subject="b")])
+    of_blue = replace(message(green, "/transfers/T"), source_id=blue.pk)
+    of_green = replace(message(blue, "/transfers/U"), source_id=green.pk)
+    store.append([of_blue, of_green])
     wait_until(lambda: Delivery.objects.count() == 2)
     wait_until(lambda: (delivery_delay.published(client) or 0) > 0, seconds=2)
     assert (delivery_delay.published(client) or 0) < 5

@@ -17,7 +17,9 @@ from hub.api import load_shedding
 from hub.api.load_shedding import Turnstile
 from hub.outbox import delivery_delay, store
 from hub.outbox.delivery_delay import Publisher, Reader, delay_of, delivered, publish, published
-from tests.outbox.messages import message
+from hub.outbox.messages import HUB
+from hub.outbox.store import Room
+from tests.outbox.messages import MANY, message
 from tests.world import World
 
 BLUE, GREEN, RED = 1, 2, 3
@@ -27,24 +29,43 @@ BLUE, GREEN, RED = 1, 2, 3
 
 
 def test_the_delay_is_that_of_the_destination_at_which_messages_wait_least() -> None:
-    assert delay_of([(BLUE, 3.0), (BLUE, 1.0), (BLUE, 2.0), (GREEN, 2.5), (GREEN, 2.5)]) == 2.0
+    to_blue = [(BLUE, GREEN, 3.0), (BLUE, GREEN, 1.0), (BLUE, GREEN, 2.0)]
+    assert delay_of([*to_blue, (GREEN, BLUE, 2.5), (GREEN, BLUE, 2.5)]) == 2.0
 
 
 def test_a_dfsp_that_was_down_does_not_make_the_hub_look_slow() -> None:
-    backlog = [(BLUE, 600.0)] * 1000
-    assert delay_of([*backlog, (GREEN, 0.01)]) == 0.01
+    backlog = [(BLUE, GREEN, 600.0), (BLUE, RED, 600.0)] * 500
+    assert delay_of([*backlog, (GREEN, BLUE, 0.01)]) == 0.01
     assert delay_of(backlog) == 0.0  # nothing else is sent, so nothing shows that the hub is behind
     assert delay_of([]) == 0.0
+
+
+def test_a_dfsp_whose_own_messages_wait_everywhere_does_not_make_the_hub_look_slow() -> None:
+    flood = [(to, RED, 5.0) for to in (BLUE, GREEN, RED)] * 300  # more than red's share of the connections
+    assert delay_of([*flood, (BLUE, GREEN, 0.01), (GREEN, BLUE, 0.02)]) == 0.01
+    own_ends = [(RED, HUB, 5.0), (BLUE, HUB, 5.0)] * 300  # of red's payments
+    assert delay_of([*flood, *own_ends]) == 0.0  # nobody else sends anything
+    assert delay_of([*flood, (BLUE, GREEN, 4.0), (GREEN, BLUE, 4.0), (RED, BLUE, 4.0)]) == 4.0
+
+
+def test_the_flood_of_one_dfsp_hides_nothing_of_what_couriers_claim_for_others(world: World) -> None:
+    green, blue, red = (world.ids[name] for name in ("green", "blue", "red"))
+    store.append([message(to, subject=f"{to} {n}", source=red) for to in (green, blue, red) for n in range(200)])
+    store.execute("UPDATE outbox_message SET created_at = clock_timestamp() - interval '5 s'")
+    store.append([message(blue, source=green), message(green, source=blue)])
+    taken = store.claim({to: Room(40, MANY) for to in (green, blue, red)}, lease_s=10, most_of_one_source=32).messages
+    assert len(taken) > 50
+    assert delay_of((each.destination_id, each.source_id, each.age_s) for each in taken) < 1
 
 
 def test_a_courier_publishes_what_it_saw_in_the_last_second() -> None:
     now = [0.0]
     publisher = Publisher(clock=lambda: now[0])
     publisher._thread = type("Alive", (), {"is_alive": lambda self: True})()  # type: ignore[assignment]
-    publisher.saw([(BLUE, 4.0), (GREEN, 5.0)])
+    publisher.saw([(BLUE, GREEN, 4.0), (GREEN, BLUE, 5.0)])
     assert publisher.delay_s() == 4.0
     now[0] = 0.9
-    publisher.saw([(BLUE, 0.0)])
+    publisher.saw([(BLUE, GREEN, 0.0)])
     assert publisher.delay_s() == 2.0
     now[0] = 1.5
     assert publisher.delay_s() == 0.0  # one destination only
@@ -53,6 +74,7 @@ def test_a_courier_publishes_what_it_saw_in_the_last_second() -> None:
 @pytest.fixture
 def own_redis(settings: LazySettings) -> Iterator[redis.Redis]:
     client = redis.Redis.from_url(settings.REDIS_URL)
+    client.delete(delivery_delay._key())  # what a courier of another test published
     yield client
     client.delete(delivery_delay._key())
 
