@@ -62,20 +62,20 @@ def register(work: Work, *commands: type) -> None:
     _work.update(dict.fromkeys(commands, work))
 
 
-def run(batch: Sequence[Command]) -> list[Outcome]:
+def run(batch: Sequence[Command], *, is_alone: bool = False) -> list[Outcome]:
     """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race."""
     crowded = backlog.crowded()  # before the transaction, because a failure of this call must not fail the group
     return group_commit.retried(
-        lambda: _run_once(batch, crowded),
+        lambda: _run_once(batch, crowded, is_alone),
         attempts=group_commit.ATTEMPTS,
         lost=lambda race: RETRIES.labels(race).inc(),
     )
 
 
-def _run_once(batch: Sequence[Command], crowded: Collection[tuple[str, str]]) -> list[Outcome]:
+def _run_once(batch: Sequence[Command], crowded: Collection[tuple[str, str]], is_alone: bool) -> list[Outcome]:
     with transaction.atomic(durable=True):
         parties = participants.active_named({name for command in batch for name in command.names})
-        scene = Scene(datetime.now(UTC), settings.HUB_NAME, parties, crowded)
+        scene = Scene(datetime.now(UTC), settings.HUB_NAME, parties, crowded, is_alone)
         outcomes = _outcomes(batch, scene)
         messages = [message for outcome in outcomes if (message := message_of(outcome)) is not None]
         outbox.append(messages)
@@ -149,7 +149,7 @@ def submit(command: Command) -> Outcome:
 def submit_alone(command: Command) -> Outcome:
     """Does the same as `submit`, but with a group of its own, in the thread of the request."""
     try:
-        (outcome,) = run([command])
+        (outcome,) = run([command], is_alone=True)
     except group_commit.LostRace:
         raise FspiopError(ErrorCode.SERVICE_UNAVAILABLE, "this id is busy; send the message again") from None
     return outcome

@@ -22,6 +22,7 @@ class Scene:
     parties: Mapping[str, Party]  # by name, the active participants among those that the group's messages name
     # pairs (source, destination): too many messages of the source wait at the destination
     crowded: Collection[tuple[str, str]]
+    is_alone: bool = False  # whether the group has only one message, in the thread of its request
 
     @property
     def hub(self) -> HubMessages:
@@ -76,7 +77,12 @@ class AtOracles:
     """The hub must first send a request to registered oracles, to find the DFSP of the alias. Nothing is stored."""
 
 
-Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The message repeats one that is too large for this group, and must be a group of its own. Nothing is stored."""
+
+
+Outcome = Forwarded | Repeated | Refused | NotObeyed | NoRoom | AtOracles | Alone
 
 
 def message_of(outcome: Outcome) -> Outgoing | None:

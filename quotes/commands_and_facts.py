@@ -112,6 +112,7 @@ class Standing:
     payee: Side
     request_digest: bytes
     response_digest: bytes | None
+    octets: int = 0  # the size of the stored message that a repeated request is forwarded as, or gets
 
 
 @dataclass(frozen=True, slots=True)

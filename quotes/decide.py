@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from fspiop.errors import ErrorCode, FspiopError
 from fspiop.paths import path_of
-from hub.agreement_outcomes import Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
+from hub.agreement_outcomes import Alone, Forwarded, NoRoom, NotObeyed, Outcome, Refused, Repeated, Scene, refused
 from hub.outbox.messages import IfPending, ReceivedMessage
 from hub.participants.parties import (
     Party,
@@ -29,6 +29,18 @@ def is_same(command: AskTerms, seen: Standing) -> bool:
     return seen.payer.id == command.sender_id and seen.request_digest == command.message.digest
 
 
+_SHORT = 8192  # two hundred stored messages of this size are not much more than LEDGER_BATCH_BYTES
+
+
+def is_too_large(command: AskTerms, seen: Standing, scene: Scene) -> bool:
+    """Returns whether the stored message that this repeated request needs is too large for a group.
+
+    The share of a sender in a group is counted by the messages that it sends. A stored message may be much larger than
+    the message that repeats it, because spaces do not make a difference between two messages.
+    """
+    return not scene.is_alone and seen.octets > max(_SHORT, len(command.message.body))
+
+
 # --- requests ---------------------------------------------------------------------------------------------------------
 
 
@@ -49,6 +61,8 @@ def _ask(command: AskTerms, scene: Scene, facts: Facts) -> Outcome:
     except FspiopError as error:
         return _refused(command, scene, error)
     if seen is not None:
+        if is_too_large(command, seen, scene):
+            return Alone()
         return _again(facts.stored[command.key], scene)
     refusal = facts.gate.refusal(command) if facts.gate is not None else None
     if refusal is not None:

@@ -12,13 +12,13 @@ from django.db.models import QuerySet
 
 from fspiop.errors import FspiopError
 from hub import agreement_engine
-from hub.agreement_outcomes import Forwarded, Outcome, Scene
+from hub.agreement_outcomes import Alone, Forwarded, Outcome, Scene
 from hub.outbox.messages import HubMessages, Outgoing
 from hub.participants.models import Participant
 from quotes import notices, rules_gate, store
 from quotes.commands_and_facts import AgreementCommand, AskTerms, Facts, GiveTerms, Standing, Stored
-from quotes.decide import decide, is_same
-from quotes.models import Agreement, BulkQuote
+from quotes.decide import decide, is_same, is_too_large
+from quotes.models import Agreement
 from quotes.rules_gate import QuoteGate
 
 A = TypeVar("A", bound=Agreement)
@@ -26,13 +26,9 @@ Send = Callable[[list[Outgoing]], None]
 
 
 def ask(command: AskTerms) -> Outcome:
-    """Stores a request for terms and forwards it to the payee, in a group.
-
-    A bulk quote is a group of its own even if it is short. If it repeats a stored one, the group reads the stored
-    message, which may have megabytes: spaces do not make a difference between two messages.
-    """
-    is_bulk = command.resource == BulkQuote.resource
-    return agreement_engine.submit_alone(command) if is_bulk else agreement_engine.submit(command)
+    """Stores a request for terms and forwards it to the payee, in a group."""
+    outcome = agreement_engine.submit(command)
+    return agreement_engine.submit_alone(command) if isinstance(outcome, Alone) else outcome
 
 
 def answer(command: GiveTerms) -> Outcome:
@@ -42,7 +38,7 @@ def answer(command: GiveTerms) -> Outcome:
 
 def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
     """Loads, decides and saves the requests and answers of a group, in the caller's transaction."""
-    facts, gate = _load(commands)
+    facts, gate = _load(commands, scene)
     outcomes = decide(commands, scene, facts)
     _save(outcomes, facts, gate.kept if gate is not None else {})
     if gate is not None:
@@ -50,7 +46,7 @@ def run(commands: list[AgreementCommand], scene: Scene) -> list[Outcome]:
     return outcomes
 
 
-def _load(commands: Collection[AgreementCommand]) -> tuple[Facts, QuoteGate | None]:
+def _load(commands: Collection[AgreementCommand], scene: Scene) -> tuple[Facts, QuoteGate | None]:
     """Reads the rows without a lock, because the statements that save check these rows once more."""
     standing: dict[str, Standing] = {}
     stored: dict[str, Stored] = {}
@@ -66,6 +62,7 @@ def _load(commands: Collection[AgreementCommand]) -> tuple[Facts, QuoteGate | No
             if isinstance(command, AskTerms)
             and command.agreement_id in seen
             and is_same(command, seen[command.agreement_id])
+            and not is_too_large(command, seen[command.agreement_id], scene)
         }
         if again:
             found = store.stored(kind, again)

@@ -43,8 +43,10 @@ def standing(kind: type[Agreement], ids: Collection[str]) -> dict[str, Standing]
     """Returns these agreements in their present state, by id, without a lock."""
     rows = execute(_select(kind), [sorted(ids)])
     return {
-        agreement_id: Standing(state, Side(payer_id, payer), Side(payee_id, payee), request_digest, response_digest)
-        for agreement_id, state, payer_id, payer, payee_id, payee, request_digest, response_digest in rows
+        agreement_id: Standing(
+            state, Side(payer_id, payer), Side(payee_id, payee), request_digest, response_digest, size
+        )
+        for agreement_id, state, payer_id, payer, payee_id, payee, request_digest, response_digest, size in rows
     }
 
 
@@ -176,7 +178,8 @@ _BOTH = """
 def _select(kind: type[Agreement]) -> str:
     table, key = table_and_key(kind)
     return f"""
-        SELECT a.{key}, {_OF_BOTH}, a.request_digest, a.response_digest
+        SELECT a.{key}, {_OF_BOTH}, a.request_digest, a.response_digest,
+               coalesce(octet_length(CASE WHEN a.state = 'PENDING' THEN a.request ELSE a.response END), 0)
         FROM {table} a {_BOTH} WHERE a.{key} = ANY(%s::text[])
     """  # noqa: S608
 

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
@@ -21,6 +21,7 @@ from hub.agreement_outcomes import Forwarded, Outcome
 from hub.outbox import backlog
 from hub.outbox.models import Message
 from quotes import services
+from quotes import store as quotes_store
 from quotes.commands_and_facts import AskTerms, State
 from quotes.models import Quote
 from tests.agreements import answer_party, ask_bulk_terms, ask_party, ask_terms, give_terms
@@ -188,20 +189,24 @@ def test_a_dfsp_that_sends_much_or_large_messages_keeps_nobody_out_of_the_next_g
     assert sum(command.sender_id == IDS["red"] for command in groups_of(line)[0]) == 20
 
 
+@pytest.mark.parametrize(("kind", "octets"), [(ask_bulk_terms, 5_000_000), (ask_terms, 60_000)])
 def test_a_short_message_that_repeats_a_large_one_is_in_nobodys_group(
-    committed_world: World, monkeypatch: pytest.MonkeyPatch
+    committed_world: World, kind: Callable[..., AskTerms], octets: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, ran = agreement_engine.run, list[str]()
+    read, readers = quotes_store.stored, list[str]()
 
-    def noted(batch: Sequence[Command]) -> list[Outcome]:
-        ran.append(threading.current_thread().name)
-        return run(batch)
+    def noted(*arguments: Any) -> Any:
+        readers.append(threading.current_thread().name)
+        return read(*arguments)
 
-    monkeypatch.setattr(agreement_engine, "run", noted)
-    large = ask_bulk_terms(committed_world.ids, octets=5_000_000)
+    monkeypatch.setattr(quotes_store, "stored", noted)
+    large = kind(committed_world.ids, octets=octets)
     short = replace(large, message=replace(large.message, body=b"{}"))  # the same content without its spaces
     assert kinds([services.ask(large), services.ask(short)]) == ["Forwarded", "Repeated"]
-    assert ran == [threading.current_thread().name] * 2
+    assert readers == [threading.current_thread().name]  # not the engine's
+    if kind is ask_terms:
+        services.ask(large)
+        assert readers[1:] == ["agreements-engine"]  # as large as what it repeats
 
 
 # --- one bad message --------------------------------------------------------------------------------------------------
