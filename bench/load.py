@@ -55,7 +55,7 @@ class Load:
         return cls(**json.loads(text))
 
     def as_text(self) -> str:
-        """Returns the load as text for a command line."""
+        """Returns the load as an argument for another process."""
         return json.dumps(asdict(self))
 
     def moments(self) -> Iterator[float]:

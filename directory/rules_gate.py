@@ -1,6 +1,6 @@
 """The gate of the scheme's rules at the lookup: refuses questions about parties that lists or markers stop.
 
-The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs.
+The gate is made once for each group, in the group's database transaction. Without active rules, no statement runs.
 """
 
 from collections.abc import Collection

@@ -236,7 +236,7 @@ class Books:
             raise Conflict(f"{reference} belongs to another payment")
 
     def _incoming(self, announced: Incoming) -> str | None:
-        """Returns the state of this money, or None if the id is unknown.
+        """Returns the state of the transfer with this id, or None if there is no such transfer.
 
         Raises Conflict if the id has different content.
         """

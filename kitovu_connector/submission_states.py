@@ -1,7 +1,8 @@
 """The states of a conversion or a bulk that the front end sends itself: state + event -> next state. Pure.
 
 The rules are those of a payment's transfer: the request is stored before it is sent, the same bytes are sent again, and
-only the hub's report ends it. A conversion ends here when its FXP has answered, because it is then bound to a transfer.
+only the hub's report ends it. When the FXP has answered, the submission of a conversion ends. From then on, the
+conversion ends with its transfer.
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The hub reports or forwards an error, written at this time by the hub's clock."""
+    """The hub reported or forwarded an error. `written_at` is the time of the error by the hub's clock."""
 
     code: str
     text: str

@@ -1,6 +1,6 @@
 """The gate of the scheme's rules at the quote: judges requests for terms, and keeps the verdicts for the transfers.
 
-The gate is opened once for each group, in the group's transaction. Without active rules, no statement runs. With
+The gate is made once for each group, in the group's database transaction. Without active rules, no statement runs. With
 rules, the number of statements does not depend on the number of requests.
 """
 

@@ -1,4 +1,4 @@
-"""The ways to misbehave, by name. Each class is one way, with the behaviour of the endpoints and the requests."""
+"""The ways to misbehave, by name. Each class has the behaviour of its endpoints, and its requests."""
 
 import asyncio
 import uuid

@@ -7,8 +7,8 @@ its request. A request beyond a limit gets 429, before the hub reads the body, c
 statement. A bulk beyond its share first waits a few seconds for its turn.
 
 A refusal beyond a rate is sent after a pause of `DFSP_PAUSE_MS`. Otherwise refusals alone would use up the processor if
-a sender repeats its requests at once. A paused request occupies a thread, so only some requests of a process are paused
-at once, and a paused request counts as an open request of its DFSP.
+a sender repeats its requests at once. A paused request occupies a thread, so a process limits the number of paused
+requests. A paused request counts as an open request of its DFSP.
 
 Each process has counts of its own, by authenticated caller (docs/decisions/0034).
 

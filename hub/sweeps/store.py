@@ -66,7 +66,7 @@ def skips_any(batch: str) -> bool:
 
 
 def not_skipped(batch: str | None, key: str) -> str:
-    """Returns the SQL condition that a batch does not skip the row whose key is in this column.
+    """Returns an SQL condition that is true for all rows except the skipped ones. The column `key` has the row's key.
 
     `batch` and `key` must be constants. If `batch` is None, the batch is a parameter of the statement.
     """
