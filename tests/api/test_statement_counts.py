@@ -16,6 +16,7 @@ from hub.outbox.models import Message
 from hub.participants import queries
 from hub.postgresql.base import DatabaseWrapper
 from quotes.models import BulkQuote, FxQuote, Quote
+from rules.rulesets import active_rules
 from tests.api import fx_messages, messages
 from tests.api.caller import dfsp
 from tests.api.test_fx_agreement import fx
@@ -50,8 +51,10 @@ def told() -> list[tuple[str, str, str]]:
 
 
 @pytest.fixture
-def asked(committed_world: World) -> None:
-    """The hub has begun: an alias is known, and so are the callers' ids."""
+def asked(committed_world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub has begun: an alias is known, and so are the callers' ids. Nothing is read once a second."""
+    for read_each_second in (active_rules, backlog):
+        monkeypatch.setattr(read_each_second, "_REFRESH_S", 3600.0)
     register("MSISDN/255655001001", "blue")
     open_kes(committed_world, "blue")
     for name in ("green", "blue"):

@@ -122,7 +122,7 @@ def test_an_operator_follows_a_payment_and_sends_its_callback_again(open_window:
     page.get_by_text("Now being sent").wait_for()
     assert not Message.objects.filter(state="DEAD").exists()
     transfer = Transfer.objects.filter(state="COMMITTED").latest("received_at")
-    page.get_by_role("link", name="Transfers").click()
+    page.get_by_role("link", name="Transfers", exact=True).click()
     page.get_by_label("Any id", exact=True).fill(transfer.transfer_id)
     page.get_by_role("button", name="Search").click()
     page.get_by_role("link", name=transfer.transfer_id).click()
