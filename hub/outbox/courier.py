@@ -13,6 +13,7 @@ import asyncio
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -96,7 +97,10 @@ class Courier:
     async def _look_regularly(self) -> None:
         while True:
             try:
-                self._look_at(await self._in_database(store.destinations_with_work))
+                with_work = await self._in_database(store.destinations_with_work)
+                for destination in self._destinations.values():
+                    destination.checked()
+                self._look_at(with_work)
                 self._look_at(await self._in_database(retries.give_up_overdue))
             except DatabaseError as error:
                 log.warning("outbox_can_not_be_read", error=str(error)[:200])
@@ -153,11 +157,13 @@ class Courier:
             log.error("message_can_not_be_claimed", message=message_id)
             self._spoilt[message_id] = now + _SPOILT_S
         ages: list[delivery_delay.Age] = []
+        postponed = Counter(claim.postponed)
         for message, url in claimed:
             destination = self._destinations[message.destination_id]
             pause = destination.pause_before(message, now, probe_s=settings.OUTBOX_TIMEOUT_S)
             if pause is not None:
                 self._left_alone.append((message, pause))
+                postponed[message.destination_id, message.source_id] += 1
                 self._has_finished.set()
                 continue
             if message.attempts == 1:
@@ -166,6 +172,8 @@ class Courier:
             task = self._loop.create_task(self._deliver(destination, message, url))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+        for (destination_id, source_id), count in postponed.items():
+            self._destinations[destination_id].postponed({source_id: count})
         self._delay.saw(ages)
         # A message that waits for a predecessor is claimed after the predecessor's result is stored.
         self._look_at(claim.has_more)

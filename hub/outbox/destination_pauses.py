@@ -7,6 +7,11 @@ If messages of one source and kind get no response, the courier pauses only mess
 server may hang on one kind of message, or on messages of one participant, and still accept all others. The courier
 pauses the whole destination only if messages of several sources get no response, and no other message gets a response
 either. Each process has its own record, which is only a hint.
+
+The courier claims a message before it finds that the message must be postponed: because of a pause, or because an
+earlier message of the same subject is not delivered. If a source has a million such messages, postponing them one after
+the other would use a whole processor. So between two regular checks, the courier postpones only some of each source's
+messages. Then it claims no more of this source's messages to this destination until the next check.
 """
 
 from collections import Counter
@@ -19,6 +24,8 @@ from hub.outbox.store import Claimed, Room
 _FIRST_PAUSE_S = 0.5
 _PROBES = 4  # the most open requests to a silent destination; fair claims take them from several sources
 _SEVERAL_SOURCES = 2
+_POSTPONED_AT_MOST = 300  # messages of one source between two regular checks
+_NONE_FREE = 1_000_000  # open requests of a source that may have no more
 
 
 @dataclass(slots=True)
@@ -57,6 +64,7 @@ class Destination:
     open_requests: int = 0
     open_octets: int = 0
     open_by_source: Counter[int] = field(default_factory=Counter)
+    _postponed: Counter[int] = field(default_factory=Counter)  # by source, since the last regular check
     _silence: _Silence = field(default_factory=_Silence)
     _silent_sources: set[int] = field(default_factory=set)
     _streams: dict[tuple[int, str], _Stream] = field(default_factory=dict)
@@ -98,6 +106,19 @@ class Destination:
         if not self.open_by_source[message.source_id]:
             del self.open_by_source[message.source_id]
 
+    def postponed(self, counts: Mapping[int, int]) -> None:
+        """Counts messages that were claimed and postponed, by source."""
+        self._postponed.update(counts)
+
+    def checked(self) -> None:
+        """Lets the courier postpone messages again, after a regular check."""
+        self._postponed.clear()
+
+    def taken_by_source(self) -> dict[int, int]:
+        """Returns the number of open requests by source, as far as it limits the next claim."""
+        resting = {source: _NONE_FREE for source, count in self._postponed.items() if count >= _POSTPONED_AT_MOST}
+        return {**self.open_by_source, **resting}
+
     def answered(self, message: Claimed) -> None:
         """Records a response, no matter whether the destination accepted or refused the message."""
         if self._is_silent:
@@ -134,9 +155,9 @@ class Destination:
 
 
 def open_by_source(destinations: Mapping[int, Destination]) -> dict[tuple[int, int], int]:
-    """Returns the number of open requests by (destination, source)."""
+    """Returns the number of open requests by (destination, source), for a claim."""
     return {
         (destination.id, source_id): count
         for destination in destinations.values()
-        for source_id, count in destination.open_by_source.items()
+        for source_id, count in destination.taken_by_source().items()
     }

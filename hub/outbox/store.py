@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -226,11 +226,13 @@ class Claim:
     """Messages to be sent, and the destinations that may have more.
 
     `spoilt` are the ids of messages that the database could not return, even in a statement for one message.
+    `postponed` counts messages, by (destination, source), that wait for an earlier message of the same subject.
     """
 
     messages: Sequence[Claimed]
     has_more: set[int]
     spoilt: Sequence[int] = ()
+    postponed: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
 
 def claim(
@@ -273,10 +275,11 @@ def claim(
         behind = set(taken).difference((row[0] for row in rows), spoilt)
         if behind:
             execute(_PUT_OFF, [_BEHIND_S, sorted(behind)])
-            has_more |= {destination_id for id, destination_id, *_ in due if id in behind}
+        postponed = Counter((destination_id, source_id) for id, destination_id, source_id, *_ in due if id in behind)
+        has_more |= {destination_id for destination_id, _ in postponed}
     # Django's connections return JSON as text.
     claimed = [Claimed(*(*row[:4], orjson.loads(row[4]), *row[5:])) for row in rows]
-    return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt)
+    return Claim(sorted(claimed, key=lambda message: message.id), has_more, spoilt, postponed)
 
 
 def _lease_each(ids: Sequence[int], lease_s: int) -> tuple[list[TupleRow], list[int]]:
@@ -314,7 +317,8 @@ def _within(room: Mapping[int, Room], due: Sequence[tuple[int, int, int, int, in
     return taken, has_more
 
 
-# The next message of the same subject to the same destination may have been postponed; see `_LEASE`.
+# The next message of the same subject to the same destination may have been postponed; see `_LEASE`. It becomes due
+# before all messages of its subject that are not postponed yet. Thousands of them may have its time of creation.
 _NEXT = """
     next AS MATERIALIZED (
         SELECT successor.id
@@ -326,7 +330,7 @@ _NEXT = """
         ) successor
         WHERE successor.destination_id = gone.destination_id AND successor.subject = gone.subject
     ), let_go AS (
-        UPDATE outbox_message m SET due_at = least(m.due_at, statement_timestamp())
+        UPDATE outbox_message m SET due_at = least(m.due_at, m.created_at - interval '1 second')
         WHERE m.id = ANY(ARRAY(SELECT next.id FROM next))
     )
 """

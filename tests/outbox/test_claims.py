@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from hub.outbox import retries, store
-from hub.outbox.messages import IfPending
+from hub.outbox.messages import HUB, IfPending
 from hub.outbox.models import Delivery, Message
 from hub.outbox.store import Claim, Failure, Room
 from hub.sql_execution import execute
@@ -69,6 +69,16 @@ def test_messages_of_one_subject_wait_for_each_other_and_are_not_looked_at_meanw
     store.delivered([(first.messages[0].id, 200)])
     assert waiting.count() == 1
     assert [each.path for each in claim(world).messages] == ["/transfers/1"]
+
+
+def test_the_next_of_a_subject_comes_before_all_that_are_not_postponed_yet(world: World) -> None:
+    """Otherwise each of a million answers about one transfer would wait until all others have been looked at."""
+    store.append([message(world.ids["blue"], subject="s") for _ in range(30)])
+    first = claim(world, 5)
+    assert len(first.messages) == 1
+    assert first.postponed == {(world.ids["blue"], HUB): 4}
+    store.delivered([(first.messages[0].id, 200)])
+    assert [each.id for each in claim(world, 1).messages] == [first.messages[0].id + 1]
 
 
 def test_a_message_that_is_given_up_lets_the_next_of_its_subject_go(world: World) -> None:

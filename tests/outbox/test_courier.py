@@ -12,6 +12,7 @@ import pytest
 import redis
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models.functions import Now
 from django.test import override_settings
 
 from hub import outbox
@@ -287,6 +288,25 @@ def test_a_dfsp_that_answers_501_to_one_kind_of_message_gets_all_others(courier:
     wait_until(lambda: Delivery.objects.count() == 20)
     wait_until(lambda: Message.objects.filter(state="DEAD", last_error__startswith="HTTP 501").count() == 40)
     assert not courier._destinations[green.pk]._streams
+
+
+def test_thousands_of_messages_that_wait_for_one_are_not_postponed_all_at_once(
+    committed_world: World, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A million such rows would keep PostgreSQL and the couriers busy, and delay what others receive."""
+    monkeypatch.setattr(couriers, "_LOOK_EVERY_S", 3600)
+    green = send_to("green", sink.url)
+    sink.answer = lambda path, count: time.sleep(2) or (200, {})
+    store.append([message(green, "/transfers/T", subject="T") for _ in range(3000)])
+    started = Courier()
+    started.start()
+    try:
+        wait_until(lambda: len(sink.got) == 1)
+        time.sleep(1)
+        postponed = Message.objects.filter(due_at__gt=Now()).count()
+    finally:
+        started.stop(5)
+    assert 200 <= postponed < 500
 
 
 @pytest.mark.slow

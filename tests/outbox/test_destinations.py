@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from hub.growing_pauses import FAILURES
-from hub.outbox.destination_pauses import Destination
+from hub.outbox.destination_pauses import Destination, open_by_source
 from hub.outbox.store import Claimed, Room
 
 
@@ -51,6 +51,19 @@ def test_what_is_open_leaves_less_room_by_number_and_by_octets() -> None:
     destination.ends(message(size=5000))
     assert room(destination) == Room(37, 100)
     assert destination.open_by_source == {1: 3}
+
+
+def test_a_source_whose_messages_are_only_postponed_rests_until_the_next_check() -> None:
+    destination = Destination(9)
+    destination.begins(message(source=2))
+    destination.postponed({1: 299, 2: 1})
+    assert open_by_source({9: destination}) == {(9, 2): 1}
+    destination.postponed({1: 1})
+    claimable = open_by_source({9: destination})
+    assert claimable[9, 2] == 1
+    assert claimable[9, 1] > 100_000, "a claim has room for this source"
+    destination.checked()
+    assert open_by_source({9: destination}) == {(9, 2): 1}
 
 
 def test_a_destination_that_hangs_on_one_sources_messages_gets_all_others() -> None:
