@@ -20,11 +20,15 @@ from bench.onboard import OnboardingError
 from bench.run import Plan, Run
 from bench.seed import Crowd
 
+_RATE = 50.0
+
 
 def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rate", type=float, default=50, help="transfers begun per second (50)")
+    parser.add_argument(
+        "--rate", type=float, help=f"transfers begun per second ({_RATE:g}, with --bad {trials.RATE:g})"
+    )
     parser.add_argument("--seconds", type=float, default=30, help="seconds of measurement (30)")
     parser.add_argument("--warmup", type=float, default=5, help="seconds of load before the measurement (5)")
     parser.add_argument(
@@ -93,6 +97,8 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--watch", action="append", default=[], metavar="NAME=PID", help="with --hub: a process to watch"
     )
     options = parser.parse_args(arguments)
+    if options.rate is None:
+        options.rate = trials.RATE if options.bad else _RATE
     if options.dfsps < 2 or options.rate <= 0 or options.seconds <= 0 or not 0 <= options.hot <= 1:
         parser.error("a run needs two DFSPs, a rate and a time above 0, and a share between 0 and 1")
     if options.stored and options.hub:

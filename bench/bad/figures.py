@@ -11,6 +11,7 @@ from bench.measure import percentile
 INTERVALS = ("before", "during", "after")
 PERCENTILES = {"p50": 50, "p99": 99}
 SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most so many ms
+_FEWEST = 100  # with fewer results, p99 is the longest time, which a single pause of this machine decides
 MEMORY_SHARE = 0.20  # the share by which a process may use more memory afterwards than before
 _LAST_S = 3.0  # the memory afterwards is measured in so many seconds at the end of the last interval
 
@@ -95,7 +96,9 @@ def _slower(kind: str, seen: Mapping[str, Any]) -> list[str]:
         if not seen[when]["count"]:
             found.append(f"no {kind} completed {when}")
             continue
-        for name in PERCENTILES:
+        for name, percent in PERCENTILES.items():
+            if percent > 50 and min(seen[each]["count"] for each in ("before", when)) < _FEWEST:
+                continue
             before, now = seen["before"]["times_ms"][name], seen[when]["times_ms"][name]
             if now > max(before * (1 + SHARE), before + MS):
                 found.append(f"{kind} {name} {when}: {before:.0f} -> {now:.0f} ms")

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from bench.bad.endpoint import Endpoint
@@ -73,7 +74,8 @@ def _orders() -> asyncio.Queue[str]:
     def read() -> None:
         for line in sys.stdin:
             loop.call_soon_threadsafe(found.put_nowait, line.strip())
-        loop.call_soon_threadsafe(found.put_nowait, "quit")
+        with suppress(RuntimeError):  # the loop has ended already, after an earlier `quit`
+            loop.call_soon_threadsafe(found.put_nowait, "quit")
 
     threading.Thread(target=read, daemon=True).start()
     return found

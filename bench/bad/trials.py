@@ -19,8 +19,12 @@ from bench.hubs import own_hub
 from bench.onboard import OnboardingError
 from hub.local.errors import LocalError
 
+RATE = 8.0  # transfers per second: a small part of what two cores can do, so that they can serve the third DFSP too
+
 _KINDS = ("transfers", "payments")
-_LIMITS = {"DFSP_RATE": "15"}  # as a scheme would set it: several times what each DFSP of the trial sends to a process
+# The limit for each DFSP and process, as a multiple of `--rate`, since a scheme sets the limit by its DFSPs' load. Each
+# of the two DFSPs sends 1.6 times the rate, and all its connections may lead to one process.
+_LIMIT = 2.0
 _MANY = 0.2  # if other programs use more cores than this, a verdict has little value
 
 
@@ -59,7 +63,8 @@ def run(options: argparse.Namespace, state: str, console: Console) -> int:
 
 
 def _one(plan: BadPlan, folder: Path, port: int | None) -> dict[str, Any]:
-    with own_hub(str(folder), port, settings=_LIMITS) as hub:
+    limits = {"DFSP_RATE": f"{plan.rate * _LIMIT:g}"}
+    with own_hub(str(folder), port, settings=limits) as hub:
         found = Trial(hub, plan).perform()
         ledger_ok, told = hub.check_ledger()
     if ledger_ok is False:

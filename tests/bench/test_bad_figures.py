@@ -87,6 +87,14 @@ def test_every_other_change_is_harm(path: tuple[str, ...], value: object, said: 
     assert verdict(figures) == [said]
 
 
+def test_the_longest_of_few_times_is_no_p99_but_their_median_counts() -> None:
+    figures = deepcopy(WELL)
+    figures["payments"]["during"] = seen(200, 2000) | {"count": 99}
+    assert verdict(figures) == []
+    figures["payments"]["during"] = seen(241, 2000) | {"count": 99}
+    assert verdict(figures) == ["payments p50 during: 200 -> 241 ms"]
+
+
 def test_errors_that_were_there_before_are_not_blamed_on_it() -> None:
     figures = deepcopy(WELL)
     figures["transfers"]["before"]["errors"] = {"HTTP 503": 2}

@@ -112,6 +112,7 @@ def test_each_way_of_misbehaving_says_what_it_is() -> None:
 def test_all_or_some_are_asked_for_by_name_and_others_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert trials.names(read_arguments(["--bad", "all"]).bad) == list(ALL)
     assert trials.names(read_arguments(["--bad", "polls,hangs"]).bad) == ["polls", "hangs"]
+    assert read_arguments(["--bad", "polls"]).rate < read_arguments([]).rate == 50
     for wrong in (["--bad", "polls,politeness"], ["--bad", "polls", "--hub", "http://hub"]):
         with pytest.raises(SystemExit):
             read_arguments(wrong)
