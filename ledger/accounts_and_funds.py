@@ -1,9 +1,9 @@
-"""Rare operations on the ledger: accounts, caps, funds in and out.
+"""Changes accounts, net debit caps and funds: operations of the ledger that are rare.
 
 The operations of this module use Django's ORM and the ledger's lock order.
 
-Every change of a SETTLEMENT account first locks the participant's POSITION account. Reservations hold the same lock
-while they are checked against the cover.
+Every change of a SETTLEMENT account first locks the participant's POSITION account. The check of a reservation against
+the cover also holds the lock of the POSITION account.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -39,7 +39,7 @@ def ensure_open_window() -> SettlementWindow:
 
 @transaction.atomic
 def open_hub_account(*, account_type: str, currency: str, actor: str) -> Account:
-    """Opens one of the hub's own accounts, in a currency. The account is active at once."""
+    """Opens one of the hub's own accounts in a currency. The new account is active at once."""
     if account_type not in _HUB_TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"type: one of {', '.join(sorted(_HUB_TYPES))}")
     account = _open(participants.hub(), currency, account_type, is_active=True)
@@ -70,7 +70,8 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers a rule of an app that depends on the ledger. `rule` returns further account types for a currency."""
+    """Registers another app's function `rule`. It returns the account types that a currency needs in addition.
+    """
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -83,7 +84,7 @@ def _account_types(currency: str) -> list[str]:
 
 
 def open_missing_accounts(currency: str | None) -> None:
-    """Opens accounts that participants lack because a rule was added after they joined.
+    """Opens missing accounts of participants that joined before a rule required these accounts.
 
     Opens accounts in this currency, or in all currencies if `currency` is None.
     """
@@ -133,7 +134,10 @@ def _check_open(account: Account) -> None:
 
 @transaction.atomic
 def set_initial_limit(participant: Participant, *, currency: str, ndc: int, actor: str) -> None:
-    """Sets the first net debit cap and activates the accounts. Refuses a second call, as the reference hub does."""
+    """Sets the first net debit cap and activates the accounts.
+
+    Refuses if the account already has a cap, as the reference hub does.
+    """
     position, settlement = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
     if position.net_debit_cap is not None:
@@ -165,7 +169,10 @@ def _no_limit(participant: Participant, currency: str) -> FspiopError:
 def change_ndc(
     participant: Participant, *, currency: str, ndc: int, alarm_percentage: int | None, actor: str
 ) -> Account:
-    """Sets a new net debit cap. If the cap is below the present position, no new reservation is possible."""
+    """Sets a new net debit cap.
+
+    If the new cap is below the present position, the participant can make no new reservation.
+    """
     position, _ = _lock_pair(participant, currency)
     minor_unit_checks.check(ndc, currency)
     if position.net_debit_cap is None:
@@ -234,7 +241,10 @@ def _post(kind: str, transfer_id: str, debit: Account, credit: Account, amount: 
 
 
 def _same_movement(transfer_id: str, account: Account, kind: str, amount: int) -> bool:
-    """Returns whether this movement was recorded before. Raises an error if the id was used with other content."""
+    """Returns whether a movement of funds with this id is recorded.
+
+    Raises an error if the recorded movement has other content.
+    """
     before = FundsMovement.objects.filter(pk=transfer_id).first()
     if before is None:
         return False
@@ -351,10 +361,10 @@ def withdrawal_of(account: Account, transfer_id: str, *, locks: bool = False) ->
 def end_funds_out(
     account: Account, *, transfer_id: str, commits: bool, reason: str, actor: str, external_reference: str = ""
 ) -> None:
-    """Ends a withdrawal: either the money has left the settlement bank, or the money stays there.
+    """Commits or aborts a withdrawal. The money of a committed withdrawal has left the settlement bank.
 
-    `external_reference` is the bank's own reference, which is often known only now. If `external_reference` is empty,
-    the reference from the first step is kept.
+    `external_reference` is the bank's own reference, which the first step often does not have yet. If
+    `external_reference` is empty, the reference from the first step is kept.
     """
     settlement, reconciliation = _settlement_pair(account)
     movement = withdrawal_of(settlement, transfer_id, locks=True)
@@ -393,7 +403,8 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Makes the amount on hold for a settlement count as cover again. The participant settles in another way."""
+    """Makes a settlement's amount on hold count as cover again, because the participant settles in another way.
+    """
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)
@@ -448,7 +459,7 @@ def reserved_for(participant: Participant) -> int:
 
 @transaction.atomic
 def close_accounts(participant: Participant, *, actor: str) -> None:
-    """Closes all of a participant's accounts for ever. Refuses if any account has a balance or a reservation."""
+    """Closes all of a participant's accounts for good. Refuses if any account has a balance or a reservation."""
     accounts = list(Account.objects.select_for_update(no_key=True).filter(participant=participant).order_by("id"))
     left = [account for account in accounts if queries.value_of(account) or account.pending_debits or account.on_hold]
     if left or reserved_for(participant):

@@ -1,7 +1,7 @@
 """The invariants of the audit trail: every change of funds, caps and credentials has an audit entry with its maker.
 
-`hub.audit.trail` checks that the entries form an unbroken chain. The invariants here compare the entries with the rows
-that the entries describe.
+`hub.audit.trail` checks that the entries form an unbroken chain. These invariants compare the audit entries with the
+rows that the entries describe.
 """
 
 from hub.invariant_type import Invariant
@@ -38,7 +38,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_cap_is_in_the_audit_trail",
-        "Each net debit cap, and its alarm, has the value of its latest audit entry.",
+        "Each net debit cap, and its alarm percentage, has the value of its latest audit entry.",
         """WITH told AS (
              SELECT DISTINCT ON (subject, after ->> 'currency') subject, after ->> 'currency' AS currency,
                     after ->> 'ndc' AS cap, coalesce(after ->> 'alarmPercentage', '10') AS alarm
@@ -77,7 +77,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_was_erased_is_in_the_audit_trail",
-        "No messages were erased beyond the time in the audit trail.",
+        "Messages were erased only up to the time in the audit trail.",
         """SELECT e.kind, e.up_to FROM sweeps_erasure e
            WHERE e.up_to > '1970-01-02' AND NOT EXISTS
                  (SELECT FROM audit_entry a WHERE a.action = 'texts_erased' AND a.subject = e.kind
@@ -86,7 +86,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_credential_is_what_it_is_known_by",
-        "The stored SHA-256 of a certificate or a signing key is that of its own bytes.",
+        "The stored SHA-256 of a certificate or a signing key is the SHA-256 of the stored bytes.",
         # decode() returns the bytes; four base64 characters encode three bytes.
         """SELECT id, participant_id, kind, label
            FROM (SELECT *, regexp_replace(pem, '-----[A-Z ]+-----|[[:space:]]', '', 'g') AS octets

@@ -1,6 +1,7 @@
-"""The messages that the ledger receives, and their outcomes. Plain records: no Django, no behaviour.
+"""The messages that the ledger receives, and their outcomes. The module contains plain records, without Django and
+without functions on the records.
 
-`amount` is a whole number of ten-thousandths of a currency unit; moments are aware datetimes.
+`amount` is a whole number of ten-thousandths of a currency unit. Times are datetimes with a time zone.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ class PaymentMessage(ReceivedMessage):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms with which the hub finds the quote of a transfer: ids from its ILP packet, and the packet's digest."""
+    """The terms by which the hub finds a transfer's quote: the ids in the ILP packet, and the packet's digest.
+    """
 
     packet_sha256: bytes
     quote_id: str | None = None
@@ -53,7 +55,7 @@ class Prepare:
     bulk_id: str | None = None  # set for an item of a bulk transfer
     terms: Terms | None = None  # set if the hub compares the transfer with its quote
     destination: str | None = None  # FSPIOP-Destination, if the sender set it
-    ilp_packet: str = ""  # with the condition, it finds the quote for the scheme's rules
+    ilp_packet: str = ""  # the scheme's rules find the quote by this field and the condition
     bulk_quote_id: str | None = None  # set for an item of a bulk transfer
 
 
@@ -61,14 +63,14 @@ class Prepare:
 class Fulfil:
     """PUT /transfers/{ID}: the payee accepts.
 
-    `wants_patch` is True if the payee answered RESERVED and waits for a PATCH.
+    `wants_patch` is True if the payee answered RESERVED and so receives a PATCH.
     """
 
     transfer_id: str
     source_id: int
     destination: str | None
     fulfilment: str | None
-    moment_fault: str | None  # the fault of completedTimestamp, which is used only if the message is new
+    moment_fault: str | None  # the fault of completedTimestamp; the hub reports the fault only if the message is new
     wants_patch: bool
     digest: bytes
     message: PaymentMessage
@@ -99,7 +101,7 @@ class Expire:
 
 @dataclass(slots=True)
 class RefuseHeld(Expire):
-    """The command to abort a held transfer that people have refused, with a code of the scheme's."""
+    """The command to abort a held transfer that people have refused. `code` is one of the scheme's error codes."""
 
     error_code: str = ""
 
@@ -108,7 +110,7 @@ Command = Prepare | Fulfil | Reject | Expire
 
 
 class Refusal(Enum):
-    """The reasons why a transfer was not reserved, or why a message about a transfer had no effect.
+    """The reasons why a transfer was not reserved, or why a message about a transfer did not change the transfer.
 
     Each value reads as a sentence.
     """
@@ -188,7 +190,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "ilpPacket and condition are not those of the quote",
     ),
-    # The rule's own code and text replace this one (`words_of_rule`).
+    # The rule's own code and text replace this code and text (`words_of_rule`).
     Refusal.REFUSED_BY_RULE: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.LIQUIDITY: (ErrorCode.PAYER_FSP_INSUFFICIENT_LIQUIDITY, ""),
     Refusal.NDC: (ErrorCode.PAYER_LIMIT_ERROR, "net debit cap"),
@@ -199,7 +201,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
         ErrorCode.VALIDATION_ERROR,
         "FSPIOP-Destination does not match the payer of the transfer",
     ),
-    # The scheme's own code replaces this one.
+    # The scheme's own code replaces this code.
     Refusal.REFUSED_WHILE_HELD: (ErrorCode.PAYER_REJECTION, ""),
     Refusal.ALREADY_ENDED: (ErrorCode.VALIDATION_ERROR, "the transfer is not in state RESERVED"),
     Refusal.ENDS_WITH_ITS_BULK: (ErrorCode.VALIDATION_ERROR, "this is an item of a bulk; answer /bulkTransfers"),
@@ -254,7 +256,7 @@ WIRE: dict[Refusal, tuple[ErrorCode, str]] = {
 }
 
 
-# Error codes of a bulk name the party at fault, as in the reference hub.
+# The error code of a bulk shows which party is at fault, as in the reference hub.
 _OF_A_BULK = {
     Refusal.PAYER_IS_NOT_ACTIVE: ErrorCode.PAYER_FSP_ID_NOT_FOUND,
     Refusal.PAYEE_IS_UNKNOWN: ErrorCode.PAYEE_FSP_ID_NOT_FOUND,
@@ -263,7 +265,10 @@ _OF_A_BULK = {
 
 
 def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
-    """Returns the error code and full description of a refusal. `of_bulk`: a bulk or an item of a bulk is refused."""
+    """Returns the error code and full description of a refusal.
+
+    `of_bulk` is True if a bulk or an item of a bulk is refused.
+    """
     error, detail = WIRE[refusal]
     if of_bulk:
         error = _OF_A_BULK.get(refusal, error)
@@ -271,7 +276,8 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def words_of_rule(verdict: Verdict) -> tuple[str, str]:
-    """Returns the error code and description with which a scheme's rule refuses. They never name the rule."""
+    """Returns the error code and description of a refusal by a scheme's rule. The description never names the rule.
+    """
     code, description = words_of(Refusal.REFUSED_BY_RULE)
     return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 
@@ -290,7 +296,7 @@ def cause_of(aborted: "TransferState | ConversionState") -> dict[str, object]:
 
 @dataclass(slots=True)
 class Reserved:
-    """The amount is reserved on the payer's position. The payee will receive the request."""
+    """The amount is reserved on the payer's position. The hub sends the request to the payee."""
 
     command: Prepare
     transfer: "TransferState"
@@ -298,9 +304,9 @@ class Reserved:
 
 @dataclass(slots=True)
 class Refused:
-    """The prepare was refused. The refusal is stored, so that a resend is refused in the same way.
+    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way.
 
-    The transfer's conversions end too.
+    The hub also ends the transfer's conversions.
     """
 
     command: Prepare
@@ -310,7 +316,7 @@ class Refused:
 
 @dataclass(slots=True)
 class Committed:
-    """Both legs of the transfer are posted, and also the legs of the conversions that ended with the transfer."""
+    """The two legs of the transfer are posted. The legs of the transfer's conversions are posted too."""
 
     command: Fulfil
     transfer: "TransferState"
@@ -326,7 +332,7 @@ class Aborted:
 
 @dataclass(slots=True)
 class Repeated:
-    """The message repeats an earlier message. The hub sends the outcome again. Nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again without any change."""
 
     command: Prepare | Fulfil | Reject
     transfer: "TransferState"
@@ -334,12 +340,12 @@ class Repeated:
 
 @dataclass(slots=True)
 class NotObeyed:
-    """The sender may send such a message, but the message does not change the transfer.
+    """The sender is a party of the transfer, but the message does not change the transfer.
 
     The sender receives an error callback.
 
-    If another participant has already used the ID of a payer's transfer, the payer's transfer cannot arrive any more.
-    Then `conversions` has the conversions that waited for the payer's transfer.
+    If another participant has already used the ID of a payer's transfer, the hub cannot accept the payer's transfer any
+    more. `conversions` has the conversions that waited for such a transfer.
     """
 
     command: Prepare | Fulfil | Reject
@@ -350,9 +356,9 @@ class NotObeyed:
 
 @dataclass(slots=True)
 class Unknown:
-    """There is no such transfer, or the sender is not a party to it.
+    """The transfer does not exist, or the sender is not a party to the transfer.
 
-    The hub's answer does not show which of the two is true.
+    The hub answers both cases in the same way.
     """
 
     command: Fulfil | Reject | Expire
@@ -360,9 +366,9 @@ class Unknown:
 
 @dataclass(slots=True)
 class Implausible:
-    """The answer could change the transfer, but changes nothing because its completedTimestamp has a fault.
+    """The payee's answer does not change the transfer, because the answer's completedTimestamp has a fault.
 
-    The response to the sender's request reports the fault.
+    The HTTP response to the payee reports the fault.
     """
 
     command: Fulfil
@@ -370,7 +376,7 @@ class Implausible:
 
 @dataclass(slots=True)
 class Ignored:
-    """There is nothing to change and nobody to notify: for example, another process has expired the transfer."""
+    """The command changes nothing and causes no message: for example, another process has expired the transfer."""
 
     command: Fulfil | Reject | Expire
 

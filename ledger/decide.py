@@ -1,7 +1,7 @@
 """The rules of the ledger: decides each command of a batch over one snapshot.
 
-Pure: no I/O, no clock, no Django. Each decision changes the snapshot's positions, and the next decision of the batch
-reads the changed positions. So a batch cannot exceed a limit.
+Pure: this module uses no I/O, no clock and no Django. Each decision changes the snapshot's positions, and the next
+decision of the batch reads these changed positions. So a batch cannot exceed a limit.
 """
 
 from collections.abc import Sequence
@@ -80,16 +80,17 @@ PREPARE_IS_REFUSED_BY: Sequence[Refusal] = (
 )
 """The refusals in the order in which `decide_prepare` checks for them.
 
-If one check refuses a transfer, the transfer has passed all earlier checks, and no later check was made. Each transfer
-that is stored as refused has one of these refusals.
+If a check refuses a transfer, the transfer has passed all earlier checks, and the hub has made no later check. Each
+stored refused transfer has one of these refusals.
 """
 
 
 def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
-    """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id is its idempotency key for ever.
+    """Reserves or refuses a transfer (FSPIOP API v1.1, section 6.7.1). The id of a transfer is its idempotency key for
+    ever.
 
-    If the payer converts, this reserves the amount on the FXP's position instead of the payer's. The payer's debt to
-    the FXP is already reserved by the conversion.
+    If the payer converts, the amount is reserved on the FXP's position instead of the payer's position. The conversion
+    has already reserved the payer's debt to the FXP.
     """
     seen = s.transfers.get(p.transfer_id)
     if seen is not None:
@@ -153,8 +154,8 @@ def decide_prepare(p: Prepare, s: Snapshot) -> Outcome:
 def decide_fulfil(f: Fulfil, s: Snapshot) -> Outcome:
     """Commits a transfer (FSPIOP API v1.1, section 6.7.4). Only the payee may fulfil. A late fulfilment never commits.
 
-    A fulfilment whose FSPIOP-Destination is not exactly the payer's name never commits, because the payer would have to
-    refuse the message.
+    A fulfilment must have exactly the payer's name as its FSPIOP-Destination. With any other destination, the payer
+    would have to refuse the message, so the hub does not commit the transfer.
     """
     t = s.transfers.get(f.transfer_id)
     if t is None or t.payee_id != f.source_id or t.is_held:
@@ -218,7 +219,7 @@ def decide_expire(e: Expire, s: Snapshot) -> Outcome:
 
 
 def decide_refuse_held(r: RefuseHeld, s: Snapshot) -> Outcome:
-    """Aborts a held transfer that people have refused. A transfer that was released meanwhile goes on."""
+    """Aborts a held transfer that people have refused. Does not abort a transfer whose hold was released meanwhile."""
     t = s.transfers.get(r.transfer_id)
     if t is None or t.state is not State.RESERVED or not t.is_held:
         return Ignored(r)
@@ -268,8 +269,7 @@ def _refuse(p: Prepare, s: Snapshot, refusal: Refusal, verdict: Verdict | None =
         transfer.error_code, transfer.error_description = words_of_rule(verdict)
     transfer.completed_at = s.now
     s.transfers[p.transfer_id] = transfer
-    # The id is used now. If a conversion waited for a transfer with this id, that transfer cannot come any more. So the
-    # conversion ends too.
+    # No other transfer can use this id now. So a conversion that waited for a transfer with this id ends too.
     return Refused(p, transfer, fx.abort_without(p, transfer, s))
 
 

@@ -1,6 +1,6 @@
 """The ledger's engine: commits commands about transfers and conversions in groups (`hub.group_commit`).
 
-One transaction per group: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
+Each group is one transaction: load (locks) -> decide (pure) -> save -> append notices -> COMMIT.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,14 +29,17 @@ AnyOutcome = Outcome | FxOutcome
 
 
 def run(batch: Sequence[AnyCommand], *, attempts: int = ATTEMPTS) -> list[AnyOutcome]:
-    """Decides and commits these commands as one transaction. Returns the outcomes in order. Retries a lost race."""
+    """Decides and commits these commands as one transaction. Returns the outcomes in the order of the commands.
+
+    Repeats the transaction if another transaction changed the rows first.
+    """
     return retried(lambda: _run_once(batch), attempts=attempts)
 
 
 def retried(transact: Callable[[], T], *, attempts: int = ATTEMPTS) -> T:
     """Runs this whole transaction and returns its result.
 
-    Repeats the transaction after a lost race, up to `attempts` runs.
+    Repeats the transaction after each LostRace, up to `attempts` runs.
     """
     return group_commit.retried(transact, attempts=attempts, lost=lambda race: metrics.RETRIES.labels(race).inc())
 
@@ -59,7 +62,7 @@ def _run_once(batch: Sequence[AnyCommand]) -> list[AnyOutcome]:
 
 
 def _tell_logs(outcomes: Sequence[AnyOutcome]) -> None:
-    """Logs one line for each refused or aborted transfer, with its reason, and one line for all others."""
+    """Logs one line for each refused or aborted transfer, with its reason, and one line for all other transfers."""
     metrics.BATCH_SIZE.observe(len(outcomes))
     well: dict[str, list[str]] = {}
     for outcome in outcomes:

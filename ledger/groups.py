@@ -1,4 +1,4 @@
-"""Chooses the next group of the ledger's waiting commands, fairly by `hub.fair_groups`. Pure."""
+"""Chooses the next group of the ledger's waiting commands, with the fair order of `hub.fair_groups`. Pure."""
 
 from hub.fair_groups import Waiting as AnyWaiting
 from hub.fair_groups import fair_share, without
@@ -22,10 +22,10 @@ def take(waiting: list[Waiting], *, most: int, most_octets: int) -> list[Waiting
 def _in_order(chosen: list[Waiting]) -> list[Waiting]:
     """Returns the group in order, without commands that may depend on a prepare of the same group.
 
-    `load` locks stored rows only, so such a command waits for the next group.
+    `load` locks only stored rows, so a command that may depend on such a prepare waits for the next group.
 
-    A command that ends a transfer never depends on a prepare of its own group: nobody has received that prepare yet.
-    Such commands therefore come first, and never wait for a prepare with the same id.
+    A command that ends a transfer never depends on a prepare of its own group, because nobody has received that prepare
+    yet. Commands that end a transfer therefore come first, and never wait for a prepare with the same id.
     """
     ends = [item for item in chosen if not isinstance(item.command, _BEGINS)]
     begins: list[Waiting] = []

@@ -1,6 +1,6 @@
 """Changes the snapshot's accounts: hold, release, post.
 
-Pure. Limits are checked only here and in the database.
+Pure. Only this module and the database check limits.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ HOLD_IS_REFUSED_BY: Sequence[Refusal] = (Refusal.LIQUIDITY, Refusal.NDC)
 
 
 def hold(account: AccountState, amount: int) -> Refusal | None:
-    """Reserves the amount on the account, or returns the refusal for the limit that forbids it."""
+    """Reserves the amount on the account, or returns the refusal for the limit that the amount would exceed."""
     above = passed(account.position + account.reserved + amount, account.ndc or 0, account.cover)
     if above:
         return Refusal.LIQUIDITY if Bound.COVER in above else Refusal.NDC

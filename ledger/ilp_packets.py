@@ -1,6 +1,6 @@
 """Reads a transfer's ILP packet and compares it with the transfer. Pure.
 
-The API leaves this check to the payee. A scheme may let the hub do it as well (setting CHECK_ILP_PACKETS).
+The API leaves this check to the payee. A scheme may let the hub check the packet as well (setting CHECK_ILP_PACKETS).
 """
 
 import json
@@ -17,7 +17,7 @@ from ledger.commands_and_outcomes import Terms
 class Packet:
     """A packet of version 1 or 4: the amount in minor units, the payee's address and the Transaction object.
 
-    `account` is None in version 4, because connectors always write the same address there.
+    `account` is None in version 4, because the address in a packet of version 4 is always the same.
     """
 
     amount: int
@@ -26,7 +26,7 @@ class Packet:
 
 
 def read(text: str) -> Packet | None:
-    """Returns the packet that this text encodes, or None if the text is no packet."""
+    """Returns the ILP packet that this text encodes, or None if the text is not a packet."""
     try:
         payment = ilp.decode_payment(text)
     except ValueError:
@@ -41,7 +41,7 @@ def read(text: str) -> Packet | None:
 
 
 def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -> str | None:
-    """Returns the difference between packet and transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
+    """Returns the difference between a packet and a transfer, or None (FSPIOP API v1.1, sections 4 and 6.7.2.8)."""
     if packet is None:
         return "is no ILP packet"
     try:
@@ -61,7 +61,7 @@ def fault_of(packet: Packet | None, *, amount: int, currency: str, payee: str) -
 
 
 def terms_in(text: str, packet: Packet, *, bulk_quote_id: str | None = None) -> Terms:
-    """Returns the terms with which the hub finds the packet's quote and compares the two."""
+    """Returns the terms with which the hub finds the packet's quote, and compares the packet with the quote."""
     return Terms(
         packet_sha256=ilp.packet_digest(text),
         quote_id=_id(packet.transaction.get("quoteId")),
@@ -75,7 +75,7 @@ def _id(value: object) -> str | None:
 
 
 def _transaction_in(data: bytes) -> Mapping[str, Any]:
-    """Returns the Transaction object (section 7.4.17) in the data, or {} if the DFSPs put other data there."""
+    """Returns the Transaction object (section 7.4.17) in the data, or {} if the data contains something else."""
     try:
         found = json.loads(base64url.decode(data.decode("ascii")))
     except (ValueError, RecursionError):

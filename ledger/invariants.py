@@ -23,7 +23,10 @@ from ledger.rule_history import invariants as rule_history
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """An invariant that is not true, with the first rows that break it. Or the reason why it could not be checked."""
+    """An invariant that is not true, with the first rows that break the invariant.
+
+    If the check failed, `error` has the reason.
+    """
 
     invariant: Invariant
     columns: list[str]
@@ -36,14 +39,14 @@ class Break:
 
 MOST_ROWS = 20
 
-# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Then the reservation may be valid for the
+# TRANSFER_MAX_VALIDITY_S may have been longer when a reservation was made. Such a reservation may be valid for the
 # longer time.
 _LONGEST_S = max(settings.TRANSFER_MAX_VALIDITY_S, 7 * 24 * 3600)
 
 INVARIANTS = [
     Invariant(
         "books_balance",
-        "Per currency, all debits equal all credits.",
+        "In each currency, the sum of all debits equals the sum of all credits.",
         """SELECT currency, sum(posted_debits - posted_credits) AS difference FROM ledger_account
            GROUP BY currency HAVING sum(posted_debits - posted_credits) <> 0""",
     ),
@@ -73,13 +76,13 @@ INVARIANTS = [
     ),
     Invariant(
         "liquidity_is_never_negative",
-        "No SETTLEMENT account has paid out more than it received.",
+        "No SETTLEMENT account has paid out more than the account received.",
         """SELECT id, posted_credits, posted_debits, pending_debits FROM ledger_account
            WHERE type = 'SETTLEMENT' AND posted_credits < posted_debits + pending_debits""",
     ),
     Invariant(
         "every_commit_has_its_entry",
-        "A transfer is COMMITTED exactly when one entry of its amount, accounts and currency is posted. Where its payee"
+        "A transfer is COMMITTED exactly if one entry of its amount, accounts and currency is posted. Where its payee"
         " converts, the FXP is credited.",
         """SELECT coalesce(t.transfer_id, e.transfer_id) AS transfer_id, t.state, t.amount, e.amount AS posted
            FROM (SELECT t.*, coalesce(f.bridge_account_id, t.payee_account_id) AS credit_account_id
@@ -92,7 +95,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_movement_of_funds_has_its_entry",
-        "Funds in and out are COMMITTED exactly when their entry is posted.",
+        "A movement of funds is COMMITTED if and only if its entry is posted.",
         """SELECT coalesce(m.transfer_id, e.transfer_id) AS transfer_id, m.amount, e.amount AS posted
            FROM (SELECT * FROM ledger_fundsmovement WHERE state = 'COMMITTED') m
            FULL JOIN (SELECT * FROM ledger_entry WHERE kind IN ('FUNDS_IN', 'FUNDS_OUT')) e
@@ -101,7 +104,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_state",
-        "A transfer's history has its present state once. A reserved transfer has its reservation before its end.",
+        "A transfer's history has the present state once, and has a reservation before a commit or an abort.",
         """SELECT t.transfer_id, t.state, h.states
            FROM ledger_transfer t
            LEFT JOIN (SELECT transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -125,7 +128,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_commit_is_in_one_window",
-        "Each entry of a transfer is in a window, and not in one that had closed before.",
+        "Each entry of a transfer is in a settlement window that was still open at the time of the entry.",
         """SELECT e.id, e.transfer_id, e.window_id, w.last_entry_id
            FROM ledger_entry e LEFT JOIN ledger_settlementwindow w ON w.id = e.window_id
            WHERE e.kind IN ('TRANSFER', 'FX_TRANSFER') AND (w.id IS NULL OR e.id > w.last_entry_id)""",
@@ -138,8 +141,8 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told",
-        "For each reservation a message to the payee was sent or is queued, except while it is held. The same holds"
-        " for each end and the payer.",
+        "For each reservation that is not on hold, a message to the payee was sent or is queued. For each end of a"
+        " transfer, a message to the payer was sent or is queued.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery)
            SELECT t.transfer_id, t.state, 'payee has no prepare' AS fault FROM ledger_transfer t
@@ -160,7 +163,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_what_did_not_happen",
-        "No message reports an end to a transfer that has not ended, or forwards a transfer that was never reserved.",
+        "Each message about an end belongs to an ended transfer, and each forwarded transfer was reserved.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
            SELECT told.id, told.subject, told.kind, t.state
@@ -184,7 +187,7 @@ INVARIANTS = [
     ),
     Invariant(
         "items_end_with_their_bulk",
-        "A bulk's reserved items stay reserved until the bulk ends, and no longer. A rejected bulk moved no money.",
+        "A bulk's reserved items stay reserved exactly until the bulk ends. A rejected bulk has moved no money.",
         """SELECT b.bulk_transfer_id, b.state AS bulk, t.transfer_id, t.state
            FROM ledger_bulktransfer b JOIN ledger_transfer t ON t.bulk_id = b.bulk_transfer_id
            WHERE (t.payer_account_id IS NOT NULL AND (b.state = 'ACCEPTED') <> (t.state = 'RESERVED'))
@@ -218,7 +221,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_of_a_bulk_what_did_not_happen",
-        "No message reports the end of a bulk that has not ended, or sends a payee items that were not reserved.",
+        "Each message about an end belongs to an ended bulk. Each item in a message to a payee was reserved.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message WHERE kind LIKE 'bulk-%'
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery WHERE kind LIKE 'bulk-%')
            SELECT told.id, told.subject, told.kind, b.state
@@ -244,20 +247,20 @@ INVARIANTS = [
     ),
     Invariant(
         "participants_are_those_that_are_named",
-        "The payee of a reserved transfer is the participant whose name the transfer has.",
+        "The payee of a reserved transfer is the participant with the payee name of the transfer.",
         """SELECT t.transfer_id, t.payee_id, t.payee_name FROM ledger_transfer t
            LEFT JOIN participants_participant p ON p.id = t.payee_id
            WHERE t.payee_id IS NOT NULL AND p.name IS DISTINCT FROM t.payee_name""",
     ),
     Invariant(
         "fulfilments_fit_their_conditions",
-        "The SHA-256 of each commit's fulfilment is its condition.",
+        "The SHA-256 of each committed transfer's fulfilment is the transfer's condition.",
         f"""SELECT transfer_id, condition, fulfilment FROM ledger_transfer
             WHERE state = 'COMMITTED' AND ({fits("fulfilment", "condition")}) IS NOT TRUE""",
     ),
     Invariant(
         "funds_are_posted_between_their_accounts",
-        "Funds in go from the hub's reconciliation account to the SETTLEMENT account of their row. Funds out go back.",
+        "Funds in move from the hub's reconciliation account to a SETTLEMENT account. Funds out move back.",
         """SELECT e.transfer_id, m.account_id, e.kind, e.debit_account_id, e.credit_account_id
            FROM ledger_fundsmovement m
            JOIN ledger_account a ON a.id = m.account_id
@@ -328,7 +331,7 @@ def register(invariants: Iterable[Invariant]) -> None:
 
 
 def find_breaks() -> list[Break]:
-    """Returns every invariant that is not true now or could not be checked.
+    """Returns the invariants that are not true now or that could not be checked.
 
     An empty list means that the ledger is sound.
     """
@@ -343,7 +346,7 @@ def breaks_seen_by(cursor: CursorWrapper) -> list[Break]:
     breaks = []
     for invariant in INVARIANTS:
         try:
-            with transaction.atomic():  # a savepoint: one failing statement must not stop the others
+            with transaction.atomic():  # a savepoint: one failing statement must not stop the next statements
                 cursor.execute(invariant.broken_rows)
                 rows = cursor.fetchmany(MOST_ROWS)
         except DatabaseError as error:

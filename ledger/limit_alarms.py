@@ -1,7 +1,7 @@
 """Alarms for positions near their limits. Each alarm is logged once.
 
-An alarm is due if no more than `alarmPercentage` of the limit is free. The limit is the limit for reservations
-(`ledger.limits`). The cache stores which alarms were logged. If the cache is lost, the hub logs these alarms again.
+An alarm is due if no more than `alarmPercentage` of the limit is free. The limit of a position is defined in
+`ledger.limits`. The cache stores which alarms were logged. If the cache is lost, the hub logs these alarms again.
 """
 
 from collections.abc import Iterable
@@ -32,7 +32,8 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A participant's use of its limit in one currency, including reserved amounts, in whole ten-thousandths."""
+    """The used part of a participant's limit in one currency, in ten-thousandths, including reserved amounts.
+    """
 
     account_id: int
     participant: str
@@ -55,9 +56,9 @@ class Use:
 
 
 def percent_of(used: int, limit: int) -> int:
-    """Returns the used share of the limit in per cent.
+    """Returns the used percentage of the limit.
 
-    The share can exceed 100 if the limit was lowered below the amount in use.
+    The percentage can exceed 100 if the limit was lowered below the used amount.
     """
     if used <= 0:
         return 0
@@ -67,14 +68,15 @@ def percent_of(used: int, limit: int) -> int:
 def is_due(used: int, limit: int, alarm_percentage: int) -> bool:
     """Returns whether no more than `alarm_percentage` of the limit is free.
 
-    A position that uses nothing raises no alarm.
+    A position of zero or less causes no alarm.
     """
     return used > 0 and (limit - used) * 100 <= alarm_percentage * limit
 
 
 def uses() -> list[Use]:
-    """Returns the use of each limit of each active participant, by name and currency. One statement."""
-    # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all others.
+    """Returns the use of each limit of each active participant, by name and currency. Runs one SQL statement."""
+    # Sums are numeric, so one account with a sum beyond 64 bits does not make the statement fail for all other
+    # accounts.
     return [
         Use(account_id, participant, currency, int(used), limits.limit_of(cap, int(cover)), alarm_percentage)
         for account_id, participant, currency, used, cap, cover, alarm_percentage in execute(_USES)
@@ -82,7 +84,10 @@ def uses() -> list[Use]:
 
 
 def watch() -> None:
-    """Logs positions that have come near their limits since the last check, or are now well below their limits."""
+    """Logs each position that has come near its limit since the last check.
+
+    Also logs each position that is well below its limit again.
+    """
     now = uses()
     said = cache.get_many([_key(use) for use in now])
 
@@ -99,9 +104,9 @@ def watch() -> None:
 def show() -> Iterable[Metric]:
     """Returns the present use of each limit as Prometheus metrics."""
     whose = ["participant", "currency"]
-    used = GaugeMetricFamily("kitovu_position_used_percent", "How much of its limit a position uses", labels=whose)
+    used = GaugeMetricFamily("kitovu_position_used_percent", "The part of the limit that a position uses", labels=whose)
     near = GaugeMetricFamily(
-        "kitovu_position_near_limit", "1 if less is free than the alarm percentage of the limit", labels=whose
+        "kitovu_position_near_limit", "1 if the free part of the limit is less than the alarm percentage", labels=whose
     )
     for use in uses():
         used.add_metric([use.participant, use.currency], use.percent)

@@ -21,7 +21,7 @@ def limit_of(cap: int, cover: int) -> int:
 def passed(position: int, cap: int | None, cover: int | None) -> Collection[Bound]:
     """Returns the bounds that a position exceeds. A position that exceeds any bound exceeds its limit.
 
-    A bound that is None is never exceeded.
+    A position never exceeds a bound that is None.
     """
     if (cap is None or position <= cap) and (cover is None or position <= cover):
         return ()  # nearly all calls end here, because no bound is exceeded

@@ -1,6 +1,7 @@
-"""The ledger's tables: columns and constraints, no behaviour. The hot path's statements are in `ledger.store`.
+"""The ledger's tables: columns and constraints, no behaviour. The SQL statements of the hot path are in `ledger.store`.
 
-Amounts are whole ten-thousandths of a currency unit. Sums are numeric: nine of the largest amounts overflow a bigint.
+Amounts are whole ten-thousandths of a currency unit. Columns of sums are numeric, because the sum of nine of the
+largest amounts overflows a bigint.
 """
 
 from decimal import Decimal
@@ -49,7 +50,7 @@ class SettlementWindow(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     changed_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
-    # The time when the window's entries were added up, which may be after the window was closed.
+    # The time when the window's entries were added up. This time may be after the closing of the window.
     totalled_at = models.DateTimeField(null=True)
     # The last entry at the time of closing. An entry of this window with a higher id came too late.
     last_entry_id = models.BigIntegerField(null=True)
@@ -84,14 +85,14 @@ class Account(models.Model):
     posted_debits = _sum()
     posted_credits = _sum()
     pending_debits = _sum()
-    # Only for SETTLEMENT accounts: the part of the money that does not count as cover, because the participant owes it
-    # for a settlement (`CoverHold`).
+    # Only for SETTLEMENT accounts: the amount on hold. It does not count as cover, because the participant owes this
+    # amount for a settlement (`CoverHold`).
     on_hold = models.DecimalField(max_digits=38, decimal_places=0, default=Decimal(0), db_default=Decimal(0))
     # Only for POSITION accounts: the net debit cap, and the free percentage of the limit at which an alarm is due.
     net_debit_cap = models.BigIntegerField(null=True)
     alarm_percentage = models.PositiveSmallIntegerField(default=10)
     changed_at = models.DateTimeField(db_default=Now())
-    closed_at = models.DateTimeField(null=True)  # the time when the participant left; the account's entries stay
+    closed_at = models.DateTimeField(null=True)  # the time when the participant left; the account's entries are kept
 
     class Meta:
         ordering = ["id"]
@@ -148,7 +149,10 @@ class Account(models.Model):
 
 
 class Transfer(models.Model):
-    """One transfer, decided on arrival. Refused transfers are stored too, so that the hub refuses a resend as well."""
+    """One transfer, which the hub decides on arrival.
+
+    Refused transfers are stored too, so that the hub also refuses a repeated request.
+    """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
     payer = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -194,7 +198,7 @@ class Transfer(models.Model):
             ),
             # for lists in the portal: the latest first
             models.Index(fields=["received_at"], name="transfer_by_arrival"),
-            # one participant's transfers, the latest first: without this index, a few among a million are found too
+            # one participant's transfers, the latest first: finds a few transfers among a million
             # slowly
             models.Index(fields=["payer", "received_at"], name="transfer_by_payer"),
             models.Index(fields=["payee", "received_at"], name="transfer_by_payee"),
@@ -264,8 +268,8 @@ class Transfer(models.Model):
                 condition=pgtrigger.Condition("OLD.bulk_id IS DISTINCT FROM NEW.bulk_id"),
                 func="RAISE EXCEPTION 'a transfer joins no bulk and leaves none' USING ERRCODE = 'check_violation';",
             ),
-            # A transfer and its conversions all commit, or none does. This is checked when the transaction commits, and
-            # only if there is a conversion.
+            # A transfer and its conversions commit together. The database checks this at the end of the transaction,
+            # and only if there is a conversion.
             pgtrigger.Trigger(
                 name="a_transfer_ends_with_its_conversions",
                 operation=pgtrigger.Update,
@@ -287,8 +291,8 @@ class Transfer(models.Model):
                     RETURN NULL;
                 """,
             ),
-            # A counted transfer that is aborted counts no longer, whichever process aborts it, and whether or not rules
-            # are active then. `rules.profiles` changes the profiles by the rows that this adds.
+            # Profiles do not count aborted transfers, whichever process aborts them, and whether or not rules are
+            # active at that time. `rules.profiles` changes the profiles by the rows that this trigger adds.
             pgtrigger.Trigger(
                 name="an_aborted_transfer_counts_no_longer",
                 operation=pgtrigger.Update,
@@ -317,7 +321,7 @@ class Transfer(models.Model):
 
 
 class TransferEvent(models.Model):
-    """A transfer's history, with each message as evidence. Rows are only ever added."""
+    """A transfer's history, with each message as evidence. The database allows no change of the rows."""
 
     transfer = models.ForeignKey(Transfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)
@@ -329,8 +333,8 @@ class TransferEvent(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [
-            # A transfer has each state at most once, and only one final state. Together with the order of ids, this
-            # allows no impossible history.
+            # A transfer has each state at most once, and only one final state. This constraint and the order of ids
+            # prevent an impossible history.
             models.UniqueConstraint(
                 fields=["transfer"], condition=Q(state="RESERVED"), name="a_transfer_is_reserved_once"
             ),
@@ -354,9 +358,11 @@ class TransferEvent(models.Model):
 
 
 class Entry(models.Model):
-    """One posting with both legs in one row, so the books always balance. Rows are only ever added.
+    """One posting with its debit and its credit in one row, so the books always balance. The database allows no change
+    of the rows.
 
-    The id is assigned while both accounts are locked. So for each account, the order of ids is the order of commits.
+    The hub assigns the id of an entry while both accounts are locked. So for each account, the order of ids is the
+    order of commits.
     """
 
     class Kind(models.TextChoices):
@@ -377,7 +383,7 @@ class Entry(models.Model):
     credit_account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="credits", db_constraint=False)
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
-    # The id of the cause of the entry: a transfer, a movement of funds, or an account's part in a settlement.
+    # The id of the entry's cause: a transfer, a movement of funds, or an account's part in a settlement.
     transfer_id = models.CharField(max_length=36)
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, null=True, related_name="entries")
     created_at = models.DateTimeField(db_default=Now())
@@ -395,7 +401,8 @@ class Entry(models.Model):
                 condition=~Q(kind__in=["TRANSFER", "FX_TRANSFER"]) | Q(window__isnull=False),
                 name="a_commit_is_in_a_window",
             ),
-            # Entries of a settlement have no window. Otherwise they would be settled again as part of that window.
+            # Entries of a settlement have no window. With a window, the entries would be settled a second time with
+            # that window.
             models.CheckConstraint(
                 condition=~Q(
                     kind__in=[
@@ -470,7 +477,7 @@ class CoverHold(models.Model):
 
 
 class FundsMovement(models.Model):
-    """Funds in, or the two-step funds out, of a participant's SETTLEMENT account."""
+    """A movement of funds into or out of a participant's SETTLEMENT account. Funds out take two steps."""
 
     class Kind(models.TextChoices):
         FUNDS_IN = "FUNDS_IN"

@@ -1,7 +1,8 @@
 """The callbacks that each outcome of a transfer causes. Pure.
 
-The hub forwards a DFSP's message byte for byte with its signature. The hub's own messages are made here and signed when
-they are sent (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states, codes and recipients.
+The hub forwards a DFSP's message byte for byte with its signature. This module creates the hub's own messages. The hub
+signs these messages when it sends them (`signed_by_hub`). FSPIOP API v1.1, sections 6.7.2 to 6.7.5, defines the states,
+codes and recipients.
 """
 
 from collections.abc import Iterable
@@ -45,7 +46,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
     match outcome:
         case Reserved(command, t):
             if t.hold is not None:
-                return []  # its release sends it
+                return []  # the release of a held transfer sends this message
             return [prepare_to_payee(command.message, _payee(t), t.transfer_id, payer_id=t.payer_id)]
         case Refused(_, t):
             return [_error_to_payer(hub, t)]
@@ -79,7 +80,7 @@ def _notices(outcome: Outcome | FxOutcome, hub: HubMessages) -> list[Outgoing]:
 
 
 def prepare_to_payee(message: ReceivedMessage, to: Recipient, transfer_id: str, *, payer_id: int) -> Outgoing:
-    """Returns the payer's request for the payee. A held transfer's request is read from the transfer's history."""
+    """Returns the payer's request for the payee. Reads the request of a held transfer from the transfer's history."""
     return forward(message, to, "POST", "/transfers", subject=transfer_id, kind="prepare", source_id=payer_id)
 
 
@@ -107,9 +108,10 @@ def _error_to_payer(hub: HubMessages, t: TransferState) -> Outgoing:
 
 
 def _end_to_payee(hub: HubMessages, t: TransferState) -> Outgoing:
-    """Returns the report of a transfer's end to its payee.
+    """Returns the message with a transfer's end for the payee.
 
-    A payee that answered RESERVED gets a PATCH. Any other payee gets PUT with the state, or PUT .../error.
+    A payee that answered RESERVED receives a PATCH request. Any other payee receives a PUT request with the state, or
+    PUT .../error.
     """
     if t.wants_patch:
         return _patch(hub, t, _payee(t))
@@ -142,9 +144,9 @@ def state_body(t: TransferState) -> dict[str, object]:
 
 
 def state_answer(hub: HubMessages, t: TransferState, requester: Recipient) -> Outgoing:
-    """Returns the hub's answer if the payer or the payee of a transfer sends GET /transfers/{ID}.
+    """Returns the hub's answer to GET /transfers/{ID} from the payer or the payee of a transfer.
 
-    The answer to the payee contains the fulfilment too, because the payee itself wrote it.
+    The answer to the payee contains the fulfilment too, because the payee itself created the fulfilment.
     """
     return as_answer(hub.callback(requester, _path(t), state_body(t), subject=t.transfer_id, kind="state"))
 
@@ -160,7 +162,7 @@ def funds_answer(
 
 
 def unknown_answer(hub: HubMessages, resource: str, subject: str, requester: Recipient, *, is_known: bool) -> Outgoing:
-    """Returns the answer to GET /{resource}/{ID} if there is no such row, or if the requester is not a party to it."""
+    """Returns the answer to GET /{resource}/{ID} if the requester is not a party to an object with this id."""
     error = ErrorCode.CLIENT_ERROR if is_known else ErrorCode.TRANSFER_ID_NOT_FOUND
     text = error.text if is_known else f"{error.text} - Provided Transfer ID was not found on the server."
     path = f"/{resource}/{subject}/error"

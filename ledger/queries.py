@@ -20,7 +20,8 @@ CURRENCIES_OF_A_PARTICIPANT = """
 def value_of(account: Account) -> int:
     """Returns an account's value as the administration API defines it: debits less credits, plus reserved amounts.
 
-    A positive POSITION is a debt to the scheme. A negative SETTLEMENT is money that is held for the participant.
+    A positive POSITION is a debt to the scheme. A negative SETTLEMENT value is the participant's money at the
+    settlement bank.
     """
     return int(account.posted_debits - account.posted_credits + account.pending_debits)
 
@@ -47,7 +48,8 @@ def limits(currency: str | None = None) -> QuerySet[Account]:
 
 def transaction_of(transfer_id: str) -> dict[str, Any] | None:
     """Returns the Transaction object in the ILP packet (FSPIOP API v1.1, section 7.4.17), or None."""
-    # The prepare is stored with the transfer's first state: RESERVED or ABORTED. Each is found by a separate index.
+    # The prepare is stored with the transfer's first state: RESERVED or ABORTED. Each of the two states has a separate
+    # index.
     events = TransferEvent.objects.filter(transfer_id=transfer_id)
     event = events.filter(state="RESERVED").first() or events.filter(state="ABORTED").first()
     if event is None or event.body is None:
@@ -56,14 +58,14 @@ def transaction_of(transfer_id: str) -> dict[str, Any] | None:
         packet = json.loads(bytes(event.body))["ilpPacket"]
         found = strictjson.loads(base64url.decode(ilp.decode_payment(packet).data.decode("ascii")))
     except (ValueError, KeyError, FspiopError):
-        return None  # the hub cannot read the packet, or the packet is of another kind
+        return None  # the hub cannot read the packet, or the packet contains no Transaction object
     return found if isinstance(found, dict) else None
 
 
 def committed_transfers(between: Collection[str] = ()) -> Iterator[dict[str, Any]]:
     """Returns the committed transfers in the order of commits, for comparison with the participants' own books.
 
-    Returns all committed transfers, or only those `between` participants of these names.
+    With `between`, returns only transfers between participants with these names.
     """
     transfers = Entry.objects.filter(kind=Entry.Kind.TRANSFER)
     if between:

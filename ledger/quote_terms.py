@@ -1,7 +1,8 @@
-"""Finds prepares whose terms differ from those of their quotes, if the quotes were answered through this hub.
+"""Finds prepares whose terms differ from the terms of their quotes. The module checks only quotes that this hub has
+forwarded.
 
-The check takes one statement for a batch, and at most two for a bulk. If no prepare of the batch has to be compared,
-the check takes no statement.
+The check runs one SQL statement for a batch, and at most two SQL statements for a bulk. The check runs no SQL statement
+if no prepare needs it.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ def at_odds(prepares: Sequence[Prepare]) -> frozenset[bytes]:
     if not judged:
         return frozenset()
     claims = [_claim(prepare, terms) for prepare, terms in judged]
-    bulk_quote_id = judged[0][1].bulk_quote_id  # a bulk is a batch of its own
+    bulk_quote_id = judged[0][1].bulk_quote_id  # a batch with a bulk contains only this bulk
     if bulk_quote_id is not None:
         found = quotes.not_in_bulk_quote(bulk_quote_id, claims)
         if found is not None:

@@ -1,4 +1,4 @@
-"""Finds the facts and verdicts that the hub kept with a transfer's quote, for the rules."""
+"""Finds the facts and verdicts that the hub stored with a transfer's quote. The rules use these facts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from rules.kept_verdicts import Kept
 
 @dataclass(frozen=True, slots=True)
 class QuotedFacts:
-    """The facts of a quote with the amount of its terms, what its verdict says, and the id of its transaction."""
+    """The facts of a quote: the amount of its terms, the content of its verdict, and the id of its transaction."""
 
     facts: Facts
     kept: Kept
@@ -23,10 +23,10 @@ class QuotedFacts:
 
 
 def of(prepares: Sequence[Prepare]) -> Mapping[bytes, QuotedFacts]:
-    """Returns the facts of the quotes of these prepares, by the digests of the prepares.
+    """Returns the facts of these prepares' quotes, by the digests of the prepares.
 
-    Unknown quotes are left out. The items of a bulk transfer are a batch of their own. One statement for a batch, and
-    at most two for a bulk.
+    Leaves out unknown quotes. A batch with items of a bulk transfer contains only these items. Runs one SQL statement
+    for a batch, and at most two for a bulk.
     """
     claims = [
         Claim(each.digest, each.source_id, each.payee, each.condition, packet_digest(each.ilp_packet))

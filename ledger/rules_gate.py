@@ -1,7 +1,8 @@
-"""The group's transfers and conversions at the gate of the rules (`rules.transfer_gate`).
+"""Takes a group's transfers and conversions to the gate of the rules (`rules.transfer_gate`).
 
-Without active rules this runs no statement. `of` reads before the group locks any row, `open_gate` after it has locked
-transfers and conversions, and before it locks accounts.
+If no rules are active, the module runs no SQL statement. If no rules are active, the module runs no SQL statement. `of`
+reads before the group locks any row. `open_gate` reads after the group has locked transfers and conversions, and before
+the group locks accounts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from rules.transfer_gate import open_gate as open_with
 
 @dataclass(frozen=True, slots=True)
 class AtGate:
-    """The transfers of one group that rules may judge, and what was read about them before any lock."""
+    """The transfers of one group that rules may judge, and the facts that were read before any lock."""
 
     rules: RulesAtTransfers | None
     transfers: Sequence[TransferToJudge]
@@ -35,7 +36,9 @@ class AtGate:
 
 
 def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate | None:
-    """Returns the new transfers and conversions for the gate, or None if there are no rules and nothing is counted."""
+    """Returns the new transfers and conversions for the gate, or None if no rules are active and payments are not
+    counted.
+    """
     if not prepares and not fx_prepares:
         return None
     active = active_rules.current()
@@ -68,7 +71,10 @@ def of(prepares: Sequence[Prepare], fx_prepares: Sequence[FxPrepare]) -> AtGate 
 
 
 def open_gate(at_gate: AtGate, ending: Sequence[str], determining: Mapping[str, object]) -> TransferGate:
-    """Locks what the rules need, and returns the gate. `determining`: the transfers that the group has read."""
+    """Locks the rows that the rules need, and returns the gate.
+
+    `determining` has the transfers that the group has read.
+    """
     conversions = [_conversion(each, determining) for each in at_gate.conversions]
     return open_with([*at_gate.transfers, *conversions], ending, rules=at_gate.rules, originals=at_gate.originals)
 
@@ -122,5 +128,5 @@ _ORIGINALS = """
 
 
 def originals(transaction_ids: Sequence[str]) -> dict[str, Original]:
-    """Returns the committed ones of these transactions. A committed transfer never changes."""
+    """Returns those of these transactions that are committed. A committed transfer never changes."""
     return {row[0]: Original(*row[1:]) for row in execute(_ORIGINALS, [list(transaction_ids)])}

@@ -1,6 +1,6 @@
-"""Places and ends holds on cover that participants owe for a settlement. No position may use such cover.
+"""Places and ends holds on the cover that participants owe for a settlement. No position may use cover on hold.
 
-A hold ends when the settlement bank has moved the money. Callers of every function here hold the lock on the
+A hold ends when the settlement bank has moved the money. Callers of every function in this module have locked the
 participant's POSITION account, as for every change of a SETTLEMENT account.
 """
 
@@ -43,9 +43,10 @@ _PLACE = """
 
 
 def place(settlement_number: int, made_at: datetime, owed: Sequence[Owed]) -> None:
-    """Puts the owed amounts of a settlement on hold, without those parts that the bank has moved for this settlement.
+    """Puts the owed amounts of a settlement on hold, less the amounts that the bank has already moved for this
+    settlement.
 
-    A withdrawal that was made before the settlement does not reduce the hold, even if its reference is the settlement's
+    A withdrawal before the settlement does not reduce the hold, even if the withdrawal's reference is the settlement's
     number.
     """
     if owed:
@@ -60,7 +61,7 @@ def is_named_by(participant: str, currency: str, reference: str) -> bool:
 
 
 def named_by(settlement_account: Account, reference: str) -> CoverHold | None:
-    """Returns the hold for the settlement whose number is this reference, or None if the hold has no amount left."""
+    """Returns the hold for the settlement with this number, or None if the hold has no amount left."""
     holds = CoverHold.objects.select_for_update(no_key=True).filter(account=settlement_account, remaining__gt=0)
     return holds.filter(_named(reference)).first()
 

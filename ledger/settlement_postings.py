@@ -1,4 +1,7 @@
-"""Posts the entries of settlements, which no message causes. Takes lists, and uses a fixed number of statements."""
+"""Posts the entries of settlements. No message causes these entries.
+
+The number of SQL statements does not depend on the number of entries.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,9 +31,9 @@ _BALANCES = f"""
 
 
 def lock(account_ids: Iterable[int]) -> dict[int, Balance]:
-    """Locks these accounts by id, then reads them.
+    """Locks these accounts in the order of their ids, then reads them.
 
-    A SETTLEMENT account changes only under its POSITION account's lock.
+    A SETTLEMENT account changes only while its POSITION account is locked.
     """
     wanted = sorted(set(account_ids))
     execute(_LOCK, [wanted])
@@ -69,7 +72,7 @@ def post(postings: Sequence[Posting]) -> None:
     debits = [posting.debit_account_id for posting in ordered]
     credits = [posting.credit_account_id for posting in ordered]
     moved = execute(_MOVE, [debits, amounts, credits, amounts]).rowcount
-    assert moved == len({*debits, *credits}), "an entry names an account that is not there"
+    assert moved == len({*debits, *credits}), "an entry names an account that does not exist"
     columns: list[list[Any]] = [
         [posting.kind for posting in ordered],
         [posting.transfer_id for posting in ordered],

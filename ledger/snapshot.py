@@ -1,4 +1,4 @@
-"""The rows that the ledger decides on, as read under locks. `decide` changes these records while it decides a batch."""
+"""The locked rows that the ledger's decisions depend on. `decide` changes these records while it decides a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,10 @@ from rules.kept_verdicts import Kept
 
 @dataclass(slots=True)
 class AccountState:
-    """A participant's POSITION account. Amounts in ten-thousandths; `position` is posted debits less posted credits."""
+    """A participant's POSITION account. Amounts are in ten-thousandths.
+
+    `position` is posted debits less posted credits.
+    """
 
     id: int
     participant_id: int
@@ -25,7 +28,7 @@ class AccountState:
     ndc: int | None
     cover: int = 0  # the cover of the participant's SETTLEMENT account
     may_send: bool = True  # the participant may send
-    # the changes by this batch, for one UPDATE
+    # this batch's changes of the account, for one UPDATE
     new_debits: int = 0
     new_credits: int = 0
     new_reserved: int = 0
@@ -61,13 +64,13 @@ class TransferState:
     # reserved
     payer_conversion_id: str | None = None
     payee_conversion_id: str | None = None
-    is_held: bool = False  # the transfer was not sent to the payee yet
-    hold: Hold | None = None  # set where this batch holds the transfer
+    is_held: bool = False  # the hub has not yet sent the transfer to the payee
+    hold: Hold | None = None  # set if this batch puts the transfer on hold
 
 
 @dataclass(slots=True)
 class Posting:
-    """An entry that is not written yet. The database allows each pair of `transfer_id` and `kind` once."""
+    """An entry that the batch will write. The database allows each pair of `transfer_id` and `kind` only once."""
 
     kind: str
     transfer_id: str
@@ -90,22 +93,23 @@ class ParticipantState:
 
 
 class Gate(Protocol):
-    """The rules at the transfer, with everything that they need to know about this batch (`rules.transfer_gate`)."""
+    """The gate of the rules at transfers, with all facts that the rules need about this batch (`rules.transfer_gate`).
+    """
 
     def judge(self, digest: bytes, now: datetime) -> Verdict:
-        """Returns the verdict about the prepare with this digest, which passed all earlier checks."""
+        """Returns the verdict about the prepare with this digest. The prepare must have passed all earlier checks."""
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the prepare that was judged last, because it cannot be held."""
+        """Replaces the verdict about the latest judged prepare, because this prepare cannot be held."""
 
     def count(self, digest: bytes, now: datetime) -> None:
-        """Counts this prepare, whose amount is reserved now."""
+        """Counts this prepare. Called once the prepare's amount is reserved."""
 
     def uncount(self, transfer_id: str) -> None:
-        """Counts this transfer no longer, which is aborted now."""
+        """Stops counting this transfer. Called once the transfer is aborted."""
 
     def save(self) -> None:
-        """Writes what was counted, after the transfers were written."""
+        """Writes the counted transfers. Called after the transfers themselves are written."""
 
 
 @dataclass(slots=True)
@@ -121,6 +125,6 @@ class Snapshot:
     fx_wait: timedelta = timedelta(0)  # how long an agreed conversion waits for its transfer after its expiration
     not_as_quoted: frozenset[bytes] = frozenset()  # digests of prepares that differ from their quotes
     postings: list[Posting] = field(default_factory=list)  # the entries of this batch
-    gate: Gate | None = None  # None if no rules are active and no transfers are counted
+    gate: Gate | None = None  # None if no rules are active and transfers are not counted
     rules_version: int | None = None  # the version that is active for this batch
     kept: Mapping[bytes, Kept] = field(default_factory=dict)  # the verdicts at the quotes, by digests of prepares

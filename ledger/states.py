@@ -1,4 +1,4 @@
-"""The state machine of a transfer, as one table. The database enforces the same table by a trigger.
+"""The state machine of a transfer, as one table. A database trigger enforces this table too.
 
 FSPIOP API v1.1, section 6.7.6, defines the API's states. `API_STATE` maps each stored state to the API's name.
 """

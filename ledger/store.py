@@ -1,8 +1,8 @@
 """ALL statements of the money path.
 
-Each statement takes lists, so the number of statements does not depend on the lengths.
+Each statement takes lists, so the number of statements does not depend on the lengths of the lists.
 
-The lock order of all code that locks more than one of these:
+Code that locks several kinds of these rows and locks uses this lock order:
 
   0. the row of a bulk (`ledger.bulk.store`); the lock of the active rules (shared for groups with a prepare, exclusive
      for an activation: `rules.rulesets`)
@@ -11,9 +11,9 @@ The lock order of all code that locks more than one of these:
   3. account rows, by id
   4. inserts, in the order of transfer ids
 
-A decision's rows are read by a separate statement, after they are locked. Under READ COMMITTED, a statement that waited
-for a lock sees the new version only of the row that it locked. The statement sees all other rows in their versions
-before the wait.
+The hub first locks the rows of a decision, and then reads the rows with a separate statement. Under READ COMMITTED, a
+statement that waited for a lock sees the new version only of the row that it locked. Such a statement sees all other
+rows in their versions before the wait.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ def load(
     max_validity: timedelta,
     fx_wait: timedelta = timedelta(0),
 ) -> Snapshot:
-    """Locks and reads the rows that the batch's decisions depend on. Must be called inside a transaction."""
+    """Locks and reads the rows that affect the batch's decisions. Must be called inside a transaction."""
     prepares = [command for command in batch if isinstance(command, Prepare)]
     others = [command for command in batch if not isinstance(command, Prepare | FxCommand)]
     fx_commands = [command for command in batch if isinstance(command, FxCommand)]
@@ -87,8 +87,8 @@ def load(
     )
     if prepares or fx_prepares:
         _read_covers(accounts)
-    # Known transfers are read while the debtors' accounts are locked, so that of two equal prepares, the second one
-    # sees the first. The records of locked transfers are not replaced.
+    # Known transfers are read while the debtors' accounts are locked. So the second of two equal prepares reads the row
+    # of the first prepare. The records of locked transfers are not replaced.
     new_ids = {prepare.transfer_id for prepare in prepares} | {prepare.commit_request_id for prepare in fx_prepares}
     if new_ids:
         transfers = transfers_by_id(sorted(new_ids)) | transfers
@@ -185,7 +185,7 @@ _PARTICIPANTS = """
 def _participants(
     prepares: list[Prepare], fx_prepares: list[FxPrepare]
 ) -> tuple[dict[str, ParticipantState], set[str]]:
-    """Returns the parties by name, and the ids of the transfers that may have conversions."""
+    """Returns the parties by name. Also returns the ids of the transfers that may have conversions."""
     transfer_ids = {prepare.transfer_id for prepare in prepares}
     names = {name for prepare in prepares for name in (prepare.payer, prepare.payee)}
     names |= {name for prepare in fx_prepares for name in (prepare.initiator, prepare.fxp)}
@@ -246,7 +246,8 @@ _COVERS = f"""
 
 
 def _read_covers(accounts: dict[int, AccountState]) -> None:
-    # A SETTLEMENT account changes only while the POSITION account is locked, and the POSITION account is locked here.
+    # A SETTLEMENT account changes only while the POSITION account is locked. At this point the POSITION account is
+    # locked.
     for account_id, cover in execute(_COVERS, [list(accounts)]):
         accounts[account_id].cover = int(cover)
 
@@ -257,7 +258,7 @@ def _read_covers(accounts: dict[int, AccountState]) -> None:
 def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     """Writes the decisions.
 
-    The database checks each decision again. Raises LostRace if one of the database's guards refuses.
+    The database also checks each decision. Raises LostRace if one of the database's checks refuses a change.
     """
     new = sorted((o for o in outcomes if isinstance(o, Reserved | Refused)), key=lambda o: o.transfer.transfer_id)
     ended = sorted((o for o in outcomes if isinstance(o, Committed | Aborted)), key=lambda o: o.transfer.transfer_id)
@@ -273,7 +274,7 @@ def save(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
     if snapshot.postings:
         _insert_entries(snapshot.postings, snapshot)
     if new or ended:
-        # in the order of the decisions, which a replay of the rules repeats
+        # in the order of the decisions, because a replay of the rules repeats this order
         _insert_events([o for o in outcomes if isinstance(o, Reserved | Refused | Committed | Aborted)], snapshot)
     if snapshot.gate is not None:
         snapshot.gate.save()
@@ -446,8 +447,8 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 def past_expiry(limit: int) -> list[str]:
     """Returns expired reservations that are not skipped.
 
-    Takes the payers in turn, and each payer's earliest expiration first. Leaves out the items of a bulk, because they
-    expire with the bulk.
+    Takes the payers in turn, and each payer's earliest expiration first. Leaves out the items of bulks, because an item
+    expires with its bulk.
     """
     table, key = "ledger_transfer", "transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -11,7 +11,8 @@ from ledger.fx.commands_and_outcomes import FxAborted, FxExpire
 from ledger.held_transfers import services as held_transfers
 
 _SWEEP = 500
-# So few attempts that one locked row does not use up the sweep's time. The next sweep tries the row again.
+# The number of attempts is small, so that one locked row does not use up the sweep's time. The next sweep tries the row
+# again.
 _ATTEMPTS = 2
 
 
@@ -19,7 +20,7 @@ _ATTEMPTS = 2
 def expire_transfers() -> int:
     """Aborts expired reservations. Returns the number of aborted reservations.
 
-    Two runs may happen at the same time, because each decides under locks.
+    Two runs may happen at the same time, because each run locks the rows that it decides.
 
     Expires transfers before conversions, because a conversion ends together with its transfer.
     """
@@ -28,13 +29,16 @@ def expire_transfers() -> int:
 
 @shared_task(name="ledger.tasks.release_held_transfers", ignore_result=True)
 def release_held_transfers() -> int:
-    """Sends the held transfers whose time has come, and aborts those that people refused. Returns their number."""
+    """Sends the held transfers whose hold has expired, and aborts the transfers that people refused.
+
+    Returns the number of transfers.
+    """
     return held_transfers.work_off()
 
 
 @shared_task(name="ledger.tasks.watch_positions", ignore_result=True)
 def watch_positions() -> None:
-    """Logs which positions have come near their limits; see `ledger.limit_alarms`."""
+    """Logs the positions that have come near their limits (`ledger.limit_alarms`)."""
     limit_alarms.watch()
 
 

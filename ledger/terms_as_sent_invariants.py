@@ -1,5 +1,5 @@
 # ruff: noqa: S608 (statements are put together from constants)
-"""The invariants of stored messages: each decision used the values that the sender wrote.
+"""The invariants of stored messages: each decision used the values of the sender's message.
 
 The database compares the rows with the stored messages. A message is stored as it arrived, in the FSPIOP API's format
 or in ISO 20022. The SQL function `ledger_message` returns NULL for unreadable text.
@@ -16,7 +16,10 @@ def _text(fspiop: str, iso: str) -> str:
 
 
 def _amount(fspiop: str, iso: str) -> str:
-    """Returns the same SQL for an amount in ten-thousandths. The value is NULL if the message has no amount."""
+    """Returns the SQL for an amount of message `m`, in ten-thousandths, in either format.
+
+    The value is NULL if the message has no amount.
+    """
     text = _text(fspiop, iso)
     return f"CASE WHEN length({text}) < 25 AND {text} ~ '^[0-9]+([.][0-9]+)?$' THEN {text}::numeric * 10000 END"
 
@@ -41,7 +44,7 @@ _SAYS_CONDITION = f"({_CONDITION} = condition OR ({_CONDITION} IS NULL AND m ? '
 INVARIANTS = [
     Invariant(
         "transfers_are_what_was_sent",
-        "A transfer's amount, currency, parties and condition are those of the payer's stored message.",
+        "A transfer's amount, currency, parties and condition are equal to the values in the payer's stored message.",
         f"""SELECT transfer_id, amount, currency, payer, payee, m IS NULL AS is_unreadable,
                    {_text("amount,amount", _TARGET)} AS amount_sent
             FROM (SELECT t.transfer_id, t.amount, t.currency, t.payee_name AS payee, payer.name AS payer, t.condition,
@@ -61,7 +64,7 @@ INVARIANTS = [
     ),
     Invariant(
         "conversions_are_what_was_sent",
-        "A conversion's amounts, currencies, parties, condition and transfer are those of the stored message.",
+        "A conversion's amounts, currencies, parties, condition and transfer equal those in the stored message.",
         f"""SELECT commit_request_id, initiator, fxp_name, m IS NULL AS is_unreadable, source_amount, target_amount,
                    {_text("sourceAmount,amount", _SOURCE)} AS source_sent,
                    {_text("targetAmount,amount", _TARGET)} AS target_sent
@@ -84,7 +87,7 @@ INVARIANTS = [
     ),
     Invariant(
         "items_are_what_was_sent",
-        "A bulk's parties and items, with each amount, currency and condition, are those of the payer's message.",
+        "A bulk's parties, items, amounts, currencies and conditions equal those in the payer's stored message.",
         f"""WITH sent AS (SELECT b.bulk_transfer_id, b.ids_used_before, payer.name AS payer, b.payee_name AS payee,
                                  ledger_message(b.request) AS m
                           FROM ledger_bulktransfer b JOIN participants_participant payer ON payer.id = b.payer_id

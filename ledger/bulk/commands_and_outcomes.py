@@ -1,8 +1,8 @@
 """The messages about bulk transfers and their outcomes.
 
-The module has only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one payer,
-one payee and one expiration. The payee answers once for the whole list. Each item is a transfer with its own outcome.
-No other transfer uses the id of an item.
+The module contains only plain records, like `ledger.commands_and_outcomes`. A bulk is a list of transfers with one
+payer, one payee and one expiration. The payee answers once for the whole list. Each item of a bulk is a transfer with
+its own outcome. No other transfer uses the id of an item.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class BulkPrepare:
 
 @dataclass(slots=True)
 class ItemResult:
-    """The payee's result for one item: a fulfilment, an error, or nothing."""
+    """The payee's result for one item of a bulk: a fulfilment, an error, or nothing."""
 
     fulfilment: str | None = None
     error_code: str | None = None
@@ -40,7 +40,7 @@ class ItemResult:
 
 @dataclass(slots=True)
 class BulkFulfil:
-    """PUT /bulkTransfers/{ID}: the payee's only answer, with a result for each item's id."""
+    """PUT /bulkTransfers/{ID}: the payee's only answer to a bulk, with a result for each item's id."""
 
     bulk_id: str
     source_id: int
@@ -78,7 +78,7 @@ BulkCommand = BulkPrepare | BulkFulfil | BulkReject | BulkExpire
 
 @dataclass(slots=True)
 class Bulk:
-    """A bulk in its present state. The bulk's items are transfers in the snapshot."""
+    """The present state of a bulk. The bulk's items are transfers in the snapshot."""
 
     bulk_id: str
     quote_id: str
@@ -92,7 +92,7 @@ class Bulk:
     version: str
     item_count: int
     reserved_items: int  # the number of items that were sent to the payee
-    ids_used_before: list[str]  # ids in the bulk that other transfers had used already, so they are no items
+    ids_used_before: list[str]  # ids that other transfers had used already, so the bulk has no items with these ids
     reason: str | None = None
     error_code: str | None = None
     error_description: str | None = None
@@ -103,7 +103,7 @@ class Bulk:
 
 @dataclass(slots=True)
 class BulkAccepted:
-    """At least one item is reserved. The payee will receive the reserved items."""
+    """At least one item of the bulk is reserved. The hub sends the reserved items to the payee."""
 
     command: BulkPrepare
     bulk: Bulk
@@ -113,10 +113,10 @@ class BulkAccepted:
 
 @dataclass(slots=True)
 class BulkRefused:
-    """No item was reserved.
+    """No item of the bulk was reserved.
 
-    The refusal is stored, so that a resend is refused in the same way. `refusal` is set if one reason applies to the
-    whole bulk.
+    The hub stores the refusal, and refuses a repeated request in the same way. `refusal` is set if one reason applies
+    to the whole bulk.
     """
 
     command: BulkPrepare
@@ -128,7 +128,10 @@ class BulkRefused:
 
 @dataclass(slots=True)
 class BulkEnded:
-    """Each reserved item has ended. `is_as_answered`: the payee's own message reports each item's outcome correctly."""
+    """Each reserved item of the bulk has ended.
+
+    `is_as_answered` is True if the payee's own message has each item's outcome.
+    """
 
     command: BulkFulfil | BulkReject | BulkExpire
     bulk: Bulk
@@ -139,7 +142,7 @@ class BulkEnded:
 
 @dataclass(slots=True)
 class BulkRepeated:
-    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again without any change."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -148,7 +151,7 @@ class BulkRepeated:
 
 @dataclass(slots=True)
 class BulkNotObeyed:
-    """The message changes nothing. The sender receives the reason in an error callback."""
+    """The message does not change the bulk. The sender receives the reason in an error callback."""
 
     command: BulkPrepare | BulkFulfil | BulkReject
     bulk: Bulk
@@ -157,9 +160,9 @@ class BulkNotObeyed:
 
 @dataclass(slots=True)
 class BulkUnknown:
-    """There is no such bulk, or the sender is not a party to it.
+    """The bulk does not exist, or the sender is not a party to the bulk.
 
-    The hub's answer does not show which of the two is true.
+    The hub answers both cases in the same way.
     """
 
     command: BulkFulfil | BulkReject
@@ -167,14 +170,14 @@ class BulkUnknown:
 
 @dataclass(slots=True)
 class BulkImplausible:
-    """The same as ledger.commands_and_outcomes.Implausible."""
+    """The payee's answer has a faulty completedTimestamp: see ledger.commands_and_outcomes.Implausible."""
 
     command: BulkFulfil
 
 
 @dataclass(slots=True)
 class BulkIgnored:
-    """There is nothing to change and nobody to notify: for example, another process has already expired the bulk."""
+    """The command changes nothing and causes no message: for example, another process has already expired the bulk."""
 
     command: BulkCommand
 

@@ -1,6 +1,7 @@
 """Decides each message about a bulk. Pure. `ledger.decide` decides each item by the rules of single transfers.
 
-All items are decided in order over one snapshot, which each decision changes. So a bulk cannot exceed a limit.
+The items are decided in order over one snapshot, and each decision changes the snapshot. So a bulk cannot exceed a
+limit.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,7 @@ from ledger.decide import decide_expire, decide_fulfil, decide_prepare, decide_r
 from ledger.snapshot import Snapshot, TransferState
 from ledger.states import State
 
-# Faults that apply to every item of a bulk. The payer is notified of such a fault only once.
+# Faults that apply to every item of a bulk. The hub reports such a fault to the payer only once.
 _OF_THE_WHOLE = frozenset(
     {
         Refusal.PAYER_IS_NOT_ACTIVE.value,
@@ -58,7 +59,10 @@ _OF_THE_WHOLE = frozenset(
 
 
 def decide(command: BulkCommand, bulk: Bulk | None, s: Snapshot) -> BulkOutcome:
-    """Returns the outcome of the command. `bulk` is the stored bulk of this id or None; `s` holds its items."""
+    """Returns the outcome of the command. `bulk` is the stored bulk with the command's id, or None.
+
+    `s` contains the bulk's items.
+    """
     match command:
         case BulkPrepare():
             return decide_prepares(command, bulk, s)
@@ -190,7 +194,7 @@ def _item_reject(a: BulkAnswer, item: TransferState, result: ItemResult) -> Reje
 
 
 def _kept_with_the_bulk(a: BulkAnswer) -> PaymentMessage:
-    # The message is stored once, with the bulk. Its items do not store it again.
+    # The message is stored once, with the bulk. The rows of the bulk's items do not store the message again.
     return PaymentMessage(b"", {}, a.message.version)
 
 
@@ -199,7 +203,7 @@ def _is_to_payer(a: BulkAnswer, bulk: Bulk) -> bool:
 
 
 def _says_it_all(f: BulkFulfil, bulk: Bulk, items: Sequence[TransferState]) -> bool:
-    """Returns whether the payee's own message reports the outcome of every item correctly to the payer."""
+    """Returns whether the payee's own message has the correct outcome of every item."""
     return (
         _is_to_payer(f, bulk)
         and len(f.results) == bulk.item_count == len(items)

@@ -1,4 +1,5 @@
-"""The tables of bulk transfers: columns and constraints. A bulk's items are transfers that name it."""
+"""The tables of bulk transfers: columns and constraints. A bulk's items are rows of `Transfer`.
+"""
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
@@ -11,7 +12,7 @@ from ledger.bulk.states import BulkState
 
 
 class BulkTransfer(models.Model):
-    """A bulk and its outcome. The bulk's messages are stored in this row once, and not with each item."""
+    """A bulk and its outcome. The bulk's messages are stored once in this row, instead of with each item."""
 
     bulk_transfer_id = models.CharField(max_length=36, primary_key=True)
     bulk_quote_id = models.CharField(max_length=36)

@@ -1,9 +1,10 @@
 """The callbacks that each outcome of a bulk causes. Pure.
 
 The payee receives only the reserved items. If all items are reserved, the hub forwards the payer's own message.
-Otherwise the hub makes a message. The payer receives the payee's own answer if the answer reports every outcome
-correctly, otherwise a message of the hub. The payee is notified of the outcomes too, because the hub checks each
-fulfilment. If `in_hub_name` is set, the hub sends all these messages in its own name, as the reference hub does.
+Otherwise the hub creates a message with the reserved items. The payer receives the payee's own answer if this answer
+has the correct outcome of every item. Otherwise the payer receives a message of the hub. The hub checks each
+fulfilment, so the hub sends the outcomes to the payee too. If `in_hub_name` is set, the hub sends all these messages in
+its own name, as the reference hub does.
 """
 
 from collections.abc import Iterable, Sequence
@@ -64,7 +65,7 @@ def _prepare(
     subject, kind, source_id = bulk.bulk_id, "bulk-prepare", command.source_id
     if bulk.reserved_items == bulk.item_count and not in_hub_name:
         return forward(message, to, "POST", path, subject=subject, kind=kind, source_id=source_id)
-    # The payee must not receive refused items: it would credit money that no payer pays.
+    # The payee must not receive refused items, because the payee would credit money that no payer pays.
     reserved = {item.transfer_id for item in items if item.state is State.RESERVED}
     body: Any = strictjson.loads(message.body)
     body["individualTransfers"] = [item for item in body["individualTransfers"] if item["transferId"] in reserved]
@@ -130,7 +131,7 @@ def result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]
 
 
 def payees_result_body(bulk: Bulk, items: Iterable[TransferState]) -> dict[str, object]:
-    """Returns the same body for the payee, with only those items that were reserved."""
+    """Returns the body of PUT /bulkTransfers/{ID} for the payee, with only the reserved items."""
     return _body(bulk, [_result(item) for item in items if item.payer_account_id is not None])
 
 
@@ -152,12 +153,13 @@ def _result(item: TransferState) -> dict[str, Any]:
 
 
 def state_answer(hub: HubMessages, bulk: Bulk, items: Iterable[TransferState], requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID}, which the bulk's payer or payee has sent."""
+    """Returns the answer to the bulk's payer or payee for GET /bulkTransfers/{ID}."""
     body = result_body(bulk, items) if requester.id == bulk.payer_id else payees_result_body(bulk, items)
     return as_answer(hub.callback(requester, _path(bulk), body, subject=bulk.bulk_id, kind="bulk-state"))
 
 
 def unknown_answer(hub: HubMessages, bulk_id: str, requester: Recipient) -> Outgoing:
-    """Returns the answer to GET /bulkTransfers/{ID} if there is no such bulk, or if the requester is no party to it."""
+    """Returns the answer to GET /bulkTransfers/{ID} of a requester that is not a party to an existing bulk.
+    """
     error, path = ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, f"/bulkTransfers/{bulk_id}/error"
     return as_answer(hub.error(requester, path, error.code, error.text, subject=bulk_id, kind="bulk-state"))

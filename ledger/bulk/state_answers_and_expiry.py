@@ -36,7 +36,7 @@ def expire() -> int:
 
     Two sweeps may run at the same time.
     """
-    # Each bulk is a group of its own, so one call with many bulks would gain nothing.
+    # Each bulk is decided separately, so one call with many bulks would not be faster.
     return isolating_batches.in_groups(bulks.EXPIRY, find=bulks.past_expiry, work=_expire, most=1)
 
 

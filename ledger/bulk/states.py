@@ -1,8 +1,8 @@
-"""The states of a bulk transfer and the changes between them, as one table. A database trigger enforces the same table.
+"""The states of a bulk transfer and the permitted changes, as one table. A database trigger enforces this table too.
 
 The names are the API's own (FSPIOP API v1.1, section 7.5.4). The API's states PENDING and PROCESSING report the
-progress of a bulk that is processed in parts. Kitovu does not use these two states, because each step of a bulk is one
-transaction.
+progress of a bulk that a hub processes in parts. Kitovu does not use the states PENDING and PROCESSING, because each
+step of a bulk is one transaction.
 """
 
 from enum import StrEnum

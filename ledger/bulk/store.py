@@ -1,6 +1,6 @@
-"""The statements on bulk transfers. The statements on their items are in `ledger.store`.
+"""The SQL statements on bulk transfers. `ledger.store` has the SQL statements on the items of bulks.
 
-To end a bulk, the hub locks the bulk's row before all others (the lock order is at the top of `ledger.store`).
+To end a bulk, the hub locks the bulk's row before all other rows. The top of `ledger.store` has the lock order.
 """
 
 import orjson
@@ -27,7 +27,10 @@ def by_id(bulk_id: str) -> Bulk | None:
 
 
 def lock(bulk_id: str) -> Bulk | None:
-    """Returns one bulk, locked until the end of the transaction. Other transactions may still reference its row."""
+    """Returns one bulk, and locks its row until the transaction ends.
+
+    Other transactions can add rows that reference the bulk.
+    """
     return _read(_BULK + " FOR NO KEY UPDATE OF b", bulk_id)
 
 
@@ -56,7 +59,7 @@ _INSERT = """
 
 
 def insert(bulk: Bulk, command: BulkPrepare) -> None:
-    """Stores a new bulk. Raises LostRace if another process has stored a bulk of this id first."""
+    """Stores a new bulk. Raises LostRace if another process has stored a bulk with this id first."""
     values = [
         *(bulk.bulk_id, bulk.quote_id, bulk.payer_id, bulk.payee_id, bulk.payee, bulk.state.value),
         *(bulk.reason, bulk.error_code, bulk.error_description, bulk.expires_at),
@@ -94,6 +97,7 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks that are not skipped: the payers in turn, and each payer's earliest expiration first."""
+    """Returns expired bulks that are not skipped. Takes the payers in turn, and each payer's earliest bulk first.
+    """
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

@@ -1,4 +1,4 @@
-"""A DFSP's own positions: what it owes, what is reserved, and how much it can still send."""
+"""Returns a DFSP's own positions: its debt, its reserved amounts, and the amount that it can still send."""
 
 import msgspec
 
@@ -8,10 +8,12 @@ from ledger.models import Account
 
 
 class Position(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One currency. A positive `position` is a debt to the scheme, and it includes `reserved`.
+    """A DFSP's position in one currency. A positive `position` is a debt to the scheme, and `position` includes
+    `reserved`.
 
-    `limit` is the lower of `netDebitCap` and `cover`. `free` is what further transfers may reserve: `limit` less
-    `position`. Without a `netDebitCap`, the DFSP can send nothing, and `limit` and `free` are missing.
+    `limit` is the lower of `netDebitCap` and `cover`. `free` is the amount that further transfers may reserve: `limit`
+    less `position`. Without a `netDebitCap`, the DFSP cannot send transfers, and the fields `limit` and `free` are
+    missing.
     """
 
     currency: str
@@ -29,7 +31,7 @@ class Positions(msgspec.Struct, rename="camel"):
 
 
 def positions(participant_id: int) -> Positions:
-    """Returns a participant's positions in all its currencies. One statement."""
+    """Returns a participant's positions in all its currencies. Runs one SQL statement."""
     kinds = [Account.Type.POSITION, Account.Type.SETTLEMENT]
     rows = Account.objects.filter(participant_id=participant_id, type__in=kinds).order_by("currency")
     found: dict[str, dict[str, Account]] = {}

@@ -1,4 +1,7 @@
-"""A DFSP's own transfers in the order of their arrival, page by page, for comparison with its books."""
+"""Returns a DFSP's own transfers in the order of their arrival, page by page.
+
+The DFSP compares the transfers with its books.
+"""
 
 import csv
 import io
@@ -20,9 +23,9 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
-    """The query of a statement: transfers that arrived from `from` up to, but not including, `to`.
+    """The query of a DFSP's statement: the transfers that arrived at or after `from` and before `to`.
 
-    `after` is `next` of the page before.
+    `after` is the value `next` of the previous page.
     """
 
     from_: DateTime | None = msgspec.field(default=None, name="from")
@@ -33,7 +36,10 @@ class Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One transfer. `direction` is OUT if the caller is the payer DFSP, and IN if it is the payee DFSP."""
+    """One transfer in a DFSP's statement.
+
+    `direction` is OUT if the caller is the payer DFSP, and IN if the caller is the payee DFSP.
+    """
 
     transfer_id: str
     direction: Literal["OUT", "IN"]
@@ -49,7 +55,7 @@ class Line(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """One page. Without `next`, it is the last page."""
+    """One page of a DFSP's statement. The last page has no `next`."""
 
     transfers: list[Line]
     next: str | None = None
@@ -57,7 +63,7 @@ class Statement(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The place of a transfer in the order of a statement."""
+    """The place of a transfer in the sort order of a DFSP's statement."""
 
     received_at: datetime
     transfer_id: str
@@ -80,7 +86,7 @@ _COLUMNS = """t.transfer_id, t.payer_id, t.payee_name, t.amount, t.currency, t.s
               t.received_at, t.completed_at"""
 _BETWEEN = """t.received_at >= %(at)s AND (t.received_at, t.transfer_id) > (%(at)s, %(id)s)
               AND t.received_at < %(to)s ORDER BY t.received_at, t.transfer_id LIMIT %(size)s"""
-# A transfer that was refused on arrival was never sent to the payee DFSP, so only its payer DFSP gets the line.
+# The hub does not send a refused transfer to the payee DFSP, so only the payer DFSP gets the line.
 _PAGE = f"""
     SELECT t.*, p.name FROM (
         (SELECT {_COLUMNS} FROM ledger_transfer t WHERE t.payer_id = %(own)s AND {_BETWEEN})
@@ -93,7 +99,7 @@ _PAGE = f"""
 
 
 def page(participant_id: int, wanted: Wanted) -> Statement:
-    """Returns one page. One statement, which finds the rows by the indexes of payers and payees in order of arrival."""
+    """Returns one page. One SQL statement finds the rows by two indexes: payer by arrival, and payee by arrival."""
     since = time.parse_datetime(wanted.from_) if wanted.from_ else _FIRST
     after = _Key.read(wanted.after) if wanted.after else _Key(since, "")
     parameters: dict[str, Any] = {
@@ -110,7 +116,7 @@ def page(participant_id: int, wanted: Wanted) -> Statement:
 
 
 def as_csv(found: Statement) -> bytes:
-    """Returns a page as CSV. A text that a spreadsheet would read as a formula gets an apostrophe in front."""
+    """Returns a page as CSV. Puts an apostrophe before each text that a spreadsheet program would read as a formula."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(Line.__struct_encode_fields__)

@@ -1,4 +1,4 @@
-"""The views of a DFSP's own positions and transfers. Each shows only the caller's."""
+"""The views of a DFSP's own positions and transfers. Each view shows only rows of the caller."""
 
 from urllib.parse import urlencode
 

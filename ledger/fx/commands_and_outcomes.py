@@ -56,7 +56,7 @@ class FxReject:
 
 @dataclass(slots=True)
 class FxExpire:
-    """The sweep's command to expire a conversion that has been held for too long."""
+    """The sweep's command to expire a conversion whose reservation has lasted too long."""
 
     commit_request_id: str
 
@@ -66,7 +66,7 @@ FxCommand = FxPrepare | FxFulfil | FxReject | FxExpire
 
 @dataclass(slots=True)
 class FxReserved:
-    """The amount is reserved for the conversion's own leg. The FXP will receive the request."""
+    """The amount is reserved for the conversion's own leg. The hub sends the request to the FXP."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -74,7 +74,7 @@ class FxReserved:
 
 @dataclass(slots=True)
 class FxRefused:
-    """The prepare was refused. The refusal is stored, so that a resend is refused in the same way."""
+    """The prepare was refused. The hub stores the refusal, and refuses a repeated prepare in the same way."""
 
     command: FxPrepare
     conversion: ConversionState
@@ -96,7 +96,7 @@ class FxAborted:
 
 @dataclass(slots=True)
 class FxRepeated:
-    """The message repeats an earlier message. The hub sends the outcome again, and nothing changes."""
+    """The message repeats an earlier message. The hub sends the outcome again without any change."""
 
     command: FxPrepare | FxFulfil | FxReject
     conversion: ConversionState
@@ -104,7 +104,7 @@ class FxRepeated:
 
 @dataclass(slots=True)
 class FxNotObeyed:
-    """The sender may send such a message, but the message changes nothing.
+    """The sender is a party of the conversion, but the message changes nothing.
 
     The sender receives the reason in an error callback.
     """
@@ -116,9 +116,9 @@ class FxNotObeyed:
 
 @dataclass(slots=True)
 class FxUnknown:
-    """There is no such conversion, or the sender is not a party to it.
+    """The conversion does not exist, or the sender is not a party to the conversion.
 
-    The hub's answer does not show which of the two is true.
+    The hub answers both cases in the same way.
     """
 
     command: FxFulfil | FxReject
@@ -126,14 +126,14 @@ class FxUnknown:
 
 @dataclass(slots=True)
 class FxImplausible:
-    """The same as ledger.commands_and_outcomes.Implausible."""
+    """The FXP's answer has a faulty completedTimestamp: see ledger.commands_and_outcomes.Implausible."""
 
     command: FxFulfil
 
 
 @dataclass(slots=True)
 class FxIgnored:
-    """There is nothing to change and nobody to notify."""
+    """The command changes nothing and causes no message."""
 
     command: FxExpire
 

@@ -1,7 +1,7 @@
 """The rules of conversions (fxTransfers, FSPIOP API v2.0). Pure.
 
 `ledger.decide` decides the whole batch and calls these rules. A conversion reserves its own leg when it is prepared.
-The conversion and its determining transfer end together: both commit, or neither.
+The conversion and its determining transfer end together: either both of them commit, or both of them abort.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,7 +69,8 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
         return _refuse(p, c, s, Refusal.FXP_IS_UNKNOWN)
     if not fxp.is_active:
         return _refuse(p, c, s, Refusal.FXP_IS_NOT_ACTIVE)
-    # A payee that may no longer receive may still convert an amount that is already reserved for it.
+    # A payee that may no longer receive transfers can convert an amount that the hub has already reserved for the
+    # payee.
     if c.side is Side.PAYER and not initiator.may_send:
         return _refuse(p, c, s, Refusal.INITIATOR_MAY_NOT_SEND)
     if not (fxp.may_send and fxp.may_receive):
@@ -110,7 +111,7 @@ def decide_fx_prepare(p: FxPrepare, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_fulfil(f: FxFulfil, s: Snapshot) -> FxOutcome:
-    """Marks a conversion as agreed. Only the FXP may fulfil, and a late fulfilment is no agreement."""
+    """Marks a conversion as agreed. Only the FXP may fulfil a conversion. A late fulfilment has no effect."""
     c = s.conversions.get(f.commit_request_id)
     if c is None or c.fxp_id != f.source_id:
         return FxUnknown(f)
@@ -149,7 +150,8 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion that the FXP did not fulfil in time, or that has waited too long for its transfer."""
+    """Aborts a conversion if neither the FXP's fulfilment nor the determining transfer arrived in time.
+    """
     c = s.conversions.get(e.commit_request_id)
     if c is None or c.state not in LIVE or c.held_until > s.now or _is_awaited(c, s):
         return FxIgnored(e)
@@ -160,7 +162,7 @@ def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
 def _is_awaited(c: ConversionState, s: Snapshot) -> bool:
     """Returns whether the conversion is agreed and its determining transfer is reserved.
 
-    Then both end together.
+    Such a conversion ends with its transfer.
     """
     t = s.transfers.get(c.determining_transfer_id)
     return (
@@ -276,9 +278,9 @@ def _conversion(p: FxPrepare, side: Side) -> ConversionState:
 def conversion_for(p: Prepare, s: Snapshot) -> ConversionState | None:
     """Returns the payer's own conversion for this transfer, or None.
 
-    An open conversion comes before a conversion that has ended.
+    Prefers an open conversion to an ended conversion.
 
-    The payer never converts items of a bulk, so they have no such conversion.
+    Returns None for an item of a bulk, because the payer never converts items of a bulk.
     """
     if p.bulk_id is not None:
         return None
@@ -302,9 +304,9 @@ CONVERSION_IS_REFUSED_BY: Sequence[Refusal] = (
 
 
 def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refusal | None:
-    """Returns the reason why this conversion cannot pay for the transfer, or None.
+    """Returns the reason why the transfer cannot use this conversion, or None.
 
-    If the conversion has ended, the transfer is refused. The payer intended to pay in another currency, so the hub must
+    A transfer with an ended conversion is refused. The payer intended to pay in another currency, so the hub must
     not debit the payer in the target currency.
     """
     if c.state not in LIVE:
@@ -319,19 +321,19 @@ def why_not(c: ConversionState, p: Prepare, payee_id: int, s: Snapshot) -> Refus
         return Refusal.FXP_IS_PARTY_OF_THE_TRANSFER
     bridge = s.accounts.get(c.bridge_account_id or 0)
     if bridge is not None and not bridge.may_send:
-        return Refusal.FXP_MAY_NOT_CONVERT  # the FXP may have lost this right since it agreed
+        return Refusal.FXP_MAY_NOT_CONVERT  # the FXP may have lost the right to send or receive after the agreement
     return None
 
 
 def why_not_yet(t: TransferState, s: Snapshot) -> Refusal | None:
-    """Returns a refusal to fulfil the transfer if it has a conversion to which the FXP has not agreed yet."""
+    """Returns a refusal of the fulfilment if the transfer has a conversion to which the FXP has not agreed yet."""
     if any(c.state is FxState.RESERVED for c in _conversions_of(t, s)):
         return Refusal.CONVERSION_IS_NOT_AGREED
     return None
 
 
 def bridge_of(t: TransferState, s: Snapshot) -> int | None:
-    """Returns the FXP's account that the transfer credits if the payee converts, otherwise None."""
+    """Returns the FXP's account that the transfer credits, or None if the payee does not convert."""
     c = s.conversions.get(t.payee_conversion_id or "")
     return c.bridge_account_id if c is not None and c.state is FxState.AGREED else None
 

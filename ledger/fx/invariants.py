@@ -6,7 +6,7 @@ from hub.invariant_type import Invariant, fits
 INVARIANTS = [
     Invariant(
         "a_conversion_ends_with_its_transfer",
-        "A conversion is COMMITTED exactly when its transfer is. No conversion waits for a transfer that has ended.",
+        "Only conversions of COMMITTED transfers are COMMITTED. No conversion waits for an ended transfer.",
         """SELECT f.commit_request_id, f.state, t.transfer_id, t.state AS state_of_transfer
            FROM ledger_fxtransfer f
            LEFT JOIN ledger_transfer t ON t.transfer_id = f.determining_transfer_id
@@ -21,7 +21,7 @@ INVARIANTS = [
     ),
     Invariant(
         "every_conversion_has_its_entry",
-        "A conversion is COMMITTED exactly when one entry of its own leg is posted, in the window of its transfer.",
+        "A conversion is COMMITTED if and only if one entry of its own leg is posted in the window of its transfer.",
         """SELECT coalesce(f.commit_request_id, e.transfer_id) AS commit_request_id, f.state, e.amount AS posted
            FROM (SELECT *, CASE side WHEN 'PAYER' THEN source_amount ELSE target_amount END AS amount
                  FROM ledger_fxtransfer WHERE state = 'COMMITTED') f
@@ -33,7 +33,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_converted_is_what_is_paid",
-        "A conversion's transfer has the other leg's amount and currency, and debits or credits the FXP for it.",
+        "A conversion's transfer has the second leg's amount and currency, and debits or credits the FXP.",
         """SELECT f.commit_request_id, t.transfer_id, t.currency, t.amount
            FROM ledger_fxtransfer f
            JOIN ledger_transfer t ON f.commit_request_id IN (t.payer_conversion_id, t.payee_conversion_id)
@@ -44,7 +44,7 @@ INVARIANTS = [
     ),
     Invariant(
         "history_leads_to_the_conversions_state",
-        "A conversion's history has its present state once, after the states that must come before it.",
+        "A conversion's history has its present state once, after the states that the state machine requires first.",
         """SELECT f.commit_request_id, f.state, h.states
            FROM ledger_fxtransfer f
            LEFT JOIN (SELECT fx_transfer_id, array_agg(state::text ORDER BY id) AS states
@@ -58,7 +58,7 @@ INVARIANTS = [
     ),
     Invariant(
         "no_conversion_is_held_for_ever",
-        "A conversion held more than ten seconds beyond its time limit has a transfer that is under way.",
+        "Each conversion that is reserved more than ten seconds beyond its time limit has a reserved transfer.",
         """SELECT f.commit_request_id, f.state, f.held_until FROM ledger_fxtransfer f
            WHERE f.state IN ('RESERVED', 'AGREED') AND f.held_until < clock_timestamp() - interval '10 seconds'
              AND NOT EXISTS (SELECT FROM ledger_transfer t
@@ -73,7 +73,7 @@ INVARIANTS = [
     ),
     Invariant(
         "everyone_is_told_of_a_conversion",
-        "The FXP has the prepare and the end. The initiator has the FXP's answer, or the reason why there was none.",
+        "The FXP was sent the prepare and the outcome. The initiator was sent the FXP's answer or an error.",
         """WITH told AS (SELECT subject, destination_id, kind FROM outbox_message
                          UNION ALL SELECT subject, destination_id, kind FROM outbox_delivery),
                 due AS (
@@ -94,7 +94,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nobody_is_told_of_a_conversion_that_was_not",
-        "No message reports an agreement or an end that has not happened, or forwards an unreserved conversion.",
+        "Each message about an agreement or an outcome is true. Only reserved conversions were forwarded.",
         """WITH told AS (SELECT id, subject, kind FROM outbox_message
                          UNION ALL SELECT message_id, subject, kind FROM outbox_delivery)
            SELECT told.id, told.subject, told.kind, f.state
@@ -106,7 +106,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_conversion_is_between_its_parties",
-        "A conversion is posted between its initiator's and its FXP's POSITION accounts, each leg in its currency.",
+        "Each leg of a conversion is in its own currency, between POSITION accounts of initiator and FXP.",
         """SELECT f.commit_request_id, f.side, f.debit_account_id, f.credit_account_id, f.bridge_account_id
            FROM ledger_fxtransfer f
            LEFT JOIN ledger_account debit ON debit.id = f.debit_account_id

@@ -13,7 +13,10 @@ _LIVE = sorted(state.value for state in LIVE)
 
 
 def only_erased(of: str) -> str:
-    """Returns a trigger's body: a history row may change only by the erasure of its message after a day or more."""
+    """Returns a trigger's body.
+
+    The trigger allows only one change of a history row: the erasure of a message older than a day.
+    """
     kept = f"id {of} state reason at headers".split()
     new, old = (", ".join(f"{row}.{column}" for column in kept) for row in ("NEW", "OLD"))
     return f"""
@@ -28,7 +31,7 @@ def only_erased(of: str) -> str:
 
 
 class FxTransfer(models.Model):
-    """One conversion, decided on arrival. The conversion ends together with its determining transfer.
+    """One conversion, which the hub decides on arrival. The conversion ends together with its determining transfer.
 
     Refused conversions are stored too.
 
@@ -157,7 +160,8 @@ class FxTransfer(models.Model):
                     RETURN NEW;
                 """.replace("%%", "%"),
             ),
-            # Conversion and determining transfer both commit, or neither. This is checked when the transaction commits.
+            # A conversion commits only together with its determining transfer. The database checks this at the end of
+            # the transaction.
             pgtrigger.Trigger(
                 name="a_conversion_commits_with_its_transfer",
                 operation=pgtrigger.Update,
@@ -182,7 +186,7 @@ class FxTransfer(models.Model):
 
 
 class FxTransferEvent(models.Model):
-    """A conversion's history, with each message as evidence. Rows are only ever added."""
+    """A conversion's history, with each message as evidence. The database allows no change of the rows."""
 
     fx_transfer = models.ForeignKey(FxTransfer, on_delete=models.PROTECT, related_name="events", db_index=False)
     state = models.CharField(max_length=9)

@@ -1,8 +1,8 @@
 """The callbacks that each outcome of a conversion causes (FSPIOP API v2.0). Pure.
 
-If an FXP has fulfilled, it receives the end of the conversion in a PATCH request. The messages about the determining
-transfer notify the initiator of the end. If the conversion ends without a transfer, the initiator receives an error
-callback.
+An FXP that has fulfilled a conversion receives the conversion's outcome in a PATCH request. The initiator receives the
+outcome from the messages about the determining transfer. If the conversion ends without a transfer, the initiator
+receives an error callback.
 """
 
 from fspiop import time
@@ -90,7 +90,7 @@ def _error_to_initiator(hub: HubMessages, c: ConversionState) -> Outgoing:
 
 
 def _end_to_fxp(hub: HubMessages, c: ConversionState) -> Outgoing:
-    """Returns a PATCH if the FXP had fulfilled, otherwise an error."""
+    """Returns a PATCH request if the FXP had fulfilled the conversion. Otherwise returns an error callback."""
     if c.agreed_at is not None or c.fulfil_digest is not None:
         return _patch(hub, c)
     return _error(hub, c, _fxp(c), *error_of(c), kind="fx-end-to-fxp")

@@ -1,4 +1,4 @@
-"""A conversion as the hub read it under a lock. `decide` changes these records while it decides the batch."""
+"""The records of conversions that the hub read and locked. `decide` changes these records while it decides a batch."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,8 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party that converts: the payer converts what it pays, or the payee converts what it receives."""
+    """The party that converts. A payer converts the amount that it pays. A payee converts the amount that it receives.
+    """
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"
@@ -18,9 +19,9 @@ class Side(StrEnum):
 class ConversionState:
     """One conversion, with two legs.
 
-    The conversion's own leg is between the initiator and the FXP. If the payer converts, this leg is in the source
-    currency. If the payee converts, this leg is in the target currency. The other leg is the determining transfer,
-    which debits or credits the FXP's bridge account.
+    The conversion's own leg is between the initiator and the FXP. If the payer converts, the conversion's own leg is in
+    the source currency. If the payee converts, the conversion's own leg is in the target currency. The second leg is
+    the determining transfer. It debits or credits the FXP's bridge account.
     """
 
     commit_request_id: str
@@ -37,7 +38,7 @@ class ConversionState:
     state: FxState
     condition: str
     expires_at: datetime
-    held_until: datetime  # the time at which the sweep ends the conversion, if it has not ended before
+    held_until: datetime  # the time at which the sweep ends a conversion that is still open
     digest: bytes
     version: str
     debit_account_id: int | None = None

@@ -1,4 +1,4 @@
-"""The answer to a participant that requests the state of a conversion."""
+"""Returns the hub's answer to GET /fxTransfers/{ID}."""
 
 from datetime import UTC, datetime
 

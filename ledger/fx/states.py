@@ -1,7 +1,8 @@
-"""The state machine of a conversion (an fxTransfer), as one table. The database enforces the same table by a trigger.
+"""The state machine of a conversion (an fxTransfer), as one table. A database trigger enforces this table too.
 
-After the FXP has fulfilled a conversion, the conversion is AGREED. The conversion then waits for its determining
-transfer, and both end together. The API has no state of this name: in the API, the conversion is still RESERVED.
+After the FXP has fulfilled a conversion, the conversion is AGREED. An AGREED conversion waits for its determining
+transfer, and ends together with this transfer. The API has no state AGREED: the API shows an AGREED conversion as
+RESERVED.
 """
 
 from enum import StrEnum

@@ -1,6 +1,6 @@
-"""The statements about conversions. These statements run only in batches that contain a conversion.
+"""The SQL statements about conversions. These statements run only in batches that contain a conversion.
 
-Conversions are locked after transfers and before accounts (`ledger.store` has the whole order).
+The hub locks conversions after transfers and before accounts. `ledger.store` has the whole lock order.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -59,9 +59,9 @@ def lock_conversions(
 ) -> dict[str, ConversionState]:
     """Locks these conversions:
 
-    - those that the commands are about
-    - those of the transfers
-    - those whose own ID or determining transfer's ID is in `awaited_by`
+    - the conversions of the commands
+    - the conversions of the transfers
+    - the conversions whose own ID or determining transfer's ID is in `awaited_by`
     """
     ids = {command.commit_request_id for command in commands if not isinstance(command, FxPrepare)}
     for transfer in transfers:
@@ -76,7 +76,7 @@ def lock_conversions(
 
 
 def awaited_transfers(commands: Sequence[FxCommand], conversions: dict[str, ConversionState]) -> list[str]:
-    """Returns the determining transfers of the conversions that these commands want to expire."""
+    """Returns the determining transfers of the conversions in these expiry commands."""
     expiring = [command.commit_request_id for command in commands if isinstance(command, FxExpire)]
     return sorted({conversions[id].determining_transfer_id for id in expiring if id in conversions})
 
@@ -107,7 +107,7 @@ def conversions_by_id(commit_request_ids: Collection[str]) -> dict[str, Conversi
 
 
 def known(commands: Sequence[FxCommand]) -> dict[str, ConversionState]:
-    """Returns the conversions that are stored already, of those that the commands prepare."""
+    """Returns the stored conversions whose ids are in the prepare commands."""
     ids = {command.commit_request_id for command in commands if isinstance(command, FxPrepare)}
     return conversions_by_id(ids) if ids else {}
 
@@ -128,7 +128,7 @@ def insert(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
 
 
 def move(outcomes: Sequence[Outcome | FxOutcome], snapshot: Snapshot) -> None:
-    """Writes the new states of stored conversions. The database checks each change again."""
+    """Writes the new states of stored conversions. The database also checks each change."""
     agreed = sorted((o for o in outcomes if isinstance(o, FxAgreed)), key=_id)
     ended: list[tuple[ConversionState, FxState, PaymentMessage | None]] = []
     for outcome in outcomes:
@@ -193,7 +193,7 @@ def _insert_conversions(conversions: list[ConversionState], snapshot: Snapshot) 
         [c.bridge_account_id for c in conversions],
     ]
     if execute(_INSERT, [snapshot.now, snapshot.now, *columns]).rowcount != len(conversions):
-        raise LostRace("another process stored one of these conversions, or another for its transfer, first")
+        raise LostRace("another process stored one of these conversions, or one for the same transfer, first")
 
 
 _LINK = """
@@ -302,10 +302,10 @@ _PAST_END = fair_overdue_rows.Way(
 
 
 def past_end(limit: int) -> list[str]:
-    """Returns conversions that were held for too long and are not skipped.
+    """Returns conversions whose reservations have lasted too long and that are not skipped.
 
     Takes the initiators in turn, and each initiator's oldest conversion first. Leaves out a conversion whose transfer
-    is reserved, because both will end together.
+    is reserved, because the conversion ends with the transfer.
     """
     table, key = "ledger_fxtransfer", "commit_request_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="initiator_id", ways=[_PAST_END], most=limit)

@@ -1,4 +1,7 @@
-"""The decisions of two people about a held transfer, as actions that an alert offers too (`rules.alerts.actions`)."""
+"""The actions of people on a held transfer: release and refusal.
+
+Alerts offer these actions too (`rules.alerts.actions`).
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,12 +12,15 @@ Payload = dict[str, Any]
 
 
 def release(payload: Payload, actor: str) -> None:
-    """Sends the transfer to its payee now. Raises FspiopError if it is not held any more."""
+    """Sends the held transfer to its payee now. Raises FspiopError if the transfer is not held any more."""
     services.release(payload["transfer"], reason=payload["reason"], actor=actor)
 
 
 def refuse(payload: Payload, actor: str) -> None:
-    """Aborts the transfer with a code of the scheme's. Raises FspiopError if it is not held any more."""
+    """Aborts the held transfer with one of the scheme's error codes.
+
+    Raises FspiopError if the transfer is not held any more.
+    """
     services.refuse(payload["transfer"], code=payload["code"], reason=payload["reason"], actor=actor)
 
 

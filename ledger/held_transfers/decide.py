@@ -12,10 +12,11 @@ from rules.language.refusal_codes import NOT_ALLOWED, OUT_OF_TIME
 
 
 def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | None]:
-    """Returns the verdict of the scheme's rules about a prepare, and the hold if the transfer is held.
+    """Returns the verdict of the scheme's rules about a prepare, and the hold of a held transfer.
 
-    The verdict about the quote binds the transfer. A transfer that would expire before the payee can answer is refused
-    at once, with the earliest time. So is an item of a bulk, because the items of a bulk are sent together.
+    The verdict about the quote also applies to the transfer. If a held transfer would expire before the payee can
+    answer, the transfer is refused at once. The refusal contains the earliest possible time. A held item of a bulk is
+    refused too, because the hub sends the items of a bulk together.
     """
     if s.gate is None:
         return None, None
@@ -32,7 +33,7 @@ def verdict_and_hold(p: Prepare, s: Snapshot) -> tuple[Verdict | None, Hold | No
 def with_hold(
     verdict: Verdict, kept: Kept | None, *, now: datetime, expires_at: datetime, is_in_bulk: bool
 ) -> tuple[Verdict, datetime | None]:
-    """Returns the verdict about a transfer together with that about its quote, and until when the transfer is held."""
+    """Returns the joint verdict about a transfer and its quote, and the time at which the hold of the transfer ends."""
     if verdict.outcome == "REFUSE":
         return verdict, None
     if kept is not None and kept.refusal is not None:

@@ -1,7 +1,8 @@
 """Decides how long a transfer is held before the hub sends it to the payee. Pure.
 
-A held transfer is reserved like any other. Its POST to the payee is sent when the clock or a person releases the
-transfer. If the transfer expires first, or a person refuses it, it is aborted and the payee never hears of it.
+A held transfer is reserved like any other transfer. The hub sends a held transfer's POST to the payee when the hold's
+time ends, or when a person releases the transfer. If a held transfer expires first, or a person refuses the transfer,
+the hub aborts the transfer and sends the payee nothing.
 """
 
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ TIME_TO_ANSWER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A transfer of this batch is held until then, by a version of the scheme's rules."""
+    """The hold of a transfer: the end of the hold, and the version of the scheme's rules that requires the hold.
+    """
 
     until: datetime
     rules_version: int
 
 
 def ends_in_time(until: datetime, expires_at: datetime) -> bool:
-    """Returns whether the payee can still answer a transfer that is released then."""
+    """Returns whether the payee has enough time to answer a transfer that is released at `until`."""
     return until + TIME_TO_ANSWER <= expires_at

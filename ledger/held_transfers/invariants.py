@@ -5,7 +5,7 @@ from hub.invariant_type import Invariant
 INVARIANTS = [
     Invariant(
         "what_is_held_is_reserved",
-        "A transfer that is held is reserved and in no bulk. A transfer whose hold ended without a release is aborted.",
+        "Each held transfer is reserved and in no bulk. Each transfer whose hold ended without a release is aborted.",
         """SELECT h.transfer_id, h.state AS hold, t.state, t.bulk_id
            FROM ledger_heldtransfer h JOIN ledger_transfer t USING (transfer_id)
            WHERE t.payer_account_id IS NULL OR t.bulk_id IS NOT NULL
@@ -14,7 +14,7 @@ INVARIANTS = [
     ),
     Invariant(
         "nothing_is_held_too_long",
-        "No transfer is held more than ten seconds after the time of its release, or after people refused it.",
+        "No transfer is held more than ten seconds after the end of its hold, or after people refused the transfer.",
         """SELECT h.transfer_id, h.until, t.expires_at
            FROM ledger_heldtransfer h JOIN ledger_transfer t USING (transfer_id)
            WHERE h.state = 'HELD' AND least(h.until, t.expires_at) < clock_timestamp() - interval '10 seconds'""",

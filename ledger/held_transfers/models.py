@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 
 
 class HeldTransfer(models.Model):
-    """A reserved transfer whose POST to the payee waits, or has waited, for a clock or a person."""
+    """A reserved transfer whose POST to the payee waits, or has waited, for the end of a hold."""
 
     class State(models.TextChoices):
         HELD = "HELD"
@@ -17,7 +17,7 @@ class HeldTransfer(models.Model):
 
     transfer = models.OneToOneField("ledger.Transfer", on_delete=models.PROTECT, primary_key=True, related_name="hold")
     state = models.CharField(max_length=8, choices=State, default=State.HELD)
-    until = models.DateTimeField()  # then the clock releases the transfer
+    until = models.DateTimeField()  # the time at which the hub itself releases the transfer
     rules_version = models.BigIntegerField()
     held_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)

@@ -6,16 +6,16 @@ from ledger.held_transfers.models import HeldTransfer
 
 
 def hold_of(transfer_id: str) -> HeldTransfer | None:
-    """Returns the hold of a transfer, whether it has ended or not. None if the transfer was never held."""
+    """Returns the present or ended hold of a transfer, or None if the transfer was never held."""
     return HeldTransfer.objects.filter(pk=transfer_id).first()
 
 
 def held() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers that are held now, the next to be released first."""
+    """Returns the transfers that are held now, sorted by the time of their release."""
     return HeldTransfer.objects.filter(state=HeldTransfer.State.HELD).select_related("transfer").order_by("until", "pk")
 
 
 def ended() -> "QuerySet[HeldTransfer]":
-    """Returns the transfers whose hold has ended, the latest to be held first."""
+    """Returns the transfers whose hold has ended, with the latest hold first."""
     found = HeldTransfer.objects.exclude(state=HeldTransfer.State.HELD)
     return found.select_related("transfer").order_by("-held_at", "-pk")

@@ -1,4 +1,7 @@
-"""Releases and refuses held transfers: by the clock, in a tick, and by people, in the transaction of their approval."""
+"""Releases and refuses held transfers. A periodic task ends expired holds.
+
+People's decisions run in the transaction of their approval.
+"""
 
 from collections.abc import Sequence
 
@@ -21,7 +24,10 @@ _ATTEMPTS = 2
 
 
 def work_off() -> int:
-    """Releases the transfers whose time has come, and aborts those that people have refused. Returns their number."""
+    """Releases the transfers whose hold has expired, and aborts the transfers that people have refused.
+
+    Returns the number of transfers.
+    """
     return isolating_batches.each(_release_due, _abort_refused)
 
 
@@ -36,7 +42,7 @@ def _release(transfer_ids: list[str]) -> int:
 
 
 def _send(transfer_ids: Sequence[str], *, actor: str = "") -> list[Outgoing]:
-    """Releases these transfers and adds their requests for the payees to the outbox, in the caller's transaction."""
+    """Releases these transfers, and adds their requests to the payees to the outbox, in the caller's transaction."""
     messages = [
         prepare_to_payee(each.request, each.payee, each.transfer_id, payer_id=each.payer_id)
         for each in store.release(transfer_ids, actor=actor)
@@ -66,7 +72,7 @@ def release(transfer_id: str, *, reason: str, actor: str) -> None:
 
 @transaction.atomic
 def refuse(transfer_id: str, *, code: str, reason: str, actor: str) -> None:
-    """Decides that a held transfer is never sent. The next tick aborts it with this code of the scheme's.
+    """Refuses a held transfer. The next run of the periodic task aborts the transfer with this error code.
 
     Raises FspiopError if the transfer is not held any more.
     """

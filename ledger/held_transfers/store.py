@@ -1,7 +1,6 @@
-"""The statements on held transfers. Each takes any number of transfers.
+"""The SQL statements on held transfers. Each statement takes any number of transfers.
 
-A statement that changes a hold runs after the lock of its transfer's row (the lock order is at the top of
-`ledger.store`).
+A statement that changes a hold runs after its transfer's row is locked. The top of `ledger.store` has the lock order.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ _HOLD = """
 
 
 def insert(transfers: Sequence[TransferState], now: datetime) -> None:
-    """Stores the holds of the new transfers of a batch. No statement where there are none."""
+    """Stores the holds of the new transfers of a batch. Runs no statement if the batch has no holds."""
     held = [(t.transfer_id, t.hold) for t in transfers if t.hold is not None and t.state is State.RESERVED]
     if held:
         columns: list[list[Any]] = [
@@ -48,9 +47,9 @@ _END = """
 
 
 def end(ended: Sequence[tuple[TransferState, bool]], now: datetime) -> None:
-    """Ends the holds of transfers that end, each with whether people refused it. No statement where there are none.
+    """Ends the holds of transfers that end. `ended` shows for each transfer whether people refused it.
 
-    Raises LostRace where a transfer was released meanwhile.
+    Runs no SQL statement if no transfer is held. Raises LostRace if a transfer was released meanwhile.
     """
     held = [(t.transfer_id, is_refused) for t, is_refused in ended if t.is_held]
     if held:
@@ -68,7 +67,7 @@ _DUE = f"""
 
 
 def due(most: int) -> list[str]:
-    """Returns held transfers that the clock releases now, the earliest first, without those that are skipped."""
+    """Returns held transfers whose hold has expired, with the earliest first. Leaves out skipped transfers."""
     return [row[0] for row in execute(_DUE, [most])]
 
 
@@ -80,7 +79,7 @@ _REFUSED = f"""
 
 
 def refused(most: int) -> list[str]:
-    """Returns held transfers that people have refused, without those that are skipped."""
+    """Returns held transfers that people have refused. Leaves out skipped transfers."""
     return [row[0] for row in execute(_REFUSED, [most])]
 
 
@@ -113,7 +112,7 @@ _PREPARES = """
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A released transfer: the payer's stored request, and the payee that receives it now."""
+    """A released transfer: the payer's stored request, and the payee to which the hub sends the request now."""
 
     transfer_id: str
     payer_id: int
@@ -122,9 +121,9 @@ class Released:
 
 
 def release(transfer_ids: Sequence[str], *, actor: str = "") -> list[Released]:
-    """Releases those of these transfers that may be released now. Must be called inside a transaction.
+    """Releases these transfers if their state allows a release now. Must be called inside a transaction.
 
-    Without an actor the clock releases, and only what is due.
+    Without an actor, releases only transfers whose hold has expired.
     """
     open_ones = [row[0] for row in execute(_LOCK, [sorted(transfer_ids)])]
     released = [row[0] for row in execute(_RELEASE, [actor, open_ones, actor])] if open_ones else []

@@ -1,6 +1,6 @@
 """Removes the indexes that Django adds to text for LIKE.
 
-These indexes are written twice for each transfer and never read.
+PostgreSQL writes these indexes twice for each transfer, and no query reads the indexes.
 """
 
 from django.db import migrations

@@ -1,4 +1,5 @@
-"""Lets the database compare each stored message with the row made from it, and guards funds like transfers."""
+"""Lets the database compare each stored message with its row, and guards movements of funds like transfers.
+"""
 
 import pgtrigger.compiler
 import pgtrigger.migrations

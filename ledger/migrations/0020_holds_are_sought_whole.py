@@ -1,4 +1,4 @@
-"""Removes the index that Django adds to the text of a key for LIKE. It is never read."""
+"""Removes the index that Django adds to a text key for LIKE. No query reads this index."""
 
 from django.db import migrations
 

@@ -1,4 +1,4 @@
-"""Profiles in bounded memory, for replays: those that were not used for the longest time wait in a file."""
+"""Keeps the profiles of a replay in bounded memory. Moves the least recently used profiles to a file."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from rules.profiles import ring
 from rules.profiles.ring import Profile
 
 MOST_EVENTS = 2_000_000
-"""How many payments the profiles in memory may keep one by one: about 400 MB."""
+"""The most payments that the profiles in memory may keep one by one. They use about 400 MB."""
 _WEIGHT = 4  # of a profile, as a number of events
 
 _TABLES = """
@@ -21,18 +21,19 @@ _TABLES = """
 
 
 class BoundedProfiles(Mapping[int, Profile]):
-    """All profiles of a replay by their keys. A profile that nobody has used is empty.
+    """All profiles of a replay by their keys. A profile that was never used is empty.
 
-    A profile that was returned may be changed until another one is asked for `MOST_EVENTS` events later.
+    A caller may change a returned profile until it requests another profile `MOST_EVENTS` events later.
     """
 
     def __init__(self, most_events: int = MOST_EVENTS) -> None:
         self._most = most_events // 2
-        # Those that were used since the last change of generations, and those that were used before it.
+        # The profiles that were used after the last change of generations, and the profiles that were used before this
+        # change.
         self._new: dict[int, Profile] = {}
         self._old: dict[int, Profile] = {}
         self._weight = 0
-        # An empty name is a temporary file of SQLite's own, which it deletes itself.
+        # With an empty name, SQLite creates a temporary file and deletes this file itself.
         self._file = sqlite3.connect("", isolation_level=None)
         self._file.executescript(_TABLES)
         self._is_any_in_file = False
@@ -58,7 +59,7 @@ class BoundedProfiles(Mapping[int, Profile]):
         return profile
 
     def get(self, key: int, default: object = None) -> Profile:  # type: ignore[override]
-        """Returns the profile. There always is one."""
+        """Returns the profile with this key. Creates an empty profile if there is none."""
         return self[key]
 
     def __iter__(self) -> Iterator[int]:
@@ -68,7 +69,9 @@ class BoundedProfiles(Mapping[int, Profile]):
         return sum(1 for _ in self)
 
     def has_grown(self, events: int = 1) -> None:
-        """Notes that profiles in memory keep more payments, and moves old profiles to the file if there are many."""
+        """Counts the additional payments of profiles in memory, and moves old profiles to the file if memory has too
+        many payments.
+        """
         self._weight += events
         if self._weight > self._most:
             rows = [(key, ring.to_bytes(profile)) for key, profile in self._old.items()]
@@ -85,7 +88,7 @@ class BoundedProfiles(Mapping[int, Profile]):
 
 
 class PaidBefore:
-    """How many payments of each payer to each payee are counted. Many pairs wait in the file."""
+    """The number of counted payments of each payer to each payee. Most pairs are stored in the file."""
 
     def __init__(self, file: sqlite3.Connection, most_pairs: int) -> None:
         self._file, self._most = file, most_pairs
@@ -101,7 +104,7 @@ class PaidBefore:
         return bool(payments > 0)
 
     def add(self, pair: tuple[int, int], payments: int = 1) -> None:
-        """Counts one payment more, or another number."""
+        """Adds one payment, or the given number of payments, to the count of this pair."""
         self._recent[pair] = self._recent.get(pair, 0) + payments
         if len(self._recent) > self._most:
             self._file.executemany(
@@ -111,5 +114,5 @@ class PaidBefore:
             self._recent, self._is_any_in_file = {}, True
 
     def remove(self, pair: tuple[int, int]) -> None:
-        """Counts one payment less."""
+        """Subtracts one payment from the count of this pair."""
         self.add(pair, -1)

@@ -9,7 +9,7 @@ from rules.profiles.counted_payments import BY_ROLE
 INVARIANTS = [
     Invariant(
         "counted_transfers_are_those_that_were_reserved",
-        "A counted transfer was reserved with the same amount at the same time, and counts unless it was aborted.",
+        "Each counted transfer was reserved with this amount at this time, and counts unless it was aborted.",
         """SELECT c.transfer_id, t.state, c.ended, c.amount AS counted_amount, t.amount
            FROM rules_profiles_countedtransfer c LEFT JOIN ledger_transfer t ON t.transfer_id = c.transfer_id
            WHERE t.payer_account_id IS NULL OR c.ended <> (t.state = 'ABORTED')

@@ -1,4 +1,4 @@
-"""Compares profiles with the transfers that they count, payment by payment, and makes them anew from the transfers."""
+"""Compares profiles with their counted transfers, payment by payment, and rebuilds profiles from the transfers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _ALL_WAITING = f"""
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A profile that is not what the transfers say."""
+    """A profile that differs from the stored transfers."""
 
     key: int
     text: str
@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a comparison found."""
+    """The result of a comparison of profiles with transfers."""
 
     profiles: int
     payments: int
@@ -50,7 +50,8 @@ class Compared:
 
 
 def compare() -> Compared:
-    """Compares all profiles with all transfers, as they are at one moment. The hub may work meanwhile."""
+    """Compares all profiles with all transfers in one snapshot of the database. The hub may process payments meanwhile.
+    """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -60,7 +61,7 @@ def compare() -> Compared:
 
 
 def compare_now() -> Compared:
-    """Compares all profiles with all transfers, as the caller's transaction sees them."""
+    """Compares all profiles with all transfers in the caller's transaction."""
     profiles = payments = 0
     differences: list[Difference] = []
     for key, rows, waiting, stored in _by_key():
@@ -76,18 +77,18 @@ def _differences(rows: Sequence[Any], waiting: Sequence[Any], stored: Sequence[A
         _key, octets, *totals = stored[0]
         profile = ring.from_bytes(octets)
         if [profile.counted, profile.sent, profile.received] != [int(total) for total in totals]:
-            yield "its totals are not those of its payments"
+            yield "its totals differ from the sums of its payments"
     for _key, _id, role, is_removal, *payment in waiting:
         event = payment_of(payment).event(Role(role))
         if not is_removal:
             profile.add(event)
         elif not profile.remove(event):
-            yield "it has to remove a payment that it does not have"
+            yield "it has to remove a payment that it does not contain"
     yield from ring.differences(profile, (payment_of(payment).event(Role(role)) for _key, role, *payment in rows))
 
 
 def _by_key() -> Iterator[tuple[int, list[Any], list[Any], list[Any]]]:
-    """Yields, for each key, the rows of its payments, of what it has to add and remove, and of its profile."""
+    """Yields for each key three lists of rows: the payments, the pending additions and removals, and the profile."""
     streams = [groupby(_stream(name, sql), key=itemgetter(0)) for name, sql in _STREAMS.items()]
     heads = [next(stream, None) for stream in streams]
     while any(heads):
@@ -106,7 +107,7 @@ _STREAMS = {"payments": _ALL_PAYMENTS, "waiting": _ALL_WAITING, "profiles": _ALL
 
 
 def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
-    """Yields the rows of a statement, so many at once that the memory does not grow with their number."""
+    """Yields the rows of an SQL statement. Reads a fixed number of rows at once, so the memory use is bounded."""
     with connection.cursor() as cursor:
         cursor.execute(f"DECLARE profile_{name} NO SCROLL CURSOR FOR {sql}")
         rows: Sequence[Any] = range(_CHUNK)
@@ -118,7 +119,10 @@ def _stream(name: str, sql: str) -> Iterator[Sequence[Any]]:
 
 
 def rebuild() -> int:
-    """Makes the profiles anew that differ from the transfers. Returns their number. The hub may work meanwhile."""
+    """Rebuilds the profiles that differ from the transfers. Returns their number.
+
+    The hub may process payments meanwhile.
+    """
     with transaction.atomic(durable=True):
         execute(_END_ABORTED)
     keys = sorted({difference.key for difference in compare().differences})
@@ -129,13 +133,13 @@ def rebuild() -> int:
     return len(keys)
 
 
-# A transfer that was aborted without the trigger of the transfers' table.
+# A transfer that was aborted while the trigger of the transfers' table did not run.
 _END_ABORTED = """
     UPDATE rules_profiles_countedtransfer c SET ended = true FROM ledger_transfer t
     WHERE t.transfer_id = c.transfer_id AND t.state = 'ABORTED' AND NOT c.ended
 """
-# One statement, so that payments and rows are those of one moment: a transaction that adds one of the rows also changes
-# whether its payment counts.
+# One statement reads both the payments and the rows at one moment. This matters because a transaction that adds such a
+# row also changes whether the row's payment counts.
 _ANEW = f"""
     SELECT NULL::bigint AS id, each.* FROM ({_PAYMENTS} AND r.key = ANY(%s::bigint[])) each
     UNION ALL
@@ -146,7 +150,7 @@ _ANEW = f"""
 
 
 def rebuild_these(keys: list[int]) -> None:
-    """Makes these profiles anew, inside the caller's transaction."""
+    """Rebuilds these profiles, inside the caller's transaction."""
     store.lock(keys)
     payments: list[tuple[CountedPayment, int, Role]] = []
     obsolete = []

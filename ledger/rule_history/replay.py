@@ -1,11 +1,13 @@
-"""Replays rules over the stored history, in the order of time, with the judge and the counters that payments have.
+"""Replays rules over the stored history in the order of time, with the same judge and counters as for live payments.
 
 A replay of the live version reproduces its stored decisions. A replay of other rules shows what they would have done.
-It changes nothing, and the hub may work meanwhile. The memory does not grow with the history.
+A replay changes nothing in the database. The hub may process payments meanwhile. The memory use does not grow with the
+history.
 
-Counters are computed from the payments themselves. A payment of which the hub has no facts is not judged: for example
-a quote from a time in which neither rules were active nor RULES_COUNT was set. Kill switches are no part of rules, and
-rules find the lists and markers of today, except for decisions that are reproduced.
+Counters are computed from the payments themselves. A replay does not judge a payment without stored facts. An example
+is a quote from a time without active rules and without RULES_COUNT. A replay ignores kill switches, because kill
+switches are not part of the rules. Rules use the present lists and markers, except when the replay reproduces stored
+decisions.
 """
 
 import gc
@@ -45,7 +47,7 @@ from rules.profiles.subjects import asks_for, is_refund, keys_to_count
 from rules.transfer_gate import TransferToJudge, facts_of
 
 _AFTER_THE_GATE = frozenset(each.value for each in (Refusal.REFUSED_BY_RULE, *HOLD_IS_REFUSED_BY))
-"""Refusals of transfers that the gate has judged. Other refused transfers never came to it."""
+"""Refusals of transfers that the gate has judged. The gate has not judged transfers with other refusals."""
 _MOST_REMEMBERED = 200_000
 _SECOND = timedelta(seconds=1)
 
@@ -57,11 +59,11 @@ def run(
     until: datetime | None = None,
     tell: Callable[[int, int], None] = lambda done, of: None,
 ) -> Report:
-    """Replays everything that was stored, and judges what came in this time. `tell` hears how far it is."""
+    """Replays the whole stored history, and judges the payments of this period. Reports its progress to `tell`."""
     with stored_payments.one_snapshot(), BoundedProfiles() as profiles, _without_cycles():
         replay = _Replay(rules, profiles, since)
         whole = stored_payments.number()
-        # Without rules of quotes, only their stored decisions matter.
+        # If the rules have no rule at quotes, the replay needs only the stored decisions about quotes.
         with_quotes = rules.follows_history or bool(rules.by_gate["quote"].rules)
         for done, stored in enumerate(stored_payments.read(with_quotes=with_quotes)):
             if until is not None and stored.at >= until:
@@ -75,7 +77,10 @@ def run(
 
 @contextmanager
 def _without_cycles() -> Iterator[None]:
-    """Looks for no cycles of objects meanwhile. A replay makes none, and looking through all profiles takes long."""
+    """Switches off Python's cyclic garbage collector.
+
+    A replay creates no cycles, and a search of all profiles takes long.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -91,7 +96,7 @@ class _Replay:
         self._counters = ProfileCounters(profiles, profiles.paid_before, _Originals())
         needs = {need for compiled in (*rules.by_gate.values(), rules.without_quote) for need in compiled.needs}
         self._asks_paid_before = asks_for(needs, "paid_before")
-        # Without any list or marker, each lookup in them would find nothing.
+        # If there is no list and no marker, no lookup would find anything.
         self._is_labelled = not rules.follows_history and (PartyList.objects.exists() or Marker.objects.exists())
         self._active, self._variances = ActiveThen(), VariancesThen()
         self._kept: OrderedDict[str, Kept] = OrderedDict()  # refusals and holds by these rules, by the ids of quotes
@@ -130,11 +135,11 @@ class _Replay:
             self._count(payment)
 
     def _judge_transfer(self, t: StoredTransfer, facts: Facts, kept: Kept | None) -> bool:
-        """Judges a transfer. Returns whether these rules refuse it, or refused its quote."""
+        """Judges a transfer. Returns whether these rules refuse the transfer or its quote."""
         if not self._rules.follows_history:
             kept = self._kept.pop(t.quote_id or "", None)
             if kept is not None and kept.refusal is not None and not t.is_in_bulk:
-                return True  # with its quote, where it was reported
+                return True  # reported with the transfer's quote
         compiled = self._rules.by_gate["transfer"] if facts.quoted else self._rules.without_quote
         verdict, facts = self._judged(facts, compiled)
         verdict, _until = with_hold(verdict, kept, now=facts.now, expires_at=t.expires_at, is_in_bulk=t.is_in_bulk)
@@ -142,7 +147,7 @@ class _Replay:
         return verdict.outcome == "REFUSE"
 
     def _payment(self, t: StoredTransfer, facts: Facts | None) -> CountedPayment | None:
-        """Returns the payment as it counts in this replay."""
+        """Returns the payment with the values that this replay counts."""
         if self._rules.follows_history or facts is None:
             return t.counted
         return CountedPayment(
@@ -175,7 +180,8 @@ class _Replay:
         if self._asks_paid_before and (pair := _pair(payment)) is not None:
             self._profiles.paid_before.remove(pair)
 
-    # --- quotes, lookups and what has only a decision -----------------------------------------------------------------
+    # --- quotes, lookups and payments with only a decision
+    # -----------------------------------------------------------------
 
     def _quote(self, q: StoredQuote) -> None:
         for quote_id, kept in kept_verdicts.from_bytes(q.kept).items():
@@ -214,7 +220,7 @@ class _Replay:
             (facts,) = party_labels.labelled([facts], lists=bool(compiled.lists), markers=bool(compiled.markers))
         hits = decide.judge(facts, compiled, self._counters, self._variances.at(facts.now))
         if facts.fx and facts.gate == "transfer":
-            hits = [hit for hit in hits if not hit.skipped]  # as `rules.transfer_gate` does
+            hits = [hit for hit in hits if not hit.skipped]  # `rules.transfer_gate` does the same
         return decide.verdict_of(hits), facts
 
     def _report(self, subject: str, facts: Facts, verdict: Verdict, decision: StoredDecision | None) -> None:
@@ -263,14 +269,14 @@ def _essence(hit: Hit) -> tuple[Any, ...]:
 
 
 def _facts_at_transfer(t: StoredTransfer, kept: Kept | None) -> Facts | None:
-    """Returns the facts with which the transfer was judged, or None if the hub does not have them any more."""
+    """Returns the facts with which the transfer was judged, or None if the hub has erased these facts."""
     if t.decision is not None and t.decision.facts is not None:
         return facts_of_payments.from_bytes(t.decision.facts)
     quoted = None
     if kept is not None:
         quoted = replace(kept.facts, quoted_amount=t.quoted_amount, quoted_currency=t.quoted_currency)
     elif t.is_in_bulk or (t.counted is not None and t.counted.keys.payer is not None):
-        return None  # the quote was erased, or is that of a bulk
+        return None  # the quote was erased, or it is the quote of a bulk
     found = facts_of(
         TransferToJudge(
             digest=b"",
@@ -286,19 +292,22 @@ def _facts_at_transfer(t: StoredTransfer, kept: Kept | None) -> Facts | None:
     )
     counted = t.counted.keys if t.counted is not None else None
     if counted is not None and (counted.payer, counted.payee) != (found.payer, found.payee):
-        # Several quotes have these terms. What was counted is the payment's own.
+        # Several quotes have these terms. The counted facts belong to this payment.
         alias = counted.payee if counted.alias is None else counted.alias
         found = replace(found, payer=counted.payer, payee=counted.payee, payee_alias=alias)
     return replace(found, now=t.received_at, expires_in_s=(t.expires_at - t.received_at) // _SECOND)
 
 
 def _in_time(verdict: Verdict, kept: Kept, facts: Facts) -> Verdict:
-    """Returns a refusal if the transfer would expire before a payee could answer it, as `quotes.rules_gate` does."""
+    """Returns a refusal if the transfer would expire before a payee could answer.
+
+    `quotes.rules_gate` has the same check.
+    """
     until = kept.held_until(facts.now)
     if until is None or verdict.outcome == "REFUSE" or facts.bulk:
         return verdict
     latest_s: int = settings.TRANSFER_MAX_VALIDITY_S
-    # `expires_in_s` is without the fraction of a second.
+    # `expires_in_s` has no fraction of a second.
     left_s = latest_s if facts.expires_in_s is None else min(facts.expires_in_s + 1, latest_s)
     if until + TIME_TO_ANSWER <= facts.now + timedelta(seconds=left_s):
         return verdict
@@ -312,7 +321,7 @@ def _pair(payment: CountedPayment) -> tuple[int, int] | None:
 
 
 class _Originals(Mapping[str, Original]):
-    """The transactions that refunds give back, read one by one, because refunds are few."""
+    """Reads the original transactions of refunds one by one, because there are few refunds."""
 
     def __getitem__(self, transaction_id: str) -> Original:
         return rules_gate.originals([transaction_id])[transaction_id]

@@ -1,4 +1,4 @@
-"""manage.py rules replay: what rules would have done with the stored payments."""
+"""manage.py rules replay: shows the decisions that rules would have made about the stored payments."""
 
 import json
 from argparse import ArgumentParser
@@ -21,16 +21,19 @@ from rules.rulesets import queries
 
 
 class ReplayCommand:
-    help = "show what a version, a file or the live rules would have done with the stored payments"
+    help = "show the decisions of a version, a file or the live rules about the stored payments"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("rules", nargs="?", help="the number of a version or a file; without it, the live version")
+        parser.add_argument("rules", nargs="?", help="the number of a version, or a file (default: the live version)")
         parser.add_argument("--since", type=_moment, help="judge payments from this time on: 2026-12-01T00:00:00Z")
-        parser.add_argument("--until", type=_moment, help="judge payments before this time")
+        parser.add_argument("--until", type=_moment, help="judge only payments before this time")
         parser.add_argument("--json", action="store_true", help="write the figures as JSON")
 
     def run(self, console: Console, options: dict[str, Any]) -> int:
-        """Replays, and prints the report. Returns 1 if a stored decision of the live version was not reproduced."""
+        """Replays the rules, and prints the report.
+
+        Returns 1 if the replay did not reproduce a stored decision of the live version.
+        """
         rules = _rules(options["rules"])
         if options["json"]:
             report = replay.run(rules, since=options["since"], until=options["until"])
@@ -94,7 +97,7 @@ def figures(report: Report) -> dict[str, Any]:
 
 
 def show(console: Console, rules: ReplayedRules, report: Report) -> None:
-    """Prints the report for people."""
+    """Prints the report as text for people."""
 
     def say(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
@@ -102,7 +105,7 @@ def show(console: Console, rules: ReplayedRules, report: Report) -> None:
     what = f"version {rules.version}" if rules.version is not None else "a file"
     say(f"{rules.name} ({what}): judged {_told(report.judged)}; {_told(report.outcomes)}")
     if report.not_judged:
-        say(f"not judged, because the hub has no facts of them: {report.not_judged}")
+        say(f"payments not judged, because the hub has no facts about them: {report.not_judged}")
     _show_rules(console, report)
     say(f"alerts per day: {report.alerts_per_day:.1f}; refused: {_amounts(report.refused_value)}")
     for (one, other), count in report.overlaps.most_common(10):
@@ -159,5 +162,5 @@ def _amounts(values: Counter[str]) -> str:
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("the time needs a zone")
+        raise ValueError("the time needs a time zone")
     return moment

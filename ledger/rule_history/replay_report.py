@@ -1,4 +1,4 @@
-"""What a replay found, in bounded memory. Pure."""
+"""The results of a replay, in bounded memory. Pure."""
 
 import random
 from collections import Counter
@@ -17,7 +17,7 @@ _MOST_TOLD = 20
 
 @dataclass(slots=True)
 class OfRule:
-    """What one rule did."""
+    """The results of one rule in a replay."""
 
     hits: int = 0
     alerts: int = 0
@@ -30,7 +30,7 @@ class OfRule:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One payment in which rules fired."""
+    """One payment at which rules fired."""
 
     gate: str
     subject: str
@@ -47,31 +47,31 @@ class Example:
 
 @dataclass(slots=True)
 class Report:
-    """The figures of a replay. Hits of shadow rules are hits without an effect."""
+    """The figures of a replay. Hits of shadow rules have no effect on payments."""
 
     judged: Counter[str] = field(default_factory=Counter)  # by gate
-    not_judged: int = 0  # payments whose facts the hub does not have any more
+    not_judged: int = 0  # payments whose facts the hub has erased or never stored
     outcomes: Counter[str] = field(default_factory=Counter)
     refused_value: Counter[str] = field(default_factory=Counter)  # at transfers and quotes, by currency
     rules: dict[str, OfRule] = field(default_factory=dict)
     alerts: Counter[date] = field(default_factory=Counter)
-    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments in which both rules fired
+    overlaps: Counter[tuple[str, str]] = field(default_factory=Counter)  # payments at which both rules fired
     of_dfsps: Counter[str] = field(default_factory=Counter)  # payments judged, by payer DFSP
     hits_of_dfsps: Counter[str] = field(default_factory=Counter)  # payments held or refused, or with an alert
     examples: list[Example] = field(default_factory=list)
     changed: Counter[tuple[str, str]] = field(default_factory=Counter)  # the outcome then and now, where they differ
-    # Only of the live version:
+    # The fields below are only for the live version:
     compared: int = 0  # stored decisions of this version
     reproduced: int = 0
-    by_kill_switch: int = 0  # of those that are reproduced: a kill switch, which is no rule, refused the payment
-    late: int = 0  # differ only in rules whose counters are read without a lock, and may be a second old
+    by_kill_switch: int = 0  # reproduced decisions in which a kill switch, which is not a rule, refused
+    late: int = 0  # decisions that differ only in rules whose counters are read without a lock and may be a second old
     differences: list[str] = field(default_factory=list)
     different: int = 0
     _with_hits: int = 0
     _chance: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 (examples, no secret)
 
     def add(self, subject: str, facts: Facts, verdict: Verdict, then: str) -> None:
-        """Adds one verdict. `then`: the outcome that the payment really had at this gate."""
+        """Adds one verdict. `then` is the payment's stored outcome at this gate."""
         self.judged[facts.gate] += 1
         self.outcomes[verdict.outcome] += 1
         self.of_dfsps[facts.payer_dfsp] += 1
@@ -107,7 +107,7 @@ class Report:
             self.examples[place : place + 1] = [_example(subject, facts, verdict, then)]
 
     def differs(self, text: str) -> None:
-        """Adds a stored decision that was not reproduced."""
+        """Adds a stored decision that the replay did not reproduce."""
         self.different += 1
         if len(self.differences) < _MOST_TOLD:
             self.differences.append(text)
@@ -119,13 +119,15 @@ class Report:
 
     @property
     def alerts_per_day(self) -> float:
-        """The mean over the days from the first to the last with an alert."""
+        """The mean number of alerts per day, from the first day with an alert to the last day with an alert."""
         if not self.alerts:
             return 0.0
         return self.alerts.total() / ((max(self.alerts) - min(self.alerts)).days + 1)
 
     def worst_hit(self) -> Sequence[tuple[str, int, int]]:
-        """Returns the DFSPs whose payers are hit most, by the share of their payments: name, hit, judged."""
+        """Returns the DFSPs with the highest percentage of hit payments, as tuples: name, hit payments, judged
+        payments.
+        """
         shares = [(name, hit, self.of_dfsps[name]) for name, hit in self.hits_of_dfsps.items()]
         return sorted(shares, key=lambda each: (-each[1] / each[2], each[0]))[:5]
 

@@ -1,4 +1,4 @@
-"""The rules of a replay, and what else judged payments at each moment of the past: activations and exceptions."""
+"""The rules of a replay, and the activations and exceptions at each moment of the past."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -26,10 +26,11 @@ _ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 @dataclass(frozen=True, slots=True)
 class ReplayedRules:
-    """One rule set, compiled.
+    """One compiled rule set.
 
-    `follows_history`: it is the live version. Then its decisions are reproduced, and payments count as they were
-    counted. For other rules, a payment that they refuse does not count, and rules in the mode draft are judged as live.
+    `follows_history` is True for the live version. The replay of the live version reproduces its decisions, and counts
+    each stored payment as the hub counted it. The replay of other rules does not count payments that these rules
+    refuse, and treats rules in the mode draft as live rules.
     """
 
     name: str
@@ -40,7 +41,7 @@ class ReplayedRules:
     counted_too: frozenset[Subject]
 
     def may_be_late(self, facts: Facts, rule_id: str) -> bool:
-        """Returns whether the rule read a profile without a lock, so that it may not have seen the latest payments."""
+        """Returns whether the rule read a profile without a lock. Such a rule may have missed the latest payments."""
         at_transfer = facts.gate == "transfer"
         compiled = self.without_quote if at_transfer else self.by_gate[facts.gate]
         rule = next((each for each in compiled.rules if each.id == rule_id), None)
@@ -53,18 +54,18 @@ class ReplayedRules:
 
 
 def live() -> int | None:
-    """Returns the number of the version that judges payments now."""
+    """Returns the number of the version that judges payments at present."""
     active = queries.active()
     return None if active is None else active.version_id
 
 
 def of_version(number: int) -> ReplayedRules:
-    """Returns a stored version. Raises RuleSetRefused if this release reads it differently."""
+    """Returns a stored version. Raises RuleSetRefused if this release of the hub reads the version differently."""
     return _compiled(accept_text(store.content(number)), number, follows_history=number == live())
 
 
 def of_text(raw: bytes) -> ReplayedRules:
-    """Returns rules that are not stored. Raises RuleSetRefused with every fault."""
+    """Returns the rules of this text. Raises RuleSetRefused with every fault of the text."""
     return _compiled(accept_text(raw), None, follows_history=False)
 
 
@@ -87,7 +88,7 @@ def _judged(rule: Rule) -> Rule:
 
 
 class ActiveThen:
-    """Which version was active at each moment."""
+    """The versions that were active at each moment of the past."""
 
     def __init__(self) -> None:
         rows = [
@@ -102,12 +103,13 @@ class ActiveThen:
             self._versions.append(max(begun)[3] if begun else None)
 
     def version_at(self, moment: datetime) -> int | None:
-        """Returns the version, or None if no rules judged payments."""
+        """Returns the version that was active at this moment, or None if no rules judged payments."""
         return self._versions[bisect_right(self._moments, moment)]
 
 
 class VariancesThen:
-    """Which exceptions applied at each moment. Moments must be asked for in about their order."""
+    """The exceptions that applied at each moment of the past. Callers must request moments roughly in ascending order.
+    """
 
     def __init__(self) -> None:
         rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")
@@ -115,7 +117,7 @@ class VariancesThen:
         self._now: dict[str, dict[str, datetime]] = {}
 
     def at(self, moment: datetime) -> Variances:
-        """Returns the exceptions."""
+        """Returns the exceptions that applied at this moment."""
         while self._coming and self._coming[-1][0] <= moment:
             _, rule, dfsp, until = self._coming.pop()
             self._now.setdefault(rule, {})[dfsp] = until

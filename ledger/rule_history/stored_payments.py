@@ -1,7 +1,7 @@
-"""Reads what rules judged: transfers and their ends, quotes and lookups, each with the decision that was stored.
+"""Reads the judged transfers and their ends, the quotes and the lookups, each with its stored decision.
 
-The rows come in the order in which the hub decided about them, from one snapshot of the database, so many at once that
-the memory does not grow with their number. While rows are worked off, a thread reads the next ones.
+Reads the rows in the order in which the hub decided about them, from one snapshot of the database. Reads a fixed number
+of rows at once, so the memory use is bounded. A thread reads the next rows while the caller uses the present rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ _CHUNK = 5_000
 
 @dataclass(frozen=True, slots=True)
 class StoredDecision:
-    """What `rules.rulesets.models.Decision` has about one payment."""
+    """The fields of `rules.rulesets.models.Decision` about one payment."""
 
     version: int
     outcome: str
@@ -35,7 +35,7 @@ class StoredDecision:
 
 @dataclass(frozen=True, slots=True)
 class StoredTransfer:
-    """A transfer that came, or one that was aborted after it had been reserved (`is_end`)."""
+    """A transfer at its arrival, or a reserved transfer at its abort (`is_end`)."""
 
     at: datetime
     is_end: bool
@@ -60,7 +60,7 @@ class StoredTransfer:
 
 @dataclass(frozen=True, slots=True)
 class StoredQuote:
-    """A quote that rules allowed, or that was counted without rules."""
+    """A quote that the rules allowed, or a quote that was counted while no rules were active."""
 
     at: datetime
     quote_id: str
@@ -70,7 +70,7 @@ class StoredQuote:
 
 @dataclass(frozen=True, slots=True)
 class DecisionOnly:
-    """A decision about a payment of which the hub has nothing else: a lookup, a refused quote, a bulk's or FXP's."""
+    """A decision without a stored payment: about a lookup, a refused quote, or a quote of a bulk or of an FXP."""
 
     at: datetime
     gate: str
@@ -116,7 +116,7 @@ _DECISIONS_ONLY = f"""
 
 @contextmanager
 def one_snapshot() -> Iterator[None]:
-    """Everything that is read inside is from one moment. The hub may work meanwhile."""
+    """Reads inside this context see one snapshot of the database. The hub may process payments meanwhile."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -126,7 +126,7 @@ def one_snapshot() -> Iterator[None]:
 
 
 def number() -> int:
-    """Returns how many rows there are to read, at least about."""
+    """Returns the approximate number of rows that `read` will yield."""
     row = execute(
         """SELECT (SELECT count(*) FROM ledger_transfer) + (SELECT count(*) FROM quotes_quote
                    WHERE rule_facts IS NOT NULL) + (SELECT count(*) FROM ledger_transfer
@@ -137,7 +137,7 @@ def number() -> int:
 
 
 def read(*, with_quotes: bool = True) -> Iterator[Stored]:
-    """Yields everything in the order in which it was decided. Call it inside of `one_snapshot`."""
+    """Yields all rows in the order of their decisions. Must be called inside `one_snapshot`."""
     with ThreadPoolExecutor(1, "stored-payments") as reader:
         streams: list[Iterator[Stored]] = [
             map(_transfer, _rows(reader, "transfers", _TRANSFERS)),

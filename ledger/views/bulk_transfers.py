@@ -61,7 +61,7 @@ class BulkTransfersView(_BulkTransferView):
                 amount=amount,
                 condition=item.condition,
                 expires_at=expires_at,
-                # The digest of an item includes the digest of its bulk. So items of two bulks are never the same
+                # The digest of an item includes the digest of its bulk. So items of two bulks are never equal
                 # message.
                 digest=hashlib.sha256(digest + item.transfer_id.encode()).digest(),
                 message=kept_with_the_bulk,
@@ -109,10 +109,10 @@ class BulkTransferView(_BulkTransferView):
         body = self.read(BulkTransferPut)
         results = _results(body)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED"):
-            return taken()  # the payee only reports its progress and its first results, and the hub does nothing
+            return taken()  # the payee only reports its progress and its first results, so the hub does nothing
         is_rejection = body.bulk_transfer_state == "REJECTED"
         if is_rejection and any(result.fulfilment for result in results.values()):
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but there is a fulfilment")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "bulkTransferState: REJECTED, but a fulfilment is set")
         _obey(
             engine.submit(
                 BulkFulfil(
@@ -171,13 +171,13 @@ def _results(body: BulkTransferPut) -> dict[str, ItemResult]:
 
 def _check_once(where: str, transfer_ids: list[str]) -> None:
     if len(set(transfer_ids)) != len(transfer_ids):
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: a transferId is there twice")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, f"{where}: a transferId occurs twice")
 
 
 def _obey(outcome: BulkOutcome) -> None:
     if isinstance(outcome, BulkUnknown):
-        # If the bulk exists but the sender is not its payee, the answer is the same. Other participants must not find
-        # out that the bulk exists.
+        # A sender that is not the bulk's payee gets the same answer as for an unknown bulk. Other participants must not
+        # find out that the bulk exists.
         raise FspiopError(ErrorCode.BULK_TRANSFER_ID_NOT_FOUND, http_status=400)
     if isinstance(outcome, BulkImplausible):
         raise implausible(outcome.command.moment_fault)

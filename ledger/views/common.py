@@ -1,4 +1,5 @@
-"""Shared code of the money path's views: messages as evidence, ids, amounts, and the answers to non-parties."""
+"""Shared code of the views of transfers, bulks and conversions: checks of ids and amounts, and errors for non-parties.
+"""
 
 from fspiop import correlation_ids, money
 from fspiop.errors import ErrorCode, FspiopError
@@ -20,9 +21,9 @@ def checked_id(value: str, name: str) -> str:
 
 
 def positive(where: str, amount_text: str) -> int:
-    """Returns the amount.
+    """Returns the amount if it is above 0.
 
-    If the amount is not positive, raises an error with `where`, the amount's place in the message.
+    Otherwise raises an error with `where`, the amount's place in the message.
     """
     try:
         amount = money.parse_amount(amount_text)
@@ -34,10 +35,10 @@ def positive(where: str, amount_text: str) -> int:
 
 
 def raise_unless_heard(outcome: Outcome | FxOutcome) -> None:
-    """Raises the error that the response to an answer must report at once. Callbacks report all other outcomes."""
+    """Raises an error for outcomes that the HTTP response must report. Callbacks report all other outcomes."""
     if isinstance(outcome, Unknown | FxUnknown):
-        # If the transfer or conversion exists but the sender is not its payee or FXP, the response is the same. Other
-        # participants must not find out that such an object exists.
+        # A sender that is not the payee or FXP gets the same response as for an unknown id. Other participants must not
+        # find out that the object exists.
         raise FspiopError(
             ErrorCode.TRANSFER_ID_NOT_FOUND, "Provided Transfer ID was not found on the server.", http_status=400
         )

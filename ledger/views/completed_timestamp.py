@@ -1,4 +1,4 @@
-"""Checks a payee's completedTimestamp, which may differ from the hub's time within limits, as in the reference hub."""
+"""Checks a payee's completedTimestamp. It may differ from the hub's time within limits, as in the reference hub."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,10 +9,10 @@ from fspiop.errors import ErrorCode, FspiopError
 
 
 def moment_fault(text: str | None) -> str | None:
-    """Returns the fault of a completedTimestamp: in the future or too far in the past.
+    """Returns the fault of a completedTimestamp that is in the future or too old.
 
-    Returns None if the timestamp has no fault. The fault is not raised as an error, because a repeated answer may
-    arrive long after its timestamp. The ledger recognises such an answer.
+    Returns None if the timestamp has no fault. The function returns the fault instead of an error, because a repeated
+    answer may arrive long after its timestamp. The ledger recognises repeated answers.
     """
     if text is None:
         return None

@@ -86,9 +86,9 @@ class FxTransferView(_FxTransferView):
         )
         return taken()
 
-    @fspiop_schema("fxTransfers", answer=501, summary="Always rejected: only the hub sends this, to an FXP")
+    @fspiop_schema("fxTransfers", answer=501, summary="Reject every request: only the hub sends PATCH")
     def patch(self, request: Request, commit_request_id: str) -> HttpResponse:
-        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /fxTransfers/{ID} and accepts none")
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "only the hub sends PATCH /fxTransfers/{ID}")
 
 
 class FxTransferErrorView(_FxTransferView):

@@ -1,4 +1,4 @@
-"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). The comparison with the quote comes later."""
+"""Compares a transfer with its ILP packet (CHECK_ILP_PACKETS). The ledger later compares the packet with the quote."""
 
 from django.conf import settings
 

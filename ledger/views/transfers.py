@@ -75,9 +75,9 @@ class TransferView(_TransferView):
         )
         return taken()
 
-    @fspiop_schema("transfers", answer=501, summary="Always rejected: only the hub sends this, to a payee")
+    @fspiop_schema("transfers", answer=501, summary="Reject every request: only the hub sends this message, to a payee")
     def patch(self, request: Request, transfer_id: str) -> HttpResponse:
-        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "a hub sends PATCH /transfers/{ID} and accepts none")
+        raise FspiopError(ErrorCode.NOT_IMPLEMENTED, "only the hub sends PATCH /transfers/{ID}")
 
 
 class TransferErrorView(_TransferView):

@@ -85,6 +85,6 @@ def test_operators_compare_profiles_with_the_transfers_and_make_them_anew(
         assert ended.value.code == 1
         assert f"profile {payer}" in capsys.readouterr().out
     call_command("rebuild_profiles")
-    assert "profiles: 1 made anew" in capsys.readouterr().out
+    assert "profiles: 1 rebuilt" in capsys.readouterr().out
     call_command("check_ledger")
     assert Profile.objects.get(pk=payer).counted == 2

@@ -1,6 +1,7 @@
-"""manage.py check_ledger: reports whether every invariant of the ledger is true, and each profile what transfers say.
+"""manage.py check_ledger: reports whether every invariant of the ledger is true, and whether each profile agrees with
+the stored transfers.
 
-If an invariant is not true, prints rows that break it and exits with 1.
+If an invariant is not true, prints rows that break the invariant, and exits with 1.
 """
 
 import sys
@@ -16,7 +17,7 @@ from ledger.rule_history import rebuild
 
 
 class Command(BaseCommand):
-    help = "Checks every invariant of the ledger and the audit trail's chain; exits with 1 if one is broken."
+    help = "Checks every invariant of the ledger and the audit trail's chain; exits with 1 if a check fails."
 
     def handle(self, *args: Any, **options: Any) -> None:
         console = console_of(self)

@@ -10,11 +10,11 @@ from ledger import queries
 
 
 class Command(BaseCommand):
-    help = "Lists the committed transfers; amounts in currency units, or with --json in ten-thousandths."
+    help = "Lists the committed transfers. Amounts are in currency units, or with --json in ten-thousandths."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="a JSON array")
-        parser.add_argument("--between", nargs="+", default=[], metavar="NAME", help="only between these participants")
+        parser.add_argument("--between", nargs="+", default=[], metavar="NAME", help="only these participants")
 
     def handle(self, *args: Any, **options: Any) -> None:
         transfers = queries.committed_transfers(options["between"])

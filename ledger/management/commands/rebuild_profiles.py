@@ -1,4 +1,4 @@
-"""manage.py rebuild_profiles [--check]: compares the profiles of the rules with the transfers, or makes them anew."""
+"""manage.py rebuild_profiles [--check]: rebuilds or compares the profiles of the rules."""
 
 import sys
 from typing import Any
@@ -12,7 +12,7 @@ MOST_SHOWN = 20
 
 
 class Command(BaseCommand):
-    help = "Makes profiles anew that differ from the transfers; with --check only reports them, and exits 1 for any."
+    help = "Rebuilds profiles that differ from the transfers; --check only lists them and exits with 1 if one differs."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if a profile differs")
@@ -20,7 +20,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         console = console_of(self)
         if not options["check"]:
-            console.print(f"profiles: {rebuild.rebuild()} made anew", highlight=False)
+            console.print(f"profiles: {rebuild.rebuild()} rebuilt", highlight=False)
         found = rebuild.compare()
         for difference in found.differences[:MOST_SHOWN]:
             console.print(f"  [red]DIFFERS[/red] profile {difference.key}: {difference.text}", highlight=False)

@@ -1,4 +1,4 @@
-"""Participants' accounts, and their funds in and out."""
+"""The views of participants' accounts, and of funds in and out."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -132,7 +132,7 @@ class AccountView(LedgerAdministrationView):
         if amount == 0:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.amount: must be above 0")
         if body.amount.currency != account.currency:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.currency: is not the account's")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "amount.currency: is not the account's currency")
         is_in = body.action == "recordFundsIn"
         extensions = [(each.key, each.value) for each in body.extension_list.extension] if body.extension_list else []
         accounts_and_funds.check_takes_funds(account)

@@ -1,7 +1,7 @@
 """Shared code of the views of /api/ledger/v1: path parameters, amounts, and the refusal of bodies.
 
-This API accepts amounts as strings or numbers. The API returns JSON numbers, because its clients expect numbers. Inside
-the hub, amounts are whole ten-thousandths, as everywhere.
+The administration API accepts amounts as strings or numbers. It returns amounts as JSON numbers, because its clients
+expect numbers. Inside the hub, amounts are whole ten-thousandths.
 """
 
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
@@ -34,7 +34,7 @@ class LedgerAdministrationView(AdministrationView):
     def read(self, kind: type[T]) -> T:
         """Returns the body as a typed message.
 
-        A value outside an enumeration is malformed here, as in the reference's ledger.
+        Reports a value outside an enumeration as malformed, like the reference hub's ledger.
         """
         try:
             return super().read(kind)
@@ -65,7 +65,7 @@ def participant_of(name: str) -> Participant:
 def dfsp_of(name: str) -> Participant:
     participant = participant_of(name)
     if participant.is_hub:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "this is about the hub itself; name a DFSP")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "the name is that of the hub itself; name a DFSP")
     return participant
 
 
@@ -97,6 +97,6 @@ def amount_of(value: AmountText, name: str) -> int:
 
 
 def as_number(amount: int) -> int | float:
-    """Returns an amount as the JSON number that this API's clients expect."""
+    """Returns an amount as the JSON number that clients of the administration API expect."""
     whole, rest = divmod(amount, 10**money.SCALE)
     return whole if rest == 0 else amount / 10.0**money.SCALE
