@@ -70,8 +70,7 @@ def register_participant(*, name: str, currency: str, is_proxy: bool, actor: str
 
 
 def also_open(rule: Callable[[str], Iterable[str]]) -> None:
-    """Registers another app's function `rule`. It returns the account types that a currency needs in addition.
-    """
+    """Registers another app's function `rule`. It returns the account types that a currency needs in addition."""
     if rule not in _account_types_by_rule:
         _account_types_by_rule.append(rule)
 
@@ -403,8 +402,7 @@ def end_funds_out(
 
 @transaction.atomic
 def release_hold(account: Account, *, settlement_number: int, reason: str, actor: str) -> None:
-    """Makes a settlement's amount on hold count as cover again, because the participant settles in another way.
-    """
+    """Makes a settlement's amount on hold count as cover again, because the participant settles in another way."""
     check_takes_funds(account)
     _, settlement = _lock_pair(account.participant, account.currency)
     hold = CoverHold.objects.select_for_update(no_key=True)

@@ -29,8 +29,7 @@ class PaymentMessage(ReceivedMessage):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms by which the hub finds a transfer's quote: the ids in the ILP packet, and the packet's digest.
-    """
+    """The terms by which the hub finds a transfer's quote: the ids in the ILP packet, and the packet's digest."""
 
     packet_sha256: bytes
     quote_id: str | None = None
@@ -276,8 +275,7 @@ def words_of(refusal: Refusal, *, of_bulk: bool = False) -> tuple[str, str]:
 
 
 def words_of_rule(verdict: Verdict) -> tuple[str, str]:
-    """Returns the error code and description of a refusal by a scheme's rule. The description never names the rule.
-    """
+    """Returns the error code and description of a refusal by a scheme's rule. The description never names the rule."""
     code, description = words_of(Refusal.REFUSED_BY_RULE)
     return verdict.code or code, (verdict.text or description)[:MAX_DESCRIPTION]
 

@@ -32,8 +32,7 @@ _USES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The used part of a participant's limit in one currency, in ten-thousandths, including reserved amounts.
-    """
+    """The used part of a participant's limit in one currency, in ten-thousandths, including reserved amounts."""
 
     account_id: int
     participant: str

@@ -1,4 +1,4 @@
-"""Judges one payment at one gate, and makes one verdict of the rules that fire. Pure."""
+"""Judges one payment at one gate, and combines the rules that fire into one verdict. Pure."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,37 +16,43 @@ from rules.language.rule_types import Alert, Hold, Kind, Refuse, Rule
 
 Outcome = Literal["ALLOW", "ALERT", "HOLD", "REFUSE"]
 Variances = Mapping[str, Mapping[str, datetime]]
-"""Exceptions: for the id of a rule, each DFSP for which it does not count, and until when."""
+"""Exceptions from rules: rule id -> DFSP -> the end of the DFSP's exception."""
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
-    """One rule that fired, or that could not be checked."""
+    """One rule that fired, or one rule that the hub could not check."""
 
     rule: str
     kind: Kind
     action: Literal["alert", "hold", "refuse"]
-    """What follows. A rule that could not be checked and fails open only raises an alert."""
+    """The effect of the hit. If an unchecked rule fails open, the effect is only an alert."""
     code: str | None = None
     text: str = ""
-    """What a DFSP receives with the code. Never says which fraud rule fired."""
+    """The text that a DFSP receives with the error code. The text never names the fraud rule that fired."""
     hold_for_s: int | None = None
     shadow: bool = False
-    """Reported, but counts for nothing."""
+    """True for a rule in shadow mode. The hit is reported, but has no effect on the payment."""
     skipped: bool = False
-    """A fact was missing, so that the conditions could not be checked. Always raises an alert unless it is a shadow."""
+    """True if the hub could not check the conditions because a fact was missing.
+
+    Such a hit raises an alert, except for a shadow rule.
+    """
     excused: bool = False
-    """A variance of the payer or payee DFSP covers the rule: reported, but counts for nothing."""
+    """True if the payer or payee DFSP has an exception from the rule.
+
+    The hit is reported, but has no effect on the payment.
+    """
     readings: tuple[Reading, ...] = ()
-    """Each condition of the rule with the value that was found."""
+    """Each condition of the rule with the value that the payment had."""
 
     @property
     def counts(self) -> bool:
-        """Tells if the hit has an effect on the payment."""
+        """Returns whether the hit has an effect on the payment."""
         return not (self.shadow or self.excused)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to the payment, with every rule that fired."""
+    """The outcome of the payment at a gate, with every rule that fired."""
 
     outcome: Outcome
     code: str | None = None
@@ -56,7 +62,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alerts(self) -> tuple[Hit, ...]:
-        """Returns the hits that raise an alert, whatever the outcome is."""
+        """Returns the hits that raise an alert, for every outcome."""
         return tuple(hit for hit in self.hits if hit.counts and (hit.action == "alert" or hit.skipped))
 
 
@@ -66,7 +72,7 @@ ALLOW = Verdict(outcome="ALLOW")
 def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: Variances | None = None) -> list[Hit]:
     """Returns the rules that fire for this payment, in the order of the rule set.
 
-    The facts must be those of the gate for which the rules were compiled.
+    The facts must come from the gate for which the rules were compiled.
     """
     fired = compiled.evaluate(facts, counters.get)
     if not fired:
@@ -76,9 +82,9 @@ def judge(facts: Facts, compiled: CompiledRules, counters: Counters, variances: 
 
 
 def verdict_of(hits: Sequence[Hit]) -> Verdict:
-    """Makes one verdict: refuse before hold before alert.
+    """Combines hits into one verdict. A refusal overrides a hold, and a hold overrides an alert.
 
-    The first refusal gives the code, the longest hold its time.
+    The verdict has the code of the first refusal, or the end of the longest hold.
     """
     if not hits:
         return ALLOW

@@ -1,7 +1,8 @@
-"""The facts of one payment at one gate, as the rules see them. Pure.
+"""The facts of one payment at one gate, for the rules. Pure.
 
-The gate that judges a payment fills them in. The facts of a quote are stored beside the quote and used again when the
-transfer comes. Only rules/profiles knows counters, because they change between the two.
+The gate that judges a payment sets the facts. The hub stores the facts of a quote with the quote, and uses the facts
+again at the transfer. Facts contain no counters, because counters change between quote and transfer. `rules.profiles`
+provides the counters.
 """
 
 import hashlib
@@ -12,38 +13,38 @@ import msgspec
 
 Gate = Literal["lookup", "quote", "transfer"]
 PartyKey = int
-"""The keyed 63-bit hash of an identifier's type and value. No identifier is stored in clear."""
+"""The keyed 63-bit hash of an identifier's type and value. The hub stores no identifier as plain text."""
 
 
 class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True):
-    """One payment at one gate.
+    """The facts of one payment at one gate.
 
-    Stored facts are arrays. So fields are only ever added at the end, each with a default, and never moved or removed.
+    Stored facts are arrays. So developers add fields only at the end, with a default, and never move or remove a field.
     """
 
     gate: Gate
     now: datetime
-    """The database's clock, with a zone."""
+    """The time of the database's clock, with a time zone."""
     payer_dfsp: str
     payee_dfsp: str | None = None
-    """None only at the lookup, as long as the hub does not know the party's DFSP."""
+    """None only at the lookup, if the hub does not know the party's DFSP yet."""
     currency: str | None = None
-    """None only at a lookup that names no currency."""
+    """None only at a lookup without a currency."""
     amount: int = 0
-    """Ten-thousandths. At the quote the requested amount, at the transfer the amount that is reserved."""
+    """The amount in ten-thousandths: the requested amount at the quote, or the reserved amount at the transfer."""
 
     has_details: bool = True
-    """Are the details of the payment known: parties, use case, elements, extensions?
+    """Whether the details of the payment are known: parties, use case, elements, extensions.
 
-    False only at the transfer, if this hub never saw the quote and the transfer does not carry the details. Then the
-    fields that follow count as missing, not as absent.
+    False only at a transfer without details whose quote did not pass through this hub. If False, the next fields count
+    as missing, not as absent.
     """
     quoted: bool = True
-    """Did this hub see the quote? True at the quote itself."""
+    """Whether the quote passed through this hub. True at the quote itself."""
     payer: PartyKey | None = None
     payee: PartyKey | None = None
     payee_alias: PartyKey | None = None
-    """The key of the payee's identifier with its sub-identifier. The same as `payee` if there is no sub-identifier."""
+    """The key of the payee's identifier with its sub-identifier. Equal to `payee` if there is no sub-identifier."""
     payer_id_type: str | None = None
     payee_id_type: str | None = None
     scenario: str | None = None
@@ -51,19 +52,19 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
     initiator: str | None = None
     initiator_type: str | None = None
     payer_type: str | None = None
-    """CONSUMER, AGENT, BUSINESS or DEVICE, if the message says what the payer is."""
+    """CONSUMER, AGENT, BUSINESS or DEVICE, if the message contains the payer's type."""
     refund_of: str | None = None
     """The original transaction's id in a refund."""
     merchant_code: str | None = None
     kyc_tier: str | None = None
     expires_in_s: int | None = None
-    """Seconds until the message's expiration. None if it has none."""
+    """Seconds until the message's expiration. None if the message has no expiration."""
     present: frozenset[str] = frozenset()
     """The paths of the elements that POST /quotes has, for example `payee.personalInfo.dateOfBirth`."""
     extensions: dict[str, str] = {}
 
     quoted_amount: int | None = None
-    """The transfer amount in the terms of the quote. None at the quote and for a transfer without a quote."""
+    """The transfer amount in the terms of the quote. None at the quote, and at a transfer without a quote."""
     quoted_currency: str | None = None
 
     payer_lists: frozenset[str] = frozenset()
@@ -76,12 +77,12 @@ class Facts(msgspec.Struct, frozen=True, array_like=True, gc=False, kw_only=True
 
 
 def to_bytes(facts: Facts) -> bytes:
-    """Writes the facts, always the same bytes for equal facts."""
+    """Encodes the facts. Equal facts always give the same bytes."""
     return _ENCODER.encode(facts)
 
 
 def from_bytes(stored: bytes) -> Facts:
-    """Reads stored facts. Raises msgspec.ValidationError if they are not facts."""
+    """Decodes stored facts. Raises msgspec.ValidationError if the bytes are not facts."""
     return _DECODER.decode(stored)
 
 

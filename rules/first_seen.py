@@ -7,9 +7,10 @@ from rules.rulesets import active_rules
 
 
 def screen(party: Party, dfsp: str) -> None:
-    """Compares a name that is new to the hub with the listed names, outside of a transaction.
+    """Compares a name that is new to the hub with the listed names, outside a transaction.
 
-    Does nothing while no version of the rules was ever active, and for known names. So no payment waits for it twice.
+    Does nothing for a known name, or if no version of the rules was ever active. So only the first payment with a name
+    waits for the comparison.
     """
     if not active_rules.was_ever_active():
         return

@@ -1,4 +1,4 @@
-"""The facts and the verdict about a quote, as they are kept beside it until its transfer comes. Pure."""
+"""The facts and the verdict about a quote, which the hub stores with the quote until the transfer arrives. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -10,20 +10,25 @@ from rules.language.rule_types import Hold, Rule
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One payment at the quote. Stored verdicts are arrays, so fields are only ever added at the end."""
+    """The stored verdict about one payment of a quote.
+
+    Stored verdicts are arrays, so developers add fields only at the end.
+    """
 
     facts: Facts
     version: int
     hold_for_s: int | None = None
-    """For how long the transfer is held, from its reservation on."""
+    """The time for which the transfer is held, counted from its reservation."""
     hold_until: datetime | None = None
-    """Until when the transfer is held."""
+    """The time at which the hold of the transfer ends."""
     refusal: tuple[str, str] | None = None
-    """The code and text with which the transfer is refused. Only a payment of a bulk quote has them: the quote of one
-    payment is refused at once."""
+    """The code and text with which the hub refuses the transfer.
+
+    Only a payment of a bulk quote has a code and a text, because the hub refuses a single quote at once.
+    """
 
     def held_until(self, now: datetime) -> datetime | None:
-        """Returns until when a transfer that is reserved now is held, or None."""
+        """Returns the end of the hold of a transfer that is reserved now, or None."""
         ends = [self.hold_until] if self.hold_until is not None else []
         if self.hold_for_s is not None:
             ends.append(now + timedelta(seconds=self.hold_for_s))
@@ -31,7 +36,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) -> Kept:
-    """Returns what is kept of a verdict by these rules."""
+    """Returns the part of a verdict that the hub stores with the quote."""
     by_id = {rule.id: rule for rule in rules}
     for_s: int | None = None
     until: datetime | None = None
@@ -49,12 +54,12 @@ def kept(facts: Facts, verdict: Verdict, version: int, rules: tuple[Rule, ...]) 
 
 
 def to_bytes(found: dict[str, Kept]) -> bytes:
-    """Writes what is kept of the payments of one quote, by the ids of their quotes."""
+    """Encodes the stored verdicts about the payments of one quote, by the ids of their quotes."""
     return _ENCODER.encode(found)
 
 
 def from_bytes(stored: bytes) -> dict[str, Kept]:
-    """Reads what is kept of the payments of one quote. Raises msgspec.ValidationError for other bytes."""
+    """Decodes the stored verdicts about the payments of one quote. Raises msgspec.ValidationError for invalid bytes."""
     return _DECODER.decode(stored)
 
 

@@ -1,4 +1,4 @@
-"""Sets of names for many keys, in little memory: twelve bytes a key. Pure: no Django, no database."""
+"""Sets of names for many keys, with twelve bytes of memory per key. Pure: no Django, no database."""
 
 from array import array
 from bisect import bisect_left
@@ -11,8 +11,8 @@ _FEW = 20_000
 class KeySets:
     """A mapping from 63-bit keys to sets of names. A key with an empty set is not in the mapping.
 
-    Sorted arrays have most of the keys. A dict has those that changed since, and is merged into new arrays when it
-    has become large. One thread changes the mapping while others read it.
+    Sorted arrays contain most of the keys. A dict contains the keys that changed later. The class merges a large dict
+    into new arrays. One thread changes the mapping while other threads read the mapping.
     """
 
     def __init__(self, rows: Iterable[tuple[int, frozenset[str]]] = ()) -> None:
@@ -23,7 +23,8 @@ class KeySets:
         return len(self._parts[0]) + len(self._changed)
 
     def get(self, key: int) -> frozenset[str]:
-        # Another thread may replace both. It replaces the arrays first, so a change is in one of the two at least.
+        # Another thread may replace both the arrays and the dict. It replaces the arrays first, so each change is
+        # always in the arrays or in the dict.
         changed = self._changed
         keys, numbers, sets = self._parts
         found = changed.get(key)
@@ -53,7 +54,7 @@ _Parts = tuple["array[int]", "array[int]", list[frozenset[str]]]
 
 
 def _arrays_of(rows: list[tuple[int, frozenset[str]]]) -> _Parts:
-    """Returns the keys, the number of each key's set, and the different sets."""
+    """Returns the keys, the index of each key's set, and the different sets."""
     numbers: dict[frozenset[str], int] = {}
     keys, places = array("q"), array("I")
     for key, names in rows:

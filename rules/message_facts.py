@@ -1,4 +1,4 @@
-"""Reads the facts of payments from the typed messages. ISO 20022 and plain messages give the same typed messages."""
+"""Reads the facts of payments from typed messages. ISO 20022 messages and JSON messages give the same typed messages."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from rules.party_keys import key_of
 
 _SECOND = timedelta(seconds=1)
 _WHOLE = (Money, GeoCode, ExtensionList)
-"""Objects that a rule names as one element."""
+"""The JSON objects that a rule names as one element."""
 
 
 def of_quote(body: QuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> Facts:
@@ -39,7 +39,7 @@ def of_quote(body: QuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime
 def of_bulk_quote(body: BulkQuotePost, *, payer_dfsp: str, payee_dfsp: str, now: datetime) -> list[tuple[str, Facts]]:
     """Returns the facts of each payment in POST /bulkQuotes, with the id of its quote.
 
-    The elements of the whole bulk count as elements of each payment.
+    Each payment also has the elements of the whole bulk.
     """
     shared = (body.payer.party_id_info.extension_list, body.extension_list)
     outer = tuple(path for path in present_in(body) if not path.startswith("individualQuotes"))
@@ -92,7 +92,7 @@ def _facts(
         sub_scenario=kind.sub_scenario,
         initiator=kind.initiator,
         initiator_type=kind.initiator_type,
-        # The message says only what the initiator is.
+        # The message contains only the initiator's type.
         payer_type=kind.initiator_type if kind.initiator == "PAYER" else None,
         refund_of=kind.refund_info.original_transaction_id if kind.refund_info else None,
         merchant_code=quote.payee.merchant_classification_code,
@@ -105,7 +105,7 @@ def _facts(
 
 
 def of_fx_quote(body: FxQuotePost, *, now: datetime) -> Facts:
-    """Returns the facts of POST /fxQuotes: the initiator pays the FXP. The message names no parties."""
+    """Returns the facts of POST /fxQuotes, in which the initiator pays the FXP. The message contains no parties."""
     terms = body.conversion_terms
     money = terms.source_amount if terms.source_amount.amount is not None else terms.target_amount
     extensions = _extensions((terms.extension_list,))
@@ -133,7 +133,7 @@ def of_lookup(
     payee_dfsp: str | None,
     now: datetime,
 ) -> Facts:
-    """Returns the facts of GET /parties: who asks, and about which party."""
+    """Returns the facts of GET /parties: the requester and the requested party."""
     payee = key_of(id_type, identifier)
     return Facts(
         gate="lookup",
@@ -149,7 +149,7 @@ def of_lookup(
 
 
 def present_in(message: Struct) -> Iterator[str]:
-    """Yields the paths of the elements that a message has, as the API names them: payee.partyIdInfo.fspId."""
+    """Yields the paths of a message's elements in the API's names, such as payee.partyIdInfo.fspId."""
     return _paths(message, "")
 
 
@@ -169,7 +169,7 @@ def _names(kind: type[Struct]) -> tuple[tuple[str, str], ...]:
 
 
 def _extensions(lists: Iterable[ExtensionList | None]) -> dict[str, str]:
-    """Returns the values of the extensions by key. Of equal keys, the last one applies."""
+    """Returns the values of the extensions by key. If a key occurs twice, the last value applies."""
     return {each.key: each.value for found in lists if found is not None for each in found.extension}
 
 

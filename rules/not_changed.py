@@ -1,5 +1,5 @@
-"""The reason why a change that a person requested is not made."""
+"""The error for a requested change that the hub does not make."""
 
 
 class NotChanged(Exception):
-    """The reason, as a text for people. Nothing has changed."""
+    """The error has the reason as a text for people. Nothing has changed."""

@@ -1,4 +1,4 @@
-"""Finds the committed transactions that refunds give back. The ledger has them, and says how to read them."""
+"""Finds the original transactions of refunds. The ledger provides the function that reads committed transactions."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -13,12 +13,15 @@ _readers: list[Read] = []
 
 
 def come_from(read: Read) -> None:
-    """Sets the function that returns the committed ones of these transactions, by their ids, with one statement."""
+    """Sets the function that returns committed transactions by their ids. The function runs one SQL statement."""
     _readers[:] = [read]
 
 
 def of(facts: Iterable[Facts], needs: Collection[Need]) -> Mapping[str, Original]:
-    """Returns the originals of those of these payments that are refunds. No statement where no rule asks for them."""
+    """Returns the original transactions of the refunds among these payments.
+
+    Runs no SQL statement if no rule needs originals.
+    """
     if not asks_for(needs, "found", "parties_swapped", "within_original", "since_original"):
         return {}
     ids = {each.refund_of for each in facts if each.refund_of is not None}

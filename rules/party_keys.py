@@ -1,6 +1,7 @@
-"""The keys of profiles: keyed hashes of 63 bits, so that no identifier of a customer is stored in a rules table.
+"""Computes the keys of profiles: keyed hashes of 63 bits. So no table of the rules stores a customer's identifier.
 
-The key of the hash is the setting RULES_PARTY_KEY. Without it, nobody can find a party's key by trying phone numbers.
+The key of the hash is the setting RULES_PARTY_KEY. Nobody can find a party's key from a phone number without
+RULES_PARTY_KEY.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ _MASK = (1 << 63) - 1
 
 
 def key_of(id_type: str, id_value: str, sub_id: str | None = None) -> int:
-    """Returns the key of a party: equal for every spelling of its identifier, type and sub-id."""
+    """Returns the key of a party. All spellings of the party's identifier, type and sub-id give the same key."""
     parts = [id_type, alias_spellings.identifier_key(id_type, id_value)]
     if sub_id:
         parts.append(alias_spellings.sub_key(sub_id))
@@ -27,7 +28,7 @@ def dfsp_key(name: str) -> int:
 
 
 def pair_key(payer: int, payee: int) -> int:
-    """Returns the key of a payer together with a payee. The key of the opposite direction is another one."""
+    """Returns the key of a payer together with a payee. The opposite direction has a different key."""
     return _hash(b"pair", str(payer), str(payee))
 
 
@@ -38,7 +39,8 @@ def transaction_key(transaction_id: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _dfsp_key(name: str, setting: str) -> int:
-    # Each transfer needs the keys of the same few participants. `setting` is part of the cache's key only.
+    # Each transfer needs the keys of the same few participants. The function uses `setting` only as a part of the
+    # cache's key.
     return _hash(b"dfsp", name)
 
 

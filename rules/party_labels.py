@@ -1,6 +1,7 @@
-"""What lists, markers and kill switches say about the parties of payments, for every gate.
+"""Finds the lists, markers and kill switches of the parties of payments, for every gate.
 
-All are copies in the process that are at most half a second old, so a group runs no statement for them in most cases.
+The process keeps copies of lists, markers and kill switches that are at most half a second old. So a group needs no SQL
+statement for these in most cases.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +26,9 @@ _CODES: Mapping[Stopped, str] = {
 
 
 def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Facts]:
-    """Returns these facts with the lists and markers of their parties, as far as the rules ask for them.
+    """Returns these facts with those lists and markers of their parties that the rules need.
 
-    A party is on a list by its identifier, or by its name at the DFSP that serves it.
+    A list may contain the party's identifier, or the party's name at its serving DFSP.
     """
     if not lists and not markers:
         return list(facts)
@@ -40,7 +41,7 @@ def labelled(facts: Sequence[Facts], *, lists: bool, markers: bool) -> list[Fact
 
 
 def stopped(facts: Sequence[Facts]) -> list[Verdict | None]:
-    """Returns, for each payment that a kill switch stops, the refusal."""
+    """Returns the refusals of the payments that kill switches stop."""
     found = kill_switches.stopped(
         Payment(each.payer_dfsp, each.payee_dfsp or "", each.payer, each.payee) for each in facts
     )

@@ -1,10 +1,12 @@
-"""A process's copy of a table of keys, at most half a second old. Reading it runs no statement in most cases.
+"""A process's copy of a table of keys. The copy is at most half a second old. A read of the copy runs no SQL statement
+in most cases.
 
-The writers of the table number their changes (`rules.lists.changes`), in the order of their commits. A process reads
-this number twice a second at most, and the changed keys if the number has grown. So the payments of a group need no
-statement of their own.
+The writers of the table number their changes (`rules.lists.changes`) in the order of their commits. A process reads
+this number at most twice a second. If the number has grown, the process also reads the changed keys. So the payments of
+a group need no SQL statement.
 
-The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more, each call runs one statement instead.
+The copy has at most `MOST_KEYS` keys, about 12 MB. If the table has more keys, each call runs one SQL statement
+instead.
 """
 
 import threading
@@ -30,8 +32,8 @@ _NUMBER = """
 class RefreshedKeySets:
     """The names that belong to each key of a table.
 
-    `pages` are statements that return (key, name, id) after a given key and id, in this order, at most as many as
-    asked for. `changed` returns the keys that changed after a number, each with all of its names. `found` returns the
+    `pages` are SQL statements that return rows (key, name, id) after a given key and id, in this order, up to a given
+    number. `changed` returns the keys that changed after a number, each with all of its names. `found` returns the
     names of given keys.
     """
 
@@ -42,12 +44,12 @@ class RefreshedKeySets:
 
     def forget(self) -> None:
         """Makes the next call read the whole table."""
-        self._sets: KeySets | None = None  # None if there is no copy, or too many keys for one
+        self._sets: KeySets | None = None  # None if there is no copy, or if the table has too many keys for a copy
         self._number = -1
         self._read_at = self._load_again_at = float("-inf")
 
     def of(self, keys: Collection[int]) -> dict[int, frozenset[str]]:
-        """Returns the names of those of the keys that have any."""
+        """Returns the names of these keys. Leaves out keys without names."""
         if not keys:
             return {}
         sets = self._fresh()
@@ -59,7 +61,7 @@ class RefreshedKeySets:
         age = time.monotonic() - self._read_at
         if age < FRESH_S:
             return self._sets
-        # One thread reads the changes. Meanwhile others use the copy as long as it is not too old.
+        # One thread reads the changes. Meanwhile, other threads use the copy until it is too old.
         if not self._lock.acquire(blocking=age > _TOO_OLD_S):
             return self._sets
         try:
@@ -74,9 +76,9 @@ class RefreshedKeySets:
         row = execute(_NUMBER, [self._change]).fetchone()
         number, is_own = row or (0, False)
         if is_own:
-            return None  # a change of this very transaction may be rolled back, so it must not be in the copy
+            return None  # the present transaction may roll back its own change, so the change must not be in the copy
         if self._sets is None or number < self._number:
-            # A table with too many keys is read again now and then, because it may have become shorter.
+            # A table with too many keys is read again from time to time, because the table may have become shorter.
             if number < self._number or now >= self._load_again_at:
                 self._sets, self._load_again_at = self._load(), now + _TOO_MANY_FOR_S
         elif number > self._number:

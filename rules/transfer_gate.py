@@ -1,12 +1,13 @@
 """The gate at the transfer: judges and counts a group's transfers inside the transaction that reserves them.
 
-The ledger opens the gate with the group's new transfers, after it has locked the transfers that end and before it locks
-accounts. Opening reads and locks profiles. Judging and counting then change only what was read, transfer by transfer,
-so that the next transfer of the group sees the one before it. Saving writes the changes in the same transaction.
+The ledger opens the gate with the group's new transfers. At this point the ledger has locked the transfers that end,
+but no accounts. Opening the gate reads and locks profiles. Judging and counting change only the read copies, transfer
+by transfer, so each transfer of the group sees the earlier transfers. Saving writes the changes in the same
+transaction.
 
-A profile is locked only if a live rule refuses by it and looks at the transfer. All other payments of a profile are
-added later (`rules.profiles.folding`), from rows that this gate inserts. So a payee that everybody pays makes nobody
-wait, unless a rule limits exactly what this payee receives.
+The gate locks a profile only if a live rule that applies to the transfer refuses by this profile. For all other
+profiles, the gate inserts rows, and a task later adds these payments (`rules.profiles.folding`). So payments to a
+popular payee do not wait for each other, unless a rule sets an exact limit for this payee.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -37,16 +38,16 @@ from rules.profiles.subjects import (
 )
 from rules.rulesets import decisions
 
-_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the clock is read after the locks, when transfers are judged
+_NOT_READ = datetime(1970, 1, 1, tzinfo=UTC)  # the gate reads the clock after the locks, when it judges transfers
 _SECOND = timedelta(seconds=1)
 _COUNTED_IF_NEEDED: frozenset[Subject] = frozenset({"payer_dfsp", "payee_dfsp", "pair"})
 
 
 @dataclass(frozen=True, slots=True)
 class TransferToJudge:
-    """A new transfer or conversion, with the facts of its quote if this hub saw the quote."""
+    """A new transfer or conversion, with the facts of its quote if the quote passed through this hub."""
 
-    digest: bytes  # of the message: two messages of one group may have the same transfer id
+    digest: bytes  # the digest of the message, because two messages of one group may have the same transfer id
     transfer_id: str
     payer_dfsp: str
     payee_dfsp: str
@@ -56,25 +57,25 @@ class TransferToJudge:
     quoted: Facts | None = None
     transaction_id: str | None = None
     bulk: bool = False
-    fx: bool = False  # a conversion: it is judged, but counts in no profile, because it names no parties
+    fx: bool = False  # a conversion has no parties, so it is judged, but counts in no profile
 
 
 @dataclass(frozen=True, slots=True)
 class RulesAtTransfers:
-    """The active rules as this gate needs them."""
+    """The active rules in the form for this gate."""
 
     version: int
     compiled: CompiledRules
     without_quote: CompiledRules
-    """For transfers that were not judged at the quote: the rules of both gates."""
+    """The rules of the quote and of the transfer, for transfers that were not judged at the quote."""
     variances: decide.Variances = field(default_factory=dict)
     counted_too: frozenset[Subject] = frozenset()
-    """The subjects besides the parties that a rule at any gate reads."""
+    """The subjects that a rule at any gate reads, without the parties."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The verdict about one transfer, and the facts that it is about."""
+    """The verdict about one transfer, and the facts of the transfer."""
 
     transfer: TransferToJudge
     facts: Facts
@@ -82,7 +83,7 @@ class Judged:
 
 
 class TransferGate:
-    """One group at the gate. Only `save` runs statements."""
+    """One group of transfers at the gate. Only the method `save` runs SQL statements."""
 
     def __init__(
         self,
@@ -109,7 +110,7 @@ class TransferGate:
         rules = self._rules.compiled if facts.quoted or transfer.fx else self._rules.without_quote
         hits = decide.judge(facts, rules, self._counters, self._rules.variances)
         if transfer.fx:
-            # Rules about parties judge the transfer that the conversion is for.
+            # Rules about parties judge the conversion's transfer instead.
             hits = [hit for hit in hits if not hit.skipped]
         verdict = decide.verdict_of(hits)
         if stopped is not None:
@@ -118,12 +119,12 @@ class TransferGate:
         return verdict
 
     def overrule(self, verdict: Verdict) -> None:
-        """Replaces the verdict about the transfer that was judged last, because it cannot be held."""
+        """Replaces the verdict about the latest judged transfer, because this transfer cannot be held."""
         last = self.judged.pop()
         self.judged.append(Judged(last.transfer, last.facts, verdict))
 
     def count(self, digest: bytes, now: datetime) -> None:
-        """Counts a transfer that is reserved now."""
+        """Counts a transfer. Called when the transfer is reserved."""
         transfer, facts, _ = self._transfers[digest]
         if transfer.fx:
             return
@@ -150,10 +151,10 @@ class TransferGate:
             self._counters.paid_before.add((payment.keys.payer, payment.keys.payee))
 
     def uncount(self, transfer_id: str) -> None:
-        """Counts a transfer no longer that is aborted now.
+        """Stops counting a transfer. Called when the transfer is aborted.
 
-        Ending a transfer adds the rows by which its profiles are changed (a trigger of the transfers' table, so that
-        no process can forget it). This only shows the change to the next transfers of the group.
+        A trigger of the transfers' table inserts the rows that change the profiles of an aborted transfer. This method
+        only makes the change visible to the next transfers of the group.
         """
         payment = self._ending.get(transfer_id)
         if payment is None:
@@ -164,7 +165,7 @@ class TransferGate:
                 self._removed.append((key, transfer_id, role))
 
     def save(self) -> None:
-        """Writes what was counted. Must run after the transfers themselves were written."""
+        """Writes the counted transfers. Must run after the ledger has written the transfers themselves."""
         changed = {key: profile for key, profile in self._locked.items() if profile.is_changed}
         if changed:
             store.save(changed)
@@ -191,7 +192,7 @@ def open_gate(
     rules: RulesAtTransfers | None,
     originals: Mapping[str, Original],
 ) -> TransferGate:
-    """Reads and locks what judging and counting these transfers needs. `ending`: transfers that may be aborted."""
+    """Reads and locks the rows for judging and counting these transfers. `ending` has transfers that may be aborted."""
     facts = [facts_of(transfer) for transfer in transfers]
     stopped: Sequence[Verdict | None] = [None] * len(facts)
     needs: Collection[Need] = ()
@@ -221,7 +222,7 @@ def open_gate(
 def counters_unlocked(
     facts: Sequence[Facts], needs: Collection[Need], originals: Mapping[str, Original] | None = None
 ) -> ProfileCounters:
-    """Returns the counters for payments at another gate. Reads profiles without a lock, as they are about now."""
+    """Returns the counters for payments at another gate. Reads the latest profiles without a lock."""
     keys = keys_to_read(facts, needs)
     pairs = _pairs(facts) if asks_for(needs, "paid_before") else set()
     return ProfileCounters(
@@ -230,7 +231,7 @@ def counters_unlocked(
 
 
 def keys_to_read(facts: Iterable[Facts], needs: Collection[Need]) -> set[int]:
-    """Returns the profiles that the counters of these payments are read from."""
+    """Returns the profiles from which the counters of these payments are read."""
     subjects = subjects_read(needs)
     keys = {key_of_subject(subject, each) for each in facts for subject in subjects}
     return {key for key in keys if key is not None}
@@ -241,7 +242,10 @@ def _pairs(facts: Iterable[Facts]) -> set[tuple[int, int]]:
 
 
 def facts_of(transfer: TransferToJudge) -> Facts:
-    """Returns the facts of the quote with the money of the transfer, or the little that the transfer itself says."""
+    """Returns the facts of the quote with the transfer's amount.
+
+    Without a quote, returns the few facts of the transfer itself.
+    """
     if transfer.quoted is None:
         return Facts(
             gate="transfer",
@@ -272,7 +276,7 @@ _limits: tuple[CompiledRules | None, Sequence[Limit]] = (None, ())
 
 
 def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
-    """Returns the limits among these rules, which are found once for each version."""
+    """Returns the limits among these rules. Finds the limits of a version only once."""
     global _limits
     known = _limits
     if known[0] is not compiled:
@@ -281,5 +285,5 @@ def limits_known(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def counted_too(compiled: Iterable[CompiledRules]) -> frozenset[Subject]:
-    """Returns the subjects besides the parties that the rules of these gates read."""
+    """Returns the subjects that the rules of these gates read, without the parties."""
     return frozenset(need.subject for rules in compiled for need in rules.needs) & _COUNTED_IF_NEEDED

@@ -1,5 +1,4 @@
-"""The tables of bulk transfers: columns and constraints. A bulk's items are rows of `Transfer`.
-"""
+"""The tables of bulk transfers: columns and constraints. A bulk's items are rows of `Transfer`."""
 
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField

@@ -97,7 +97,6 @@ _PAST_EXPIRY = fair_overdue_rows.Way(
 
 
 def past_expiry(limit: int) -> list[str]:
-    """Returns expired bulks that are not skipped. Takes the payers in turn, and each payer's earliest bulk first.
-    """
+    """Returns expired bulks that are not skipped. Takes the payers in turn, and each payer's earliest bulk first."""
     table, key = "ledger_bulktransfer", "bulk_transfer_id"
     return fair_overdue_rows.overdue(EXPIRY, table, key, of="payer_id", ways=[_PAST_EXPIRY], most=limit)

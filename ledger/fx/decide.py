@@ -150,8 +150,7 @@ def decide_fx_reject(r: FxReject, s: Snapshot) -> FxOutcome:
 
 
 def decide_fx_expire(e: FxExpire, s: Snapshot) -> FxOutcome:
-    """Aborts a conversion if neither the FXP's fulfilment nor the determining transfer arrived in time.
-    """
+    """Aborts a conversion if neither the FXP's fulfilment nor the determining transfer arrived in time."""
     c = s.conversions.get(e.commit_request_id)
     if c is None or c.state not in LIVE or c.held_until > s.now or _is_awaited(c, s):
         return FxIgnored(e)

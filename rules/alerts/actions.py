@@ -1,7 +1,7 @@
-"""Changes that a person requests from an alert. Each waits for a second person (`hub.audit.approvals`).
+"""Changes that a person requests from an alert. Each such change waits for a second person (`hub.audit.approvals`).
 
-`PERFORM` has the function that makes each kind of change, once it is approved. Apps that come later add their kinds,
-such as the release of a held transfer. A payload has keys of parties and never an identifier.
+`PERFORM` maps each kind of change to the function that makes an approved change. Later apps add their kinds, such as
+the release of a held transfer. A payload has keys of parties and never an identifier.
 """
 
 from collections.abc import Callable
@@ -92,14 +92,17 @@ def subject_of(kind: str, payload: Payload) -> str:
 
 
 def note_request(alert_id: int, approval: Approval) -> Action:
-    """Records with the alert that a person requested a change from it. Raises NotChanged if there is no such alert."""
+    """Records with the alert that a person requested a change from the alert.
+
+    Raises NotChanged if the alert does not exist.
+    """
     _check(alert_id, approval.kind)
     return Action.objects.create(alert_id=alert_id, approval=approval)
 
 
 def _check(alert_id: int, kind: str) -> None:
     if kind not in PERFORM:
-        raise NotChanged(f"an action must be one of {', '.join(PERFORM)}")
+        raise NotChanged(f"the action must be one of {', '.join(PERFORM)}")
     if not Alert.objects.filter(pk=alert_id).exists():
         raise NotChanged(_("There is no such alert."))
 

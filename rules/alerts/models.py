@@ -1,4 +1,7 @@
-"""Alerts for the fraud desk: what rules and screening reported about a party, until a person closes it."""
+"""Alerts for the fraud desk.
+
+An alert collects the reports of rules and screening about a party until a person closes the alert.
+"""
 
 import pgtrigger
 from django.conf import settings
@@ -10,7 +13,7 @@ from hub.audit.models import Approval
 
 
 class Alert(models.Model):
-    """All that was reported about one party while the alert is open. A party has one open alert at most."""
+    """All reports about one party while the alert is open. A party has at most one open alert."""
 
     class State(models.TextChoices):
         OPEN = "OPEN"
@@ -21,12 +24,12 @@ class Alert(models.Model):
         NO_FRAUD = "NO_FRAUD"
         UNCLEAR = "UNCLEAR"
 
-    key = models.BigIntegerField()  # the party's key; or a hash of the DFSP, if no party is known
+    key = models.BigIntegerField()  # the party's key, or a hash of the DFSP if no party is known
     dfsp = models.CharField(max_length=30, blank=True)  # the DFSP, if no party is known
     state = models.CharField(max_length=6, choices=State, default=State.OPEN)
     first_at = models.DateTimeField()
     last_at = models.DateTimeField()
-    count = models.PositiveIntegerField()  # of all sightings; only the first ones are kept
+    count = models.PositiveIntegerField()  # the number of all sightings; only the first sightings are kept
     kept = models.PositiveSmallIntegerField(default=0)
     assigned_to = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True)
     outcome = models.CharField(max_length=8, choices=Outcome, blank=True)
@@ -49,7 +52,7 @@ class Alert(models.Model):
             models.Index(fields=["last_at", "id"], condition=Q(state="OPEN"), name="alerts_open"),
             # one party's earlier alerts
             models.Index(fields=["key"], name="alerts_by_party"),
-            # alerts to be notified, and the time of the last notification
+            # alerts that wait for a notification, and the time of the last notification
             models.Index(fields=["id"], condition=Q(notified_at__isnull=True), name="alerts_not_notified"),
             models.Index(fields=["notified_at"], name="alerts_by_notification"),
         ]
@@ -70,7 +73,7 @@ class Alert(models.Model):
 
 
 class SightingRow(models.Model):
-    """One report about a party. Payments only insert rows; a tick adds them to the party's alert."""
+    """One report about a party. Payments only insert rows. A periodic task adds the rows to the party's alert."""
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="sightings", null=True)
     key = models.BigIntegerField()
@@ -90,7 +93,7 @@ class SightingRow(models.Model):
     class Meta:
         ordering = ["id"]
         indexes = [
-            # the tick's search: the keys with new sightings, and the new sightings of given keys
+            # for the periodic task: the keys with new sightings, and the new sightings of given keys
             models.Index(fields=["key", "id"], condition=Q(alert__isnull=True), name="sightings_without_alert"),
         ]
 
@@ -117,7 +120,7 @@ class Note(models.Model):
 
 
 class Action(models.Model):
-    """A change that a person requested from an alert. The approval has its terms and its state."""
+    """A change that a person requested from an alert. The approval has the terms and the state of the change."""
 
     alert = models.ForeignKey(Alert, on_delete=models.PROTECT, related_name="actions")
     approval = models.OneToOneField(Approval, on_delete=models.PROTECT, related_name="+")

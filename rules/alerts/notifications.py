@@ -1,4 +1,4 @@
-"""Notifies the fraud desk of new alerts: one e-mail and one signed webhook for all of a minute."""
+"""Notifies the fraud desk of new alerts, with one e-mail and one signed webhook for all alerts of a minute."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ EVERY_S = 60
 _MOST_AT_ONCE = 500
 _MOST_SHOWN = 20
 
-# The lock makes one of several ticks notify. A DFSP can cause any number of alerts, but one notification a minute.
+# Because of the lock, only one of several simultaneous runs notifies. A DFSP can cause any number of alerts, but only
+# one notification per minute.
 _NEW = """
     SELECT id FROM rules_alerts_alert WHERE notified_at IS NULL AND NOT EXISTS (
         SELECT FROM rules_alerts_alert WHERE notified_at > clock_timestamp() - make_interval(secs => %s))
@@ -30,7 +31,10 @@ def recipients() -> list[str]:
 
 @transaction.atomic
 def notify_new() -> int:
-    """Notifies of the alerts that are new, if no notification was written in the last minute. Returns their number."""
+    """Notifies the fraud desk of new alerts, if no notification was written in the last minute.
+
+    Returns the number of alerts.
+    """
     new = [alert_id for (alert_id,) in execute(_NEW, [EVERY_S, _MOST_AT_ONCE])]
     if not new:
         return 0

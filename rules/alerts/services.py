@@ -1,7 +1,7 @@
-"""Raises alerts, and what people do with them: assign, note, close.
+"""Raises alerts, assigns alerts to people, adds notes, and closes alerts.
 
-`raise_alerts` only inserts rows. So payments of a busy party do not wait for each other. A tick (`merge`) adds the rows
-to the alert of their party within a second or two.
+`raise_alerts` only inserts rows. So payments of a busy party do not wait for each other. A periodic task (`merge`) adds
+the rows to the alert of their party within two seconds.
 """
 
 from collections import Counter, defaultdict
@@ -23,13 +23,13 @@ from rules.not_changed import NotChanged
 from rules.party_keys import dfsp_key
 
 RULE = "RULE"
-SKIPPED = "SKIPPED"  # a check that could not be made
+SKIPPED = "SKIPPED"  # a check that was not possible because a fact was missing
 NAME_MATCH = "NAME_MATCH"
 MARKER = "MARKER"
 APPEAL = "APPEAL"
 
 MOST_KEPT = 200
-"""The most sightings that are kept of one alert. All are counted."""
+"""The largest number of sightings that the hub keeps for one alert. The alert counts all sightings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +86,19 @@ def raise_alerts(sightings: Iterable[Sighting]) -> None:
 
 
 def _json(details: Mapping[str, Any]) -> str:
-    # PostgreSQL stores no NUL, and a sender's text may have one.
+    # PostgreSQL stores no NUL characters, but a sender's text may have one.
     return strictjson.canonical(dict(details)).decode().replace("\\u0000", "\ufffd")
 
 
-# --- the tick ---------------------------------------------------------------------------------------------------------
+# --- the periodic task
+# ---------------------------------------------------------------------------------------------------------
 
 BATCH = "alerts"
 _WAITING = f"""
     SELECT DISTINCT key FROM rules_alerts_sightingrow r WHERE r.alert_id IS NULL AND {not_skipped(BATCH, "r.key")}
     ORDER BY key LIMIT %s
 """  # noqa: S608 (our own words)
-_MOST_OF_A_PARTY = 2_000  # at once, so that no party's sightings delay those of others
+_MOST_OF_A_PARTY = 2_000  # one limit for each party, so that no party's sightings delay the sightings of other parties
 _TAKEN = """
     SELECT r.id, r.key, r.dfsp FROM unnest(%s::bigint[]) AS k (key) CROSS JOIN LATERAL (
         SELECT id, key, dfsp FROM rules_alerts_sightingrow WHERE alert_id IS NULL AND key = k.key
@@ -123,7 +124,7 @@ _DROP = "DELETE FROM rules_alerts_sightingrow WHERE id = ANY(%s::bigint[])"
 
 
 def waiting(most: int) -> list[str]:
-    """Returns the keys of parties with sightings that are in no alert yet."""
+    """Returns the keys of parties with sightings that do not belong to an alert yet."""
     return [str(key) for (key,) in execute(_WAITING, [most])]
 
 
@@ -165,7 +166,7 @@ def assign(alert_id: int, *, to: User | None, actor: str) -> Alert:
 
 @transaction.atomic
 def add_note(alert_id: int, *, text: str, actor: str) -> Note:
-    """Adds a note. Closed alerts get notes too."""
+    """Adds a note to an open or closed alert."""
     text = text.strip().replace("\0", "\ufffd")
     if not 0 < len(text) <= 4000:
         raise NotChanged(_("A note must have 1 to 4000 characters."))

@@ -1,4 +1,4 @@
-"""Celery's tick: sightings become alerts, and the fraud desk is notified of new alerts."""
+"""Celery's periodic task of alerts. It adds sightings to alerts, and notifies the fraud desk of new alerts."""
 
 from celery import shared_task
 

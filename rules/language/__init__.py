@@ -1,1 +1,4 @@
-"""The language of rule sets. Rules are typed data. No text of a rule is ever executed. Pure Python without Django."""
+"""The language of rule sets. Rules are typed data. The hub never executes a rule's text as code.
+
+Pure Python without Django.
+"""

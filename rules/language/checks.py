@@ -1,4 +1,4 @@
-"""Finds what is wrong with rules of the right form: contradictions, costs, and limits that cannot be exact. Pure."""
+"""Finds faults in well-formed rules: contradictions, high costs, and limits that cannot be exact. Pure."""
 
 from rules.facts import Gate
 from rules.language.contradictions import contradictions
@@ -17,7 +17,7 @@ from rules.language.parse import parse, parse_text
 from rules.language.rule_types import Comparison, Rule, RuleSet
 
 MOST_NS = 1_000_000
-"""The most that the rules of one gate may cost for one payment, by the published table of costs."""
+"""The largest permitted cost of all rules of one gate for one payment, by the published table of costs."""
 RULE_NS = 60
 CONDITION_NS = 60
 
@@ -25,17 +25,17 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 
 
 def accept(document: object) -> RuleSet:
-    """Reads a rule set from the values of its JSON, and checks it. Raises RuleSetRefused with every fault."""
+    """Reads and checks a rule set from the values of its JSON. Raises RuleSetRefused with every fault."""
     return _checked(parse(document))
 
 
 def accept_text(raw: bytes) -> RuleSet:
-    """Reads a rule set from JSON text, and checks it. Raises RuleSetRefused with every fault."""
+    """Reads and checks a rule set from JSON text. Raises RuleSetRefused with every fault."""
     return _checked(parse_text(raw))
 
 
 def check(rule_set: RuleSet) -> list[Fault]:
-    """Returns every fault of a rule set of the right form."""
+    """Returns every fault of a well-formed rule set."""
     faults: list[Fault] = []
     for number, rule in enumerate(rule_set.rules):
         path = f"rules[{number}]"
@@ -49,7 +49,10 @@ def check(rule_set: RuleSet) -> list[Fault]:
 
 
 def costs_ns(rule_set: RuleSet, gate: Gate) -> list[int]:
-    """Returns for each rule the cost of all rules of the gate up to it. Each counter is read once for a payment."""
+    """Returns for each rule the total cost of the gate's rules up to and including this rule.
+
+    Each counter is read only once for a payment.
+    """
     total, seen, found = 0, set[object](), []
     for rule in rule_set.rules:
         if rule.gate == gate and rule.mode != "draft":

@@ -1,11 +1,11 @@
 """Compiles the rules of one gate to one plain Python function. Pure.
 
-The function is built as Python's own syntax tree. No text of a document becomes a name or code in it: texts and numbers
-are constants, and all names are made here.
+The module builds the function as a Python syntax tree. No text of a document becomes a name or code in the function.
+Texts and numbers are constants, and this module creates all names.
 
-A condition is true, false, or not known because a fact is missing. So each condition gives two expressions: `maybe` is
-true unless the condition is certainly false, `sure` is true only if the condition is certainly true. They are the same
-expression if no fact in it can be missing at this gate.
+A condition is true, false, or not known because a fact is missing. So the module creates two expressions for each
+condition. `maybe` is false only if the condition is certainly false. `sure` is true only if the condition is certainly
+true. `maybe` and `sure` are one expression if no fact of the condition can be missing at this gate.
 """
 
 import ast
@@ -39,15 +39,16 @@ _LOCAL_TIME: dict[str, Callable[..., Any]] = {
     "date": local_time.date_of,
 }
 _UNREAD = ast.Constant(...)
-"""The value of a local that was not read yet. No fact and no counter has it."""
+"""The value of a local variable before its first use. No fact and no counter has this value."""
 _TRUE = ast.Constant(True)
 
 
 def compile_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
-    """Returns the live and shadow rules of a gate as one function. The rule set must have passed the checks.
+    """Returns one function for the live and shadow rules of a gate. The rule set must have passed the checks.
 
-    `with_rules_of` adds rules of other gates. A transfer without a quote in this hub was not judged there,
-    so `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges it by the rules of both.
+    `with_rules_of` adds rules of other gates. The hub has not judged the quote of a transfer without a quote in this
+    hub. So `compile_rules(rule_set, "transfer", with_rules_of=["quote"])` judges such a transfer by the rules of both
+    gates.
     """
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
@@ -175,7 +176,10 @@ class _Builder:
         return _Pair(_or((missing, test)), _and((ast.UnaryOp(ast.Not(), missing), test)))
 
     def _missing(self, spec: FactSpec) -> ast.expr | None:
-        """Returns the test whether a fact is missing. None if it is never missing at this gate, or for a counter."""
+        """Returns the test whether a fact is missing.
+
+        Returns None for a counter, and for a fact that is never missing at this gate.
+        """
         match spec.missing:
             case "details":
                 if self._gate == "transfer":
@@ -213,7 +217,7 @@ class _Builder:
         read = _call("get", _name(self._need_names[name]), _name("facts"))
         if name[0] != "original":
             return read
-        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund that names no original has none
+        none = ast.Constant(0 if spec.unit == "duration" else False)  # a refund may have no original
         named = ast.IfExp(_is_none(self._field("refund_of")), none, read)
         if self._gate != "transfer":
             return named
@@ -224,7 +228,7 @@ class _Builder:
         return names[0] if len(names) == 1 else (spec.name, *names)
 
     def _read_once(self, key: Hashable, read: ast.expr) -> ast.expr:
-        """Returns the value of a local, which is read when it is first needed."""
+        """Returns the value of a local variable. The function reads this value when a rule first needs it."""
         local = self._local(key)
         unread = _compare(_name(local), ast.Is, _UNREAD)
         return ast.IfExp(unread, ast.NamedExpr(ast.Name(local, ast.Store()), read), _name(local))
@@ -246,9 +250,10 @@ _FACT_OF_TRIGGER = {
 
 
 def _locate(module: ast.Module) -> None:
-    """Gives every node the place that Python's compiler requires.
+    """Gives every node the line and column that Python's compiler requires.
 
-    Expressions are shared in this tree. `ast.fix_missing_locations` would visit each of them as often as it is used.
+    Several nodes of this tree share expressions. `ast.fix_missing_locations` would visit a shared expression once for
+    each use.
     """
     left: list[ast.AST] = [module]
     seen: set[int] = set()
@@ -309,7 +314,7 @@ def _is_disjoint(value: ast.expr, texts: Any) -> ast.expr:
 
 
 def _cheapest_first(conditions: Iterable[Condition]) -> list[Condition]:
-    """Sorts conditions so that a counter is read only if all cheaper conditions leave it open."""
+    """Sorts conditions by cost, so that a counter is read only if the cheaper conditions do not decide the result."""
     return sorted(conditions, key=lambda each: sum(FACTS[part.fact].cost_ns for part in comparisons(each)))
 
 

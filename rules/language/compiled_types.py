@@ -1,4 +1,4 @@
-"""The form in which a rule set judges payments at one gate. Pure."""
+"""A rule set in compiled form, for one gate. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,24 +10,24 @@ from rules.language.needed_counters import CounterName
 from rules.language.rule_types import Rule
 
 ReadCounter = Callable[[Need, Facts], int | bool | None]
-"""`Counters.get` of the counters that judge the payment."""
+"""The method `Counters.get` of the counters for the judged payment."""
 Evaluate = Callable[[Facts, ReadCounter], list[int]]
 """Returns the rules that fire: the position of each rule whose conditions are true, and `~position` of each rule whose
-conditions are not known because a fact is missing. Sorted by no rule."""
+conditions are not known because a fact is missing. The result is not sorted."""
 
 
 class CompiledRules(msgspec.Struct, frozen=True):
-    """The live and shadow rules of one rule set at one gate, and everything that they need to know."""
+    """The live and shadow rules of one rule set at one gate, with the counters, lists and markers that they need."""
 
     gate: Gate
     time_zone: str
     rules: tuple[Rule, ...]
-    """In the order of the document. Drafts and rules of other gates are left out."""
+    """The rules in the order of the document, without drafts and without rules of other gates."""
     evaluate: Evaluate
     needs: tuple[Need, ...] = ()
-    """Every counter that the rules may read, each once."""
+    """Every counter that the rules may read, without duplicates."""
     needs_by_name: Mapping[CounterName, Need] = {}
-    """The same by subject, measure, window and currency."""
+    """The counters of `needs` by subject, measure, window and currency."""
     lists: frozenset[str] = frozenset()
     """The names of the lists that the rules look into."""
     markers: frozenset[str] = frozenset()

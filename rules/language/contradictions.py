@@ -37,7 +37,7 @@ _EVERY_MINUTE = (1 << MINUTES_OF_A_DAY) - 1
 
 
 class _Values(msgspec.Struct, frozen=True):
-    """The values that a fact may still have. Each unit uses some of the fields."""
+    """The values that a fact may still have under the conditions so far. Each unit uses some of the fields."""
 
     may_be_absent: bool
     may_be_present: bool = True
@@ -45,7 +45,7 @@ class _Values(msgspec.Struct, frozen=True):
     most: int | None = None
     not_equal: frozenset[int] = frozenset()
     texts: frozenset[str] | None = None
-    """The only texts. None: every text."""
+    """The only possible texts. None means that every text is possible."""
     not_texts: frozenset[str] = frozenset()
     has: frozenset[str] = frozenset()
     has_not: frozenset[str] = frozenset()
@@ -53,11 +53,11 @@ class _Values(msgspec.Struct, frozen=True):
     lacks_one_of: tuple[frozenset[str], ...] = ()
     truths: frozenset[bool] = frozenset({True, False})
     minutes: int = _EVERY_MINUTE
-    """A bit for each minute of the day."""
+    """The possible times, with one bit for each minute of the day."""
 
     @property
     def is_empty(self) -> bool:
-        """Tells if no value is left."""
+        """Returns whether no value is left."""
         return not (self.may_be_absent or (self.may_be_present and self._some_value()))
 
     def _some_value(self) -> bool:
@@ -80,7 +80,7 @@ _Context = dict[_FactName, _Values]
 
 
 def contradictions(rule: Rule, path: str) -> list[Fault]:
-    """Returns a fault for each condition that contradicts others of the same rule."""
+    """Returns a fault for each condition that contradicts other conditions of the same rule."""
     context: _Context = {}
     when = rule.when
     triggers = (
@@ -111,7 +111,7 @@ def _check(condition: Condition, negated: bool, path: str, context: _Context) ->
 def _parts(
     condition: Condition, negated: bool, path: str, branches: list[tuple[Condition, bool, str]]
 ) -> Iterator[tuple[Comparison, bool, str]]:
-    """Yields the comparisons that must all be true, and appends the branches of which one must be true."""
+    """Yields the comparisons that must all be true. Appends the lists of branches in which one branch must be true."""
     match condition:
         case Comparison():
             yield condition, negated, path
@@ -128,7 +128,7 @@ def _parts(
 
 
 def _narrow(context: _Context, comparison: Comparison, negated: bool) -> bool:
-    """Narrows the values of the comparison's fact. Returns False if none is left."""
+    """Narrows the possible values of the comparison's fact. Returns False if no value is left."""
     spec = FACTS[comparison.fact]
     name = (comparison.fact, comparison.key, comparison.window_s)
     values = context.get(name) or _Values(

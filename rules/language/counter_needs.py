@@ -1,4 +1,4 @@
-"""The counters that a compiled rule set needs, and the one interface by which rules read them. Pure."""
+"""The counters that a compiled rule set needs, and the interface by which rules read counters. Pure."""
 
 from collections.abc import Mapping
 from typing import Literal, Protocol
@@ -8,10 +8,10 @@ import msgspec
 from rules.facts import Facts
 
 Subject = Literal["payer", "payee", "alias", "payer_dfsp", "payee_dfsp", "pair", "original"]
-"""The profile that is read.
+"""The subject of the profile that a counter reads.
 
 `payer`, `payee`, `alias`: the party of Facts.payer, .payee, .payee_alias. `payer_dfsp`, `payee_dfsp`: the participants.
-`pair`: this payer with this payee. `original`: the transaction Facts.refund_of that a refund gives back.
+`pair`: this payer with this payee. `original`: the original transaction of a refund (Facts.refund_of).
 """
 
 Measure = Literal[
@@ -67,10 +67,16 @@ LIMITS = frozenset(
         "within_original",
     }
 )
-"""The measures that a live refusing rule at the transfer limits. These must be exact, so their rows are locked."""
+"""The measures for which a live rule at the transfer can set a limit.
+
+These measures must be exact, so the hub locks their rows.
+"""
 
 MOST_EVENTS = 64
-"""How many events of one direction and currency a profile's ring holds. An exact limit cannot need more."""
+"""The number of events of one direction and currency that a profile's ring keeps.
+
+An exact limit cannot need more events.
+"""
 SHORTEST_WINDOW_S = 60
 LONGEST_WINDOW_S = 31 * 86400
 
@@ -81,30 +87,32 @@ class Need(msgspec.Struct, frozen=True, order=True):
     subject: Subject
     measure: Measure
     window_s: int = 0
-    """The length of the sliding window that ends now. 0 for measures without a window."""
+    """The length in seconds of the sliding window that ends now. 0 for measures without a window."""
     currency: str = ""
-    """The only currency in whose payments the counter is read. Empty: it is read in payments of every currency."""
+    """The currency of the payments for which the counter is read. Empty means every currency."""
     exact: bool = False
-    """Must the answer be exact under a lock, because a live rule at the transfer refuses by it?"""
+    """Whether the counter must be exact under a lock, because a live rule at the transfer refuses by this counter."""
     events: int = 0
-    """If exact, how many of the newest events in its direction and currency the profile must still hold one by one."""
+    """For an exact counter, the number of latest events in its direction and currency that the profile must keep one by
+    one.
+    """
 
 
 class Counters(Protocol):
-    """Answers what rules ask of profiles. Compiled and interpreted rules both read counters by this method only."""
+    """The interface of counters. Compiled and interpreted rules read counters only by its method `get`."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the measure at `facts.now`, or None if it is not known, for example without a party key.
+        """Returns the measure at `facts.now`, or None if the measure is not known, for example without a party key.
 
-        The answer must not change during one evaluation. A need is the same object for each evaluation of one compiled
-        rule set, so that an implementation may use its identity or its hash.
+        The result must not change during one evaluation. All evaluations of one compiled rule set pass the same `Need`
+        objects, so an implementation may use a need's identity or hash.
         """
         ...
 
 
 class NoCounters:
-    """Counters where there are none: at the lookup, and for rule sets that need none."""
+    """Counters without values: for the lookup, and for rule sets that need no counters."""
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns None, so that a check is reported as skipped."""
+        """Returns None, so that the rule's check is reported as skipped."""
         return None

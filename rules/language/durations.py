@@ -10,7 +10,7 @@ _SECONDS = {"W": 604_800, "D": 86_400, "H": 3_600, "M": 60, "S": 1}
 
 
 def parse_duration(text: str) -> int | None:
-    """Reads a duration such as PT24H or P1DT12H as seconds. None if the text is no duration.
+    """Returns the seconds of a duration such as PT24H or P1DT12H. Returns None if the text is not a duration.
 
     Months and years are refused, because their lengths vary.
     """
@@ -20,7 +20,7 @@ def parse_duration(text: str) -> int | None:
 
 
 def format_duration(seconds: int) -> str:
-    """Writes seconds as a duration: 5400 gives PT1H30M."""
+    """Returns the duration text of a number of seconds: PT1H30M for 5400."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, rest = divmod(rest, 60)

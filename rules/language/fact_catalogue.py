@@ -1,4 +1,4 @@
-"""Every fact that a rule may name, with its type, its gates and where its value comes from. Pure.
+"""Every fact that a rule may name, with its type, its gates and the source of its value. Pure.
 
 docs/rules.md lists the same facts; a test compares the two.
 """
@@ -16,8 +16,9 @@ from rules.language.rule_types import Operator
 
 Unit = Literal["amount", "count", "duration", "percent", "text", "set", "truth", "time", "date"]
 Missing = Literal["never", "details", "payer", "payee", "payee_dfsp", "quote", "counter"]
-"""When a fact is missing: never, without the payment's details, without the party's key, without the payee DFSP,
-without the terms of the quote, or if the counters do not know it."""
+"""The case in which a fact is missing: never, without the payment's details, without the party's key, without the payee
+DFSP, without the terms of the quote, or without a value of the counter.
+"""
 
 _NUMBER: tuple[Operator, ...] = ("above", "at_least", "below", "at_most", "equals")
 _TEXT: tuple[Operator, ...] = ("in", "not_in")
@@ -60,29 +61,29 @@ _ELEMENT = r"[A-Za-z][A-Za-z0-9]{0,63}(?:\.[A-Za-z][A-Za-z0-9]{0,63}){0,7}"
 
 
 class FactSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a fact is and where its value comes from."""
+    """The type of a fact and the source of its value."""
 
     name: str
     unit: Unit
     gates: frozenset[Gate]
     description: str
     field: str = ""
-    """The field of Facts that has the value. Empty for computed facts and counters."""
+    """The field of Facts that contains the value. Empty for computed facts and counters."""
     missing: Missing = "never"
     optional: bool = False
-    """May the message leave it out? Then its value is absent, which is known."""
+    """Whether the message may omit the fact. The value of an omitted fact is known to be absent."""
     domain: frozenset[str] | None = None
-    """The only texts that the fact may be compared with."""
+    """The only texts with which a rule may compare the fact."""
     pattern: str = ""
-    """The form of the texts that the fact may be compared with."""
+    """The form of the texts with which a rule may compare the fact."""
     has_key: bool = False
     counters: tuple[tuple[Subject, Measure], ...] = ()
-    """The counters that the value is read or computed from."""
+    """The counters from which the value is read or computed."""
     cost_ns: int = 60
 
     @property
     def has_window(self) -> bool:
-        """Tells if a condition on the fact must name a window."""
+        """Returns whether a condition on the fact must have a window."""
         return any(measure in WINDOWED for _, measure in self.counters)
 
     @property
@@ -423,7 +424,7 @@ FACTS: Mapping[str, FactSpec] = {spec.name: spec for spec in _SPECS}
 
 
 def percent_of_average(amount: int, count: int | None, value: int | None) -> int | None:
-    """Returns the amount in percent of the average of the other payments. None if a counter is missing."""
+    """Returns the amount as a percentage of the average of the other payments. Returns None if a counter is missing."""
     if count is None or value is None:
         return None
     others = value - amount
@@ -431,7 +432,7 @@ def percent_of_average(amount: int, count: int | None, value: int | None) -> int
 
 
 def percent_passed_on(sent: int | None, received: int | None) -> int | None:
-    """Returns what was sent in percent of what was received. None if a counter is missing."""
+    """Returns the sent value as a percentage of the received value. Returns None if a counter is missing."""
     if sent is None or received is None:
         return None
     return sent * 100 // received if received > 0 else 0

@@ -1,4 +1,4 @@
-"""The faults of a rule set. Each has the place that is wrong, a code and a text. Pure."""
+"""The faults of a rule set. Each fault has its place in the rule set, a code and a text. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,11 @@ import msgspec
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One thing that is wrong in a rule set."""
+    """One fault of a rule set."""
 
     path: str
-    """The place, for example `rules[3].if.all[0].value.amount`. Empty for the whole document."""
+    """The place of the fault, for example `rules[3].if.all[0].value.amount`. Empty for a fault of the whole document.
+    """
     code: str
     params: Mapping[str, Any]
 
@@ -24,7 +25,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class RuleSetRefused(ValueError):
-    """A rule set that cannot be used, with every fault that was found."""
+    """The error for a rule set with faults. It contains every fault."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         self.faults = tuple(faults)

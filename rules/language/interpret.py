@@ -1,7 +1,8 @@
-"""Interprets rules node by node: the test oracle of compiled rules, and the reader of their hits. Pure.
+"""Interprets rules node by node. Tests compare compiled rules with this module. The hub reads the conditions of hits
+with it. Pure.
 
-A condition is true, false, or not known (None) because a fact is missing. A fact that the message leaves out, although
-it may, is absent and not missing: each comparison with it is false, except `absent`, `not_in`.
+A condition is true, false, or not known (None) because a fact is missing. An optional fact that the message omits is
+absent, not missing. Each comparison with an absent fact is false, except `absent` and `not_in`.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -36,7 +37,7 @@ class Reader:
         self._has_details = facts.has_details or gate != "transfer"
 
     def value(self, comparison: Comparison, trigger: Trigger) -> Any:
-        """Returns the value of the fact that a comparison names: MISSING, ABSENT (None) or the value."""
+        """Returns the value of a comparison's fact: MISSING, ABSENT (None) or the value itself."""
         spec, facts = FACTS[comparison.fact], self._facts
         if self._is_missing(spec):
             return MISSING
@@ -56,7 +57,7 @@ class Reader:
         return getattr(facts, spec.field)
 
     def scenario(self) -> Any:
-        """Returns the scenario for a trigger."""
+        """Returns the payment's scenario, for comparison with a trigger."""
         return self._facts.scenario if self._has_details else MISSING
 
     def _is_missing(self, spec: FactSpec) -> bool:
@@ -78,7 +79,7 @@ class Reader:
         if spec.counters[0][0] == "original":
             if not self._has_details:
                 return MISSING
-            if self._facts.refund_of is None:  # a refund that names no original has none
+            if self._facts.refund_of is None:  # a refund without the original's id has no original
                 return 0 if spec.unit == "duration" else False
         found = [self._get(self._needs[name], self._facts) for name in counter_names(comparison, trigger)]
         match spec.name:
@@ -92,7 +93,7 @@ class Reader:
 
 
 def holds(condition: Condition, reader: Reader, trigger: Trigger) -> bool | None:
-    """Tells if a condition is true. None if that is not known."""
+    """Returns whether a condition is true. Returns None if the result is not known."""
     match condition:
         case Comparison():
             return compare(condition, reader.value(condition, trigger))
@@ -106,7 +107,7 @@ def holds(condition: Condition, reader: Reader, trigger: Trigger) -> bool | None
 
 
 def compare(comparison: Comparison, value: Any) -> bool | None:
-    """Compares a value with the comparison's own. None if the value is missing."""
+    """Compares a fact's value with the comparison's value. Returns None if the fact's value is missing."""
     if value is MISSING:
         return None
     wanted: Any = comparison.value
@@ -152,7 +153,7 @@ def compare(comparison: Comparison, value: Any) -> bool | None:
 
 
 def applies(trigger: Trigger, facts: Facts, reader: Reader) -> bool | None:
-    """Tells if a rule looks at this payment. None if that is not known."""
+    """Returns whether a rule applies to this payment. Returns None if the result is not known."""
     pairs = (
         (trigger.currencies, facts.currency),
         (trigger.payer_dfsps, facts.payer_dfsp),
@@ -163,7 +164,7 @@ def applies(trigger: Trigger, facts: Facts, reader: Reader) -> bool | None:
 
 
 def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[Gate] = ()) -> CompiledRules:
-    """Returns what `compile.compile_rules` returns, with an evaluation that interprets the rules. For tests."""
+    """Returns the same result as `compile.compile_rules`, but interprets the rules. For tests."""
     rules = rules_of_gates(rule_set.rules, (gate, *with_rules_of))
     needs = needed_counters(rules)
 
@@ -192,7 +193,7 @@ def interpret_rules(rule_set: RuleSet, gate: Gate, *, with_rules_of: Collection[
 
 
 def reader_of(compiled: CompiledRules, facts: Facts, get: ReadCounter) -> Reader:
-    """Returns a reader for the facts of a payment that compiled rules judge."""
+    """Returns a reader of a payment's facts for these compiled rules."""
     return Reader(facts, get, compiled.needs_by_name, compiled.gate, compiled.time_zone)
 
 

@@ -1,4 +1,4 @@
-"""Which lists and markers the rules of a gate look for. Pure."""
+"""Finds the lists and markers that the rules of a gate use. Pure."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,12 @@ from rules.language.rule_types import Rule
 
 
 def list_names(rules: Sequence[Rule]) -> frozenset[str]:
-    """Returns the names of the lists."""
+    """Returns the names of the lists that these rules use."""
     return _texts(rules, ("payer.lists", "payee.lists"))
 
 
 def marker_kinds(rules: Sequence[Rule]) -> frozenset[str]:
-    """Returns the kinds of markers."""
+    """Returns the kinds of markers that these rules use."""
     return _texts(rules, ("payer.markers", "payee.markers"))
 
 

@@ -8,30 +8,32 @@ MINUTES_OF_A_DAY = 24 * 60
 
 
 def minute_of(now: datetime, time_zone: str) -> int:
-    """Returns the minute of the day: 90 at half past one."""
+    """Returns the minute of the local day: 90 at half past one."""
     local = now.astimezone(ZoneInfo(time_zone))
     return local.hour * 60 + local.minute
 
 
 def weekday_of(now: datetime, time_zone: str) -> str:
-    """Returns the weekday: MON to SUN."""
+    """Returns the local weekday: MON to SUN."""
     return WEEKDAYS[now.astimezone(ZoneInfo(time_zone)).weekday()]
 
 
 def date_of(now: datetime, time_zone: str) -> str:
-    """Returns the date: 2026-12-25."""
+    """Returns the local date, such as 2026-12-25."""
     return now.astimezone(ZoneInfo(time_zone)).date().isoformat()
 
 
 def seconds_until(minute: int, now: datetime, time_zone: str) -> int:
-    """Returns the whole seconds until the clock next shows this minute of the day. A full day if it shows it now.
+    """Returns the whole seconds until the local clock next shows this minute of the day. Returns a full day if the
+    clock shows this minute now.
 
-    If the clock is put forward past the minute, the moment counts that the clock would have reached.
+    If the clock is put forward and skips the minute, returns the seconds until the time at which an unchanged clock
+    would show it.
     """
     zone = ZoneInfo(time_zone)
     local = now.astimezone(zone)
     moment = local.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0)
     if moment <= local:
-        # Python compares times of one zone by what the clock shows.
+        # Python compares two times of one time zone by their local clock values.
         moment = moment.replace(fold=0) + timedelta(days=1)
     return -int((now - moment.astimezone(now.tzinfo)) // timedelta(seconds=1))

@@ -1,9 +1,9 @@
-"""Which counters a rule set needs, and which of them must be exact. Pure.
+"""Finds the counters that a rule set needs, and the counters that must be exact. Pure.
 
-A live rule at the transfer that refuses by a counter is a limit. Profiles hold the newest events one by one, so a count
-up to their number is always exact. A sum or a number of different parties has no such bound by itself. A rule on the
-count of the same payments must bound it: once the profile cannot hold the events of the window any more, that rule
-refuses anyway.
+A live rule at the transfer that refuses by a counter is a limit. A profile keeps its latest events one by one, so a
+count up to the number of these events is always exact. The number of events in a sum, or in a number of different
+parties, has no bound. So the rule set must also have a rule that limits the count of the same payments. That rule
+refuses a payment before the window has more events than the profile keeps.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +14,7 @@ from rules.language.fact_catalogue import FACTS
 from rules.language.rule_types import All, AnyOf, Comparison, Condition, Not, Refuse, Rule, Trigger
 
 CounterName = tuple[Subject, Measure, int, str]
-"""Subject, measure, window in seconds, and the currency if the rule is for one only."""
+"""Subject, measure, window in seconds, and the currency if the rule applies to only one currency."""
 
 COUNT_OF: Mapping[Measure, Measure] = {
     "sent_value": "sent_count",
@@ -22,7 +22,7 @@ COUNT_OF: Mapping[Measure, Measure] = {
     "received_value": "received_count",
     "distinct_payers": "received_count",
 }
-"""For each measure without a bound, the count that bounds it."""
+"""For each measure without a bound, the count that limits the measure's events."""
 
 
 def comparisons(condition: Condition) -> Iterator[Comparison]:
@@ -59,7 +59,7 @@ def counter_names(comparison: Comparison, trigger: Trigger) -> tuple[CounterName
 
 
 def is_limit(rule: Rule) -> bool:
-    """Tells if the counters of a rule must be exact."""
+    """Returns whether the counters of a rule must be exact."""
     return rule.gate == "transfer" and rule.mode == "live" and isinstance(rule.action, Refuse)
 
 
@@ -69,7 +69,7 @@ def rules_of_gates(rules: tuple[Rule, ...], gates: Collection[Gate]) -> tuple[Ru
 
 
 def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
-    """Returns every counter that the rules of one gate read. Two rules that read the same counter share its need."""
+    """Returns every counter that the rules of one gate read. Rules that read the same counter share one `Need`."""
     found: dict[CounterName, Need] = {}
     for rule in rules:
         for comparison in comparisons(rule.whole_condition):
@@ -84,7 +84,10 @@ def needed_counters(rules: tuple[Rule, ...]) -> Mapping[CounterName, Need]:
 
 
 def events_needed(rule: Rule, limit: Comparison, rules: tuple[Rule, ...]) -> int | None:
-    """Returns how many events a profile must hold one by one so that this comparison is exact. None: no number does."""
+    """Returns the number of events that a profile must keep one by one so that this comparison is exact.
+
+    Returns None if no number is enough.
+    """
     if len(FACTS[limit.fact].counters) != 1:
         return None
     ((subject, measure),) = FACTS[limit.fact].counters
@@ -125,7 +128,7 @@ def _certain(rule: Rule) -> tuple[Condition, ...]:
 
 
 def _is_true_with(condition: Condition, count: Comparison, certain: tuple[Condition, ...]) -> bool:
-    """Tells if a condition is true whenever `count` and all `certain` conditions are."""
+    """Returns whether a condition is true in every case in which `count` and all `certain` conditions are true."""
     if condition == count or condition in certain:
         return True
     match condition:

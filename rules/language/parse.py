@@ -1,6 +1,7 @@
-"""Reads a rule set from JSON, and reports every fault with its place. Pure.
+"""Reads a rule set from JSON. Reports every fault with its place. Pure.
 
-This module checks the form: members, types, names, units. `checks` finds what is wrong with rules of the right form.
+This module checks the form: members, types, names, units. `rules.language.checks` finds the faults of well-formed
+rules.
 """
 
 import re
@@ -97,7 +98,7 @@ class _Parser:
         self.faults: list[Fault] = []
 
     def attempt(self, read: Callable[..., T], *arguments: Any) -> T | None:
-        """Returns what `read` returns. If it refuses the value, keeps the fault and returns None."""
+        """Returns the result of `read`. If `read` refuses the value, stores the fault and returns None."""
         try:
             return read(*arguments)
         except _Wrong as wrong:
@@ -176,7 +177,7 @@ class _Conditions:
         self._comparisons = 0
 
     def trigger_with_currency(self) -> Trigger:
-        """Returns the trigger. Amounts in a currency make the rule look at payments in this currency only."""
+        """Returns the trigger. If the rule has amounts, the trigger contains only the currency of the amounts."""
         if not self._currency:
             return self._trigger
         return Trigger(
@@ -187,7 +188,7 @@ class _Conditions:
         )
 
     def read(self, value: object, path: str, depth: int) -> Condition | None:
-        """Reads one condition with everything in it."""
+        """Reads one condition with all conditions inside it."""
         if not isinstance(value, dict):
             _refuse(path, "wrong_type", wanted="a condition, which is an object")
         if depth > MOST_DEPTH:
@@ -208,7 +209,7 @@ class _Conditions:
             return None if inner is None else Not(inner)
         self._comparisons += 1
         if self._comparisons > MOST_CONDITIONS + 1:
-            return None  # the first condition too many was reported
+            return None  # the first condition beyond the limit was reported
         if self._comparisons > MOST_CONDITIONS:
             _refuse(path, "too_many", most=MOST_CONDITIONS, things="conditions")
         return self._comparison(value, path)
@@ -320,7 +321,7 @@ def _time_zone(value: object, path: str) -> str:
         _refuse(path, "wrong_type", wanted="a text")
     try:
         ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError, OSError):  # a name that is no file, or leads out of the folder of zones
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # the name is not the name of a file of a time zone
         _refuse(path, "unknown_time_zone", found=_shown(value))
     return value
 

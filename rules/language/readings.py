@@ -1,4 +1,4 @@
-"""What the conditions of a rule found in one payment, so that a person can see why the rule fired. Pure."""
+"""Reads the value of each condition of a rule in one payment. The values show people why the rule fired. Pure."""
 
 from typing import Any
 
@@ -14,13 +14,16 @@ from rules.language.rule_types import Operator, Rule
 
 
 class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One condition with the value that was found. Amounts are ten-thousandths, durations seconds, times minutes."""
+    """One condition with the value that the payment had.
+
+    Amounts are in ten-thousandths, durations in seconds, and times in minutes.
+    """
 
     fact: str
     operator: Operator
     threshold: Any
     value: Any
-    """None if the message leaves the fact out, or if it is missing."""
+    """None if the message omits the fact, or if the fact is missing."""
     holds: bool | None
     """None if the fact was missing."""
     unit: str

@@ -10,7 +10,7 @@ from fspiop.errors import ErrorCode
 from fspiop.errors import text_of as text_of_category
 
 NOT_ALLOWED, OUT_OF_TIME = "3140", "3142"
-"""The codes with which the hub itself refuses a payment that the scheme's rules delay."""
+"""The codes for the hub's own refusals of payments that the scheme's rules delay."""
 
 CODES: Mapping[str, str] = {
     "3140": "Payment is not allowed by the scheme",
@@ -25,17 +25,17 @@ CODES: Mapping[str, str] = {
     "5241": "Payee has reached the scheme's limit on the value of payments",
     "5540": "Payee may not receive",
 }
-"""The codes that have texts of their own. A scheme may use any other code of its range."""
+"""The codes that have their own texts. A scheme may also use any other code of its range."""
 
 _SCHEME_CODE = re.compile(r"(?:3[0-3]|4[0-5]|5[0-5])[4-9][0-9]\Z")
 _API_CODES = frozenset(error.code for error in ErrorCode)
 
 
 def is_scheme_code(code: str) -> bool:
-    """Tells if a rule may refuse with this code."""
+    """Returns whether a rule may refuse with this code."""
     return _SCHEME_CODE.match(code) is not None and code not in _API_CODES
 
 
 def text_of(code: str) -> str:
-    """Returns the fixed text of a code. It never says which rule refused."""
+    """Returns the fixed text of a code. The text never names the rule that refused."""
     return CODES.get(code) or text_of_category(code)

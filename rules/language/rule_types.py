@@ -1,4 +1,4 @@
-"""Rule sets as typed data: what parse makes of a document, and what compile and interpret read. Pure."""
+"""Rule sets as typed data. `parse` creates this data from a document. `compile` and `interpret` read the data. Pure."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import msgspec
 from rules.facts import Gate
 
 LANGUAGE = 1
-"""The version of the language. A rule set names the version it was written in."""
+"""The version of the language. Each rule set contains the version of its language."""
 
 Kind = Literal["scheme", "fraud"]
 Mode = Literal["live", "shadow", "draft"]
@@ -43,7 +43,10 @@ class Comparison(_Node, frozen=True):
     fact: str
     operator: Operator
     value: int | frozenset[str] | tuple[int, int] | None = None
-    """A number in the fact's unit, texts, or the minutes of a day from (included) to (excluded). None if not needed."""
+    """A number in the fact's unit, texts, or two minutes of the day (the first included, the second excluded).
+
+    None if the operator needs no value.
+    """
     window_s: int = 0
     key: str = ""
     """The key of the extension that the fact reads."""
@@ -73,7 +76,7 @@ Condition = Comparison | All | AnyOf | Not
 
 
 class Trigger(_Node, frozen=True):
-    """The payments that a rule looks at. An empty set is no restriction."""
+    """The payments to which a rule applies. An empty set does not restrict the payments."""
 
     currencies: frozenset[str] = frozenset()
     scenarios: frozenset[str] = frozenset()
@@ -82,15 +85,15 @@ class Trigger(_Node, frozen=True):
 
 
 class Refuse(_Node, frozen=True):
-    """Refuses the payment with a code of the scheme's."""
+    """Refuses the payment with one of the scheme's error codes."""
 
     code: str
     text: str = ""
-    """What DFSPs receive, only for scheme rules. Empty: the code's own text."""
+    """The text that DFSPs receive. Only scheme rules have such a text. If empty, DFSPs receive the code's own text."""
 
 
 class Alert(_Node, frozen=True):
-    """Lets the payment through, and raises an alert."""
+    """Does not stop the payment, but raises an alert."""
 
 
 class Hold(_Node, frozen=True):
@@ -100,7 +103,7 @@ class Hold(_Node, frozen=True):
     until_minute: int | None = None
     """The minute of the day, in the scheme's time zone."""
     unless_paid_before: bool = False
-    """Are payees that this payer has paid before exempt?"""
+    """Whether the hold exempts payees that this payer has paid before."""
 
 
 Action = Refuse | Alert | Hold
@@ -118,14 +121,14 @@ class Rule(_Node, frozen=True):
     gate: Gate
     when: Trigger
     condition: Condition
-    """What the document says under `if`. Without `if` a condition that is always true."""
+    """The condition under `if` in the document. Without `if`, a condition that is always true."""
     action: Action
     mode: Mode = "live"
     on_missing: OnMissing = "open"
 
     @property
     def whole_condition(self) -> Condition:
-        """Returns all that must be true apart from the trigger: the condition and the bypass of a hold."""
+        """Returns the rule's condition together with the bypass of a hold, without the trigger."""
         if isinstance(self.action, Hold) and self.action.unless_paid_before:
             return All((self.condition, NOT_PAID_BEFORE))
         return self.condition

@@ -1,6 +1,7 @@
-"""The JSON schema of rule sets, made from the catalogue of facts. Pure.
+"""Creates the JSON schema of rule sets from the catalogue of facts. Pure.
 
-A document that breaks the schema is refused. A document that keeps it may still be refused by `checks`.
+The hub refuses a document that does not match the schema. `rules.language.checks` may also refuse a document that
+matches the schema.
 """
 
 from collections.abc import Mapping

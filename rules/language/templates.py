@@ -1,7 +1,7 @@
-"""The forms of the rules that schemes commonly have. Each makes rules of the language from a few values. Pure.
+"""The forms for the rules that schemes commonly have. Each form creates rules of the language from a few values. Pure.
 
-A template returns rules as JSON has them, so that a person can read and change what a form made. `checks` checks the
-rules of a template as it checks all others.
+A template returns rules as JSON values, so that a person can read and change the rules of a form.
+`rules.language.checks` checks the rules of a template like all other rules.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,19 +19,19 @@ RuleJson = dict[str, Any]
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One value of a form, in the form that JSON has it."""
+    """One input value of a form, as a JSON value."""
 
     name: str
     title: str
     unit: ParameterUnit
     is_required: bool = True
     choices: tuple[str, ...] = ()
-    """For a choice the values, for texts the only texts. Empty: every text."""
+    """The permitted values of a choice, or the permitted texts. If empty, every text is permitted."""
     default: Any = None
 
 
 class Template(msgspec.Struct, frozen=True):
-    """A form and the rules that it makes."""
+    """A form, and the function that creates its rules."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class Template(msgspec.Struct, frozen=True):
 
 
 class TemplateError(ValueError):
-    """A value of a form that is missing or not known. `parameter` is its name."""
+    """The error for a missing or unknown value of a form. `parameter` is the name of the value."""
 
     def __init__(self, parameter: str, text: str) -> None:
         self.parameter = parameter
@@ -49,10 +49,10 @@ class TemplateError(ValueError):
 
 
 def make_rules(name: str, values: Values) -> list[RuleJson]:
-    """Returns the rules that the template makes. Raises TemplateError if a value is missing or not known.
+    """Returns the rules of the template. Raises TemplateError if a value is missing or unknown.
 
-    Every template also takes `id`, `title`, `mode` and `on_missing`. If it makes several rules, the later ones have ids
-    with an ending.
+    Every template also takes `id`, `title`, `mode` and `on_missing`. If a template creates several rules, the ids of
+    the second and later rules have a suffix.
     """
     template = TEMPLATES[name]
     known = {parameter.name for parameter in (*template.parameters, *_COMMON)}

@@ -6,8 +6,9 @@ LISTS = "lists"
 NAMES = "names"
 MARKERS = "markers"
 
-# The lock of the row lasts until the commit. So a change with a higher number is committed later, and a process that
-# has read a number has read all changes up to it. A transaction counts its changes last, to hold the lock briefly.
+# The lock of the row lasts until the commit. So a change with a higher number is committed later. A process that has
+# read a number has therefore read all changes up to this number. A transaction counts its changes last, so that it
+# holds the lock only briefly.
 _COUNT = """
     INSERT INTO rules_lists_changenumber AS c (name, number, transaction)
     VALUES (%s, 1, pg_current_xact_id()::text::bigint)
@@ -31,7 +32,7 @@ def count(name: str) -> int:
 
 
 def repeat(name: str, number: int) -> None:
-    """Gives the last change of another kind this number, which was counted in the same transaction."""
+    """Sets the last change of another kind to this number, which the same transaction has counted."""
     execute(_REPEAT, [name, number])
 
 

@@ -1,4 +1,4 @@
-"""A trigger that lets a change commit only if two people decided it in the same transaction (`hub.audit.approvals`)."""
+"""A trigger for changes that need two people. The same transaction must contain the approval (`hub.audit.approvals`)."""
 
 import pgtrigger
 
@@ -13,7 +13,8 @@ def needs_approval(
         when=pgtrigger.After,
         timing=pgtrigger.Deferred,
         condition=pgtrigger.Condition(condition) if condition else None,
-        # An approval's decided_at is from within the transaction, so it is not before the transaction's beginning.
+        # The transaction itself sets an approval's decided_at, so decided_at is not before the beginning of the
+        # transaction.
         func=f"""
             IF NOT EXISTS (SELECT FROM audit_approval a
                            WHERE a.kind = '{kind}' AND a.subject = {subject} AND a.state = 'APPROVED'

@@ -1,4 +1,7 @@
-"""Keys of what lists and kill switches are about, besides parties. Each is a hash, so that one look-up finds all."""
+"""Keys of the objects of lists and kill switches, other than parties.
+
+Each key is a hash, so one look-up finds all objects.
+"""
 
 from rules.party_keys import dfsp_key, key_of, pair_key
 
@@ -8,7 +11,7 @@ of_dfsp = dfsp_key
 def served(party_key: int, dfsp: str) -> int:
     """Returns the key of a party at the DFSP that serves it.
 
-    A match of names belongs to this key. Otherwise a DFSP could give another DFSP's customer a name from a list.
+    A match of names belongs to this key, so a DFSP cannot give another DFSP's customer a name from a list.
     """
     return pair_key(party_key, dfsp_key(dfsp))
 

@@ -1,6 +1,7 @@
-"""Kill switches: they stop the payments of one alias, of one DFSP, or from one DFSP to another.
+"""Kill switches stop the payments of one alias, of one DFSP, or from one DFSP to another DFSP.
 
-Two people switch each on and off: the database accepts a change only with their request (`kill_switch`).
+Two people must approve each change of a kill switch. The database accepts a change only with the approved request
+(`kill_switch`).
 """
 
 from collections.abc import Iterable
@@ -22,7 +23,7 @@ KIND = "kill_switch"
 
 
 class Stopped(StrEnum):
-    """What a kill switch stops in a payment."""
+    """The object of a kill switch that stops a payment."""
 
     PAYER = "payer"
     PAYEE = "payee"
@@ -32,7 +33,7 @@ class Stopped(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """The parties of a payment, as far as they are known, and their DFSPs."""
+    """The known parties of a payment, and their DFSPs."""
 
     payer_dfsp: str
     payee_dfsp: str
@@ -41,7 +42,10 @@ class Payment:
 
 
 def stopped(payments: Iterable[Payment]) -> list[Stopped | None]:
-    """Returns what stops each payment, or None. Runs no statement in most cases (`rules.lists.matches`)."""
+    """Returns the kill switch that stops each payment, or None.
+
+    Runs no SQL statement in most cases (`rules.lists.matches`).
+    """
     found = [_keys_of(payment) for payment in payments]
     on = matches([key for each in found for key in each])
     return [next((what for key, what in each.items() if KILL_SWITCH in on.get(key, ())), None) for each in found]
@@ -61,7 +65,7 @@ def _keys_of(payment: Payment) -> dict[int, Stopped]:
 
 
 def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "") -> int:
-    """Returns the key of the switch. Raises NotChanged if this kind of switch needs other values."""
+    """Returns the key of a kill switch. Raises NotChanged if this kind of kill switch needs other values."""
     match KillSwitch.Kind(kind), party, bool(payer_dfsp), bool(payee_dfsp):
         case KillSwitch.Kind.ALIAS, int(), False, False:
             assert party is not None
@@ -74,7 +78,7 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
 
 
 def subject_of(key: int) -> str:
-    """Returns the subject of a request to change this switch. The database compares it."""
+    """Returns the subject of a request to change this kill switch. The database compares the subject."""
     return f"kill switch {key}"
 
 
@@ -82,7 +86,10 @@ def subject_of(key: int) -> str:
 def switch_on(
     kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_dfsp: str = "", reason: str, actor: str
 ) -> KillSwitch:
-    """Switches on, in the transaction of the approved request. Raises NotChanged if the switch is on already."""
+    """Switches a kill switch on, in the transaction of the approved request.
+
+    Raises NotChanged if the kill switch is on already.
+    """
     key = key_of(kind, party=party, payer_dfsp=payer_dfsp, payee_dfsp=payee_dfsp)
     if KillSwitch.objects.filter(key=key, off_at=None).exists():
         raise NotChanged(_("This kill switch is already on."))
@@ -105,7 +112,10 @@ def switch_on(
 
 @transaction.atomic
 def switch_off(key: int, *, actor: str) -> KillSwitch:
-    """Switches off, in the transaction of the approved request. Raises NotChanged if the switch is not on."""
+    """Switches a kill switch off, in the transaction of the approved request.
+
+    Raises NotChanged if the kill switch is not on.
+    """
     found = KillSwitch.objects.select_for_update(no_key=True).filter(key=key, off_at=None).first()
     if found is None:
         raise NotChanged(_("This kill switch is not on."))
@@ -117,5 +127,5 @@ def switch_off(key: int, *, actor: str) -> KillSwitch:
 
 
 def are_on() -> list[KillSwitch]:
-    """Returns the kill switches that are on, the latest first."""
+    """Returns the kill switches that are on, with the latest first."""
     return list(KillSwitch.objects.filter(off_at=None))

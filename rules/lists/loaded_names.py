@@ -1,8 +1,8 @@
 """A process's index of the listed names.
 
-Building an index takes a second for 100,000 names. So a thread of its own builds a new one after a change, and the
-earlier one is used meanwhile. Each name is stored with the change for which it was screened. Names that were screened
-with the earlier index are screened again by the tick (`rules.lists.tasks`).
+Building an index takes a second for 100,000 names. So a separate thread builds a new index after a change, and the
+process uses the earlier index meanwhile. The hub stores with each name the number of the change for which the name was
+screened. The periodic task (`rules.lists.tasks`) screens names again that were screened with an earlier index.
 """
 
 import threading
@@ -30,7 +30,7 @@ _is_building = False
 
 
 def current(number: int) -> NameIndex:
-    """Returns the index, which may be older than this change. Then a thread builds a new one."""
+    """Returns the index. If the index is older than this change, a thread builds a new index."""
     global _is_building
     if _index.number < number:
         with _lock:
@@ -41,7 +41,7 @@ def current(number: int) -> NameIndex:
 
 
 def latest() -> NameIndex:
-    """Returns an index with all listed names, and builds it if necessary. For ticks, not for payments."""
+    """Returns an index with all listed names, and builds this index if necessary. For periodic tasks, not for payments."""
     global _index
     if _index.number != changes.number_of(changes.NAMES):
         _index = _built()
@@ -49,13 +49,13 @@ def latest() -> NameIndex:
 
 
 def forget() -> None:
-    """Empties the index; for tests, which replace the database."""
+    """Empties the index. Used by tests that replace the database."""
     global _index
     _index = NameIndex((), number=0)
 
 
 def _built() -> NameIndex:
-    number = changes.number_of(changes.NAMES)  # read first: the index has this change at least
+    number = changes.number_of(changes.NAMES)  # read before the names, so the index contains at least this change
     return NameIndex(_listed(), number=number)
 
 

@@ -1,8 +1,8 @@
-"""The lists on which parties are, for the gates: `matches(keys)`.
+"""Returns the lists that contain given parties, for the gates: `matches(keys)`.
 
-A gate passes each party's key (`rules.party_keys.key_of`), for entries with an identifier, and the key of party and
-DFSP together (`rules.lists.keys.served`), for matches of names. The keys of kill switches work in the same way, and
-have the name `KILL_SWITCH` (`rules.lists.kill_switches`).
+A gate passes two keys of each party. Entries with an identifier have the party's key (`rules.party_keys.key_of`).
+Matches of names have the key of party and DFSP together (`rules.lists.keys.served`). The keys of kill switches have the
+name `KILL_SWITCH` (`rules.lists.kill_switches`).
 """
 
 from collections.abc import Collection, Mapping
@@ -61,8 +61,8 @@ forget = _keys.forget
 
 
 def matches(keys: Collection[int]) -> Mapping[int, frozenset[str]]:
-    """Returns the names of the lists on which these keys are. Keys on no list are left out.
+    """Returns the names of the lists that contain these keys. Leaves out keys that are on no list.
 
-    The answer is at most half a second old.
+    The result is at most half a second old.
     """
     return _keys.of(keys)

@@ -1,6 +1,7 @@
-"""Lists of parties, the names that the hub has seen, the matches of both, and kill switches.
+"""The tables of lists, of names that the hub has seen, of matches between seen and listed names, and of kill switches.
 
-A party is a key (`rules.party_keys`), so no table has a customer's identifier. The names of customers are encrypted.
+The tables store a key for each party (`rules.party_keys`), so no table has a customer's identifier. The names of
+customers are encrypted.
 """
 
 import pgtrigger
@@ -12,7 +13,7 @@ from rules.lists.guards import needs_approval
 
 
 class ChangeNumber(models.Model):
-    """The number of committed changes, by which processes recognise that their copy is old."""
+    """The number of committed changes. Processes compare this number to recognise that their copy is old."""
 
     name = models.CharField(max_length=16, primary_key=True)
     number = models.BigIntegerField()
@@ -23,12 +24,12 @@ class ChangeNumber(models.Model):
 
 
 class PartyList(models.Model):
-    """A list of parties or names. Rules refer to it by its name."""
+    """A list of parties or names. Rules refer to a list by the list's name."""
 
     class Kind(models.TextChoices):
         BLOCK = "BLOCK"
         ALLOW = "ALLOW"
-        EXCLUSION = "EXCLUSION"  # customers excluded on the scheme's order
+        EXCLUSION = "EXCLUSION"  # customers whom the scheme excludes
         SANCTIONS = "SANCTIONS"
 
     name = models.CharField(max_length=48, unique=True)
@@ -55,7 +56,7 @@ class PartyList(models.Model):
 
 
 class ListVersion(models.Model):
-    """One version of a list: the file or the single change that made it."""
+    """One version of a list, with the file or the single change that created the version."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="versions")
     number = models.PositiveIntegerField()
@@ -80,7 +81,7 @@ class ListVersion(models.Model):
 
 
 class Entry(models.Model):
-    """A party's key or a name on a list, from one version to another."""
+    """A party's key or a name on a list. The entry has the version that added it and the version that removed it."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.PROTECT, related_name="entries", db_index=False)
     key = models.BigIntegerField(null=True)
@@ -109,7 +110,7 @@ class Entry(models.Model):
             ),
         ]
         indexes = [
-            # the lists of given parties, and all listed parties in pages
+            # for the lists of given parties, and for all listed parties in pages
             models.Index(
                 fields=["key", "id"],
                 condition=Q(key__isnull=False, removed_by__isnull=True),
@@ -136,7 +137,7 @@ class Entry(models.Model):
 
 
 class StagedFile(models.Model):
-    """A file that was read without a fault, and waits for a second person before it becomes the list's content."""
+    """A file without faults. A second person must approve the file before it becomes the list's content."""
 
     party_list = models.ForeignKey(PartyList, on_delete=models.CASCADE, related_name="staged_files")
     file_name = models.CharField(max_length=128)
@@ -162,7 +163,7 @@ class StagedLine(models.Model):
 
 
 class SeenName(models.Model):
-    """A name that parties have, under a keyed hash, and the last change of listed names that it was screened for."""
+    """A name of parties, under a keyed hash, and the last change of listed names for which the name was screened."""
 
     hash = models.BigIntegerField(primary_key=True)
     sealed = models.TextField()  # the folded name, encrypted
@@ -176,9 +177,9 @@ class SeenName(models.Model):
 
 
 class NamedParty(models.Model):
-    """A party at the DFSP that serves it, and the name that this DFSP gave it last.
+    """A party at its serving DFSP, and the latest name of the party from this DFSP.
 
-    The key is of party and DFSP together: see `rules.lists.keys.served`.
+    The key is a hash of party and DFSP together: see `rules.lists.keys.served`.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -196,9 +197,9 @@ class NamedParty(models.Model):
 
 
 class NameMatch(models.Model):
-    """A party whose name is similar to a listed name. It counts as listed until two people clear it."""
+    """A party whose name is similar to a listed name. The party counts as listed until two people clear the match."""
 
-    key = models.BigIntegerField()  # as of NamedParty
+    key = models.BigIntegerField()  # the same key as in NamedParty
     entry = models.ForeignKey(Entry, on_delete=models.PROTECT, related_name="matches")
     name = models.ForeignKey(SeenName, on_delete=models.PROTECT, related_name="matches")
     score = models.PositiveSmallIntegerField()
@@ -233,7 +234,7 @@ class NameMatch(models.Model):
 
 
 class KillSwitch(models.Model):
-    """Stops the payments of one alias, of one DFSP, or from one DFSP to another, while it is on."""
+    """While a kill switch is on, it stops the payments of one alias, of one DFSP, or from one DFSP to another DFSP."""
 
     class Kind(models.TextChoices):
         ALIAS = "ALIAS"
@@ -241,7 +242,7 @@ class KillSwitch(models.Model):
         CORRIDOR = "CORRIDOR"
 
     kind = models.CharField(max_length=8, choices=Kind)
-    key = models.BigIntegerField()  # the party's, or a hash of the DFSPs: `rules.lists.keys`
+    key = models.BigIntegerField()  # the party's key, or a hash of the DFSPs: `rules.lists.keys`
     payer_dfsp = models.CharField(max_length=30, blank=True)  # the only DFSP, for the kind DFSP
     payee_dfsp = models.CharField(max_length=30, blank=True)
     reason = models.CharField(max_length=512)
@@ -268,7 +269,7 @@ class KillSwitch(models.Model):
             ),
         ]
         indexes = [
-            # the switches that are on, in pages and for given keys
+            # for the kill switches that are on, in pages and for given keys
             models.Index(fields=["key", "id"], condition=Q(off_at__isnull=True), name="kill_switches_on"),
             models.Index(fields=["change"], name="kill_switches_by_change"),
         ]

@@ -1,4 +1,4 @@
-"""Finds the names on lists that are spelt or sound like a party's name. Pure: no Django, no database."""
+"""Finds listed names with a spelling or a sound similar to a party's name. Pure: no Django, no database."""
 
 from array import array
 from collections import Counter, defaultdict
@@ -16,26 +16,26 @@ _MOST_NEWER = 8
 
 
 class ListedName(NamedTuple):
-    """A name on a list, folded by `names.folded`, and the score from which another name is a match."""
+    """A name on a list, folded by `names.folded`, and the lowest score that makes another name a match."""
 
     entry_id: int
     folded: str
     least_score: int
-    change: int = 0  # the number of the change that added it
+    change: int = 0  # the number of the change that added the name
 
 
 class Similar(NamedTuple):
-    """A listed name that is similar to a party's name. The score is 100 if both have the same words."""
+    """A listed name that is similar to a party's name. The score is 100 if the two names have the same words."""
 
     entry_id: int
     score: int
 
 
 class NameIndex:
-    """The listed names, by the sounds of their words.
+    """An index of the listed names by the sounds of their words.
 
-    Only names with a word that sounds like a word of the party's name are compared. So the cost of a search depends on
-    the number of similar names and not on the length of the lists.
+    A search compares only listed names with a word that sounds like a word of the party's name. So the cost of a search
+    depends on the number of similar names, not on the length of the lists.
     """
 
     def __init__(self, names: Iterable[ListedName], *, number: int) -> None:
@@ -64,7 +64,7 @@ class NameIndex:
         return self._newer[number]
 
     def find(self, folded: str) -> list[Similar]:
-        """Returns the listed names that reach their list's score, the most similar first."""
+        """Returns the listed names that reach their list's score, with the most similar first."""
         words = folded.split()
         shared = self._shared_words(words)
         if not shared:
@@ -77,8 +77,8 @@ class NameIndex:
             limit=None,
         )
         scores = {place: score for _text, score, place in spelt}
-        # The words of both names are compared too: one may have further words, such as a second family name, or words
-        # whose first letter is spelt in another way, so that the order of the words differs.
+        # The words of the two names are compared too, because one name may have additional words, such as a second
+        # family name. The order of the words may also differ, because a first letter is spelt in another way.
         for place in scores.keys() | {place for place, count in shared.items() if count >= 2}:
             found = _of_words(words, self._names[place].folded.split())
             scores[place] = max(scores.get(place, 0.0), found)
@@ -112,5 +112,5 @@ def _of_words(one: list[str], other: list[str]) -> float:
         best = max(left, key=lambda each: JaroWinkler.similarity(word, each))
         total += JaroWinkler.similarity(word, best)
         left.remove(best)
-    # Words that only the longer name has make two persons more probable.
+    # Words that only the longer name has make it more probable that the names belong to two persons.
     return 100 * total / len(shorter) - 2 * (len(longer) - len(shorter))

@@ -1,4 +1,4 @@
-"""Clears matches of names: two people state that a party is not the listed person.
+"""Clears matches of names. Two people must confirm that a party is not the listed person.
 
 The database accepts a clearing only with the approved request (`clear_name_match`).
 """
@@ -18,12 +18,12 @@ KIND = "clear_name_match"
 
 
 def subject_of(match_id: int) -> str:
-    """Returns the subject of a request to clear this match. The database compares it."""
+    """Returns the subject of a request to clear this match. The database compares the subject."""
     return f"name match {match_id}"
 
 
 def open_matches() -> "QuerySet[NameMatch]":
-    """Returns the matches that count, with their entries and lists, the latest first."""
+    """Returns the matches that are not cleared, with their entries and lists. The latest match is first."""
     found = NameMatch.objects.filter(cleared_at=None, entry__removed_by=None)
     return found.select_related("entry__party_list").order_by("-id")
 
@@ -33,7 +33,7 @@ def clear(match_id: int, *, actor: str) -> NameMatch:
     """Clears a match, in the transaction of the approved request."""
     found = NameMatch.objects.select_for_update(no_key=True).filter(pk=match_id, cleared_at=None).first()
     if found is None:
-        raise NotChanged(_("There is no such match, or it was already cleared."))
+        raise NotChanged(_("The match does not exist, or it was already cleared."))
     record("name_match_cleared", subject=subject_of(match_id), actor=actor, after={"entry": found.entry_id})
     found.cleared_at, found.cleared_by = Now(), actor
     found.change = changes.count(changes.LISTS)

@@ -1,4 +1,6 @@
-"""One spelling for names: capital Latin letters, digits and single spaces, words in alphabetical order. Pure."""
+"""Converts names to one spelling: capital Latin letters, digits and single spaces, with the words in alphabetical
+order. Pure.
+"""
 
 import re
 from functools import lru_cache
@@ -22,7 +24,7 @@ def folded(name: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def sounds(word: str) -> frozenset[str]:
-    """Returns the phonetic keys of one word. Words that sound alike have a key in common."""
+    """Returns the phonetic keys of one word. Words that sound alike share a phonetic key."""
     if not word.isalpha():
         return frozenset((word,))
     return frozenset(("M" + jellyfish.metaphone(word), "S" + jellyfish.soundex(word)))

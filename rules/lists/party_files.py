@@ -1,7 +1,7 @@
 """Reads a file of a list: CSV in UTF-8 with the columns type, identifier, sub_id, name and reference.
 
-Each line has a party's identifier with its type, or a name. A file with a fault is refused whole, with each fault and
-its line. Pure, but for the key of parties.
+Each line has a party's identifier with its type, or a name. If any line has a fault, the hub refuses the whole file,
+and reports each fault with its line. Pure, except for the setting with the key of the hash.
 """
 
 import csv
@@ -40,7 +40,10 @@ class LineFault:
 
 
 class BadFile(Exception):
-    """The file is refused, and nothing has changed. `faults` has at most `MOST_FAULTS` faults, `count` is of all."""
+    """The error for a refused file. The list has not changed. `faults` has at most `MOST_FAULTS` faults.
+
+    `count` is the number of all faults.
+    """
 
     def __init__(self, faults: list[LineFault], count: int | None = None) -> None:
         self.faults = faults
@@ -50,7 +53,7 @@ class BadFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A listed party (`key`) or a listed name (`name`, and `folded`, the form in which names are compared)."""
+    """A listed party (`key`) or a listed name (`name`). `folded` is the form of the name for comparisons."""
 
     key: int | None
     name: str
@@ -59,7 +62,7 @@ class Line:
 
     @property
     def identity(self) -> object:
-        """Equal for two lines that a list cannot have both."""
+        """The identity of a line. A list cannot have two lines with equal identities."""
         return self.key if self.key is not None else (self.folded, self.reference)
 
 
@@ -82,7 +85,7 @@ def read(raw: bytes) -> PartyFile:
 
 
 def line_of(row: dict[str, str]) -> Line:
-    """Returns the entry of these columns. Raises ValueError with the fault."""
+    """Returns the entry with these column values. Raises ValueError with the fault."""
     for column, most in _LONGEST.items():
         value = row.get(column, "")
         if len(value) > most:
@@ -129,7 +132,7 @@ class _Reader:
 
     def _take_fields(self, number: int, fields: list[str]) -> None:
         if self._columns is None:
-            self._columns = []  # a fault of the first line must not become one of every line
+            self._columns = []  # a fault of the first line must not cause a fault in every line
             self._columns = _columns_of(fields)
             return
         if not self._columns:

@@ -8,7 +8,7 @@ from rules.lists.models import Entry, ListVersion, PartyList
 
 
 class Length(NamedTuple):
-    """How many parties and names a list has."""
+    """The numbers of parties and names on a list."""
 
     parties: int
     names: int
@@ -25,11 +25,11 @@ def lists() -> list[tuple[PartyList, Length]]:
 
 
 def entries(list_name: str) -> "QuerySet[Entry]":
-    """Returns the entries that are on this list now, the latest first."""
+    """Returns the present entries of this list, with the latest first."""
     found = Entry.objects.filter(party_list__name=list_name, removed_by=None)
     return found.select_related("added_by").order_by("-id")
 
 
 def versions(list_name: str) -> "QuerySet[ListVersion]":
-    """Returns the versions of this list, the latest first."""
+    """Returns the versions of this list, with the latest first."""
     return ListVersion.objects.filter(party_list__name=list_name).order_by("-number")

@@ -1,7 +1,8 @@
-"""Screens the names of parties against the listed names: when a party is first seen, and when a list changes.
+"""Screens the names of parties against the listed names, when the hub first sees a party and when a list changes.
 
-No payment is screened. A name's verdict is stored under the name's hash, with the change of the listed names for which
-it was screened. `see` screens names that are new to the hub. `screen_again`, a tick, screens names after a change.
+Payments are not screened. The hub stores a name's verdict under the name's hash, with the number of the change of the
+listed names. `see` screens names that are new to the hub. The periodic task `screen_again` screens names after a
+change.
 """
 
 import base64
@@ -26,16 +27,16 @@ from rules.lists.names import folded
 from rules.party_keys import key_of
 
 _FOR_S = 0.05
-"""How long the names of one call may be screened. The tick screens the others within seconds."""
+"""The time limit for screening the names of one call. The periodic task screens the remaining names within seconds."""
 _MOST_REMEMBERED = 100_000
 _REMEMBERED_FOR_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A party with the name that the DFSP serving it gives.
+    """A party, with the name that its serving DFSP has sent.
 
-    No other DFSP's word counts: otherwise a payer DFSP could give its payee a name from a list of sanctions.
+    The hub ignores names from other DFSPs, so a payer DFSP cannot give its payee a name from a sanctions list.
     """
 
     party: int
@@ -44,9 +45,11 @@ class Named:
 
 
 def named(party: Party, dfsp: str) -> Named | None:
-    """Returns a party of a message from the DFSP that serves it, or None if the message does not have its name.
+    """Returns a party of a message from the party's serving DFSP, or None if the message does not have the party's
+    name.
 
-    The words of `name` and of `personalInfo` are screened together, so that neither hides the other.
+    The words of `name` and `personalInfo` are screened together, so that neither of the two fields hides the other
+    field.
     """
     parts = party.personal_info.complex_name if party.personal_info is not None else None
     texts = [party.name]
@@ -61,7 +64,7 @@ def named(party: Party, dfsp: str) -> Named | None:
 
 
 class _Remembered:
-    """The parties and names that this process has stored in the last day, so that they cost no statement."""
+    """The parties and names that this process has stored in the last day. They need no SQL statement."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -85,10 +88,10 @@ forget = _remembered.clear
 
 
 def see(parties: Sequence[Named]) -> None:
-    """Stores and screens the names that are new to the hub, in transactions of its own.
+    """Stores and screens the names that are new to the hub, in separate transactions.
 
-    Call it outside of a transaction. The matches are in `rules.lists.matches` under `keys.served`. Without a new name,
-    no statement runs. Otherwise the number of statements does not depend on the number of parties.
+    Call it outside of a transaction. The matches are in `rules.lists.matches` under `keys.served`. Runs no SQL
+    statement if there is no new name. Otherwise the number of SQL statements does not depend on the number of parties.
     """
     found: dict[int, Named] = {}
     hashes: dict[int, int] = {}
@@ -103,8 +106,8 @@ def see(parties: Sequence[Named]) -> None:
         _remembered.add(key ^ name for key, name in hashes.items())
 
 
-# The lock makes the tick leave these names out until this transaction has stored its parties. Otherwise the tick could
-# overlook these parties, and this transaction the matches that the tick finds.
+# Because of the lock, the periodic task skips these names until this transaction has stored its parties. Without the
+# lock, the task could overlook these parties, and this transaction could overlook the matches that the task finds.
 _KNOWN = """
     SELECT (SELECT number FROM rules_lists_changenumber WHERE name = 'names'),
            ARRAY(SELECT hash FROM (SELECT hash FROM rules_lists_seenname WHERE hash = ANY(%s::bigint[])
@@ -122,7 +125,8 @@ _STORE = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET name_id = EXCLUDED.name_id, seen_at = EXCLUDED.seen_at
     WHERE p.name_id <> EXCLUDED.name_id OR p.seen_at < EXCLUDED.seen_at - interval '1 day'
 """
-# The matches of these names, found now or stored earlier, for each party with the name, if they are not stored yet.
+# The new and the stored matches of these names, for each party with the name. Only matches that are not stored for the
+# party.
 _MATCHING = """
     WITH matching (key, entry, name, score) AS (
         SELECT p.key, f.entry, f.name, f.score
@@ -164,7 +168,10 @@ def _store(parties: Mapping[int, Named], hashes: Mapping[int, int], texts: Mappi
 
 
 def _cipher() -> Fernet:
-    """Returns the cipher of names. Its key changes with the key of the names' hashes, so both become useless then."""
+    """Returns the cipher of names. The cipher's key changes together with the key of the hashes.
+
+    After such a change, the stored names and hashes are useless.
+    """
     digest = hashlib.sha256(b"kitovu names of parties\0" + settings.RULES_PARTY_KEY.encode()).digest()
     return Fernet(base64.urlsafe_b64encode(digest))
 
@@ -172,7 +179,10 @@ def _cipher() -> Fernet:
 def _screen(
     texts: Mapping[int, str], index: NameIndex, *, until: float
 ) -> tuple[dict[int, int], list[tuple[int, Similar]]]:
-    """Returns the change for which each name was screened, and the similar listed names. Stops when time is over."""
+    """Returns for each name the change for which it was screened, and the similar listed names.
+
+    Stops at the time limit.
+    """
     screened: dict[int, int] = {}
     found: list[tuple[int, Similar]] = []
     if index.number == 0:
@@ -201,7 +211,10 @@ _FOUND = """
 
 
 def _match(found: Sequence[tuple[int, Similar]], parties: Mapping[int, int]) -> int:
-    """Stores the matches of names for their parties, and raises an alert for each party. Returns the number of new."""
+    """Stores the matches of names for their parties, and raises an alert for each party.
+
+    Returns the number of new matches.
+    """
     rows = execute(
         _MATCHING,
         [
@@ -251,19 +264,23 @@ _SCREENED = """
 
 
 def waiting(most: int) -> list[str]:
-    """Returns names that were not screened since the last change of the listed names."""
+    """Returns names that were not screened after the last change of the listed names."""
     return [str(name) for (name,) in execute(_WAITING, [most])]
 
 
 @transaction.atomic
 def screen_again(names: Collection[str]) -> int:
-    """Screens these names against the names listed since they were screened. Returns the number of names."""
+    """Screens these names against the names that were listed after the last screening.
+
+    Returns the number of screened names.
+    """
     index = loaded_names.latest()
     cipher = _cipher()
     found: list[tuple[int, Similar]] = []
     sealed = execute(_SEALED, [[int(name) for name in names]]).fetchall()
     for name, text, screened_for in sealed:
-        # A name of an earlier RULES_PARTY_KEY cannot be read, and no payment leads to it any more.
+        # The hub cannot decrypt a name from the time of an earlier RULES_PARTY_KEY. No payment uses such a name any
+        # more.
         with suppress(InvalidToken):
             plain = cipher.decrypt(text.encode()).decode()
             found += [(name, similar) for similar in index.newer_than(screened_for).find(plain)]
@@ -288,7 +305,7 @@ _FORGET_NAMES = """
 
 @transaction.atomic
 def forget_unseen(*, days: int, most: int) -> int:
-    """Deletes the names of parties that were not seen for so many days. Their matches remain."""
+    """Deletes the names of parties that were not seen for this number of days. Keeps the matches of these parties."""
     forgotten = execute(_FORGET_PARTIES, [days, most]).rowcount
     execute(_FORGET_NAMES, [most])
     return forgotten

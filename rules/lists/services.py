@@ -1,6 +1,7 @@
-"""Makes lists, and changes their content: whole files, and single entries.
+"""Creates lists, and changes their content by whole files or single entries.
 
-Callers are changes that two people have decided, and commands. Each change of content makes a version of the list.
+The callers are changes that two people have approved, and commands. Each change of content creates a version of the
+list.
 """
 
 from django.db import connection, transaction
@@ -16,15 +17,17 @@ from rules.not_changed import NotChanged
 from rules.refreshed_key_sets import MOST_KEYS
 
 MOST_NAMES = 100_000
-"""The most listed names of all lists together. Each process that screens names has all of them in memory."""
-# The statistics of the tables may be from before the import, and nested loops over 200,000 lines take hours.
+"""The largest number of names on all lists together. Each process that screens names keeps all listed names in memory.
+"""
+# The statistics of the tables may be older than the import. Then PostgreSQL may choose nested loops, which take hours
+# for 200,000 lines.
 _LONG_STATEMENTS = "SET LOCAL statement_timeout = '60s'; SET LOCAL enable_nestloop = off"
 _USUAL_STATEMENTS = "SET LOCAL enable_nestloop = on"
 
 
 @transaction.atomic
 def create(*, name: str, kind: str, title: str = "", least_score: int = 88, actor: str) -> PartyList:
-    """Makes an empty list. Raises NotChanged if the name is taken or a value is not valid."""
+    """Creates an empty list. Raises NotChanged if the name is taken or a value is not valid."""
     if kind not in PartyList.Kind.values:
         raise NotChanged(f"kind must be one of {', '.join(PartyList.Kind.values)}")
     if not 70 <= least_score <= 100:
@@ -47,9 +50,10 @@ def _is_name(name: str) -> bool:
 
 @transaction.atomic
 def stage(list_name: str, *, file_name: str, raw: bytes, actor: str) -> StagedFile:
-    """Reads a file, and keeps its lines until two people make it the list's content.
+    """Reads a file, and stores its lines until two people make the file the list's content.
 
-    Raises `party_files.BadFile` with each bad line, or NotChanged. Then nothing is kept.
+    If the file has faults, stores nothing and raises `party_files.BadFile` with each bad line. Raises NotChanged if the
+    list does not exist.
     """
     read = party_files.read(raw)
     found = PartyList.objects.filter(name=list_name).first()
@@ -98,7 +102,7 @@ _ADD = """
 
 @transaction.atomic
 def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
-    """Makes a staged file the whole content of its list. Entries that the file does not have are removed."""
+    """Makes a staged file the whole content of its list. Removes entries that the file does not have."""
     staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
     if staged is None:
         raise NotChanged(_("This file no longer waits. Import it again."))
@@ -118,7 +122,7 @@ def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
 
 @transaction.atomic
 def add_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
-    """Adds one entry. Raises NotChanged if the list has it already."""
+    """Adds one entry. Raises NotChanged if the list already has this entry."""
     version = _begin(_id_of(list_name), actor=actor)
     earlier = _live(version.party_list_id, line).select_related("added_by").first()
     if earlier is not None:
@@ -138,7 +142,7 @@ def add_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
 
 @transaction.atomic
 def remove_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
-    """Removes one entry. Raises NotChanged if the list does not have it."""
+    """Removes one entry. Raises NotChanged if the list does not have this entry."""
     version = _begin(_id_of(list_name), actor=actor)
     if _live(version.party_list_id, line).update(removed_by=version) == 0:
         raise NotChanged(_("The list does not have this entry."))
@@ -160,7 +164,7 @@ def _id_of(list_name: str) -> int:
 
 
 def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -> ListVersion:
-    """Locks the list, and begins its next version."""
+    """Locks the list, and creates its next version."""
     party_list = PartyList.objects.select_for_update(no_key=True).get(pk=list_id)
     party_list.version += 1
     party_list.save(update_fields=["version"])
@@ -176,7 +180,10 @@ def _begin(list_id: int, *, actor: str, file_name: str = "", sha256: str = "") -
 
 
 def _finish(version: ListVersion, *, added: int, removed: int, has_names: bool, actor: str) -> ListVersion:
-    """Checks that the lists are not too long, and counts the change last, because that lock lasts until the commit."""
+    """Checks that the lists are not too long.
+
+    Counts the change last, because the lock of the count lasts until the commit.
+    """
     _check_lengths()
     version.added, version.removed = added, removed
     record(

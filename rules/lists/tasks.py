@@ -1,4 +1,4 @@
-"""Celery's ticks: names that were not screened since a list changed, and what is kept for a time."""
+"""Celery's periodic tasks of lists. They screen names after a change of a list, and delete old names and files."""
 
 from datetime import timedelta
 
@@ -11,13 +11,13 @@ from rules.lists.models import StagedFile
 
 _AT_ONCE = 500
 _KEPT_DAYS = 400
-_STAGED_FOR = timedelta(days=14)  # longer than a request for approval waits
+_STAGED_FOR = timedelta(days=14)  # longer than the time after which a request for approval expires
 _MOST_AT_ONCE = 10_000
 
 
 @shared_task(name="rules.lists.tasks.screen_names", ignore_result=True)
 def screen_names() -> int:
-    """Screens the names of parties that were not screened since the listed names changed."""
+    """Screens the names that were not screened after the last change of the listed names."""
     return isolating_batches.in_groups(
         screening.BATCH, find=screening.waiting, work=screening.screen_again, most=_AT_ONCE
     )
@@ -25,6 +25,6 @@ def screen_names() -> int:
 
 @shared_task(name="rules.lists.tasks.tidy", ignore_result=True)
 def tidy() -> None:
-    """Deletes names of parties that were not seen for 400 days, and files that nobody approved."""
+    """Deletes the names of parties that were not seen for 400 days. Deletes files that nobody approved."""
     screening.forget_unseen(days=_KEPT_DAYS, most=_MOST_AT_ONCE)
     StagedFile.objects.filter(staged_at__lt=Now() - _STAGED_FOR).delete()

@@ -1,6 +1,6 @@
-"""The fraud markers of parties, for the gates: `markers(keys)`.
+"""Returns the fraud markers of parties, for the gates: `markers(keys)`.
 
-The answer is at most half a second old, so every gate sees a new marker within a second.
+The result is at most half a second old, so every gate sees a new marker within a second.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,9 +10,12 @@ from rules.lists.changes import MARKERS
 from rules.refreshed_key_sets import RefreshedKeySets
 
 CONFIRMED = "CONFIRMED"
-"""Is among a party's kinds if two DFSPs have filed markers of it, or the hub's operators one."""
+"""An additional kind of marker.
 
-# Each name is a kind and its filer: 0 for the operators.
+A party has this kind if two DFSPs, or the hub's operators, have filed a marker of the party.
+"""
+
+# Each name has two parts: a kind of marker, and the filing participant's id (0 for the operators).
 _IN_FORCE = """
     SELECT m.key, m.kind || ' ' || coalesce(m.filed_by_id, 0), m.id FROM rules_markers_marker m
     WHERE m.lifted_at IS NULL
@@ -35,9 +38,10 @@ forget = _keys.forget
 
 
 def markers(keys: Collection[int]) -> Mapping[int, frozenset[str]]:
-    """Returns the kinds of the markers of these parties, with `CONFIRMED` if they are. Others are left out.
+    """Returns the kinds of the markers of these parties, including `CONFIRMED` for confirmed markers. Leaves out
+    parties without markers.
 
-    Runs no statement in most cases.
+    Runs no SQL statement in most cases.
     """
     return {key: _kinds_of(names) for key, names in _keys.of(keys).items()}
 

@@ -1,6 +1,6 @@
-"""Fraud markers of parties, filed by DFSPs, and appeals against them.
+"""The tables of fraud markers that DFSPs file about parties, and of appeals against markers.
 
-A marker belongs to the party's key, so it stays when an alias changes its DFSP.
+A marker belongs to the party's key. So the marker stays in force when the party's alias moves to another DFSP.
 """
 
 import pgtrigger
@@ -21,12 +21,12 @@ class Marker(models.Model):
         APPLICATION_FRAUD = "APPLICATION_FRAUD"
         OTHER = "OTHER"
 
-    marker_id = models.CharField(max_length=36)  # the filing DFSP's id, for equal resends
+    marker_id = models.CharField(max_length=36)  # the filing DFSP's own id of the marker
     filed_by = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", null=True)  # null: operators
     key = models.BigIntegerField()
     kind = models.CharField(max_length=17, choices=Kind)
     reason = models.CharField(max_length=512)
-    transaction_id = models.CharField(max_length=36, blank=True)  # the payment that it is about
+    transaction_id = models.CharField(max_length=36, blank=True)  # the payment that the marker is about
     digest = models.BinaryField(max_length=32)
     filed_at = models.DateTimeField(db_default=Now())
     lifted_at = models.DateTimeField(null=True)
@@ -44,7 +44,7 @@ class Marker(models.Model):
             ),
         ]
         indexes = [
-            # the markers of given parties, and all in pages
+            # for the markers of given parties, and for all markers in pages
             models.Index(fields=["key", "id"], condition=Q(lifted_at__isnull=True), name="markers_in_force"),
             models.Index(fields=["change"], name="markers_by_change"),
         ]
@@ -73,7 +73,10 @@ class Marker(models.Model):
 
 
 class Appeal(models.Model):
-    """A DFSP's request to lift a marker of its customer. The marker counts until two people have decided."""
+    """A DFSP's request to lift a marker of its customer.
+
+    The marker stays in force until two people approve the request.
+    """
 
     class State(models.TextChoices):
         OPEN = "OPEN"

@@ -1,7 +1,7 @@
-"""Files and lifts fraud markers, and takes appeals.
+"""Files fraud markers, lifts fraud markers, and stores appeals.
 
-A DFSP files a marker alone, and it counts at once. Only two people of the hub lift it: the database accepts a lifting
-only with their request (`lift_marker`).
+A DFSP needs no approval to file a marker, and a new marker is in force at once. Only two people of the hub can lift a
+marker. The database accepts a lifting only with the approved request (`lift_marker`).
 """
 
 import uuid
@@ -30,7 +30,7 @@ _DAY_S = 24 * 3600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A DFSP's marker of a party."""
+    """The content of a DFSP's fraud marker about a party."""
 
     marker_id: str
     participant_id: int
@@ -42,11 +42,11 @@ class Report:
 
 
 def subject_of(marker: int) -> str:
-    """Returns the subject of a request to lift this marker. The database compares it."""
+    """Returns the subject of a request to lift this marker. The database compares the subject."""
     return f"marker {marker}"
 
 
-# The DFSP's id makes an equal resend harmless, also if both arrive at once.
+# Because of the DFSP's id, a repeated request has no effect, even if both requests arrive at once.
 _FILE = """
     INSERT INTO rules_markers_marker (marker_id, filed_by_id, key, kind, reason, transaction_id, digest, filed_at,
                                       lifted_by, lifted_because, change)
@@ -58,9 +58,10 @@ _NUMBER = "UPDATE rules_markers_marker SET change = %s WHERE id = %s"
 
 @transaction.atomic
 def file(report: Report) -> tuple[Marker, bool]:
-    """Files a DFSP's marker. Returns it, and whether it is new. An equal resend returns the earlier marker.
+    """Files a DFSP's marker. Returns the marker, and whether it is new. A repeated request returns the earlier marker.
 
-    Raises FspiopError 3106 for another marker under the same id, and 2005 (429) beyond the DFSP's number for a day.
+    Raises FspiopError 3106 if the id belongs to a different marker. Raises FspiopError 2005 (429) if the DFSP exceeds
+    its daily limit.
     """
     earlier = _earlier(report)
     if earlier is not None:
@@ -79,7 +80,7 @@ def file(report: Report) -> tuple[Marker, bool]:
         ],
     ).fetchone()
     if row is None:
-        found = _earlier(report)  # of a resend that came at the same time
+        found = _earlier(report)  # the marker of an equal request that arrived at the same time
         assert found is not None
         return found, False
     return _count(Marker.objects.select_related("filed_by").get(pk=row[0])), True
@@ -119,7 +120,7 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 
 
 def _count(marker: Marker) -> Marker:
-    """Raises an alert about a new marker, and counts the change last, because that lock lasts until the commit."""
+    """Raises an alert about a new marker. Counts the change last, because the lock of the count lasts until the commit."""
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
     alerts.raise_alerts(
@@ -135,7 +136,7 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
     """Lifts a marker and ends its appeals, in the transaction of the approved request."""
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:
-        raise NotChanged(_("There is no such marker, or it was already lifted."))
+        raise NotChanged(_("The marker does not exist, or it was already lifted."))
     record("marker_lifted", subject=subject_of(found.pk), actor=actor, after={"kind": found.kind, "reason": reason})
     found.appeals.filter(state=Appeal.State.OPEN).update(
         state=Appeal.State.LIFTED, decided_at=Now(), decided_by=actor, decision=reason[:512]
@@ -148,14 +149,14 @@ def lift(marker: int, *, reason: str, actor: str) -> Marker:
 
 @transaction.atomic
 def appeal(marker: int, *, participant_id: int, dfsp: str, reason: str) -> tuple[Appeal, bool]:
-    """Takes a DFSP's appeal against a marker in force. Returns it, and whether it is new.
+    """Stores a DFSP's appeal against a marker in force. Returns the appeal, and whether it is new.
 
-    A DFSP has one open appeal to a marker: a further one returns the earlier. Raises FspiopError 3200 if there is no
-    such marker in force, and 2005 (429) beyond the DFSP's number for a day.
+    A DFSP can have only one open appeal against a marker. A second appeal returns the first appeal. Raises FspiopError
+    3200 if the marker is not in force. Raises FspiopError 2005 (429) if the DFSP exceeds its daily limit.
     """
     found = Marker.objects.select_for_update(no_key=True).filter(pk=marker, lifted_at=None).first()
     if found is None:
-        raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such marker in force")
+        raise FspiopError(ErrorCode.ID_NOT_FOUND, "the marker is not in force")
     earlier = found.appeals.filter(filed_by=participant_id, state=Appeal.State.OPEN).first()
     if earlier is not None:
         return earlier, False
@@ -179,7 +180,7 @@ def reject_appeal(appeal_id: int, *, reason: str, actor: str) -> Appeal:
     """Rejects an appeal, in the transaction of the approved request. The marker stays in force."""
     found = Appeal.objects.select_for_update(no_key=True).filter(pk=appeal_id, state=Appeal.State.OPEN).first()
     if found is None:
-        raise NotChanged(_("There is no such appeal, or it was already decided."))
+        raise NotChanged(_("The appeal does not exist, or it was already decided."))
     found.state, found.decided_at, found.decided_by = Appeal.State.REJECTED, Now(), actor
     found.decision = reason[:512]
     found.save(update_fields=["state", "decided_at", "decided_by", "decision"])

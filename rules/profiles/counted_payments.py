@@ -1,4 +1,4 @@
-"""A payment as it is counted, and what each of its profiles knows about it. Pure."""
+"""The values of a counted payment, and the event that each of its profiles stores. Pure."""
 
 import hashlib
 from collections.abc import Iterator
@@ -28,15 +28,17 @@ COLUMNS: dict[Role, str] = {role: f"{role.name.lower()}_key" for role in Role}
 """The columns of CountedTransfer with the keys."""
 
 _RECEIVES = frozenset({Role.PAYEE, Role.ALIAS, Role.PAYEE_DFSP})
-_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # a DFSP serves these
+_IS_SERVED = frozenset({Role.PAYEE, Role.ALIAS})  # the roles of a participant's customers
 
 BY_ROLE = "VALUES " + ", ".join(f"({role:d}, c.{COLUMNS[role]}, {str(role in _RECEIVES).lower()})" for role in Role)
-"""SQL: the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives."""
+"""SQL that returns the roles of a row `c` of CountedTransfer, with their keys, and whether the subject receives the
+payment.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of the profiles in which a payment counts. None where it does not."""
+    """The keys of the profiles in which a payment counts. A key is None if the payment counts in no such profile."""
 
     payer: int | None = None
     payee: int | None = None
@@ -47,7 +49,7 @@ class Keys:
     original: int | None = None
 
     def by_role(self) -> Iterator[tuple[Role, int]]:
-        """Yields each profile's role and key."""
+        """Yields the role and the key of each profile."""
         for role, key in zip(Role, self.in_order(), strict=True):
             if key is not None:
                 yield role, key
@@ -79,7 +81,7 @@ class CountedPayment:
     transaction_id: str | None = None
 
     def event(self, role: Role) -> Event:
-        """Returns what the profile of this role counts."""
+        """Returns the event that the profile of this role counts."""
         receives = role in _RECEIVES
         return Event(
             moment=microseconds(self.reserved_at),
@@ -99,7 +101,7 @@ class CountedPayment:
             profile.note_dfsp(self.served_by, event.moment)
 
     def remove_from(self, profile: Profile, role: Role) -> bool:
-        """Counts the payment no longer. Returns False if the profile cannot have it."""
+        """Removes the payment from the profile's counts. Returns False if the profile cannot contain the payment."""
         return profile.remove(self.event(role))
 
 
@@ -109,5 +111,5 @@ def microseconds(moment: datetime) -> int:
 
 
 def reference(transfer_id: str) -> int:
-    """Returns the number by which a profile knows a transfer."""
+    """Returns the number that identifies a transfer in a profile."""
     return int.from_bytes(hashlib.blake2b(transfer_id.encode(), digest_size=8).digest(), "big") >> 1

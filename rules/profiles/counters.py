@@ -1,4 +1,4 @@
-"""The counters of rules, read from profiles: implements `rules.language.counter_needs.Counters`."""
+"""Reads the counters of rules from profiles. Implements `rules.language.counter_needs.Counters`."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _RECEIVES = frozenset({"payee", "alias", "payee_dfsp"})
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A committed transaction that a refund gives back."""
+    """A committed transaction, which is the original of a refund."""
 
     currency: str
     amount: int
@@ -30,7 +30,7 @@ class Original:
 
 
 class PaidBefore(Protocol):
-    """The pairs (payer, payee) of which a payment is counted."""
+    """The pairs (payer, payee) with a counted payment."""
 
     def __contains__(self, pair: object, /) -> bool: ...
 
@@ -40,8 +40,8 @@ class PaidBefore(Protocol):
 class ProfileCounters:
     """Reads counters from the profiles that were loaded for a group of payments.
 
-    A window ends now and begins `window_s` earlier: a payment from exactly then is no longer part of it. If a counter
-    need not be exact, payments of the hour or day in which the window begins may be counted too.
+    A window ends now and begins `window_s` earlier. A payment at exactly the beginning of the window is not part of the
+    window. An inexact counter may also count all payments of the hour or day in which the window begins.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ProfileCounters:
         originals: Mapping[str, Original],
     ) -> None:
         self.profiles, self.paid_before, self._originals = profiles, paid_before, originals
-        # Of the payment that is judged now:
+        # The values below belong to the payment that is judged now:
         self._facts: Facts | None = None
         self._now = 0
         self._is_refund = False
@@ -59,7 +59,7 @@ class ProfileCounters:
         self._series: dict[tuple[Subject, Direction], Series | None] = {}
 
     def get(self, need: Need, facts: Facts) -> int | bool | None:
-        """Returns the measure, or None if it is not known."""
+        """Returns the measure, or None if the measure is not known."""
         if facts is not self._facts:
             self._facts, self._now, self._is_refund = facts, microseconds(facts.now), is_refund(facts)
             self._profiles, self._series = {}, {}

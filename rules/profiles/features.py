@@ -1,4 +1,7 @@
-"""What a profile says about a window of time: number, sum, distinct counterparties, first and last payment. Pure."""
+"""Computes values of a profile for a window of time: number, sum, distinct counterparties, first and last payment.
+
+Pure.
+"""
 
 from bisect import bisect_left
 from dataclasses import dataclass
@@ -15,17 +18,20 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
 
     count: int
     value: int
-    kept: int  # how many of them the profile keeps one by one
+    kept: int  # the number of these payments that the profile keeps one by one
     is_exact: bool
-    """False if a bucket has payments inside of the window and maybe others before it. Then all of them are counted."""
+    """False if a bucket with payments inside the window may also have payments before the window.
+
+    The count then includes the whole bucket.
+    """
 
 
 class Series(msgspec.Struct, frozen=True, gc=False):
-    """The payments of one direction and currency, ready to be counted in windows of any length."""
+    """The payments of one direction and currency, prepared for counting in windows of any length."""
 
     moments: list[int]
-    sums: list[int]  # of the amounts before each moment, and of all
-    folded: list[tuple[int, int, int, int]]  # of each bucket: its start, its latest payment, number, sum
+    sums: list[int]  # the sums of the amounts before each moment, and the sum of all amounts
+    folded: list[tuple[int, int, int, int]]  # for each bucket: its start, its latest payment, number, sum
 
     def since(self, moment: int) -> Tally:
         """Counts and adds up the payments since this moment."""
@@ -41,7 +47,7 @@ class Series(msgspec.Struct, frozen=True, gc=False):
 
 
 def series(profile: Profile, direction: Direction, currency: str, *, refunds: bool = False) -> Series:
-    """Returns the payments of this direction and currency: refunds only, or all others."""
+    """Returns the payments of this direction and currency: only refunds, or only payments that are not refunds."""
     moments, sums, total = list[int](), [0], 0
     for event in profile.events:
         if event.direction == direction and event.currency == currency and event.is_refund == refunds:
@@ -62,7 +68,7 @@ def tally(profile: Profile, direction: Direction, currency: str, since: int, *, 
 
 
 def count_in_all_currencies(profile: Profile, direction: Direction, since: int) -> int:
-    """Returns the number of payments of this direction since this moment, without refunds. It may be too high."""
+    """Returns the number of payments of this direction since this moment, without refunds. The number may be too high."""
     kept = sum(
         event.moment >= since and event.direction == direction and not event.is_refund for event in profile.events
     )
@@ -81,11 +87,13 @@ class Distinct:
     parties: frozenset[int]
     kept: int
     is_exact: bool
-    """False if payments inside of the window may be folded, whose counterparties are not known any more."""
+    """False if the window may have folded payments. A folded payment has no counterparty any more."""
 
 
 def distinct(profile: Profile, direction: Direction, currency: str, since: int) -> Distinct:
-    """Returns the different parties that the subject paid or was paid by since this moment, without refunds."""
+    """Returns the different counterparties of the subject's payments in this direction since this moment, without
+    refunds.
+    """
     parties: set[int] = set()
     kept = 0
     for event in reversed(profile.events):
@@ -103,7 +111,10 @@ def distinct(profile: Profile, direction: Direction, currency: str, since: int) 
 
 
 def first_moment(profile: Profile) -> int | None:
-    """Returns when the subject's first payment was. If it is folded, the beginning of its hour, day or month."""
+    """Returns the time of the subject's first payment.
+
+    For a folded payment, returns the beginning of its hour, day or month.
+    """
     moments = [key.start for key in profile.buckets]
     if profile.events:
         moments.append(profile.events[0].moment)
@@ -111,7 +122,7 @@ def first_moment(profile: Profile) -> int | None:
 
 
 def last_moment(profile: Profile) -> int | None:
-    """Returns when the subject's latest payment was."""
+    """Returns the time of the subject's latest payment."""
     moments = [bucket.latest for bucket in profile.buckets.values()]
     if profile.events:
         moments.append(profile.events[-1].moment)

@@ -1,4 +1,4 @@
-"""Adds to profiles the payments that no gate added itself: a periodic batch, profile by profile."""
+"""Adds payments to profiles in a periodic batch, profile by profile. These are the payments that no gate has added."""
 
 from django.db import transaction
 
@@ -6,12 +6,15 @@ from hub.sweeps import isolating_batches
 from rules.profiles import store
 
 BATCH = "profiles"
-_MOST_ROWS = 5_000  # rows from which the profiles of one transaction are taken
+_MOST_ROWS = 5_000  # the number of rows from which one transaction takes its profiles
 _MOST_PROFILES = 1_000
 
 
 def fold() -> int:
-    """Changes the profiles for which rows wait. Returns the number of profiles. Two processes may run this at once."""
+    """Changes the profiles with waiting rows. Returns the number of changed profiles.
+
+    Two processes may run this function at once.
+    """
     return isolating_batches.in_groups(BATCH, find=_find, work=_fold, most=_MOST_PROFILES)
 
 
@@ -25,7 +28,7 @@ def _fold(keys: list[str]) -> int:
 
 
 def fold_profiles(keys: list[int]) -> int:
-    """Changes these profiles inside the caller's transaction. Returns how many had anything to add or remove."""
+    """Changes these profiles inside the caller's transaction. Returns the number of profiles with waiting rows."""
     profiles = store.lock(keys)
     rows = store.unfolded(keys)
     for row in rows:

@@ -1,4 +1,4 @@
-"""The tables of profiles. Subjects are known only by their keys (`rules.party_keys`)."""
+"""The tables of profiles. The tables contain only the keys of subjects (`rules.party_keys`)."""
 
 from decimal import Decimal
 
@@ -10,8 +10,9 @@ from django.db.models import Q
 class Profile(models.Model):
     """The payments of one subject: a party, a participant, a payer with its payee, or a transaction with its refunds.
 
-    A change needs the row's lock. The totals are those of `ring`, in columns so that one statement can compare them
-    with the transfers. No index but the key, and room in each page, so that an update changes no index.
+    A change needs the row's lock. The columns repeat the totals of `ring`, so that one SQL statement can compare the
+    totals with the transfers. The table has only the index of its key, and free space in each page, so an update
+    changes no index.
     """
 
     key = models.BigIntegerField(primary_key=True)
@@ -33,9 +34,9 @@ class Profile(models.Model):
 
 
 class CountedTransfer(models.Model):
-    """A transfer that was counted when it was reserved, and the keys of the profiles in which it counts.
+    """A transfer that the hub counted at its reservation, and the keys of the profiles in which the transfer counts.
 
-    The row is added with the transfer, in one transaction. It changes once, if the transfer is aborted.
+    The hub inserts the row and the transfer in one transaction. The row changes only once, if the transfer is aborted.
     """
 
     transfer_id = models.CharField(max_length=36, primary_key=True)
@@ -45,18 +46,18 @@ class CountedTransfer(models.Model):
     payer_dfsp_key = models.BigIntegerField(null=True)  # the next three only if a rule has needed them
     payee_dfsp_key = models.BigIntegerField(null=True)
     pair_key = models.BigIntegerField(null=True)
-    original_key = models.BigIntegerField(null=True)  # of the transaction that a refund gives back
+    original_key = models.BigIntegerField(null=True)  # the key of the original transaction of a refund
     served_by = models.BigIntegerField()  # the key of the payee DFSP
     is_refund = models.BooleanField()
     currency = models.CharField(max_length=3)
     amount = models.BigIntegerField()
     reserved_at = models.DateTimeField()
-    transaction_id = models.CharField(max_length=36, null=True)  # if it is not the transfer's id
-    ended = models.BooleanField(default=False)  # the transfer was aborted, so it counts no longer
+    transaction_id = models.CharField(max_length=36, null=True)  # null if it equals the transfer's id
+    ended = models.BooleanField(default=False)  # true if the transfer was aborted and so does not count any more
 
     class Meta:
         indexes = [
-            # for the question whether this payer has paid this payee before
+            # for the search whether this payer has paid this payee before
             models.Index(
                 fields=["payer_key", "payee_key"],
                 condition=Q(payer_key__isnull=False, payee_key__isnull=False),
@@ -82,8 +83,8 @@ class CountedTransfer(models.Model):
 class UnfoldedCount(models.Model):
     """A payment that a profile has to add or to remove.
 
-    Transactions that need no exact count add such a row and lock no profile. A row is deleted only by the transaction
-    that changes the profile, under the profile's lock.
+    Transactions that need no exact count add such a row and lock no profile. Only a transaction that has locked and
+    changed the profile deletes the row.
     """
 
     key = models.BigIntegerField()

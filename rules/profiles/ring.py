@@ -1,11 +1,12 @@
-"""The profile of a party: its latest payments one by one, and the earlier ones as sums by hour, day and month. Pure.
+"""The profile of a party: its latest payments one by one, and sums of its earlier payments by hour, day and month.
+Pure.
 
-An event is one payment in which the profile's subject took part. The latest `KEPT` events of each class (direction,
-currency, refund or not) are kept one by one. Older events are folded into buckets. A bucket keeps the moment of the
-latest event that was folded into it, so a reader knows whether the bucket has events inside a window.
+An event is one payment in which the profile's subject took part. A profile keeps the latest `KEPT` events of each class
+(direction, currency, refund or not) one by one. Older events are folded into buckets. A bucket keeps the time of its
+latest folded event, so a reader can see whether the bucket has events inside a window.
 
-Which bucket an event belongs to depends on its moment and on two boundaries of the profile only. So the order in which
-events are added and removed changes which of them are still kept one by one, and never a sum.
+The bucket of an event depends only on the event's time and on two boundaries of the profile. So the order of additions
+and removals never changes a sum. The order changes only which events the profile keeps one by one.
 """
 
 from bisect import bisect_left, insort
@@ -15,34 +16,34 @@ from enum import IntEnum
 import msgspec
 
 KEPT = 64
-"""How many events of one class a profile keeps one by one."""
+"""The number of events of one class that a profile keeps one by one."""
 
-HOUR = 3_600_000_000  # moments are microseconds since 1970
+HOUR = 3_600_000_000  # all times are microseconds since 1970
 DAY = 24 * HOUR
 MONTH = 30 * DAY
-_HOURS_FOR = 2 * DAY  # how far back buckets are hours
-_DAYS_FOR = 33 * DAY  # how far back they are at least days: longer than the longest window
+_HOURS_FOR = 2 * DAY  # buckets up to this age are hours
+_DAYS_FOR = 33 * DAY  # buckets up to this age are hours or days; the age is longer than the longest window
 
 _FORMAT = 1
 
 
 class Direction(IntEnum):
-    """What the subject did in a payment."""
+    """Whether the subject sent or received a payment."""
 
     SENT = 0
     RECEIVED = 1
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True, gc=False, order=True):
-    """One payment, as its payer's or its payee's profile knows it."""
+    """One payment in the profile of its payer or of its payee."""
 
-    moment: int  # when it was reserved
+    moment: int  # the time of the reservation
     ref: int  # a hash of the transfer's id
     direction: int
     is_refund: bool
     currency: str
     amount: int  # ten-thousandths
-    counterparty: int  # the key of the other party, 0 if it is not known
+    counterparty: int  # the key of the counterparty, or 0 if the key is not known
 
 
 class BucketKey(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -56,11 +57,14 @@ class BucketKey(msgspec.Struct, frozen=True, order=True, gc=False):
 class Bucket(msgspec.Struct, gc=False):
     count: int
     value: int
-    latest: int  # no event in the bucket is later. After a removal, the latest one may be earlier.
+    latest: int  # No event in the bucket is later than this time. After a removal, all events may be earlier.
 
 
 class Profile:
-    """The payments of one subject. Methods change it in place; `is_changed` tells whether it must be saved."""
+    """The payments of one subject. The methods change the profile in place.
+
+    `is_changed` is True if the profile must be saved.
+    """
 
     __slots__ = (
         "buckets",
@@ -81,16 +85,17 @@ class Profile:
         self.hours_from = 0  # earlier events are folded into days
         self.days_from = 0  # earlier events are folded into months
         self.counted = 0  # the number of all events
-        self.sent = 0  # the sum of all amounts sent, whatever their currency: compared with transfers, never judged
+        self.sent = 0  # the sum of all sent amounts in all currencies; only for the comparison with transfers
         self.received = 0
-        # The participant that served the subject in its latest payment received, and since when if another one did
-        # before. A payment that is removed does not change this, so it is never compared with the transfers.
+        # The serving participant of the subject at the latest received payment, and the time of the change if the
+        # serving participant has changed. The removal of a payment does not change these values, so they are never
+        # compared with the transfers.
         self.served_by = 0
         self.moved_at = 0
         self.is_changed = False
 
     def note_dfsp(self, dfsp: int, moment: int) -> None:
-        """Notes which participant served the subject when it received a payment."""
+        """Stores which participant served the subject at a received payment."""
         if dfsp != self.served_by:
             if self.served_by:
                 self.moved_at = max(self.moved_at, moment)
@@ -105,7 +110,7 @@ class Profile:
             self._fold_oldest_like(event)
 
     def remove(self, event: Event) -> bool:
-        """Counts a payment no longer. Returns False, and changes nothing, if the profile cannot have it."""
+        """Removes a payment. Returns False and changes nothing if the profile cannot contain this payment."""
         place = bisect_left(self.events, event)
         if place < len(self.events) and self.events[place] == event:
             del self.events[place]
@@ -121,7 +126,7 @@ class Profile:
         return True
 
     def bucket_of(self, event: Event) -> BucketKey:
-        """Returns the bucket to which the event belongs once it is not kept by itself."""
+        """Returns the bucket into which the profile folds this event."""
         length = HOUR if event.moment >= self.hours_from else DAY if event.moment >= self.days_from else MONTH
         start = event.moment - event.moment % length
         return BucketKey(start, length, event.direction, event.is_refund, event.currency)
@@ -179,7 +184,7 @@ class Profile:
 
 
 class _Stored(msgspec.Struct, array_like=True, gc=False):
-    """What the database keeps. Sums are texts, because they may have more than 64 bits."""
+    """The stored form of a profile. Sums are texts, because a sum may have more than 64 bits."""
 
     form: int
     hours_from: int
@@ -198,7 +203,7 @@ _DECODER = msgspec.msgpack.Decoder(_Stored)
 
 
 def to_bytes(profile: Profile) -> bytes:
-    """Writes a profile."""
+    """Encodes a profile for the database."""
     buckets = [
         (k.start, k.length, k.direction, k.is_refund, k.currency, b.count, str(b.value), b.latest)
         for k, b in sorted(profile.buckets.items())
@@ -220,7 +225,7 @@ def to_bytes(profile: Profile) -> bytes:
 
 
 def from_bytes(stored: bytes) -> Profile:
-    """Reads a profile. No bytes are a profile without payments."""
+    """Decodes a profile. Empty bytes give a profile without payments."""
     profile = Profile()
     if not stored:
         return profile
@@ -237,7 +242,7 @@ def from_bytes(stored: bytes) -> Profile:
 
 
 def of_events(events: Iterable[Event]) -> Profile:
-    """Returns the profile of these payments."""
+    """Creates the profile of these payments."""
     profile = Profile()
     for event in sorted(events):
         profile.add(event)
@@ -245,15 +250,15 @@ def of_events(events: Iterable[Event]) -> Profile:
 
 
 def differences(profile: Profile, events: Iterable[Event]) -> Iterator[str]:
-    """Returns each difference between a stored profile and the payments that it should have. None if it is right.
+    """Yields each difference between a stored profile and the payments that the profile should contain.
 
-    Which events are still kept one by one is not a difference, because that depends on the order of additions and
-    removals. Each event must be kept by itself or be part of its bucket.
+    The choice of the events that are kept one by one is not a difference, because this choice depends on the order of
+    additions and removals. Each event must be kept one by one or be part of its bucket.
     """
     expected = set(events)
     kept = set(profile.events)
     if len(kept) != len(profile.events) or profile.events != sorted(profile.events):
-        yield "its events are not in order, or are there twice"
+        yield "its events are not in order, or an event occurs twice"
     for event in sorted(kept - expected):
         yield f"it has a payment of {event.currency} {event.amount} that should not be counted"
     sums: dict[BucketKey, Bucket] = {}

@@ -1,4 +1,4 @@
-"""The counts of a party's payments, for the signals that a DFSP may ask for (`rules.signals.counters`)."""
+"""The counts of a party's payments, for the signals that DFSPs can request (`rules.signals.counters`)."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -12,9 +12,10 @@ _NAMES = {Direction.SENT: "SENT", Direction.RECEIVED: "RECEIVED"}
 
 
 def of_party(key: int, hours: Sequence[int]) -> Iterable[Count]:
-    """Returns how many payments the party sent and received in the last hours, in all currencies, without refunds.
+    """Returns the numbers of payments that the party sent and received in these hours, in all currencies, without
+    refunds.
 
-    Payments of the day or month in which a long time begins are counted too.
+    For a long period, the numbers may include all payments of the day or month in which the period begins.
     """
     profile, now = store.read([key])[key], datetime.now(UTC)
     for direction, name in _NAMES.items():

@@ -1,7 +1,9 @@
-"""All statements about profiles. Each takes lists, so the number of statements does not depend on the lengths.
+"""All SQL statements about profiles. Each statement takes lists, so the number of statements does not depend on the
+lengths of the lists.
 
 The lock order of the ledger (`ledger.store`) applies: profiles after transfers and conversions, and before accounts,
-keys ascending. A row of `UnfoldedCount` is deleted only under the lock of its profile, so nobody applies it twice.
+with ascending keys. A transaction deletes a row of `UnfoldedCount` only under the lock of the row's profile. So no row
+is applied twice.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -24,10 +26,10 @@ _LOCK = """
 
 
 def lock(keys: Collection[int]) -> dict[int, Profile]:
-    """Locks these profiles until the end of the transaction. Makes those that do not exist.
+    """Locks these profiles until the end of the transaction. Creates the missing profiles.
 
-    Profiles are made before any is locked, also in the order of their keys. So a transaction that waits to make one
-    holds no lock for which another one waits to make its own.
+    Creates the missing profiles in the order of their keys, before it locks any profile. So a transaction that waits to
+    create a profile holds no lock that another creating transaction needs.
     """
     ordered = sorted(keys)
     execute(_CREATE, [ordered])
@@ -38,7 +40,10 @@ _READ = "SELECT key, ring FROM rules_profiles_profile WHERE key = ANY(%s::bigint
 
 
 def read(keys: Collection[int]) -> dict[int, Profile]:
-    """Returns these profiles in their present state, without a lock. A profile that does not exist is empty."""
+    """Returns these profiles in their present state, without a lock.
+
+    Returns an empty profile for a key without a profile.
+    """
     found = {key: ring.from_bytes(stored) for key, stored in execute(_READ, [sorted(keys)])}
     return {key: found.get(key) or Profile() for key in keys}
 
@@ -76,7 +81,7 @@ class Unfolded:
     is_removal: bool
 
     def apply_to(self, profile: Profile) -> None:
-        """Changes the profile, which must be the one of `key`."""
+        """Applies this row to the profile with the key `key`."""
         if self.is_removal:
             self.payment.remove_from(profile, self.role)
         else:
@@ -95,7 +100,7 @@ _UNFOLDED = f"""
 
 
 def unfolded(keys: Collection[int]) -> list[Unfolded]:
-    """Returns what these profiles have to add and remove, in order."""
+    """Returns the waiting additions and removals of these profiles, in order."""
     found = [
         Unfolded(id, key, Role(role), payment_of(payment), is_removal)
         for id, key, role, is_removal, *payment in execute(_UNFOLDED, [sorted(keys)])
@@ -105,7 +110,7 @@ def unfolded(keys: Collection[int]) -> list[Unfolded]:
 
 
 def payment_of(row: Sequence[Any]) -> CountedPayment:
-    """Returns the payment in these columns."""
+    """Returns the payment with the values of these columns."""
     transfer_id, served_by, is_refund, currency, amount, reserved_at, *keys = row
     return CountedPayment(transfer_id, Keys(*keys), served_by, is_refund, currency, amount, reserved_at)
 
@@ -114,7 +119,7 @@ _DELETE_UNFOLDED = "DELETE FROM rules_profiles_unfoldedcount WHERE id = ANY(%s::
 
 
 def delete_unfolded(ids: Collection[int]) -> None:
-    """Deletes these rows, whose profiles have changed."""
+    """Deletes these rows after the change of their profiles."""
     execute(_DELETE_UNFOLDED, [sorted(ids)])
 
 
@@ -126,7 +131,10 @@ _DELETE_REMOVALS = """
 
 
 def delete_removals(removed: Sequence[tuple[int, str, Role]]) -> None:
-    """Deletes the rows that the end of these transfers has added for these profiles, which have changed already."""
+    """Deletes the rows that the aborts of these transfers have added for these profiles.
+
+    The profiles have already changed.
+    """
     execute(
         _DELETE_REMOVALS,
         [[key for key, _, _ in removed], [id for _, id, _ in removed], [int(role) for _, _, role in removed]],
@@ -141,7 +149,7 @@ _ADD_UNFOLDED = """
 
 
 def add_unfolded(rows: Sequence[tuple[int, Role, str]]) -> None:
-    """Adds payments (key, role, transfer) that the profiles have to add."""
+    """Inserts rows (key, role, transfer) for payments that profiles have to add later."""
     execute(_ADD_UNFOLDED, [[key for key, _, _ in rows], [int(role) for _, role, _ in rows], [id for *_, id in rows]])
 
 
@@ -179,7 +187,7 @@ _COUNTED = f"""
 
 
 def counted(transfer_ids: Collection[str]) -> dict[str, CountedPayment]:
-    """Returns those of these transfers that are counted."""
+    """Returns the counted transfers among these transfers."""
     return {row[0]: payment_of(row) for row in execute(_COUNTED, [sorted(transfer_ids)])}
 
 
@@ -192,7 +200,7 @@ _PAID = """
 
 
 def paid_before(pairs: Collection[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Returns those of these pairs (payer, payee) of which a payment is counted."""
+    """Returns those of these pairs (payer, payee) that have a counted payment."""
     ordered = sorted(pairs)
     return {(payer, payee) for payer, payee in execute(_PAID, [[each[0] for each in ordered], [e[1] for e in ordered]])}
 
@@ -205,5 +213,5 @@ _WAITING = f"""
 
 
 def waiting(most_rows: int, most: int) -> list[int]:
-    """Returns profiles that have something to add or to remove and are not skipped, those that wait longest first."""
+    """Returns profiles with waiting rows that are not skipped. The longest waiting profile is first."""
     return [row[0] for row in execute(_WAITING, [most_rows, most])]

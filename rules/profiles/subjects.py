@@ -1,4 +1,4 @@
-"""Which profiles belong to a payment: those that rules read, and those in which the payment counts."""
+"""Finds the profiles of a payment: the profiles that rules read, and the profiles in which the payment counts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -48,12 +48,15 @@ def key_of_subject(subject: Subject, facts: Facts) -> int | None:
 
 
 def is_refund(facts: Facts) -> bool:
-    """Returns whether the payment is a refund, which is counted apart from other payments."""
+    """Returns whether the payment is a refund. Refunds are counted separately from other payments."""
     return facts.scenario == REFUND or facts.refund_of is not None
 
 
 def keys_to_count(facts: Facts, counted_too: Collection[Subject]) -> Keys:
-    """Returns the profiles in which the payment counts: the parties always, other subjects if a rule needs them."""
+    """Returns the profiles in which the payment counts. The parties are always included.
+
+    Other subjects are included if a rule needs them.
+    """
     assert facts.payee_dfsp is not None
     return Keys(
         payer=facts.payer,
@@ -72,13 +75,13 @@ def subjects_read(needs: Collection[Need]) -> frozenset[Subject]:
 
 
 def asks_for(needs: Collection[Need], *measures: str) -> bool:
-    """Returns whether one of these measures is needed."""
+    """Returns whether the rules need one of these measures."""
     return any(need.measure in measures for need in needs)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The subjects that one live refusing rule needs exactly, and the payments that the rule looks at."""
+    """The subjects whose exact counters one live refusing rule needs, and the payments to which the rule applies."""
 
     when: Trigger
     subjects: frozenset[Subject]
@@ -98,7 +101,7 @@ def limits_of(compiled: CompiledRules) -> Sequence[Limit]:
 
 
 def may_look_at(when: Trigger, facts: Facts) -> bool:
-    """Returns whether a rule with this trigger looks at the payment, or may do so because a fact is missing."""
+    """Returns whether a rule with this trigger applies to the payment, or may apply because a fact is missing."""
     return (
         (not when.currencies or facts.currency in when.currencies)
         and (not when.payer_dfsps or facts.payer_dfsp in when.payer_dfsps)
@@ -110,8 +113,8 @@ def may_look_at(when: Trigger, facts: Facts) -> bool:
 def keys_to_lock(facts: Facts, limits: Sequence[Limit]) -> set[int]:
     """Returns the profiles that must not change while the payment is judged.
 
-    A payment that no limit looks at locks nothing, even if limits on other payments read its profiles: such a payment
-    may be counted before or after them.
+    A payment without an applicable limit locks no profile. Its profiles may be read by limits on other payments,
+    because the order in which the hub counts such payments does not matter.
     """
     subjects: set[Subject] = set()
     for limit in limits:

@@ -1,9 +1,9 @@
-"""The rules that judge payments now. A group of messages takes them once, at its beginning.
+"""The rules that judge payments now. A group of messages reads the active rules once, at the group's beginning.
 
-As long as no version was ever active, a process asks the database once a second, and a group needs no statement. After
-that, each group runs one statement: it takes a lock that the activation of another version excludes, and then reads
-which version is active. So no group is judged by parts of two versions, and after an activation is committed, no group
-of any process is judged by the earlier version.
+While no version was ever active, a process reads the database once a second, and a group needs no SQL statement. After
+the first activation, each group runs one SQL statement. The statement takes a lock that excludes an activation, and
+then reads the active version. So no group is judged by parts of two versions. After the commit of an activation, no
+group of any process is judged by the earlier version.
 """
 
 import threading
@@ -28,13 +28,14 @@ GATES: tuple[Gate, ...] = ("lookup", "quote", "transfer")
 _ALSO_AT_TRANSFERS: tuple[Gate, ...] = ("quote",)
 
 _REFRESH_S = 1.0
-"""How long a process assumes that there is still no version, after the database has said so."""
+"""The time for which a process assumes that no version was ever active, after a read of the database."""
 
 
 class CannotBeRead(Exception):
-    """The active version has a fault, because this release reads the language of rules differently.
+    """The error for an active version that this release cannot read, because the release reads the language of rules
+    differently.
 
-    Payments cannot be judged until people activate another version, so they are refused with 2001.
+    The hub cannot judge payments until people activate another version, so the hub refuses payments with 2001.
     """
 
 
@@ -50,12 +51,12 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class ActiveRules:
-    """One version with the exceptions from its rules. Nothing of it changes while a group uses it."""
+    """One version with the exceptions from its rules. The object does not change while a group uses it."""
 
     rules: Version
     variances: Variances
     revision: int
-    """The latest exception that `variances` contains."""
+    """The number of the latest exception in `variances`."""
 
     @property
     def version(self) -> int:
@@ -67,12 +68,12 @@ class ActiveRules:
 
     @property
     def for_transfers_without_quote(self) -> CompiledRules:
-        """The rules of the transfer and of the quote, for a transfer whose quote this hub never saw."""
+        """The rules of both gates, for a transfer whose quote did not pass through this hub."""
         return self.rules.without_quote
 
 
 class _Process:
-    """The active rules as this process knows them. Several threads may read and replace the attributes."""
+    """This process's copy of the active rules. Several threads may read and replace the attributes."""
 
     def __init__(self) -> None:
         self.compiling = threading.Lock()
@@ -85,13 +86,13 @@ _process = _Process()
 
 
 def current() -> ActiveRules | None:
-    """Returns the rules that are active now, or None. Call this once for each group, in the group's transaction."""
+    """Returns the rules that are active now, or None. Must be called once for each group, in the group's transaction."""
     found = current_at()
     return None if found is None else found[0]
 
 
 def current_at() -> tuple[ActiveRules, datetime] | None:
-    """Returns the same, with the time of the database's clock."""
+    """Returns the active rules or None, together with the time of the database's clock."""
     process = _process
     if not process.was_ever_active:
         asked_at = time.monotonic()
@@ -101,7 +102,7 @@ def current_at() -> tuple[ActiveRules, datetime] | None:
     if active.was_ever:
         process.was_ever_active = True
     elif not process.was_ever_active:
-        process.asked_at = asked_at  # only an answer counts: without one, payments might pass that rules refuse
+        process.asked_at = asked_at  # only after a successful read, so that a failed read lets no payment pass
     return None if active.version is None else (_rules(process, active, active.version), active.now)
 
 
@@ -117,7 +118,7 @@ def _rules(process: _Process, active: Active, number: int) -> ActiveRules:
 
 
 def read(number: int) -> Version:
-    """Returns a version, compiled. Raises CannotBeRead if this release reads the version differently."""
+    """Returns a compiled version. Raises CannotBeRead if this release reads the version differently."""
     try:
         rule_set = accept_text(store.content(number))
     except RuleSetRefused as refused:
@@ -131,16 +132,16 @@ def read(number: int) -> Version:
 
 
 def was_ever_active() -> bool:
-    """Returns whether any version was ever active, as far as this process knows. Runs no statement."""
+    """Returns whether this process knows of any active or earlier active version. Runs no SQL statement."""
     return _process.was_ever_active
 
 
 def notice() -> None:
-    """Makes this process ask the database for the next group, because it has changed the active rules itself."""
+    """Makes this process read the database for the next group. Called after this process has changed the active rules."""
     _process.was_ever_active = True
 
 
 def forget() -> None:
-    """Makes the next group ask the database; for tests, which replace the database."""
+    """Makes the next group read the database. Used by tests that replace the database."""
     global _process
     _process = _Process()

@@ -1,6 +1,6 @@
 """Stores the verdicts about payments, and raises alerts.
 
-Each verdict with an effect or a hit of a rule is stored, and one in a hundred of the others.
+The hub stores each verdict with an effect or a hit of a rule, and one in a hundred of the other verdicts.
 """
 
 import zlib
@@ -30,9 +30,10 @@ class Judged:
 
 
 def save(version: int, judged: Sequence[Judged]) -> None:
-    """Stores those of these verdicts that are kept, and raises their alerts.
+    """Stores the verdicts that the hub keeps, and raises their alerts.
 
-    One statement for all decisions and one for all alerts. No statement where there are none.
+    Runs one SQL statement for all decisions and one SQL statement for all alerts. Runs no SQL statement if there are
+    none.
     """
     rows = [_row(version, each) for each in judged if _is_kept(each)]
     if rows:
@@ -41,7 +42,7 @@ def save(version: int, judged: Sequence[Judged]) -> None:
 
 
 def raises_alert(hit: Hit) -> bool:
-    """Returns whether people look at this hit: at each alert, skipped check, and refusal or hold by a fraud rule."""
+    """Returns whether this hit raises an alert. Alert rules, skipped checks and effective fraud rules raise alerts."""
     return hit.counts and (hit.action == "alert" or hit.skipped or hit.kind == "fraud")
 
 
@@ -67,7 +68,10 @@ def _sighting(version: int, judged: Judged, hit: Hit) -> Sighting:
 
 
 def _is_about_payee(hit: Hit) -> bool:
-    """Returns whether the alert belongs to the payee: by the rule's code, or because the rule reads only the payee."""
+    """Returns whether the alert belongs to the payee.
+
+    The rule's code decides, or the rule reads only facts of the payee.
+    """
     if hit.code is not None and hit.code[0] in "45":
         return hit.code[0] == "5"
     sides = {reading.fact.partition(".")[0] for reading in hit.readings}
@@ -75,12 +79,15 @@ def _is_about_payee(hit: Hit) -> bool:
 
 
 def _is_kept(judged: Judged) -> bool:
-    # A kill switch refuses without a hit of a rule.
+    # A refusal by a kill switch has no hit of a rule.
     return bool(judged.verdict.hits) or judged.verdict.outcome != "ALLOW" or is_sampled(judged.subject)
 
 
 def is_sampled(subject: str) -> bool:
-    """Returns whether the verdict about this payment is kept without a hit. The same payment always gives the same."""
+    """Returns whether the hub stores the verdict about this payment without a hit.
+
+    Equal payments always give equal results.
+    """
     return zlib.crc32(subject.encode()) % _ONE_IN == 0
 
 

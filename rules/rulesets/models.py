@@ -1,4 +1,4 @@
-"""Versions of the scheme's rules, the times for which they are active, exceptions, and the decisions about payments."""
+"""The tables of versions of the scheme's rules, of activations, of exceptions, and of decisions about payments."""
 
 import pgtrigger
 from django.db import models
@@ -7,13 +7,16 @@ from django.db.models.functions import Now
 
 
 class RuleSetVersion(models.Model):
-    """The rules of the scheme as one document. A version never changes: a change of the rules is a new version."""
+    """The rules of the scheme as one document. A stored version never changes.
+
+    Each change of the rules is a new version.
+    """
 
     number = models.BigAutoField(primary_key=True)
     language = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=128)
     content = models.JSONField()
-    digest = models.BinaryField(max_length=32)  # of the canonical JSON
+    digest = models.BinaryField(max_length=32)  # the SHA-256 of the canonical JSON
     author = models.CharField(max_length=128)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -29,8 +32,8 @@ class RuleSetVersion(models.Model):
 class Activation(models.Model):
     """The period in which a version judges payments. Without a version, no rules judge payments in the period.
 
-    Of the periods that contain a moment, the one that began last applies. So when a limited period ends, the version
-    of the earlier period is active again.
+    If several periods contain a moment, the period that began last applies. So the end of a limited period makes the
+    version of the earlier period active again.
     """
 
     version = models.ForeignKey(RuleSetVersion, on_delete=models.PROTECT, related_name="activations", null=True)
@@ -39,7 +42,7 @@ class Activation(models.Model):
     reason = models.CharField(max_length=512)
     actor = models.CharField(max_length=320)  # who asked for it and who approved it, as in the audit trail
     created_at = models.DateTimeField(db_default=Now())
-    cancelled_at = models.DateTimeField(null=True)  # before the period began
+    cancelled_at = models.DateTimeField(null=True)  # set if the activation was cancelled before the period began
 
     class Meta:
         ordering = ["-valid_from", "-id"]
@@ -70,9 +73,12 @@ class Activation(models.Model):
 
 
 class Variance(models.Model):
-    """An exception from one rule for one DFSP, until a date. The latest row about a rule and a DFSP applies."""
+    """An exception from one rule for one DFSP, until a date.
 
-    rule = models.CharField(max_length=64)  # the rule's id, in every version that has such a rule
+    If a rule and a DFSP have several rows, the latest row applies.
+    """
+
+    rule = models.CharField(max_length=64)  # the rule's id, which the rule has in every version
     dfsp = models.CharField(max_length=32)
     until = models.DateTimeField()
     reason = models.CharField(max_length=512)
@@ -88,10 +94,11 @@ class Variance(models.Model):
 
 
 class Decision(models.Model):
-    """The verdict of one version about one payment at one gate: every verdict with a hit, and a sample of the others.
+    """The verdict of one version about one payment at one gate. The table has every verdict with a hit, and a sample of
+    the other verdicts.
 
-    A party's key is a keyed hash (`rules.party_keys`). The facts are kept only with a hit, because a refused quote is
-    stored nowhere else.
+    A party's key is a keyed hash (`rules.party_keys`). The row contains the facts only if there is a hit, because a
+    refused quote is stored nowhere else.
     """
 
     class Outcome(models.TextChoices):

@@ -1,4 +1,4 @@
-"""Commands of `manage.py rules` that need more than the rules: other apps add them when the hub starts."""
+"""Additional commands of `manage.py rules`. Other apps add these commands when the hub starts."""
 
 from argparse import ArgumentParser
 from typing import Any, Protocol

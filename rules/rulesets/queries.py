@@ -9,12 +9,12 @@ from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
 def active() -> Activation | None:
-    """Returns the activation that applies now. Its version is None if people have switched the rules off."""
+    """Returns the activation that applies now. The activation's version is None if people have switched the rules off."""
     return _began().first()
 
 
 def before_active() -> Activation | None:
-    """Returns the activation to which a roll-back returns: the latest one of another version than the active one."""
+    """Returns the activation for a roll-back: the latest activation of a version that is not active now."""
     now = active()
     if now is None:
         return None
@@ -30,7 +30,7 @@ def _began(*, may_have_ended: bool = False) -> "QuerySet[Activation]":
 
 
 def planned() -> "QuerySet[Activation]":
-    """Returns the activations that will begin, the next one first."""
+    """Returns the activations that will begin, with the next activation first."""
     found = Activation.objects.filter(valid_from__gt=Now(), cancelled_at__isnull=True).select_related("version")
     return found.order_by("valid_from", "id")
 
@@ -46,8 +46,8 @@ def exceptions() -> list[Variance]:
 
 
 def decisions_about(subjects: Collection[str]) -> "QuerySet[Decision]":
-    """Returns the stored decisions about these quotes, transfers and lookups, the earliest first.
+    """Returns the stored decisions about these quotes, transfers and lookups, with the earliest first.
 
-    Each decision lists every rule that fired, with each condition, the value that was found, and the threshold.
+    Each decision lists every rule that fired, with its conditions, their values in the payment, and their thresholds.
     """
     return Decision.objects.filter(subject__in=list(subjects)).order_by("id")

@@ -1,6 +1,6 @@
-"""Changes of the scheme's rules. Two people make each change: see `portal.changes.rules`.
+"""Changes the scheme's rules. Each change needs two people: see `portal.changes.rules`.
 
-A new version judges nothing. An activation makes a version judge payments, now or from a later time on.
+A new version does not judge payments yet. An activation makes a version judge payments, now or from a later time on.
 """
 
 import hashlib
@@ -34,14 +34,14 @@ def check_text(raw: bytes) -> RuleSet:
 
 
 def create_from_text(raw: bytes, *, actor: str) -> RuleSetVersion:
-    """Stores a rule set from JSON text as a new version, as `create` does."""
+    """Stores a rule set from JSON text as a new version. Works like `create`."""
     check_text(raw)
     return create(json.loads(raw), actor=actor)
 
 
 @transaction.atomic
 def create(document: Any, *, actor: str) -> RuleSetVersion:
-    """Stores a rule set as a new version. Equal rules are one version, which is returned.
+    """Stores a rule set as a new version. If equal rules are stored already, returns their version.
 
     Raises RuleSetRefused with every fault.
     """
@@ -77,7 +77,7 @@ def activation_terms(
 
 
 def digest_of(number: int | None) -> str | None:
-    """Returns the SHA-256 of a version's rules in hexadecimal digits. None where there is no such version."""
+    """Returns the SHA-256 of a version's rules in hexadecimal digits, or None if the version does not exist."""
     version = queries.version(number) if number is not None else None
     return bytes(version.digest).hex() if version else None
 
@@ -93,7 +93,7 @@ def activate(
 ) -> Activation:
     """Makes a version judge payments, from now on or from a later time on, with or without an end.
 
-    Without a number, no rules judge payments. Raises FspiopError if that is not possible.
+    Without a number, switches the rules off. Raises FspiopError if the activation is not possible.
     """
     if number is not None:
         _check_version(number)
@@ -145,9 +145,9 @@ def cancel(activation_id: int, *, reason: str, actor: str) -> Activation:
 
 @transaction.atomic
 def grant_variance(rule: str, dfsp: str, *, until: datetime, reason: str, actor: str) -> Variance:
-    """Exempts a DFSP's payments from a rule until a date. A date in the past ends an earlier exception now.
+    """Exempts a DFSP's payments from a rule until a date. A date in the past ends an existing exception now.
 
-    Raises FspiopError if there is no such DFSP, no version has such a rule, or the exception would be too long.
+    Raises FspiopError if the DFSP does not exist, no version has the rule, or the exception would be too long.
     """
     if not Participant.objects.filter(name=dfsp, is_hub=False).exists():
         raise FspiopError(ErrorCode.ID_NOT_FOUND, f"{dfsp} is not a DFSP of this hub")

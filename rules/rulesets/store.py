@@ -15,7 +15,7 @@ from hub.sql_execution import execute
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """What judges payments at a moment: the version, the latest exception, and whether there ever was a version."""
+    """The active version at a moment, the latest exception, and whether any version was ever active."""
 
     version: int | None
     variances: int
@@ -23,12 +23,12 @@ class Active:
     now: datetime
 
 
-# The function takes the lock before it reads (see the migration), in one statement.
+# The SQL function takes the lock before it reads (see the migration), in one statement.
 _ACTIVE = "SELECT version, variances, was_ever, now FROM rules_active()"
 
 
 def active() -> Active:
-    """Returns the version that is active, and excludes an activation until the end of the transaction."""
+    """Returns the active version, and blocks activations until the end of the transaction."""
     row = execute(_ACTIVE).fetchone()
     assert row is not None
     return Active(*row)
@@ -38,16 +38,17 @@ _EXCLUDE = "SELECT pg_advisory_xact_lock(%s)"
 
 
 def exclude_groups() -> None:
-    """Waits for the groups that have read the active version, and makes other groups wait for this transaction.
+    """Waits for the groups that have read the active version. Makes other groups wait for this transaction.
 
-    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. The transaction must end.
+    Raises FspiopError 2005 if a group holds the lock for longer than a statement may wait. The caller must then end the
+    transaction.
     """
     try:
         execute(_EXCLUDE, [RULES_LOCK])
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise
-        raise FspiopError(ErrorCode.SERVER_BUSY, "a group of payments takes long; try again") from None
+        raise FspiopError(ErrorCode.SERVER_BUSY, "a group of payments is taking too long; try again") from None
 
 
 RULES_LOCK = 0x4B49_0003
@@ -70,7 +71,7 @@ _VARIANCES = """
 
 
 def variances(revision: int) -> dict[str, dict[str, datetime]]:
-    """Returns the end of each exception, by rule and DFSP, as of the row with this number."""
+    """Returns the end of each exception, by rule and DFSP. Reads the rows up to this number."""
     found: dict[str, dict[str, datetime]] = {}
     for rule, dfsp, until in execute(_VARIANCES, [revision]):
         found.setdefault(rule, {})[dfsp] = until
@@ -121,7 +122,7 @@ def add_decisions(rows: Sequence[DecisionRow]) -> None:
         [row.version for row in rows],
         [row.outcome for row in rows],
         [row.code for row in rows],
-        [json.dumps(row.hits) for row in rows],  # sums may have more than 64 bits
+        [json.dumps(row.hits) for row in rows],  # a sum may have more than 64 bits
         [row.is_sampled for row in rows],
         [row.facts_digest for row in rows],
         [row.facts for row in rows],

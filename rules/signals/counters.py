@@ -1,6 +1,6 @@
-"""The counters of a payee, rounded so that single payments cannot be read from them.
+"""The counters of a payee. The counters are rounded so that they do not reveal single payments.
 
-The reports of DFSPs are counted here. The app of the profiles adds the counters of payments (`payments_come_from`).
+This module counts the reports of DFSPs. The app of the profiles adds the counters of payments (`payments_come_from`).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ HOURS = (72, 720, 4320)
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A number of events in the last hours."""
+    """The number of events of one kind in the last hours."""
 
     name: str
     hours: int
@@ -40,7 +40,7 @@ def payments_come_from(payments: Payments) -> None:
 
 
 def of_party(key: int) -> list[Count]:
-    """Returns the counters of a party: of the DFSPs that report it, and of its payments."""
+    """Returns the counters of a party: the reporting DFSPs, and the party's payments."""
     found = [Count("REPORTS", hours, number) for hours, number in execute(_REPORTS, [list(HOURS), key])]
     return found + [count for payments in _payments for count in payments(key, HOURS)]
 

@@ -11,7 +11,10 @@ MarkerKind = Literal["MULE_ACCOUNT", "SCAMMER_ACCOUNT", "APPLICATION_FRAUD", "OT
 
 
 class MarkerPost(Message):
-    """A DFSP's fraud marker of a party of any DFSP. `marker_id` is the DFSP's own id, for equal resends."""
+    """A DFSP's fraud marker of a party of any DFSP.
+
+    The hub recognises repeated requests by the DFSP's own id `marker_id`.
+    """
 
     marker_id: CorrelationId
     party_id_type: PartyIdType
@@ -46,7 +49,7 @@ class ShownMarker(Message):
 
 
 class PayeeMarker(Message):
-    """A marker of a payee, for every DFSP. It does not name the DFSP that filed the marker."""
+    """A marker of a payee, for every DFSP. The message does not name the DFSP that filed the marker."""
 
     number: int
     kind: str
@@ -54,7 +57,7 @@ class PayeeMarker(Message):
 
 
 class Counter(Message):
-    """About how many payments or reports there were: the number is rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
+    """The approximate number of payments or reports: rounded down to 0, 1, 2, 5, 10, 20, 50 and so on."""
 
     name: str
     hours: int
@@ -62,7 +65,7 @@ class Counter(Message):
 
 
 class Signals(Message):
-    """What the hub knows about a payee, before a DFSP pays this payee."""
+    """The hub's data about a payee, for a DFSP that intends to pay this payee."""
 
     is_known: bool
     is_confirmed: bool

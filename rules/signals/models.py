@@ -1,4 +1,4 @@
-"""Accesses to the signals of parties, and each DFSP's token buckets."""
+"""The tables of accesses to signals, and of each DFSP's token buckets."""
 
 import pgtrigger
 from django.db import models
@@ -8,7 +8,10 @@ from hub.participants.models import Participant
 
 
 class TokenBucket(models.Model):
-    """How much of one kind a DFSP may still request. Tokens come back with time, up to a maximum."""
+    """The number of requests of one kind that a DFSP may still send.
+
+    The bucket gets new tokens over time, up to a maximum.
+    """
 
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
     kind = models.CharField(max_length=16)
@@ -25,7 +28,7 @@ class TokenBucket(models.Model):
 
 
 class SignalAccess(models.Model):
-    """One answer about a party to a DFSP: who asked, about whom, when, and what the DFSP learnt."""
+    """One answer to a DFSP about a party: the DFSP, the party, the time, and the content of the answer."""
 
     at = models.DateTimeField(db_default=Now())
     participant = models.ForeignKey(Participant, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -39,7 +42,7 @@ class SignalAccess(models.Model):
         indexes = [
             models.Index(fields=["participant", "id"], name="signal_accesses_by_dfsp"),
             models.Index(fields=["key", "id"], name="signal_accesses_by_party"),
-            models.Index(fields=["at"], name="signal_accesses_by_time"),  # to delete the old ones
+            models.Index(fields=["at"], name="signal_accesses_by_time"),  # for the deletion of old rows
         ]
         triggers = [pgtrigger.Protect(name="signal_accesses_do_not_change", operation=pgtrigger.Update)]
 

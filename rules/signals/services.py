@@ -1,4 +1,4 @@
-"""Answers a DFSP's question about a payee, and logs the access."""
+"""Answers a DFSP's request for signals about a payee, and logs the access."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +14,13 @@ from rules.signals.counters import Count
 
 BUCKET = "signals"
 UNKNOWN_COSTS = 5
-"""A party of which the hub knows nothing costs more tokens, because somebody who tries out numbers meets many."""
+"""A party without data in the hub costs more tokens, because somebody who guesses numbers finds many such parties."""
 _MOST_MARKERS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the hub knows about a payee."""
+    """The hub's data about a payee."""
 
     markers: list[tuple[int, str, datetime]]  # number, kind, time of filing
     is_confirmed: bool
@@ -42,7 +42,7 @@ _LOG = """
 
 @transaction.atomic
 def ask(key: int, *, participant_id: int) -> Known:
-    """Returns what the hub knows about a party, and logs the access in the same transaction.
+    """Returns the hub's data about a party, and logs the access in the same transaction.
 
     Raises FspiopError 2005 (429) if the DFSP has no token left.
     """

@@ -1,4 +1,4 @@
-"""Celery's tick that deletes what the log of accesses keeps for a time only."""
+"""Celery's periodic task that deletes old entries of the log of accesses."""
 
 from celery import shared_task
 
@@ -15,5 +15,5 @@ _DELETE = """
 
 @shared_task(name="rules.signals.tasks.tidy", ignore_result=True)
 def tidy() -> int:
-    """Deletes accesses of more than 400 days ago. Returns their number."""
+    """Deletes accesses that are older than 400 days. Returns the number of deleted accesses."""
     return execute(_DELETE, [KEPT_DAYS, _MOST_AT_ONCE]).rowcount

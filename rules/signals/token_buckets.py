@@ -13,11 +13,11 @@ _TAKE = f"""
 
 
 def take(participant_id: int, kind: str, *, cost: float, most: float, per_s: float, least: float | None = None) -> bool:
-    """Takes tokens from this DFSP's bucket of this kind. Returns False, and takes none, if there are not enough.
+    """Takes tokens from this DFSP's bucket of this kind. Returns False and takes no tokens if the bucket has too few.
 
-    A bucket begins full, with `most` tokens, and `per_s` tokens come back each second. If it has `least` tokens, all
-    are taken that the request costs, and the DFSP waits longer for the next ones. Only requests of the same DFSP wait
-    for each other.
+    A new bucket is full, with `most` tokens. The bucket gets `per_s` tokens each second. If the bucket has `least`
+    tokens, the request is accepted, and the bucket pays the full cost. The number of tokens can become negative, so the
+    DFSP waits longer. Only requests of the same DFSP wait for each other.
     """
     needed = cost if least is None else least
     now = [most, per_s]

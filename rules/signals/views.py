@@ -75,23 +75,23 @@ class MarkerView(DfspView):
     def get(self, request: Request, number: int) -> HttpResponse:
         found = markers.filed_by(self.caller, number) if number <= _LARGEST_ID else None
         if found is None:
-            raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have filed no such marker", http_status=404)
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "the caller has filed no marker with this id", http_status=404)
         return answer(_shown(found))
 
 
 class AppealsView(DfspView):
     @dfsp_schema(
         TAG,
-        summary="Appeal against a marker, for the customer that it is about",
+        summary="Appeal against a marker of one of the caller's customers",
         request=messages.AppealPost,
         answer=messages.ShownAppeal,
         status=201,
-        further={200: "The caller's appeal waits already"},
+        further={200: "An earlier appeal of the caller is still open"},
     )
     def post(self, request: Request, number: int) -> HttpResponse:
         body = self.body(messages.AppealPost)
         if number > _LARGEST_ID:
-            raise FspiopError(ErrorCode.ID_NOT_FOUND, "there is no such marker in force", http_status=404)
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "the marker is not in force", http_status=404)
         appeal, is_new = services.appeal(
             number, participant_id=self.caller, dfsp=self.fspiop.source, reason=body.reason
         )
@@ -106,12 +106,12 @@ class AppealsView(DfspView):
     def get(self, request: Request, number: int) -> HttpResponse:
         found = markers.latest_appeal(self.caller, number) if number <= _LARGEST_ID else None
         if found is None:
-            raise FspiopError(ErrorCode.ID_NOT_FOUND, "you have no appeal against this marker", http_status=404)
+            raise FspiopError(ErrorCode.ID_NOT_FOUND, "the caller has no appeal against this marker", http_status=404)
         return answer(messages.ShownAppeal(found.state, found.decision or None))
 
 
 def _key_of(id_type: str, identifier: str, sub_id: str | None) -> int:
-    """Returns the key of a party. Raises FspiopError 3100 if no party can have this identifier."""
+    """Returns the key of a party. Raises FspiopError 3100 if the identifier is not valid for any party."""
     if id_type not in _TYPES:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the type of the party's identifier is unknown")
     for text in (identifier, sub_id or ""):

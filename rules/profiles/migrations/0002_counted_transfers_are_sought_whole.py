@@ -1,4 +1,7 @@
-"""Removes the index that Django adds to text for LIKE. It would be written with each transfer and never read."""
+"""Removes the index that Django adds to text for LIKE.
+
+PostgreSQL would write this index with each transfer, but no query reads it.
+"""
 
 from django.db import migrations
 

@@ -1,7 +1,7 @@
-"""The function by which a group of messages reads which rules are active, in one statement.
+"""Creates the SQL function by which a group of messages reads the active rules, in one statement.
 
-A volatile function takes a new snapshot for each of its statements, so the second statement sees the activation for
-which the first one has waited.
+A volatile function takes a new snapshot for each of its statements. So the function's second statement sees the
+activation for which the first statement has waited.
 """
 
 from django.db import migrations

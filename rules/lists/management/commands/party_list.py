@@ -1,4 +1,4 @@
-"""manage.py party_list: makes a list of parties, replaces its content by a file, or shows all lists."""
+"""manage.py party_list: creates a list of parties, replaces a list's content, or shows all lists."""
 
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ ACTOR = "manage.py"
 
 
 class Command(BaseCommand):
-    help = "Makes a list of parties, replaces its content by a file, or shows all lists."
+    help = "Creates a list of parties, replaces a list's content by a file, or shows all lists."
 
     def add_arguments(self, parser: CommandParser) -> None:
         commands = parser.add_subparsers(dest="command", required=True)
-        commands.add_parser("show", help="show each list with its version and its numbers of parties and names")
-        create = commands.add_parser("create", help="make an empty list")
-        create.add_argument("name", help="small letters, digits and hyphens; rules refer to it")
+        commands.add_parser("show", help="show each list with its version, parties and names")
+        create = commands.add_parser("create", help="create an empty list")
+        create.add_argument("name", help="the list's name in rules: small letters, digits and hyphens")
         create.add_argument("--kind", choices=PartyList.Kind.values, required=True)
         create.add_argument("--title", default="")
         create.add_argument(
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         load = commands.add_parser("import", help="replace the content of a list by a CSV file")
         load.add_argument("name")
         load.add_argument("file", type=Path, help=f"with the columns {', '.join(COLUMNS)}")
-        load.add_argument("--reason", default="", help="for the person who approves")
+        load.add_argument("--reason", default="", help="the reason, for the person who approves the change")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -55,7 +55,7 @@ class Command(BaseCommand):
 
     def _create(self, *, name: str, kind: str, title: str, least_score: int, **_options: Any) -> None:
         services.create(name=name, kind=kind, title=title, least_score=least_score, actor=ACTOR)
-        self.stdout.write(f"list {name} is made, without entries")
+        self.stdout.write(f"list {name} created without entries")
 
     def _import(self, *, name: str, file: Path, reason: str, **_options: Any) -> None:
         staged = services.stage(name, file_name=file.name, raw=file.read_bytes(), actor=ACTOR)

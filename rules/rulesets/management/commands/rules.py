@@ -29,12 +29,12 @@ class Command(BaseCommand):
         commands.add_parser("check", help="report every fault in FILE").add_argument("file", type=Path)
         commands.add_parser("import", help="store FILE as a new version").add_argument("file", type=Path)
         commands.add_parser("export", help="write a version as JSON").add_argument("version", type=int)
-        show = commands.add_parser("show", help="show the active rules, or a version, or all versions")
+        show = commands.add_parser("show", help="show the active rules, a version, or all versions")
         show.add_argument("version", type=int, nargs="?")
         show.add_argument("--all", action="store_true", help="list all versions and activations")
-        activate = commands.add_parser("activate", help="make a version judge payments; 'none' switches rules off")
+        activate = commands.add_parser("activate", help="activate a version for payments; 'none' switches rules off")
         activate.add_argument("version", help="the version's number, or none")
-        activate.add_argument("--from", dest="begins", type=_moment, help="2026-12-01T00:00:00Z; without it, now")
+        activate.add_argument("--from", dest="begins", type=_moment, help="such as 2026-12-01T00:00:00Z (default: now)")
         activate.add_argument("--until", type=_moment)
         activate.add_argument("--reason", default="by command")
         for name, command in more_commands.BY_NAME.items():
@@ -127,7 +127,7 @@ class Command(BaseCommand):
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("the time needs a zone, for example 2026-12-01T00:00:00Z")
+        raise ValueError("the time needs a time zone, for example 2026-12-01T00:00:00Z")
     return moment
 
 
@@ -137,6 +137,6 @@ def _period(activation: Activation) -> str:
 
 
 def _costs(rule_set: RuleSet) -> str:
-    """Returns what the rules of each gate cost at most, by the published table."""
+    """Returns the largest cost of the rules of each gate, by the published table of costs."""
     costs = {gate: max(costs_ns(rule_set, gate), default=0) for gate in GATES}
     return ", ".join(f"{gate} {cost / 1000:.1f} us" for gate, cost in costs.items())
