@@ -112,7 +112,7 @@ class FundsEnd(AskForm):
         label=gettext_lazy("Outcome"),
         choices=[
             ("paid", gettext_lazy("The bank paid the money out")),
-            ("stays", gettext_lazy("The bank did not pay the money out: it stays in the account")),
+            ("stays", gettext_lazy("The bank did not pay the money out: the money stays in the account")),
         ],
         widget=forms.RadioSelect,
     )

@@ -12,7 +12,9 @@ from hub.participants.profile import NetworkFault
 _LONGEST_TEXT = 200  # the limit for the text of an error from a library
 
 TEXTS: Mapping[Fault, Promise] = {
-    KeyFault.PRIVATE_KEY: gettext_lazy("this is a private key; keep it, make a new one, and register its public part"),
+    KeyFault.PRIVATE_KEY: gettext_lazy(
+        "this is a private key; create a new key, keep its private part secret, and register only its public part"
+    ),
     KeyFault.TOO_LONG: gettext_lazy("too long"),
     KeyFault.NOT_RSA: gettext_lazy("not an RSA key"),
     KeyFault.NO_JWK: gettext_lazy("not a JWK of an RSA key"),

@@ -1,4 +1,4 @@
-"""Reads the facts of payments from typed messages. ISO 20022 messages and JSON messages give the same typed messages."""
+"""Reads payments' facts from typed messages. ISO 20022 messages and JSON messages give the same typed messages."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The content of a request to change the state of a settlement or to abort it: all data that the approver must see."""
+"""The content of a request to change or abort a settlement: all data that the approver must see."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from settlement.states import State
 
 
 def evidence_of(settlement: Settlement) -> dict[str, Any] | None:
-    """Returns the bank's latest statement, which is the evidence on which a settlement is marked as settled."""
+    """Returns the bank's latest statement. This statement is the evidence that a settlement is settled."""
     found = settlement.statements.order_by("-id").values("id", "sha256", "is_exact").first()
     return dict(found) if found else None
 
@@ -26,7 +26,7 @@ def owed_of(settlement: Settlement) -> list[tuple[str, int]]:
 def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> dict[str, Any]:
     """Returns the terms of a request to change a settlement's state.
 
-    `because` is the reason why there is no bank statement.
+    `because` is the reason for a missing bank statement.
     """
     windows = sorted({content.window_id for content in settlement.contents.all()})
     return {
@@ -44,7 +44,7 @@ def terms(settlement: Settlement, to: str, reason: str, because: str = "") -> di
 def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, Any]:
     """Returns the terms for steps of single accounts.
 
-    If there is no bank statement, the reasons of the steps explain this.
+    If the bank statement is missing, the reasons of the steps explain why.
     """
     states = {wish.state for wish in wishes}
     to = State.SETTLED if State.SETTLED in states else ", ".join(sorted(states))
@@ -58,7 +58,7 @@ def terms_of_steps(settlement: Settlement, wishes: Sequence[Wish]) -> dict[str, 
 
 
 def wishes_of(payload: dict[str, Any]) -> list[Wish]:
-    """Reads the steps from a payload that `terms_of_steps` made."""
+    """Reads the steps from a payload that `terms_of_steps` has created."""
     return [
         Wish(participant, account, State(state), reason, reference)
         for participant, account, state, reason, reference in payload["steps"]

@@ -1,4 +1,4 @@
-"""Decides whether an account in a settlement may take a requested step. Pure. The caller reads the rows under locks."""
+"""Decides whether an account in a settlement may take a requested step. Pure. The caller locks and reads the rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from settlement.states import NEXT, State
 
 
 class Refusal(Enum):
-    """The reason for a refusal: a code and a text. The caller receives both with the refused account."""
+    """The reason for a refusal: a code and a text. The caller receives them with the refused account."""
 
     NO_PARTICIPANT = (ErrorCode.CLIENT_ERROR, "Participant not found")
     NO_ACCOUNT = (ErrorCode.CLIENT_ERROR, "Account not found")
@@ -48,9 +48,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a wish: refused or accepted.
+    """The decision about a requested step: refused or accepted.
 
-    `is_step` is True if the state changes, and not only the reason for the state.
+    `is_step` is True if the state changes, and False if only the reason for the state changes.
     """
 
     wish: Wish
@@ -59,9 +59,9 @@ class Answer:
 
 
 def decide(wishes: Sequence[Wish], now: State, accounts: Mapping[int, Standing]) -> list[Answer]:
-    """Returns an answer for each wish, in order.
+    """Returns a decision for each requested step, in the order of the requests.
 
-    The settlement's state, not the account's, determines which step is next.
+    The state of the settlement determines the next step, not the state of the account.
     """
     participants = {standing.participant_id for standing in accounts.values()}
     seen: set[int] = set()

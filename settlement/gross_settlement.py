@@ -1,10 +1,11 @@
-"""Immediate gross settlement: soon after a commit, two entries post its amount from positions to settlement accounts.
+"""Immediate gross settlement. Soon after a commit, two entries post the commit's amount from positions to SETTLEMENT
+accounts.
 
 Two entries settle a commit. One entry posts the amount from the payer's SETTLEMENT account to the payer's POSITION
 account. The other entry posts the amount from the payee's POSITION account to the payee's SETTLEMENT account. One
-transaction settles many commits in the order in which they were made, so no cover is ever overdrawn. A commit that
-cannot be settled is skipped until it can be settled, together with the commits that depend on it. The database
-guarantees each cover.
+transaction settles many commits in the order of the commits, so no cover is ever overdrawn. If a commit cannot be
+settled, the hub skips this commit and the commits that depend on it. The hub tries the skipped commits again later. The
+database guarantees that no cover becomes negative.
 """
 
 from collections.abc import Sequence
@@ -53,7 +54,7 @@ def _find(model_id: int, most: int) -> list[str]:
     window = SettlementWindow.objects.get(state=SettlementWindow.State.OPEN)
     seen = store.surely_seen()
     found = store.unsettled(window.pk, model.currency or "", batch=batch_of(model), after=model.settled_to, limit=most)
-    # Every entry before the first found one is settled or recorded as skipped. So later runs begin here.
+    # Every entry before the first found entry is settled or recorded as skipped. So later runs begin at this entry.
     settled_to = min(seen, found[0] - 1) if found else seen
     if settled_to > model.settled_to:
         model.settled_to = settled_to

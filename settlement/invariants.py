@@ -1,4 +1,4 @@
-"""The invariants of settlement. `ledger.invariants` runs them together with the ledger's own."""
+"""The invariants of settlement. `ledger.invariants` runs them together with the ledger's invariants."""
 
 from ledger import limits
 from ledger.invariants import Invariant
@@ -40,7 +40,7 @@ INVARIANTS = [
     ),
     Invariant(
         "what_is_settled_is_settled_once",
-        "A content is in at most one settlement that was not aborted, and has the state of that settlement.",
+        "Each content is in at most one settlement that was not aborted, and has the state of this settlement.",
         """SELECT c.id, c.window_id, c.state, array_agg(s.state::text) AS settlements
            FROM settlement_windowcontent c
            LEFT JOIN settlement_inclusion i ON i.content_id = c.id AND NOT i.is_released
@@ -55,7 +55,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_window_is_what_its_contents_are",
-        "A window is settled when all its contents are, and pending while some are. Gross contents do not count.",
+        "A window is settled if all its contents are settled, and pending if some are. Gross contents do not count.",
         """SELECT w.id, w.state, array_agg(DISTINCT c.state::text) AS contents
            FROM ledger_settlementwindow w
            LEFT JOIN settlement_windowcontent c ON c.window_id = w.id AND NOT c.is_gross
@@ -67,7 +67,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_as_far_as_its_accounts",
-        "A settlement's state follows from the states of its accounts, which are at most one step apart.",
+        "A settlement's state follows from the states of its accounts. These states differ by at most one step.",
         """WITH steps (state, step) AS (VALUES ('PENDING_SETTLEMENT', 0), ('PS_TRANSFERS_RECORDED', 1),
                 ('PS_TRANSFERS_RESERVED', 2), ('PS_TRANSFERS_COMMITTED', 3), ('SETTLED', 4), ('ABORTED', 9))
            SELECT s.id, s.state, min(steps.step) AS first, max(steps.step) AS last
@@ -96,7 +96,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_as_far_as_it_is",
-        "An account has the entries for its state: net recipients from RESERVED on, net senders from COMMITTED on.",
+        "An account has its state's entries: net recipients from RESERVED on, net senders from COMMITTED on.",
         """WITH due AS (
              SELECT a.transfer_id, a.account_id, abs(a.net) AS amount,
                     CASE WHEN NOT m.auto_position_reset THEN ''
@@ -122,7 +122,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settled_commit_is_settled_on_both_sides",
-        "Under immediate settlement, both sides of a commit move by its amount, between each side's own accounts.",
+        "Immediate settlement moves a commit's amount between the payer's accounts and between the payee's accounts.",
         """SELECT transfer_id, payer.amount AS of_payer, payee.amount AS of_payee, e.amount
            FROM (SELECT * FROM ledger_entry WHERE kind = 'GROSS_PAYER') payer
            FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'GROSS_PAYEE') payee USING (transfer_id)
@@ -142,7 +142,7 @@ INVARIANTS = [
     ),
     Invariant(
         "a_settlement_is_posted_against_the_hubs_account",
-        "Entries that settle a position are against the hub's multilateral settlement account of its currency.",
+        "Each settlement entry's contra account is the hub's multilateral settlement account in its currency.",
         """SELECT e.id, e.transfer_id, e.kind, other.id AS against, other.type
            FROM ledger_entry e
            JOIN ledger_account other
@@ -180,7 +180,7 @@ INVARIANTS = [
     ),
     Invariant(
         "closed_windows_are_added_up",
-        "A window's totals exist soon after it closed, and before any part of it is settled.",
+        "A window's totals exist soon after the window closed, and before any part of the window is settled.",
         """SELECT w.id, w.state, w.closed_at FROM ledger_settlementwindow w
            WHERE w.state <> 'OPEN' AND w.totalled_at IS NULL
              AND (w.closed_at < clock_timestamp() - interval '10 minutes'
@@ -189,7 +189,7 @@ INVARIANTS = [
     ),
     Invariant(
         "holds_are_of_net_senders",
-        "Each cover hold is the net of a net sender of its settlement, whose position was reset.",
+        "Each hold on cover equals the net amount of a net sender whose position was reset.",
         """SELECT h.account_id, h.settlement_number, h.amount, sa.net, sa.state
            FROM ledger_coverhold h
            JOIN ledger_account held ON held.id = h.account_id

@@ -1,6 +1,6 @@
-"""Settlements, their rules and their states: columns and constraints, no behaviour.
+"""The tables of settlements and of settlement models: columns and constraints, no behaviour.
 
-The windows themselves are the ledger's. Amounts are whole ten-thousandths of a currency unit.
+The table of the windows themselves belongs to the ledger. Amounts are whole ten-thousandths of a currency unit.
 """
 
 from decimal import Decimal
@@ -34,7 +34,10 @@ _ABORT_PAIRS = ", ".join(
 
 
 def _moves(pairs: str, kept: str, what: str) -> str:
-    """Returns a trigger's body: the state may only stay or change as in `pairs`, and the kept columns never change."""
+    """Returns a trigger's body.
+
+    The trigger allows only the changes of state in `pairs`, and no change of the kept columns.
+    """
     new, old = (", ".join(f"{row}.{column}" for column in kept.split()) for row in ("NEW", "OLD"))
     return f"""
         IF NEW.state <> OLD.state AND (OLD.state, NEW.state) NOT IN ({pairs}) THEN
@@ -89,8 +92,8 @@ class SettlementModel(models.Model):
     ledger_account_type = models.CharField(max_length=32)
     settlement_account_type = models.CharField(max_length=32)
     is_active = models.BooleanField(default=True)
-    # Only for immediate settlement. No entry with an id up to this one waits to be settled, so searches begin here. At
-    # the closing of a window, the hub checks all entries.
+    # Only for immediate settlement. All entries with ids up to this id are settled, so searches begin after this id.
+    # When a window closes, the hub checks all entries again.
     settled_to = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -124,7 +127,7 @@ class SettlementModel(models.Model):
 
 
 class WindowContent(models.Model):
-    """The part of a closed window that is settled as a unit: one currency and one type of account."""
+    """The part of a closed window for one currency and one type of account. The hub settles a content as a unit."""
 
     window = models.ForeignKey(SettlementWindow, on_delete=models.PROTECT, related_name="contents")
     currency = models.CharField(max_length=3)
@@ -171,7 +174,7 @@ class WindowContent(models.Model):
 class ContentTotal(models.Model):
     """The total debits and credits of one account in a content's commits.
 
-    The totals are computed once, after the window closed.
+    The hub computes the totals once, after the closing of the window.
     """
 
     content = models.ForeignKey(WindowContent, on_delete=models.PROTECT, related_name="totals", db_index=False)
@@ -225,7 +228,7 @@ class Settlement(models.Model):
 
 
 class Inclusion(models.Model):
-    """A content in a settlement.
+    """A content that a settlement includes.
 
     An aborted settlement releases its contents, so that another settlement can include them.
     """
@@ -248,12 +251,15 @@ class Inclusion(models.Model):
 
 
 class SettlementAccount(models.Model):
-    """An account in a settlement: the amount that it owes (above 0) or is owed (below 0), and its state."""
+    """An account in a settlement, with its state and its net amount.
+
+    The account owes a net amount above 0, and receives a net amount below 0.
+    """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="accounts", db_index=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
     net = models.DecimalField(max_digits=38, decimal_places=0)
-    # The entries that settle this account have this id, so that each entry is posted only once.
+    # The id of the entries that settle this account. Because of the id, each entry is posted only once.
     transfer_id = models.CharField(max_length=36, unique=True)
     state = models.CharField(
         max_length=22,
@@ -288,7 +294,10 @@ class SettlementAccount(models.Model):
 
 
 class SettlementEvent(models.Model):
-    """The history of a settlement (if `account` is empty) or of one of its accounts. Rows are only added."""
+    """The history of a settlement (if `account` is empty) or of one of its accounts.
+
+    The database allows no change of the rows.
+    """
 
     settlement = models.ForeignKey(Settlement, on_delete=models.PROTECT, related_name="events")
     account = models.ForeignKey(SettlementAccount, on_delete=models.PROTECT, null=True, related_name="events")

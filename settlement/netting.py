@@ -1,4 +1,4 @@
-"""Computes each account's obligation from its postings. Pure: no database, no clock."""
+"""Computes the obligation of each account from the account's postings. Pure: no database, no clock."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The sums that the commits of one window posted to one account."""
+    """The sums of the postings of one window's commits to one account."""
 
     account_id: int
     currency: str
@@ -17,7 +17,10 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
-    """The net amount for some windows: above 0 the account owes the scheme, below 0 the scheme owes the account."""
+    """An account's net amount for some windows. Above 0, the account owes the scheme.
+
+    Below 0, the scheme owes the account.
+    """
 
     account_id: int
     currency: str

@@ -1,4 +1,4 @@
-"""Queries of settlement, for its API, its commands and its pages."""
+"""Queries of settlements, for the settlement API, the commands and the pages."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from settlement.states import WindowState
 
 
 def account_types_settled(currency: str) -> list[str]:
-    """Returns the account types that the models of a currency settle, and those to which they move the amounts."""
+    """Returns the account types that the models of a currency settle, and the account types that receive amounts."""
     models = SettlementModel.objects.filter(Q(currency=currency) | Q(currency=None), is_active=True)
     return [name for pair in models.values_list("ledger_account_type", "settlement_account_type") for name in pair]
 
@@ -20,7 +20,7 @@ def account_types_settled(currency: str) -> list[str]:
 def contents_for(model: SettlementModel) -> QuerySet[WindowContent]:
     """Returns the contents that a model settles.
 
-    A model settles contents of its own currency. The default model settles all currencies that have no own model.
+    A model settles contents of its own currency. The default model settles all currencies without a model.
     """
     contents = WindowContent.objects.filter(ledger_account_type=model.ledger_account_type)
     if model.currency is not None:
@@ -48,7 +48,10 @@ def windows(
     to_date: datetime | None = None,
     currency: str | None = None,
 ) -> QuerySet[SettlementWindow]:
-    """Returns the windows that pass all filters. A participant or currency matches a window with one of its commits."""
+    """Returns the windows that pass all filters.
+
+    A participant or currency matches a window if one of the window's commits has it.
+    """
     found = SettlementWindow.objects.prefetch_related("contents__inclusions").order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     touched: dict[str, Any] = {}
@@ -79,7 +82,7 @@ def settlements(
     from_window_date: datetime | None = None,
     to_window_date: datetime | None = None,
 ) -> QuerySet[Settlement]:
-    """Returns the settlements that pass all given filters, the oldest first."""
+    """Returns the settlements that pass all given filters, with the oldest first."""
     found = with_parts().order_by("id")
     found = found.filter(**_given(state=state, created_at__gte=from_date, created_at__lte=_end_of(to_date)))
     accounts = _given(account__participant_id=participant_id, account_id=account_id, account__currency=currency)
@@ -100,14 +103,14 @@ def _given(**filters: Any) -> dict[str, Any]:
 
 
 def _end_of(moment: datetime | None) -> datetime | None:
-    """Returns the end of this millisecond: the API shows all times within a millisecond as the same time."""
+    """Returns the end of this millisecond, because the API shows all times within a millisecond as one time."""
     if moment is None or moment.microsecond % 1000:
         return moment
     return moment.replace(microsecond=moment.microsecond + 999)
 
 
 def with_parts() -> QuerySet[Settlement]:
-    """Returns settlements with their windows, contents and accounts, in a fixed number of statements."""
+    """Returns settlements with their windows, contents and accounts. Runs a fixed number of SQL statements."""
     return Settlement.objects.select_related("model").prefetch_related(
         Prefetch("contents", WindowContent.objects.select_related("window").order_by("window_id", "id")),
         Prefetch(
@@ -118,7 +121,7 @@ def with_parts() -> QuerySet[Settlement]:
 
 
 def settlement(number: int) -> Settlement:
-    """Returns one settlement with its parts. Raises FspiopError 3100 if there is no such settlement."""
+    """Returns one settlement with its parts. Raises FspiopError 3100 if the settlement does not exist."""
     found = with_parts().filter(pk=number).first()
     if found is None:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement not found")

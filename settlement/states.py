@@ -35,7 +35,7 @@ NEXT = {
     State.PS_TRANSFERS_COMMITTED: State.SETTLED,
     State.SETTLING: State.SETTLED,
 }
-# Only in these states can a settlement be aborted. After them, positions of net senders are reset.
+# A settlement can be aborted only in these states. In later states, positions of net senders are already reset.
 MAY_ABORT = frozenset({State.PENDING_SETTLEMENT, State.PS_TRANSFERS_RECORDED, State.PS_TRANSFERS_RESERVED})
 # The steps of all accounts, in order.
 STEPS = (
@@ -57,7 +57,8 @@ def settlement_state(now: State, accounts: Collection[State]) -> State:
 
 
 def window_state(contents: Iterable[str]) -> WindowState:
-    """Returns the state of a closed window. `contents` are the states of its contents without immediate settlement.
+    """Returns the state of a closed window. `contents` has the states of the window's contents, without contents of
+    immediate settlement.
 
     A window with some settled contents is pending. A window with nothing left to settle is settled.
     """

@@ -1,4 +1,4 @@
-"""Set-based SQL of settlement: totals of closed windows, and single commits. `ledger.store` has the lock order."""
+"""The SQL statements of settlement: totals of closed windows, and single commits. `ledger.store` has the lock order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _TOTALLING_MS = 60_000
 def _totals(entries: str) -> str:
     """Returns the SQL for totals by account.
 
-    The SQL reads each entry once, and adds the entry's amount to both accounts.
+    The SQL reads each entry once, and adds the entry's amount to the debited account and to the credited account.
     """
     return f"""
         SELECT a.currency, a.type, p.name, a.id, legs.debits, legs.credits
@@ -74,7 +74,7 @@ class Commit:
 
 
 class CanNotSettle(FspiopError):
-    """A commit cannot be settled gross, for the given reason."""
+    """The error with the reason why a commit cannot be settled gross."""
 
     def __init__(self, why: str) -> None:
         super().__init__(ErrorCode.VALIDATION_ERROR, why)
@@ -104,17 +104,20 @@ _OF_WINDOW = f"{_ACCOUNTS} WHERE e.window_id = %s AND {_IS_UNSETTLED} ORDER BY e
 
 
 def unsettled(window_id: int, currency: str, *, batch: str, after: int, limit: int) -> list[int]:
-    """Returns the unsettled entries of a window's commits in a currency, without skipped entries, the oldest first."""
+    """Returns the unsettled entries of a window's commits in a currency, with the oldest first.
+
+    Leaves out skipped entries.
+    """
     return [row[0] for row in execute(_UNSETTLED, [window_id, after, currency, batch, limit])]
 
 
 def commits(entry_ids: Sequence[int], currency: str, *, into: str) -> Sequence[Commit]:
-    """Returns the commits of these entries that are not settled yet, the oldest first."""
+    """Returns the unsettled commits of these entries, with the oldest first."""
     return _commits(execute(_BY_ID, [into, into, list(entry_ids), currency]), currency, into)
 
 
 def unsettled_of_window(window_id: int, currency: str, *, into: str, limit: int) -> Sequence[Commit]:
-    """Returns the unsettled commits of a window in a currency, the oldest first."""
+    """Returns the unsettled commits of a window in a currency, with the oldest first."""
     return _commits(execute(_OF_WINDOW, [into, into, window_id, currency, limit]), currency, into)
 
 
@@ -136,6 +139,6 @@ _SURELY_SEEN = """
 
 
 def surely_seen() -> int:
-    """Returns the highest entry id below which no new entry can appear."""
+    """Returns the largest id below which no new entry can appear."""
     row = execute(_SURELY_SEEN).fetchone()
     return row[0] if row else 0

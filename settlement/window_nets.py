@@ -1,7 +1,7 @@
-"""The net amount of each participant for a window's commits.
+"""Computes the net amount of each participant for a window's commits.
 
-The totals of a closed window are stored in the database. For the open window, each process keeps the totals that it has
-computed, and adds only later commits. So a query reads the last minutes' commits, not the whole day's.
+The totals of a closed window are stored in the database. For the open window, each process keeps its computed totals,
+and adds only later commits. So a query reads only the commits of the last minutes, instead of a whole day.
 """
 
 from collections import defaultdict
@@ -23,9 +23,9 @@ _Sums = Mapping[tuple[str, str], tuple[int, int]]  # by participant and currency
 
 @dataclass(frozen=True, slots=True)
 class NetPosition:
-    """A participant's net amount for a window's commits. Above 0, the participant owes the amount.
+    """A participant's net amount for a window's commits. The participant owes an amount above 0.
 
-    Below 0, the amount is owed to the participant.
+    The scheme owes the participant an amount below 0.
     """
 
     participant: str
@@ -47,7 +47,7 @@ def of_window(window: SettlementWindow, *, participant: str = "") -> list[NetPos
 
 
 def of_windows(windows: Iterable[SettlementWindow], *, participant: str = "") -> dict[int, list[NetPosition]]:
-    """Returns the net positions for each window, with one statement for all closed windows that have totals."""
+    """Returns the net positions for each window. One SQL statement reads all closed windows that have totals."""
     windows = list(windows)
     added_up = _added_up([window.pk for window in windows if window.totalled_at], participant)
     return {

@@ -8,7 +8,7 @@ from ledger.fx.states import FxState
 
 
 class Side(StrEnum):
-    """The party that converts. A payer converts the amount that it pays. A payee converts the amount that it receives."""
+    """The party that converts. A payer converts the amount that it pays. A payee converts the received amount."""
 
     PAYER = "PAYER"
     PAYEE = "PAYEE"

@@ -50,7 +50,7 @@ class Compared:
 
 
 def compare() -> Compared:
-    """Compares all profiles with all transfers in one snapshot of the database. The hub may process payments meanwhile."""
+    """Compares all profiles with all transfers in one snapshot of the database. The hub may work meanwhile."""
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

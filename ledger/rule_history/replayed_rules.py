@@ -108,7 +108,7 @@ class ActiveThen:
 
 
 class VariancesThen:
-    """The exceptions that applied at each moment of the past. Callers must request moments roughly in ascending order."""
+    """The exceptions that applied at each moment of the past. Callers request moments roughly in ascending order."""
 
     def __init__(self) -> None:
         rows = Variance.objects.order_by("-id").values_list("created_at", "rule", "dfsp", "until")

@@ -1,4 +1,4 @@
-"""Shared code of the views of transfers, bulks and conversions: checks of ids and amounts, and errors for non-parties."""
+"""Shared code of the views of transfers, bulks and conversions: checks of ids and amounts, and certain errors."""
 
 from fspiop import correlation_ids, money
 from fspiop.errors import ErrorCode, FspiopError

@@ -31,7 +31,7 @@ def _describe_new(payload: Payload) -> list[Line]:
 def _add(payload: Payload, actor: str) -> None:
     holder = User.objects.filter(username=payload["holder"], is_active=True).first()
     if holder is None:
-        raise CanNotBeDone(_("There is no such user."))
+        raise CanNotBeDone(_("This user does not exist."))
     services.add(name=payload["name"], scopes=payload["scopes"], days=payload["days"], holder=holder, actor=actor)
 
 

@@ -30,7 +30,7 @@ def _describe_change(payload: Payload) -> list[Line]:
 def _oracle(payload: Payload) -> Oracle:
     found = Oracle.objects.select_for_update().filter(pk=payload["oracle"]).first()
     if found is None:
-        raise CanNotBeDone(_("There is no such oracle."))
+        raise CanNotBeDone(_("This oracle does not exist."))
     must_still_be(oracles.terms_of(found), payload["before"])
     return found
 

@@ -68,7 +68,7 @@ def _lines_of(marker: Marker) -> list[Line]:
 
 def _describe_marker(payload: Payload) -> list[Line]:
     found = Marker.objects.select_related("filed_by").filter(pk=payload["marker"]).first()
-    return [*_lines_of(found), Line(_("Why it is lifted"), payload["reason"])] if found else []
+    return [*_lines_of(found), Line(_("Reason for lifting"), payload["reason"])] if found else []
 
 
 def _describe_appeal(payload: Payload) -> list[Line]:
@@ -79,7 +79,7 @@ def _describe_appeal(payload: Payload) -> list[Line]:
         *_lines_of(found.marker),
         Line(_("Appeal by"), found.filed_by.name),
         Line(_("Reason of the appeal"), found.reason),
-        Line(_("Why it is rejected"), payload["reason"]),
+        Line(_("Reason for rejection"), payload["reason"]),
     ]
 
 

@@ -20,7 +20,7 @@ def _settlement_account(payload: Payload) -> Account:
         .first()
     )
     if found is None:
-        raise CanNotBeDone(_("There is no such account."))
+        raise CanNotBeDone(_("This account does not exist."))
     return found
 
 
@@ -48,7 +48,7 @@ def _describe_end(payload: Payload) -> list[Line]:
     paid = (
         _("The bank paid the money out")
         if payload["commits"]
-        else _("The bank did not pay the money out: it stays in the account")
+        else _("The bank did not pay the money out: the money stays in the account")
     )
     return [*_describe_out(payload), Line(_("Outcome"), paid)]
 

@@ -56,7 +56,7 @@ def _set_active(payload: Payload, actor: str) -> None:
     participant = participant_named(payload["participant"])
     account = Account.objects.filter(participant=participant, pk=payload["account"]).first()
     if account is None:
-        raise CanNotBeDone(_("There is no such account."))
+        raise CanNotBeDone(_("This account does not exist."))
     must_still_be(account.is_active, payload["before"])
     accounts_and_funds.set_account_active(account, is_active=payload["is_active"], actor=actor)
 

@@ -19,7 +19,7 @@ from settlement.states import State
 def _locked(payload: Payload) -> Settlement:
     found = Settlement.objects.select_for_update(no_key=True).filter(pk=payload["settlement"]).first()
     if found is None:
-        raise CanNotBeDone(_("There is no such settlement."))
+        raise CanNotBeDone(_("This settlement does not exist."))
     must_still_be(found.state, payload["before"])
     return found
 
@@ -132,7 +132,7 @@ def _describe_hold(payload: Payload) -> list[Line]:
         Line(_("Settlement"), payload["settlement"]),
         Line(_("Participant"), payload["participant"]),
         Line(_("On hold until the bank has moved the money"), payload["amount"], payload["currency"]),
-        Line(_("After"), _("cover again, although the hub has no report from the bank")),
+        Line(_("After"), _("counts as cover again, although the hub has no report from the bank")),
     ]
 
 

@@ -31,7 +31,7 @@ def _ask(payload: Payload, _asker: User | None, checker: User) -> None:
     change, wanted = payload["change"], payload["payload"]
     name = wanted["participant"]
     if approvals.is_waiting(kind=change, subject=name, payload=wanted):
-        raise CanNotBeDone(_("The same change waits for approval already."))
+        raise CanNotBeDone(_("This change is already waiting for approval."))
     approvals.ask(
         kind=change, subject=name, payload=wanted, reason=_("Submitted by %(name)s") % {"name": name}, maker=checker
     )

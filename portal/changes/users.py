@@ -15,7 +15,7 @@ from portal.permissions import Right, Role
 def _user(payload: Payload) -> User:
     found = User.objects.filter(username=payload["username"]).first()
     if found is None:
-        raise CanNotBeDone(_("There is no such user."))
+        raise CanNotBeDone(_("This user does not exist."))
     return found
 
 

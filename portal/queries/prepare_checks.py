@@ -37,9 +37,10 @@ class Check:
 
 _PAYER = Check(gettext_lazy("the payer is active and may send"))
 _PAYEE = Check(gettext_lazy("the payee is known, active and may receive"))
-_EXPIRATION = Check(gettext_lazy("it expires in the future, and not too late"))
+_EXPIRATION = Check(gettext_lazy("the expiration is in the future, and not too late"))
 _CONVERSION = Check(
-    gettext_lazy("its conversion is agreed, has the same amount and currency, and is in time"), _Told.OF_CONVERSIONS
+    gettext_lazy("the conversion is agreed, has the transfer's amount and currency, and has not expired"),
+    _Told.OF_CONVERSIONS,
 )
 _DEBTOR = Check(gettext_lazy("the paying participant has an active account with a net debit cap in this currency"))
 BY_RULE: Mapping[Refusal, Check] = {
@@ -50,12 +51,12 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.PAYEE_IS_NOT_ACTIVE: _PAYEE,
     Refusal.PAYEE_MAY_NOT_RECEIVE: _PAYEE,
     Refusal.PAYER_AND_PAYEE_ARE_THE_SAME: Check(gettext_lazy("payer and payee are different participants")),
-    Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("it names the payee as its destination")),
+    Refusal.DESTINATION_IS_NOT_THE_PAYEE: Check(gettext_lazy("the message names the payee as its destination")),
     Refusal.EXPIRED_ON_ARRIVAL: _EXPIRATION,
     Refusal.EXPIRES_TOO_LATE: _EXPIRATION,
     # The hub does not store whether this check was switched on at the time of the prepare.
     Refusal.TERMS_ARE_NOT_THOSE_OF_THE_QUOTE: Check(
-        gettext_lazy("its terms are those of the quote"), _Told.OF_REFUSED_BY_IT
+        gettext_lazy("the terms equal the terms of the quote"), _Told.OF_REFUSED_BY_IT
     ),
     Refusal.PAYEE_HAS_NO_ACTIVE_ACCOUNT: Check(gettext_lazy("the payee has an active account in this currency")),
     Refusal.CONVERSION_HAS_ENDED: _CONVERSION,
@@ -67,9 +68,9 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     # The hub stores with each decision which rules judged the prepare, and not with the prepare.
-    Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow it"), _Told.OF_REFUSED_BY_IT),
-    Refusal.LIQUIDITY: Check(gettext_lazy("its cover is enough")),
-    Refusal.NDC: Check(gettext_lazy("its net debit cap is enough")),
+    Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
+    Refusal.LIQUIDITY: Check(gettext_lazy("the paying participant's cover is enough")),
+    Refusal.NDC: Check(gettext_lazy("the paying participant's net debit cap is enough")),
 }
 CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))

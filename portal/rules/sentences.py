@@ -160,7 +160,7 @@ def _condition(condition: Condition) -> Part | None:
     if isinstance(condition, Comparison):
         return Part(comparison_text(condition.fact, condition.operator, condition.value, **_more(condition)))
     if isinstance(condition, Not):
-        return Part(_("This is not so:"), _known(condition.condition))
+        return Part(_("Not true:"), _known(condition.condition))
     parts = _known(*condition.conditions)
     if not parts:
         return None

@@ -63,10 +63,12 @@ class NewRule(forms.Form):
         label=gettext_lazy("Mode"),
         choices=list(MODES.items()),
         initial="shadow",
-        help_text=gettext_lazy("Begin with shadow: the rule then reports what it would do."),
+        help_text=gettext_lazy(
+            "Begin with the mode shadow. A shadow rule only reports its hits, and has no effect on payments."
+        ),
     )
     on_missing = forms.ChoiceField(
-        label=gettext_lazy("If the hub cannot know a fact"), choices=list(ON_MISSING.items()), initial="open"
+        label=gettext_lazy("If the hub does not know a fact"), choices=list(ON_MISSING.items()), initial="open"
     )
 
     def __init__(self, *args: Any, template: Template, is_first: bool, **kwargs: Any) -> None:
@@ -148,7 +150,7 @@ def _texts_field(parameter: Parameter) -> forms.Field:
         widget = forms.SelectMultiple(attrs={"size": min(6, max(2, len(choices)))})
     else:
         return TextsField(
-            label=title, required=required, max_length=4000, help_text=_("Write spaces or commas between several.")
+            label=title, required=required, max_length=4000, help_text=_("Separate the values by spaces or commas.")
         )
     help_text = "" if required else _("None selected: all.")
     return forms.MultipleChoiceField(

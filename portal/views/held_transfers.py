@@ -35,14 +35,14 @@ class Refusal(AskForm):
         max_length=4,
         initial="3140",
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
-        help_text=gettext_lazy("A code of the scheme, which both DFSPs receive."),
+        help_text=gettext_lazy("The payer DFSP and the payee DFSP receive this error code of the scheme."),
     )
 
     def clean_code(self) -> str:
         code: str = self.cleaned_data["code"]
         if not is_scheme_code(code):
             raise forms.ValidationError(
-                _("This is no error code of a scheme. For example, %(code)s is one.") % {"code": "3140"}
+                _("Enter an error code of the scheme, for example %(code)s.") % {"code": "3140"}
             )
         return code
 

@@ -71,7 +71,7 @@ def create(request: HttpRequest) -> HttpResponse:
         except NotChanged as reason:
             form.add_error("name", str(reason))
         else:
-            messages.success(request, _("The list is made. It has no entries yet."))
+            messages.success(request, _("The list was created. It has no entries yet."))
             return redirect("list", made.name)
     return render(request, "portal/list_new.html", {"form": form}, status=400 if form.errors else 200)
 
@@ -328,7 +328,7 @@ class NewSwitch(PartyMixin, AskForm):
         choices=[
             (KillSwitch.Kind.ALIAS, gettext_lazy("all payments of one alias")),
             (KillSwitch.Kind.DFSP, gettext_lazy("all payments of one DFSP")),
-            (KillSwitch.Kind.CORRIDOR, gettext_lazy("the payments from one DFSP to another")),
+            (KillSwitch.Kind.CORRIDOR, gettext_lazy("the payments from one DFSP to another DFSP")),
         ],
         widget=forms.RadioSelect,
     )

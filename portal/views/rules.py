@@ -157,9 +157,9 @@ def _active_content() -> Document | None:
 
 
 def _made(version: RuleSetVersion) -> str:
-    return _("This is version %(number)s. It judges payments once two people have activated it.") % {
-        "number": version.pk
-    }
+    return _(
+        "The rules are stored as version %(number)s. This version judges payments once two people have activated it."
+    ) % {"number": version.pk}
 
 
 def templates(request: HttpRequest, number: int) -> HttpResponse:
@@ -247,9 +247,15 @@ class MomentField(forms.DateTimeField):
 
 class Period(AskForm):
     valid_from = MomentField(
-        label=gettext_lazy("From"), help_text=gettext_lazy("Empty: from the approval on. In your time zone.")
+        label=gettext_lazy("From"),
+        help_text=gettext_lazy(
+            "Enter the time in your time zone. If this field is empty, the rules begin at the approval."
+        ),
     )
-    valid_until = MomentField(label=gettext_lazy("Until"), help_text=gettext_lazy("Empty: until the next activation."))
+    valid_until = MomentField(
+        label=gettext_lazy("Until"),
+        help_text=gettext_lazy("If this field is empty, the rules apply until the next activation."),
+    )
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
@@ -301,7 +307,7 @@ def roll_back(request: HttpRequest) -> HttpResponse:
     """Requests the activation of the version that was active before, by one click."""
     before = queries.before_active()
     if before is None:
-        messages.error(request, _("There is no earlier version to return to."))
+        messages.error(request, _("There is no earlier version for a roll-back."))
         return redirect("rules")
     named = str(before.version) if before.version else _("no rules")
     reason = _("Roll-back to %(version)s") % {"version": named}
@@ -360,7 +366,7 @@ class Exemption(AskForm):
         now = timezone.now()
         if not now < until <= now + services.LONGEST_VARIANCE - timedelta(minutes=1):
             raise forms.ValidationError(
-                _("The exception must end in the future, and after %(days)s days at the latest.")
+                _("The exception must end in the future, within the next %(days)s days.")
                 % {"days": services.LONGEST_VARIANCE.days}
             )
         return until

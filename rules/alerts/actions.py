@@ -104,7 +104,7 @@ def _check(alert_id: int, kind: str) -> None:
     if kind not in PERFORM:
         raise NotChanged(f"the action must be one of {', '.join(PERFORM)}")
     if not Alert.objects.filter(pk=alert_id).exists():
-        raise NotChanged(_("There is no such alert."))
+        raise NotChanged(_("This alert does not exist."))
 
 
 @transaction.atomic

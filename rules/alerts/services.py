@@ -171,7 +171,7 @@ def add_note(alert_id: int, *, text: str, actor: str) -> Note:
     if not 0 < len(text) <= 4000:
         raise NotChanged(_("A note must have 1 to 4000 characters."))
     if not Alert.objects.filter(pk=alert_id).exists():
-        raise NotChanged(_("There is no such alert."))
+        raise NotChanged(_("This alert does not exist."))
     return Note.objects.create(alert_id=alert_id, author=actor, text=text)
 
 
@@ -191,7 +191,7 @@ def _lock_open(alert_id: int) -> Alert:
     found = Alert.objects.select_for_update(no_key=True, of=("self",)).select_related("assigned_to")
     alert = found.filter(pk=alert_id).first()
     if alert is None:
-        raise NotChanged(_("There is no such alert."))
+        raise NotChanged(_("This alert does not exist."))
     if alert.state != Alert.State.OPEN:
         raise NotChanged(_("This alert is closed."))
     return alert

@@ -301,7 +301,7 @@ def _above(values: Values) -> dict[str, Any] | None:
 
 _QUOTE_AND_TRANSFER = (("quote", ""), ("transfer", "-transfer"))
 _ABOVE = Parameter("above", "Only above", "amount", False)
-_MOST_PAYMENTS = Parameter("most_payments", f"Most payments, up to {MOST_EVENTS - 1}", "count")
+_MOST_PAYMENTS = Parameter("most_payments", f"Largest number of payments, up to {MOST_EVENTS - 1}", "count")
 
 _ALL = (
     Template(
@@ -321,21 +321,21 @@ _ALL = (
     Template(
         "count_limit",
         "Number of payments",
-        "Refuses a payment if a party, DFSP or pair has made or received the most payments in the window.",
+        "Refuses a payment if a party, DFSP or pair has already reached the largest number of payments in the window.",
         (_SUBJECT, _MOST_PAYMENTS, _WINDOW, _CURRENCIES, *_TRIGGER),
         _count_limit,
     ),
     Template(
         "value_limit",
         "Value of payments",
-        "Refuses a payment that takes a party, DFSP or pair above a value or number in the window.",
+        "Refuses a payment if a party, DFSP or pair would exceed the largest value or number in the window.",
         (_SUBJECT, Parameter("most", "Largest value", "amount"), _MOST_PAYMENTS, _WINDOW, *_TRIGGER),
         _value_limit,
     ),
     Template(
         "closed_corridor",
         "Closed corridor",
-        "Refuses payments from some DFSPs to others.",
+        "Refuses payments from given payer DFSPs to given payee DFSPs.",
         (
             Parameter("payer_dfsps", "Payer DFSPs", "texts"),
             Parameter("payee_dfsps", "Payee DFSPs", "texts"),
@@ -346,7 +346,7 @@ _ALL = (
     Template(
         "hours",
         "Hours",
-        "Refuses payments outside of the hours, or on other weekdays.",
+        "Refuses payments outside the permitted hours or weekdays.",
         (
             Parameter("from", "From", "time"),
             Parameter("to", "To", "time"),
@@ -393,7 +393,7 @@ _ALL = (
     Template(
         "refunds",
         "Refunds",
-        "Refuses a refund without an original, between other parties, above the original's amount, or too late.",
+        "Refuses a refund that has no original payment, has other parties, exceeds the original, or is too late.",
         (Parameter("within", "Within", "duration"), _CURRENCIES, _PAYER_DFSPS, _PAYEE_DFSPS),
         _refunds,
     ),
@@ -407,14 +407,14 @@ _ALL = (
     Template(
         "kill_switch",
         "Kill switch",
-        "Stops payments of DFSPs, in currencies, of use cases, or in corridors. To stop one party, use a list.",
+        "Stops payments by DFSP, currency, use case or corridor. To stop one party, use a list.",
         (_CURRENCIES, *_TRIGGER),
         _kill_switch,
     ),
     Template(
         "marked_parties",
         "Marked parties",
-        "Refuses payments of parties with a fraud marker, or raises an alert.",
+        "Refuses payments of parties with a fraud marker, or raises alerts about these payments.",
         (
             Parameter("party", "Party", "choice", True, ("payer", "payee"), "payee"),
             Parameter("markers", "Markers", "texts", True, tuple(sorted(MARKERS))),
@@ -427,7 +427,7 @@ _ALL = (
     Template(
         "night_delay",
         "Delay at night",
-        "Holds payments at night until the morning.",
+        "Holds payments of the night until the morning.",
         (
             Parameter("from", "Night begins", "time"),
             Parameter("to", "Night ends", "time"),
@@ -447,7 +447,7 @@ _ALL = (
     Template(
         "changed_alias_delay",
         "Delay for changed identifiers",
-        "Holds a payment to an identifier that came to another DFSP a short time ago.",
+        "Holds a payment to an identifier that has recently moved to another DFSP.",
         (_HOLD_FOR, _WINDOW, _ABOVE, _BYPASS, *_TRIGGER),
         _changed_alias_delay,
     ),

@@ -17,7 +17,7 @@ def served(party_key: int, dfsp: str) -> int:
 
 
 def of_corridor(payer_dfsp: str, payee_dfsp: str) -> int:
-    """Returns the key of the payments from one DFSP to another."""
+    """Returns the key of the payments from one DFSP to another DFSP."""
     return pair_key(dfsp_key(payer_dfsp), dfsp_key(payee_dfsp))
 
 

@@ -74,7 +74,7 @@ def key_of(kind: str, *, party: int | None = None, payer_dfsp: str = "", payee_d
             return keys.of_dfsp(payer_dfsp)
         case KillSwitch.Kind.CORRIDOR, None, True, True:
             return keys.of_corridor(payer_dfsp, payee_dfsp)
-    raise NotChanged(_("A kill switch stops one alias, one DFSP, or the payments from one DFSP to another."))
+    raise NotChanged(_("A kill switch stops one alias, one DFSP, or the payments from one DFSP to another DFSP."))
 
 
 def subject_of(key: int) -> str:

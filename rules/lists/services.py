@@ -33,7 +33,9 @@ def create(*, name: str, kind: str, title: str = "", least_score: int = 88, acto
     if not 70 <= least_score <= 100:
         raise NotChanged("the score of similar names must be from 70 to 100")
     if not _is_name(name):
-        raise NotChanged(_("A list's name must be small letters, digits and hyphens, and not kill-switch."))
+        raise NotChanged(
+            _("A list's name can have only small letters, digits and hyphens. The name kill-switch is reserved.")
+        )
     made, is_new = PartyList.objects.get_or_create(
         name=name, defaults={"kind": kind, "title": title[:128], "least_score": least_score}
     )
@@ -105,7 +107,7 @@ def activate(staged_file_id: int, *, sha256: str, actor: str) -> ListVersion:
     """Makes a staged file the whole content of its list. Removes entries that the file does not have."""
     staged = StagedFile.objects.select_for_update(of=("self",)).filter(pk=staged_file_id, sha256=sha256).first()
     if staged is None:
-        raise NotChanged(_("This file no longer waits. Import it again."))
+        raise NotChanged(_("This file no longer waits for approval. Import the file again."))
     version = _begin(staged.party_list_id, actor=actor, file_name=staged.file_name, sha256=sha256)
     values = {"version": version.pk, "list": version.party_list_id, "file": staged.pk}
     with connection.cursor() as cursor:
@@ -127,7 +129,7 @@ def add_entry(list_name: str, line: Line, *, actor: str) -> ListVersion:
     earlier = _live(version.party_list_id, line).select_related("added_by").first()
     if earlier is not None:
         raise NotChanged(
-            _("The list already has this entry, since version %(version)s.") % {"version": earlier.added_by.number}
+            _("The list already has this entry (since version %(version)s).") % {"version": earlier.added_by.number}
         )
     Entry.objects.create(
         party_list_id=version.party_list_id,
@@ -208,6 +210,6 @@ def _check_lengths() -> None:
     row = execute(_LENGTHS).fetchone()
     assert row is not None
     if row[0] > MOST_KEYS:
-        raise NotChanged(_("All lists together have at most %(most)s parties.") % {"most": MOST_KEYS})
+        raise NotChanged(_("All lists together can have at most %(most)s parties.") % {"most": MOST_KEYS})
     if row[1] > MOST_NAMES:
-        raise NotChanged(_("All lists together have at most %(most)s names.") % {"most": MOST_NAMES})
+        raise NotChanged(_("All lists together can have at most %(most)s names.") % {"most": MOST_NAMES})

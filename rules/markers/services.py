@@ -120,7 +120,7 @@ def file_by_operators(key: int, *, kind: str, reason: str, actor: str) -> Marker
 
 
 def _count(marker: Marker) -> Marker:
-    """Raises an alert about a new marker. Counts the change last, because the lock of the count lasts until the commit."""
+    """Raises an alert about a new marker. Counts the change last, because the count's lock lasts until the commit."""
     filer = marker.filed_by.name if marker.filed_by is not None else ""
     details = {"kind": marker.kind, "filed by": filer or settings.HUB_NAME}
     alerts.raise_alerts(

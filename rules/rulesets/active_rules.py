@@ -86,7 +86,7 @@ _process = _Process()
 
 
 def current() -> ActiveRules | None:
-    """Returns the rules that are active now, or None. Must be called once for each group, in the group's transaction."""
+    """Returns the rules that are active now, or None. Each group must call this once, in its transaction."""
     found = current_at()
     return None if found is None else found[0]
 
@@ -137,7 +137,7 @@ def was_ever_active() -> bool:
 
 
 def notice() -> None:
-    """Makes this process read the database for the next group. Called after this process has changed the active rules."""
+    """Makes this process read the database for the next group. Called after a change of the active rules."""
     _process.was_ever_active = True
 
 

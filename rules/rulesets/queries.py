@@ -9,7 +9,7 @@ from rules.rulesets.models import Activation, Decision, RuleSetVersion, Variance
 
 
 def active() -> Activation | None:
-    """Returns the activation that applies now. The activation's version is None if people have switched the rules off."""
+    """Returns the activation that applies now. Its version is None if people have switched the rules off."""
     return _began().first()
 
 

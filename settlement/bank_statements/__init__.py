@@ -1,1 +1,1 @@
-"""Bank statements: compares the payments that the settlement bank reports with those that a settlement expects."""
+"""Compares the payments in the settlement bank's statements with the expected payments of a settlement."""

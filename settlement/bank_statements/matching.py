@@ -1,4 +1,4 @@
-"""Finds the lines of a bank statement that a settlement expects. Pure: no database, no clock."""
+"""Compares the lines of a bank statement with the payments that a settlement expects. Pure: no database, no clock."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The amount that an account of a settlement pays (above 0) or receives (below 0) through the bank."""
+    """The expected payment of one account of a settlement.
+
+    An amount above 0 is paid through the bank, and an amount below 0 is received.
+    """
 
     account_id: int
     reference: str
@@ -71,14 +74,14 @@ def _finding(line: Line, account: Expected | None) -> Finding:
 
 
 def is_exact(matched: Sequence[Matched], expected: Iterable[Expected]) -> bool:
-    """Returns whether each account that pays or receives has its line, and no other lines exist.
+    """Returns whether the statement has one line for each account that pays or receives, and no other lines.
 
-    If the result is True, all totals agree.
+    If the result is True, all totals of the statement agree with the settlement.
     """
     due = {account.account_id for account in expected if account.net}
     return all(each.finding == Finding.MATCHED for each in matched) and {each.account_id for each in matched} == due
 
 
 def bare(reference: str) -> str:
-    """Returns a reference in the form of the bank's files: without hyphens, since ISO 20022 allows 35 characters."""
+    """Returns a reference without hyphens, as in the bank's files, because ISO 20022 allows only 35 characters."""
     return reference.replace("-", "").lower()

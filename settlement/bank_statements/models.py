@@ -1,4 +1,7 @@
-"""Statements of the settlement bank, stored unchanged. The statements are evidence, so rows are only added."""
+"""The tables of the settlement bank's statements.
+
+The hub stores a statement unchanged as evidence, so the database allows no change of the rows.
+"""
 
 import pgtrigger
 from django.db import models
@@ -34,7 +37,10 @@ class Statement(models.Model):
 
 
 class StatementLine(models.Model):
-    """A line of a statement, and its finding. `account` is the account in the settlement that the reference names."""
+    """A line of a bank statement, and its finding.
+
+    `account` is the settlement's account that the line's reference names.
+    """
 
     statement = models.ForeignKey(Statement, on_delete=models.PROTECT, related_name="lines", db_index=False)
     number = models.PositiveIntegerField()

@@ -1,7 +1,7 @@
-"""Reads the lines of a settlement bank's file strictly: refuses the whole file if any cell has an unexpected form.
+"""Reads the lines of a settlement bank's file. Refuses the whole file if any cell has an unexpected form.
 
-The reader decompresses nothing, evaluates no cell, and allows no XML entities. The reader uses no database and no
-network.
+For safety, the reader decompresses no file, evaluates no cell, and allows no XML entities. The reader uses neither
+database nor network.
 """
 
 import csv
@@ -30,7 +30,10 @@ class Unreadable(Exception):
 
 
 class Direction(StrEnum):
-    """The direction of a movement on the participant's account at the bank. A participant that owes is debited."""
+    """The direction of a movement on the participant's account at the bank.
+
+    The bank debits a participant that owes money.
+    """
 
     DEBIT = "DEBIT"
     CREDIT = "CREDIT"
@@ -40,7 +43,7 @@ class Direction(StrEnum):
 class Line:
     """One movement on an account.
 
-    `settlement` and `participant` are empty if the file's format has no field for them.
+    `settlement` and `participant` are empty if the file's format has no fields for these values.
     """
 
     number: int
@@ -79,7 +82,7 @@ def _of_csv(text: str) -> Iterator[Line]:
         raise Unreadable(_("The first line must name the columns %(needed)s. It may also name %(more)s.") % told)
     for number, cells in rows:
         if len(cells) != len(headings):
-            raise _wrong(number, _("it does not have as many cells as the first line"))
+            raise _wrong(number, _("the line does not have as many cells as the first line"))
         cell = dict(zip(headings, cells, strict=True))
         yield Line(
             number=number,
@@ -103,7 +106,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
             if any(cells):
                 yield reader.line_num, [_checked(reader.line_num, cell.strip()) for cell in cells]
     except csv.Error:
-        raise _wrong(reader.line_num, _("its quotation marks do not match")) from None
+        raise _wrong(reader.line_num, _("the line's quotation marks do not match")) from None
 
 
 def _checked(number: int, cell: str) -> str:
@@ -120,17 +123,17 @@ def _amount(number: int, text: str, currency: str) -> int:
     try:
         amount = money.parse_amount(text)
     except money.AmountError:
-        raise _wrong(number, _("its amount must look like 1500 or 12.50")) from None
+        raise _wrong(number, _("the amount must look like 1500 or 12.50")) from None
     if amount == 0:
-        raise _wrong(number, _("its amount must look like 1500 or 12.50"))
+        raise _wrong(number, _("the amount must look like 1500 or 12.50"))
     if minor_unit_checks.fault_of(amount, currency) is not None:
-        raise _wrong(number, _("its amount has more decimal places than its currency allows"))
+        raise _wrong(number, _("the amount has more decimal places than its currency allows"))
     return amount
 
 
 def _currency(number: int, text: str) -> str:
     if text not in money.CURRENCIES:
-        raise _wrong(number, _("its currency is unknown"))
+        raise _wrong(number, _("the currency is unknown"))
     return text
 
 
@@ -138,7 +141,7 @@ def _direction(number: int, text: str) -> Direction:
     try:
         return Direction(text)
     except ValueError:
-        raise _wrong(number, _("its direction is neither DEBIT nor CREDIT")) from None
+        raise _wrong(number, _("the direction is neither DEBIT nor CREDIT")) from None
 
 
 def _wrong(number: int, why: str) -> Unreadable:
@@ -147,11 +150,12 @@ def _wrong(number: int, why: str) -> Unreadable:
 
 # --- camt.053 (ISO 20022, BankToCustomerStatement) ------------------------------------------------------------------
 def _of_xml(text: str) -> Iterator[Line]:
-    # Without a document type there are no entities to expand or fetch.
+    # A file without a document type has no entities that the parser could expand or fetch.
     if "<!" in text:
         raise Unreadable(_("An XML file must not contain a document type or comments."))
     try:
-        # The text is parsed, and not the bytes, so that an encoding declared in the file has no effect.
+        # The parser reads the decoded text instead of the bytes, so an encoding in the file's declaration has no
+        # effect.
         root = ElementTree.fromstring(text)  # noqa: S314 (see above)
     except (ElementTree.ParseError, ValueError, RecursionError):
         raise Unreadable(_("The file is not well-formed XML.")) from None
@@ -168,7 +172,7 @@ def _of_xml(text: str) -> Iterator[Line]:
 def _entry(number: int, entry: ElementTree.Element) -> Line:
     amount = next(iter(_all(entry, "Amt")), None)
     if _text(entry, "Sts/Cd") not in ("", "BOOK") or _text(entry, "Sts") not in ("", "BOOK"):
-        raise _wrong(number, _("it is not booked"))
+        raise _wrong(number, _("the entry is not booked"))
     direction = {"DBIT": "DEBIT", "CRDT": "CREDIT"}.get(_text(entry, "CdtDbtInd"), "")
     currency = _currency(number, amount.get("Ccy", "") if amount is not None else "")
     return Line(
@@ -182,7 +186,7 @@ def _entry(number: int, entry: ElementTree.Element) -> Line:
 
 
 def _is(element: ElementTree.Element, name: str) -> bool:
-    """Returns whether the element has this local name.
+    """Returns whether the XML element has this local name.
 
     Namespaces are ignored, because each version of a message has a different namespace.
     """

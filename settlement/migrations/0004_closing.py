@@ -1,7 +1,7 @@
 """Allows closing an account only if no window with one of its commits is unsettled.
 
-A balance of zero is not enough: two unsettled windows may add up to zero, but the settlement of each window posts to
-the account. The check is in SQL, because the ledger does not import this app.
+A balance of zero is not enough, because two unsettled windows may add up to zero. The settlement of each window still
+posts to the account. The check is in SQL, because the ledger does not import this app.
 """
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-"""Changes to settlement: closes windows, makes settlements and changes their states, and changes settlement models."""
+"""Closes windows, creates settlements, changes the states of settlements, and changes settlement models."""
 
 from settlement.services.bank_statements import NotTaken, take_in
 from settlement.services.settlements import abort, advance, create, move, plan

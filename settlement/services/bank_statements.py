@@ -18,7 +18,7 @@ _ENDED = frozenset({State.SETTLED, State.ABORTED})
 
 
 class NotTaken(Exception):
-    """The reason why a statement is refused. A refused statement is not stored."""
+    """The error with the reason why a statement is refused. The hub does not store a refused statement."""
 
 
 def expected_of(settlement: Settlement) -> list[Expected]:
@@ -40,7 +40,7 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
     """Reads a bank's file, compares its lines with the expected lines, and stores the file with the findings."""
     settlement = Settlement.objects.select_for_update(no_key=True).filter(pk=settlement_id).first()
     if settlement is None:
-        raise NotTaken(_("There is no such settlement."))
+        raise NotTaken(_("This settlement does not exist."))
     if settlement.state in _ENDED:
         raise NotTaken(
             _("This settlement is %(state)s, so no bank statement is expected.") % {"state": settlement.state}
@@ -92,7 +92,7 @@ def take_in(settlement_id: int, *, name: str, octets: bytes, actor: str) -> Stat
 
 
 def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Expected]) -> None:
-    """Refuses a file for another settlement or currency, which is a mistake and not evidence."""
+    """Refuses a file for another settlement or currency, because such a file is a mistake and no evidence."""
     for line in lines:
         if line.settlement and line.settlement != str(settlement.pk):
             told = {"number": line.number, "other": line.settlement, "this": settlement.pk}
@@ -102,5 +102,5 @@ def _must_be_about(settlement: Settlement, lines: list[Line], expected: list[Exp
         if line.currency not in currencies:
             told = {"number": line.number, "currency": line.currency}
             raise NotTaken(
-                _("Line %(number)s is in %(currency)s, a currency in which this settlement has nothing.") % told
+                _("Line %(number)s is in %(currency)s, but this settlement has no amounts in this currency.") % told
             )

@@ -1,7 +1,7 @@
-"""Closes a participant for good, step by step. A step is possible only when the previous step is complete.
+"""Closes a participant for good, step by step. Each step is possible only after the previous step is complete.
 
-The database enforces the end: an account is closed only if it is empty and has no unsettled window. A participant is
-closed only if all its accounts are closed and nothing is reserved for it.
+The database enforces the last steps. It allows closing an account only if the account is empty and has no unsettled
+window. It allows closing a participant only if all accounts are closed and nothing is reserved for the participant.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from settlement.states import WindowState
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """What a participant still has in the scheme. Amounts are ten-thousandths, by currency."""
+    """The amounts that a participant still has in the scheme, by currency, in ten-thousandths."""
 
     reserved: int
     positions: list[tuple[str, int]]
@@ -53,7 +53,7 @@ def left_of(participant: Participant) -> Left:
 
 @transaction.atomic
 def revoke_all(participant: Participant, *, actor: str) -> None:
-    """Revokes all credentials of a participant. Raises an error if the participant still needs them."""
+    """Revokes all credentials of a participant. Raises an error if the participant still needs its credentials."""
     _check_drained(participant)
     left = left_of(participant)
     if not left.is_settled or left.funds:
@@ -63,7 +63,10 @@ def revoke_all(participant: Participant, *, actor: str) -> None:
 
 @transaction.atomic
 def close(participant: Participant, *, actor: str) -> None:
-    """Closes a participant and its accounts for ever. The participant's entries, transfers and audit trail are kept."""
+    """Closes a participant and its accounts for good.
+
+    The hub keeps the participant's entries, transfers and audit trail.
+    """
     _check_drained(participant)
     accounts_and_funds.close_accounts(participant, actor=actor)
     left = left_of(participant)  # read after the accounts are locked

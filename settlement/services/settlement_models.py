@@ -1,4 +1,4 @@
-"""Settlement models and the account types that they settle. A scheme rarely changes them."""
+"""Creates and changes settlement models and their account types. A scheme rarely changes its models."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def create_model(
     settlement_account_type: str,
     actor: str,
 ) -> SettlementModel:
-    """Creates a model, which is active at once. Also opens the accounts that participants need for the model."""
+    """Creates an active settlement model. Also opens the accounts that participants need for the model."""
     if SettlementModel.objects.filter(name=name).exists():
         raise _refused("Settlement Model already exists")
     if (delay, granularity, interchange) not in _PERMITTED:
@@ -76,7 +76,7 @@ def create_model(
 
 @transaction.atomic
 def set_model_active(name: str, *, is_active: bool, actor: str) -> SettlementModel:
-    """Enables or disables a model. Refuses to change an immediate model while a window is unsettled."""
+    """Enables or disables a settlement model. Refuses to change an immediate model while a window is unsettled."""
     model = SettlementModel.objects.select_for_update().filter(name=name).first()
     if model is None:
         raise FspiopError(ErrorCode.ID_NOT_FOUND, "Settlement Model does not exist", http_status=400)
@@ -123,7 +123,9 @@ def _check_types(ledger_account_type: str, settlement_account_type: str) -> None
 
 
 def _refuse_while_unsettled(currency: str) -> None:
-    """Raises an error if a window is unsettled: all its commits in a currency must be settled in the same way."""
+    """Raises an error if a window is unsettled, because all commits of a window in one currency must be settled in one
+    way.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WINDOW_LOCK])
     open_windows = SettlementWindow.objects.filter(totalled_at=None)

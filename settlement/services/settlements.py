@@ -1,7 +1,7 @@
-"""Makes settlements, changes their states account by account, and aborts them. Every call is one transaction.
+"""Creates settlements, changes their states account by account, and aborts settlements. Every call is one transaction.
 
-Lock order, before the ledger's own locks: the settlement, its windows by id, then accounts by id
-(ledger.settlement_postings).
+The functions lock the settlement, then its windows by id, then accounts by id (ledger.settlement_postings). All these
+locks come before the ledger's own locks.
 """
 
 import uuid
@@ -38,7 +38,7 @@ NO_REFERENCES: Mapping[int, str] = MappingProxyType({})
 
 
 def create(*, model_name: str, window_ids: Sequence[int], reason: str, actor: str) -> Settlement:
-    """Makes a settlement of these windows under this model.
+    """Creates a settlement of these windows under this model.
 
     Raises FspiopError 3100 if a window has no content for the model.
     """
@@ -101,7 +101,7 @@ def _create(model_name: str, window_ids: Sequence[int], reason: str, actor: str)
 
 @transaction.atomic
 def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answer]:
-    """Changes each account to the wished state, if this is the account's next state.
+    """Moves each account to the requested state, if this state is the account's next state.
 
     Once all accounts of the settlement have reached a state, the settlement enters that state too.
     """
@@ -153,9 +153,10 @@ def move(settlement_id: int, wishes: Sequence[Wish], *, actor: str) -> list[Answ
 def advance(
     settlement_id: int, *, to: State, reason: str, actor: str, references: Mapping[int, str] = NO_REFERENCES
 ) -> list[Answer]:
-    """Changes all accounts step by step up to this state. Stops at the first refused step and returns the reasons.
+    """Moves all accounts step by step up to this state. Stops at the first refused step, and returns the reasons.
 
-    `references` are the settlement bank's references by account of the settlement. The last step stores the references.
+    `references` has the settlement bank's reference for each account of the settlement. The last step stores the
+    references.
     """
     if not Settlement.objects.filter(pk=settlement_id).exists():
         raise _refused("Settlement not found")
@@ -175,7 +176,10 @@ def advance(
 
 
 def plan(settlement: Settlement) -> dict[State, list[Posting]]:
-    """Returns the postings of each step, done or not. The settlement's accounts must be loaded. Changes nothing."""
+    """Returns the postings of each step, including the steps that are already done.
+
+    The caller must have loaded the settlement's accounts. Changes nothing.
+    """
     if not settlement.model.auto_position_reset:
         return {step: [] for step in STEPS}
     accounts = list(settlement.accounts.all())
@@ -200,7 +204,7 @@ def _step_of(state: str) -> int:
 
 @transaction.atomic
 def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
-    """Aborts a whole settlement and reverses its postings. After that, another settlement can include the windows."""
+    """Aborts a whole settlement and reverses its postings. Afterwards another settlement can include the windows."""
     settlement = _lock(settlement_id)
     contents, windows = _lock_contents(settlement)
     if settlement.state == State.ABORTED:
@@ -209,7 +213,7 @@ def abort(settlement_id: int, *, reason: str, actor: str) -> Settlement:
         _remember_whole(settlement, actor)
         return settlement
     accounts = list(_accounts_of(settlement))
-    # While the settlement is RESERVED, some accounts may already be one step further.
+    # While the settlement is RESERVED, some of its accounts may already be one step further.
     if not {State(settlement.state), *(State(account.state) for account in accounts)} <= MAY_ABORT:
         raise _refused("State change not allowed")
     reserved = [account for account in accounts if account.state == State.PS_TRANSFERS_RESERVED]
@@ -285,7 +289,10 @@ def _covers_of(accounts: Iterable[SettlementAccount]) -> list[int]:
 
 
 def _postings(step: State, account: SettlementAccount, hub: Mapping[str, int]) -> list[Posting]:
-    """Returns the postings of a step. Net recipients are reset before net senders, so the hub is never short."""
+    """Returns the postings of a step.
+
+    Net recipients are reset before net senders, so the hub's account never lacks money.
+    """
     if step == State.PS_TRANSFERS_RESERVED and account.net < 0:
         return [_to_hub(Entry.Kind.NET_RECIPIENT, account, hub)]
     if step == State.PS_TRANSFERS_COMMITTED and account.net > 0:
@@ -306,7 +313,7 @@ def _from_hub(kind: str, account: SettlementAccount, hub: Mapping[str, int]) -> 
 def _follow(settlement: Settlement, accounts: Iterable[SettlementAccount], actor: str) -> State | None:
     """Changes the settlement's state if the accounts' states require it.
 
-    Returns the new state, or None without a change.
+    Returns the new state, or None if the state does not change.
     """
     state = settlement_state(State(settlement.state), [State(account.state) for account in accounts])
     if state == settlement.state:

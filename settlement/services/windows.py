@@ -1,4 +1,4 @@
-"""Closes settlement windows, and computes their totals."""
+"""Closes settlement windows, and computes the totals of closed windows."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,13 +30,14 @@ class Closed:
 
 
 def close_window(*, reason: str, actor: str, window_id: int | None = None) -> Closed:
-    """Closes the open window and opens the next. Then computes the totals of the closed window.
+    """Closes the open window, and opens the next window. Then computes the totals of the closed window.
 
     Commits wait only for a few milliseconds, until the next window is open. Raises FspiopError 3100 if `window_id` is
     not the open window, or if the window has no commits.
     """
     done = _close(reason=reason, actor=actor, window_id=window_id)
-    # The window stays closed even if this fails. Then the tick computes the totals later, and operators see the fault.
+    # The window stays closed even if the totals fail. In this case the periodic task computes the totals later, and
+    # operators see the fault.
     isolating_batches.one_by_one(_BATCH, {str(done.closed.pk): done.closed.pk}, total_up, are_all=False)
     return Closed(SettlementWindow.objects.get(pk=done.closed.pk), done.opened)
 
@@ -84,7 +85,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
     states = []
     for (currency, account_type), rows in groupby(store.window_totals(window_id), key=lambda row: row[:2]):
         totals = [total for _, _, total in rows]
-        obligations(totals)  # asserts that they add up to zero
+        obligations(totals)  # asserts that the totals add up to zero
         is_gross = (currency, account_type) in immediate
         content = WindowContent.objects.create(
             window=window,
@@ -106,7 +107,7 @@ def _total_up(window: SettlementWindow) -> SettlementWindow:
 
 
 def total_up_what_is_left() -> int:
-    """Computes the totals of closed windows that have none yet. Returns the number of these windows."""
+    """Computes the missing totals of closed windows. Returns the number of these windows."""
     return isolating_batches.in_groups(_BATCH, find=_find_left, work=_total_up_some, most=1)
 
 

@@ -1,4 +1,4 @@
-"""Reads and checks the values in the settlement API's paths and queries, for all its views."""
+"""Reads and checks the values in the paths and queries of the settlement API."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ def moment(text: str, name: str) -> datetime:
 
 
 def one_of(*names: str) -> Callable[[str, str], str]:
-    """Returns a function that reads a word, and refuses a word that is none of these names."""
+    """Returns a function that reads a word, and refuses every word except these names."""
 
     def read(text: str, name: str) -> str:
         if text not in names:

@@ -1,4 +1,4 @@
-"""Settlement models and ledger account types, as in the reference hub's administration API."""
+"""The views of settlement models and ledger account types, as in the reference hub's administration API."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Settlements in the Settlement API v2: lists, shows, makes and aborts them, and changes their states."""
+"""The views of settlements in the Settlement API v2: list, show, create, abort, and change of state."""
 
 from collections.abc import Callable, Iterable
 from itertools import groupby
@@ -126,7 +126,7 @@ def _show_participants(accounts: Iterable[SettlementAccount]) -> list[dict[str, 
 
 
 def _show_answers(settlement: Settlement, answers: list[Answer]) -> list[dict[str, Any]]:
-    """Returns the accounts in the order of the request, each with its new state or with the reason for a refusal."""
+    """Returns the accounts in the order of the request. Each account has its new state, or the reason for a refusal."""
     accounts = {account.account_id: account for account in settlement.accounts.all()}
     by_participant = groupby(answers, key=lambda answer: answer.wish.participant_id)
     return [
@@ -145,7 +145,7 @@ def _show_whole(number: int, keeps: Callable[[SettlementAccount], bool] = lambda
     settlement = queries.settlement(number)
     accounts = [account for account in settlement.accounts.all() if keeps(account)]
     if not accounts:
-        raise FspiopError(ErrorCode.VALIDATION_ERROR, "Settlement has no such participant or account")
+        raise FspiopError(ErrorCode.VALIDATION_ERROR, "The settlement does not have this participant or account")
     return _show(settlement, _show_participants(accounts))
 
 
@@ -209,7 +209,7 @@ class SettlementView(_Moving):
             services.abort(number, reason=reason, actor=self.actor)
             return Response(_show_whole(number))
         if body.participants is None or body.state is not None:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "give either participants, or state ABORTED and a reason")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "give either participants, or the state ABORTED and a reason")
         return self.move(
             number,
             [

@@ -1,4 +1,4 @@
-"""Settlement windows in the Settlement API v2: finds, shows and closes them."""
+"""The views of settlement windows in the Settlement API v2: find, show and close."""
 
 from typing import Annotated, Any, Literal
 
@@ -61,7 +61,7 @@ class WindowsView(AdministrationView):
 
 
 class NoWindowView(AdministrationView):
-    @administration_schema(TAG, summary="Always rejected, because the path names no window", two_people=())
+    @administration_schema(TAG, summary="Reject every request, because the path contains no window", two_people=())
     def post(self, request: Request) -> Response:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "settlementWindowId: is required")
 
@@ -72,7 +72,7 @@ class WindowView(AdministrationView):
         return Response(_shown(query_parameters.number(window_id, "id")))
 
     @administration_schema(
-        TAG, summary="Close the open window and open the next; returns the new window", request=WindowEnd, two_people=()
+        TAG, summary="Close the open window, and return the next window", request=WindowEnd, two_people=()
     )
     def post(self, request: Request, window_id: str) -> Response:
         number = query_parameters.number(window_id, "id")

@@ -163,7 +163,7 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     maker, checker = open_window(person(Role.RISK, name="asha")), open_window(person(Role.RISK, name="ben"))
     page = maker.page
     maker.go("/portal/rules/")
-    page.get_by_role("link", name="Make the first rule").click()
+    page.get_by_role("link", name="Create the first rule").click()
     page.get_by_role("link", name="Largest amount").click()
     page.get_by_label("Name of the rules").fill("Scheme rules 2027")
     page.get_by_label("Time zone").select_option("Africa/Dar_es_Salaam")

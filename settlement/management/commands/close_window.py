@@ -1,4 +1,4 @@
-"""manage.py close_window: closes the open settlement window and opens the next."""
+"""manage.py close_window: closes the open settlement window, and opens the next window."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from settlement import services
 
 
 class Command(BaseCommand):
-    help = "Closes the open settlement window and opens the next. A window without a commit is not closed."
+    help = "Closes the open settlement window, and opens the next window. Does not close a window without a commit."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--reason", default="end of settlement period", help="stored with the window")
-        parser.add_argument("--window", type=int, help="fail unless this window is the open one")
+        parser.add_argument("--window", type=int, help="fail unless the window with this number is open")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

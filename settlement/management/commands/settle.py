@@ -1,4 +1,4 @@
-"""manage.py settle: makes a settlement of closed windows, brings a settlement to a state, or aborts a settlement."""
+"""manage.py settle: creates a settlement of closed windows, moves a settlement to a state, or aborts a settlement."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ ACTOR = "manage.py"
 
 
 class Command(BaseCommand):
-    help = "Settles closed windows: moves every account step by step to --to. Exits 1 if an account is refused."
+    help = "Settles closed windows: moves every account step by step to --to. Exits with 1 if a step is refused."
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
-        which.add_argument("--model", help="make a new settlement under this model")
+        which.add_argument("--model", help="create a new settlement under this model")
         which.add_argument("--id", type=int, help="continue this settlement")
         parser.add_argument(
             "--window", type=int, action="append", help="with --model: this window (default: all unsettled windows)"
@@ -61,13 +61,13 @@ class Command(BaseCommand):
     def _create(self, model: str, windows: list[int] | None, reason: str) -> int:
         chosen = windows or queries.windows_waiting_for(model)
         if not chosen:
-            raise CommandError(f"no closed window has anything to settle under {model}")
+            raise CommandError(f"no closed window has amounts to settle under {model}")
         made = services.create(model_name=model, window_ids=chosen, reason=reason, actor=ACTOR)
         number: int = made.pk
         return number
 
     def _needs_two(self, number: int, to: State, reason: str, because: str) -> None:
-        """Raises Waits if commands may not change or abort a settlement without a second person."""
+        """Raises Waits if a command needs a second person to change or abort a settlement."""
         kind = "abort_settlement" if to == State.ABORTED else "advance_settlement"
         try:
             program_requests.ask_where_needed(
@@ -91,7 +91,7 @@ class Command(BaseCommand):
         windows = sorted({content.window_id for content in settlement.contents.all()})
         table = Table(
             title=f"Settlement {settlement.pk}, {settlement.state}, of windows {', '.join(map(str, windows))}",
-            caption="net above 0: owes; below: is owed",
+            caption="net above 0: the participant owes; net below 0: the participant is owed",
         )
         for heading in ("participant", "currency", "state"):
             table.add_column(heading)

@@ -1,4 +1,4 @@
-"""manage.py settlement_report: the amounts that participants owe or are owed for a settlement window."""
+"""manage.py settlement_report: shows the amounts that participants owe or receive for a settlement window."""
 
 import json
 from typing import Any
@@ -13,11 +13,11 @@ from settlement import window_nets
 
 
 class Command(BaseCommand):
-    help = "Shows each participant's net of a window; without --window, of the last closed window."
+    help = "Shows each participant's net amount of a window (default: the last closed window)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--window", type=int, help="the window's number")
-        parser.add_argument("--json", action="store_true", help="as JSON, amounts as the API writes them")
+        parser.add_argument("--json", action="store_true", help="write JSON, with amounts in the API's form")
 
     def handle(self, *args: Any, **options: Any) -> None:
         window = _window(options["window"])
@@ -57,5 +57,5 @@ def _window(number: int | None) -> SettlementWindow:
         else windows.filter(closed_at__isnull=False).order_by("-id").first()
     )
     if found is None:
-        raise CommandError("there is no such window" if number else "no window has closed yet; see close_window")
+        raise CommandError("this window does not exist" if number else "no window has closed yet; see close_window")
     return found
