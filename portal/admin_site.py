@@ -1,4 +1,4 @@
-"""Django's admin with the portal's sign-in, for reading tables. Changes go through services."""
+"""Django's admin with the portal's sign-in. Its pages only show tables, because changes must use services."""
 
 from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
@@ -10,9 +10,9 @@ from hub.api.administration.staff_authentication import has_second_factor
 
 class Site(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
-        """Allows a staff user with two factors to read and to sign out, and nothing else.
+        """Allows a staff user with two factors only to read and to sign out.
 
-        No second person would check a change here.
+        Changes in Django's admin are not allowed, because no second person would check them.
         """
         is_harmless = request.method in ("GET", "HEAD") or request.path == reverse("admin:logout")
         return is_harmless and super().has_permission(request) and has_second_factor(request)

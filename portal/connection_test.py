@@ -15,7 +15,7 @@ from hub.outbox.store import Claimed
 
 
 def call(url: str) -> Answer:
-    """Sends a GET to the endpoint's base address. Any HTTP response shows that the hub can reach it."""
+    """Sends a GET to the endpoint's base address. Any HTTP response shows that the hub can reach the endpoint."""
     sql_execution.give_back()
     return asyncio.run(_call(_root_of(url)))
 
@@ -44,6 +44,8 @@ async def _call(url: str) -> Answer:
 
 
 def _root_of(url: str) -> str:
-    """Returns the part of the URL before the first {{name}}. The hub fills in a name only for a message."""
+    """Returns the part of the URL before the first {{name}}, because the hub replaces {{name}} only when it sends a
+    message.
+    """
     parts = urlsplit(url.split("{{", 1)[0])
     return urlunsplit((parts.scheme, parts.netloc, parts.path or "/", "", ""))

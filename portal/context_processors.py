@@ -20,7 +20,7 @@ from portal.visitor import Visitor, visitor_of
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A line of the menu. `pages` are the names of the URLs of further pages below this line."""
+    """An item of the menu. `pages` has the URL names of further pages that belong to this item."""
 
     text: Promise
     icon: str
@@ -61,7 +61,7 @@ MENU = [
         Right.SEE_SETTLEMENT,
         ("window", "settlement_of", "advance_settlement", "statement"),
     ),
-    # A participant's users land on their own page.
+    # The first page of a participant's users is their participant's page.
     Item(_("Participant"), "participants", "home", Right.SEE_OWN_SETTLEMENT, ("participant", "account_statement")),
     Item(_("Settlement"), "settlement", "own_settlement", Right.SEE_OWN_SETTLEMENT),
     Item(
@@ -158,7 +158,7 @@ def portal(request: HttpRequest) -> dict[str, Any]:
 
 
 def _counts(visitor: Visitor) -> dict[str, int]:
-    """Returns the numbers of requests and sign-ins that wait for this visitor, by menu item. Uses one statement."""
+    """Returns the numbers of requests and sign-ins that wait for this visitor, by menu item. Runs one SQL statement."""
     kinds = [kind.name for kind in changes.KINDS.values() if visitor.may(kind.check)]
     if not kinds or visitor.user is None:
         return {}

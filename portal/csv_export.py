@@ -1,4 +1,4 @@
-"""CSV files that a spreadsheet opens without evaluating their content."""
+"""Creates CSV files for spreadsheet programs, and prevents the evaluation of their content."""
 
 import csv
 import io
@@ -20,9 +20,9 @@ _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def safe(value: Any) -> str:
-    """Returns a cell's text. Adds an apostrophe in front of a text that a spreadsheet would read as a formula.
+    """Returns a cell's text. Adds an apostrophe before a text that a spreadsheet program would read as a formula.
 
-    Numbers get no apostrophe, not even negative ones.
+    Numbers get no apostrophe, including negative numbers.
     """
     if value is None:
         return ""
@@ -36,7 +36,7 @@ def safe(value: Any) -> str:
 def response(
     request: HttpRequest, name: str, headings: Sequence[str], batches: Iterable[Iterable[Sequence[Any]]]
 ) -> Download:
-    """Streams the rows as a file. Raises NoPlace if the visitor has too many files open.
+    """Streams the rows as a file. Raises NoPlace if the visitor has too many open downloads.
 
     Each batch of rows is read separately. Between two batches, no transaction or cursor is open in the database, even
     if the visitor reads the file slowly.

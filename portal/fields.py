@@ -100,7 +100,7 @@ def check_minor_unit(form: forms.Form, field: str, amount: int | None, currency:
 
 
 def callback_url(text: str, endpoint_type: str = endpoint_types_and_urls.BASE) -> str:
-    """Returns the URL. If the hub could not call the URL, raises ValidationError, which the requester sees."""
+    """Returns the URL. Raises ValidationError with a text for the requester if the hub could not call the URL."""
     if text and not endpoint_types_and_urls.is_fit(endpoint_type, text):
         raise forms.ValidationError(
             _("Write an http or https address: a host and a path, without user, spaces, ? or #.")

@@ -1,9 +1,8 @@
-"""Confirms first sign-ins: other administrators check that the person who signed in is the owner of the account.
+"""Confirms first sign-ins. Other administrators check that the owner of the account has signed in.
 
-An account that is not confirmed yet can only read. One confirmation is enough if it is from an administrator who has
-neither requested nor approved a change of the account since the account's last confirmation. If the hub has no such
-administrator, two other administrators must confirm, each separately. So a single person can never make another account
-act.
+An account that is not confirmed yet can only read. One confirmation is enough if its administrator has neither
+requested nor approved a change of the account since the last confirmation. If the hub has no such administrator, two
+other administrators must confirm the sign-in separately. So a single person can never use another person's account.
 """
 
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ ACCOUNT_KINDS = frozenset({"create_user", "set_roles", "set_user_active", "reset
 
 
 class NotConfirmed(Exception):
-    """The reason why a sign-in cannot be confirmed, or why this person cannot confirm it."""
+    """The error with the reason why this person cannot confirm the sign-in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def confirm(user: User, *, signed_in_at: datetime, confirmed_by: User) -> bool:
 
 
 def unconfirm(user: User) -> None:
-    """Limits the account to reading until its next first sign-in is confirmed."""
+    """Limits the account to reading until a new first sign-in is confirmed."""
     Profile.objects.filter(user=user).update(signed_in_at=None, signed_in_from=None, signed_in_with="")
     Profile.objects.filter(user=user, confirmed_at__isnull=False).update(confirmed_at=None, unconfirmed_since=Now())
 
@@ -127,7 +126,7 @@ def waiting() -> "models.QuerySet[Profile]":
 def lock_unconfirmed(user: User, signed_in_at: datetime) -> Profile:
     """Locks and returns an account's profile.
 
-    Raises NotConfirmed if the profile has a different sign-in.
+    Raises NotConfirmed if the account has signed in again meanwhile.
     """
     profile = Profile.objects.select_for_update(no_key=True).get(user=user)
     if not User.objects.filter(pk=user.pk, is_active=True).exists():
@@ -158,7 +157,7 @@ def _involved(user: User, profile: Profile) -> set[int]:
 
 
 def _administrators() -> list[User]:
-    """Returns the administrators who may confirm others: those who are active and are confirmed themselves."""
+    """Returns the active administrators whose own accounts are confirmed. They may confirm other accounts."""
     return list(
         User.objects.filter(
             is_active=True,
@@ -184,7 +183,7 @@ def _let_administrators_know(user: User, profile: Profile) -> None:
         *((url, "") for url in settings.NOTIFICATION_WEBHOOKS),
     ]:
         if not is_recipient(recipient):
-            continue  # an account made in the shell may have an unusable address or none
+            continue  # an account that was created in the shell may have an unusable address or no address
         with translation.override(language or settings.LANGUAGE_CODE):
             facts = {
                 "user": user.username,

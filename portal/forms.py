@@ -1,4 +1,4 @@
-"""The forms of requests: one form for each kind of change."""
+"""The forms of requests, with one form for each kind of change."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -74,7 +74,7 @@ class NewContact(AskForm):
 
 
 class CurrencyForm(AskForm):
-    """An amount in a currency that the page names."""
+    """A form for an amount. The page shows the currency of the amount."""
 
     amount_field = "amount"
 

@@ -53,7 +53,7 @@ TEXTS: Mapping[Fault, Promise] = {
 
 
 def text_of(error: Exception) -> str:
-    """Returns the text of this error in the visitor's language. The text of a library's error stays unchanged."""
+    """Returns the text of this error in the visitor's language. Texts from libraries are not translated."""
     if not isinstance(error, InvalidValue):
         return str(error)[:_LONGEST_TEXT]
     parameters = {

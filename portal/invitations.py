@@ -1,9 +1,10 @@
-"""Invitations: with an invitation, only the owner of an account can set the account's password.
+"""Creates and opens invitations. With an invitation, only the owner of an account can set the account's password.
 
 With e-mail, the hub sends the link to the account's address, and no page shows it. Without e-mail, the requester of the
-account hands over the link, and the approver hands over the code. The requester and the approver each see their own
-half once, and the owner needs both halves. If a half was lost, was seen by another person or has expired, a new
-invitation is needed. One person requests the new invitation, and another person approves it.
+account hands over the link, and the approver hands over the code. The link and the code are the two halves of the
+invitation. The requester and the approver each see only their own half, and only once. The owner needs the two halves.
+If a half was lost, was seen by another person or has expired, the account needs a new invitation. One person requests
+the new invitation, and another person approves the request.
 """
 
 import hmac
@@ -26,7 +27,7 @@ from hub.audit import record
 from hub.notifications import is_recipient, notify, withdraw
 from portal.models import Invitation, Profile
 
-_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # without letters and digits that are easily confused
+_LETTERS = "ABCDEFGHJKMNPQRSTVWXYZ23456789"  # letters and digits that are not easily confused
 _CODE_LENGTH = 12
 MOST_WRONG_CODES = 5
 
@@ -37,16 +38,16 @@ class Half(StrEnum):
 
 
 class NotShown(Exception):
-    """The reason why a half is not shown."""
+    """The error with the reason why the hub does not show a half of an invitation."""
 
 
 class NotOpened(Exception):
-    """The reason why an invitation cannot be used, for the person who has it."""
+    """The error with the reason why an invitation cannot be used. The invited person reads this reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A half of an invitation, which is shown to the person who hands it over, and only once."""
+    """A half of an invitation. The hub shows the half only once, to the person who hands it over."""
 
     half: Half
     text: str
@@ -61,7 +62,7 @@ def goes_by_email(user: User) -> bool:
 
 
 def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
-    """Creates an invitation in the transaction of its approval, and ends an earlier invitation of the account.
+    """Creates an invitation in the transaction of its approval. Ends an earlier invitation of the account.
 
     `asked_by` may be None only if the hub sends the link by e-mail.
     """
@@ -88,7 +89,10 @@ def make(user: User, *, asked_by: User | None, approved_by: User) -> Invitation:
 
 
 def make_for_console(user: User) -> str:
-    """Creates an invitation without a code and returns the link's path. A shell user can change the database anyway."""
+    """Creates an invitation without a code, and returns the path of its link.
+
+    For shell users, who can change the database anyway.
+    """
     end_open(user)
     token = secrets.token_urlsafe(32)
     expires_at = timezone.now() + timedelta(seconds=settings.INVITATION_EXPIRES_S)
@@ -110,12 +114,12 @@ def end_open(user: User) -> None:
 
 
 def latest(user: User) -> Invitation | None:
-    """Returns the account's latest invitation, whether open or ended."""
+    """Returns the account's latest invitation, which may be open or ended."""
     return Invitation.objects.filter(user=user).select_related("link_holder", "code_holder").first()
 
 
 def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
-    """Returns the half that this person may see now, or None. Nobody sees both halves, and nobody sees a half twice."""
+    """Returns the half that this person may see now, or None. Nobody sees two halves, and nobody sees a half twice."""
     if invitation is None or holder is None or invitation.ended_at or invitation.is_late:
         return None
     if invitation.link_holder_id == holder.pk and invitation.link_hash is None:
@@ -127,7 +131,7 @@ def half_of(invitation: Invitation | None, holder: User | None) -> Half | None:
 
 @transaction.atomic
 def show_half(user: User, *, holder: User) -> Shown:
-    """Creates and returns this person's half of the open invitation. The hub keeps only its hash."""
+    """Creates and returns this person's half of the open invitation. The hub keeps only a hash of the half."""
     invitation = _open(user)
     half = half_of(invitation, holder)
     if invitation is None or half is None:
@@ -146,7 +150,7 @@ def show_half(user: User, *, holder: User) -> Shown:
 
 
 def find(token: str) -> Invitation:
-    """Returns the open invitation with this link. Raises NotOpened if there is no such invitation."""
+    """Returns the open invitation with this link. Raises NotOpened if no open invitation has this link."""
     invitation = _usable().filter(link_hash=_hash(Half.LINK, token)).select_related("user").first()
     if invitation is None or not invitation.user.is_active:
         raise NotOpened(_too_old())
@@ -154,7 +158,7 @@ def find(token: str) -> Invitation:
 
 
 def set_password(invitation: Invitation, *, code: str, password: str) -> User:
-    """Sets the account's password and ends the invitation. Counts the attempt instead if the code is wrong."""
+    """Sets the account's password and ends the invitation. If the code is wrong, only counts the attempt."""
     hashed = make_password(password)  # hashing is slow on purpose, so it runs before the rows are locked
     with transaction.atomic():
         user = User.objects.select_for_update(no_key=True).get(pk=invitation.user_id)
@@ -169,7 +173,7 @@ def set_password(invitation: Invitation, *, code: str, password: str) -> User:
             record("password_set", subject=user.username, actor=user.username)
             return user
         is_last = _count_wrong_code(locked)
-    # The error is raised outside of the transaction, so that it does not roll back the count of wrong codes.
+    # The error is raised outside the transaction, so that the error does not roll back the count of wrong codes.
     raise NotOpened(
         _too_old() if is_last else _("The code is wrong. The person who approved your account has the right one.")
     )
@@ -219,7 +223,7 @@ def _code() -> str:
 
 
 def _spelt(code: str) -> str:
-    """Returns a code in the spelling that is hashed: capital letters and digits only."""
+    """Returns a code in the form for hashing: only capital letters and digits."""
     return "".join(letter for letter in code.upper() if letter.isalnum())
 
 

@@ -1,4 +1,4 @@
-"""Recognises browsers in which a user has signed in before. A stranger's wrong passwords do not lock such a user out.
+"""Recognises browsers in which a user has signed in before. So a stranger's wrong passwords do not lock the user out.
 
 A browser keeps a signed cookie for each user who signed in with this browser. The cookie gives no access. The only
 effect of the cookie is that the hub counts this browser's attempts separately.
@@ -18,7 +18,7 @@ _KEPT_FOR_S = 180 * 24 * 3600
 
 
 def known_as(request: HttpRequest, username: str) -> str:
-    """Returns the hub's name for this browser, or "" if this user has never signed in with it."""
+    """Returns the hub's name for this browser, or "" if this user has never signed in with this browser."""
     try:
         told = signing.loads(request.COOKIES.get(_cookie(username), ""), salt=_SALT, max_age=_KEPT_FOR_S)
     except signing.BadSignature:
@@ -28,7 +28,7 @@ def known_as(request: HttpRequest, username: str) -> str:
 
 
 def remember(request: HttpRequest, response: HttpResponse, visitor: Visitor) -> None:
-    """Sets the cookie if the browser has none yet and its user has signed in with both factors."""
+    """Sets the cookie if the browser has no cookie yet and its user has signed in with two factors."""
     if not visitor.has_second_factor or known_as(request, visitor.name):
         return
     response.set_cookie(

@@ -1,6 +1,6 @@
-"""The choice on the pages: a participant may send, receive, do both or do neither.
+"""The choices on the pages for a participant: send and receive, only send, only receive, or neither.
 
-The ledger stores this choice as two flags.
+The ledger stores the choice as two flags.
 """
 
 from django.db import models

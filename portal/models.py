@@ -1,4 +1,4 @@
-"""The portal's own tables: its users and their invitations, and results of ledger checks."""
+"""The portal's own tables: users, invitations, results of ledger checks, and sums for account statements."""
 
 from zoneinfo import available_timezones
 
@@ -25,8 +25,8 @@ def check_time_zone(name: str) -> None:
 class Profile(models.Model):
     """A user of the portal: either a user of one DFSP, or a user of the hub.
 
-    A new account can change nothing until other administrators have confirmed its first sign-in. The same is true after
-    its password and second factor were reset (`portal.first_sign_in`).
+    A new account can only read until other administrators have confirmed its first sign-in. An account can also only
+    read after a reset of its password and second factor (`portal.first_sign_in`).
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, primary_key=True)
@@ -94,10 +94,11 @@ class Confirmation(models.Model):
 
 
 class Invitation(models.Model):
-    """Lets the owner of an account set its password once: `portal.invitations`.
+    """An invitation with which the owner of an account can set the account's password once (`portal.invitations`).
 
-    The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link and another the code,
-    and each of the two sees only their own half, once. The hub stores keyed hashes of link and code.
+    The hub sends the link by e-mail to the owner. Without e-mail, one person hands over the link, and another person
+    hands over the code. Each of these people sees only their own half, and only once. The hub stores keyed hashes of
+    the link and the code.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
@@ -183,7 +184,7 @@ class LedgerCheck(models.Model):
 
 
 class LedgerBlock(models.Model):
-    """The sum of all entries in a block of ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
+    """A block of entry ids (`balance_checkpoints.SIZE`) in which no new entry can appear."""
 
     number = models.BigIntegerField(primary_key=True)  # an entry's id, divided by the size, rounded down
     through_at = models.DateTimeField()  # the time of the latest entry in this block and all blocks before it

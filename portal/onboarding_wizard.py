@@ -39,7 +39,7 @@ _RESERVED = frozenset({"switch", "new"})
 
 
 class StepForm(forms.Form):
-    """The form of one step. `said` has the values of the earlier steps."""
+    """The form of one step of onboarding. `said` has the values of the earlier steps."""
 
     def __init__(self, *args: Any, said: Said, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +65,7 @@ class Identity(StepForm):
 
 
 class Money(StepForm):
-    """Rows, each with a currency and the cap in this currency. The first row is required."""
+    """The rows for currencies. Each row has a currency and the cap in this currency. The first row is required."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -141,7 +141,7 @@ class Security(StepForm):
 
 
 class Contacts(StepForm):
-    """Rows, each with one contact. An empty row is ignored."""
+    """The rows for contacts. Each row has one contact. Empty rows are ignored."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -171,7 +171,7 @@ class Step:
     name: str
     title: Promise
     form: type[StepForm]
-    rows: int = 1  # the number of rows, which have the same fields
+    rows: int = 1  # the number of rows with equal fields
 
 
 STEPS = (

@@ -1,4 +1,4 @@
-"""Pages of long tables. Each page begins after the key of the previous page's last row, so all pages cost the same."""
+"""Pages of long tables. Each page begins after the previous page's last key, so all pages are equally fast."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Page:
 
 
 def by_id(request: HttpRequest, rows: "QuerySet[Any]", *, size: int = PAGE_SIZE) -> Page:
-    """Returns a page of rows in descending order of a numeric id. The page has only ids below the id in `?before=`."""
+    """Returns a page of rows, sorted by descending numeric id. The page has only ids below the id in `?before=`."""
     before = number_before(request)
     chosen = rows if before is None else rows.filter(pk__lt=before)
     found: list[Model] = list(chosen.order_by("-pk")[: size + 1])
@@ -39,7 +39,10 @@ def number_before(request: HttpRequest) -> int | None:
 
 
 def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]) -> tuple[Page, Found[T]]:
-    """Returns a page of rows, the newest arrival first. If the search stopped early, the next page continues it."""
+    """Returns a page of rows, with the newest arrival first.
+
+    If the search stopped early, the next page continues the search.
+    """
     before = keyset.read_key(request.GET.get("before", ""))
     found = read(before, PAGE_SIZE + 1)
     rows = found.rows[:PAGE_SIZE]
@@ -53,7 +56,10 @@ def by_arrival(request: HttpRequest, read: Callable[[Key | None, int], Found[T]]
 
 
 def page_of(request: HttpRequest, rows: Sequence[Any], last: Any, *, is_first: bool) -> Page:
-    """Returns a page of these rows, with links to other pages. `last` is the last row's key if more rows follow."""
+    """Returns a page of these rows, with links to the other pages.
+
+    `last` is the key of the last row if more rows follow.
+    """
     asked = {key: text for key, text in request.GET.items() if key != "before" and text}
     next_query = "" if last is None else urlencode({**asked, "before": last})
     return Page(rows, next_query, urlencode(asked), is_first)

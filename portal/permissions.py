@@ -1,7 +1,7 @@
 """Roles and rights of the portal, and the table that assigns rights to roles.
 
-A role is a Django group of the same name, and a user may have several roles. A superuser has no additional rights:
-a change that needs two people also needs them if an administrator requests it.
+A role is a Django group with the name of the role. A user may have several roles. A superuser has no additional rights.
+Even an administrator's request needs a second person if its kind of change needs two people.
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Role(models.TextChoices):
     PARTICIPANT_TECHNICIAN = "participant-technician", _("Participant technician")
 
 
-# Only for users who are bound to one DFSP. Their pages show no data of another DFSP.
+# Roles for users of one DFSP. The pages of these users show no data of another DFSP.
 PARTICIPANT_ROLES = frozenset({Role.PARTICIPANT_VIEWER, Role.PARTICIPANT_TREASURER, Role.PARTICIPANT_TECHNICIAN})
 HUB_ROLES = frozenset(Role) - PARTICIPANT_ROLES
 _EVERYONE = frozenset(Role)
@@ -55,7 +55,7 @@ class Right(StrEnum):
     SEE_NOTIFICATIONS = "see e-mails and webhooks that were not sent"
     RESEND_NOTIFICATIONS = "resend e-mails and webhooks"
     TEST_CONNECTIONS = "test connections"
-    # Rights to request and to approve changes that need two people. One person never does both for one request.
+    # Rights to request and to approve changes that need two people. Nobody can approve their own request.
     # ASK and CHECK open the pages of requests and approvals. The rights below are for single kinds of change.
     ASK_LIMITS = "ask for limits"
     CHECK_LIMITS = "check limits"
@@ -139,6 +139,6 @@ READING = frozenset(right for right in Right if right.name.startswith("SEE_"))
 
 
 def rights_of(roles: frozenset[Role], *, is_confirmed: bool) -> frozenset[Right]:
-    """Returns the rights of all these roles together, or only the rights to read if the account is not confirmed."""
+    """Returns the rights of all these roles together. An unconfirmed account has only the rights to read."""
     found = frozenset(right for right, holders in RIGHTS.items() if roles & holders)
     return found if is_confirmed else found & READING

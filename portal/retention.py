@@ -1,9 +1,10 @@
 # ruff: noqa: S608 (statements are put together from constants)
 """Removes customers' data of each kind when the retention period for this kind is over (`RETENTION_DAYS`).
 
-Ids, amounts, parties, states, times and digests are kept. All data that a resend or a payment's page needs is kept too.
-The hub erases texts but keeps their rows. One transaction erases a slice of a thousand rows. The table `sweeps_erasure`
-records the progress, so that `check_ledger` does not report an erased text as missing.
+The hub keeps ids, amounts, parties, states, times and digests. The hub also keeps all data that a repeated request or a
+payment's page needs. The hub erases texts, but keeps the rows of the texts. One transaction erases a slice of a
+thousand rows. The table `sweeps_erasure` records the progress, so that `check_ledger` does not report an erased text as
+missing.
 """
 
 import time
@@ -28,15 +29,15 @@ log = structlog.get_logger("retention")
 
 ACTOR = "retention"
 _SLICE = 1000
-_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues there
+_FOR_S = 60.0  # the longest time that one run spends on one table; the next run continues at this place
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# A payment's dead letter is the only record of the message to its DFSP, so it stays.
+# The hub keeps the dead letter of a payment, because it is the only record of the message to the DFSP.
 _ABOUT_PAYMENTS = ("prepare", "end-to-payer", "end-to-payee")
 
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A table with texts to erase, the oldest rows first, and the statements that erase a slice."""
+    """A table with texts to erase, with the oldest rows first, and the SQL statements that erase a slice."""
 
     kind: str
     table: str
@@ -45,7 +46,7 @@ class Texts:
 
 
 def _events(table: str, key: str, of: str, of_key: str, live: str, states: str) -> tuple[str, ...]:
-    # One statement for each state, because the history has an index for each.
+    # One statement for each state, because the history has an index for each state.
     return tuple(
         f"""UPDATE {table} e SET body = ''::bytea FROM {of} t
             WHERE t.received_at >= %s AND t.received_at < %s AND t.state NOT IN ({live})
@@ -109,8 +110,8 @@ def _remove(kind: str, remove: Callable[[datetime], int]) -> int:
 
 
 def _erase_all(tables: tuple[Texts, ...], before: datetime) -> int:
-    # Rows of the last days are excluded, because their transfers may still be reserved. A run would erase nothing of
-    # such a transfer, and later runs would not come back to it.
+    # Rows of the last days are excluded, because their transfers may still be reserved. A run would not erase the texts
+    # of a reserved transfer, and later runs would not read the row again.
     ended = datetime.now(UTC) - timedelta(seconds=settings.TRANSFER_MAX_VALIDITY_S, days=1)
     return isolating_batches.each(*(partial(_erase, texts, min(before, ended)) for texts in tables))
 
@@ -212,7 +213,7 @@ _FORGET_LOOKUPS = """
 
 
 def _forget_lookups(before: datetime) -> int:
-    """Removes deliveries of lookups, because they name customers' identifiers. Other code soon removes open lookups."""
+    """Removes deliveries of lookups, because they have customers' identifiers. Other code soon removes open lookups."""
     if not _begins("lookups", before):
         return 0
     done, until, seen = 0, time.monotonic() + _FOR_S, _LOOKED_AT
@@ -225,7 +226,7 @@ def _forget_lookups(before: datetime) -> int:
 
 @transaction.atomic(durable=True)
 def _forget_some(before: datetime) -> tuple[int, int]:
-    """Returns how many deliveries were removed, and how many were read."""
+    """Returns the number of removed deliveries and the number of read deliveries."""
     mark = _mark("lookups")
     row = execute(_OLD, [mark.position, _LOOKED_AT, before]).fetchone()
     assert row is not None

@@ -1,4 +1,7 @@
-"""Search forms. An invalid value is ignored with an error beside its field, and never gives an error page."""
+"""Search forms.
+
+An invalid value never causes an error page: the form ignores the value and shows an error at its field.
+"""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -8,14 +11,15 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-# Days outside of these are refused: after a change of time zone or a step to the next day, Python could not hold them.
+# Days outside this range are refused, because a change of time zone or a step to the next day could exceed Python's
+# range.
 _FIRST, _LAST = date(1970, 1, 2), date(9999, 12, 29)
 
 
 class DayField(forms.DateField):
-    """Reads a day in the visitor's time zone as the moment when the day begins.
+    """Reads a day in the visitor's time zone, and returns the time at which the day begins.
 
-    With `is_end`, reads the day as the moment when it ends.
+    With `is_end`, returns the time at which the day ends.
     """
 
     def __init__(self, *, is_end: bool = False, **kwargs: Any) -> None:
@@ -43,7 +47,7 @@ class Search(forms.Form):
             field.widget.attrs.setdefault("class", f"{kind} {kind}-sm")
 
     def filtered(self, rows: "QuerySet[Any]", **lookups: str) -> "QuerySet[Any]":
-        """Filters `rows` by each field that has a valid value. `lookups` names the lookup for each field."""
+        """Filters `rows` by each field that has a valid value. `lookups` has the Django lookup for each field."""
         self.is_valid()
         for name, lookup in lookups.items():
             value = self.cleaned_data.get(name)

@@ -33,7 +33,7 @@ _LONGEST_NAME = 64  # users may type anything as a name
 
 
 class Backend(AuthenticationBackend):
-    """Reads a user with all data that a request of the portal needs. Uses two statements for any number of roles."""
+    """Reads a user with all data for a request of the portal. Runs two SQL statements for any number of roles."""
 
     def get_user(self, user_id: Any) -> User | None:
         user = User.objects.select_related("profile__participant").prefetch_related("groups").filter(pk=user_id).first()
@@ -42,7 +42,7 @@ class Backend(AuthenticationBackend):
     def user_can_authenticate(self, user: AbstractBaseUser | None) -> bool:
         """Returns whether this user may sign in.
 
-        Users of a closed participant may not sign in, even if still active.
+        Users of a closed participant may not sign in, even if the users are still active.
         """
         return super().user_can_authenticate(user) and not (isinstance(user, User) and users.is_of_closed(user))
 
@@ -54,7 +54,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return False
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Skips allauth's own count, by which a stranger could lock a user out. `authenticate` counts the attempts."""
+        """Skips allauth's own count of attempts, because a stranger could lock a user out with it.
+
+        `authenticate` counts the attempts.
+        """
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """Checks the password. Refuses if there were too many attempts (`hub.api.password_attempts`)."""
@@ -91,9 +94,9 @@ class AccountAdapter(DefaultAccountAdapter):
         record("password_set", subject=user.get_username(), actor=user.get_username())
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Returns whether the user must prove a factor again before the change.
+        """Returns whether the user must enter a password or code again before the change.
 
-        A user without a second factor need not.
+        A user without a second factor does not have to.
         """
         return has_second_factor(self.request)
 

@@ -29,11 +29,14 @@ def check_ledger() -> None:
 
 @shared_task(name="portal.tasks.remove_old", ignore_result=True, time_limit=1800)
 def remove_old() -> None:
-    """Removes data whose period is over: `portal.retention`."""
+    """Removes data after its retention period (`portal.retention`)."""
     retention.remove_old()
 
 
 @shared_task(name="portal.tasks.mark_entries", ignore_result=True, time_limit=300)
 def mark_entries() -> None:
-    """Adds marks for entries since the last tick, for account statements: `portal.queries.balance_checkpoints`."""
+    """Adds marks for entries since the last run.
+
+    Account statements use the marks (`portal.queries.balance_checkpoints`).
+    """
     balance_checkpoints.mark()

@@ -68,7 +68,8 @@ urlpatterns: list[URLPattern] = [
     form_page(
         "account/code/set-up/", own_account.activate_totp, name="mfa_activate_totp", right=_OWN, with_password=True
     ),
-    # Users must keep a second factor. So the URL of allauth's page for removing one leads to the account page.
+    # Users must keep a second factor. So the URL of allauth's page for removing a second factor leads to the account
+    # page.
     page("account/code/kept/", RedirectView.as_view(pattern_name="account"), name="mfa_deactivate_totp", get=_OWN),
     page("account/recovery-codes/", recovery_codes.view_recovery_codes, name="mfa_view_recovery_codes", get=_OWN),
     form_page(

@@ -28,11 +28,11 @@ _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}\Z")
 
 
 class Refused(Exception):
-    """The reason why a user was not created or changed, for the requester."""
+    """The error with the reason why a user was not created or changed. The requester reads this reason."""
 
 
 def check(*, username: str, email: str, roles: frozenset[Role], participant: Participant | None) -> None:
-    """Raises Refused if such a user must not be created."""
+    """Raises Refused if a user with these values must not be created."""
     if not _USERNAME.match(username):
         raise Refused(_("A user name must have 2 to 40 lower-case letters, digits, dots, hyphens or underscores."))
     if User.objects.filter(username__iexact=username).exists():
@@ -74,7 +74,10 @@ def create(
     actor: str,
     is_confirmed: bool = False,
 ) -> User:
-    """Creates a user, who then sets a password with an invitation. `is_confirmed` is for users made in the shell."""
+    """Creates a user, who then sets a password with an invitation.
+
+    `is_confirmed` is for users that are created in the shell.
+    """
     check(username=username, email=email, roles=roles, participant=participant)
     user = User(username=username, email=email)
     user.set_unusable_password()
@@ -88,7 +91,7 @@ def create(
 
 
 def administrators() -> int:
-    """Returns the number of users who may request roles and approve such requests."""
+    """Returns the number of users who may request roles and approve requests for roles."""
     return User.objects.filter(is_active=True, profile__participant=None, groups__name=Role.ADMINISTRATOR).count()
 
 
@@ -107,7 +110,7 @@ def set_roles(user: User, *, roles: frozenset[Role], actor: str) -> None:
 def set_active(user: User, *, is_active: bool, actor: str) -> None:
     """Activates or deactivates a user. Deactivation ends the user's sessions and invitation.
 
-    A reactivated user must be confirmed again, because somebody else may know the password by now.
+    A reactivated user must be confirmed again, because another person may know the password by now.
     """
     user = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     if is_active and is_of_closed(user):

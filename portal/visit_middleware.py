@@ -1,4 +1,7 @@
-"""For each request: sets language and time zone, ends an idle session, refuses a large body, records the address."""
+"""The middleware of each request.
+
+It sets language and time zone, ends idle sessions, refuses large bodies, and records addresses.
+"""
 
 import time
 from collections.abc import Callable
@@ -36,7 +39,7 @@ class Visit:
                 return self.get_response(request)
             _end_if_idle(request)
             visitor = visitor_of(request)
-            # Only the portal is translated. An API's texts are the same for clients of every language.
+            # Only the portal is translated. The texts of APIs are always English.
             language = visitor.language or translation.get_language_from_request(request)
             with translation.override(language), timezone.override(ZoneInfo(visitor.time_zone)):
                 response = self.get_response(request)
@@ -47,7 +50,7 @@ class Visit:
 def _is_too_large(request: HttpRequest) -> bool:
     """Returns whether the body is too large.
 
-    The size is checked first, because reading the form's token reads the whole body.
+    This check runs first, because reading the form's token reads the whole body.
 
     The administration APIs have their own check.
     """
@@ -60,7 +63,7 @@ def _is_too_large(request: HttpRequest) -> bool:
 
 
 def _most_of_a_file(request: HttpRequest) -> int:
-    """Returns the maximum size of a file in bytes. Only one page accepts a file, and only from a signed-in user."""
+    """Returns the maximum size of a file in bytes. Only one page accepts files, and only from signed-in users."""
     try:
         page = resolve(request.path_info).url_name
     except Resolver404:
@@ -69,7 +72,7 @@ def _most_of_a_file(request: HttpRequest) -> int:
 
 
 def _end_if_idle(request: HttpRequest) -> None:
-    """Ends the session of a user who was idle too long. Requests of pages that refresh themselves do not count."""
+    """Ends the session of a user who was idle too long. Automatic refreshes of pages do not count as activity."""
     if not request.user.is_authenticated:
         return
     now = int(time.time())

@@ -1,4 +1,4 @@
-"""The visitor of a page: roles and rights of the signed-in user, and the DFSP of a participant's user."""
+"""The visitor of a page, with the roles and rights of the signed-in user and the DFSP of a participant's user."""
 
 from dataclasses import dataclass, replace
 
@@ -18,7 +18,7 @@ class Visitor:
     user: User | None
     roles: frozenset[Role]
     rights: frozenset[Right]
-    dfsp_id: int | None = None  # the DFSP of a participant's user, who sees no data of another DFSP
+    dfsp_id: int | None = None  # the DFSP of a participant's user; this user sees no data of another DFSP
     dfsp_name: str = ""
     has_second_factor: bool = False
     is_confirmed: bool = False  # whether the account's first sign-in is confirmed
@@ -50,7 +50,7 @@ NOBODY = Visitor(None, frozenset(), frozenset())
 
 
 def visitor_for(user: User) -> Visitor:
-    """Returns this user as a visitor, with the rights that are now in the database. No second factor is checked."""
+    """Returns this user as a visitor, with the rights that are now in the database. Checks no second factor."""
     if not user.is_active:
         return NOBODY
     roles = frozenset(Role(group.name) for group in user.groups.all() if group.name in _ROLES)
@@ -90,7 +90,7 @@ def _read(request: HttpRequest) -> Visitor:
 def participant_of(request: HttpRequest, name: str) -> Participant:
     """Returns the participant with this name.
 
-    Raises 404 if there is no such participant, or if the visitor may not see it.
+    Raises 404 if the participant does not exist, or if the visitor may not see the participant.
     """
     found = Participant.objects.filter(name=name, is_hub=False).first()
     if found is None:

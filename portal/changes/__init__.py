@@ -1,4 +1,4 @@
-"""Changes that need two people: one person requests a change, and another approves it.
+"""Changes that need two people: one person requests a change, and another person approves the change.
 
 `KINDS` lists the kinds of change.
 """
@@ -56,7 +56,7 @@ KINDS = by_name(
 
 
 def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: str) -> Approval:
-    """Submits a request for a change. Raises NotApproved if this visitor has no right to request it."""
+    """Submits a request for a change. Raises NotApproved if this visitor has no right to request this change."""
     if visitor.user is not None and not visitor.is_confirmed:
         raise NotApproved(_not_confirmed())
     if not visitor.may(KINDS[kind].ask) or visitor.user is None:
@@ -67,7 +67,7 @@ def ask(visitor: Visitor, kind: str, *, subject: str, payload: Payload, reason: 
 def approve(visitor: Visitor, approval_id: int) -> Approval:
     """Approves a request and makes the change.
 
-    Raises NotApproved, and changes nothing, if the change is not possible.
+    If the change is not possible, raises NotApproved and changes nothing.
     """
     checker = _checker(visitor, approval_id)
 
@@ -87,7 +87,7 @@ def approve(visitor: Visitor, approval_id: int) -> Approval:
 
 
 def _check_asker(approval: Approval, kind: Kind) -> None:
-    """Raises NotApproved if the requester could not submit this request now."""
+    """Raises NotApproved if the requester could not submit this request any more."""
     asker = approval.maker or approval.holder
     if asker is not None and not visitor_for(asker).is_confirmed:
         raise NotApproved(_("The requester's first sign-in is not confirmed."))

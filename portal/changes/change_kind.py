@@ -15,12 +15,12 @@ Payload = dict[str, Any]
 
 
 class CanNotBeDone(Exception):
-    """The reason why an approved change cannot be made now, for the person who approves."""
+    """The error with the reason why a change is not possible now. The approver reads this reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a change's description. If `amount_in` is a currency, `text` is an amount in ten-thousandths."""
+    """One line in the description of a change. If `amount_in` is a currency, `text` is an amount in ten-thousandths."""
 
     label: str
     text: Any
@@ -34,11 +34,11 @@ class Kind:
     ask: Right
     check: Right
     describe: Callable[[Payload], list[Line]]
-    perform: Callable[[Payload, str], None]  # takes the payload and the actor; runs in the transaction of the approval
+    perform: Callable[[Payload, str], None]  # takes payload and actor, and runs in the transaction of the approval
     # Runs after `perform`. Takes the payload, the requester and the approver. The requester is None for a command, and
     # for a program without an owner.
     then: Callable[[Payload, User | None, User], None] | None = None
-    # What the approver reads afterwards, if the approval itself makes no change.
+    # The text that the approver reads after an approval that makes no change itself.
     done: Promise | None = None
 
 

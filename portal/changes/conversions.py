@@ -1,4 +1,4 @@
-"""The currency conversions that a participant offers."""
+"""The kinds of change for the currency conversions that a participant offers."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

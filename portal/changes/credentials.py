@@ -12,7 +12,7 @@ from portal.changes.change_kind import Kind, Line, Payload, must_still_be, parti
 from portal.invalid_value_texts import text_of
 from portal.permissions import Right
 
-EXPIRES_SOON = timedelta(days=30)  # the participant's users are warned when less time is left
+EXPIRES_SOON = timedelta(days=30)  # the hub warns the participant's users when less time is left
 KIND_NAMES = {
     Credential.Kind.CERTIFICATE: gettext_lazy("certificate"),
     Credential.Kind.SIGNING_KEY: gettext_lazy("signing key"),
@@ -23,11 +23,11 @@ KIND_NAMES = {
 def described_request(csr: str, *, name: str, days: int) -> list[Line]:
     """Returns the lines that describe the change.
 
-    The lines come from the signing request, because the authority will sign this request.
+    The lines show the data in the signing request, because the authority will sign this request.
     """
     try:
         request = certificate_authority.read_request(csr, name=name)
-    except ValueError as error:  # a request that was accepted before may be too weak now
+    except ValueError as error:  # an earlier accepted signing request may be too weak now
         return [Line(_("Signing request"), text_of(error))]
     return [
         Line(_("Subject"), request.subject),

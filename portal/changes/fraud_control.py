@@ -1,6 +1,7 @@
-"""Lists of parties, fraud markers and kill switches: two people of the hub decide each change.
+"""The kinds of change for lists, fraud markers and kill switches. Two people of the hub decide each change.
 
-`rules.alerts.actions` makes the changes. A request names a party by its key, because the hub keeps no identifier.
+`rules.alerts.actions` makes the changes. A request contains a party's key, because the hub keeps no identifier of a
+party.
 """
 
 from collections.abc import Callable

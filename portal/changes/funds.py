@@ -1,4 +1,4 @@
-"""Funds in and out: money that arrives at or leaves the settlement bank."""
+"""The kinds of change for funds in and out: money that arrives at or leaves the settlement bank."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -66,7 +66,7 @@ def _record_in(payload: Payload, actor: str) -> None:
 
 
 def _extensions(payload: Payload) -> list[tuple[str, str]]:
-    """Returns the extensions in a program's request. Requests from the portal have none."""
+    """Returns the extensions in a program's request. Requests from the portal have no extensions."""
     return [(key, value) for key, value in payload.get("extensions", [])]
 
 

@@ -1,4 +1,4 @@
-"""Net debit caps."""
+"""The kinds of change for net debit caps."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -1,4 +1,4 @@
-"""The kinds of change for off-boarding, in order of the steps. The services refuse a step that comes too early."""
+"""The kinds of change for off-boarding, in the order of the steps. The services refuse a step before its turn."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

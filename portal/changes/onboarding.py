@@ -1,4 +1,4 @@
-"""Adds a new participant with its first settings, and adds a currency to an existing participant."""
+"""The kinds of change that add a participant with its first settings, or add a currency to a participant."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from portal.permissions import Right
 
 
 def _currencies(payload: Payload) -> list[dict[str, Any]]:
-    # Older requests name a single currency: at that time, a participant could not begin with several currencies.
+    # Older requests have a single currency, because a new participant could not have several currencies at that time.
     return payload.get("currencies") or [{"currency": payload["currency"], "ndc": payload["ndc"]}]
 
 

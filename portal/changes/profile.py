@@ -1,4 +1,4 @@
-"""A participant's allowed source addresses and its contacts."""
+"""The kinds of change for a participant's allowed source addresses and contacts."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

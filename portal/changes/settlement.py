@@ -57,7 +57,7 @@ def _terms(payload: Payload) -> list[Line]:
 def _references(statement: dict[str, Any] | None) -> dict[int, str]:
     """Returns the bank's reference by account. Raises CanNotBeDone if the statement does not match the settlement."""
     if statement is None:
-        return {}  # two people confirmed that there is no statement, with the reason
+        return {}  # two people confirmed that the bank statement is missing, and for which reason
     if not statement["is_exact"]:
         raise CanNotBeDone(_("The bank's last statement does not match this settlement."))
     lines = StatementLine.objects.filter(statement_id=statement["id"], account__isnull=False)
@@ -68,7 +68,7 @@ def _references(statement: dict[str, Any] | None) -> dict[int, str]:
 
 
 def _checked_references(payload: Payload, settlement: Settlement) -> dict[int, str]:
-    """Returns the bank's references if the change settles. Raises CanNotBeDone if the statement forbids settling."""
+    """Returns the bank's references for a change to SETTLED. Raises CanNotBeDone if the statement does not match."""
     if payload["to"] != State.SETTLED:
         return {}
     must_still_be(evidence_of(settlement), payload.get("statement"))
@@ -90,7 +90,7 @@ def _advance(payload: Payload, actor: str) -> None:
 
 
 def _all_or_none(answers: list[Answer]) -> None:
-    """Raises CanNotBeDone if any answer is a refusal, because the approver approved the change as a whole."""
+    """Raises CanNotBeDone if one of the steps was refused, because the approver approved the change as a whole."""
     for answer in answers:
         if answer.refusal:
             raise CanNotBeDone(answer.refusal.value[1])

@@ -1,4 +1,4 @@
-"""The scheme's settlement models, and the types of account that they settle."""
+"""The kinds of change for the scheme's settlement models and types of account."""
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy

@@ -1,7 +1,7 @@
-"""Certificates and keys that a DFSP has submitted through the hub's API for DFSPs.
+"""The kind of change for certificates and keys that DFSPs submit through the hub's API.
 
-The approval of a submission makes no change. It requests the change in the approver's name, so that a second person at
-the hub must approve the change.
+The approval of a submission makes no change itself. The approval submits a request in the approver's name, so that a
+second person at the hub must approve the change.
 """
 
 from django.contrib.auth.models import User
@@ -38,7 +38,7 @@ def _ask(payload: Payload, _asker: User | None, checker: User) -> None:
 
 
 KINDS = [
-    # Only people at the hub have this right, and they may also request the change itself.
+    # Only people at the hub have this right. These people may also request the change directly.
     Kind(
         KIND,
         gettext_lazy("Accept a DFSP's certificate or key"),

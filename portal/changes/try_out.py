@@ -1,4 +1,4 @@
-"""Tries out changes that programs request (TWO_PEOPLE=everywhere), and checks the requester again at the approval."""
+"""Tries out changes that programs request (TWO_PEOPLE=everywhere). Checks the requester again at the approval."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -14,7 +14,7 @@ from portal.users import Refused
 
 
 class _TriedOut(Exception):
-    """Rolls back a change that was only tried out."""
+    """The exception that rolls back a tried-out change."""
 
 
 def register(kinds: Iterable[Kind]) -> None:
@@ -24,7 +24,7 @@ def register(kinds: Iterable[Kind]) -> None:
 
 
 def try_out(kind: Kind, payload: Payload) -> None:
-    """Makes the change and rolls it back, so that a program with a faulty request gets the error at once."""
+    """Makes the change and rolls the change back, so that a program with a faulty request gets the error at once."""
     try:
         with transaction.atomic():
             kind.perform(payload, "tried out")
@@ -36,9 +36,9 @@ def try_out(kind: Kind, payload: Payload) -> None:
 
 
 def may_still_ask(approval: Approval) -> bool:
-    """Returns whether the program that submitted the request could still submit the request now.
+    """Returns whether the program that submitted the request would still be allowed to submit it.
 
-    A revoked client cannot.
+    A revoked client is not allowed.
     """
     if approval.client.startswith(administration.KEY_PREFIX):
         client = administration.valid(approval.client)

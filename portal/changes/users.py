@@ -1,4 +1,4 @@
-"""The portal's users: creates them, and changes their roles, activity, email address and second factor."""
+"""The kinds of change for users: creation, roles, activation, email address and second factor."""
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -131,8 +131,8 @@ def _invite(payload: Payload, asked_by: User | None, approved_by: User) -> None:
             )
         )
     if asked_by is not None and user.pk in (asked_by.pk, approved_by.pk):
-        # The change has just ended all sessions of this user. So the user could not open the half that the requester or
-        # the approver must hand over.
+        # The change has just ended all sessions of this user. So this user could not open the half of an invitation for
+        # handover.
         raise CanNotBeDone(
             _("You can neither request nor approve this for your own account. Two other administrators must do it.")
         )

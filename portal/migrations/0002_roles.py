@@ -1,4 +1,4 @@
-"""Creates the roles as groups, so that they exist before a user gets one."""
+"""Creates the roles as groups, so that the roles exist before a user gets a role."""
 
 from django.db import migrations
 

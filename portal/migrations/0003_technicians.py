@@ -1,4 +1,4 @@
-"""Creates the role of a participant's technicians as a group, so that it exists before a user gets it."""
+"""Creates the group for the role of a participant's technicians, before a user gets this role."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Reads the statement of one account for a span of days: opening balance, every entry, and closing balance."""
+"""Reads the statement of one account for a period of days: opening balance, every entry, and closing balance."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _OF_TRANSFERS = ("TRANSFER", "GROSS_PAYER", "GROSS_PAYEE")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One entry as seen from the account. `url` is the name and arguments of the page of the entry's payment."""
+    """One entry from the view of the account. `url` has the URL name and arguments of the payment's page."""
 
     entry: Posted
     counterparty: str
@@ -35,7 +35,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """An account's entries within some days: those with ids from `first` up to, but not including, `end.before`."""
+    """An account's entries in a period of days. The ids of the entries are at least `first` and below `end.before`."""
 
     account: Account
     opening: Sums
@@ -67,7 +67,9 @@ class Span:
 
 
 def is_held(account: Account) -> bool:
-    """Returns whether the balance is the participant's money at the hub, and not money that the participant owes."""
+    """Returns True if the balance is the participant's money, and False if the balance is money that the participant
+    owes.
+    """
     return account.type in _HELD
 
 
@@ -85,9 +87,9 @@ def _signed(account: Account, debits: int, credits: int) -> int:
 
 
 def span(account: Account, *, since: datetime, until: datetime) -> Span:
-    """Returns the entries from `since` to `until`, as the sums before the first entry and after the last entry.
+    """Returns the entries from `since` to `until`, with the sums before the first entry and after the last entry.
 
-    Entries that are posted after this call are not included, even if `until` is later.
+    Leaves out entries that are posted after this call, even if `until` is later.
     """
     end = balance_checkpoints.sums_before(account.pk)
     later = balance_checkpoints.first_since(account.pk, until)
@@ -99,7 +101,10 @@ def span(account: Account, *, since: datetime, until: datetime) -> Span:
 
 
 def latest(found: Span, *, before: int | None, size: int, own: int | None) -> list[Line]:
-    """Returns the span's entries with ids below `before`, the latest first, each with the balance after the entry."""
+    """Returns the span's entries with ids below `before`, with the latest first.
+
+    Each entry has the balance after the entry.
+    """
     top = found.end if before is None else balance_checkpoints.sums_before(found.account.pk, before)
     rows = balance_checkpoints.latest(found.account.pk, first=found.first, before=top.before, size=size)
     names = _Names(own)
@@ -114,7 +119,7 @@ def latest(found: Span, *, before: int | None, size: int, own: int | None) -> li
 def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
     """Yields every entry of the span in the order of posting, in batches.
 
-    Each batch begins after the last id of the batch before it.
+    Each batch begins after the last id of the previous batch.
     """
     names, after, first = _Names(own), found.opening_balance, found.first
     while rows := balance_checkpoints.earliest(found.account.pk, first=first, before=found.end.before, size=_BATCH):
@@ -128,7 +133,10 @@ def earliest(found: Span, *, own: int | None) -> Iterator[list[Line]]:
 
 
 class _Names:
-    """The names for accounts and payments in entries, read for many at once. `own` is the visitor's participant."""
+    """The names of the accounts and payments in entries. One read covers many entries.
+
+    `own` is the visitor's participant.
+    """
 
     def __init__(self, own: int | None) -> None:
         self.own = own
@@ -138,7 +146,10 @@ class _Names:
         self.open: set[str] = set()
 
     def read(self, rows: Sequence[Posted]) -> None:
-        """Reads names for these entries in three statements, or in four if the visitor may not open every transfer."""
+        """Reads the names for these entries.
+
+        Runs three SQL statements, or four if the visitor may not open every transfer.
+        """
         accounts = Account.objects.select_related("participant")
         self.parties |= accounts.in_bulk({row.other_id for row in rows} - set(self.parties))
         nets = [row.transfer_id for row in rows if row.kind.startswith("NET_")]
@@ -147,7 +158,7 @@ class _Names:
         self.funds = FundsMovement.objects.in_bulk([row.transfer_id for row in rows if row.kind.startswith("FUNDS_")])
         paid = {row.transfer_id for row in rows if row.kind in _OF_TRANSFERS}
         if self.own is not None:
-            # A participant that converted has entries of a transfer between two other participants.
+            # An FXP has entries of transfers between two other participants.
             paid = set(transfers.visible(self.own).filter(pk__in=paid).values_list("pk", flat=True))
         self.open = paid
 
@@ -171,5 +182,8 @@ class _Names:
 
 
 def _counterparty(other: Account, owner: Participant) -> str:
-    """Returns the other participant's name. Empty if the hub or the same participant owns the other account."""
+    """Returns the name of the participant that owns the contra account.
+
+    Returns an empty text if the hub or this participant owns the contra account.
+    """
     return "" if other.participant.is_hub or other.participant_id == owner.pk else other.participant.name

@@ -4,10 +4,10 @@
 Reads at most one block of entries, even if the history is long.
 
 The ledger's entries are divided by their ids into blocks. When no new entry can appear in a block any more, the hub
-stores marks (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of the block. Only
-accounts with entries in the block get a mark. A sum up to an entry is then a mark plus the entries of one block. A page
-of an account's entries reads only blocks that contain entries of the account. The marks add no write and no index to
-the posting of an entry. The entries of about the last minute have no mark yet and are read directly.
+stores marks for this block (`portal.tasks.mark_entries`). A mark contains the sums of one account up to the end of a
+block. Only accounts with entries in the block get a mark. So a sum up to an entry is a mark plus the entries of one
+block. A page of an account's entries reads only blocks with entries of this account. Marks need no additional write and
+no index when an entry is posted. The entries of about the last minute have no mark yet, so the hub reads them directly.
 """
 
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ from settlement import store
 
 SIZE = 2000
 _AT_ONCE = 50  # blocks in one statement
-_MOST_S = 60.0  # the maximum duration of one tick
+_MOST_S = 60.0  # the maximum duration of one run of the periodic task
 LAST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Sums of an account's entries with ids below `before`. For sums of all entries, `before` is the last id + 1."""
+    """The sums of an account's entries with ids below `before`. For all entries, `before` is the last id + 1."""
 
     debits: int
     credits: int
@@ -38,7 +38,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """One entry as seen from one of its two accounts. `other_id` is the id of the other account."""
+    """One entry from the view of one of its two accounts. `other_id` is the id of the contra account."""
 
     id: int
     kind: str
@@ -89,8 +89,9 @@ _FIRST = f"""
 def _page(*, order: str, blocks: str) -> str:
     """Returns the SQL that reads a page of an account's entries between two ids.
 
-    Each block with a mark has at least one of these entries, so the SQL reads at most as many blocks as the page has
-    rows, and one more. The one more is needed because all entries of the first block may be outside of the page.
+    Each block with a mark has at least one of these entries. So the SQL reads at most one block for each row of the
+    page, and one additional block. The additional block is needed because all entries of the first block may be outside
+    the page.
     """
     row = f"""
         SELECT e.id, e.kind, e.transfer_id, e.created_at, e.debit_account_id, e.credit_account_id, e.amount
@@ -119,18 +120,18 @@ def sums_before(account_id: int, before: int = LAST) -> Sums:
 
 
 def first_since(account_id: int, since: datetime) -> int | None:
-    """Returns the id of the account's first entry from this moment on, or None."""
+    """Returns the id of the account's first entry at or after this time, or None."""
     found: int | None = _one(_FIRST, account=account_id, since=since)[0]
     return found
 
 
 def latest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """Returns the latest `size` of the account's entries with `first` <= id < `before`, the latest first."""
+    """Returns the latest `size` entries of the account with `first` <= id < `before`, in descending order."""
     return _posted(_LATEST, account_id, first, before, size)
 
 
 def earliest(account_id: int, *, first: int, before: int, size: int) -> list[Posted]:
-    """Returns the earliest `size` of the account's entries with `first` <= id < `before`, in the order of posting."""
+    """Returns the earliest `size` entries of the account with `first` <= id < `before`, in the order of posting."""
     return _posted(_EARLIEST, account_id, first, before, size)
 
 
@@ -188,9 +189,9 @@ _CLOSE = f"""
 def mark(*, most: int = 500) -> int:
     """Stores the sums of at most `most` blocks in which no new entry can appear. Returns the number of blocks.
 
-    The sums of a block continue those of the block before, so a run stops at a block that fails. Until a later run
-    succeeds, entries from that block on are read directly.
-    Two concurrent runs compute the same sums, and the second run writes nothing.
+    The sums of a block include the sums of all earlier blocks, so a run stops at a failing block. Until a later run
+    succeeds, the hub reads the entries from the failing block on directly. Two concurrent runs compute equal sums, so
+    the second run writes nothing.
     """
     end = min((store.surely_seen() + 1) // SIZE, _first_unmarked() + most)
     find = partial(_unmarked, end)

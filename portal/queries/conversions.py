@@ -27,7 +27,10 @@ _TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The conditions of a search. `own` is the visitor's participant. `dfsp` is a party of the wanted conversions."""
+    """The conditions of a search for conversions. `own` is the visitor's participant.
+
+    `dfsp` is a party of the wanted conversions.
+    """
 
     any_id: str = ""
     own: int | None = None
@@ -38,7 +41,7 @@ class Wish:
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
-    """Returns matching conversions, the latest first. An id may be that of a conversion or of its transfer."""
+    """Returns matching conversions, with the latest first. A searched id is a conversion's or a transfer's id."""
     rows = FxTransfer.objects.select_related("initiator")
     if wish.any_id:
         rows = rows.filter(Q(pk=wish.any_id) | Q(determining_transfer_id=wish.any_id))
@@ -46,7 +49,10 @@ def latest(wish: Wish, *, before: Key | None, size: int) -> Found[FxTransfer]:
 
 
 def latest_terms(wish: Wish, *, before: Key | None, size: int) -> Found[FxQuote]:
-    """Returns matching FX quotes, the latest first. An id may be that of a quote, a conversion or a transfer."""
+    """Returns matching FX quotes, with the latest first.
+
+    A searched id may be the id of a quote, a conversion or a transfer.
+    """
     rows = FxQuote.objects.annotate(received_at=F("created_at")).select_related("payer", "payee")
     rows = rows.defer("request", "request_headers", "response", "response_headers", "rule_facts")
     if wish.any_id:
@@ -72,7 +78,7 @@ def _latest(rows: "QuerySet[T]", wish: Wish, sides: tuple[str, str], before: Key
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[FxTransfer]":
-    """Returns all conversions, or only those that this participant requested or carries out."""
+    """Returns all conversions. For a participant, returns only the conversions that it requested or carries out."""
     found = FxTransfer.objects.select_related("initiator")
     return found if dfsp_id is None else found.filter(Q(initiator_id=dfsp_id) | Q(fxp_id=dfsp_id))
 
@@ -89,12 +95,12 @@ class Story:
 
 
 def story_of(conversion: FxTransfer) -> Story:
-    """Returns the history of a conversion in order of time. The number of statements is fixed."""
+    """Returns the history of a conversion in the order of time. Runs a fixed number of SQL statements."""
     agreed = FxQuote.objects.filter(
         conversion_id=conversion.pk, payer_id=conversion.initiator_id, payee_id=conversion.fxp_id
     )
     terms = agreed.select_related("payer", "payee").order_by("-created_at").first()
-    # Two conditions, so that PostgreSQL uses the two unique indexes that allow each state once.
+    # With these two conditions, PostgreSQL uses the two unique indexes on states.
     is_live, has_ended = (Q(fx_transfer=conversion, state__in=sorted(states)) for states in (LIVE, FX_TERMINAL))
     events = FxTransferEvent.objects.filter(is_live | has_ended).order_by("id")
     moments = [

@@ -1,8 +1,8 @@
 """Reads pages of long tables in the order of arrival, by an index and with a limit.
 
-If no index serves a condition (an amount, a rare error), the search for a page reads at most MOST rows and returns the
-time at which it stopped. So the cost of a page does not depend on the length of the table, and the table needs no
-further index.
+Some conditions have no index (an amount, a rare error). For such a condition, the search for a page reads at most MOST
+rows, and returns the time at which it stopped. So the cost of a page does not depend on the length of the table. The
+table needs no additional index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,10 @@ Key = tuple[datetime, str]  # the time of a row's arrival, and its id
 
 @dataclass(frozen=True, slots=True)
 class Found(Generic[T]):
-    """The latest rows that match. If the search stopped early, `stopped_at` is the arrival time at which it stopped."""
+    """The latest matching rows.
+
+    If the search stopped early, `stopped_at` is the arrival time of the last row that it read.
+    """
 
     rows: Sequence[T]
     stopped_at: datetime | None = None
@@ -42,7 +45,10 @@ def read_key(text: str) -> Key | None:
 
 
 def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None, size: int) -> Found[T]:
-    """Returns the matching rows after the key `before`, the latest first. Reads each source separately, by an index."""
+    """Returns the matching rows after the key `before`, with the latest first.
+
+    Reads each source separately, by an index.
+    """
     found: list[T] = []
     stops: list[datetime] = []
     for source in sources:
@@ -50,7 +56,7 @@ def latest(sources: "Sequence[QuerySet[T]]", condition: Q, *, before: Key | None
         found += rows
         stops += [stop] if stop else []
     stop = max(stops, default=None)
-    # The next page continues at the latest of these stops. It also finds the rows that this line leaves out.
+    # The next page continues at the latest of these times. The next page also finds the rows that this line leaves out.
     found = [row for row in found if stop is None or key_of(row)[0] >= stop]
     found.sort(key=key_of, reverse=True)
     return Found(found[:size], stop if len(found) < size else None)
@@ -60,12 +66,16 @@ def _after(rows: "QuerySet[T]", before: Key | None) -> "QuerySet[T]":
     if before is None:
         return rows
     at, row_id = before
-    # The index can use the first condition. The second excludes rows of the same moment that were already shown.
+    # The index can use the first condition. The second condition excludes rows with an equal time that were already
+    # shown.
     return rows.filter(received_at__lte=at).filter(Q(received_at__lt=at) | Q(pk__lt=row_id))
 
 
 def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], datetime | None]:
-    """Returns the first rows that match, and the time at which the search stopped if it did not find enough rows."""
+    """Returns the first matching rows.
+
+    If the search did not find enough rows, also returns the time at which it stopped.
+    """
     edge = None
     if condition:
         moments = rows.order_by("-received_at").values_list("received_at", flat=True)
@@ -78,7 +88,10 @@ def _walk(rows: "QuerySet[T]", condition: Q, size: int) -> tuple[list[T], dateti
 
 
 def all_of(read: Callable[[Key | None, int], Found[T]], *, most: int) -> Iterator[Sequence[T]]:
-    """Yields all rows in batches, each after the last row of the previous batch, so that no statement takes long."""
+    """Yields all rows in batches, so that no SQL statement takes long.
+
+    Each batch begins after the last row of the previous batch.
+    """
     before, left = None, most
     while left > 0:
         batch = read(before, min(_BATCH, left))

@@ -1,4 +1,4 @@
-"""Reads the progress of a participant's off-boarding: five steps, each with the obstacles that remain."""
+"""Reads the progress of a participant's off-boarding: five steps with their remaining obstacles."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,10 @@ from settlement.services.closing_participants import Left, left_of
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """An obstacle to a step. `amount_in` is the currency of `amount`. `url` is the page where users can remove it."""
+    """An obstacle to a step. `amount_in` is the currency of `amount`.
+
+    `url` is the page on which users can remove the obstacle.
+    """
 
     text: str
     amount: int | None = None
@@ -25,7 +28,7 @@ class Obstacle:
 class Step:
     title: Promise
     hint: Promise
-    change: str  # the kind of change that this step requests; empty if it needs none
+    change: str  # the kind of change that this step requests; empty if the step needs no change
     is_done: bool
     obstacles: list[Obstacle]
 
@@ -97,5 +100,5 @@ def _unsettled(left: Left) -> list[Obstacle]:
 
 
 def current_of(steps: list[Step]) -> int:
-    """Returns the index of the first step that is not done, or the number of steps if all are done."""
+    """Returns the index of the first open step, or the number of steps if all steps are done."""
     return next((number for number, step in enumerate(steps) if not step.is_done), len(steps))

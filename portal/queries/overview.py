@@ -1,4 +1,4 @@
-"""Reads the scheme's current figures from the last half hour and the open payments, in a fixed number of statements."""
+"""Reads figures of the last half hour and of the open payments. Runs a fixed number of SQL statements."""
 
 import json
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Figures:
 
     @property
     def success_percent(self) -> float | None:
-        """The percentage of ended payments that were committed."""
+        """Returns the percentage of committed payments among all ended payments."""
         ended = self.committed + self.aborted
         return round(100 * self.committed / ended, 1) if ended else None
 

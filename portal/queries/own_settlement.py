@@ -1,4 +1,4 @@
-"""Reads the amounts that one participant owes or is owed, by window and by settlement. Shows no other participant."""
+"""Reads the amounts that one participant owes or receives, by window and by settlement. Shows no other participant."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ def of_windows(windows: Iterable[SettlementWindow], participant: Participant) ->
 
 
 def settlements_of(participant_id: int) -> "QuerySet[SettlementAccount]":
-    """Returns the participant's accounts in settlements, the latest settlement first."""
+    """Returns the participant's accounts in settlements, with the latest settlement first."""
     found = SettlementAccount.objects.filter(account__participant_id=participant_id)
     return found.select_related("settlement__model", "account").order_by("-id")
 

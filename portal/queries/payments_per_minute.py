@@ -60,7 +60,7 @@ class Minute:
 
 
 def latest(count: int) -> list[Minute]:
-    """Returns the current minute and the `count` minutes before it, by the database's clock, the oldest first."""
+    """Returns the current minute and the `count` previous minutes by the database's clock, with the oldest first."""
     row = execute(_NOW).fetchone()
     assert row is not None
     now: int = row[0]
@@ -75,7 +75,8 @@ def latest(count: int) -> list[Minute]:
 def _due(wanted: Sequence[int], known: dict[int, Minute], now: int) -> list[int]:
     due = [at for at in wanted if at not in known or known[at].read_at < at + _YOUNG * _MINUTE_S]
     open_ones = [known[at] for at in wanted if at not in due and not known[at].has_ended]
-    # Payments may stay open for long. So that their minutes do not slow down every read, only a few are read each time.
+    # Payments may stay open for a long time. Each call reads only a few minutes of open payments, so that calls stay
+    # fast.
     return due + [minute.at for minute in sorted(open_ones, key=lambda minute: minute.read_at)[:_OLDER]]
 
 

@@ -1,6 +1,6 @@
 """Reads each participant's position, reserved amount, cap and cover.
 
-Uses one statement for any number of participants.
+Runs one SQL statement for any number of participants.
 """
 
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ _TYPES = (Account.Type.POSITION, Account.Type.SETTLEMENT)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A participant's figures in one currency, in ten-thousandths. If the position is above 0, the participant owes."""
+    """A participant's figures in one currency, in ten-thousandths. The participant owes a position above 0."""
 
     participant: Participant
     currency: str
@@ -67,7 +67,7 @@ class Standing:
 
 
 def standings(participant: Participant | None = None) -> list[Standing]:
-    """Returns the figures of one participant or of all, by name and currency."""
+    """Returns the figures of one participant or of all participants, by name and currency."""
     accounts = Account.objects.filter(type__in=_TYPES, participant__is_hub=False).select_related("participant")
     if participant is not None:
         accounts = accounts.filter(participant=participant)

@@ -1,9 +1,10 @@
-"""Lists the hub's checks that a prepare passed, and the check that refused it, as far as the stored rows show them.
+"""Lists the hub's checks that a prepare passed, and the check that refused the prepare. The stored rows are the only
+source.
 
 The hub stores the rule that refused a transfer. A reserved transfer passed all checks. The hub always makes the checks
-in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed the checks before the check that
-refused it, and the later checks were not made. The hub does not store the position and the limits of that time, so the
-list does not show them.
+in the same order (`ledger.decide.PREPARE_IS_REFUSED_BY`). So a refused transfer passed all checks before the refusing
+check. The hub did not make the later checks. The list does not show the position and the limits at that time, because
+the hub does not store these values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,10 @@ class _Told(Enum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """A condition of a prepare, which one or several successive rules check. Each check is equal only to itself."""
+    """A condition of a prepare. One rule or several successive rules check this condition.
+
+    Each check is equal only to itself.
+    """
 
     text: Promise
     told: _Told = _Told.OF_ALL
@@ -67,7 +71,7 @@ BY_RULE: Mapping[Refusal, Check] = {
     Refusal.FXP_MAY_NOT_CONVERT: _CONVERSION,
     Refusal.FXP_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
     Refusal.PAYER_HAS_NO_ACTIVE_ACCOUNT: _DEBTOR,
-    # The hub stores with each decision which rules judged the prepare, and not with the prepare.
+    # The hub stores the rules that judged a prepare with the decision, not with the prepare.
     Refusal.REFUSED_BY_RULE: Check(gettext_lazy("the scheme's rules allow the payment"), _Told.OF_REFUSED_BY_IT),
     Refusal.LIQUIDITY: Check(gettext_lazy("the paying participant's cover is enough")),
     Refusal.NDC: Check(gettext_lazy("the paying participant's net debit cap is enough")),
@@ -76,7 +80,7 @@ CHECKS: Sequence[tuple[Check, frozenset[str]]] = [
     (check, frozenset(rule.value for rule in rules))
     for check, rules in groupby(PREPARE_IS_REFUSED_BY, key=BY_RULE.__getitem__)
 ]
-"""The checks in the order in which the hub makes them. Each has the rules that refuse a prepare by this check."""
+"""The checks in the hub's order. Each check has the rules that refuse a prepare by this check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ class Applied:
 def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
     """Returns the checks of a prepare in order, up to the check that refused the prepare.
 
-    Returns none for an item of a bulk, because the hub checks the bulk instead.
+    Returns no checks for an item of a bulk, because the hub checks the bulk instead.
     """
     if transfer.bulk_id is not None:
         return []
@@ -102,5 +106,5 @@ def to_prepare(transfer: Transfer, *, was_reserved: bool) -> list[Applied]:
         has_conversion = transfer.payer_conversion_id is not None
         if check.told is _Told.OF_ALL or (check.told is _Told.OF_CONVERSIONS and has_conversion):
             found.append(Applied(check.text))
-    # If the rule is not in the list, it is unknown which checks came before it.
+    # If the list does not have the rule, the earlier checks are unknown.
     return found if was_reserved else []

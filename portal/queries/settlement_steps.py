@@ -28,7 +28,7 @@ class Step:
 
 
 def planned(settlement: Settlement, names: Mapping[State, Any]) -> list[Step]:
-    """Returns every step with its entries. Uses three statements for any number of entries."""
+    """Returns every step with its entries. Runs three SQL statements for any number of entries."""
     plan = services.plan(settlement)
     postings = [posting for step in plan.values() for posting in step]
     ids = {account_id for posting in postings for account_id in (posting.debit_account_id, posting.credit_account_id)}

@@ -27,7 +27,7 @@ _LOOKUP_BEFORE = timedelta(hours=1)
 
 @dataclass(slots=True)
 class Moment:
-    """One event in the history of a payment. If the callback can be sent again, `message_id` is the callback's id."""
+    """One event in the history of a payment. `message_id` is set if the event is a callback that can be sent again."""
 
     at: datetime
     title: str
@@ -56,9 +56,10 @@ class Story:
 
 
 def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
-    """Returns the history of a transfer and of its conversions, in order of time. The number of statements is fixed.
+    """Returns the history of a transfer and of its conversions, in the order of time. Runs a fixed number of SQL
+    statements.
 
-    If `dfsp_id` names a participant, only conversions that this participant requested or carried out are included.
+    With `dfsp_id`, includes only conversions that this participant requested or carried out.
     """
     quote = _quote_of(transfer)
     conversions = FxTransfer.objects.filter(determining_transfer_id=transfer.transfer_id).select_related("initiator")
@@ -84,7 +85,7 @@ def story_of(transfer: Transfer, *, dfsp_id: int | None) -> Story:
 
 
 def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
-    """Returns the settlements that include these entries. Aborted settlements are left out."""
+    """Returns the settlements that include these entries. Leaves out aborted settlements."""
     posted = {(entry.window_id, entry.currency) for entry in entries if entry.window_id}
     if not posted:
         return []
@@ -94,7 +95,7 @@ def _settlements_of(entries: Sequence[Entry]) -> list[Settlement]:
 
 
 def _looked_up(quote: Quote | None) -> Iterator[Moment]:
-    """Yields the lookup of the payee and the lookup's result, if they were shortly before the quote."""
+    """Yields the lookup of the payee and the lookup's result, if the lookup was shortly before the quote."""
     subject = _subject_of_lookup(quote) if quote is not None else None
     if quote is None or subject is None:
         return
@@ -115,13 +116,13 @@ def _subject_of_lookup(quote: Quote) -> str | None:
         names = [party["partyIdType"], party["partyIdentifier"], *filter(None, [party.get("partySubIdOrType")])]
         return forwarding.subject_of(f"{forwarding.path_of('parties', *names)} for {quote.payer.name}")
     except (ValueError, KeyError, TypeError):
-        return None  # the request has another form, or no alias
+        return None  # the request has an unknown form, or no alias
 
 
 def _quote_of(transfer: Transfer) -> Quote | None:
     """Returns the quote named in the ILP packet.
 
-    If no quote is named, returns the quote whose transaction has this ID.
+    If the packet names no quote, returns the quote whose transaction has this ID.
     """
     terms = ledger.transaction_of(transfer.transfer_id) or {}
     quote_id = terms.get("quoteId")
@@ -132,7 +133,7 @@ def _quote_of(transfer: Transfer) -> Quote | None:
 
 
 def quoted(quote: Quote | FxQuote | None) -> Iterator[Moment]:
-    """Yields the request for a quote (of a payment or a conversion) and the answer to the request."""
+    """Yields the request for the quote of a payment or a conversion, and the answer to this request."""
     if quote is None:
         return
     asked = _("%(payer)s requested terms from %(payee)s") % {"payer": quote.payer.name, "payee": quote.payee.name}
@@ -154,7 +155,7 @@ def _history_of(transfer: Transfer) -> Iterator[Moment]:
 
 
 def _events_of(transfer: Transfer) -> "QuerySet[TransferEvent]":
-    """Returns the transfer's events. The two conditions fit the only indexes that find events by their transfer."""
+    """Returns the transfer's events. The two conditions match the only indexes that find events by transfer."""
     found = Q(transfer=transfer, state=State.RESERVED) | Q(transfer=transfer, state__in=sorted(TERMINAL))
     return TransferEvent.objects.filter(found).order_by("id")
 
@@ -176,7 +177,10 @@ def _moved(event: TransferEvent, transfer: Transfer) -> Moment:
 
 
 def told(subjects: Sequence[str], parties: Collection[int | None]) -> Iterator[Moment]:
-    """Yields the callbacks about these subjects: those delivered, and those to `parties` that wait or were given up."""
+    """Yields the delivered callbacks about these subjects.
+
+    Also yields callbacks to `parties` that wait or were given up.
+    """
     for done in Delivery.objects.filter(subject__in=subjects).select_related("destination"):
         title = _("%(name)s was notified") % {"name": done.destination.name}
         yield Moment(done.delivered_at, title, "", _delivery(done))

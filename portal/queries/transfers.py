@@ -18,7 +18,10 @@ _MOST_QUOTES = 50
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """The conditions of a search. `own` is the visitor's participant. `dfsp` is a payer or payee DFSP to search for."""
+    """The conditions of a search for transfers. `own` is the visitor's participant.
+
+    `dfsp` is the searched payer DFSP or payee DFSP.
+    """
 
     own: int | None = None
     dfsp: int | None = None
@@ -43,7 +46,7 @@ class Wish:
         return [rows.filter(payer_id=whose), rows.filter(payee_id=whose).exclude(payer_id=whose)]
 
     def condition(self) -> Q:
-        """Returns the condition that the rows of `sources` must also meet."""
+        """Returns the condition that the rows of `sources` must meet in addition."""
         found = self.other
         if self.own is not None:
             found &= _is_told(self.own)
@@ -59,33 +62,36 @@ def all_rows() -> "QuerySet[Transfer]":
 
 
 def _is_told(dfsp_id: int) -> Q:
-    """Returns the condition that this participant may know of the transfer.
+    """Returns the condition under which this participant may see a transfer.
 
-    The payee of a held transfer hears nothing of it before its release, and never of one that is not released.
+    The payee may see a held transfer only after its release.
     """
     never_sent = HeldTransfer.objects.filter(pk=OuterRef("pk")).exclude(state=HeldTransfer.State.RELEASED)
     return Q(payer_id=dfsp_id) | Q(~Exists(never_sent))
 
 
 def visible(dfsp_id: int | None) -> "QuerySet[Transfer]":
-    """Returns a query for all transfers, or for those that this participant sent or received and may know of."""
+    """Returns a query for all transfers. For a participant, returns only its own transfers that it may see."""
     if dfsp_id is None:
         return all_rows()
     return all_rows().filter(Q(payer_id=dfsp_id) | Q(payee_id=dfsp_id), _is_told(dfsp_id))
 
 
 def latest(wish: Wish, *, before: Key | None, size: int) -> Found[Transfer]:
-    """Returns a page of matching transfers after the key `before`, the latest arrival first."""
+    """Returns a page of matching transfers after the key `before`, with the latest arrival first."""
     return keyset.latest(wish.sources(), wish.condition(), before=before, size=size)
 
 
 def all_of(wish: Wish, *, most: int) -> Iterator[Sequence[Transfer]]:
-    """Yields every matching transfer, the latest first, in batches."""
+    """Yields every matching transfer in batches, with the latest first."""
     return keyset.all_of(lambda before, size: latest(wish, before=before, size=size), most=most)
 
 
 def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
-    """Returns a condition for transfers committed in this window, and the times between which they arrived."""
+    """Returns a condition for transfers that were committed in this window.
+
+    Also returns the earliest and the latest arrival.
+    """
     entries = Entry.objects.filter(transfer_id=OuterRef("pk"), kind="TRANSFER", window_id=window_id)
     window = SettlementWindow.objects.filter(pk=window_id).first()
     if window is None:
@@ -95,7 +101,7 @@ def in_window(window_id: int) -> tuple[Q, datetime | None, datetime | None]:
 
 
 def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
-    """Returns the transfers for an id, which may be that of a transfer, a bulk, a conversion or a quote."""
+    """Returns the transfers for an id. It may be the id of a transfer, a bulk, a conversion or a quote."""
     named = {any_id, *FxTransfer.objects.filter(pk=any_id).values_list("determining_transfer_id", flat=True)}
     named |= quotes.transfers_converted_by(any_id)
     found = list(visible(own).filter(Q(pk__in=named) | Q(bulk_id=any_id)).order_by("-received_at")[:_MOST])
@@ -103,14 +109,14 @@ def with_id(any_id: str, *, own: int | None) -> list[Transfer]:
 
 
 def of_alias(identifier: str, *, own: int | None) -> list[Transfer]:
-    """Returns the latest transfers whose quotes name this alias as payer or payee."""
+    """Returns the latest transfers whose quotes have this alias as payer or payee."""
     bare = identifier.removeprefix("+")
     spellings = {identifier, identifier.lower(), identifier.upper(), bare, f"+{bare}"}
     return of_agreements(quotes.of_alias(spellings), own=own)
 
 
 def of_agreements(agreed: Sequence[quotes.Agreed], *, own: int | None) -> list[Transfer]:
-    """Returns the transfers of these quotes. Finds each by the transaction's id, or else by payer and condition."""
+    """Returns the transfers of these quotes. Finds a transfer by the transaction's id, or by payer and condition."""
     found = {row.pk: row for row in visible(own).filter(pk__in={quote.transaction_id for quote in agreed})}
     left = [quote for quote in agreed if quote.transaction_id not in found and quote.condition]
     for quote in left[:_MOST_QUOTES]:

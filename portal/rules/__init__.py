@@ -1,1 +1,1 @@
-"""How the portal shows the language of rules to people: sentences, forms, faults and decisions."""
+"""Shows the language of rules to people: sentences, forms, faults and decisions."""

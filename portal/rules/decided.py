@@ -1,4 +1,4 @@
-"""What the rules decided about one payment: each rule that was judged, with its conditions, values and thresholds."""
+"""The rules' decisions about one payment. They show each judged rule with its conditions, values and thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from rules.rulesets.models import Decision, RuleSetVersion
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One condition in words: the fact, the value that was found, the threshold, and whether the condition was true."""
+    """One condition in words: the fact, the payment's value, the threshold, and whether the condition was true."""
 
     fact: str
     value: str
@@ -46,7 +46,7 @@ class JudgedRule:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A decision at one gate, first the rules that fired and then all others."""
+    """A decision at one gate. The rules that fired come first."""
 
     decision: Decision
     gate: Any
@@ -62,7 +62,7 @@ class Judgement:
 
 
 def judgements(subjects: Iterable[str]) -> list[Judgement]:
-    """Returns the stored decisions about these quotes and transfers, the earliest first."""
+    """Returns the stored decisions about these quotes and transfers, with the earliest first."""
     decisions = queries.decisions_about(list(subjects)).select_related("version")
     return [_judgement(decision) for decision in decisions]
 
@@ -104,9 +104,9 @@ def shown_readings(readings: Iterable[Mapping[str, Any]]) -> list[Shown]:
 
 
 def _not_fired(decision: Decision, fired: set[str]) -> list[JudgedRule]:
-    """Returns the rules that did not fire, judged again by the stored facts.
+    """Returns the rules that did not fire. Judges these rules again with the stored facts.
 
-    Counters are not stored with a rule that did not fire, so their values are not known any more.
+    The values of counters are unknown, because the hub stores these values only for rules that fired.
     """
     if decision.facts is None:
         return []
@@ -129,7 +129,7 @@ def _compiled(version: RuleSetVersion, gate: str, *, is_without_quote: bool) -> 
     return read.without_quote if gate == "transfer" and is_without_quote else read.by_gate[cast(Gate, gate)]
 
 
-# A version never changes. Compiling a large one takes long.
+# A version never changes. The compilation of a large version takes long.
 @lru_cache(maxsize=8)
 def _read(number: int, _digest: bytes) -> active_rules.Version:
     return active_rules.read(number)

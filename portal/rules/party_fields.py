@@ -25,7 +25,7 @@ def sub_id_field(**kwargs: Any) -> forms.CharField:
 
 
 class PartyMixin(forms.Form):
-    """Adds the party's key to the values of a form with `type`, `identifier` and `sub_id`, where they are given."""
+    """Adds the party's key to the values of a form that has `type`, `identifier` and `sub_id`."""
 
     def clean(self) -> dict[str, Any]:
         said: dict[str, Any] = super().clean() or {}
@@ -39,7 +39,7 @@ class PartyMixin(forms.Form):
 
 
 def key_of(id_type: str, identifier: str, sub_id: str = "") -> int:
-    """Returns the key of a party. Raises ValueError with the fault of an identifier that no party can have."""
+    """Returns the key of a party. Raises ValueError with the fault if the identifier is not valid for any party."""
     key = line_of({"type": id_type, "identifier": identifier.strip(), "sub_id": sub_id.strip()}).key
     assert key is not None
     return key

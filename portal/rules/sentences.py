@@ -1,4 +1,4 @@
-"""Rules in plain sentences, in the visitor's language."""
+"""Describes rules in plain sentences, in the visitor's language."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A rule in words."""
+    """A rule described in words."""
 
     rule: Rule
     gate: Promise
@@ -156,7 +156,7 @@ def _trigger(rule: Rule) -> list[str]:
 
 
 def _condition(condition: Condition) -> Part | None:
-    """Returns the condition in words. None for a condition that is always true."""
+    """Returns the condition in words. Returns None for a condition that is always true."""
     if isinstance(condition, Comparison):
         return Part(comparison_text(condition.fact, condition.operator, condition.value, **_more(condition)))
     if isinstance(condition, Not):
@@ -192,12 +192,12 @@ def fact_text(fact: str, *, window_s: int = 0, key: str = "") -> str:
 
 
 def operator_text(unit: str, operator: str, threshold: Any, *, currency: str = "") -> str:
-    """Returns what a condition asks of a fact of this unit, in words."""
+    """Returns the comparison of a condition in words, for a fact of this unit."""
     return str(_OPERATORS[operator]) % {"value": value_text(unit, threshold, currency=currency)}
 
 
 def value_text(unit: str, value: Any, *, currency: str = "") -> str:
-    """Returns a value of this unit as people read it."""
+    """Returns a value of this unit as text for people."""
     if value is None:
         return "–"
     if isinstance(value, bool):
@@ -220,7 +220,7 @@ def _clock(minutes: int) -> str:
 
 
 def duration(seconds: int) -> str:
-    """Returns an exact duration in the largest unit that fits: 24 h, 90 min, 7 d."""
+    """Returns an exact duration in the largest possible unit: 24 h, 90 min, 7 d."""
     if seconds == 0:
         return "0 s"
     sizes = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))

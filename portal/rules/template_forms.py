@@ -1,4 +1,4 @@
-"""Forms of the rules that schemes commonly have, built from the templates of the language."""
+"""The forms for common rules, built from the templates of the language."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -43,14 +43,14 @@ _SEPARATOR = re.compile(r"[\s,;]+")
 
 
 class TextsField(forms.CharField):
-    """Reads texts between spaces or commas as a list."""
+    """Reads texts that are separated by spaces or commas as a list."""
 
     def clean(self, value: Any) -> list[str]:  # type: ignore[override]
         return [text for text in _SEPARATOR.split(super().clean(value)) if text]
 
 
 class NewRule(forms.Form):
-    """The values of one template. `values` are those that the template takes."""
+    """The form of one template. `values` has the values for the template."""
 
     id = forms.RegexField(
         r"^[a-z0-9][a-z0-9-]{0,50}\Z",
@@ -85,7 +85,7 @@ class NewRule(forms.Form):
         self.order_fields([*common, *(name for name in self.fields if name not in {*common, "mode", "on_missing"})])
 
     def rules(self) -> list[dict[str, Any]] | None:
-        """Returns the rules of a valid form. Returns None, and adds the error, if the template does not take them."""
+        """Returns the rules of a valid form. If the template refuses the values, adds the error and returns None."""
         said = self.cleaned_data
         values = {name: said[name] for name in ("id", "title", "mode", "on_missing")}
         for parameter in self.template.parameters:
@@ -97,7 +97,7 @@ class NewRule(forms.Form):
             return None
 
     def add_faults(self, faults: Sequence[Fault]) -> None:
-        """Shows the faults of the rules beside the fields that they come from."""
+        """Shows each fault of the rules at the form field that caused the fault."""
         for fault in faults:
             self.add_error(self._field_of(fault.path), fault_texts.text_of(fault))
 

@@ -1,4 +1,4 @@
-"""The texts of the templates of rules, so that they are translated. Pages show them by `gettext`."""
+"""The texts of the templates of rules, for translation. Pages show these texts by `gettext`."""
 
 from django.utils.translation import gettext_noop
 

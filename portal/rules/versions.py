@@ -1,6 +1,6 @@
-"""Versions of the rules as the portal lists and changes them.
+"""Lists and changes versions of the rules, for the portal.
 
-A version never changes. So each change that a person makes in the portal makes another version.
+A stored version never changes. So each change in the portal creates a new version.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A version with its state, and the activation or the open request that the state comes from."""
+    """A version with its state. The state comes from an activation or from an open request."""
 
     version: RuleSetVersion
     state: str
@@ -28,7 +28,7 @@ class Listed:
 
 
 def listed(versions: Sequence[RuleSetVersion]) -> list[Listed]:
-    """Returns these versions with their states, in three statements."""
+    """Returns these versions with their states. Runs three SQL statements."""
     numbers = [version.pk for version in versions]
     active = queries.active()
     by_version: dict[int | None, list[Activation]] = {}
@@ -56,14 +56,14 @@ def _listed(
 
 
 def open_requests() -> list[Approval]:
-    """Returns the open requests for activations, the latest last."""
+    """Returns the open requests for activations, with the latest last."""
     found = Approval.objects.filter(kind="activate_rules", state=Approval.State.PENDING, expires_at__gt=timezone.now())
     return list(found.select_related("maker", "holder").order_by("pk"))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The ids of the rules in which two versions differ. `others` tells if the time zone differs."""
+    """The ids of the rules that differ between two versions. `others` is True if the time zone differs."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
@@ -92,12 +92,12 @@ def _by_id(rules: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
 
 
 def with_rules(content: Document, rules: Sequence[Document]) -> Document:
-    """Returns the document with these rules after its own."""
+    """Returns the document with these rules after the document's own rules."""
     return {**content, "rules": [*content["rules"], *rules]}
 
 
 def with_rule(content: Document, rule_id: str, change: Callable[[Document], Document | None]) -> Document:
-    """Returns the document with one rule changed, or removed where `change` returns None."""
+    """Returns the document with one changed rule, or without this rule if `change` returns None."""
     rules = [change(rule) if rule["id"] == rule_id else rule for rule in content["rules"]]
     return {**content, "rules": [rule for rule in rules if rule is not None]}
 

@@ -64,13 +64,16 @@ _TONES = {
     "LIFTED": "secondary",
 }
 
-# Some states have other names in the database than on the pages, where the same state has the same name everywhere.
+# Some states have different names in different tables. On the pages, each state has only one name.
 _SHOWN_AS = {"DEAD": "GIVEN_UP", "REFUSED": "REJECTED"}
 
 
 @register.filter
 def money(amount: Any, currency: str = "") -> str:
-    """Formats an amount in ten-thousandths: 125000 TZS as 12.50. Decimals beyond the currency's own are shown too."""
+    """Formats an amount in ten-thousandths: 125000 TZS as 12.50.
+
+    Shows additional decimals that the currency does not have.
+    """
     if amount is None:
         return "–"
     whole, fraction = divmod(abs(int(amount)), 10**SCALE)
@@ -101,7 +104,7 @@ def recorded(value: Any, name: str) -> str:
 
 @register.filter
 def party(key: int) -> str:
-    """Formats the key of a party. It is a keyed hash, so it does not say which identifier the party has."""
+    """Formats the key of a party. The key is a keyed hash, so it does not reveal the party's identifier."""
     return f"{key:016x}"
 
 
@@ -117,7 +120,7 @@ def absolute(amount: Any) -> int:
 
 @register.filter
 def moment(at: datetime | None) -> SafeString | str:
-    """Formats a moment in the visitor's time zone, to the second. The title also shows milliseconds and the zone."""
+    """Formats a time in the visitor's time zone, to the second. The title also shows milliseconds and the time zone."""
     if at is None:
         return "–"
     local = timezone.localtime(at)
@@ -131,7 +134,7 @@ def moment(at: datetime | None) -> SafeString | str:
 
 @register.filter
 def said(value: Any) -> Any:
-    """Formats a moment as `moment` does, and leaves other values unchanged."""
+    """Formats a time in the same way as `moment`. Leaves other values unchanged."""
     return moment(value) if isinstance(value, datetime) else value
 
 
@@ -190,7 +193,10 @@ def credential_kind(credential: Credential) -> str:
 
 @register.filter
 def validity(credential: Credential) -> SafeString:
-    """Returns a badge for a credential's validity. Warns before the end, while the credential can still be replaced."""
+    """Returns a badge for a credential's validity.
+
+    Warns before the end of the validity, while the credential can still be replaced.
+    """
     now = timezone.now()
     left = credential.valid_until - now
     if credential.revoked_at is not None:

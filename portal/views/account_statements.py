@@ -22,7 +22,7 @@ from portal.search_forms import DayField, Search
 from portal.visitor import participant_of, visitor_of
 
 _USUAL_DAYS = 7
-MOST_ROWS = 1_000_000  # the most rows of one file; for a longer statement, the page offers no file
+MOST_ROWS = 1_000_000  # the largest number of rows in a file; for a longer statement, the page offers no file
 
 
 class Days(Search):
@@ -31,7 +31,7 @@ class Days(Search):
 
     @classmethod
     def asked(cls, request: HttpRequest) -> "Days":
-        """Returns the days in the address. If the address has no valid days, returns the last week."""
+        """Returns the days in the page's address. If the address has no valid days, returns the last week."""
         today = timezone.localdate()
         usual = {"since": str(today - timedelta(days=_USUAL_DAYS - 1)), "until": str(today)}
         return cls(usual | {name: text for name, text in request.GET.items() if name in usual and text})

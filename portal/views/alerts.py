@@ -1,4 +1,4 @@
-"""Alerts of the fraud desk: the queue, and one party's alert with what people do about it."""
+"""The pages of the fraud desk: the queue of alerts, and one alert with the actions of people."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ class AlertSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the queue, the latest first. An identifier finds the alerts of its party in every state."""
+    """Shows the queue, with the latest alert first. A search by identifier finds the party's alerts in every state."""
     visitor, search = visitor_of(request), AlertSearch(request.GET)
     search.is_valid()
     said = search.cleaned_data
@@ -195,7 +195,7 @@ def mark(request: HttpRequest, alert_id: int) -> HttpResponse:
 
 
 def stop(request: HttpRequest, alert_id: int) -> HttpResponse:
-    """Requests a kill switch of the alert's party, or of its DFSP if no party is known."""
+    """Requests a kill switch for the alert's party, or for the alert's DFSP if no party is known."""
     alert = _alert(alert_id)
     named: dict[str, Any] = (
         {"kind": KillSwitch.Kind.DFSP.value, "payer_dfsp": alert.dfsp}

@@ -19,7 +19,7 @@ from portal.visitor import Visitor, visitor_of
 
 
 def _visible(visitor: Visitor) -> "QuerySet[Approval]":
-    """Returns the requests that the visitor may see. A participant's users see only those of their participant."""
+    """Returns the requests that the visitor may see. A participant's users see only requests of their participant."""
     found = Approval.objects.select_related("maker", "holder", "checker")
     return found if visitor.dfsp_id is None else found.filter(maker__profile__participant_id=visitor.dfsp_id)
 

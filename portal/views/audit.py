@@ -1,4 +1,4 @@
-"""The audit trail: actor, action, time, address, and values before and after."""
+"""The page of the audit trail: actor, action, time, address, and values before and after."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def export(request: HttpRequest) -> Download:
 
 
 def _batches(rows: "QuerySet[Entry]") -> Iterator[list[tuple[Any, ...]]]:
-    """Yields the entries, the latest first. Batches are small, because the values before and after may be long."""
+    """Yields the entries, with the latest first. Batches are small, because the values before and after may be long."""
     found, left = list(rows[:_AT_ONCE]), csv_export.MOST_ROWS
     while found and left > 0:
         yield [_row(entry) for entry in found[:left]]

@@ -1,4 +1,4 @@
-"""The settlement bank's statements, and the files that a settlement gives to the bank."""
+"""The pages of the settlement bank's statements, and the files of payments for the bank."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -43,7 +43,7 @@ def _statement(statement_id: int) -> Statement:
 
 
 def show(request: HttpRequest, statement_id: int) -> HttpResponse:
-    """Shows each line of the statement with the expected amount. Also shows expected lines that are missing."""
+    """Shows each line of the statement with the expected amount. Also shows missing lines."""
     found = _statement(statement_id)
     expected = {account.account_id: account for account in expected_of(found.settlement)}
     lines = list(found.lines.order_by("number"))
@@ -61,7 +61,7 @@ def show(request: HttpRequest, statement_id: int) -> HttpResponse:
 
 
 def original(request: HttpRequest, statement_id: int) -> HttpResponse:
-    """Returns the uploaded file as a download, which the browser does not display."""
+    """Returns the uploaded file as a download. The browser does not display the file."""
     found = _statement(statement_id)
     answer = HttpResponse(bytes(found.body), content_type="application/octet-stream")
     kind = "xml" if bytes(found.body).lstrip().startswith(b"<") else "csv"

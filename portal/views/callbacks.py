@@ -1,4 +1,4 @@
-"""Callbacks that wait for delivery and callbacks that were given up."""
+"""The page of callbacks that wait for delivery or that were given up."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -15,7 +15,7 @@ from portal.visitor import visitor_of
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Lists callbacks. A participant's users see only those to their own participant."""
+    """Lists callbacks. A participant's users see only callbacks to their own participant."""
     found = Message.objects.select_related("destination").defer("body", "headers")
     dfsp_id = visitor_of(request).dfsp_id
     if dfsp_id is not None:

@@ -73,7 +73,7 @@ def create(request: HttpRequest) -> HttpResponse:
 
 
 def give_secret(request: HttpRequest, client_id: int) -> HttpResponse:
-    """Shows the secret to the requester of the client, once."""
+    """Shows the secret to the requester of the client, and only once."""
     user = visitor_of(request).user
     assert user is not None
     try:

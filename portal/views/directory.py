@@ -1,4 +1,4 @@
-"""The directory: searches aliases, lists oracles with their health, and requests changes."""
+"""The pages of the directory: search of aliases, oracles with their health, and requests for changes."""
 
 from functools import partial
 from typing import Any
@@ -32,7 +32,7 @@ class AliasSearch(Search):
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Finds an alias only if the visitor enters it in full. Nobody may browse a list of a country's customers."""
+    """Finds an alias only if the visitor enters the whole alias. Nobody may browse a list of a country's customers."""
     search = AliasSearch(request.GET)
     search.is_valid()
     identifier = search.cleaned_data.get("identifier")
@@ -48,7 +48,10 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def shared(request: HttpRequest) -> HttpResponse:
-    """Lists aliases that several participants registered, each for other currencies or sub-ids, for clean-up."""
+    """Lists aliases that several participants have registered with different currencies or sub-ids.
+
+    Operators use the list for clean-up.
+    """
     found = queries.shared_identifiers(_MOST_SHARED)
     record("shared_aliases_listed", subject="directory", actor=visitor_of(request).name, after={"found": len(found)})
     return render(request, "portal/shared_aliases.html", {"found": found, "most": _MOST_SHARED})
@@ -62,7 +65,10 @@ def _oracle(oracle_id: int) -> Oracle:
 
 
 def health(request: HttpRequest, oracle_id: int) -> HttpResponse:
-    """Shows whether this oracle responds, as a part of the page. Each process checks at most once in some seconds."""
+    """Returns the part of the page that shows whether this oracle responds.
+
+    Each process checks at most once in some seconds.
+    """
     oracle = _oracle(oracle_id)
     probe = partial(remote_oracle.probe, oracle)
     answered = caches["process"].get_or_set(f"portal:oracle:{oracle.pk}", probe, _FRESH_S)

@@ -1,4 +1,4 @@
-"""Error pages: HTML below /portal/, and the API's own form for all other paths."""
+"""Error pages. Paths below /portal/ get HTML. All other paths get the API's error form."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -25,7 +25,7 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Shows no details of the error, and does not use the database, which may be down."""
+    """Shows an error page without details. Does not use the database, because the database may be down."""
     if not _is_portal(request):
         return errors.server_error(request)
     text = "The hub could not show this page. Nothing was changed. Try again. The hub's log has the details."

@@ -1,4 +1,4 @@
-"""Held transfers: a list of those that wait and of those whose hold ended, and requests to release or refuse one."""
+"""The pages of held transfers: present and ended holds, and requests to release or refuse a held transfer."""
 
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +18,7 @@ _MOST = 200
 
 
 def index(request: HttpRequest) -> HttpResponse:
-    """Shows the transfers that are held, the next to be released first, and the holds that ended last."""
+    """Shows the held transfers by the time of their release, and the holds that ended most recently."""
     related = ("transfer__payer", "transfer__payee")
     waiting = list(queries.held().select_related(*related)[: _MOST + 1])
     context = {

@@ -1,4 +1,7 @@
-"""The page on which an invited person sets a password: with the link, and with the code if there is one."""
+"""The page on which an invited person sets a password.
+
+The person needs the link, and the code if the invitation has a code.
+"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Lists of parties, matches of names, fraud markers and kill switches. Two people decide each change of them."""
+"""The pages of lists, matches of names, fraud markers and kill switches. Two people decide each change."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ class NewList(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Makes an empty list. Two people decide about its content."""
+    """Creates an empty list. Two people decide about the list's content."""
     form = NewList(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -104,7 +104,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _searched(request: HttpRequest, search: Search, subject: str) -> int | None:
-    """Returns the key of the party in the search, or None without one. The audit trail records the search."""
+    """Returns the key of the searched party, or None if the search has no party. The audit trail records the search."""
     search.is_valid()
     said = search.cleaned_data
     if not said.get("identifier"):
@@ -131,7 +131,7 @@ class ListFile(AskForm):
     raw = b""
 
     def clean_file(self) -> Any:
-        """Reads the whole file. A file with a bad line is refused, and nothing of it is kept."""
+        """Reads the whole file. If the file has a bad line, refuses the file and stores nothing."""
         file = self.cleaned_data["file"]
         if file.size > party_files.MOST_BYTES:
             raise forms.ValidationError(_("The file is too large."))
@@ -241,7 +241,7 @@ def _facts_of_match(match: NameMatch) -> list[Line]:
 
 
 def markers(request: HttpRequest) -> HttpResponse:
-    """Shows the open appeals and the markers in force. A party's identifier finds all its markers."""
+    """Shows the open appeals and the markers in force. A search by identifier finds all markers of a party."""
     search = EntrySearch(request.GET)
     key = _searched(request, search, "markers")
     found = filed.in_force() if key is None else filed.of_party(key)
@@ -359,7 +359,7 @@ class NewSwitch(PartyMixin, AskForm):
         return said
 
     def named(self) -> dict[str, Any]:
-        """Returns what the switch stops, as far as it is filled in."""
+        """Returns the object of the kill switch from the filled-in fields."""
         said = self.cleaned_data
         names = {name: said[name].name for name in ("payer_dfsp", "payee_dfsp") if said.get(name) is not None}
         return names if said.get("party") is None else {**names, "party": said["party"]}

@@ -1,4 +1,4 @@
-"""The off-boarding of a participant: its progress and the current step."""
+"""The page of a participant's off-boarding: the progress and the current step."""
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -20,7 +20,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def ask(request: HttpRequest, name: str, change: str) -> HttpResponse:
-    """Requests the change of the current step, or the end of off-boarding. Other steps give 404."""
+    """Requests the change of the current step, or the end of off-boarding. Returns 404 for other steps."""
     participant = participant_of(request, name)
     if change == "stay":
         is_due = participant.leaving_since is not None and participant.closed_at is None

@@ -1,4 +1,4 @@
-"""The overview of the scheme's current state. The live part of the page refreshes itself every few seconds."""
+"""The overview page of the scheme. The live part of the page refreshes itself every few seconds."""
 
 import json
 from datetime import UTC, datetime
@@ -27,7 +27,7 @@ def live(request: HttpRequest) -> HttpResponse:
 
 
 def _context() -> dict[str, Any]:
-    # The process's cache, because these objects never leave it, and pages must not depend on Valkey.
+    # A cache in the process, because these objects never leave the process, and pages must not depend on Valkey.
     return cast("dict[str, Any]", caches["process"].get_or_set("portal:overview", _make, _FRESH_S))
 
 

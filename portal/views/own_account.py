@@ -1,4 +1,4 @@
-"""A user's own account: language and zone, password, second factor, sessions."""
+"""The pages of a user's own account: language, time zone, password, second factor, sessions."""
 
 from allauth.account.internal.flows.login import record_authentication
 from allauth.mfa.models import Authenticator
@@ -56,7 +56,7 @@ def index(request: HttpRequest) -> HttpResponse:
     profile = Profile.objects.filter(user=user).first() or Profile(user=user)
     form = ProfileForm(request.POST or None, instance=profile)
     if request.method == "POST" and form.is_valid():
-        # Only these fields are updated, so that concurrent changes of the account are not undone.
+        # The save updates only these fields, so that it does not undo concurrent changes of the account.
         Profile.objects.update_or_create(user=user, defaults=form.cleaned_data)
         messages.success(request, _("Saved."))
         response = redirect("account")

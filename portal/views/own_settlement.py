@@ -1,4 +1,4 @@
-"""A participant's own settlement: the amounts that it owes or is owed, by window, and its settlements."""
+"""The page of a participant's own settlements, with the amounts that the participant owes or receives by window."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -40,7 +40,9 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 def _direction(net: int) -> str:
-    """Returns the direction in the settlement bank's words. A sign could be read as a formula by a spreadsheet."""
+    """Returns the direction in the settlement bank's words, because a spreadsheet program could read a sign as a
+    formula.
+    """
     return "DEBIT" if net > 0 else "CREDIT" if net < 0 else ""
 
 

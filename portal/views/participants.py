@@ -1,4 +1,4 @@
-"""The list of participants, the page of one participant, and requests to change it."""
+"""The list of participants, the page of one participant, and requests to change a participant."""
 
 import time
 import uuid
@@ -69,7 +69,7 @@ def show(request: HttpRequest, name: str) -> HttpResponse:
             "history": history,
             "steps": [] if participant.leaving_since else _steps(found, endpoints, credentials),
         }
-        | ({"may": {}} if participant.closed_at else {}),  # no changes of a closed participant can be requested
+        | ({"may": {}} if participant.closed_at else {}),  # nobody can request changes of a closed participant
     )
 
 
@@ -82,7 +82,7 @@ def is_ending(credential: Credential) -> bool:
 def _steps(found: list[Any], endpoints: list[Any], credentials: list[Any]) -> list[tuple[str, bool]]:
     """Returns the steps before a new participant's first payment, and whether each is done.
 
-    Returns none if all are done.
+    Returns no steps if all steps are done.
     """
     steps = [
         (_("Accounts and net debit cap"), any(standing.cap is not None for standing in found)),

@@ -1,4 +1,4 @@
-"""The scheme's rules: versions and their rules, new versions, activations and exceptions."""
+"""The pages of the scheme's rules: versions and their rules, new versions, activations and exceptions."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ def _shown(faults: tuple[Fault, ...]) -> list[tuple[str, str]]:
 
 
 def export(request: HttpRequest, number: int) -> HttpResponse:
-    """Returns the version as a JSON file, which can be imported again."""
+    """Returns the version as a JSON file. The file can be imported again."""
     version = _version(number)
     text = json.dumps(version.content, indent=2, ensure_ascii=False)
     answer = HttpResponse(text, content_type="application/json")
@@ -128,7 +128,10 @@ class Import(forms.Form):
 
 
 def create(request: HttpRequest) -> HttpResponse:
-    """Makes a version from JSON: written on the page, which begins with the text of a version, or from a file."""
+    """Creates a version from a JSON file, or from JSON on the page.
+
+    The page first shows the JSON of an existing version.
+    """
     based = request.GET.get("from", "")
     number = int(based) if based.isascii() and based.isdecimal() and len(based) < 19 else None
     begun = _version(number).content if number is not None else _active_content()
@@ -163,7 +166,7 @@ def _made(version: RuleSetVersion) -> str:
 
 
 def templates(request: HttpRequest, number: int) -> HttpResponse:
-    """Lists the forms by which a rule is added to a version. The number 0 begins a first version."""
+    """Lists the forms that add a rule to a version. The number 0 means that there is no version yet."""
     version = _version(number) if number else None
     return render(request, "portal/rule_templates.html", {"version": version, "templates": _offered()})
 
@@ -176,7 +179,7 @@ def _offered() -> list[dict[str, str]]:
 
 
 def add_rule(request: HttpRequest, number: int, template: str) -> HttpResponse:
-    """Makes a version that has the rules of another version, and those of a form."""
+    """Creates a version with the rules of an existing version and the rules of a form."""
     found = TEMPLATES.get(template.replace("-", "_"))
     if found is None:
         raise Http404
@@ -208,7 +211,7 @@ def _add(request: HttpRequest, form: NewRule, version: RuleSetVersion | None) ->
 
 
 def change_mode(request: HttpRequest, number: int, rule: str) -> HttpResponse:
-    """Makes a version in which one rule has another mode."""
+    """Creates a version in which one rule has a different mode."""
     mode = request.POST.get("mode", "")
     if mode not in sentences.MODES:
         raise Http404
@@ -216,7 +219,7 @@ def change_mode(request: HttpRequest, number: int, rule: str) -> HttpResponse:
 
 
 def remove_rule(request: HttpRequest, number: int, rule: str) -> HttpResponse:
-    """Makes a version without one rule."""
+    """Creates a version without one of the rules."""
     return _with_rule(request, number, rule, None)
 
 
@@ -274,7 +277,7 @@ def activate(request: HttpRequest, number: int) -> HttpResponse:
 
 
 def _facts(version: RuleSetVersion) -> list[Line]:
-    """Returns what the activation changes, for the requester."""
+    """Returns the changes by an activation, for the requester."""
     active = _active_content()
     facts = [Line(_("Version"), str(version))]
     if active is None:
@@ -285,7 +288,7 @@ def _facts(version: RuleSetVersion) -> list[Line]:
 
 
 def switch_off(request: HttpRequest) -> HttpResponse:
-    """Requests that no rules judge payments."""
+    """Requests to switch the rules off."""
     return _activation(request, None, back=reverse("rules"), facts=[Line(_("Rules after"), _("no rules"))])
 
 
@@ -304,7 +307,7 @@ def _activation(request: HttpRequest, number: int | None, *, back: str, facts: l
 
 
 def roll_back(request: HttpRequest) -> HttpResponse:
-    """Requests the activation of the version that was active before, by one click."""
+    """Requests the activation of the previously active version, by one click."""
     before = queries.before_active()
     if before is None:
         messages.error(request, _("There is no earlier version for a roll-back."))
@@ -391,7 +394,7 @@ def add_exception(request: HttpRequest) -> HttpResponse:
 
 
 def end_exception(request: HttpRequest, variance_id: int) -> HttpResponse:
-    """Requests the end of an exception. A date in the past ends it when the request is approved."""
+    """Requests the end of an exception. The request has a date in the past, so the exception ends at the approval."""
     found = Variance.objects.filter(pk=min(variance_id, _LARGEST_NUMBER)).first()
     if found is None:
         raise Http404

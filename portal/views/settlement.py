@@ -1,4 +1,4 @@
-"""Settlement: closes windows, and shows and continues settlements step by step."""
+"""The pages of settlement: closing of windows, and settlements step by step."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse

@@ -1,4 +1,4 @@
-"""Shows skipped rows (those that the hub's periodic batches could not process) and their errors."""
+"""Shows skipped rows with their errors. The hub's periodic batches could not process these rows."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -36,7 +36,7 @@ _PAGES = {"transfers": "transfer", "conversions": "conversion", "windows": "wind
 
 
 def name_of(batch: str) -> str:
-    """Returns the name of a batch for display. If the batch is for one currency, the currency follows the name."""
+    """Returns the name of a batch for display. The name of a batch for one currency includes the currency."""
     kind, _space, currency = batch.partition(" ")
     return f"{_NAMES.get(kind, kind)} {currency}".strip()
 

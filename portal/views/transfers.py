@@ -1,4 +1,4 @@
-"""Transfers: search, export, and the history of one payment."""
+"""The pages of transfers: search, export, and the history of one payment."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -47,7 +47,7 @@ class TransferSearch(Search):
     until = DayField(label=gettext_lazy("To"), required=False, is_end=True)
 
     def found(self, visitor: Visitor) -> list[Transfer] | None:
-        """Returns the transfers with the id or alias in the form, or None if the form has neither."""
+        """Returns the transfers with the id or alias in the form, or None if the form has no id and no alias."""
         self.is_valid()
         if any_id := self.cleaned_data.get("id"):
             return transfers.with_id(any_id, own=visitor.dfsp_id)
@@ -84,7 +84,7 @@ class TransferSearch(Search):
 
 
 def _participant_id(name: str) -> int:
-    """Returns the id of the participant with this name, or 0 if there is none. No transfer has the id 0."""
+    """Returns the id of the participant with this name, or 0 for an unknown name. No participant has the id 0."""
     return Participant.objects.filter(name=name).values_list("pk", flat=True).first() or 0
 
 
@@ -143,7 +143,7 @@ def show(request: HttpRequest, transfer_id: str) -> HttpResponse:
     transfer = _found(request, transfer_id)
     visitor = visitor_of(request)
     context: dict[str, Any] = {"transfer": transfer, "story": story_of(transfer, dfsp_id=visitor.dfsp_id)}
-    # A DFSP never learns which rule fired, nor does the payee DFSP hear of a transfer that is held.
+    # A DFSP must not learn which rule fired. The payee DFSP must not see a held transfer.
     if visitor.may(Right.SEE_RULES):
         quote = context["story"].quote
         subjects = [transfer.transfer_id, *([quote.quote_id] if quote is not None else [])]
@@ -159,7 +159,7 @@ def tell_again(request: HttpRequest, transfer_id: str) -> HttpResponse:
     participant_id = asked.get(to)
     hold = hold_of(transfer_id) if participant_id == transfer.payee_id else None
     if participant_id is None or (hold is not None and hold.state != "RELEASED"):
-        raise Http404  # the payee of a held transfer must not hear of it
+        raise Http404  # the payee must not receive a held transfer's state
     ledger.tell_state(transfer_id=transfer_id, requester=Recipient(participant_id, to, transfer.version))
     record("state_told_again", subject=to, actor=visitor_of(request).name, after={"transferId": transfer_id})
     messages.success(request, _("%(name)s is notified again of the state of this transfer.") % {"name": to})

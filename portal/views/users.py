@@ -1,4 +1,4 @@
-"""Pages of the portal's users: the list, one user, requested changes, invitations, and confirmed first sign-ins."""
+"""The pages of the portal's users: the list, one user, requests, invitations, and confirmations of first sign-ins."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -92,7 +92,7 @@ def reject(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _judge(request: HttpRequest, username: str, do: Callable[[User, User, datetime], str]) -> HttpResponse:
-    """Confirms or rejects the first sign-in that the visitor saw on the page, and no other sign-in."""
+    """Confirms or rejects only the first sign-in that the visitor saw on the page."""
     user, administrator = _user(username), visitor_of(request).user
     assert administrator is not None
     try:
@@ -209,7 +209,10 @@ def change_email(request: HttpRequest, username: str) -> HttpResponse:
 
 
 def _another(request: HttpRequest, username: str) -> User:
-    """Returns the user. Raises PermissionDenied for the visitor's own account, because its sessions would end."""
+    """Returns the user.
+
+    Raises PermissionDenied for the visitor's own account, because the visitor's sessions would end.
+    """
     user = _user(username)
     visitor = visitor_of(request).user
     if visitor is not None and visitor.pk == user.pk:

@@ -12,7 +12,7 @@ from hub.terminal import told, who
 from portal import invitations, users
 from portal.permissions import Role
 
-_FEWEST = 2  # the fewest administrators with which one can request a change and another can approve it
+_FEWEST = 2  # the smallest number of administrators: one requests a change, and another approves the change
 
 
 class Command(BaseCommand):
@@ -28,10 +28,13 @@ class Command(BaseCommand):
         parser.add_argument("--url", default=settings.PORTAL_URL, help="the address of the hub")
 
     def _needs_two(self, username: str, email: str, roles: frozenset[Role]) -> None:
-        """Raises Waits if a second person must approve. Nobody could approve the first two administrators."""
+        """Raises Waits if a second person must approve.
+
+        The first two administrators need no approval, because nobody could approve them.
+        """
         if settings.TWO_PEOPLE == program_requests.EVERYWHERE and users.administrators() < _FEWEST:
             if roles != {Role.ADMINISTRATOR}:
-                raise CommandError("nobody can approve this yet: create two administrators first")
+                raise CommandError("nobody can approve this account yet: create two administrators first")
             return
         program_requests.ask_where_needed(
             "create_user",
