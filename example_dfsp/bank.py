@@ -1,4 +1,4 @@
-"""The bank's core: serves the bank's connector (GET /parties, POST /quoterequests, …) and staff."""
+"""The bank's core. It serves the bank's connector (GET /parties, POST /quoterequests, …) and the bank's staff."""
 
 import asyncio
 import json
@@ -118,7 +118,7 @@ class Bank:
     async def _pay(self, request: web.Request) -> web.Response:
         """Pays {reference, payer, payee, amount, currency, note}.
 
-        If a request with the same reference is repeated, the bank pays only once.
+        If a request is repeated with its reference, the bank pays only once.
 
         A request with a used reference and different content gets 409.
         """
@@ -168,7 +168,7 @@ class Bank:
     async def _was_never_begun(self, reference: str) -> bool:
         """Returns whether the connector reports that it has no such payment.
 
-        Without this report, the payment may still be made.
+        Without this report, the connector may still make the payment.
         """
         status, said = await self._connector("GET", f"/payments/{quote(reference, safe='')}", None)
         return status == 404 and _code_of(said) == _NO_SUCH_PAYMENT

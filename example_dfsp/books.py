@@ -1,11 +1,11 @@
 """The bank's own double-entry books in SQLite. Amounts are whole ten-thousandths.
 
-Accounts: one per customer, `scheme` (the debt of the payment scheme to the bank, or of the bank to the scheme), `held`
-(money reserved for outgoing payments), `fees` and `capital`. A posting is one row with a debit and a credit. Each step
-of a transfer is posted at most once.
+The books have one account per customer, and the accounts `scheme` (debts between the payment scheme and the bank),
+`held` (money reserved for outgoing payments), `fees` and `capital`. A posting is one row with a debit and a credit.
+Each step of a transfer is posted at most once.
 
-A reference, or the id of a transfer, always stands for the same content. Every step refuses different content with
-Conflict and posts nothing.
+Each reference and each transfer id belongs to one content. Every step refuses different content with Conflict, and
+posts nothing.
 """
 
 import sqlite3
@@ -39,11 +39,11 @@ _ADDED = {"payee": "TEXT", "currency": "TEXT", "note": "TEXT", "paid": "INTEGER"
 
 
 class Overdrawn(Exception):
-    """The customer's balance is too low."""
+    """The error for a customer's balance that is too low."""
 
 
 class Conflict(Exception):
-    """The books have different content for this reference or id; nothing was posted."""
+    """The error for a reference or id that has different content in the books. Nothing was posted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Incoming:
 
 
 class Books:
-    """The bank's books. Every method is one transaction, and may be repeated with the same arguments."""
+    """The bank's books. Every method is one transaction. A caller may repeat a call with equal arguments."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ class Books:
                 return
             if state == "ABORTED":
                 raise Conflict(f"{committed.transfer_id} was aborted and cannot be credited")
-            if state is None:  # restored books may lack the announcement, but the money is owed
+            if state is None:  # restored books may lack the announcement, but the bank owes the money to the customer
                 self._add(committed, "EXPECTED")
             self._post(committed.transfer_id, "credit", "scheme", committed.payee, committed.amount - committed.fee)
             self._post(committed.transfer_id, "fee", "scheme", "fees", committed.fee)
@@ -236,7 +236,7 @@ class Books:
             raise Conflict(f"{reference} belongs to another payment")
 
     def _incoming(self, announced: Incoming) -> str | None:
-        """Returns the state of the transfer with this id, or None if there is no such transfer.
+        """Returns the state of the transfer with this id, or None if the books do not have this transfer.
 
         Raises Conflict if the id has different content.
         """

@@ -1,4 +1,4 @@
-"""A DFSP's connector to an instant payments hub that speaks the Mojaloop FSPIOP API.
+"""A DFSP's connector to an instant payments hub with the Mojaloop FSPIOP API.
 
 async with Connector(config, backend) as connector:
     payment = await connector.pay(order)

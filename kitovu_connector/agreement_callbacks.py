@@ -1,4 +1,4 @@
-"""The callbacks about conversions and one-time passwords, for payments and for calls that wait for them."""
+"""Receives callbacks about conversions and one-time passwords. Passes each callback to the waiting payment or call."""
 
 from fspiop.bodies.authorizations import AuthorizationPut
 from fspiop.bodies.bulk_quotes import BulkQuotePut
@@ -21,13 +21,13 @@ from kitovu_connector.payment_record import Payment
 
 
 class AgreementCallbacks:
-    """Only the hub, or the DFSP that was asked, may answer."""
+    """Accepts a callback only from the hub or from the DFSP that received the request."""
 
     def __init__(self, payer: Payer, exchanges: Exchanges) -> None:
         self._payer, self._exchanges = payer, exchanges
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages."""
+        """Returns the routes for the messages that this class receives."""
         return [
             ("PUT", "/services/FXP", self._all_providers_told),
             ("PUT", "/services/FXP/error", self._all_providers_failed),

@@ -15,7 +15,7 @@ from kitovu_connector.resource_paths import party_path
 
 
 class AliasRefused(FspiopError):
-    """The hub's refusal, with the hub's own code and text."""
+    """The error for an alias that the hub refuses, with the hub's code and text."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(ErrorCode.CLIENT_ERROR, f"{code} {text}")
@@ -25,7 +25,7 @@ class AliasRefused(FspiopError):
 class Aliases:
     """Sends POST and DELETE /participants/{Type}/{ID}.
 
-    Both requests may be repeated: the hub then returns the same result.
+    The caller may repeat a request. The hub returns an equal result for a repeated request.
     """
 
     def __init__(self, config: Config, hub: HubClient) -> None:
@@ -34,7 +34,7 @@ class Aliases:
         self._waiting: dict[Alias, asyncio.Future[ErrorInformation | None]] = {}
 
     async def register(self, alias: Alias, currency: str | None) -> None:
-        """Returns when the hub has registered the alias.
+        """Registers an alias, and returns when the hub has registered the alias.
 
         Raises AliasRefused with the hub's reason if the hub refuses the alias.
         """
@@ -42,9 +42,9 @@ class Aliases:
         await self._ask("POST", alias, body)
 
     async def withdraw(self, alias: Alias) -> None:
-        """Returns when the hub has removed the alias.
+        """Withdraws an alias, and returns when the hub has removed the alias.
 
-        Raises AliasRefused with the hub's reason if the hub refuses to remove it.
+        Raises AliasRefused with the hub's reason if the hub refuses to remove the alias.
         """
         await self._ask("DELETE", alias, b"")
 

@@ -1,6 +1,6 @@
-"""The five methods that a bank implements. `HttpBackend` implements them for an existing core, by HTTP requests.
+"""The five methods that a bank implements. `HttpBackend` implements these methods by HTTP requests to an existing core.
 
-The paths and names are those of Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties,
+The paths and names come from Mojaloop's SDK (backend API 2.1), which DFSPs know: GET /parties,
 POST /quoterequests, POST /transfers (reserve), PUT /transfers/{id} (commit or release).
 """
 
@@ -55,7 +55,7 @@ class TermsWanted:
 
     @property
     def amount_type(self) -> str:
-        """SEND: `amount` is what the payer spends. RECEIVE: `amount` is what the payee receives."""
+        """SEND: the payer spends `amount`. RECEIVE: the payee receives `amount`."""
         return self.asked.amount_type
 
     @property
@@ -76,7 +76,8 @@ class TermsWanted:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The terms of the core: the amount that the customer receives, and the bank's fee, both in ten-thousandths.
+    """The core's terms: the amount that the customer receives, and the bank's fee. The two amounts are in
+    ten-thousandths.
 
     The hub settles `receive_amount + fee - commission`.
     """
@@ -87,14 +88,14 @@ class Terms:
     expires_at: float | None = None  # seconds since 1970; None: `quote_expiry_s` from now
     geo_code: GeoCode | None = None
     extensions: Extensions = ()
-    core_answer: bytes = b""  # given back with the transfer
+    core_answer: bytes = b""  # the connector returns this value with the transfer
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingMoney:
     """A transfer to a customer of this DFSP.
 
-    The connector has compared the transfer with the terms that the core gave.
+    The connector has compared the transfer with the core's terms.
     """
 
     transfer_id: str
@@ -109,35 +110,38 @@ class IncomingMoney:
     message: bytes = b""  # the body of POST /transfers
     answer: bytes = b""  # the body of PUT /transfers, once it is known
     completed_at: str | None = None  # when the hub committed
-    is_repeated: bool = False  # the core may have this transfer from an earlier call whose answer was lost
+    is_repeated: bool = False  # true if the core may have this transfer from an earlier call whose answer was lost
 
 
 class Backend(Protocol):
-    """The core. The connector may repeat any call with the same arguments.
+    """The interface of a core. The connector may repeat any call with equal arguments.
 
-    The core must then return the same result.
+    The core must return an equal result for a repeated call.
     """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
         """Returns the customer with this alias, or None."""
 
     async def give_terms(self, wanted: TermsWanted) -> Terms:
-        """Returns the amount and the fee, or raises Refused. Reserves nothing."""
+        """Returns the amount and the fee, or raises Refused. Must not reserve money."""
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Ensures durably that the money can be credited later.
+        """Reserves the money durably, so that the core can credit the money later.
 
-        If this method raises Refused, the refusal is final for this id.
+        After this method has raised Refused, the refusal is final for this id.
         """
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Credits the customer with the amount reserved under this id, after the hub has committed.
+        """Credits the customer with the reserved amount of this id. Called after the hub has committed the transfer.
 
-        If this method raises an error, the connector calls it again, until it returns.
+        If this method raises an error, the connector repeats the call until it succeeds.
         """
 
     async def release(self, transfer_id: str) -> None:
-        """Releases the reservation after the hub has aborted, and refuses every later reservation with this id."""
+        """Releases the reservation after the hub has aborted the transfer.
+
+        The core must refuse later reservations with this id.
+        """
 
 
 @runtime_checkable
@@ -166,18 +170,21 @@ class _TermsAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class HttpBackend(CoreHttp):
-    """An existing core behind HTTP.
+    """Calls an existing core by HTTP.
 
     2xx is a success. 4xx with `{statusCode, message}` is a refusal. After 3xx and 5xx, the outcome is unknown.
 
-    The connector cannot read any other answer, and then refuses the request in the core's name.
+    If the connector cannot read the answer, the connector refuses the request in the core's name.
     """
 
     async def find_party(self, id_type: str, id_value: str, sub_id: str | None) -> PartyDetails | None:
-        """Sends GET /parties/{idType}/{idValue}[/{idSubValue}]. The response 404 means that there is no such party."""
+        """Sends GET /parties/{idType}/{idValue}[/{idSubValue}].
+
+        The response 404 means that the core does not have this party.
+        """
         segments = [part for part in (id_type, id_value, sub_id) if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # the path would lead to another resource of the core
+            return None  # the path would lead to a different resource of the core
         status, raw = await self.call("GET", "/parties/" + "/".join(quoted(part, safe="") for part in segments), None)
         if status == 404:
             return None
@@ -249,12 +256,12 @@ class HttpBackend(CoreHttp):
 
     async def _end(self, transfer_id: str, body: dict[str, Any]) -> None:
         status, _ = await self.call("PUT", f"/transfers/{transfer_id}", body)
-        if not 200 <= status < 300:  # the core can no longer refuse, because the hub has decided; so this is a fault
+        if not 200 <= status < 300:  # The hub has decided, so the core cannot refuse any more. A refusal is a fault.
             raise Unavailable(f"HTTP {status} to PUT /transfers")
 
 
 def _wanted(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns the fields that terms and transfer share, with the names of Mojaloop's SDK.
+    """Returns the common fields of terms and transfer, with the names of Mojaloop's SDK.
 
     The SDK does not have the last two fields.
     """

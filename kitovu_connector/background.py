@@ -1,4 +1,4 @@
-"""Runs tasks in the background: each failure is logged, and all tasks end with the connector."""
+"""Runs tasks in the background. Logs each failure. All tasks end with the connector."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -21,7 +21,7 @@ class Background:
         return len(self._tasks)
 
     def start(self, work: Coroutine[None, None, object]) -> None:
-        """Runs the work in a task. A failure is logged and stops no other task."""
+        """Runs the work in a task. Logs a failure of this task without stopping other tasks."""
         if self._is_closed:
             work.close()
             return

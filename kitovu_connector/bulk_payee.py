@@ -1,7 +1,8 @@
-"""The receiving side of bulks: terms of many payments at once, and many transfers at once, each for one customer.
+"""The receiving side of bulks: many requests for terms at once, and many transfers at once.
 
-Each item has terms and a transfer of its own in the store, exactly as a single payment has. So the rules about them are
-the same, and the end of each item is processed by `payee`. A bulk is answered once, for all its items.
+The store has separate terms and a separate transfer for each item of a bulk, exactly as for a single payment. So single
+payments and items have the same rules, and `payee` processes the end of each item. The connector answers a bulk once,
+for all its items.
 """
 
 import asyncio
@@ -49,17 +50,20 @@ _REJECTED = ErrorCode.PAYEE_FSP_REJECTED_TRANSACTION.code
 
 @runtime_checkable
 class BulkBackend(Protocol):
-    """A core that takes bulks as a whole. The lists have an entry for each item, in order."""
+    """The interface of a core that processes bulks as a whole.
+
+    Each list has one entry per item, in the order of the items.
+    """
 
     async def give_bulk_terms(
         self, bulk: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
     ) -> list[Terms | Refused]:
-        """Returns the terms of each payment, or raises Refused for all of them."""
+        """Returns the terms of each payment, or raises Refused for all payments."""
 
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
-        """Reserves each payment, or raises Refused for all of them."""
+        """Reserves each payment, or raises Refused for all payments."""
 
 
 class BulkState(StrEnum):
@@ -67,8 +71,8 @@ class BulkState(StrEnum):
 
     RECEIVED = "RECEIVED"  # stored; next: the core's decision
     ANSWERING = "ANSWERING"  # decided; next: send the answer to the hub
-    ANSWERED = "ANSWERED"  # the hub has the answer; for transfers, its report is pending
-    ENDED = "ENDED"  # the end: each item has its own end
+    ANSWERED = "ANSWERED"  # the hub has the answer; for transfers, the hub's report is pending
+    ENDED = "ENDED"  # the final state of the bulk; each item has its own final state
 
 
 class IncomingBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,14 +90,14 @@ class IncomingBulk(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def is_open(self) -> bool:
-        """Whether the hub or the core is still to be told something."""
+        """Whether the connector still has to send something to the hub or to the core."""
         return self.state is not BulkState.ENDED
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     no: No
-    is_perhaps_reserved: bool = False  # the core was asked, and may have reserved the money before it failed
+    is_perhaps_reserved: bool = False  # the core received the request, and may have reserved the money before it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,10 @@ class BulkPayee:
         self._busy: set[str] = set()
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages. The hub's report about a bulk comes to `told` and `failed`."""
+        """Returns the routes for the messages that this class receives.
+
+        `told` and `failed` receive the hub's report about a bulk.
+        """
         return [
             ("POST", "/bulkQuotes", self._quotes_asked),
             ("GET", "/bulkQuotes/{id}", self._quotes_asked_again),
@@ -123,7 +130,7 @@ class BulkPayee:
         ]
 
     async def resume(self) -> None:
-        """Continues with every open bulk, after the start."""
+        """Continues with every open bulk after a restart of the connector."""
         for quotes in self._quotes.unfinished():
             self._background.start(self._answer_quotes(quotes, is_repeated=True))
         for bulk in self._bulks.unfinished():
@@ -151,7 +158,7 @@ class BulkPayee:
         return 202
 
     async def _quotes_asked_again(self, message: Message) -> int:
-        """GET /bulkQuotes/{id}: the payer's DFSP gets the same answer again."""
+        """Handles GET /bulkQuotes/{id}: sends the stored answer to the payer's DFSP again."""
         found = self._quotes.get(message.id)
         if found is None or found.payer_fsp != message.source:
             raise FspiopError(ErrorCode.BULK_QUOTE_ID_NOT_FOUND)
@@ -292,7 +299,7 @@ class BulkPayee:
         await self._bulks.save(bulk, decided)
 
     async def _item(self, bulk: IncomingBulk, body: BulkTransferPost, sent: IndividualTransfer) -> _Item:
-        """Stores an item as a transfer, reserves its terms, and returns why it must not be fulfilled, if so."""
+        """Stores an item as a transfer, and reserves its terms. Returns the reason if it must not be fulfilled."""
         transfer = TransferPost(
             transfer_id=sent.transfer_id,
             payer_fsp=body.payer_fsp,
@@ -398,11 +405,11 @@ class BulkPayee:
     # --- the hub's report ---------------------------------------------------------------------------------------------
 
     def has(self, record_id: str) -> bool:
-        """Returns whether this DFSP has received such a request."""
+        """Returns whether this DFSP has received a request with this id."""
         return self._bulks.get(record_id) is not None
 
     async def told(self, message: Message) -> int:
-        """PUT /bulkTransfers/{id} from the hub: the items that it shows as committed are credited, the others not."""
+        """Handles PUT /bulkTransfers/{id} from the hub: credits the committed items, and releases all other items."""
         bulk = self._bulk_of(message)
         body = message.read(BulkTransferPut)
         if body.bulk_transfer_state not in ("COMPLETED", "REJECTED") or bulk.state is BulkState.ENDED:
@@ -414,7 +421,7 @@ class BulkPayee:
         return 200
 
     async def failed(self, message: Message) -> int:
-        """PUT /bulkTransfers/{id}/error from the hub: 3303 ends the bulk without a payment."""
+        """Handles PUT /bulkTransfers/{id}/error from the hub. The error 3303 ends the bulk without a payment."""
         bulk = self._bulk_of(message)
         if str(message.error.error_code) == ErrorCode.TRANSFER_EXPIRED.code and bulk.state is not BulkState.ENDED:
             await self._end(bulk, set(), None)

@@ -1,7 +1,7 @@
-"""/bulkTransactions: many payments that the core orders at once. Each is a payment of the connector's own.
+"""/bulkTransactions: many payments that the core orders at once. Each of them is a separate payment of the connector.
 
-So each payment is paid once or not at all, whatever happens to the others. The bulk itself only knows which payments
-belong to it, where they stop together, and what the core has been told.
+So each payment is paid once or not at all, independently of the other payments. The bulk itself only records its
+payments, their common stops, and the stops that the core has received.
 """
 
 import asyncio
@@ -29,18 +29,21 @@ _LOOK_AGAIN_S = 60.0
 
 @runtime_checkable
 class BulkTransactionBackend(Protocol):
-    """A core that orders bulks of payments."""
+    """The interface of a core that orders bulks of payments."""
 
     async def bulk_told(self, bulk: "BulkTransaction", payments: list[Payment]) -> None:
-        """Takes note of where the payments stand. If this method raises an error, the connector calls it again."""
+        """Receives the present states of a bulk's payments.
+
+        If this method raises an error, the connector repeats the call.
+        """
 
 
 class Progress(StrEnum):
-    """Where the payments of a bulk stand."""
+    """The progress of the payments of a bulk."""
 
     RUNNING = "RUNNING"  # some payments wait for another DFSP or the hub
     STOPPED = "STOPPED"  # all payments wait for the core or have ended
-    ENDED = "ENDED"  # the end: every payment has ended
+    ENDED = "ENDED"  # final: every payment has ended
 
 
 class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -53,13 +56,13 @@ class BulkTransaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     orders: tuple[Order, ...]
     only_lookup: bool = False
     state: Progress = Progress.RUNNING
-    stops: int = 0  # how often the bulk has stopped
-    told: int = 0  # how many of these stops the core knows
+    stops: int = 0  # the number of stops of the bulk
+    told: int = 0  # the number of stops that the core has received
     alias: str | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether payments are open, or the core is still to be told."""
+        """Whether payments are open, or the core has not yet received the latest stop."""
         return self.state is not Progress.ENDED or self.told < self.stops
 
 
@@ -74,7 +77,7 @@ class BulkTransactions:
         self._wakes: dict[str, asyncio.Event] = {}
 
     async def resume(self) -> None:
-        """Continues with every open bulk, after the start."""
+        """Continues with every open bulk after a restart of the connector."""
         for bulk in self._records.unfinished():
             self._background.start(self._run(bulk.id))
 
@@ -99,7 +102,10 @@ class BulkTransactions:
         return [payment for payment in found if payment is not None]
 
     async def answer(self, bulk: BulkTransaction, answers: dict[str, tuple[str, bool]]) -> None:
-        """Passes the front end's answers to payments, by the transfers' ids: what is accepted, and whether it is."""
+        """Passes the front end's answers to payments.
+
+        Each answer has the transfer's id, its subject, and True or False.
+        """
         for payment in self.payments(bulk):
             given = answers.get(payment.transfer_id)
             if given is None or payment.state not in PAUSES:
@@ -138,7 +144,7 @@ class BulkTransactions:
             await self._wait_for_core(bulk, event)
 
     async def _go_on(self, bulk: BulkTransaction) -> None:
-        """Runs all payments until each has ended or waits for the core."""
+        """Runs all payments until each payment has ended or waits for the core."""
         payments = await asyncio.gather(*(self._run_payment(order) for order in bulk.orders))
         if bulk.only_lookup:
             for payment in payments:
@@ -158,7 +164,7 @@ class BulkTransactions:
                     return payment
 
     async def _wait_for_core(self, bulk: BulkTransaction, event: asyncio.Event) -> None:
-        """Waits for the front end's answer. What it does not answer in time ends by itself."""
+        """Waits for the front end's answer. A payment without an answer in time ends by itself."""
         try:
             await asyncio.wait_for(event.wait(), _LOOK_AGAIN_S)
         except TimeoutError:
@@ -181,6 +187,6 @@ class BulkTransactions:
     async def _change(self, bulk_id: str, **changes: Any) -> None:
         while (bulk := self._records.get(bulk_id)) is not None:
             if bulk.state is Progress.ENDED:
-                changes.pop("state", None)  # an end is final
+                changes.pop("state", None)  # an ended payment never changes
             if await self._records.save(bulk, msgspec.structs.replace(bulk, **changes)):
                 return

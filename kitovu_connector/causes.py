@@ -1,4 +1,4 @@
-"""The cause of an abort, which the hub reports in an extension."""
+"""Reads the cause of an abort, which the hub reports in an extension."""
 
 import re
 
@@ -8,7 +8,7 @@ _CAUSE = re.compile(r"([1-9][0-9]{3}): ?(.*)", re.DOTALL)
 
 
 def cause_in(extensions: ExtensionList | None) -> tuple[str, str] | None:
-    """Returns the code and description of an abort ("5104: no"), or None if the hub does not report them."""
+    """Returns the code and description of an abort ("5104: no"), or None if the hub reports no cause."""
     for extension in extensions.extension if extensions is not None else ():
         if extension.key == "cause" and (found := _CAUSE.match(extension.value)):
             return found[1], found[2]

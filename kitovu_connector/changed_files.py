@@ -1,4 +1,4 @@
-"""Notices changed key and certificate files, so that the connector uses them without a restart."""
+"""Detects changed key files and certificate files, so that the connector uses the new files without a restart."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ LOOK_EVERY_S = 5.0
 class ChangedFiles:
     """Calls a function again when one of its files has changed.
 
-    If the new files cannot be used, for example because only one of two is there yet, the old content stays in use.
+    If the new files cannot be used, the old content stays in use. An example is a new certificate without its new key.
     """
 
     def __init__(self) -> None:
@@ -26,23 +26,23 @@ class ChangedFiles:
         self._background = Background()
 
     def watch(self, files: Sequence[str], use: Callable[[], None]) -> None:
-        """Calls `use` after a change of one of these files. Empty names are left out."""
+        """Calls `use` after a change of one of these files. Ignores empty file names."""
         paths = [Path(file) for file in files if file]
         if paths:
             self._watched.append((paths, use))
             self._seen |= {path: _stamp(path) for path in paths}
 
     def start(self) -> None:
-        """Begins to look at the files."""
+        """Starts the checks of the files."""
         if self._watched:
             self._background.start(self._look_now_and_then())
 
     async def close(self) -> None:
-        """Stops looking."""
+        """Stops the checks of the files."""
         await self._background.close()
 
     def look(self) -> None:
-        """Uses every file that has changed since the last look."""
+        """Uses every file that has changed since the last check."""
         for paths, use in self._watched:
             now = {path: _stamp(path) for path in paths}
             if all(self._seen[path] == stamp for path, stamp in now.items()):

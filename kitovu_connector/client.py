@@ -28,14 +28,14 @@ log = structlog.get_logger(__name__)
 
 ANSWER_AT_MOST = 64 * 1024
 _REPLY_AT_MOST = 4 * 1024 * 1024  # a page of a statement, or the keys of a large scheme
-# 4xx statuses and codes that do not decide the request. The hub may have accepted an earlier copy of a request that it
-# now rejects with 401 or because of the signature, because keys and tokens can change between the two copies.
+# 4xx statuses and codes that do not decide the request. The hub may reject a repeated request with 401 or because of
+# the signature, although it accepted the first copy. Keys and tokens can change between the two copies.
 NOT_A_WORD = frozenset({401, 403, 408, 421, 425, 429})
 NOT_A_CODE = frozenset({ErrorCode.INVALID_SIGNATURE.code})
 
 
 class Said(Enum):
-    """Whether the hub accepted or refused the request, or gave no clear response."""
+    """The kind of the hub's response: accepted, refused, or unclear."""
 
     YES = "taken"
     NO = "refused"
@@ -52,7 +52,7 @@ class Answer:
     is_turned_away: bool = False
     """The request did not reach the hub's API: the credentials, the signature or the URL are wrong.
 
-    An earlier copy of the request may have reached the API. A repeated request gets the same response until people have
+    An earlier copy of the request may have reached the API. A repeated request gets an equal response until people have
     corrected the cause.
     """
 
@@ -79,7 +79,7 @@ class HubClient:
         self._version = Version(major, minor)
         self._key = key_files.signing_key(config)
         self.clock = HubClock(config.clock_margin_s)
-        # RS256 takes a millisecond of CPU and releases the GIL, so a thread does it outside of the event loop.
+        # RS256 takes a millisecond of CPU and releases the GIL, so a thread signs outside the event loop.
         self._signing = ThreadPoolExecutor(1, thread_name_prefix="sign")
         self._session: aiohttp.ClientSession | None = None
         self._tls: ssl.SSLContext | bool = True
@@ -93,7 +93,7 @@ class HubClient:
             timeout=aiohttp.ClientTimeout(total=self._config.request_s, sock_connect=3),
             trust_env=False,
             auto_decompress=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),  # a callback has no Accept
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),  # a callback has no Accept header
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         return self
@@ -106,21 +106,21 @@ class HubClient:
         self._signing.shutdown(wait=False, cancel_futures=True)
 
     def use_files(self) -> None:
-        """Uses the present content of signing_key, client_cert and client_key. Raises ConfigError if it is faulty."""
+        """Uses the present content of signing_key, client_cert and client_key. Raises ConfigError for a faulty file."""
         key = key_files.signing_key(self._config)
         if isinstance(self._tls, ssl.SSLContext):
             tls.use_client_certificate(self._tls, self._config)
         self._key = key
 
     async def send(self, method: str, path: str, body: bytes = b"", *, destination: str | None = None) -> Answer:
-        """Sends one request, once. `path` is percent-encoded and starts at the resource."""
+        """Sends one request, without repetition. `path` is percent-encoded and starts with the resource."""
         assert self._session is not None, "use as a context manager"
         headers = await self._headers(method, path, body, destination)
         url = URL(self._base + path, encoded=True)
         try:
             status, raw = await self._once(method, url, body, headers)
             if status == 401 and self._tokens is not None and self._tokens.refused(_token_of(headers)):
-                # The token was revoked, or the hub's clock is ahead. The same bytes are sent with a new token.
+                # The token was revoked, or the hub's clock is ahead. The request is sent again with a new token.
                 status, raw = await self._once(method, url, body, headers)
             answer = _answer_of(status, raw)
         except NoToken as error:
@@ -156,7 +156,7 @@ class HubClient:
     ) -> Reply:
         """Sends one request to the hub's own API for DFSPs, with the same credentials and signature as a message.
 
-        Raises NoToken, and the errors of aiohttp, if the request could not be sent or had no response.
+        Raises NoToken or an error of aiohttp if the request could not be sent or had no response.
         """
         assert self._session is not None, "use as a context manager"
         headers = {"Accept": "application/json", "Date": self.clock.date(), "FSPIOP-Source": self._config.dfsp}
@@ -182,7 +182,7 @@ class HubClient:
         destination: str | None = None,
         still_wanted: Callable[[], bool],
     ) -> Answer:
-        """Repeats the identical bytes until the hub accepts or refuses them, while `still_wanted` returns True."""
+        """Repeats an identical request until the hub accepts or refuses it, or until `still_wanted` returns False."""
         pause = 0.25
         while True:
             answer = await self.send(method, path, body, destination=destination)
@@ -195,7 +195,7 @@ class HubClient:
 
     async def _headers(self, method: str, path: str, body: bytes, destination: str | None) -> dict[str, str]:
         resource = path.split("/", 2)[1].split("?", 1)[0]
-        # Conversions exist only in version 2.0, whatever version the other messages have.
+        # Messages about conversions always have version 2.0, independently of the version of other messages.
         version = max(self._version, versions.SUPPORTED[resource][0])
         headers = {
             # A GET has a Content-Type too, because the hub reads the dialect of a request without a body from this
@@ -215,7 +215,7 @@ class HubClient:
     async def _signature(
         self, body: bytes, method: str, path: str, destination: str | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """Returns the headers of the signature. None if this connector does not sign."""
+        """Returns the headers of the signature, or None if this connector does not sign."""
         if self._key is None:
             return {}
         signature = await asyncio.get_running_loop().run_in_executor(
@@ -247,8 +247,8 @@ def _answer_of(status: int, raw: bytes) -> Answer:
     try:
         information = read(ErrorPut, raw).error_information
     except FspiopError:
-        # A 4xx without FSPIOP's error body may come from a proxy before the hub, so it does not count as the hub's
-        # answer.
+        # A 4xx response without FSPIOP's error body may come from a proxy before the hub, so it does not count as the
+        # hub's answer.
         return _turned_away(status, f"HTTP {status}") if _is_wrong(status) else _unclear(f"HTTP {status}")
     assert isinstance(information.error_code, str)
     if 400 <= status < 500 and status not in NOT_A_WORD and information.error_code not in NOT_A_CODE:
@@ -268,7 +268,7 @@ def _turned_away(status: int, text: str) -> Answer:
 def _is_wrong(status: int) -> bool:
     """Returns whether people must correct the cause.
 
-    The causes of the other statuses in NOT_A_WORD go away without an action of people.
+    The causes of all other statuses in NOT_A_WORD go away without an action of people.
     """
     return 400 <= status < 500 and status not in NOT_A_WORD - {401, 403}
 

@@ -1,4 +1,4 @@
-"""kitovu-connector: sets up, examines and runs a DFSP's connector, and sends its requests."""
+"""The command kitovu-connector: sets up, examines and runs a DFSP's connector, and sends requests to the connector."""
 
 import argparse
 import asyncio
@@ -50,14 +50,14 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Misused(Exception):
-    """The command cannot be carried out as it was given. The text says why."""
+    """The error for a misused command, with the reason as text."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line. Returns the exit status: 0, 1 if the command failed, 2 if it was misused."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0].startswith("-") and given[0] not in ("-h", "--help"):
-        given.insert(0, "serve")  # the earlier form, without a command
+        given.insert(0, "serve")  # the earlier form of the command line, without a subcommand
     asked = _parser().parse_args(given)
     run: Callable[[argparse.Namespace], int] = asked.run
     try:
@@ -90,14 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     init = command("init", _init, "ask for what is needed, and write a configuration, keys and a signing request")
-    init.add_argument("--folder", type=Path, default=Path(), help="where to write; this folder")
-    init.add_argument("--yes", action="store_true", help="ask nothing: use these flags, and the defaults")
+    init.add_argument("--folder", type=Path, default=Path(), help="the folder for the files (default: this folder)")
+    init.add_argument("--yes", action="store_true", help="ask no questions: use these flags and the defaults")
     for name in ("dfsp", "hub-url", "backend-url", "inbound-host"):
         init.add_argument(f"--{name}")
     for name in ("inbound-port", "outbound-port"):
         init.add_argument(f"--{name}", type=int)
     init.add_argument(
-        "--demo", action="store_true", help="for a hub on this machine: no signatures, certificates or tokens"
+        "--demo", action="store_true", help="for a hub on this machine, without signatures, certificates or tokens"
     )
 
     serve = command("serve", _serve, "run the connector until SIGTERM")
@@ -107,31 +107,31 @@ def _parser() -> argparse.ArgumentParser:
 
     command("doctor", _doctor, "examine settings, keys, hub, callback and core, and say what to do")
 
-    send = command("send", _send, "make one payment; your core's books do not learn of it")
+    send = command("send", _send, "make one payment; your core's books do not record this payment")
     send.add_argument("to", help="the payee: MSISDN/255655001001")
     send.add_argument("amount", help="15000, or 12.50")
     send.add_argument("currency", help="TZS")
     send.add_argument("--from", dest="payer", required=True, help="the payer: MSISDN/255712001001")
-    send.add_argument("--id", help="your own id: the same id is the same payment; by default a new one")
+    send.add_argument("--id", help="your own id of the payment; an equal id means the same payment (default: a new id)")
     send.add_argument("--note", help="a text for the payee")
     send.add_argument("--yes", action="store_true", help="pay without showing the payee first")
 
     bulk = command("bulk", _bulk, "make the payments of a CSV file: id, to, amount, currency, note")
-    bulk.add_argument("file", type=Path, help="each line has an id of your own, so that the file can be sent again")
-    bulk.add_argument("--from", dest="payer", required=True, help="the payer of all: BUSINESS/employer")
-    bulk.add_argument("--at-once", type=int, default=20, help="payments at the same time; 20")
-    bulk.add_argument("--results", type=Path, help="where the results go; FILE.results.csv")
+    bulk.add_argument("file", type=Path, help="each line has your own payment id, so you can send the file again")
+    bulk.add_argument("--from", dest="payer", required=True, help="the payer of all payments: BUSINESS/employer")
+    bulk.add_argument("--at-once", type=int, default=20, help="the number of simultaneous payments (default: 20)")
+    bulk.add_argument("--results", type=Path, help="the file for the results (default: FILE.results.csv)")
 
     refund = command(
-        "refund", _refund, "pay an incoming transfer back to its payer; your core's books do not learn of it"
+        "refund", _refund, "pay an incoming transfer back to its payer; your core's books do not record this payment"
     )
     refund.add_argument("transfer", help="the transfer's id, as `listen` and `reconcile` show it")
-    refund.add_argument("--amount", help="a part of the amount; needs --id")
+    refund.add_argument("--amount", help="refund only this part of the amount; needs --id")
     refund.add_argument(
-        "--id", help="your own id of the refund; by default one for each transfer, so it is refunded once"
+        "--id", help="your own id of the refund (default: one id per transfer, so each is refunded only once)"
     )
     refund.add_argument("--reason", help="a text for the payer")
-    refund.add_argument("--yes", action="store_true", help="pay without asking first")
+    refund.add_argument("--yes", action="store_true", help="pay without a question first")
 
     lookup = command("lookup", _lookup, "show a payee, as the payee's DFSP describes it")
     lookup.add_argument("party", help="MSISDN/255655001001")
@@ -139,32 +139,30 @@ def _parser() -> argparse.ArgumentParser:
     payments = command("payments", _payments, "list outgoing payments, in the order of their last change")
     payments.add_argument("--state", choices=[state.value for state in State])
     payments.add_argument(
-        "--since", help="only those that have changed since: 2026-01-31, 2026-01-31T08:00:00.000Z, or 2h"
+        "--since", help="only payments that have changed since this time: 2026-01-31, 2026-01-31T08:00:00.000Z, or 2h"
     )
     payments.add_argument("--limit", type=int, default=100)
 
     listen = command("listen", _listen, "print each transfer when it changes, until Ctrl-C")
-    listen.add_argument("--since", default="0s", help="begin with changes since then; by default now")
-    listen.add_argument("--count", type=int, help="end after so many lines")
+    listen.add_argument("--since", default="0s", help="begin with changes since this time (default: now)")
+    listen.add_argument("--count", type=int, help="end after this number of lines")
 
     reconcile = command("reconcile", _reconcile, "compare this connector's transfers with the hub's statement")
-    reconcile.add_argument("--since", default="24h", help="by default 24h ago")
-    reconcile.add_argument(
-        "--until", default="1m", help="by default 1m ago, because younger transfers may still be open"
-    )
+    reconcile.add_argument("--since", default="24h", help="default: 24h ago")
+    reconcile.add_argument("--until", default="1m", help="default: 1m ago, because younger transfers may still be open")
     reconcile.add_argument("--report", type=Path, help="write every transfer of both sides to this CSV file")
 
     command("positions", _positions, "show your positions and free limits at the hub")
 
     certificate = command("certificate", _certificate, "have the hub sign a client certificate, and fetch it")
     certificate.add_argument("action", choices=["request", "fetch"])
-    certificate.add_argument("--csr", type=Path, default=Path("tls.csr"), help="the signing request; tls.csr")
-    certificate.add_argument("--out", type=Path, default=Path("tls.pem"), help="where the certificate goes; tls.pem")
+    certificate.add_argument("--csr", type=Path, default=Path("tls.csr"), help="the signing request (tls.csr)")
+    certificate.add_argument("--out", type=Path, default=Path("tls.pem"), help="the file for the certificate")
 
     key = command("signing-key", _signing_key, "submit your public key for signatures, or fetch those of the others")
     key.add_argument("action", choices=["submit", "fetch"])
-    key.add_argument("--key", type=Path, help="submit: another private key than signing_key, to change to later")
-    key.add_argument("--out", type=Path, default=Path("keys"), help="fetch: the folder for the keys; keys")
+    key.add_argument("--key", type=Path, help="with submit: the private key that will replace signing_key later")
+    key.add_argument("--out", type=Path, default=Path("keys"), help="with fetch: the folder for the keys")
     return parser
 
 
@@ -176,7 +174,7 @@ def _init(asked: argparse.Namespace) -> int:
     try:
         written = configuration_files.write(asked.folder, answers)
     except FileExists as error:
-        raise Misused(f"init changes no file, and there is already: {error}") from None
+        raise Misused(f"init does not change existing files, and this file exists: {error}") from None
     for path in written:
         out.print(f"wrote {path}", markup=False)
     out.print("Next: `kitovu-connector doctor`, then `kitovu-connector serve`.", markup=False)
@@ -209,7 +207,7 @@ def _answers(asked: argparse.Namespace) -> Answers:
     if missing:
         raise Misused(f"init needs {', '.join('--' + name.replace('_', '-') for name in missing)}")
     answers = Answers(**given)
-    # The values are checked as they will be when the connector starts.
+    # The values are checked in the same way as at the start of the connector.
     Config(
         dfsp=answers.dfsp,
         hub_url=answers.hub_url,
@@ -246,7 +244,7 @@ def _doctor(asked: argparse.Namespace) -> int:
     except ConfigError as error:
         _show(Finding("settings", Verdict.FAULT, str(error), "Correct connector.toml."))
         return _FAILED
-    logs.configure("CRITICAL")  # what a log line would report is a finding here
+    logs.configure("CRITICAL")  # doctor reports these facts as findings, so no log lines are needed
 
     async def run() -> list[Finding]:
         found = []
@@ -421,7 +419,7 @@ def _payments(asked: argparse.Namespace) -> int:
             reason = " ".join(filter(None, (found["errorCode"], found["errorDescription"])))
             amount = f"{found['amount']} {found['currency']}"
             row = (found["changedDate"], found["homeTransactionId"], to, amount, found["state"], reason)
-            table.add_row(*map(Text, row))  # a name is another DFSP's text, and no markup
+            table.add_row(*map(Text, row))  # a name comes from another DFSP, so it must not be read as markup
         out.print(table)
         return 0
 
@@ -635,7 +633,7 @@ def _alias(text: str) -> dict[str, str]:
 
 
 def _moment(text: str) -> str:
-    """Returns a time in the API's form. `text` is such a time, a day, or how long ago: 30s, 15m, 2h, 7d."""
+    """Returns a time in the API's form. `text` is a time in this form, a day, or an age such as 30s, 15m, 2h, 7d."""
     units = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
     if text[:-1].isdecimal() and text[-1] in units:
         return fsptime.format_datetime(datetime.now(UTC) - timedelta(**{units[text[-1]]: int(text[:-1])}))

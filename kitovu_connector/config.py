@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 
 class ConfigError(ValueError):
-    """Settings are missing, unknown or invalid. The text has one line for each faulty setting."""
+    """The error for missing, unknown or invalid settings. The text has one line for each faulty setting."""
 
 
 class StartError(RuntimeError):
-    """The settings are valid, but a port or the state cannot be used. The text is one line."""
+    """The error for a port or a state folder that cannot be used. The text has one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +32,17 @@ class Config:
         repr=False
     )  # key of the fulfilments (HMAC), 16 characters or more; never changed with open quotes
     backend_url: str = ""  # base URL of the core; empty when a Backend object is given in process
-    backend_api: str = "kitovu"  # or "reference": the core has the backend API of Mojaloop's SDK
+    backend_api: str = "kitovu"  # or "reference" if the core has the backend API of Mojaloop's SDK
     hub_id: str = "Hub"
 
     inbound_host: str = "127.0.0.1"  # the address of this machine on which the hub's requests arrive ("0.0.0.0": all)
     inbound_port: int = 0
-    inbound_prefix: str = ""  # path of this DFSP's endpoint, if the hub has one other than the root ("/fspiop")
-    inbound_is_private: bool = False  # true: only the hub can reach inbound_port, so callers need no proof
+    inbound_prefix: str = ""  # path of this DFSP's endpoint at the hub if it is not the root ("/fspiop")
+    inbound_is_private: bool = False  # true if only the hub can reach inbound_port, so that callers need no proof
     outbound_host: str = "127.0.0.1"  # the address of this machine on which the core's requests arrive
     outbound_port: int = 0
 
-    reference_api: bool = False  # serve the outbound API of Mojaloop's SDK too
+    reference_api: bool = False  # also serve the outbound API of Mojaloop's SDK
     reference_host: str = "127.0.0.1"  # the address of this machine on which its requests arrive
     reference_port: int = 0
     auto_accept_party: bool = True  # the defaults of Mojaloop's SDK: POST /transfers does not stop at the payee,
@@ -57,13 +57,13 @@ class Config:
     fulfil_state: str = "RESERVED"  # or COMMITTED: the state in PUT /transfers (RESERVED needs version 1.1 or later)
 
     transfer_expiry_s: float = 30.0  # how long the payee DFSP may take to answer a sent transfer
-    quote_expiry_s: float = 60.0  # how long this DFSP's terms as payee are valid
+    quote_expiry_s: float = 60.0  # how long terms of this DFSP as payee DFSP are valid
     quote_retention_s: float = 86_400.0  # how long terms are kept after their last change, unless a transfer needs them
     confirm_s: float = 3600.0  # how long a payee or a password waits for the core; terms wait until they expire
     agree_s: float = 30.0  # lookup and quote together must end within this time
     ask_again_s: float = 4.0  # the time until an unanswered lookup or quote is sent a second time
     callback_s: float = 10.0  # after this time without an outcome, GET /transfers is sent to the hub
-    clock_margin_s: float = 10.0  # the clocks of the hub and of each DFSP may differ by as much as this
+    clock_margin_s: float = 10.0  # the largest permitted difference between the clocks of the hub and of each DFSP
     request_s: float = (
         8.0  # time limit of one HTTP request to the hub or the core, and for reading a request of the hub
     )
@@ -108,7 +108,7 @@ class Config:
         if self.verify_jws and not (self.jws_keys.get(self.hub_id) or self.fetch_keys):
             yield f"verify_jws needs a key of {self.hub_id} in jws_keys, or fetch_keys"
         if self.fetch_keys and not _is_safe(self.hub_url):
-            # Over plain HTTP, anybody on the way could hand out keys, and so pose as the hub and every DFSP.
+            # Over plain HTTP, anybody on the network path could send false keys, and so pose as the hub or as a DFSP.
             yield "fetch_keys needs a hub_url with https"
         if self.token_url and not (self.token_client and (self.token_secret or self.token_secret_file)):
             yield "token_url needs token_client and token_secret or token_secret_file"
@@ -119,15 +119,15 @@ class Config:
         if self.inbound_client_ca and not self.inbound_cert:
             yield "inbound_client_ca needs inbound_cert"
         if bool(self.inbound_client_ca) != bool(self.inbound_client_name):
-            # A scheme's authority certifies every DFSP, so without the name any DFSP could pose as the hub.
-            yield "inbound_client_ca and inbound_client_name need each other"
+            # A scheme's authority certifies every DFSP. Without a check of the name, any DFSP could pose as the hub.
+            yield "set inbound_client_ca and inbound_client_name only together"
         if self.quote_retention_s < self.quote_expiry_s + self.clock_margin_s:
             yield "quote_retention_s must be longer than quote_expiry_s and clock_margin_s together"
 
     def check_callers_are_proven(self) -> None:
         """Raises ConfigError if a caller of the inbound port could pose as the hub.
 
-        A port that is declared private is allowed.
+        A port with inbound_is_private is allowed.
         """
         if not (self.verify_jws or self.is_pinned or self.inbound_is_private):
             raise ConfigError(
@@ -230,7 +230,9 @@ def _is_url(text: str) -> bool:
 
 
 def _is_safe(url: str) -> bool:
-    """Returns whether nobody on the way can change an answer: TLS, or this machine itself."""
+    """Returns whether nobody on the network path can change an answer, because of TLS or because both ends are on this
+    machine.
+    """
     found = urlsplit(url)
     return found.scheme == "https" or found.hostname in ("127.0.0.1", "::1", "localhost")
 
@@ -243,7 +245,7 @@ def load(path: Path | None, environment: Mapping[str, str], flags: Mapping[str, 
         base = path.resolve().parent
         values.update(_table_of(path))
     for name in _KINDS:
-        # Mojaloop's SDK has its settings of this name without a prefix.
+        # Mojaloop's SDK has settings with these names, without a prefix.
         bare = environment.get(name.upper()) if name.startswith("auto_accept_") else None
         text = environment.get(f"CONNECTOR_{name.upper()}", bare)
         if text is not None:
@@ -275,7 +277,7 @@ def _table_of(path: Path) -> dict[str, Any]:
 def _keys_in(value: object, base: Path) -> object:
     """Returns the keys' files, relative to `base`.
 
-    A value of a wrong type stays as it is, and Config refuses the value.
+    Does not change a value of a wrong type, because Config refuses this value.
     """
     if not isinstance(value, Mapping):
         return value
@@ -288,7 +290,7 @@ def _keys_in(value: object, base: Path) -> object:
 
 
 def with_ports(config: Config, *, inbound: int, outbound: int) -> Config:
-    """Returns the same settings with the ports that the system assigned (port 0 means any free port)."""
+    """Returns the settings with the ports that the system has assigned (port 0 means any free port)."""
     return replace(config, inbound_port=inbound, outbound_port=outbound)
 
 
@@ -301,7 +303,7 @@ def _read(name: str, text: str) -> Any:
         if word not in _TRUE + _FALSE:
             raise ConfigError(f"{name} must be true or false, not {text!r}")
         return word in _TRUE
-    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys is named twice
+    if name == "jws_keys":  # sender=file,sender=file; a sender with two keys occurs twice
         return _pairs(text)
     try:
         return kind(text)

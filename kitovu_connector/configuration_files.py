@@ -1,6 +1,6 @@
-"""Writes what a new connector needs: a commented configuration, keys, a signing request and secrets.
+"""Writes the files of a new connector: a commented configuration, keys, a signing request and secrets.
 
-An existing file is never changed, because a key that is replaced by accident cannot be restored.
+The module never changes an existing file, because an accidentally replaced key cannot be restored.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ _BITS = 3072  # the longest key whose signature fits the API's header
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the person who sets up the connector knows."""
+    """The answers of the person who sets up the connector."""
 
     dfsp: str
     hub_url: str
@@ -37,11 +37,14 @@ class Answers:
 
 
 class FileExists(Exception):
-    """A file of this name exists already. Nothing was written."""
+    """The error for a file that exists already. Nothing was written."""
 
 
 def write(folder: Path, answers: Answers) -> list[Path]:
-    """Writes all files for these answers, and returns them. Raises FileExists, and writes nothing, if one exists."""
+    """Writes all files for these answers, and returns their paths.
+
+    If one of the files exists, writes nothing and raises FileExists.
+    """
     texts = dict(_texts(answers))
     there = [folder / name for name in texts if (folder / name).exists()]
     if there:
@@ -66,7 +69,10 @@ def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def key_id_of_request(text: str) -> str:
-    """Returns the SHA-256 of a signing request's key, by which the hub names it. Raises ValueError for other texts."""
+    """Returns the SHA-256 of a signing request's key, which is the hub's name for the request.
+
+    Raises ValueError for other texts.
+    """
     key = x509.load_pem_x509_csr(text.encode()).public_key()
     return hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
@@ -132,7 +138,7 @@ _LATER = """
 
 
 def configuration(answers: Answers) -> str:
-    """Returns the text of connector.toml: each setting in use with a comment, and further ones commented out."""
+    """Returns the text of connector.toml. Each used setting has a comment. Further settings are commented out."""
     values: dict[str, object] = {
         field.name: getattr(answers, field.name)
         for field in fields(Answers)

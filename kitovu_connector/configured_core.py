@@ -1,4 +1,4 @@
-"""The core that the settings name: behind the connector's own backend API, or behind the one of Mojaloop's SDK."""
+"""Chooses the backend API for the core: the connector's own backend API, or the backend API of Mojaloop's SDK."""
 
 from kitovu_connector.backend import HttpBackend
 from kitovu_connector.config import Config
@@ -6,6 +6,6 @@ from kitovu_connector.reference_api.backend import ReferenceBackend
 
 
 def core_of(config: Config) -> HttpBackend | ReferenceBackend:
-    """Returns the core at `backend_url`. Use it as a context manager."""
+    """Returns the core at `backend_url`. The core must be used as a context manager."""
     kind = ReferenceBackend if config.backend_api == "reference" else HttpBackend
     return kind(config.backend_url, timeout_s=config.request_s, connections=config.connections)

@@ -1,6 +1,6 @@
-"""Asks the core about customers and terms.
+"""Calls the core for customers and terms.
 
-Every result, also an error or a time-out, becomes an answer for the other side.
+Converts every result, including an error or a time-out, into an answer for the requesting DFSP.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ _LONGEST_PAUSE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """An answer that is an error: the code and the text for the other side."""
+    """An error as answer: the code and the text for the requesting DFSP."""
 
     code: str
     text: str = ""
 
 
 async def ask(call: Callable[[], Awaitable[T]], *, seconds: float, otherwise: ErrorCode) -> T | No:
-    """Returns the core's answer, or the error for the other side. Never raises, and takes at most `seconds`.
+    """Returns the core's answer, or the error for the requesting DFSP. Never raises an error. Takes at most `seconds`.
 
     `otherwise` replaces a code of the core that the API does not allow.
     """
@@ -63,7 +63,7 @@ def allowed(no: Refused, otherwise: ErrorCode) -> No:
 
 
 def not_understood(error: Exception) -> No:
-    """Returns the answer that replaces an unreadable answer of the core. Logs the reason, for the bank's developers."""
+    """Returns the answer that replaces an unreadable answer of the core. Logs the reason for the bank's developers."""
     log.error("core_not_understood", why=logs.without_numbers(str(error)))
     return No(ErrorCode.INTERNAL_SERVER_ERROR.code, "the payee DFSP's core gave an answer that cannot be used")
 
@@ -74,7 +74,7 @@ def error_put(no: No) -> bytes:
     raw = strictjson.canonical(error_body(no.code, description))
     try:
         bodies.read(ErrorPut, raw)
-    except FspiopError:  # a text that JSON cannot contain, such as half of a surrogate pair
+    except FspiopError:  # a text that JSON cannot encode, such as half of a surrogate pair
         return strictjson.canonical(error_body(no.code, text_of(no.code)))
     return raw
 

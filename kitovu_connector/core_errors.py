@@ -1,10 +1,11 @@
-"""What a call of the core can end with, besides an answer."""
+"""The errors of calls of the core."""
 
 
 class Refused(Exception):
     """The core's definite refusal, with an FSPIOP code (5104 payee rejected transaction, 5200 payee limit, ...).
 
-    If `is_perhaps_done`, the core may have reserved the money before it failed. It is then told to release the money.
+    If `is_perhaps_done`, the core may have reserved the money before it failed. In this case, the connector calls the
+    core to release the money.
     """
 
     def __init__(self, code: str, text: str, *, is_perhaps_done: bool = False) -> None:
@@ -13,8 +14,14 @@ class Refused(Exception):
 
 
 class Unavailable(Exception):
-    """The outcome at the core is unknown. The connector retries, so the core must be idempotent by transfer id."""
+    """The error for an unknown outcome at the core.
+
+    The connector repeats the call, so the core must be idempotent by transfer id.
+    """
 
 
 class NotUnderstood(Exception):
-    """The core's answer cannot be read, and a repeated request would get the same answer. Nothing is accepted."""
+    """The error for an unreadable answer of the core. A repeated call would get an equal answer.
+
+    The connector accepts nothing.
+    """

@@ -1,4 +1,4 @@
-"""HTTP requests to the core, and the forms that Mojaloop's SDK and the connector share."""
+"""Sends HTTP requests to the core, and converts data into the forms that Mojaloop's SDK and the connector share."""
 
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +21,7 @@ class _Answer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class CoreHttp:
-    """An existing core behind HTTP. Use as a context manager."""
+    """Sends HTTP requests to an existing core. Must be used as a context manager."""
 
     def __init__(self, url: str, *, timeout_s: float = 8.0, connections: int = 32) -> None:
         self._base = url.rstrip("/")
@@ -29,7 +29,8 @@ class CoreHttp:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
         self.fault = ""
-        """Why the last call had no answer. Empty if it had one, and before the first call."""
+        """The reason why the last call had no answer. Empty before the first call, and if the last call had an answer.
+        """
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -47,7 +48,7 @@ class CoreHttp:
             await self._session.close()
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, bytes]:
-        """Returns status and body of the core's answer. Raises Unavailable if there is none."""
+        """Returns status and body of the core's answer. Raises Unavailable if the core does not answer."""
         assert self._session is not None, "use as a context manager"
         try:
             async with self._session.request(
@@ -87,17 +88,17 @@ def party_shown(party: PartyRef) -> dict[str, Any]:
 
 
 def extensions_shown(extensions: Extensions) -> list[dict[str, str]]:
-    """Returns extensions in the same form."""
+    """Returns extensions in the form of Mojaloop's SDK."""
     return [{"key": key, "value": value} for key, value in extensions]
 
 
 def present(**fields: Any) -> dict[str, Any]:
-    """Returns the fields that have a value."""
+    """Returns only the fields that have a value."""
     return {name: value for name, value in fields.items() if value not in (None, [])}
 
 
 def check(status: int, raw: bytes) -> None:
-    """Raises the error that the core's answer means, unless it is a success."""
+    """Raises an error by the core's answer, unless the answer is a success."""
     if 200 <= status < 300:
         return
     if not 400 <= status < 500 or status in (408, 425, 429):
@@ -112,7 +113,7 @@ def check(status: int, raw: bytes) -> None:
 
 
 def read(kind: type[Any], status: int, raw: bytes) -> Any:
-    """Returns the core's answer as the expected type. Raises the error that any other answer means."""
+    """Returns the core's answer as the expected type. Raises an error for any other answer."""
     check(status, raw)
     try:
         return msgspec.json.decode(raw, type=kind)

@@ -1,4 +1,4 @@
-"""Sends requests to a connector that runs, as its core does: payments, lookups and lists. For the command line."""
+"""Sends a core's requests to a running connector: payments, lookups and lists. For the command line."""
 
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
@@ -15,11 +15,11 @@ _MARGIN_S = 10.0
 
 
 class NotRunning(Exception):
-    """The connector does not answer on its outbound port."""
+    """The error for a connector that does not answer on its outbound port."""
 
 
 class RequestRefused(Exception):
-    """The connector refused the request. The text has the code and the reason."""
+    """The error for a refused request. The text has the connector's code and reason."""
 
 
 class CoreRequests:
@@ -46,7 +46,7 @@ class CoreRequests:
         return await self._call("GET", "/parties/" + "/".join(quote(part, safe="") for part in alias.split("/")))
 
     async def pay(self, payment: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Makes a payment. Returns it when it has ended, or in its present state."""
+        """Makes a payment. Returns the ended payment, or the payment in its present state."""
         return await self._call("POST", "/payments", payment)
 
     async def incoming(self, transfer_id: str) -> Mapping[str, Any]:
@@ -59,7 +59,7 @@ class CoreRequests:
             yield found
 
     async def transfers(self, **wanted: str | int | None) -> AsyncIterator[Mapping[str, Any]]:
-        """Yields the transfers of both directions, as `payments` does."""
+        """Yields the outgoing and incoming transfers of a list, page by page, like `payments`."""
         async for found in self._list("/transfers", "transfers", wanted):
             yield found
 

@@ -1,6 +1,6 @@
-"""Examines a connector's settings, keys, hub, callback and core. Each finding is OK, or names a fault and its remedy.
+"""Examines a connector's settings, keys, hub, callback and core. Each finding is OK, or has a fault with its remedy.
 
-The examination sends no payment. It may run beside the connector, and also before the connector was ever started.
+The examination sends no payment. It may run while the connector runs, or before the connector's first start.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The result of one check, and what to do about it."""
+    """The result of one check, with the remedy for a fault."""
 
     check: str
     verdict: Verdict
@@ -57,7 +57,7 @@ def is_well(findings: list[Finding]) -> bool:
 
 
 async def examine(config: Config) -> AsyncIterator[Finding]:
-    """Yields each finding as soon as it is known."""
+    """Yields each finding as soon as its check is complete."""
     for found in (_settings(config), _files(config)):
         yield found
         if found.verdict is Verdict.FAULT:
@@ -115,7 +115,7 @@ def _keys(config: Config) -> Iterator[Finding]:
         tls.outward(config)
         tls.inward(config)
     except ConfigError as error:
-        advice = "The certificate must be that of this key: correct the paths."
+        advice = "The certificate must belong to this key: correct the paths."
         yield Finding("certificate", Verdict.FAULT, str(error), advice)
         return
     for name in ("client_cert", "inbound_cert"):
@@ -132,9 +132,9 @@ def _end_of(name: str, file: Path) -> Finding:
     if name == "inbound_cert":
         renew = "Renew it with the authority that has issued it, and restart the connector."
     if left <= timedelta():
-        return Finding("certificate", Verdict.FAULT, f"{name}: {file} ended on {day}", renew)
+        return Finding("certificate", Verdict.FAULT, f"{name}: {file} expired on {day}", renew)
     if left <= SOON:
-        return Finding("certificate", Verdict.WARNING, f"{name} ends on {day}, in {left.days} days", renew)
+        return Finding("certificate", Verdict.WARNING, f"{name} expires on {day}, in {left.days} days", renew)
     return Finding("certificate", Verdict.OK, f"{name} is valid until {day}")
 
 
@@ -150,7 +150,7 @@ def _state(config: Config) -> Finding:
 
 
 async def _core(config: Config) -> Finding:
-    """Asks the core about a number that no customer has."""
+    """Requests a number from the core that no customer has."""
     path = f"{config.backend_url.rstrip('/')}/parties/{'/'.join(NOBODY)}"
     try:
         async with core_of(config) as core:
@@ -196,7 +196,7 @@ async def _at_hub(config: Config, client: HubClient) -> AsyncIterator[Finding]:
             yield found
         yield await _callback(config, api)
     except (HubUnreachable, HubRefused) as error:
-        yield Finding("hub", Verdict.FAULT, f"the hub stopped answering: {error}", "Try again.")
+        yield Finding("hub", Verdict.FAULT, f"the hub does not respond any more: {error}", "Try again.")
 
 
 def _unreachable(config: Config, why: HubUnreachable) -> Finding:
@@ -217,15 +217,15 @@ def _not_accepted(config: Config, error: HubRefused) -> Iterator[Finding]:
         yield Finding("token", Verdict.FAULT, f"the hub gives no token: {error.text}", advice)
         return
     if not error.code:
-        advice = "hub_url must be the base URL of the hub's API for DFSPs, without a path of its own."
+        advice = "hub_url must be the base URL of the hub's API for DFSPs, without an additional path."
         yield Finding("hub", Verdict.FAULT, f"{config.hub_url} is not the hub's API: {error}", advice)
         return
     yield Finding("hub", Verdict.OK, f"{config.hub_url} answers")
     if error.status == 401:
         text = "the hub does not accept the credentials"
         advice = (
-            "Register the client certificate with the operator, or get a new token client. Both end on a day:"
-            " the operator sees which."
+            "Register the client certificate with the operator, or get a new token client."
+            " Certificates and token clients expire: the operator sees when."
         )
     elif error.status == 403:
         text = f"the hub does not accept the credentials for {config.dfsp}"
@@ -245,9 +245,7 @@ def _clock(config: Config, client: HubClient) -> Finding:
     text = f"the hub's clock is {measured.ahead_s:+.1f} s from this machine's (± {measured.uncertain_s:.1f} s)"
     if client.clock.is_within_margin:
         return Finding("clock", Verdict.OK, text)
-    advice = (
-        f"Set this machine's clock (NTP). The most that is allowed is clock_margin_s = {config.clock_margin_s:g} s."
-    )
+    advice = f"Set this machine's clock (NTP). The largest difference is clock_margin_s = {config.clock_margin_s:g} s."
     return Finding("clock", Verdict.FAULT, text, advice)
 
 
@@ -263,7 +261,7 @@ def _participant(mine: Participant) -> Finding:
             (True, False): "not receive",
         }
         text = f"{mine.name} may {directions.get((mine.may_send, mine.may_receive), 'begin no payment')}"
-        return Finding("participant", Verdict.WARNING, text, "Ask the operator if this is not what you agreed on.")
+        return Finding("participant", Verdict.WARNING, text, "Ask the operator if you agreed on something else.")
     return Finding("participant", Verdict.OK, f"{mine.name} is active")
 
 
@@ -272,7 +270,7 @@ def _registered(config: Config, mine: Participant) -> Finding:
     own = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
     if own in {credential.sha256 for credential in mine.credentials}:
         return Finding("certificate", Verdict.OK, "the hub has registered client_cert")
-    advice = "Have the operator register it, or fetch one: `kitovu-connector certificate request`."
+    advice = "Ask the operator to register it, or request a certificate: `kitovu-connector certificate request`."
     return Finding("certificate", Verdict.WARNING, "the hub has not registered client_cert", advice)
 
 
@@ -280,7 +278,7 @@ def _signature(config: Config, mine: Participant) -> Finding:
     key = key_files.signing_key(config)
     if key is None:
         if mine.signatures != "required":
-            return Finding("signature", Verdict.OK, "not used: this hub does not require signatures")
+            return Finding("signature", Verdict.OK, "not used, because this hub does not require signatures")
         advice = "Set signing_key. `kitovu-connector init` makes one."
         return Finding("signature", Verdict.FAULT, "this hub requires signatures, and signing_key is not set", advice)
     now, own = datetime.now(UTC), key_id(key)
@@ -289,7 +287,7 @@ def _signature(config: Config, mine: Participant) -> Finding:
             if fsptime.parse_datetime(credential.valid_from) > now:
                 text = f"the hub accepts signing_key only from {credential.valid_from}"
                 return Finding("signature", Verdict.FAULT, text, "Sign with the earlier key until then.")
-            return Finding("signature", Verdict.OK, f"the hub knows signing_key until {credential.valid_until[:10]}")
+            return Finding("signature", Verdict.OK, f"the hub accepts signing_key until {credential.valid_until[:10]}")
     advice = "Submit it: `kitovu-connector signing-key submit`, or give the operator the public key."
     return Finding("signature", Verdict.FAULT, f"the hub does not know signing_key ({own[:16]}…)", advice)
 
@@ -330,7 +328,7 @@ async def _limits(api: HubApi) -> list[Finding]:
             )
         elif free == "0" or free.startswith("-"):
             advice = "Ask the operator about your net debit cap and your liquidity cover."
-            found.append(Finding("limit", Verdict.WARNING, f"{text}: you can receive and not pay", advice))
+            found.append(Finding("limit", Verdict.WARNING, f"{text}: you can receive payments, but cannot pay", advice))
         else:
             found.append(Finding("limit", Verdict.OK, text))
     return found or [Finding("limit", Verdict.FAULT, "no account in any currency", "Ask the operator for one.")]
@@ -387,7 +385,7 @@ async def _listens(config: Config) -> bool:
 
 
 def key_id(key: RSAPrivateKey | RSAPublicKey) -> str:
-    """Returns the name by which the hub knows a key: the SHA-256 of its SubjectPublicKeyInfo."""
+    """Returns the hub's name for a key: the SHA-256 of the key's SubjectPublicKeyInfo."""
     public = key.public_key() if isinstance(key, RSAPrivateKey) else key
     return hashlib.sha256(public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 

@@ -1,6 +1,6 @@
-"""Requests that move no money and are answered by a callback: one call sends the request and waits for the answer.
+"""Requests that move no money and get a callback as answer. One call sends the request and waits for the callback.
 
-Nothing is stored. If the connector ends, the caller sends its request again, under the same id.
+The module stores nothing. If the connector ends, the caller repeats its request with the same id.
 """
 
 import asyncio
@@ -50,9 +50,9 @@ class Exchanges:
         return len(self._waiting)
 
     async def ask(self, key: Key, method: str, path: str, body: bytes = b"", destination: str | None = None) -> Reply:
-        """Sends a request, again if necessary, and returns its callback. Raises NoAnswer if there is none.
+        """Sends a request, repeats it if necessary, and returns its callback. Raises NoAnswer if no callback arrives.
 
-        The callback may come from the destination or from the hub.
+        Either the destination or the hub may send the callback.
         """
         waiting = _Waiting(frozenset({self._hub_id, destination or self._hub_id}))
         self._waiting.setdefault(key, []).append(waiting)
@@ -64,9 +64,9 @@ class Exchanges:
                 del self._waiting[key]
 
     def told(self, key: Key, reply: Reply) -> bool:
-        """Passes a callback to those who wait for it. Returns whether there were any.
+        """Passes a callback to the waiting calls. Returns whether any call was waiting.
 
-        Raises FspiopError if the sender was not asked.
+        Raises FspiopError if the sender is not the destination of the request.
         """
         found = self._waiting.get(key, [])
         asked = [waiting for waiting in found if reply.source in waiting.senders]

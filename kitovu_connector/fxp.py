@@ -1,7 +1,8 @@
-"""The side of an FXP: answers requests for the terms of a conversion, and promises conversions on these terms.
+"""The connector of an FXP: answers requests for the terms of a conversion, and promises conversions on these terms.
 
-A conversion is a part of another DFSP's payment. The FXP's customer is that DFSP: it pays the source amount, and the
-FXP pays the target amount for it, if the hub reports COMMITTED. Every answer is durable before it is sent.
+A conversion is a part of another DFSP's payment. The FXP's customer is the initiating DFSP. This DFSP pays the source
+amount, and the FXP pays the target amount, if the hub reports COMMITTED. The connector stores every answer durably
+before it sends the answer.
 """
 
 import asyncio
@@ -40,21 +41,24 @@ class FxBackend(Protocol):
     """The core of an FXP. The connector may repeat each call."""
 
     async def give_conversion_terms(self, asked: FxQuotePost) -> FxConversion:
-        """Returns the terms with both amounts, or raises Refused."""
+        """Returns the terms with the source amount and the target amount, or raises Refused."""
 
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
-        """Ensures durably that the target amount can be paid, or raises Refused."""
+        """Reserves the target amount durably for a later payment, or raises Refused."""
 
     async def end_conversion(self, commit_request_id: str, end: "ConversionEnd") -> None:
-        """Takes note of the end. If this method raises an error, the connector calls it again, until it returns."""
+        """Receives the end of a conversion.
+
+        If this method raises an error, the connector repeats the call until it succeeds.
+        """
 
 
 class ConversionEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a conversion ended, and all that is known of it."""
+    """The end of a conversion, with all its messages."""
 
     state: str  # COMMITTED or ABORTED
     completed_at: str | None
-    was_pushed: bool  # the hub reported the end itself (PATCH), and not as an answer (PUT)
+    was_pushed: bool  # true if the hub reported the end by itself (PATCH), false if it answered a request (PUT)
     asked: bytes = b""  # the body of POST /fxTransfers
     answer: bytes = b""  # the body of PUT /fxTransfers
     quote_asked: bytes = b""  # the body of POST /fxQuotes
@@ -78,12 +82,12 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     state: OfferState = OfferState.RECEIVED
     answer: bytes = b""
     is_refusal: bool = False
-    alias: str | None = None  # the condition, by which a conversion finds its terms
+    alias: str | None = None  # the condition, by which the connector finds the terms of a conversion
     fulfilment: str | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether the answer is still to be sent."""
+        """Whether the connector still has to send the answer."""
         return self.state is OfferState.RECEIVED
 
 
@@ -92,14 +96,14 @@ class ConversionState(StrEnum):
 
     RECEIVED = "RECEIVED"  # stored; next: reserve at the core
     RESERVING = "RESERVING"  # reserved; next: send the fulfilment
-    RESERVED = "RESERVED"  # the hub has the fulfilment; its report is pending
+    RESERVED = "RESERVED"  # the hub has the fulfilment; the hub's report is pending
     REJECTING = "REJECTING"  # refused; next: send the error
     ENDING = "ENDING"  # the hub has decided; next: tell the core
     ENDED = "ENDED"  # the end
 
 
 class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A conversion that another DFSP asks for."""
+    """A conversion that another DFSP requests."""
 
     id: str
     source: str
@@ -107,7 +111,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     expires_at: float
     state: ConversionState = ConversionState.RECEIVED
-    alias: str | None = None  # the condition once the terms are used: terms convert once
+    alias: str | None = None  # set to the condition once the terms are used, because terms can be used only once
     answer: bytes = b""
     is_refusal: bool = False
     is_perhaps_reserved: bool = False
@@ -115,7 +119,7 @@ class Conversion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def is_open(self) -> bool:
-        """Whether the hub or the core is still to be told something."""
+        """Whether the connector still has to send something to the hub or to the core."""
         return self.state is not ConversionState.ENDED
 
 
@@ -131,7 +135,10 @@ class Fxp:
         self._told: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages. The hub's other messages about a conversion come to `told` and `failed`."""
+        """Returns the routes for the messages that this class receives.
+
+        `told` and `failed` receive the hub's messages about a conversion.
+        """
         return [
             ("POST", "/fxQuotes", self._terms_asked),
             ("POST", "/fxTransfers", self._asked),
@@ -139,7 +146,7 @@ class Fxp:
         ]
 
     async def resume(self) -> None:
-        """Continues with everything that is open, after the start."""
+        """Continues with all open terms and conversions after a restart of the connector."""
         for offer in self._offers.unfinished():
             self._background.start(self._answer_terms(offer))
         for found in self._conversions.unfinished():
@@ -182,7 +189,7 @@ class Fxp:
         if isinstance(given, No):
             decided = msgspec.structs.replace(offer, answer=core_answers.error_put(given), is_refusal=True)
         else:
-            # Only this DFSP can compute the fulfilment, and each offer has another.
+            # Only this DFSP can compute the fulfilment. Each offer has a different fulfilment.
             secret = hmac.digest(self._config.ilp_key, b"conversion " + offer.id.encode(), "sha256")
             fulfilment = base64url.encode(secret)
             condition = ilp.condition_for(fulfilment)
@@ -220,7 +227,7 @@ class Fxp:
         )
         found, _ = await self._conversions.add(new)
         if found.state in (ConversionState.RESERVED, ConversionState.ENDED) and found.answer:
-            self._background.start(self._send_answer(found))  # a repeated request gets the same answer
+            self._background.start(self._send_answer(found))  # a repeated request gets the stored answer
         self._carry_on(found.id)
         return 202
 
@@ -387,17 +394,17 @@ class Fxp:
         return 200
 
     def has(self, record_id: str) -> bool:
-        """Returns whether this DFSP has received such a request."""
+        """Returns whether this DFSP has received a request with this id."""
         return self._conversions.get(record_id) is not None
 
     async def told(self, message: Message) -> int:
-        """PUT /fxTransfers/{id} from the hub: the answer to GET /fxTransfers/{id}."""
+        """Handles PUT /fxTransfers/{id} from the hub, which is the answer to GET /fxTransfers/{id}."""
         body = message.read(FxTransferPut)
         await self._end(message, body.conversion_state, body.completed_timestamp, was_pushed=False)
         return 200
 
     async def failed(self, message: Message) -> int:
-        """PUT /fxTransfers/{id}/error from the hub: 3303 means that the conversion has expired."""
+        """Handles PUT /fxTransfers/{id}/error from the hub. The error 3303 means that the conversion has expired."""
         if str(message.error.error_code) == ErrorCode.TRANSFER_EXPIRED.code:
             await self._end(message, "ABORTED", None, was_pushed=False)
         return 200

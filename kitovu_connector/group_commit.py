@@ -41,9 +41,9 @@ class Database:
         self._drain: asyncio.Task[None] | None = None
 
     async def write(self, job: Job[T]) -> T:
-        """Runs `job` in a transaction and returns once the transaction is durable.
+        """Runs `job` in a transaction, and returns after the transaction is durable.
 
-        If a job raises, only that job is rolled back.
+        If a job raises an error, only this job is rolled back.
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))

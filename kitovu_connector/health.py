@@ -1,4 +1,4 @@
-"""Whether a payment could be made now: the hub answers and accepts this DFSP, the core answers, the clocks agree."""
+"""Checks whether a payment is possible now: the hub accepts this DFSP, the core answers, and the clocks agree."""
 
 import time
 from contextlib import suppress
@@ -14,7 +14,7 @@ from kitovu_connector.identifiers import NOBODY
 from kitovu_connector.reference_api.backend import ReferenceBackend
 
 _NO_SUCH_API = "3002"
-_KEPT_S = 10.0  # how long a result is used again, so that probes cannot flood the hub
+_KEPT_S = 10.0  # how long a result is reused, so that probes cannot flood the hub
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,10 @@ class Report:
 
 
 class Health:
-    """Asks the hub at most once in some seconds. Judges the core by its answers, and asks it only after a fault."""
+    """Sends a request to the hub at most once in some seconds.
+
+    Judges the core by its answers, and calls the core only after a fault.
+    """
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
         self._config, self._hub, self._backend = config, hub, backend
@@ -34,7 +37,7 @@ class Health:
         self._core_asked_at = -_KEPT_S
 
     async def report(self) -> Report:
-        """Returns the present state. `status` is OK, or names the first fault."""
+        """Returns the present state. `status` is OK or the name of the first fault."""
         hub_fault = await self._hub_fault()
         core_fault = await self._core_fault()
         if hub_fault:
@@ -59,7 +62,7 @@ class Health:
             await HubApi(self._hub).time()
             self._fault = ""
         except HubRefused as error:
-            # Another hub may lack this API, but its answer shows that it can be reached.
+            # A different hub may lack this API, but any answer shows that the hub can be reached.
             is_of_hub = bool(error.code) or error.status in (401, 403) or error.status >= 500
             self._fault = str(error) if is_of_hub and error.status != 501 and error.code != _NO_SUCH_API else ""
         except HubUnreachable as error:

@@ -22,9 +22,9 @@ _TRIES, _PAUSE_S = 4, 1.0
 
 
 class HubUnreachable(Exception):
-    """The request could not be sent, or had no response. The text has the reason.
+    """The error for a request that could not be sent or had no response. The text has the reason.
 
-    If `is_insecure`, there was a connection, but TLS could not be agreed on or the hub's certificate is not trusted.
+    `is_insecure` is True if the connection failed because of TLS or because of an untrusted certificate of the hub.
     """
 
     def __init__(self, text: str, *, is_insecure: bool = False) -> None:
@@ -33,7 +33,10 @@ class HubUnreachable(Exception):
 
 
 class HubRefused(Exception):
-    """The hub refused the request. `code` is an error code of the API, or "" if the response has none."""
+    """The error for a request that the hub refused.
+
+    `code` is an error code of the API, or "" if the response has no code.
+    """
 
     def __init__(self, status: int, code: str, text: str) -> None:
         super().__init__(f"HTTP {status} {code} {text}".strip())
@@ -41,7 +44,7 @@ class HubRefused(Exception):
 
 
 class _Response(msgspec.Struct, rename="camel"):
-    """A response. Unknown fields are ignored, because a later version of the hub may add fields."""
+    """The base class of responses. Unknown fields are ignored, because a later version of the hub may add fields."""
 
 
 class SigningKey(_Response, kw_only=True):
@@ -86,7 +89,7 @@ class Credential(_Response, kw_only=True):
 
 
 class Participant(_Response, kw_only=True):
-    """This DFSP as the hub knows it."""
+    """The hub's data about this DFSP."""
 
     name: str
     is_active: bool
@@ -99,7 +102,7 @@ class Participant(_Response, kw_only=True):
 
 
 class CallbackCheck(_Response, kw_only=True):
-    """What came back when the hub called this DFSP's endpoint."""
+    """The result of the hub's call of this DFSP's endpoint."""
 
     url: str | None = None
     path: str = ""
@@ -173,7 +176,7 @@ class HubApi:
         self._hub = hub
 
     async def time(self) -> str:
-        """Returns the hub's time. HubClient measures the difference of the clocks by the response."""
+        """Returns the hub's time. HubClient measures the difference between the clocks by this response."""
         return _read(await self._call("GET", "/clock"), _Clock).time  # sent once, because health probes wait for it
 
     async def participant(self) -> Participant:
@@ -188,7 +191,10 @@ class HubApi:
         return found.certificates, found.authority
 
     async def signing_keys(self, tag: str = "") -> tuple[list[SigningKey], str] | None:
-        """Returns the keys of all participants and the hub, with their ETag. None if `tag` is still their ETag."""
+        """Returns the keys of all participants and the hub, with their ETag.
+
+        Returns None if the ETag still equals `tag`.
+        """
         reply = await self._call("GET", "/signingKeys", further={"If-None-Match": tag} if tag else {})
         if reply.status == 304:
             return None
@@ -204,11 +210,11 @@ class HubApi:
         return await self._get(f"/submissions/{number}", Submission)
 
     async def submissions(self) -> list[Submission]:
-        """Returns this DFSP's latest submissions, the latest first."""
+        """Returns this DFSP's latest submissions, with the latest first."""
         return (await self._get("/submissions", _Submissions)).submissions
 
     async def check_callback(self) -> CallbackCheck:
-        """Has the hub call this DFSP's registered endpoint."""
+        """Requests the hub to call this DFSP's registered endpoint."""
         return await self._post("/callbackChecks", {}, CallbackCheck)
 
     async def statement(self, *, since: str, until: str) -> AsyncIterator[Line]:
@@ -223,7 +229,7 @@ class HubApi:
             query["after"] = page.next
 
     async def _get(self, path: str, kind: type[T]) -> T:
-        """Sends a GET, and once more after a second for each time that the hub has too much to do."""
+        """Sends a GET request. If the hub is too busy, repeats the request after a second."""
         for _ in range(_TRIES - 1):
             try:
                 return _read(await self._call("GET", path), kind)

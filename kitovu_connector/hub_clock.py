@@ -1,4 +1,4 @@
-"""The difference between the hub's clock and this machine's, measured by the Date of the hub's responses.
+"""Measures the difference between the hub's clock and this machine's clock by the Date header of the hub's responses.
 
 The hub decides by its own clock whether a transfer or a quote has expired. A DFSP's clock may differ from the hub's
 clock.
@@ -20,16 +20,18 @@ _DATE_IS_CUT_TO_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The seconds by which the hub's clock is ahead of this machine's (negative: behind), and the possible error."""
+    """The seconds by which the hub's clock is ahead of this machine's clock (negative if behind), and the possible
+    error.
+    """
 
     ahead_s: float
     uncertain_s: float
 
 
 class HubClock:
-    """Keeps the interval in which the difference lies. Each response of the hub narrows the interval.
+    """Keeps an interval that contains the difference of the clocks. Each response of the hub narrows the interval.
 
-    A response that contradicts the interval begins a new interval, because one of the clocks was set or drifted.
+    A response that contradicts the interval starts a new interval, because one of the clocks was set or has drifted.
     """
 
     def __init__(self, margin_s: float) -> None:
@@ -40,7 +42,7 @@ class HubClock:
     def measure(self, date: str | None, asked_at: float, answered_at: float) -> None:
         """Narrows the interval by the Date of a response.
 
-        The two times are those of the request and the response on this machine.
+        `sent` and `received` are this machine's times of the request and of the response.
         """
         try:
             hub_s = fsptime.parse_http_date(date or "").timestamp()
@@ -61,7 +63,7 @@ class HubClock:
 
     @property
     def is_within_margin(self) -> bool:
-        """Whether the clocks can differ by no more than `clock_margin_s`."""
+        """Whether the clocks differ by at most `clock_margin_s`."""
         return self._least <= self._margin_s and self._most >= -self._margin_s
 
     @property
@@ -71,11 +73,11 @@ class HubClock:
         return 0.0 if found is None else max(-self._margin_s, min(found.ahead_s, self._margin_s))
 
     def at_hub(self) -> float:
-        """Returns the time by the hub's clock, as far as the difference is known."""
+        """Returns the time of the hub's clock by the measured difference."""
         return time.time() + self.ahead_s
 
     def date(self) -> str:
-        """Returns the Date header of a request, by the hub's clock. The hub may refuse a date by another clock."""
+        """Returns a request's Date header by the hub's clock, because the hub may refuse a date of another clock."""
         return fsptime.http_date(datetime.fromtimestamp(self.at_hub(), UTC))
 
     def _report(self) -> None:

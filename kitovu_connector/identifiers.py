@@ -1,4 +1,4 @@
-"""Identifiers of parties: checks that a path can contain them, and finds spellings of the same party."""
+"""Checks that a path can contain the identifiers of a party, and finds different spellings of one party."""
 
 from urllib.parse import unquote
 
@@ -8,12 +8,12 @@ Alias = tuple[str, str, str | None]
 """Type, identifier and sub-id."""
 
 NOBODY = ("MSISDN", "10000000000")
-"""An alias that no customer has, to find out whether a core answers. No phone number begins like this."""
+"""An alias that no customer has, for checks whether a core answers. No phone number begins like this alias."""
 _MOST_DECODINGS = 3
 
 
 def spelling(id_type: str, id_value: str) -> str:
-    """Returns an identifier as the core gets it: a phone number has no plus sign."""
+    """Returns an identifier in the form for the core: a phone number has no plus sign."""
     return id_value.removeprefix("+") if id_type == "MSISDN" else id_value
 
 
@@ -29,10 +29,10 @@ def same(alias: Alias) -> Alias:
 
 
 def is_segment(text: str) -> bool:
-    """Returns whether one segment of a path can carry this text to any server.
+    """Returns whether this text can be one segment of a path at any server.
 
-    A server decodes a path once, and the next server may decode the path once more. The text must not be a step upwards
-    ("..") or a second segment in any decoded form.
+    A server decodes a path once, and the next server may decode the path again. In every decoded form, the text must
+    remain one segment, and must not be a step upwards ("..").
     """
     for _ in range(_MOST_DECODINGS):
         if text in ("", ".", "..") or "/" in text or "\\" in text or not text.isprintable():

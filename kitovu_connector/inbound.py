@@ -1,4 +1,4 @@
-"""The server for the hub's requests: checks headers, signature and body, stores what must be durable, then responds."""
+"""The server for the hub's requests. It checks headers, signature and body, stores durable data, and then responds."""
 
 import asyncio
 import re
@@ -169,8 +169,8 @@ class Inbound:
         if read.destination not in (None, self._config.dfsp):
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-destination: names another DFSP")
         is_signed = await self._verify(request, read, raw, path, resource)
-        # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence. Then this port must
-        # be reachable only for the hub.
+        # Without signatures and without a pinned certificate, FSPIOP-Source is the only evidence of the sender. In this
+        # case, only the hub may be able to reach this port.
         is_proven = self._config.is_pinned or is_signed or not self._config.verify_jws
         return Message(
             request=request,
@@ -182,7 +182,7 @@ class Inbound:
         )
 
     async def _body_of(self, request: web.Request, resource: str) -> bytes:
-        """Returns the body, if it is not larger than the resource needs and arrives within `request_s`."""
+        """Returns the body if it is not too large for the resource and arrives within `request_s`."""
         most = _most_bytes(request, resource)
         if (request.content_length or 0) > most:
             raise _too_large(most)
@@ -200,14 +200,15 @@ class Inbound:
     async def _verify(self, request: web.Request, read: headers.Headers, raw: bytes, path: str, resource: str) -> bool:
         """Returns whether the sender signed the request.
 
-        Raises FspiopError 3105 if a signature is wrong, or missing but required.
+        Raises FspiopError 3105 if a signature is wrong, or if a required signature is missing.
         """
         if not self._config.verify_jws:
             return False
         if not self._keys.of(read.source):
             await self._keys.fetch()
         if not self._keys.of(read.source):
-            # A GET has no signature. It is refused too, because no later message of its sender could be verified.
+            # A GET has no signature. A GET of an unknown sender is refused too, because no later message of this sender
+            # could be verified.
             await self._end_lookups_of(request, read.source, resource)
             raise FspiopError(ErrorCode.INVALID_SIGNATURE, f"no key of {read.source} is known")
         if request.method in _UNSIGNED:
@@ -221,7 +222,7 @@ class Inbound:
         except FspiopError:
             if not await self._keys.fetch():
                 raise
-            self._check_signature(request, read.source, read.signature, raw, path)  # the sender has a new key
+            self._check_signature(request, read.source, read.signature, raw, path)  # the sender may have a new key
         return True
 
     def _check_signature(self, request: web.Request, source: str, signature: str, raw: bytes, path: str) -> None:
@@ -235,7 +236,7 @@ class Inbound:
         )
 
     async def _end_lookups_of(self, request: web.Request, source: str, resource: str) -> None:
-        """Ends a lookup whose answer the connector cannot verify, so that its payment ends at once.
+        """Ends a lookup whose answer the connector cannot verify, so that the waiting payment ends at once.
 
         Only a connection from the hub proves that the sender is the payee's DFSP.
         """
@@ -260,7 +261,7 @@ class Inbound:
         return 202
 
     async def _owner_asked(self, message: Message) -> int:
-        """GET /participants: a DFSP asks whether this DFSP has the customer."""
+        """Handles GET /participants, by which a DFSP requests whether this DFSP has the customer."""
         id_type, id_value, sub_id = message.alias
         if id_type not in PARTY_ID_TYPES:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "partyIdType: not a type of the API")
@@ -307,7 +308,7 @@ class Inbound:
         message.check_is_from_hub()
         error = bodies.read(ErrorPut, message.raw).error_information
         if self._aliases.told(message.alias, error):
-            return 200  # a new lookup of the same alias follows
+            return 200  # a new lookup of this alias follows
         failed = PartyFailed(error.error_code, error.error_description, message.source, is_proven=True)
         return await self._move_lookups(message, failed)
 
@@ -423,7 +424,7 @@ class Inbound:
     def _is_confirmed_by_hub(self, message: Message, payment: Payment) -> bool:
         """Returns whether the hub sent or forwarded this message about an outgoing transfer.
 
-        Otherwise the message is only a claim.
+        Any other message is only a claim.
 
         Raises FspiopError unless the sender is the hub or the payee DFSP.
         """
@@ -448,7 +449,7 @@ class Inbound:
 
 
 def _check_identifiers(request: web.Request) -> None:
-    """Raises FspiopError unless each identifier in the path stays one segment at every server."""
+    """Raises FspiopError unless each identifier in the path is one segment at every server."""
     found = request.match_info
     if not all(identifiers.is_segment(found[name]) for name in ("id_value", "sub_id") if name in found):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "the identifier in the path is not one of a party")
@@ -464,7 +465,7 @@ def _most_bytes(request: web.Request, resource: str) -> int:
 
 
 async def _read_at_most(request: web.Request, most: int) -> bytes:
-    """Returns the body. Stops reading as soon as the body is larger than allowed."""
+    """Returns the body. Stops reading when the body exceeds the size limit."""
     parts: list[bytes] = []
     size = 0
     async for part in request.content.iter_any():

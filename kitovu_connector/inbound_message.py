@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """An accepted message, its sender, and the evidence that the hub sent or forwarded it.
+    """An accepted message, its sender, and the evidence that the hub sent or forwarded the message.
 
     The hub authenticates the sender of each message that it forwards. A signature proves which DFSP wrote a message. A
     signature does not prove that the hub has received the message.
@@ -26,7 +26,7 @@ class Message:
 
     request: web.Request
     raw: bytes
-    source: str  # FSPIOP-Source; this DFSP has signed the message if signatures are verified
+    source: str  # FSPIOP-Source; if signatures are verified, this DFSP has signed the message
     sent_at: float  # the time in the message's Date header
     is_from_hub: bool  # the hub itself wrote the message
     came_via_hub: bool  # the message arrived on a connection from the hub
@@ -44,11 +44,11 @@ class Message:
 
     @property
     def error(self) -> ErrorInformation:
-        """The body of an error. Raises FspiopError if the body is another."""
+        """Returns the body of an error. Raises FspiopError if the body is not an error."""
         return bodies.read(ErrorPut, self.raw).error_information
 
     def read(self, kind: type[T]) -> T:
-        """Returns the body as the expected typed message. Raises FspiopError with the name of a wrong field."""
+        """Returns the body as the expected typed message. Raises FspiopError with the name of the first wrong field."""
         return bodies.read(kind, self.raw)
 
     def reply(self, body: object) -> Reply:
@@ -60,21 +60,21 @@ class Message:
     def check_sender(self, *senders: str | None) -> None:
         """Raises FspiopError unless the hub or one of these DFSPs sent the message."""
         if not self.is_from_hub and self.source not in senders:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: may not send this")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: may not send this message")
 
     def check_is_from_hub(self) -> None:
         """Raises FspiopError unless the hub itself sent the message."""
         if not self.is_from_hub:
-            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this")
+            raise FspiopError(ErrorCode.VALIDATION_ERROR, "fspiop-source: only the hub may send this message")
 
 
 Handler = Callable[[Message], Awaitable[int]]
 Route = tuple[str, str, Handler]
-"""A method, a path without the inbound prefix, and the handler, which returns the HTTP status."""
+"""A route: a method, a path without the inbound prefix, and a handler that returns the HTTP status."""
 
 
 class HasRoutes(Protocol):
-    """A part of the connector that accepts messages of the hub."""
+    """The interface of a part of the connector that accepts messages of the hub."""
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages."""
+        """Returns the routes for the messages that this part receives."""

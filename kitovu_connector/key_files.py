@@ -1,4 +1,4 @@
-"""Reads the files that the settings name. Errors name the setting."""
+"""Reads the files that the settings name. Each error contains the name of the setting."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ def check_files(config: Config) -> None:
 
 
 def signing_key(config: Config) -> RSAPrivateKey | None:
-    """Returns the key that signs each sent body, if there is one."""
+    """Returns the key that signs each sent body, or None without this setting."""
     return private_key("signing_key", config.signing_key) if config.signing_key else None
 
 
@@ -36,7 +36,7 @@ def private_key(setting: str, file: str) -> RSAPrivateKey:
 
 
 def public_keys(config: Config) -> dict[str, list[RSAPublicKey]]:
-    """Returns the keys of each sender. While a sender changes its key, it has two."""
+    """Returns the keys of each sender. A sender has two keys while it changes its key."""
     return {sender: [_public_key(sender, file) for file in files] for sender, files in config.jws_keys.items()}
 
 

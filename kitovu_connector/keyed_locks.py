@@ -1,4 +1,4 @@
-"""One lock for each key, kept only while a task holds it or waits for it."""
+"""One lock for each key. A lock exists only while a task holds it or waits for it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 
 class KeyedLocks:
-    """Tasks that use the same key take turns."""
+    """The locks by key. Tasks with equal keys run one after another."""
 
     def __init__(self) -> None:
         self._locks: dict[str, asyncio.Lock] = {}
@@ -17,7 +17,7 @@ class KeyedLocks:
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """Waits for the key's turn and keeps it until the end of the block."""
+        """Waits for the lock of the key, and holds the lock until the end of the block."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         self._users[key] = self._users.get(key, 0) + 1
         try:

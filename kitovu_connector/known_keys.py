@@ -1,7 +1,8 @@
-"""The public keys of the hub and of other DFSPs: from files (`jws_keys`), and with `fetch_keys` also from the hub.
+"""The public keys of the hub and of other DFSPs. They come from files (`jws_keys`), and with `fetch_keys` also from the
+hub.
 
-The hub hands out a key before its first use, and leaves out a revoked one. Fetched keys are kept in the state, so that
-a connector that starts while the hub is away can verify messages.
+The hub publishes a key before the key's first use, and does not publish revoked keys. The state keeps fetched keys, so
+a connector can verify messages even if it starts while the hub is down.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ class _Fetched:
 
 
 class KnownKeys:
-    """The keys of each sender. A change at the hub takes effect without a restart."""
+    """The keys of each sender. Changed keys at the hub take effect without a restart."""
 
     def __init__(self, config: Config, hub: HubClient) -> None:
         self._config, self._api = config, HubApi(hub)
@@ -46,7 +47,7 @@ class KnownKeys:
         self._kept = config.state / "signing-keys.json"
 
     async def start(self) -> None:
-        """Reads the keys of the last run, and fetches them now and then. Does nothing without `fetch_keys`."""
+        """Reads the keys of the last run, and fetches keys at regular intervals. Does nothing without `fetch_keys`."""
         if not self._config.fetch_keys:
             return
         self._read_kept()
@@ -58,7 +59,7 @@ class KnownKeys:
         await self._background.close()
 
     def of(self, sender: str) -> list[RSAPublicKey]:
-        """Returns the sender's keys that are valid now, by the hub's clock and within its margin."""
+        """Returns the sender's keys that are valid now, by the hub's clock with the margin."""
         now, margin = time.time(), self._config.clock_margin_s
         fetched = [
             found.key
@@ -68,7 +69,7 @@ class KnownKeys:
         return [*self._files.get(sender, ()), *fetched]
 
     async def fetch(self) -> bool:
-        """Fetches the keys, unless that was just done. Returns whether they have changed."""
+        """Fetches the keys, unless they were fetched just before. Returns whether the keys have changed."""
         if not self._config.fetch_keys:
             return False
         async with self._fetching:
@@ -99,7 +100,7 @@ class KnownKeys:
                 key = jws.load_public_key(each.key.encode())
                 begins = fsptime.parse_datetime(each.valid_from).timestamp() if each.valid_from else 0.0
                 ends = fsptime.parse_datetime(each.valid_until).timestamp() if each.valid_until else float("inf")
-            except ValueError as error:  # one DFSP's key must not keep those of the others away
+            except ValueError as error:  # a faulty key of one DFSP must not prevent the use of other keys
                 log.error("signing_key_cannot_be_read", sender=each.participant, why=str(error))
                 continue
             fetched.setdefault(each.participant, []).append(_Fetched(key, begins, ends))

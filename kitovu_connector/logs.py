@@ -13,14 +13,14 @@ from typing import Any
 import msgspec
 import structlog
 
-# Runs of digits as long as a phone number. The digits in ids of payments stay, because they follow a hyphen or a
+# Sequences of digits as long as a phone number. The digits in ids of payments stay, because they follow a hyphen or a
 # letter.
 _NUMBER = re.compile(r"(?<![0-9A-Za-z-])\+?[0-9]{7,}(?![0-9A-Za-z-])")
 _HIDDEN = "<number>"
 
 
 def without_numbers(text: str) -> str:
-    """Returns the text with every phone number hidden."""
+    """Returns the text without phone numbers: hides each of them."""
     return _NUMBER.sub(_HIDDEN, text)
 
 

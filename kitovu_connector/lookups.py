@@ -1,6 +1,6 @@
 """Looks up a payee without a payment.
 
-The lookup is only in memory, and follows the rules for the first part of a payment.
+A lookup exists only in memory, and follows the rules for the first part of a payment.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from kitovu_connector.resource_paths import party_path
 
 
 class LookupFailed(Exception):
-    """There is no payee, or the payee's DFSP did not answer. `code` is an error code of the API.
+    """The error if there is no payee, or if the payee's DFSP did not answer. `code` is an error code of the API.
 
     No payment has begun.
     """
@@ -46,7 +46,7 @@ class Lookups:
         self._waiting: dict[Alias, list[_Lookup]] = {}
 
     async def find(self, payee: PartyRef) -> PartyRef:
-        """Returns the payee as the payee's DFSP describes it, with `fsp_id`.
+        """Returns the payee in the description of the payee's DFSP, with `fsp_id`.
 
         Raises LookupFailed if there is no payee.
         """
@@ -63,7 +63,7 @@ class Lookups:
     def told(self, alias: Alias, event: Event) -> str | None:
         """Passes a message of the hub about this alias to the lookups.
 
-        Returns the reason if the message must not be believed, otherwise None.
+        Returns the reason if the message is not proven, otherwise None.
         """
         refusal = None
         for lookup in self._waiting.get(identifiers.same(alias), []):

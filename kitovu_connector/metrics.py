@@ -1,4 +1,4 @@
-"""The connector's metrics for Prometheus, collected from its state when they are read."""
+"""The connector's metrics for Prometheus. Each read collects the metrics from the connector's state."""
 
 import time
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from kitovu_connector.store import Store
 
 
 class Metrics(Collector):
-    """The figures of one connector. Each connector has a registry of its own, because a program may run several."""
+    """The figures of one connector. Each connector has its own registry, because a program may run several."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._config, self._store, self._hub = config, store, hub
@@ -42,7 +42,7 @@ class Metrics(Collector):
         yield counts
         measured = self._hub.clock.measured
         if measured is not None:
-            text = "How far the hub's clock is ahead of this machine's"
+            text = "Seconds by which the hub's clock is ahead of this machine's clock"
             yield GaugeMetricFamily("kitovu_connector_hub_clock_ahead_seconds", text, measured.ahead_s)
         if self._hub.last_answer_at:
             text = "Time since the hub's last response"

@@ -1,4 +1,4 @@
-"""The server for the bank's own core: makes a payment, finds a payment, or registers an alias.
+"""The server for the bank's own core. The core can make a payment, find a payment, or register an alias.
 
 All requests to this server are synchronous JSON.
 """
@@ -42,7 +42,7 @@ MAX_BODY_BYTES = 65_536
 class _Wanted(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     """A request of the core.
 
-    An unknown field is refused, because the connector could not forward this field to the payee.
+    The connector refuses unknown fields, because it could not forward an unknown field to the payee.
     """
 
 
@@ -76,7 +76,7 @@ class _Party(_Wanted):
 class PaymentWanted(_Wanted):
     """POST /payments. `home_transaction_id` is the core's own id.
 
-    A repeated request with the same id is the same payment.
+    Requests with equal ids mean one payment.
     """
 
     home_transaction_id: Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
@@ -112,7 +112,7 @@ class Outbound:
         self._config, self._store, self._payer, self._aliases = config, store, payer, aliases
 
     def application(self) -> web.Application:
-        """Returns the aiohttp application. Its address must be reachable only for the core."""
+        """Returns the aiohttp application. Only the core may be able to reach the application's address."""
         app = web.Application(middlewares=[_errors], client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/payments", self._pay)
         app.router.add_get("/payments/{id}", self._show)

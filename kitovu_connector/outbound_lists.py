@@ -1,4 +1,4 @@
-"""The core's requests that only read: lookups of payees, lists of payments and transfers, metrics and health."""
+"""The core's read requests: lookups of payees, lists of payments and transfers, metrics and health."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ _ENDS_OF_INCOMING = {Stage.COMMITTED: "COMMITTED", Stage.ABORTED: "ABORTED", Sta
 
 
 class OutboundLists:
-    """Adds its routes to the server for the core."""
+    """The read requests of the server for the core."""
 
     def __init__(self, store: Store, lookups: Lookups, health: Health, metrics: Metrics) -> None:
         self._store, self._lookups, self._health, self._metrics = store, lookups, health, metrics
@@ -46,7 +46,7 @@ class OutboundLists:
         app.router.add_get("/metrics", self._show_metrics)
 
     async def _party(self, request: web.Request) -> web.Response:
-        """Returns the payee with this alias, as the payee's DFSP describes it. Begins no payment."""
+        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment."""
         found = request.match_info
         id_type, id_value, sub_id = found["id_type"], found["id_value"], found.get("sub_id")
         if id_type not in get_args(PartyIdType):
@@ -61,7 +61,10 @@ class OutboundLists:
             return web.json_response(body, status=status)
 
     async def _payments(self, request: web.Request) -> web.Response:
-        """Returns payments in the order of their last change: `state`, `since`, `after` and `limit` select them."""
+        """Returns payments in the order of their last change.
+
+        `state`, `since`, `after` and `limit` select the payments.
+        """
         wanted = _query(request, "state", "since", "after", "limit")
         state = wanted.get("state")
         if state is not None and state not in State.__members__:
@@ -73,12 +76,12 @@ class OutboundLists:
         return web.json_response({"payments": shown} | _next(last))
 
     async def _transfers(self, request: web.Request) -> web.Response:
-        """Returns the transfers of both directions that this connector has sent or received, as `_payments` does."""
+        """Returns the outgoing and incoming transfers of this connector, in the same way as `_payments`."""
         wanted = _query(request, "since", "after", "limit")
         limit = _limit(wanted)
         since, after = _after(wanted)
         outgoing = [
-            # A payment that ended before its transfer was prepared has no transfer, but its place in the order.
+            # A payment that ended before its transfer was prepared has no transfer, but has a place in the order.
             (
                 changed_at,
                 f"{payment.transfer_id}/OUT",
@@ -97,11 +100,11 @@ class OutboundLists:
     async def _transfer(self, request: web.Request) -> web.Response:
         """Returns a transfer to a customer of this DFSP.
 
-        Its parties and `transactionId` are there as long as the terms are kept (`quote_retention_s`).
+        The result has the parties and `transactionId` as long as the connector keeps the terms (`quote_retention_s`).
         """
         found = self._store.incoming(request.match_info["id"])
         if found is None:
-            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no such incoming transfer", http_status=404)
+            raise FspiopError(ErrorCode.TRANSFER_ID_NOT_FOUND, "no incoming transfer has this id", http_status=404)
         body = bodies.read(TransferPost, found.body)
         shown: dict[str, Any] = {
             "transferId": found.transfer_id,
@@ -122,7 +125,7 @@ class OutboundLists:
         return web.json_response(found.shown, status=200 if found.is_well else 503)
 
     async def _live(self, _: web.Request) -> web.Response:
-        """Returns 200 while the connector runs, for programs that restart it."""
+        """Returns 200 while the connector runs. For programs that restart the connector."""
         return web.json_response({"status": "OK"})
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
@@ -209,7 +212,7 @@ def _limit(wanted: Mapping[str, str]) -> int:
 
 
 def _after(wanted: Mapping[str, str]) -> tuple[float, str]:
-    """Returns the place after which the list continues: the time of a change, and an id."""
+    """Returns the place in the order after which the list continues: the time of a change, and an id."""
     if "after" in wanted:
         try:
             moment, key = msgspec.json.decode(base64url.decode(wanted["after"]), type=tuple[float, str])

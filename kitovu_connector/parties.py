@@ -1,4 +1,4 @@
-"""Answers lookups of this DFSP's customers. Nothing is stored, because the requester repeats an unanswered lookup."""
+"""Answers lookups of this DFSP's customers. Stores nothing, because the requester repeats an unanswered lookup."""
 
 import asyncio
 import time
@@ -30,14 +30,14 @@ _MOST_KNOWN = 10_000
 
 
 class Parties:
-    """Looks customers up at the core and sends the result to the requester."""
+    """Looks up customers at the core, and sends the results to the requesters."""
 
     def __init__(self, config: Config, hub: HubClient, backend: Backend) -> None:
         self._config, self._hub, self._backend = config, hub, backend
         self._background = Background()
         self._places = asyncio.Semaphore(config.connections)
         self._waiting = 0
-        # each known customer, and the time until which it counts as known
+        # each known customer, and the time until which the customer counts as known
         self._known: OrderedDict[Alias, float] = OrderedDict()
 
     async def close(self) -> None:
@@ -45,7 +45,7 @@ class Parties:
         await self._background.close()
 
     def answer(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends the result in the background, by PUT /parties/… or PUT /parties/…/error.
+        """Sends the result of a lookup in the background, by PUT /parties/… or PUT /parties/…/error.
 
         Raises FspiopError 2005 if too many wait.
         """
@@ -53,7 +53,7 @@ class Parties:
         self._background.start(self._answer(asker, id_type, id_value, sub_id))
 
     def answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
-        """Sends in the background whether this DFSP has the customer, by PUT /participants/…
+        """Sends in the background by PUT /participants/… whether this DFSP has the customer.
 
         Raises FspiopError 2005 if too many wait.
         """
@@ -61,7 +61,7 @@ class Parties:
         self._background.start(self._answer_owner(asker, id_type, id_value, sub_id))
 
     def check_has_room(self) -> None:
-        """Raises FspiopError 2005 if as many lookups wait as the core can answer in time."""
+        """Raises FspiopError 2005 if more lookups wait than the core can answer in time."""
         if self._waiting >= self._config.connections * _MOST_WAITING_FOR_EACH_CONNECTION:
             raise FspiopError(ErrorCode.SERVER_BUSY, http_status=503)
 
@@ -70,7 +70,7 @@ class Parties:
         return self._known.get(identifiers.same(alias), 0.0) > time.monotonic()
 
     async def find(self, alias: Alias) -> PartyDetails | No:
-        """Returns the customer at the core, or the reason why there is none."""
+        """Returns the customer at the core, or the reason why there is no such customer."""
         id_type, id_value, sub_id = alias
         value = identifiers.spelling(id_type, id_value)
         self._waiting += 1
@@ -100,7 +100,8 @@ class Parties:
         body = found if isinstance(found, No) else self._described(found, alias)
         answer = await self._send(asker, alias, body)
         if answer.said is Said.NO and not isinstance(body, No):
-            # The hub refused the description. The requester must not wait for another answer.
+            # The hub refused the description. The connector sends an error, so that the requester does not wait in
+            # vain.
             await self._send(asker, alias, No(ErrorCode.INTERNAL_SERVER_ERROR.code, f"the hub refused: {answer.text}"))
 
     async def _answer_owner(self, asker: str, id_type: PartyIdType, id_value: str, sub_id: str | None) -> None:
@@ -133,7 +134,7 @@ class Parties:
     def _described(self, found: PartyDetails, alias: PartyRef) -> bytes | No:
         """Returns the body of PUT /parties.
 
-        Returns an error if the API forbids the core's data, such as a name with a slash.
+        Returns an error if the API does not allow the core's data, such as a name with a slash.
         """
         try:
             party = _party(found, msgspec.structs.replace(alias, fsp_id=self._config.dfsp))

@@ -1,8 +1,9 @@
-"""The receiving side: answers quotes and accepts transfers. Every answer is durable before the connector sends it.
+"""The receiving side: answers quotes and accepts transfers. The connector stores every answer durably before it sends
+the answer.
 
-The connector sends a fulfilment only for a transfer that fits terms of this DFSP. The customer is credited only when
-the hub has reported COMMITTED. The hub reports this by PATCH if the fulfilment had RESERVED, otherwise in the answer to
-GET /transfers/{ID}.
+The connector sends a fulfilment only for a transfer that matches terms of this DFSP. The core credits the customer only
+after the hub has reported COMMITTED. The hub reports COMMITTED by PATCH if the fulfilment had RESERVED, otherwise in
+the answer to GET /transfers/{ID}.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ from kitovu_connector.store import DONE, Conflict, Incoming, QuoteGiven, Stage, 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-# The payer DFSP knows the end of such a quote: the hub has ended the quote, or does not have it.
+# The payer DFSP does not wait for a quote with these errors: the hub has ended the quote, or does not have the quote.
 _TOO_LATE = frozenset({ErrorCode.QUOTE_ID_NOT_FOUND.code, ErrorCode.QUOTE_EXPIRED.code})
 _ASK_FIRST_S = 1.0
 _ASK_AT_MOST_EVERY_S = 15.0
@@ -44,7 +45,7 @@ _OLD_QUOTES_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The outcome of a transfer, as reported by the hub: COMMITTED or ABORTED."""
+    """The outcome of a transfer that the hub has reported: COMMITTED or ABORTED."""
 
     state: str
     completed_at: str | None = None
@@ -60,7 +61,7 @@ class _Check:
 
 
 class Payee:
-    """All quotes given and all incoming transfers of one DFSP."""
+    """All given quotes and all incoming transfers of one DFSP."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient, backend: Backend, parties: Parties) -> None:
         self._config, self._store, self._hub = config, store, hub
@@ -69,15 +70,15 @@ class Payee:
         self._busy: set[str] = set()
         self._resumed: set[str] = set()  # the transfers that an earlier run left unfinished
         self._told: dict[str, asyncio.Event] = {}
-        self._checking: dict[str, _Check] = {}  # by quote id: requests whose customer is being looked up
+        self._checking: dict[str, _Check] = {}  # by quote id: the requests that wait for the lookup of their customer
 
     async def resume(self) -> None:
-        """Continues with every unfinished quote and transfer, after the start."""
+        """Continues with every unfinished quote and transfer after a restart of the connector."""
         for quote in self._store.unfinished_quotes():
             self._background.start(self._answer_quote(quote))
         for incoming in self._store.unfinished_incoming():
             if incoming.stage is Stage.IN_BULK:
-                continue  # its bulk continues
+                continue  # an item continues with its bulk
             self._resumed.add(incoming.transfer_id)
             self.carry_on(incoming.transfer_id)
         self._background.start(self._delete_old_quotes())
@@ -89,12 +90,13 @@ class Payee:
     # --- quotes -----------------------------------------------------------------------------------------------------
 
     async def take_quote(self, quote: QuoteGiven, payee: Alias) -> None:
-        """Stores a request for terms and answers it in the background. Raises Conflict if the id had other content.
+        """Stores a request for terms and answers the request in the background. Raises Conflict if the id belongs to
+        other content.
 
-        If the core does not have the customer, the request is answered but never stored, because anybody can send many
-        such requests. The connector first looks the customer up at the core, unless the core has just answered such a
-        lookup. Raises FspiopError 2005 if the core takes long. Then the hub sends the request again, because the
-        connector acknowledges only a durable request.
+        A request about an unknown customer gets an answer, but is never stored, because anybody can send many such
+        requests. The connector first looks up the customer at the core, unless the core has just answered a lookup of
+        this customer. Raises FspiopError 2005 if the core takes long. The hub then sends the request again, because the
+        connector acknowledges only durable requests.
         """
         if self._parties.is_known(payee) or self._store.quote(quote.quote_id) is not None:
             await self._store_quote(quote)
@@ -120,7 +122,7 @@ class Payee:
                 self._background.start(self._send_quote_error(check.quote, found))
             else:
                 await self._store_quote(check.quote)
-        except Exception as error:  # the request is not acknowledged
+        except Exception as error:  # the connector does not acknowledge the request
             check.fault = error
         finally:
             self._checking.pop(check.quote.quote_id, None)
@@ -165,7 +167,7 @@ class Payee:
     async def _terms_of(self, quote: QuoteGiven) -> QuoteGiven | No:
         try:
             wanted = terms.wanted_of(quote, self._config.dfsp)
-        except (FspiopError, ValueError) as error:  # an earlier version, which checked less, stored this request
+        except (FspiopError, ValueError) as error:  # an earlier version with fewer checks stored this request
             return No(ErrorCode.VALIDATION_ERROR.code, str(error))
         given = await core_answers.ask(
             lambda: self._backend.give_terms(wanted),
@@ -197,10 +199,10 @@ class Payee:
     # --- transfers --------------------------------------------------------------------------------------------------
 
     async def take_transfer(self, incoming: Incoming) -> None:
-        """Stores a transfer and processes it in the background. Raises Conflict if the id had other content."""
+        """Stores a transfer and processes it in the background. Raises Conflict if the id belongs to other content."""
         stored, is_new = await self._store.add_incoming(incoming)
         if not is_new and stored.stage in (Stage.FULFILLED, Stage.REJECTED):
-            await self._send_answer(stored)  # a repeated request gets the same answer
+            await self._send_answer(stored)  # a repeated request gets the stored answer
         self.carry_on(stored.transfer_id)
 
     async def take_ending(self, transfer_id: str, ending: Ending) -> None:
@@ -222,13 +224,13 @@ class Payee:
                 return
 
     def carry_on(self, transfer_id: str) -> None:
-        """Processes a transfer until the transfer is finished, unless a task already processes it."""
+        """Processes a transfer until it is finished. Does nothing if a task already processes this transfer."""
         if transfer_id not in self._busy:
             self._busy.add(transfer_id)
             self._background.start(self._work_on(transfer_id))
 
     async def _work_on(self, transfer_id: str) -> None:
-        """Takes step after step. Repeats a step that fails until the step succeeds."""
+        """Runs step after step. Repeats a failing step until it succeeds."""
         pause = 1.0
         try:
             while (incoming := self._store.incoming(transfer_id)) is not None and incoming.stage not in DONE:
@@ -282,11 +284,12 @@ class Payee:
             await self._reject(incoming, refusal, is_perhaps_reserved=no.is_perhaps_done)
             return
         except NotUnderstood as error:
-            # The payer DFSP must not wait, and the core must not keep money that it has perhaps reserved.
+            # The payer DFSP must not wait in vain. The core must not keep money that it has perhaps reserved.
             await self._reject(incoming, core_answers.not_understood(error), is_perhaps_reserved=True)
             return
         except TimeoutError:
-            # It is too late to fulfil, and the core has perhaps reserved the money. So the core must release it.
+            # It is too late to fulfil the transfer. The core has perhaps reserved the money, so the core must release
+            # the money.
             await self._move(incoming, stage=Stage.RELEASING)
             return
         if self._hub.clock.at_hub() >= gives_up_at:
@@ -339,7 +342,7 @@ class Payee:
         )
 
     async def _await_ending(self, incoming: Incoming) -> None:
-        """Waits for the hub's report, and requests the report if it is overdue."""
+        """Waits for the hub's report. Requests an overdue report from the hub."""
         event = self._told.setdefault(incoming.transfer_id, asyncio.Event())
         pause = self._config.callback_s if self._config.fulfil_state == "RESERVED" else _ASK_FIRST_S
         try:
@@ -366,15 +369,15 @@ class Payee:
         log.info("transfer_ended", transfer=incoming.transfer_id, state=stage)
 
     async def _move(self, incoming: Incoming, **changes: object) -> None:
-        # If another task has stored a new stage meanwhile, the next read finds that stage.
+        # If another task has stored a new stage meanwhile, the next read finds this stage.
         await self._store.save_incoming(incoming, msgspec.structs.replace(incoming, **changes))
 
     async def _until_done(self, call: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
-        """Calls the core until the call returns.
+        """Repeats a call of the core until the call returns.
 
         Raises TimeoutError if the call has not returned at `until`, by the hub's clock.
 
-        If `until` is given, the core may also refuse. Otherwise the hub has decided, and every other answer is a fault
+        If `until` is given, the core may refuse. Without `until`, the hub has already decided, so a refusal is a fault
         that the core's operators must correct.
         """
         pause = 0.2

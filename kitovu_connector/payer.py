@@ -1,6 +1,6 @@
-"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`: stores each step, then sends its requests.
+"""Runs outgoing payments by the rules of `kitovu_connector.payment_states`. Stores each step, then sends its requests.
 
-A step is durable before its requests are sent. After any crash, a restart continues with the same ids and bytes.
+A step is durable before its requests are sent. After any crash, a restart continues with the stored ids and bytes.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _AFTER_A_FAULT_S = 5.0
 
 
 class Payer:
-    """All outgoing payments of one DFSP, in one event loop; each payment processes one event at a time."""
+    """All outgoing payments of one DFSP, in one event loop. Each payment processes one event at a time."""
 
     def __init__(self, config: Config, store: Store, hub: HubClient) -> None:
         self._store, self._hub = store, hub
@@ -65,15 +65,16 @@ class Payer:
         self._background = Background()
 
     async def send(self, order: Order, transfer_id: str | None = None) -> Payment:
-        """Begins a payment, or finds the payment with this home id. By default, the transfer gets a new id.
+        """Begins a payment, or returns the existing payment with this home id. By default, the transfer gets a new id.
 
-        Raises Conflict if the found payment has other content.
+        Raises Conflict if the existing payment has other content.
 
-        Raises FspiopError, and begins nothing, if a path cannot contain the payee's identifier.
+        If a path cannot contain the payee's identifier, raises FspiopError and begins nothing.
         """
         identifiers.check("to.", order.payee.id_value, order.payee.sub_id)
         order = spelled(order)
-        # Mojaloop's SDK looks for the terms of a transfer under the transfer's id, so both ids are one.
+        # Mojaloop's SDK looks for the terms of a transfer under the transfer's id, so the transaction's id equals the
+        # transfer's id.
         transfer_id = transfer_id or correlation_ids.new_uuid()
         new = Payment(
             order=order,
@@ -91,7 +92,7 @@ class Payer:
     async def confirm(self, home_id: str) -> None:
         """Records that the core accepts the terms.
 
-        Raises FspiopError, and changes nothing, if there are no terms yet.
+        If the payment has no terms yet, raises FspiopError and changes nothing.
         """
         payment = await self.tell(home_id, Confirmed())
         if payment.state in (State.LOOKUP, State.QUOTE):
@@ -100,14 +101,14 @@ class Payer:
     async def cancel(self, home_id: str) -> None:
         """Ends a payment whose transfer was not sent.
 
-        If the transfer was sent, the payment may yet be paid. Then raises FspiopError, and changes nothing.
+        If the transfer was sent, the payment may still be paid. In this case, raises FspiopError and changes nothing.
         """
         payment = await self.tell(home_id, Cancelled())
         if payment.state is not State.ABORTED:
             raise FspiopError(ErrorCode.CLIENT_ERROR, "the payment was sent already", http_status=409)
 
     async def tell(self, home_id: str, event: Event) -> Payment:
-        """Passes an event of the core to a payment. Raises FspiopError if there is no such payment."""
+        """Passes an event of the core to a payment. Raises FspiopError if the payment does not exist."""
         payment = self._store.payment(home_id)
         if payment is None:
             raise FspiopError(ErrorCode.ID_NOT_FOUND, "no such payment", http_status=404)
@@ -115,7 +116,7 @@ class Payer:
         return self._store.payment(home_id) or payment
 
     async def wait_for_terms(self, home_id: str, seconds: float) -> Payment | None:
-        """Returns the payment when its terms are known or the payment has ended, but after `seconds` at the latest."""
+        """Returns the payment when it has terms or has ended, but after `seconds` at the latest."""
         return await self._wait(home_id, seconds, lambda payment: payment.state not in (State.LOOKUP, State.QUOTE))
 
     async def wait_for_core(self, home_id: str, seconds: float) -> Payment | None:
@@ -123,18 +124,18 @@ class Payer:
         return await self._wait(home_id, seconds, lambda payment: payment.state in PAUSES | ENDS)
 
     async def wait_for_report(self, home_id: str, seconds: float) -> Payment | None:
-        """Requests the state of a transfer from the hub. Returns the payment as soon as it changes."""
+        """Requests the state of a transfer from the hub. Returns the payment as soon as the payment changes."""
         before = self._store.payment(home_id)
         if before is None or before.state not in SENT:
             return before
-        if before.state is not State.PREPARED:  # the first request is still being sent
+        if before.state is not State.PREPARED:  # the connector is still sending the first request
             await self.move(before, Waited())
         return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS | {State.ACCEPTED})
 
     async def wait_for_end(self, home_id: str, seconds: float) -> Payment | None:
         """Returns the payment when it has ended, but after `seconds` at the latest.
 
-        Returns None if there is no such payment.
+        Returns None if the payment does not exist.
         """
         return await self._wait(home_id, seconds, lambda payment: payment.state in ENDS)
 
@@ -150,7 +151,7 @@ class Payer:
         return payment
 
     async def resume(self) -> None:
-        """Continues with every unfinished payment, after the start."""
+        """Continues with every unfinished payment after a restart of the connector."""
         for payment in self._store.unfinished_payments():
             self._open[payment.order.home_id] = payment
             self._background.start(self.move(payment, Resumed()))
@@ -183,7 +184,7 @@ class Payer:
         return next((payment for payment in waiting if id_of(payment) == subject_id), None)
 
     async def move(self, payment: Payment, event: Event) -> str | None:
-        """Applies an event to a payment. Returns the reason if the message must not be believed, otherwise None."""
+        """Applies an event to a payment. Returns the reason if the message is not proven, otherwise None."""
         home_id = payment.order.home_id
         async with self._turns.hold(home_id):
             try:
@@ -236,7 +237,7 @@ class Payer:
             self._background.start(self.move(payment, Waited()))
 
     async def _ask(self, payment: Payment, ask: Ask) -> None:
-        """Sends one request of a payment, once, if the payment is still in the state after the step."""
+        """Sends one request of a payment without repetition, if the payment is still in the state of the step."""
         current = self._open.get(payment.order.home_id)
         if current is None or not (
             current.state is payment.state or (ask is Ask.TRANSFER and {current.state, payment.state} <= SENT)
@@ -245,7 +246,7 @@ class Payer:
         request = request_of(payment, ask)
         answer = await self._hub.send(request.method, request.path, request.body, destination=request.destination)
         if ask is Ask.TRANSFER:
-            return  # the outcome arrives as a callback; a refusal of this GET is no decision about the transfer
+            return  # the outcome arrives as a callback; a refusal of this GET request does not decide the transfer
         if answer.said is Said.NO:
             await self.move(payment, Refused(answer.code, answer.text))
         elif answer.is_turned_away:

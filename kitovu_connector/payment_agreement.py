@@ -1,6 +1,6 @@
 """The states of a payment before its transfer is sent: payee, conversion, terms, one-time password. Pure.
 
-In each of these states the payment can end safely, because no transfer exists.
+In each of these states, the payment can end without risk, because no transfer exists.
 """
 
 import msgspec
@@ -65,7 +65,7 @@ _ASKS = {
 
 
 def in_lookup(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The payee's DFSP, then the payee, is looked up."""
+    """The state in which the connector looks up the payee's DFSP and then the payee."""
     match event:
         case Started() | Resumed() | Waited() if payment.order.agreed_transfer:
             return _send_agreed(payment, policy)
@@ -104,9 +104,9 @@ def _wants_owner(payment: Payment, policy: Policy) -> bool:
 
 
 def _is_unknown(fsp_id: str, policy: Policy) -> bool:
-    """Returns whether the connector cannot verify this DFSP's answers.
+    """Returns True if the connector cannot verify this DFSP's answers.
 
-    A payment would wait in vain for a verified answer.
+    A payment to such a DFSP would wait in vain for a verified answer.
     """
     return policy.known_signers is not None and fsp_id not in policy.known_signers
 
@@ -124,7 +124,7 @@ def _with_payee(payment: Payment, party: PartyRef, now: float, policy: Policy) -
 
 
 def when_payee_found(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The core decides whether this is the right payee."""
+    """The state in which the core decides whether it accepts the found payee."""
     match event:
         case Confirmed("payee"):
             return _after_payee(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -144,7 +144,7 @@ def _after_payee(payment: Payment, now: float, policy: Policy) -> Step:
 
 
 def in_conversion(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The FXPs, and then the terms of one of them, are requested."""
+    """The state in which the connector requests the list of FXPs, and then the terms of one FXP."""
     match event:
         case ProvidersFound(providers) if payment.state is State.PROVIDERS:
             if not providers:
@@ -169,7 +169,7 @@ def in_conversion(payment: Payment, event: Event, now: float, policy: Policy) ->
 
 
 def when_conversion_offered(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The core decides whether it accepts the rate."""
+    """The state in which the core decides whether it accepts the exchange rate."""
     match event:
         case Confirmed("conversion") if _are_valid(payment, now, policy):
             return _after_conversion_terms(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -186,9 +186,10 @@ def _after_conversion_terms(payment: Payment, now: float, policy: Policy) -> Ste
 
 
 def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The hub reserves the payer's money for the FXP, and the FXP promises the other currency.
+    """The state in which the hub reserves the payer's money for the FXP, and the FXP promises the target currency.
 
-    The transfer does not exist yet. If the payment ends here, the hub releases the money when no transfer comes.
+    The transfer does not exist yet. If the payment ends in this state, the hub releases the money, because no transfer
+    arrives.
     """
     match event:
         case ConversionReported("RESERVED" | "COMMITTED", fulfilment):
@@ -206,7 +207,7 @@ def in_fx_transfer(payment: Payment, event: Event, now: float, policy: Policy) -
 
 
 def in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The payee DFSP's terms are requested."""
+    """The state in which the connector requests the payee DFSP's terms."""
     match event:
         case QuoteFailed(code, text):
             return abort(payment, code, text)
@@ -223,7 +224,7 @@ def in_quote(payment: Payment, event: Event, now: float, policy: Policy) -> Step
 
 
 def when_agreed(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The core decides whether it pays on these terms."""
+    """The state in which the core decides whether it pays on the terms."""
     match event:
         case Confirmed("terms") if _are_valid(payment, now, policy):
             return _after_terms(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -248,8 +249,8 @@ def _after_conversion_and_terms(payment: Payment, now: float, policy: Policy) ->
 def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tuple[ErrorCode, str] | None:
     """Returns the reason why the payer must not accept these terms, or None.
 
-    By the payee's clock it is now `no_later_than` or later. Terms that seem to have expired may still be valid by that
-    clock. Then the payee decides.
+    By the payee's clock, the time is now `no_later_than` or later. Terms that seem to have expired may still be valid
+    by the payee's clock. In this case, the payee decides.
     """
     order, (asked, currency) = payment.order, _asked(payment)
     if quote.transfer_amount.currency != currency:
@@ -283,7 +284,7 @@ def _problem_of(quote: QuotePut, payment: Payment, no_later_than: float) -> tupl
 
 
 def _asked(payment: Payment) -> tuple[int, str]:
-    """Returns the amount and currency for which terms are requested: the order's, or the converted amount."""
+    """Returns the amount and currency of the request for terms: the order's amount, or the converted amount."""
     if payment.order.amount_type == "SEND" and payment.fx_quote_answer:
         _, target = conversion.sides(payment)
         return money.parse_amount(target.amount), target.currency
@@ -329,7 +330,7 @@ def _quote_body(payment: Payment, now: float, policy: Policy) -> bytes:
 
 
 def in_authorization(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The password that the payer entered at the payee's device is requested."""
+    """The state in which the connector requests the password that the payer entered at the payee's device."""
     match event:
         case AuthorizationGiven(answer):
             if answer.response_type != "ENTERED" or answer.authentication_info is None:
@@ -343,7 +344,7 @@ def in_authorization(payment: Payment, event: Event, now: float, policy: Policy)
 
 
 def when_authorized(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """The core compares the password with its own."""
+    """The state in which the core compares this password with the core's own password."""
     match event:
         case Confirmed("password") if _are_valid(payment, now, policy):
             return _pay(change(payment, agreeing_since=now, tries=0), now, policy)
@@ -366,8 +367,8 @@ def _pay(payment: Payment, now: float, policy: Policy) -> Step:
 
 
 def _send(payment: Payment, now: float, policy: Policy) -> Step:
-    # From here on the transfer may exist. It is stored and then sent, and afterwards only the hub's report ends the
-    # payment.
+    # From this point on the transfer may exist. It is stored and then sent, and afterwards only the hub's report ends
+    # the payment.
     return Step(_prepared(payment, now, policy), [Ask.SEND, Wait(policy.callback_s)])
 
 
@@ -421,7 +422,7 @@ def _begin(payment: Payment, state: State, now: float, policy: Policy) -> Step:
 
 
 def _asking(payment: Payment, event: Event, now: float, policy: Policy) -> Step:
-    """What is common to the states that wait for another DFSP or for the hub."""
+    """The common steps of all states that wait for another DFSP or for the hub."""
     ask = _ASKS[payment.state]
     match event:
         case Resumed() | Waited():

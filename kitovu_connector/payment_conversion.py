@@ -1,7 +1,8 @@
 """The messages and checks of a payment that an FXP converts. Pure.
 
-With a SEND amount, the payer's amount is converted first, and the terms are requested for the converted amount. With a
-RECEIVE amount, the terms are requested first, and then the FXP is asked what the transfer amount costs.
+With a SEND amount, the FXP first converts the payer's amount. The connector then requests terms for the converted
+amount. With a RECEIVE amount, the connector first requests terms. It then requests the price of the transfer amount
+from the FXP.
 """
 
 import uuid
@@ -17,7 +18,7 @@ from kitovu_connector.payment_record import Payment, Policy, agree_until, amount
 
 
 def is_needed(payment: Payment) -> bool:
-    """Returns whether the payment's currency is one that the payee does not take, or that the payer does not have."""
+    """Returns whether the payee does not take the payment's currency, or the payer does not have it."""
     order = payment.order
     if not order.may_convert or payment.payee is None:
         return False
@@ -26,7 +27,7 @@ def is_needed(payment: Payment) -> bool:
 
 
 def currencies(payment: Payment) -> tuple[str, str]:
-    """Returns the currency that the payer spends, and the one that the payee receives."""
+    """Returns two currencies: the payer spends the first, and the payee receives the second."""
     order = payment.order
     assert payment.payee is not None
     if order.amount_type == "SEND":
@@ -35,7 +36,7 @@ def currencies(payment: Payment) -> tuple[str, str]:
 
 
 def id_of(payment: Payment, what: str) -> str:
-    """Returns the id of a part of the conversion: the same id each time, and none that another payment has."""
+    """Returns the id of a part of the conversion. All calls return one id, which no other payment has."""
     return str(uuid.uuid5(uuid.UUID(payment.transfer_id), what))
 
 
@@ -95,7 +96,10 @@ def problem_of(payment: Payment, offered: FxQuotePut, no_later_than: float) -> t
 
 
 def amounts_of(offered: FxQuotePut, source: str, target: str) -> tuple[int, int]:
-    """Returns the amounts that the payer spends and that the FXP pays. Raises ValueError if one is missing."""
+    """Returns the amount that the payer spends and the amount that the FXP pays.
+
+    Raises ValueError if an amount is missing.
+    """
     found = []
     for part, currency in (
         (offered.conversion_terms.source_amount, source),
@@ -108,12 +112,12 @@ def amounts_of(offered: FxQuotePut, source: str, target: str) -> tuple[int, int]
 
 
 def provider(payment: Payment) -> str:
-    """Returns the FXP."""
+    """Returns the FXP of the payment."""
     return read(FxQuotePost, payment.fx_quote_body).conversion_terms.counter_party_fsp
 
 
 def offer_of(payment: Payment) -> FxQuotePut:
-    """Returns the FXP's terms."""
+    """Returns the FXP's terms for the payment."""
     return read(FxQuotePut, payment.fx_quote_answer)
 
 

@@ -1,4 +1,4 @@
-"""The events of an outgoing payment, and the actions that can follow from them."""
+"""The events of an outgoing payment, and the actions that can follow from events."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,7 +10,7 @@ from fspiop.bodies.quotes import QuotePut
 from kitovu_connector.payment_order import PartyRef
 
 Accepts = Literal["payee", "conversion", "terms", "password"]
-"""What the core can accept."""
+"""The subjects that the core can accept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The connector has restarted and found the payment unfinished. The last request that was sent is unknown."""
+    """The connector has restarted and found the payment unfinished. Its last sent request is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The hub answered the request of the present state with a definite refusal (4xx)."""
+    """The hub answered the present state's request with a definite refusal (4xx)."""
 
     code: str
     text: str
@@ -43,7 +43,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The hub did not accept the credentials, the signature or the URL of the request of the present state."""
+    """The hub did not accept the credentials, the signature or the URL of the present state's request."""
 
     code: str
     text: str
@@ -51,21 +51,21 @@ class TurnedAway:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The request of the present state had no clear response: no connection, time-out, or 5xx."""
+    """The present state's request had no clear response: no connection, time-out, or 5xx."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerFound:
-    """PUT /participants from the hub: the DFSP of the payee's alias."""
+    """PUT /participants arrived from the hub, with the DFSP of the payee's alias."""
 
     fsp_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class PartyFound:
-    """PUT /parties. `sender` is the DFSP that sent the message.
+    """PUT /parties arrived. `sender` is the DFSP that sent the message.
 
-    `is_proven`: the hub is known to have forwarded the message.
+    `is_proven` is True if the hub has provably forwarded the message.
     """
 
     party: PartyRef
@@ -75,7 +75,7 @@ class PartyFound:
 
 @dataclass(frozen=True, slots=True)
 class PartyFailed:
-    """PUT /parties/…/error or PUT /participants/…/error. The error is proven if the hub itself sent it."""
+    """PUT /parties/…/error or PUT /participants/…/error arrived. An error of the hub itself is proven."""
 
     code: str
     text: str
@@ -100,37 +100,37 @@ class QuoteFailed:
 
 @dataclass(frozen=True, slots=True)
 class ProvidersFound:
-    """PUT /services/FXP from the hub: the FXPs that convert the currencies."""
+    """PUT /services/FXP arrived from the hub, with the FXPs that convert the currencies."""
 
     providers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ConversionGiven:
-    """PUT /fxQuotes/{id} from the FXP."""
+    """PUT /fxQuotes/{id} arrived from the FXP."""
 
     quote: FxQuotePut
 
 
 @dataclass(frozen=True, slots=True)
 class ConversionReported:
-    """PUT /fxTransfers/{id}: the FXP has reserved the conversion, or it has ended."""
+    """PUT /fxTransfers/{id} arrived. The FXP has reserved the conversion, or the conversion has ended."""
 
     state: str
     fulfilment: str | None = None
-    cause: tuple[str, str] | None = None  # the code and description of an abort, if they are reported
+    cause: tuple[str, str] | None = None  # the code and description of an abort, if the message has them
 
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationGiven:
-    """PUT /authorizations/{id} from the payee DFSP."""
+    """PUT /authorizations/{id} arrived from the payee DFSP."""
 
     answer: AuthorizationPut
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementFailed:
-    """An error about a conversion or an authorization, before the transfer was sent. `ask` names the request."""
+    """An error about a conversion or an authorization arrived before the transfer was sent. `ask` names the request."""
 
     ask: "Ask"
     code: str
@@ -139,9 +139,11 @@ class AgreementFailed:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The core accepts what the payment waits for: the payee, a conversion, the terms, or a one-time password.
+    """The core accepts the subject for which the payment waits: the payee, a conversion, the terms, or a one-time
+    password.
 
-    Terms are the last of these, or a password if one is needed. Then the transfer is to be sent.
+    The terms are the last subject, unless a password is needed. After the last subject, the connector sends the
+    transfer.
     """
 
     accepts: Accepts = "terms"
@@ -162,7 +164,7 @@ class EndClaimed:
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """PUT /transfers/{id}, sent or forwarded by the hub: the outcome, or the answer to GET /transfers/{id}."""
+    """PUT /transfers/{id} arrived, sent or forwarded by the hub. It has the outcome, or answers GET /transfers/{id}."""
 
     state: str
     fulfilment: str | None = None
@@ -172,7 +174,8 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class ErrorReported:
-    """PUT /transfers/{id}/error, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's clock.
+    """PUT /transfers/{id}/error arrived, sent or forwarded by the hub. `written_at` is the message's Date, by the hub's
+    clock.
 
     The callback may be delivered long after that time.
     """
@@ -209,7 +212,7 @@ Event = (
 
 
 class Ask(StrEnum):
-    """A request to send once the step is durable, if the payment is still in the state after the step."""
+    """A request. The connector sends it after the step is durable, if the payment is still in the step's state."""
 
     OWNER = "GET /participants"
     PARTY = "GET /parties"
@@ -224,7 +227,7 @@ class Ask(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Sends Waited to the payment after this time. Replaces an earlier Wait."""
+    """Sends the event Waited to the payment after this time. Replaces an earlier Wait."""
 
     seconds: float
 

@@ -1,6 +1,6 @@
-"""Makes the payments of a CSV file, several at a time, and writes what became of each.
+"""Makes the payments of a CSV file, several at a time, and writes the result of each payment.
 
-Every line has an id of the core's own. So a file that was interrupted can be sent again: no line is paid twice.
+Every line has the core's own id of the payment. So an interrupted file can be sent again, and no line is paid twice.
 """
 
 import asyncio
@@ -15,18 +15,21 @@ from kitovu_connector.core_requests import CoreRequests, NotRunning, RequestRefu
 
 COLUMNS = ("id", "to", "amount", "currency")
 _RESULT = ("id", "state", "errorCode", "errorDescription", "transferId")
-_PATIENCE_S = 60.0  # how long a connector that does not answer is waited for, for example while it restarts
+_PATIENCE_S = 60.0  # how long the program waits for a connector that does not answer, for example during a restart
 _PAUSE_S = 1.0
 _MOST_FAULTS = 20
 
 
 class FaultyFile(Exception):
-    """The file cannot be sent as it is. Nothing was paid. The text has a line for each fault."""
+    """The error for a faulty file. Nothing was paid. The text has one line for each fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one line. `state` is COMMITTED, ABORTED, REFUSED (nothing has begun), or another word for open."""
+    """The result of one line.
+
+    `state` is COMMITTED, ABORTED, REFUSED (no payment has begun), or the state of an open payment.
+    """
 
     home_id: str
     state: str
@@ -48,7 +51,7 @@ def read(path: Path, payer: Mapping[str, str]) -> list[dict[str, Any]]:
                 try:
                     payment = _payment(row, payer)
                     if payment["homeTransactionId"] in seen:
-                        raise ValueError(f"the id {payment['homeTransactionId']} is there twice")
+                        raise ValueError(f"the id {payment['homeTransactionId']} occurs twice")
                     seen.add(payment["homeTransactionId"])
                     found.append(payment)
                 except ValueError as error:
@@ -69,9 +72,9 @@ async def pay(
     results: Path,
     told: Callable[[Result], None],
 ) -> list[Result]:
-    """Makes the payments, and writes each result as soon as it is known.
+    """Makes the payments, and writes each result as soon as the result is known.
 
-    Raises NotRunning if the connector does not answer for a minute. Then the file can be sent again.
+    Raises NotRunning if the connector does not answer for a minute. The file can then be sent again.
     """
     left, found = iter(payments), []
     with results.open("w", newline="", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A core's order for a payment, and parties in the form that the connector stores."""
+"""A core's order for a payment, and parties in the connector's stored form."""
 
 from typing import Literal
 
@@ -68,26 +68,26 @@ class Order(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str | None = None
     quote_extensions: Extensions = ()
     transfer_extensions: Extensions = ()
-    needs_confirmation: bool = False  # nothing is paid before the core confirms the terms
-    needs_payee_confirmation: bool = False  # no terms are requested before the core accepts the payee
+    needs_confirmation: bool = False  # the connector pays only after the core has confirmed the terms
+    needs_payee_confirmation: bool = False  # the connector requests terms only after the core has accepted the payee
     skip_lookup: bool = False  # `payee` has its DFSP already
-    may_convert: bool = False  # an FXP converts the amount if payer and payee have no currency in common
+    may_convert: bool = False  # an FXP converts the amount if payer and payee have no common currency
     needs_conversion_confirmation: bool = False  # no conversion is made before the core accepts its terms
     transaction_request_id: str | None = None  # the payee's request to pay that this payment answers
     home_request_id: str | None = None  # the core's own id of this request
     needs_password: bool = False  # the payer enters a one-time password at the payee's device
-    needs_password_confirmation: bool = False  # nothing is paid before the core accepts the password
-    quote_expiry_s: float | None = None  # instead of the settings
+    needs_password_confirmation: bool = False  # the connector pays only after the core has accepted the password
+    quote_expiry_s: float | None = None  # replaces the settings
     transfer_expiry_s: float | None = None
     fx_quote_expiry_s: float | None = None
     fx_transfer_expiry_s: float | None = None
     fee_limit: int | None = None  # terms with a higher fee end the payment
-    expires_at: float | None = None  # the transfer is not sent after this time
+    expires_at: float | None = None  # the connector does not send the transfer after this time
     agreed_transfer: bytes = b""  # the body of POST /transfers, if its terms were agreed without the connector
 
 
 def spelled(order: Order) -> Order:
-    """Returns the order with one spelling of each identifier, so that a repeated order may have another spelling."""
+    """Returns the order with one spelling of each identifier, so that a repeated order may use a different spelling."""
     return msgspec.structs.replace(order, payer=_spelled(order.payer), payee=_spelled(order.payee))
 
 

@@ -28,7 +28,7 @@ class State(StrEnum):
     AUTHORIZATION = "AUTHORIZATION"  # requests the one-time password that the payer entered at the payee's device
     AUTHORIZED = "AUTHORIZED"  # the password is known, and the core's acceptance is pending
     FX_TRANSFER = "FX_TRANSFER"  # the conversion is being reserved; the transfer is not sent yet
-    PREPARED = "PREPARED"  # the transfer is stored and is being sent for the first time
+    PREPARED = "PREPARED"  # the transfer is stored, and the connector is sending it for the first time
     ACCEPTED = "ACCEPTED"  # the hub has the transfer; the outcome is pending
     DOUBT = "DOUBT"  # it is unknown whether the hub has the transfer, or the outcome is overdue
     COMMITTED = "COMMITTED"  # the end: the payee has the money
@@ -36,14 +36,17 @@ class State(StrEnum):
 
 
 ENDS = frozenset({State.COMMITTED, State.ABORTED})
-SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # only the hub's report ends a payment then
+SENT = frozenset({State.PREPARED, State.ACCEPTED, State.DOUBT})  # in these states, only the hub's report ends a payment
 CANCELLABLE = frozenset(State) - SENT - ENDS  # no transfer has been sent
 PAUSES = frozenset({State.PAYEE_FOUND, State.CONVERSION_OFFERED, State.AGREED, State.AUTHORIZED})
 """The core's answer is pending."""
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An outgoing payment as stored. The payment's ids are created once, before any request is sent."""
+    """An outgoing payment in its stored form.
+
+    The connector creates the payment's ids once, before it sends any request.
+    """
 
     order: Order
     transfer_id: str
@@ -51,14 +54,14 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     transaction_id: str
     created_at: float
     state: State = State.LOOKUP
-    tries: int = 0  # repetitions within the present state, which set the backoff
+    tries: int = 0  # repetitions in the present state, which determine the backoff
     accepted: bool = False  # the hub has reported at least once that it has the transfer
     asked_at: float = 0.0  # time of the last GET /transfers
-    owner: str | None = None  # the payee alias's DFSP, as the hub reports it
+    owner: str | None = None  # the DFSP of the payee's alias, as the hub reported it
     payee: PartyRef | None = None  # the payee as the payee DFSP describes it, with fsp_id
     quote_body: bytes = b""  # the body of POST /quotes, the same bytes each time
     quote_answer: bytes = b""  # the body of PUT /quotes
-    agreeing_since: float = 0.0  # when the core last answered; 0: it was not asked
+    agreeing_since: float = 0.0  # the time of the core's last answer; 0 if the core had no request
     fx_providers: tuple[str, ...] = ()
     fx_quote_body: bytes = b""  # the body of POST /fxQuotes, the same bytes each time
     fx_quote_answer: bytes = b""  # the body of PUT /fxQuotes
@@ -82,7 +85,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The settings that the decisions depend on."""
+    """The settings that affect the decisions."""
 
     dfsp: str
     asks_owner: bool = False  # look up the payee's DFSP at the hub first, because PUT /parties alone proves nothing
@@ -94,12 +97,12 @@ class Policy:
     clock_margin_s: float = 10.0
     hub_ahead_s: float = 0.0  # the hub's clock is ahead of this machine's clock; expirations are by the hub's clock
     ask_at_most_every_s: float = 30.0
-    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None: no restriction
+    known_signers: frozenset[str] | None = None  # the DFSPs whose messages can be verified; None means no restriction
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """The result of an event. If a message must not be believed, `refusal` is the reason, and nothing has changed."""
+    """The result of an event. If the message is not proven, `refusal` is the reason, and nothing has changed."""
 
     payment: Payment
     actions: Sequence[Action] = ()
@@ -115,12 +118,12 @@ def change(payment: Payment, **changes: object) -> Payment:
 
 
 def abort(payment: Payment, code: str, text: str) -> Step:
-    """Ends a payment of which no transfer was sent, or whose transfer the hub reports as aborted."""
+    """Ends a payment without a sent transfer, or a payment whose transfer the hub reports as aborted."""
     return Step(change(payment, state=State.ABORTED, error_code=code, error_text=text[:128], tries=0))
 
 
 def abort_for(payment: Payment, error: ErrorCode, detail: str) -> Step:
-    """Ends a payment in the same way, with a code of the API."""
+    """Ends a payment like `abort`, with a code of the API."""
     return abort(payment, error.code, f"{text_of(error.code)} - {detail}" if detail else text_of(error.code))
 
 
@@ -135,12 +138,12 @@ def soon(payment: Payment) -> float:
 
 
 def agree_until(payment: Payment, policy: Policy) -> float:
-    """Returns when lookup and terms must be known. Time in which the core was asked does not count."""
+    """Returns the time by which lookup and terms must be complete. The time of calls to the core does not count."""
     return (payment.agreeing_since or payment.created_at) + policy.agree_s
 
 
 def ask_again(payment: Payment, ask: Ask, now: float, policy: Policy) -> Step:
-    """Sends a request before the transfer, with growing pauses. Ends the payment when the time is over."""
+    """Repeats a request before the transfer, with growing pauses. Ends the payment when the time is over."""
     left = agree_until(payment, policy) - now
     if left <= 0:
         return abort_for(payment, ErrorCode.SERVER_TIMED_OUT, f"no response to {ask} in time")
@@ -154,7 +157,7 @@ def moment(timestamp: float) -> str:
 
 
 def amount_in(value: Money | None, currency: str) -> int | None:
-    """Returns an amount as ten-thousandths. Raises ValueError if it is in another currency."""
+    """Returns an amount as ten-thousandths. Raises ValueError if the amount has a different currency."""
     if value is None:
         return None
     if value.currency != currency:

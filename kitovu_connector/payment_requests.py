@@ -1,4 +1,4 @@
-"""The requests to the hub of an outgoing payment. Pure."""
+"""Creates the requests of an outgoing payment to the hub. Pure."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -22,7 +22,7 @@ class Request:
 
 
 def request_of(payment: Payment, ask: Ask) -> Request:
-    """Returns the request; it has the same content each time."""
+    """Returns the request. All calls return equal content."""
     payee = payment.payee.fsp_id if payment.payee is not None else None
     match ask:
         case Ask.OWNER:

@@ -5,11 +5,11 @@
                                       v  |        v
                                       DOUBT <-----+    (GET /transfers/{id}, or send the identical bytes again)
 
-`payment_agreement` has the states before PREPARED, also those that only some payments have: the core's acceptance of
-the payee, a conversion, a one-time password. Before PREPARED no money can have been transferred, so the payment can end
-safely. From PREPARED on, only the hub's report ends the payment (API Definition 6.7.2: a payer never decides alone that
-a transfer did not happen). A payee DFSP may claim an end without proof that the hub forwarded the claim. Then the
-connector only requests the state from the hub.
+`payment_agreement` has the states before PREPARED. Only some payments have the states for the core's acceptance of the
+payee, a conversion, or a one-time password. Before PREPARED no money can have been transferred, so the payment can end
+without risk. From PREPARED on, only the hub's report ends the payment (API Definition 6.7.2: a payer never decides
+alone that a transfer did not happen). A payee DFSP may claim an end without proof that the hub forwarded the claim. In
+this case, the connector only requests the state from the hub.
 """
 
 from fspiop import ilp
@@ -54,8 +54,9 @@ _ASK_ABOUT_CLAIMS_EVERY_S = 1.0  # even if many claims arrive
 def proves_abort(code: str) -> bool:
     """Returns whether an error about a transfer means that the transfer has ended.
 
-    1xxx and 2xxx report a fault on the way. 30xx and 3101-3107 report a fault of a message (3106: the original transfer
-    continues). 3208 reports that the hub does not have the id. None of these codes decides the transfer.
+    The codes 1xxx and 2xxx report a fault of the transmission. The codes 30xx and 3101-3107 report a fault of a message
+    (3106: the original transfer continues). The code 3208 reports that the hub does not have the id. None of these
+    codes decides the transfer.
     """
     if code == ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         return False
@@ -101,7 +102,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
                 change(payment, state=State.ACCEPTED, accepted=True, tries=0), [Wait(_until_overdue(payment, policy))]
             )
         case Refused(code, text) if payment.state is State.PREPARED and not payment.accepted:
-            # The hub refused the only request ever sent for this id.
+            # The hub refused the only request that the connector has sent for this id.
             return abort(payment, code, text)
         case Unclear() | TurnedAway() if payment.state is State.PREPARED:
             return Step(change(payment, state=State.DOUBT, tries=0), [Wait(soon(payment))])
@@ -114,7 +115,7 @@ def _when_sent(payment: Payment, event: Event, now: float, policy: Policy) -> St
             return _on_report(payment, event, policy)
         case ErrorReported(code, text, written_at):
             return _on_error(payment, code, text, written_at, now, policy)
-        case _:  # a response to a repeated request does not decide the first one; the timer continues
+        case _:  # a response to a repeated request does not decide the first request; the timer continues
             return Step(payment)
 
 
@@ -150,7 +151,8 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
     if code != ErrorCode.TRANSFER_ID_NOT_FOUND.code:
         if code == payment.reported_code:
             return Step(payment)  # the state was already requested from the hub; the timer repeats the request
-        # A payee DFSP may reject with any code, such as 2001, and the hub aborts. So the state is requested at once.
+        # A payee DFSP may reject with any code, such as 2001, and the hub aborts the transfer. So the connector
+        # requests the state at once.
         return _ask_at_once(_noting(payment, (code, text)), now)
     if payment.state is State.DOUBT and not payment.accepted:
         at_hub = now + policy.hub_ahead_s
@@ -167,7 +169,7 @@ def _on_error(payment: Payment, code: str, text: str, written_at: float, now: fl
 
 
 def _noting(payment: Payment, cause: tuple[str, str] | None) -> Payment:
-    """Notes a reported error, which is the reason for the end if the hub reports ABORTED without a reason."""
+    """Stores a reported error. If the hub later reports ABORTED without a reason, this error is the reason."""
     return payment if cause is None else change(payment, reported_code=cause[0], reported_text=cause[1][:128])
 
 
@@ -183,7 +185,7 @@ def _ask_at_once(payment: Payment, now: float) -> Step:
 
 
 def _after_the_end(payment: Payment, event: Event) -> Step:
-    """Refuses a report that contradicts a final state, because a final state never changes.
+    """Refuses a report that contradicts the payment's final state, because a final state never changes.
 
     People must examine such a report.
     """
@@ -207,6 +209,6 @@ def _after_the_end(payment: Payment, event: Event) -> Step:
 def _until_overdue(payment: Payment, policy: Policy) -> float:
     """Returns the time until the outcome is overdue.
 
-    The hub reports an expiry without a request, so a request before `callback_s` would only add load.
+    The hub reports an expiry by itself, so a request before `callback_s` would only add load.
     """
     return policy.callback_s

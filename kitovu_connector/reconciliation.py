@@ -1,4 +1,4 @@
-"""Compares the connector's transfers with the hub's statement. Pure: takes both sides, and returns the differences."""
+"""Compares the connector's transfers with the hub's statement, and returns the differences. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from enum import StrEnum
 
 
 class Result(StrEnum):
-    """The result for one transfer. EQUAL and OPEN are no faults."""
+    """The result of the comparison for one transfer. EQUAL and OPEN are not faults."""
 
     EQUAL = "EQUAL"
-    OPEN = "OPEN"  # not ended on one side or on both; a later comparison shows the end
-    NOT_HERE = "NOT_HERE"  # the hub has it, and this connector does not
-    NOT_AT_HUB = "NOT_AT_HUB"  # this connector has committed it, and the hub does not have it
-    STATES_DIFFER = "STATES_DIFFER"  # one side has committed it, and the other has aborted it
+    OPEN = "OPEN"  # not ended on one side or on both sides; a later comparison shows the end
+    NOT_HERE = "NOT_HERE"  # only the hub has the transfer
+    NOT_AT_HUB = "NOT_AT_HUB"  # this connector has committed the transfer, and the hub does not have the transfer
+    STATES_DIFFER = "STATES_DIFFER"  # one side has committed the transfer, and the other side has aborted it
     AMOUNTS_DIFFER = "AMOUNTS_DIFFER"
 
 
 LONGEST = timedelta(days=1)
-"""How long before its expiration a transfer reaches the hub at most. Most transfers expire within a minute."""
+"""The longest time from a transfer's arrival at the hub to its expiration. Most transfers expire within a minute."""
 FAULTS = frozenset(Result) - {Result.EQUAL, Result.OPEN}
 _ENDS = frozenset({"COMMITTED", "ABORTED"})
 
@@ -27,8 +27,9 @@ _ENDS = frozenset({"COMMITTED", "ABORTED"})
 class Side:
     """One side's record of a transfer. `state` is RESERVED, COMMITTED or ABORTED.
 
-    `at` is when the hub received the transfer. In this connector's record it is a time at which the hub had received
-    the transfer for less than LONGEST: when this DFSP's payment began, or when the transfer to this DFSP expires.
+    In the hub's record, `at` is the time at which the hub received the transfer. In this connector's record, `at`
+    differs from this time by less than LONGEST. It is the beginning of an outgoing payment, or the expiration of an
+    incoming transfer.
     """
 
     state: str
@@ -39,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Both records of one transfer. `direction` is OUT if this DFSP pays, and IN if it is paid."""
+    """The two records of one transfer. `direction` is OUT if this DFSP pays, and IN if this DFSP is paid."""
 
     transfer_id: str
     direction: str
@@ -53,9 +54,10 @@ Key = tuple[str, str]
 
 
 def compare(at_hub: Mapping[Key, Side], here: Mapping[Key, Side], *, since: str, until: str) -> list[Compared]:
-    """Returns the result for each transfer between these times, the faults first.
+    """Returns the result for each transfer between these times, with the faults first.
 
-    `at_hub` must begin LONGEST before `since`, and end now. `here` must have every record that has changed since then.
+    `at_hub` must have the hub's records from LONGEST before `since` until now. `here` must have all of the connector's
+    records that have changed in this period.
     """
     keys = {key for key, side in at_hub.items() if since <= side.at < until}
     keys |= {key for key, side in here.items() if key not in at_hub and since <= side.at < until}
@@ -78,10 +80,10 @@ def committed_at_hub(found: Iterable[Compared]) -> dict[tuple[str, str], list[st
 def _result(at_hub: Side | None, here: Side | None) -> Result:
     if at_hub is None:
         assert here is not None
-        # A payment that ended before its transfer reached the hub is only here. So is one that was just sent.
+        # Only this connector has a payment that ended before its transfer reached the hub, or that was just sent.
         return {"COMMITTED": Result.NOT_AT_HUB, "ABORTED": Result.EQUAL}.get(here.state, Result.OPEN)
     if here is None:
-        # A transfer that the hub refused or that expired may never have been stored here, and no money moved.
+        # This connector may not have a transfer that the hub refused or that expired. Such a transfer moved no money.
         return {"COMMITTED": Result.NOT_HERE, "ABORTED": Result.EQUAL}.get(at_hub.state, Result.OPEN)
     if (at_hub.amount, at_hub.currency) != (here.amount, here.currency):
         return Result.AMOUNTS_DIFFER

@@ -1,4 +1,4 @@
-"""Durable records of one kind: requests to pay, bulks, conversions. Each has a state, and an end that is final."""
+"""Durable records of one kind: requests to pay, bulks, conversions. Each record has a state and a final end."""
 
 import asyncio
 import sqlite3
@@ -19,7 +19,7 @@ _LOOK_FOR_OLD_EVERY_S = 600.0
 
 
 class Record(Protocol):
-    """What a record must have."""
+    """The interface of a record."""
 
     @property
     def id(self) -> str:
@@ -31,7 +31,7 @@ class Record(Protocol):
 
     @property
     def digest(self) -> bytes:
-        """Equal for equal requests."""
+        """The digest of the request. Equal requests have equal digests."""
 
     @property
     def state(self) -> str:
@@ -46,15 +46,18 @@ R = TypeVar("R", bound=Record)
 
 
 class Records(Generic[R]):
-    """Typed access to the records of one kind. A write returns when it is durable. Records are immutable values."""
+    """Typed access to the records of one kind. A write returns when the written data is durable.
+
+    Records are immutable values.
+    """
 
     def __init__(self, database: Database, kind: str, of: type[R]) -> None:
         self._db, self._kind, self._of = database, kind, of
 
     async def add(self, new: R) -> tuple[R, bool]:
-        """Stores a record. Returns (stored, is new).
+        """Stores a record. Returns the stored record, and whether it is new.
 
-        Raises Conflict if its id or its alias has other content.
+        Raises Conflict if the record's id or alias belongs to other content.
         """
         raw = msgspec.json.encode(new)
 
@@ -76,7 +79,7 @@ class Records(Generic[R]):
         return await self._db.write(job)
 
     async def save(self, before: R, after: R) -> bool:
-        """Stores a new state. Returns False, and changes nothing, if another task has changed the state first."""
+        """Stores a new state. If another task has changed the state first, changes nothing and returns False."""
         raw = msgspec.json.encode(after)
 
         def job(conn: sqlite3.Connection) -> bool:
@@ -106,7 +109,7 @@ class Records(Generic[R]):
         return [self._read(row["record"]) for row in rows.fetchall()]
 
     async def delete_old(self, retention_s: float) -> None:
-        """Deletes records that ended so long ago, a hundred at a time, for as long as the connector runs."""
+        """Deletes records that ended before a given age, a hundred at a time. Runs as long as the connector runs."""
 
         def job(conn: sqlite3.Connection) -> int:
             return conn.execute(

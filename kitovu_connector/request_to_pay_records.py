@@ -1,4 +1,4 @@
-"""Requests to pay as the connector stores them: those that this DFSP makes, and those that it receives."""
+"""The connector's records of requests to pay: the requests that this DFSP makes, and the requests that it receives."""
 
 from enum import StrEnum
 
@@ -17,8 +17,8 @@ class RequestState(StrEnum):
     LOOKUP = "LOOKUP"  # looks up the payer
     PAYER_FOUND = "PAYER_FOUND"  # the core's acceptance of the payer is pending
     ASKED = "ASKED"  # the payer DFSP's answer is pending
-    ANSWERED = "ANSWERED"  # the payer DFSP has answered; it may still change its answer
-    FAILED = "FAILED"  # the end: the payer DFSP, the hub or the core refused
+    ANSWERED = "ANSWERED"  # the payer DFSP has answered, but may still change its answer
+    FAILED = "FAILED"  # final: the payer DFSP, the hub or the core refused
 
 
 class RequestOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,17 +39,17 @@ class RequestOrder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A request that this DFSP makes."""
+    """A request to pay that this DFSP makes."""
 
     id: str
     order: RequestOrder
     digest: bytes
     created_at: float
     state: RequestState = RequestState.LOOKUP
-    payer: PartyRef | None = None  # as the payer's DFSP describes the payer
-    answer: str | None = None  # the state that the payer DFSP reported last
+    payer: PartyRef | None = None  # the payer in the description of the payer's DFSP
+    answer: str | None = None  # the state in the payer DFSP's latest report
     transaction_id: str | None = None
-    is_told: bool = True  # the core knows `answer`
+    is_told: bool = True  # true if the core has received `answer`
     error_code: str | None = None
     error_text: str | None = None
 
@@ -60,11 +60,11 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     @property
     def is_open(self) -> bool:
-        """Whether the payer DFSP or the core is still to be asked."""
+        """Whether the connector still has to send something to the payer DFSP or to the core."""
         return self.state in (RequestState.LOOKUP, RequestState.PAYER_FOUND, RequestState.ASKED) or not self.is_told
 
     def body(self, dfsp: str) -> bytes:
-        """Returns the body of POST /transactionRequests, the same bytes each time."""
+        """Returns the body of POST /transactionRequests. All calls return equal bytes."""
         assert self.payer is not None
         order = self.order
         return write(
@@ -86,7 +86,7 @@ class RequestMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class RequestReceived(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A request that another DFSP makes to a customer of this DFSP."""
+    """A request to pay that another DFSP sends to a customer of this DFSP."""
 
     id: str
     payee_fsp: str

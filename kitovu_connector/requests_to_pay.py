@@ -1,7 +1,7 @@
-"""Requests to pay (FSPIOP API v1.1, section 6.4): a payee asks a payer at another DFSP for a payment.
+"""Requests to pay (FSPIOP API v1.1, section 6.4). A payee requests a payment from a payer at another DFSP.
 
-No money moves here. The payer DFSP pays by a payment of its own that names the request. Each request is stored before
-it is sent or acknowledged, so that it is made once.
+A request to pay moves no money. The payer DFSP pays by a separate payment that contains the request's id. The connector
+stores each request before it sends or acknowledges the request, so each request is made only once.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _SEND_FOR_S = 3600.0
 
 @runtime_checkable
 class RequestBackend(Protocol):
-    """A core that takes requests to pay."""
+    """The interface of a core that takes requests to pay."""
 
     async def take_request(self, asked: TransactionRequestPost, payee_fsp: str) -> TransactionRequestPut:
         """Returns the state of a request to a customer of this DFSP, or raises Refused."""
@@ -46,11 +46,11 @@ class RequestBackend(Protocol):
         """Returns the one-time password that the payer entered at the payee's device, or raises Refused."""
 
     async def request_told(self, transaction_request_id: str, home_id: str, state: str) -> None:
-        """Takes note of the payer DFSP's later answer to a request of this DFSP."""
+        """Receives the payer DFSP's later answer to a request of this DFSP."""
 
 
 class RequestsToPay:
-    """All requests to pay of one DFSP, on both sides."""
+    """All requests to pay of one DFSP, as payee DFSP and as payer DFSP."""
 
     def __init__(
         self, config: Config, store: Store, hub: HubClient, backend: Backend, lookups: Lookups, exchanges: Exchanges
@@ -63,7 +63,7 @@ class RequestsToPay:
         self._turns = KeyedLocks()
 
     def routes(self) -> list[Route]:
-        """Returns the part's messages."""
+        """Returns the routes for the messages that this class receives."""
         return [
             ("POST", "/transactionRequests", self._asked),
             ("PUT", "/transactionRequests/{id}", self._told),
@@ -72,7 +72,7 @@ class RequestsToPay:
         ]
 
     async def resume(self) -> None:
-        """Continues with every unfinished request, after the start."""
+        """Continues with every unfinished request after a restart of the connector."""
         for made in self._made.unfinished():
             if not made.is_told:
                 self._background.start(self._tell_core(made.id))
@@ -90,9 +90,10 @@ class RequestsToPay:
         return self._made.get(request_id)
 
     async def make(self, order: RequestOrder, *, needs_confirmation: bool) -> RequestMade:
-        """Looks the payer up, and asks the payer's DFSP unless the core must accept the payer first.
+        """Looks up the payer. Sends the request to the payer's DFSP, unless the core must accept the payer first.
 
-        A repeated order is the same request. Raises Conflict if the core's id has another order.
+        A repeated order does not create a second request. Raises Conflict if the core's id belongs to a different
+        order.
         """
         identifiers.check("from.", order.payer.id_value, order.payer.sub_id)
         new = RequestMade(
@@ -111,7 +112,7 @@ class RequestsToPay:
             return await self._ask(request)
 
     async def accept(self, request_id: str, *, is_accepted: bool) -> RequestMade | None:
-        """Asks the payer's DFSP, or ends the request. Returns None if there is no such request."""
+        """Sends the request to the payer's DFSP, or ends the request. Returns None if the request does not exist."""
         async with self._turns.hold(request_id):
             request = self._made.get(request_id)
             if request is None or request.state is not RequestState.PAYER_FOUND:
@@ -133,7 +134,7 @@ class RequestsToPay:
         return await self._change(request, state=RequestState.PAYER_FOUND, payer=payer)
 
     async def _ask(self, request: RequestMade) -> RequestMade:
-        """Sends the request, again if an earlier run may have sent it, and waits for the answer."""
+        """Sends the request and waits for the answer. Sends it even if an earlier run may already have sent it."""
         if request.state is not RequestState.ASKED:
             return request
         assert request.payer is not None
@@ -193,7 +194,7 @@ class RequestsToPay:
         return request
 
     async def _tell_core(self, request_id: str) -> None:
-        """Reports the payer DFSP's later answer to the core, until the core has it."""
+        """Reports the payer DFSP's later answer to the core. Repeats the report until the core accepts it."""
         pause = 0.5
         while (request := self._made.get(request_id)) is not None and not request.is_told:
             try:
@@ -206,7 +207,9 @@ class RequestsToPay:
                 pause = min(pause * 2, 30.0)
 
     async def _password_asked(self, message: Message) -> int:
-        """GET /authorizations: the payer's DFSP asks for the password that the payer entered at the payee's device."""
+        """Handles GET /authorizations: sends the password that the payer entered at the payee's device to the payer's
+        DFSP.
+        """
         request = self._made.get(message.id)
         if request is None or request.payer is None or request.payer.fsp_id != message.source:
             raise FspiopError(ErrorCode.TRANSACTION_REQUEST_ID_NOT_FOUND)
@@ -248,7 +251,7 @@ class RequestsToPay:
         return 202
 
     async def reject(self, request_id: str) -> None:
-        """Reports to the payee's DFSP that the payer does not pay."""
+        """Reports to the payee's DFSP that the payer will not pay."""
         received = self._received.get(request_id)
         if received is not None:
             body = bodies.write(TransactionRequestPut(transaction_request_state="REJECTED"))

@@ -1,4 +1,4 @@
-"""Paths of resources in their percent-encoded wire form."""
+"""Creates the percent-encoded paths of resources."""
 
 from fspiop.paths import path_of
 

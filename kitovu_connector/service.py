@@ -1,4 +1,7 @@
-"""One DFSP's whole connector. In process: `async with Connector(config, backend) as c: await c.pay(order)`."""
+"""The whole connector of one DFSP.
+
+Python programs use it by `async with Connector(config, backend) as c: await c.pay(order)`.
+"""
 
 import errno
 import ssl
@@ -57,9 +60,9 @@ class _Continued(_Closed, Protocol):
 
 
 class Connector:
-    """Starts both servers, and continues all payments that an earlier run left unfinished.
+    """Starts the two servers (for the hub and for the core), and continues all unfinished payments of an earlier run.
 
-    Raises ConfigError or StartError if the connector cannot start. Then no server or file stays open.
+    Raises ConfigError or StartError if the connector cannot start. In this case, no server or file stays open.
     """
 
     def __init__(self, config: Config, backend: Backend) -> None:
@@ -165,15 +168,16 @@ class Connector:
     async def pay(self, order: Order) -> Payment:
         """Makes a payment. Returns the payment when it has ended, but after `answer_s` seconds at the latest.
 
-        A repeated order is the same payment. If this method raises FspiopError or Conflict, no payment has begun.
+        A repeated order does not begin a second payment. If this method raises FspiopError or Conflict, no payment has
+        begun.
         """
         payment = await self._payer.send(order)
         return await self._payer.wait_for_end(order.home_id, self._config.answer_s) or payment
 
     async def lookup(self, id_type: PartyIdType, id_value: str, sub_id: str | None = None) -> PartyRef:
-        """Returns the payee with this alias, as the payee's DFSP describes it. Begins no payment.
+        """Returns the payee with this alias in the description of the payee's DFSP. Begins no payment.
 
-        Raises LookupFailed if there is no such payee.
+        Raises LookupFailed if the payee does not exist.
         """
         identifiers.check("", id_value, sub_id)
         return await self._lookups.find(PartyRef(id_type=id_type, id_value=id_value, sub_id=sub_id))
@@ -183,16 +187,16 @@ class Connector:
 
         Returns the payment in the state AGREED, with payee, amounts, fee and `terms_expire_at`.
 
-        The state is ABORTED if there is no payee or there are no terms. Raises the same errors as `pay`.
+        The state is ABORTED if there is no payee, or if there are no terms. Raises the errors of `pay`.
         """
         order = msgspec.structs.replace(order, needs_confirmation=True)
         payment = await self._payer.send(order)
         return await self._payer.wait_for_terms(order.home_id, self._config.answer_s) or payment
 
     async def confirm(self, home_id: str) -> Payment:
-        """Pays on the agreed terms, and returns as `pay` does.
+        """Pays on the agreed terms. Returns the payment like `pay`.
 
-        Raises FspiopError if there is no such payment, or it has no terms yet.
+        Raises FspiopError if the payment does not exist, or if the payment has no terms yet.
         """
         await self._payer.confirm(home_id)
         payment = await self._payer.wait_for_end(home_id, self._config.answer_s)
@@ -202,7 +206,7 @@ class Connector:
     async def cancel(self, home_id: str) -> Payment:
         """Ends a payment whose transfer was not sent.
 
-        Raises FspiopError if there is no such payment, or if its transfer was sent and may yet be paid.
+        Raises FspiopError if the payment does not exist, or if its transfer was sent and may still be paid.
         """
         await self._payer.cancel(home_id)
         payment = self._store.payment(home_id)
@@ -210,7 +214,7 @@ class Connector:
         return payment
 
     async def payment(self, home_id: str) -> Payment | None:
-        """Returns the payment with this id of the core, in its present state, or None if there is no such payment."""
+        """Returns the payment with this id of the core in its present state, or None if the payment does not exist."""
         return self._store.payment(home_id)
 
     async def _serve(

@@ -1,6 +1,6 @@
-"""At most one connector uses a state directory.
+"""Ensures that at most one connector uses a state directory.
 
-Two connectors on one state would each continue the other's payments and send them twice.
+Two connectors with one state directory would each continue all payments, and send requests twice.
 """
 
 import sqlite3
@@ -10,9 +10,9 @@ from kitovu_connector.config import StartError
 
 
 class StateLock:
-    """An exclusive SQLite lock on a file of its own.
+    """An exclusive SQLite lock on a separate file.
 
-    The system releases the lock when the process ends, also after a crash.
+    The operating system releases the lock when the process ends, even after a crash.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""All SQLite access of the connector: outgoing payments, quotes given, incoming transfers."""
+"""The SQLite tables of the connector: outgoing payments, given quotes, incoming transfers."""
 
 import sqlite3
 import time
@@ -95,7 +95,7 @@ class QuoteGiven(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     fee: int = 0
     currency: str = ""
     expires_at: float = 0.0
-    core_answer: bytes = b""  # the core's own answer, for a core that gets it back with the transfer
+    core_answer: bytes = b""  # the core's own answer, for a core that receives this answer with the transfer
 
 
 class Stage(StrEnum):
@@ -104,7 +104,7 @@ class Stage(StrEnum):
     IN_BULK = "IN_BULK"  # stored as an item of a bulk; next: reserve the bulk at the core
     RECEIVED = "RECEIVED"  # stored, and the hub has received the 202; next: reserve at the core
     FULFILLING = "FULFILLING"  # reserved; next: send the fulfilment to the hub
-    FULFILLED = "FULFILLED"  # the hub has the fulfilment; its report is pending
+    FULFILLED = "FULFILLED"  # the hub has the fulfilment; the hub's report is pending
     REJECTING = "REJECTING"  # the core refused; next: send the error to the hub
     REJECTED = "REJECTED"  # the hub has the error
     COMMITTING = "COMMITTING"  # the hub has committed; next: credit the customer
@@ -130,19 +130,19 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     answer: bytes = b""  # the body of PUT /transfers/{id} or PUT /transfers/{id}/error
     is_refusal: bool = False
     error_code: str | None = None
-    completed_at: str | None = None  # as the hub reported the end
-    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release it
+    completed_at: str | None = None  # the end that the hub reported
+    is_perhaps_reserved: bool = False  # refused, but the core may have reserved the money and must release the money
 
 
 class Conflict(Exception):
-    """The same id with different content."""
+    """The error for an id that belongs to different content."""
 
 
 Record = TypeVar("Record")
 
 
 class Store:
-    """Typed access to the three tables. A write returns when it is durable. Records are immutable values."""
+    """Typed access to the three tables. A write returns when the data is durable. Records are immutable values."""
 
     def __init__(self, directory: Path) -> None:
         self._lock = StateLock(directory)
@@ -154,7 +154,7 @@ class Store:
 
     @property
     def database(self) -> Database:
-        """The database, for records of other kinds."""
+        """The database, for access to records of other kinds."""
         return self._db
 
     async def close(self) -> None:
@@ -165,7 +165,7 @@ class Store:
     # ---- outgoing payments
 
     async def add_payment(self, payment: Payment) -> Payment:
-        """Stores a new payment, or returns the equal payment that exists.
+        """Stores a new payment, or returns the existing equal payment.
 
         Raises Conflict if the existing payment differs.
         """
@@ -221,7 +221,10 @@ class Store:
     # ---- quotes given
 
     async def add_quote(self, quote: QuoteGiven) -> tuple[QuoteGiven, bool]:
-        """Stores a request for terms. Returns (stored, is new). Raises Conflict if the id has another request."""
+        """Stores a request for terms. Returns the stored record, and whether it is new.
+
+        Raises Conflict if the id belongs to a different request.
+        """
 
         def job(conn: sqlite3.Connection) -> tuple[QuoteGiven, bool]:
             row = conn.execute("SELECT digest, record FROM quote WHERE quote_id = ?", (quote.quote_id,)).fetchone()
@@ -239,7 +242,7 @@ class Store:
         return await self._db.write(job)
 
     async def save_quote(self, quote: QuoteGiven) -> None:
-        """Stores the answer, or that the hub has accepted the answer."""
+        """Stores the answer to a quote, or the hub's acceptance of the answer."""
         record = _encode(quote)
 
         def job(conn: sqlite3.Connection) -> None:
@@ -264,7 +267,7 @@ class Store:
         return [_decode(row["record"], QuoteGiven) for row in rows]
 
     async def delete_old_quotes(self, changed_before: float, at_most: int) -> int:
-        """Deletes quotes that were last changed before this time, except those that an open transfer needs."""
+        """Deletes quotes that were last changed before this time. Keeps quotes that an open transfer needs."""
 
         def job(conn: sqlite3.Connection) -> int:
             return conn.execute(
@@ -279,7 +282,10 @@ class Store:
     # ---- incoming transfers
 
     async def add_incoming(self, incoming: Incoming) -> tuple[Incoming, bool]:
-        """Stores a transfer. Returns (stored, is new). Raises Conflict if the id has another transfer."""
+        """Stores a transfer. Returns the stored record, and whether it is new.
+
+        Raises Conflict if the id belongs to a different transfer.
+        """
 
         def job(conn: sqlite3.Connection) -> tuple[Incoming, bool]:
             row = conn.execute(
@@ -312,7 +318,7 @@ class Store:
     async def save_incoming(self, before: Incoming, after: Incoming) -> bool:
         """Stores a transfer's new stage.
 
-        Returns False, and changes nothing, if another task has changed the stage first.
+        If another task has changed the stage first, changes nothing and returns False.
         """
         record = _encode(after)
 
@@ -338,7 +344,7 @@ class Store:
     # ---- lists: in the order of the last change, after a place in this order
 
     def payments(self, since: float, after: str, *, state: str | None, limit: int) -> list[tuple[float, Payment]]:
-        """Returns payments, each with the time of its last change. `after` is the id of the core at the place."""
+        """Returns payments with the times of their last changes. `after` is a time and the core's id of a payment."""
         where, given = ("state = ? AND ", [state]) if state is not None else ("", [])
         return self._listed(
             "payment", Payment, f"{where}(changed_at, home_id) > (?, ?)", "home_id", given, since, after, limit
@@ -347,14 +353,14 @@ class Store:
     def sent_payments(self, since: float, after: str, *, limit: int) -> list[tuple[float, Payment]]:
         """Returns payments that ended or whose transfer was prepared.
 
-        `after` is the place's transfer id, and its direction.
+        `after` is a time, a transfer id and a direction.
         """
         order = "transfer_id || '/OUT'"
         where = f"state NOT IN ('LOOKUP', 'QUOTE', 'AGREED') AND (changed_at, {order}) > (?, ?)"
         return self._listed("payment", Payment, where, order, [], since, after, limit)
 
     def received_transfers(self, since: float, after: str, *, limit: int) -> list[tuple[float, Incoming]]:
-        """Returns incoming transfers, as `sent_payments` returns outgoing ones."""
+        """Returns incoming transfers, in the same way as `sent_payments` returns outgoing transfers."""
         order = "transfer_id || '/IN'"
         return self._listed("incoming", Incoming, f"(changed_at, {order}) > (?, ?)", order, [], since, after, limit)
 

@@ -1,8 +1,9 @@
-"""The states of a conversion or a bulk that the front end sends itself: state + event -> next state. Pure.
+"""The states of a submission, a conversion or a bulk that the front end sends itself: state + event -> next state.
+Pure.
 
-The rules are those of a payment's transfer: the request is stored before it is sent, the same bytes are sent again, and
-only the hub's report ends it. When the FXP has answered, the submission of a conversion ends. From then on, the
-conversion ends with its transfer.
+Submissions follow the rules of a payment's transfer. The connector stores a request before it sends the request, and
+repeats identical bytes. Only the hub's report ends the submission. The submission of a conversion ends with the FXP's
+answer. The conversion itself ends later with its transfer.
 """
 
 from dataclasses import dataclass
@@ -24,18 +25,18 @@ _NOT_FOUND = frozenset(
 class Sent(StrEnum):
     """The state of a submission."""
 
-    PREPARED = "PREPARED"  # stored, and being sent for the first time
-    ACCEPTED = "ACCEPTED"  # the hub has it; the outcome is pending
-    DOUBT = "DOUBT"  # it is unknown whether the hub has it, or the outcome is overdue
-    DONE = "DONE"  # the end: `outcome` has the answer
-    FAILED = "FAILED"  # the end: nothing was reserved, or all of it is released
+    PREPARED = "PREPARED"  # stored, and the connector is sending it for the first time
+    ACCEPTED = "ACCEPTED"  # the hub has the request; the outcome is pending
+    DOUBT = "DOUBT"  # it is unknown whether the hub has the request, or the outcome is overdue
+    DONE = "DONE"  # final: `outcome` has the answer
+    FAILED = "FAILED"  # final: nothing was reserved, or everything is released
 
 
 OVER = frozenset({Sent.DONE, Sent.FAILED})
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One POST of the front end."""
+    """One POST request of the front end."""
 
     id: str
     resource: str  # fxTransfers or bulkTransfers
@@ -43,13 +44,13 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: bytes
     destination: str
     expires_at: float
-    conditions: dict[str, str]  # by the id of the transfer that a fulfilment is for
+    conditions: dict[str, str]  # by the id of the transfer that a fulfilment belongs to
     created_at: float
     home_id: str | None = None
     state: Sent = Sent.PREPARED
     accepted: bool = False
     tries: int = 0
-    outcome: bytes = b""  # the body of the PUT that ended it
+    outcome: bytes = b""  # the body of the PUT that ended the submission
     error_code: str | None = None
     error_text: str | None = None
     alias: str | None = None
@@ -62,7 +63,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The hub reports or forwards the outcome. `fulfilments` are by the id of their transfers."""
+    """The hub reported or forwarded the outcome. `fulfilments` has the fulfilments by the ids of their transfers."""
 
     body: bytes
     fulfilments: dict[str, str]
@@ -80,7 +81,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows: the next state, whether to send the request or to ask for its state, and when to look again."""
+    """The result of an event: the next state, the message to send (the request, or a GET of its state), and the time of
+    the next check.
+    """
 
     submission: Submission
     sends: bool = False
@@ -90,30 +93,30 @@ class Next:
 
 
 def taken(found: Submission, callback_s: float) -> Next:
-    """The hub answered the POST with 2xx."""
+    """Processes the hub's 2xx response to the POST."""
     return Next(_with(found, state=Sent.ACCEPTED, accepted=True, tries=0), again_in_s=callback_s)
 
 
 def refused(found: Submission, code: str, text: str) -> Next:
-    """The hub refused the POST. This ends only the first POST that was ever sent."""
+    """Processes the hub's refusal of the POST. Only a refusal of the first POST ends the submission."""
     if found.state is Sent.PREPARED and not found.accepted:
         return Next(_failed(found, code, text))
     return Next(found, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 
 
 def unclear(found: Submission) -> Next:
-    """The POST had no clear response."""
+    """Processes a POST without a clear response."""
     return Next(_with(found, state=Sent.DOUBT), again_in_s=backoff(found.tries, 4.0))
 
 
 def waited(found: Submission) -> Next:
-    """The time is over, or the connector has restarted: the hub is asked."""
+    """Processes the end of the waiting time, or a restart of the connector: requests the state from the hub."""
     doubted = _with(found, state=Sent.DOUBT, tries=found.tries + 1)
     return Next(doubted, asks=True, again_in_s=backoff(found.tries, _ASK_AT_MOST_EVERY_S))
 
 
 def answered(found: Submission, event: Answered) -> Next:
-    """The outcome, if each fulfilment fits its condition."""
+    """Processes the outcome, if each fulfilment matches its condition."""
     for transfer_id, fulfilment in event.fulfilments.items():
         condition = found.conditions.get(transfer_id)
         if condition is None or not ilp.fulfils(fulfilment, condition):
@@ -125,7 +128,7 @@ def answered(found: Submission, event: Answered) -> Next:
 
 
 def failed(found: Submission, event: Failed, at_hub: float, margin_s: float) -> Next:
-    """An error: an end, an unknown id, or a fault on the way."""
+    """Processes an error: an end, an unknown id, or a fault of the transmission."""
     if event.code in _NOT_FOUND:
         if found.state is not Sent.DOUBT or found.accepted:
             return Next(found)

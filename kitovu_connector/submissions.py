@@ -47,7 +47,7 @@ class Submissions:
         self._changed: dict[str, asyncio.Event] = {}
 
     def routes(self) -> list[Route]:
-        """Returns the messages about conversions and bulks that this DFSP sends, and about those that it receives."""
+        """Returns the routes for the messages about conversions and bulks, both sent and received by this DFSP."""
         return [
             ("PUT", "/fxTransfers/{id}", self._conversion_told),
             ("PUT", "/fxTransfers/{id}/error", self._conversion_failed),
@@ -56,7 +56,7 @@ class Submissions:
         ]
 
     async def resume(self) -> None:
-        """Continues with every open submission, after the start."""
+        """Continues with every open submission after a restart of the connector."""
         for records in self._records.values():
             for found in records.unfinished():
                 self._background.start(self._ask_hub(found.resource, found.id))
@@ -72,9 +72,10 @@ class Submissions:
         return self._records[resource].get(record_id)
 
     async def send(self, new: Submission, seconds: float) -> Submission:
-        """Begins a submission, or finds it. Returns it when it has ended, but after `seconds` at the latest.
+        """Begins a submission, or finds the existing submission. Returns the submission when it has ended, but after
+        `seconds` at the latest.
 
-        Raises Conflict if the id has other content.
+        Raises Conflict if the id belongs to other content.
         """
         found, is_new = await self._records[new.resource].add(new)
         if is_new:
@@ -225,11 +226,11 @@ class Submissions:
         found = self.get(resource, message.id)
         if found is None:
             if resource == "fxTransfers":
-                return None  # perhaps about the conversion of a payment that has gone on
+                return None  # perhaps about the conversion of a payment that has continued
             raise FspiopError(ErrorCode.ID_NOT_FOUND)
         message.check_sender(found.destination)
         return found if found.state not in OVER else None
 
     def _is_proven(self, message: Message) -> bool:
-        """Returns whether the hub sent or forwarded the message, and not only the other DFSP."""
+        """Returns whether the hub provably sent or forwarded the message."""
         return message.is_from_hub or message.came_via_hub

@@ -1,7 +1,7 @@
 """The terms of a payment to a customer: reads requests, makes offers, and checks transfers against them. Pure.
 
-The ILP packet contains the transaction. The fulfilment is an HMAC of the packet with this DFSP's secret as the key, so
-the fulfilment need not be stored (FSPIOP API v1.1, section 6.5.2.3).
+The ILP packet contains the transaction. The fulfilment is an HMAC of the packet, with this DFSP's secret as the key. So
+the connector does not have to store the fulfilment (FSPIOP API v1.1, section 6.5.2.3).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from kitovu_connector.store import Incoming, QuoteGiven
 
 
 def check(asked: QuotePost) -> None:
-    """Raises FspiopError if a core or the connector's books cannot process this request as a payment."""
+    """Raises FspiopError if the core or the connector's store cannot process this request as a payment."""
     for name, value in (("amount", asked.amount), ("fees", asked.fees)):
         if value is not None:
             check_amount(name, value)
@@ -34,7 +34,7 @@ def check(asked: QuotePost) -> None:
 
 
 def check_amount(name: str, value: Money) -> None:
-    """Raises FspiopError if the connector's books cannot hold this amount."""
+    """Raises FspiopError if the connector's store cannot hold this amount."""
     try:
         money.parse_amount(value.amount)
     except money.AmountError as error:
@@ -42,7 +42,7 @@ def check_amount(name: str, value: Money) -> None:
 
 
 def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
-    """Returns the payer DFSP's request, for the core.
+    """Returns the payer DFSP's request in the form for the core.
 
     The core gets one spelling of a customer's identifier, even if requests have different spellings.
     """
@@ -57,7 +57,7 @@ def wanted_of(quote: QuoteGiven, dfsp: str) -> TermsWanted:
 
 
 def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, *, now: float) -> QuoteGiven:
-    """Returns the quote with its answer: PUT /quotes/{ID}, packet and condition.
+    """Returns the quote with its answer: the body of PUT /quotes/{ID}, the packet and the condition.
 
     The payer DFSP signs for the packet, so the packet contains the whole payment as requested. Raises ValueError if a
     packet cannot hold the values, and NotUnderstood if the core's terms are invalid.
@@ -113,7 +113,7 @@ def offer(quote: QuoteGiven, wanted: TermsWanted, given: Terms, config: Config, 
 
 
 def money_of(incoming: Incoming, quote: QuoteGiven, dfsp: str, *, is_repeated: bool = False) -> IncomingMoney:
-    """Returns a transfer on these terms, for the core."""
+    """Returns a transfer on these terms in the form for the core."""
     transfer = bodies.read(TransferPost, incoming.body)
     return IncomingMoney(
         transfer_id=transfer.transfer_id,
@@ -137,7 +137,7 @@ def problem_of(
 ) -> str | None:
     """Returns the reason why this transfer must not be fulfilled, or None (FSPIOP API v1.1, section 6.7.2.8, step 2).
 
-    The hub alone decides whether a fulfilment is in time. The hub's clock may be behind `now` by as much as the margin.
+    Only the hub decides whether a fulfilment is in time. The hub's clock may be behind `now` by up to the margin.
     """
     if quote is None:
         return "no terms were given with this condition"
@@ -157,8 +157,8 @@ def problem_of(
 def fulfilment_of(quote: QuoteGiven, config: Config) -> bytes:
     """Returns the body of PUT /transfers/{ID} for a transfer on these terms.
 
-    The body has no completedTimestamp, which the API does not require. The hub refuses a time that its own clock has
-    not reached.
+    The body has no completedTimestamp, because the API does not require it, and the hub refuses a time after the
+    present time of its own clock.
     """
     return bodies.write(
         TransferPut(

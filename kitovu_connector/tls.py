@@ -1,4 +1,4 @@
-"""TLS in both directions: the trusted authorities, and the connector's own certificates."""
+"""The TLS settings for both directions: the trusted authorities, and the connector's own certificates."""
 
 import ssl
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from kitovu_connector.config import Config, ConfigError
 
 
 def outward(config: Config) -> ssl.SSLContext | bool:
-    """Returns the TLS settings for requests to the hub, with the connector's client certificate if there is one."""
+    """Returns the TLS settings for requests to the hub, with the connector's client certificate if it has one."""
     if not (config.hub_ca or config.client_cert):
         return True
     with _naming("hub_ca"):
@@ -20,19 +20,19 @@ def outward(config: Config) -> ssl.SSLContext | bool:
 
 
 def use_client_certificate(context: ssl.SSLContext, config: Config) -> None:
-    """Presents the present content of client_cert on new connections to the hub."""
+    """Uses the current content of client_cert for new connections to the hub."""
     if config.client_cert:
         _load(context, "client_cert and client_key", config.client_cert, config.client_key)
 
 
 def use_server_certificate(context: ssl.SSLContext, config: Config) -> None:
-    """Presents the present content of inbound_cert on new connections from the hub."""
+    """Uses the current content of inbound_cert for new connections from the hub."""
     _load(context, "inbound_cert and inbound_key", config.inbound_cert, config.inbound_key)
 
 
 def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) -> None:
     with _naming(settings):
-        # The files are tried out first, because a certificate without its key would leave the context without either.
+        # The files are tried out first, because a certificate without its key would make the context unusable.
         for each in (ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), context):
             each.load_cert_chain(certificate, key or None, _no_password)
 
@@ -40,7 +40,7 @@ def _load(context: ssl.SSLContext, settings: str, certificate: str, key: str) ->
 def inward(config: Config) -> ssl.SSLContext | None:
     """Returns the TLS settings for requests from the hub.
 
-    If `inbound_client_ca` is set, a caller must present a certificate of that authority.
+    If `inbound_client_ca` is set, a caller must present a certificate of this authority.
 
     `names_of` returns the names in the certificate.
     """
@@ -57,7 +57,7 @@ def inward(config: Config) -> ssl.SSLContext | None:
 
 @contextmanager
 def _naming(settings: str) -> Iterator[None]:
-    """Raises ConfigError with the names of the settings instead of OpenSSL's error, which names no file."""
+    """Raises ConfigError with the names of the settings instead of OpenSSL's error, which has no file name."""
     try:
         yield
     except OSError as error:  # ssl.SSLError is an OSError
@@ -65,12 +65,12 @@ def _naming(settings: str) -> Iterator[None]:
 
 
 def _no_password() -> str:
-    """Replaces OpenSSL's prompt on the terminal, at which a service would wait for ever."""
+    """Replaces OpenSSL's prompt on the terminal, because a service would wait at this prompt for ever."""
     raise ConfigError("client_key or inbound_key is encrypted: give a key without a password")
 
 
 def names_of(certificate: Mapping[str, Any] | None) -> frozenset[str]:
-    """Returns the names in a verified client certificate: its DNS names, or its common name if it has none.
+    """Returns the names in a verified client certificate: its DNS names, or its common name if it has no DNS names.
 
     `certificate` is the result of ssl.SSLSocket.getpeercert.
     """

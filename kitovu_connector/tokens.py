@@ -1,4 +1,7 @@
-"""The access token for the hub (OAuth2 client credentials): requested when first needed, renewed before it expires."""
+"""The access token for the hub (OAuth2 client credentials).
+
+The connector requests the token at the first need, and renews it before its expiry.
+"""
 
 import asyncio
 import base64
@@ -26,7 +29,7 @@ class _Granted(msgspec.Struct):
 
 
 class NoToken(Exception):
-    """The hub returned no token.
+    """The error if the hub returned no token.
 
     A later attempt may succeed. If `is_refused`, people must correct the credentials first.
     """
@@ -46,7 +49,7 @@ class Tokens:
         self._renewing = asyncio.Lock()
 
     async def token(self, session: aiohttp.ClientSession) -> str:
-        """Returns a token that is valid now. Raises NoToken if the hub returns none."""
+        """Returns a token that is valid now. Raises NoToken if the hub returns no token."""
         if self._config.hub_token_file:
             try:  # the file is read each time, because a renewal replaces it
                 return _text_of(self._config.hub_token_file)

@@ -1,5 +1,5 @@
 """The interfaces of Mojaloop's SDK, the reference client: its outbound API and its backend API, version 2.1.
 
-A front end that calls the SDK calls the connector instead, and a core that the SDK calls is called by the connector.
-Both stay as they are. The payments are the connector's own, so that no crash loses or doubles one.
+An unchanged front end of the SDK can call the connector. The connector can call an unchanged core of the SDK. The
+payments are payments of the connector, so no crash loses or doubles a payment.
 """

@@ -1,4 +1,4 @@
-"""The server for a front end of Mojaloop's SDK. All its requests are synchronous JSON."""
+"""The server for a front end of Mojaloop's SDK. All requests to this server are synchronous JSON."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ MAX_BODY_BYTES = 5_242_880  # of a bulk
 
 
 class HasCalls(Protocol):
-    """A part of the API."""
+    """The interface of a part of the API."""
 
     def add_to(self, app: web.Application) -> None:
         """Adds the calls to an application."""
@@ -23,10 +23,10 @@ class _CanBeWell(Protocol):
 
 
 def application(parts: Sequence[HasCalls], backend: object) -> web.Application:
-    """Returns the aiohttp application. Its address must be reachable only for the front end."""
+    """Returns the aiohttp application. Only the front end may be able to reach the application's address."""
 
     async def health(_: web.Request) -> web.Response:
-        """Returns 200 while the connector runs, and whether the core answers."""
+        """Returns 200 while the connector runs. The body shows whether the core answers."""
         is_well = await backend.is_well() if isinstance(backend, _CanBeWell) else None
         core = {True: "OK", False: "NO_ANSWER", None: "NOT_ASKED"}[is_well]
         return web.json_response({"status": "OK", "core": core})
@@ -40,5 +40,5 @@ def application(parts: Sequence[HasCalls], backend: object) -> web.Application:
 
 
 async def _health(_: web.Request) -> web.Response:
-    """Returns 200 while the connector runs, with an empty body as the SDK does."""
+    """Returns 200 with an empty body while the connector runs, like the SDK."""
     return web.Response(status=200)

@@ -1,8 +1,8 @@
-"""A core that has the backend API of Mojaloop's SDK (version 2.1), as the connector's backend.
+"""Uses a core with the backend API of Mojaloop's SDK (version 2.1) as the connector's backend.
 
-The SDK reads every status of 400 and more that has a `statusCode` as the core's refusal. The connector does the same.
-It tells the hub RESERVED for every transfer, and the core by PUT /transfers/{id} how the transfer ended: the SDK does
-this too if the core answers RESERVED.
+The SDK reads every response with a status of 400 or more and a `statusCode` as the core's refusal. The connector does
+the same. The connector answers RESERVED to the hub for every transfer. It sends the end of the transfer to the core by
+PUT /transfers/{id}. The SDK does this too if the core answers RESERVED.
 """
 
 from collections.abc import Sequence
@@ -98,7 +98,7 @@ class _Conversion(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class ReferenceBackend(CoreHttp):
-    """Calls the core as the SDK does."""
+    """Calls the core in the same way as the SDK."""
 
     async def is_well(self) -> bool:
         """Sends GET /. Returns whether the core answers."""
@@ -132,9 +132,9 @@ class ReferenceBackend(CoreHttp):
         )
 
     async def reserve(self, incoming: IncomingMoney) -> None:
-        """Sends POST /transfers. If the core may have the transfer already, sends GET /transfers/{id} first.
+        """Sends POST /transfers. If the core may already have the transfer, first sends GET /transfers/{id}.
 
-        The SDK never sends a transfer twice, so a core may credit it twice.
+        The SDK never sends a transfer twice, so a core might credit a repeated transfer twice.
         """
         if incoming.is_repeated and await self._has(incoming.transfer_id):
             return
@@ -142,7 +142,7 @@ class ReferenceBackend(CoreHttp):
         self.check(status, raw)
 
     async def commit(self, incoming: IncomingMoney) -> None:
-        """Sends PUT /transfers/{id} with the state COMMITTED, and all that is known of the transfer."""
+        """Sends PUT /transfers/{id} with the state COMMITTED and all known data of the transfer."""
         body = _all_of(incoming) | _notification(incoming.transfer_id, "COMMITTED", incoming.completed_at)
         await self.tell(f"/transfers/{incoming.transfer_id}", body)
 
@@ -174,7 +174,7 @@ class ReferenceBackend(CoreHttp):
     async def give_bulk_terms(
         self, bulk: BulkQuotePost, wanted: Sequence[TermsWanted], *, is_repeated: bool
     ) -> list[Terms | Refused]:
-        """Sends POST /bulkQuotes. If the core may have given terms already, sends GET /bulkQuotes/{id} first."""
+        """Sends POST /bulkQuotes. If the core may already have given terms, first sends GET /bulkQuotes/{id}."""
         answer = await self._known(f"/bulkQuotes/{bulk.bulk_quote_id}", _BulkTerms) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkQuotes", core_forms.bulk_quote_request(bulk, wanted))
@@ -186,7 +186,7 @@ class ReferenceBackend(CoreHttp):
     async def reserve_bulk(
         self, bulk: BulkTransferPost, incoming: Sequence[IncomingMoney], *, is_repeated: bool
     ) -> list[Refused | None]:
-        """Sends POST /bulkTransfers. If the core may have the bulk already, sends GET /bulkTransfers/{id} first."""
+        """Sends POST /bulkTransfers. If the core may already have the bulk, first sends GET /bulkTransfers/{id}."""
         answer = await self._known(f"/bulkTransfers/{bulk.bulk_transfer_id}", _BulkTransfer) if is_repeated else None
         if answer is None:
             status, raw = await self.call("POST", "/bulkTransfers", core_forms.bulk_transfer_request(bulk, incoming))
@@ -208,7 +208,7 @@ class ReferenceBackend(CoreHttp):
         await self.tell(f"/bulkTransactions/{bulk.id}", bulk_shown(bulk, payments))
 
     async def _known(self, path: str, kind: type[Any]) -> Any:
-        """Returns what the core answered before, or None if it does not know the request."""
+        """Returns the core's earlier answer, or None if the core does not have the request."""
         status, raw = await self.call("GET", path, None)
         if status == 404:
             return None
@@ -230,7 +230,7 @@ class ReferenceBackend(CoreHttp):
         return found.conversion_terms
 
     async def reserve_conversion(self, asked: FxTransferPost, *, is_repeated: bool) -> None:
-        """Sends POST /fxTransfers. The API has no call that tells whether the core knows a conversion already."""
+        """Sends POST /fxTransfers. The API has no call that shows whether the core already has a conversion."""
         body = msgspec.to_builtins(asked)
         body.pop("expiration", None)  # not a field of this API
         status, raw = await self.call("POST", "/fxTransfers", body)
@@ -239,7 +239,7 @@ class ReferenceBackend(CoreHttp):
             raise Refused("5105", "the FXP aborted the conversion")
 
     async def end_conversion(self, commit_request_id: str, end: ConversionEnd) -> None:
-        """Sends PATCH /fxTransfers/{commitRequestId}, or PUT if the hub was asked for the end."""
+        """Sends PATCH /fxTransfers/{commitRequestId}, or PUT if the hub reported the end as an answer."""
         path = f"/fxTransfers/{commit_request_id}"
         completed_at = end.completed_at or fsptime.format_datetime(datetime.now(UTC))
         if end.was_pushed:
@@ -252,13 +252,16 @@ class ReferenceBackend(CoreHttp):
     # --- for all of them ----------------------------------------------------------------------------------------------
 
     async def tell(self, path: str, body: dict[str, Any], method: str = "PUT") -> None:
-        """Sends a notification. Raises Unavailable unless the core answers 2xx, because it cannot refuse."""
+        """Sends a notification.
+
+        Raises Unavailable unless the core answers 2xx, because a core cannot refuse a notification.
+        """
         status, _ = await self.call(method, path, body)
         if not 200 <= status < 300:
             raise Unavailable(f"HTTP {status} to {method} {path.split('/')[1]}")
 
     def check(self, status: int, raw: bytes) -> None:
-        """Raises the error that the core's answer means, unless it is a success."""
+        """Raises an error by the core's answer, unless the answer is a success."""
         if 200 <= status < 300:
             return
         if status < 400 or status in _NO_DECISION:
@@ -274,7 +277,7 @@ class ReferenceBackend(CoreHttp):
         raise NotUnderstood(f"HTTP {status} without a statusCode")
 
     def answer_of(self, kind: type[Any], status: int, raw: bytes) -> Any:
-        """Returns the core's answer as the expected type. Raises the error that any other answer means."""
+        """Returns the core's answer as the expected type. Raises an error for any other answer."""
         self.check(status, raw)
         try:
             return msgspec.json.decode(raw, type=kind)
@@ -284,7 +287,7 @@ class ReferenceBackend(CoreHttp):
     async def _find(self, resource: str, kind: type[Any], *alias: str | None) -> Any:
         segments = [part for part in alias if part]
         if not all(identifiers.is_segment(part) for part in segments):
-            return None  # the path would lead to another resource of the core
+            return None  # the path would lead to a different resource of the core
         path = "/".join(("", resource, *(quoted(part, safe="") for part in segments)))
         status, raw = await self.call("GET", path, None)
         if status == 404:
@@ -292,14 +295,14 @@ class ReferenceBackend(CoreHttp):
         return self.answer_of(kind, status, raw)
 
     async def _has(self, transfer_id: str) -> bool:
-        """Returns whether the core has begun with this transfer."""
+        """Returns whether the core already has this transfer."""
         status, raw = await self.call("GET", f"/transfers/{transfer_id}", None)
         if status == 404:
             return False
         try:
             found = self.answer_of(_Transfer, status, raw)
         except Refused:
-            return False  # the core has no such transfer: the API has no other status than 500 for this
+            return False  # the core does not have this transfer: the API has only the status 500 for this case
         return found.transfer_state in _STARTED
 
 

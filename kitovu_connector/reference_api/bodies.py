@@ -1,4 +1,4 @@
-"""The requests of the SDK's outbound API for single payments, as types. Unknown fields are refused, as the SDK does."""
+"""The requests of the SDK's outbound API for single payments, as types. Like the SDK, refuses unknown fields."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ Seconds = Annotated[int, Meta(ge=1, le=2_147_483_647)]
 
 
 class Wanted(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """A request of the front end."""
+    """The base class of the front end's requests."""
 
 
 class Pair(Wanted, kw_only=True):
@@ -67,7 +67,7 @@ class TransferParty(Wanted, kw_only=True):
     extension_list: Pairs = ()
 
     def ref(self) -> PartyRef:
-        """Returns the party in the form that the connector stores."""
+        """Returns the party in the connector's stored form."""
         return PartyRef(
             id_type=self.id_type,
             id_value=self.id_value,
@@ -89,7 +89,7 @@ class TransferRequest(Wanted, kw_only=True):
     """POST /transfers."""
 
     home_transaction_id: HomeId
-    from_: TransferParty = field(name="from")  # "from" is no name in Python
+    from_: TransferParty = field(name="from")  # "from" cannot be a name in Python
     to: TransferParty
     amount_type: AmountType
     currency: Currency
@@ -139,7 +139,7 @@ class Account(Wanted, kw_only=True):
 
 
 class RequestToPay(Wanted, kw_only=True):
-    """POST /requestToPay. `from` is the payer, `to` is the payee: this DFSP's customer."""
+    """POST /requestToPay. `from` is the payer. `to` is the payee, a customer of this DFSP."""
 
     home_r2p_transaction_id: HomeId = field(name="homeR2PTransactionId")
     from_: TransferParty = field(name="from")
@@ -185,7 +185,7 @@ class RequestToPayTransferAcceptance(Wanted, kw_only=True):
 
 
 def pairs(found: Pairs) -> tuple[tuple[str, str], ...]:
-    """Returns extensions in the form that the connector stores."""
+    """Returns extensions in the connector's stored form."""
     return tuple((pair.key, pair.value) for pair in found)
 
 

@@ -29,7 +29,10 @@ _ACCEPTED = {"accept_party": "payee", "accept_quote": "terms"}
 
 
 class BulkTransactionCalls:
-    """Begins and continues bulks of payments. Where they stand, the core is told by PUT /bulkTransactions/{id}."""
+    """Begins and continues bulks of payments.
+
+    Sends the progress of each bulk to the core by PUT /bulkTransactions/{id}.
+    """
 
     def __init__(self, config: Config, bulks: BulkTransactions) -> None:
         self._config, self._bulks = config, bulks
@@ -74,7 +77,7 @@ class BulkTransactionCalls:
 
 
 def bulk_of(wanted: BulkTransactionWanted, raw: bytes) -> BulkTransaction:
-    """Returns the bulk in the form that the connector stores."""
+    """Returns the bulk in the connector's stored form."""
     ids = [item.home_transaction_id for item in wanted.individual_transfers]
     if len(set(ids)) != len(ids):
         raise FspiopError(ErrorCode.VALIDATION_ERROR, "individualTransfers.homeTransactionId: is used twice")

@@ -1,6 +1,8 @@
-"""/bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API: messages whose content the front end decides.
+"""/bulkQuotes, /bulkTransfers and /fxTransfers of the SDK's outbound API. The front end decides the content of these
+messages.
 
-Terms move no money, and are only relayed. Transfers and conversions are submissions: each is stored before it is sent.
+The connector only forwards requests for terms, because they move no money. Transfers and conversions are submissions:
+the connector stores each submission before it sends the submission.
 """
 
 import time
@@ -42,13 +44,13 @@ _NOT_KNOWN = "the outcome is not known yet: the money may move; repeat the reque
 
 
 class Made(StrEnum):
-    """The only state of a bulk quote: the connector has nothing left to do."""
+    """The only state of a bulk quote. The connector has no further work with it."""
 
     SENT = "SENT"
 
 
 class BulkQuoteMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A bulk quote that the front end made: which DFSP was asked, and for what."""
+    """A bulk quote that the front end requested: the payee DFSP and the content of the request."""
 
     id: str
     payee_fsp: str
@@ -59,12 +61,12 @@ class BulkQuoteMade(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
     @property
     def is_open(self) -> bool:
-        """Whether the connector has something left to do."""
+        """Whether the connector has further work with this record."""
         return False
 
 
 class Bulks:
-    """Sends the messages, and shows their answers."""
+    """Sends the messages, and returns their answers to the front end."""
 
     def __init__(
         self,
@@ -151,7 +153,7 @@ class Bulks:
         )
 
     async def _payee_of(self, parties: list[TransferParty]) -> str:
-        """Returns the DFSP of all payees. A bulk goes to one DFSP."""
+        """Returns the DFSP of all payees, because a bulk has only one payee DFSP."""
         named = {party.fsp_id for party in parties if party.fsp_id is not None}
         if len(named) > 1:
             raise FspiopError(ErrorCode.VALIDATION_ERROR, "to.fspId: a bulk goes to one DFSP")

@@ -1,4 +1,4 @@
-"""The forms in which a core with the SDK's backend API describes parties and terms, and gets them. Pure."""
+"""Converts parties and terms between the connector's forms and the forms of the SDK's backend API. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +26,7 @@ class Pair(msgspec.Struct):
 
 
 class PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
-    """transferParty, as the answer to GET /parties."""
+    """The form transferParty, the answer to GET /parties."""
 
     display_name: str | None = None
     first_name: str | None = None
@@ -54,7 +54,7 @@ class PartyAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
-    """quoteResponse, or one result of a bulkQuoteResponse."""
+    """The form quoteResponse, or one result of a bulkQuoteResponse."""
 
     quote_id: str | None = None
     transfer_amount: str | None = None
@@ -67,7 +67,10 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
     payee_fsp_commission_amount_currency: str | None = None
 
     def amounts(self, currency: str) -> tuple[int, int, int]:
-        """Returns what the customer receives, the fee and the commission. Raises NotUnderstood if they do not agree."""
+        """Returns the amount for the customer, the fee and the commission.
+
+        Raises NotUnderstood if the amounts do not add up.
+        """
         names = ("transfer_amount", "payee_receive_amount", "payee_fsp_fee_amount", "payee_fsp_commission_amount")
         if any(getattr(self, name + "_currency") not in (None, currency) for name in names):
             raise NotUnderstood(f"the terms are not in {currency}")
@@ -86,7 +89,7 @@ class QuoteAnswer(msgspec.Struct, rename="camel", kw_only=True):
 
 
 def parties_of(wanted: TermsWanted) -> dict[str, Any]:
-    """Returns both parties."""
+    """Returns the payer and the payee."""
     return {"from": party_shown(wanted.payer), "to": party_shown(wanted.payee)}
 
 
@@ -130,7 +133,7 @@ def quote_request(wanted: TermsWanted) -> dict[str, Any]:
 
 
 def terms_of(answer: QuoteAnswer, currency: str, **more: Any) -> Terms:
-    """Returns the core's terms."""
+    """Returns the core's terms in the connector's form."""
     receive, fee, commission = answer.amounts(currency)
     return Terms(receive_amount=receive, fee=fee, commission=commission, **more)
 

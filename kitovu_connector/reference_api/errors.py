@@ -17,7 +17,7 @@ FAILED, TIMED_OUT = 500, 504
 
 
 class ApiError(Exception):
-    """An error response. `state` is the call's state, and `field` the name that the SDK gives to it."""
+    """An error response. `state` is the call's state. `field` is the SDK's name of this state."""
 
     def __init__(self, status: int, code: str, message: str, *, field: str = "", state: Any = None) -> None:
         super().__init__(f"{code} {message}")
@@ -48,7 +48,7 @@ def failed(code: str, text: str, *, field: str = "", state: Any = None) -> ApiEr
 async def answer_errors(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
-    """Answers every error in the SDK's form."""
+    """Responds to every error in the SDK's form."""
     try:
         return await handler(request)
     except ApiError as error:

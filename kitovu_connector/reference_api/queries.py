@@ -1,6 +1,7 @@
 """Calls of the SDK's outbound API that move no money: parties, quotes, accounts, FXPs and terms of conversions.
 
-Each sends one request to the hub and returns its callback. Nothing is stored, so the front end may repeat a call.
+Each call sends one request to the hub and returns the callback. The connector stores nothing, so the front end may
+repeat a call.
 """
 
 from collections import defaultdict
@@ -38,7 +39,7 @@ class FxQuoteWanted(Wanted, kw_only=True):
 
 
 class Queries:
-    """Sends the requests, and shows their answers."""
+    """Sends the requests, and returns their answers to the front end."""
 
     def __init__(self, config: Config, lookups: Lookups, aliases: Aliases, exchanges: Exchanges) -> None:
         self._config, self._lookups, self._aliases, self._exchanges = config, lookups, aliases, exchanges
@@ -70,7 +71,7 @@ class Queries:
     # --- accounts -----------------------------------------------------------------------------------------------------
 
     async def _create_accounts(self, request: web.Request) -> web.Response:
-        """Registers the accounts, in one request for each currency."""
+        """Registers the accounts. Sends one request for each currency."""
         accounts = bodies.read(list[Account], await request.read())
         for account in accounts:
             identifiers.check("", account.id_value, account.id_sub_value)

@@ -39,7 +39,7 @@ _NOT_KNOWN = "the outcome is not known yet: the transfer may be paid; repeat the
 
 
 class RequestCalls:
-    """Begins and continues requests to pay, and pays those of other DFSPs."""
+    """Begins and continues requests to pay. Pays the requests of other DFSPs."""
 
     def __init__(self, config: Config, store: Store, payer: Payer, requests: RequestsToPay) -> None:
         self._config, self._store, self._payer, self._requests = config, store, payer, requests
@@ -125,7 +125,7 @@ class RequestCalls:
 
 
 def request_of(wanted: RequestToPay) -> RequestOrder:
-    """Returns the request in the form that the connector stores."""
+    """Returns the request in the connector's stored form."""
     return RequestOrder(
         home_id=wanted.home_r2p_transaction_id,
         payer=wanted.from_.ref(),
@@ -142,7 +142,7 @@ def request_of(wanted: RequestToPay) -> RequestOrder:
 
 
 def payment_of(wanted: RequestToPayTransfer, config: Config) -> Order:
-    """Returns the payment that answers a request. One request is paid once, so its id is the payment's."""
+    """Returns the payment that answers a request. A request is paid only once, so the payment has the request's id."""
     is_business = wanted.initiator_type == "BUSINESS"
     accepts = config.auto_accept_r2p_business_quotes if is_business else config.auto_accept_r2p_device_quotes
     return Order(

@@ -1,4 +1,7 @@
-"""Single payments of the SDK's outbound API: /transfers and /simpleTransfers. Each is a payment of the connector."""
+"""Single payments of the SDK's outbound API: /transfers and /simpleTransfers.
+
+Each of them is a payment of the connector.
+"""
 
 from typing import Any
 
@@ -72,7 +75,7 @@ class Transfers:
         return await self.go_on(payment, answers)
 
     async def go_on(self, payment: Payment, answers: dict[str, bool]) -> web.Response:
-        """Passes the front end's answer to a payment that waits for it, and returns the payment's next stop."""
+        """Passes the front end's answer to the waiting payment, and returns the payment at its next stop."""
         wants = _ACCEPTED.get(payment.state)
         home_id = payment.order.home_id
         if wants is not None and answers.get(wants) is False:
@@ -141,7 +144,7 @@ _NOT_KNOWN = "the outcome is not known yet: the transfer may be paid; ask with G
 
 
 def order_of(wanted: TransferRequest, config: Config) -> Order:
-    """Returns the payment in the form that the connector stores."""
+    """Returns the payment in the connector's stored form."""
     if wanted.skip_party_lookup and wanted.to.fsp_id is None:
         raise FspiopError(ErrorCode.MISSING_ELEMENT, "to.fspId is required with skipPartyLookup")
     return Order(
@@ -172,7 +175,7 @@ def order_of(wanted: TransferRequest, config: Config) -> Order:
 
 
 def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
-    """Returns a payment whose terms the front end has agreed itself. Its parties are the two DFSPs."""
+    """Returns a payment whose terms the front end has agreed itself. The payment's parties are the two DFSPs."""
     transfer: TransferPost = wanted.transfers_post_request
     if transfer.payer_fsp != config.dfsp:
         raise FspiopError(ErrorCode.VALIDATION_ERROR, f"transfersPostRequest.payerFsp: must be {config.dfsp}")
@@ -190,7 +193,7 @@ def agreed_order_of(wanted: SimpleTransfer, config: Config) -> Order:
 
 
 def _were_given(payment: Payment, answers: dict[str, bool]) -> bool:
-    """Returns whether the front end repeats an answer that the payment has had already."""
+    """Returns whether the front end has sent an answer that the payment already has."""
     had = {"payee": payment.state is not State.PAYEE_FOUND, "terms": bool(payment.quote_answer)}
     had["conversion"] = bool(payment.fx_quote_answer)
     return all(had[name] for name in answers)

@@ -252,7 +252,7 @@ def test_a_file_is_paid_line_by_line_and_sent_again_it_pays_nothing_twice(
     ("text", "fault"),
     [
         ("id,to,amount\n", "the first line must name id, to, amount, currency"),
-        (BULK + "S1,MSISDN/1,1,TZS,\n", "line 5: the id S1 is there twice"),
+        (BULK + "S1,MSISDN/1,1,TZS,\n", "line 5: the id S1 occurs twice"),
         (BULK + "S4,255,1,TZS,\n", "line 5: to: 255 must be TYPE/VALUE"),
         (BULK + 'S4,MSISDN/1,"1,5",TZS,\n', "line 5: amount"),
         (BULK + "S4,MSISDN/1,0,TZS,\n", "line 5: amount: must be above 0"),

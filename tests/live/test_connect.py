@@ -383,7 +383,7 @@ PLANTED: dict[str, tuple[str, str, Plant]] = {
     "a wrong secret": ("token", "gives no token", lambda hub, config, _: replace(config, token_secret="not this one")),
     "another's name": ("credentials", "for greenbank", lambda hub, config, _: replace(config, dfsp="greenbank")),
     "no token at all": ("credentials", "does not accept", lambda hub, config, _: replace(config, token_url="")),
-    "a certificate that has ended": ("certificate", "ended on", _ended),
+    "a certificate that has ended": ("certificate", "expired on", _ended),
     "a certificate of another key": ("certificate", "client_cert and client_key", _of_another),
     "a signing key that the hub does not know": ("signature", "does not know signing_key", _unknown_key),
     "no signing key": (
