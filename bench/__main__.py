@@ -67,7 +67,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         "--replay",
         type=int,
         metavar="N",
-        help="only how long a replay of rules (200, or --rules) over N payments takes",
+        help="only the time of a replay of rules (200, or --rules) over N payments",
     )
     parser.add_argument("--suite", action="store_true", help="runs with 2, 8 and 32 DFSPs, then payments")
     parser.add_argument("--curve", metavar="RATES", help="rates such as 50,100,200: p99 up to collapse")
@@ -88,7 +88,7 @@ def read_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--bad-rows", type=int, default=1_000_000, metavar="N", help="with --bad: waiting messages (1000000)"
     )
-    parser.add_argument("--no-limit", action="store_true", help="without the two figures of --alone")
+    parser.add_argument("--no-limit", action="store_true", help="leave out the two figures of --alone")
     parser.add_argument("--state", help="folder for the started hub's database and logs (a new one)")
     parser.add_argument("--port", type=int, help="port for the started hub (a free one)")
     parser.add_argument("--hub", metavar="URL", help="load this running hub instead of starting one")

@@ -2,9 +2,9 @@
 
 The command is `python -m bench.certificate_vs_signature`.
 
-If a connector recognises the hub's connection by the hub's certificate, it accepts every message on this connection. If
-a connector can only check the hub's signatures, it must make more requests: for the payee's DFSP, and for the outcome
-that the payee DFSP reports.
+A connector that recognises the hub by the hub's certificate accepts every message on the hub's connection. A connector
+that can only check the hub's signatures must send more requests. It must request the payee's DFSP, and it must request
+the outcome after the payee DFSP's report.
 """
 
 import argparse
@@ -42,7 +42,7 @@ ANSWERS = {"RESERVED": State.COMMITTED, "COMMITTED": State.COMMITTED, "rejects":
 
 
 class Core:
-    """A bank whose customer accepts every payment, or none."""
+    """A bank with one customer. The customer accepts every payment, or rejects every payment."""
 
     rejects = False
 
@@ -72,7 +72,7 @@ class Figures:
     cpu_s: float = 0.0  # the CPU time of all the hub's processes
 
     def row(self) -> list[str]:
-        """Returns a table row: median and p95 in milliseconds, then requests and CPU milliseconds per payment."""
+        """Returns a table row: median and p95 in milliseconds, and requests and CPU milliseconds per payment."""
         count = len(self.seconds)
         return [
             f"{percentile(self.seconds, 50) * 1000:.0f}",
@@ -85,7 +85,7 @@ class Figures:
 def main() -> None:
     """Parses the command line and runs the comparison."""
     parser = argparse.ArgumentParser(prog="python -m bench.certificate_vs_signature", description=__doc__)
-    parser.add_argument("--payments", type=int, default=100, help="payments of each kind, one after the other (100)")
+    parser.add_argument("--payments", type=int, default=100, help="number of successive payments of each kind (100)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds over all kinds (3)")
     parser.add_argument("--port", type=int, help="port for the hub (a free one)")
     options = parser.parse_args()
@@ -109,7 +109,7 @@ def _measure(folder: Path, options: argparse.Namespace) -> dict[tuple[str, str],
     found = {(known_by, answer): Figures() for known_by in KNOWN_BY for answer in ANSWERS}
     with own_hub(str(folder / "hub"), options.port, signed=True, settings=shown) as hub:
         configs = _onboard(hub, folder)
-        # The kinds are measured in turns, so that other load on the machine affects all of them equally.
+        # The kinds are measured in turns, so that other load on the machine affects all kinds equally.
         for number in range(options.rounds):
             for (known_by, answer), figures in found.items():
                 chosen = [_as_known(config, folder, is_pinned=KNOWN_BY[known_by]) for config in configs]

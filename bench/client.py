@@ -24,7 +24,7 @@ class Client:
         self._connecting: set[asyncio.Task[None]] = set()
 
     def send(self, request: bytes, done: Done) -> None:
-        """Sends the request now if a connection is free, otherwise as soon as a connection becomes free."""
+        """Sends the request as soon as a connection is free."""
         if self._idle:
             self._idle.pop().ask(request, done)  # the most recently used connection, so that others may become idle
             return
@@ -54,7 +54,7 @@ class Client:
     def lost(self, connection: "_Connection") -> None:
         """Removes a closed connection.
 
-        If the connection had worked before, sends its request again on another connection.
+        If the connection had worked before, sends the interrupted request again on another connection.
         """
         self._connections -= 1
         if connection in self._idle:
@@ -63,7 +63,7 @@ class Client:
         if asked is None:
             return
         if connection.answers:
-            self.send(*asked)  # a server may close an idle connection just when the client uses it
+            self.send(*asked)  # a server may close an idle connection at the moment when the client uses it
         else:
             asked[1](NO_ANSWER)
 

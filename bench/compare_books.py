@@ -5,7 +5,10 @@ from typing import Any
 
 
 def compare(notes: Mapping[str, Mapping[str, Any]], at_hub: Collection[Mapping[str, Any]]) -> list[str]:
-    """Returns a sentence for each transfer that is not in all three books. `notes` are the records of each DFSP."""
+    """Returns a sentence for each transfer that is missing in one of the three books.
+
+    `notes` has the records of each DFSP.
+    """
     hub = {t["transferId"]: (t["payer"], t["payee"]) for t in at_hub if t["payer"] in notes and t["payee"] in notes}
     paid = {key: name for name, note in notes.items() for key, (_, said) in note["ends"].items() if said == "COMMITTED"}
     received = {

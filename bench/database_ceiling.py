@@ -1,7 +1,8 @@
-"""The database's own limit: writes a transfer's rows in sets with bare psycopg (`python -m bench.database_ceiling`).
+"""Measures the database's own limit: writes the rows of transfers in sets with psycopg (`python -m
+bench.database_ceiling`).
 
 This program writes the same rows as the engine, with the same constraints, triggers and batches, and two commits per
-batch. The program reads nothing, decides nothing, and takes no locks except those of the statements.
+batch. The program reads no rows, makes no decisions, and takes only the locks of the statements.
 """
 
 import os

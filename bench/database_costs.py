@@ -53,14 +53,14 @@ _HITS = "SELECT count(*) FROM rules_rulesets_decision WHERE hits <> '[]' AND gat
 
 @dataclass(frozen=True)
 class RuleWork:
-    """What rules did while measured."""
+    """The work of the rules during the measurement."""
 
     rows_locked: int | None  # None without pg_stat_statements
     payments_hit: int  # transfers in which at least one rule fired
 
 
 class Database:
-    """The bench's own connection to the database. The connection adds only a few statements to a run."""
+    """The bench's own connection to the database. This connection adds only a few statements to a run."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -102,7 +102,10 @@ class Database:
         return int(row[0])
 
     def rule_work(self, hits_before: int) -> RuleWork:
-        """Returns what rules did since `forget_statements` was called and `hits` returned this."""
+        """Returns the work of the rules since the call of `forget_statements`.
+
+        `hits_before` is the result of `hits` at that time.
+        """
         row = self._connection.execute(_LOCKED).fetchone() if self._has_statements else None
         return RuleWork(None if row is None else row[0], self.hits() - hits_before)
 

@@ -1,4 +1,4 @@
-"""Compares the ledger without HTTP to the database without the ledger, on servers that are started for this purpose."""
+"""Compares the ledger without HTTP with the database without the ledger, on newly started servers."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from typing import Any
 from bench.hubs import PROJECT
 from bench.measure import cpu_seconds
 
-_WARM_UP = 20  # batches, which prepare the statements and load the pages
+_WARM_UP = 20  # batches before the measurement, which prepare the statements and load the pages
 _MEASURED = {"limit": "bench.database_ceiling", "engine": "bench.engine"}
 
 
@@ -33,10 +33,10 @@ def measure(steps: Sequence[Callable[[], None]], transfers: int, postgres_pid: i
 
 
 def run(state: str, *, transfers: int = 4000, size: int = 100) -> dict[str, Any]:
-    """Runs engine and database, one after the other, on a hub's servers without the hub.
+    """Runs first the engine and then the database, on a hub's servers without the hub.
 
-    Returns the engine's share of the limit. The share is by time and by CPU. On a machine with other load, only the CPU
-    figures can be compared.
+    Returns the engine's percentage of the limit, by time and by CPU. On a machine with other load, only the CPU figures
+    can be compared.
     """
     from hub.local.stack import Stack
 

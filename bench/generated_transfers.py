@@ -1,4 +1,4 @@
-"""Makes the transfers that `bench.database_ceiling` and `bench.engine` write, as the load generator would send them."""
+"""Creates the transfers for `bench.database_ceiling` and `bench.engine`, in the form of the load generator."""
 
 import uuid
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Row:
 
 
 def rows(count: int) -> list[Row]:
-    """Makes new rows. Must be called before the measurement starts."""
+    """Creates new rows. Must be called before the measurement starts."""
     clock = messages.Clock()
     clock.tick()
     pool = messages.pool(PAYER, PAYEE)
@@ -62,7 +62,7 @@ def batches(found: list[Row], size: int) -> list[list[Row]]:
 
 
 def onboard() -> dict[str, tuple[int, int]]:
-    """Onboards payer and payee as an operator would. Returns name -> (participant id, POSITION account id)."""
+    """Onboards payer and payee with the administration API. Returns name -> (participant id, POSITION account id)."""
     from hub.participants import services as participants
     from ledger import accounts_and_funds
     from ledger.models import Account

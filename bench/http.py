@@ -22,14 +22,18 @@ class Message(NamedTuple):
 class Reader:
     """Receives bytes and returns complete messages.
 
-    A message without Content-Length or chunks has no body. A body that ends with the connection is not supported.
+    A message without Content-Length or chunks has no body. The parser does not support a body that ends with the
+    connection.
     """
 
     def __init__(self) -> None:
         self._left = b""
 
     def feed(self, octets: bytes) -> list[Message]:
-        """Takes received bytes and returns the messages that are complete now. ValueError if a length is no number."""
+        """Takes received bytes, and returns the messages that are complete now.
+
+        Raises ValueError if a length is not a number.
+        """
         buffer = self._left + octets if self._left else octets
         found: list[Message] = []
         at = 0
@@ -45,7 +49,7 @@ class Reader:
 
 
 def header(head: bytes, name: bytes) -> bytes | None:
-    """Returns the value of a header, by its lower-case name."""
+    """Returns the value of the header with this lower-case name."""
     lines = b"\r\n" + head
     at = lines.lower().find(b"\r\n" + name + b":")
     if at < 0:

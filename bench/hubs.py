@@ -35,11 +35,11 @@ class Hub(Protocol):
         ...
 
     def use_rules(self, document: Mapping[str, Any]) -> None:
-        """Makes these the active rules."""
+        """Makes these rules the active rules."""
         ...
 
     def check_ledger(self) -> tuple[bool | None, str]:
-        """Returns whether all the ledger's invariants are true (None: not checked), and the command's output."""
+        """Returns whether all the ledger's invariants are true (None if not checked), and the command's output."""
         ...
 
 
@@ -116,8 +116,9 @@ def own_hub(
 ) -> Iterator[Hub]:
     """Runs a hub with its own database and broker in a folder, until the run has ended.
 
-    With `signed`, the hub checks every signature and signs its own messages. Otherwise it does neither. `settings`
-    override the environment. `stored` is the data that the database has before the hub's processes start.
+    With `signed`, the hub checks every signature and signs its own messages. Without `signed`, the hub neither checks
+    nor signs. `settings` override the environment. `stored` is the data that the database contains before the hub's
+    processes start.
     """
     from hub.local import net
     from hub.local.errors import LocalError

@@ -1,7 +1,7 @@
-"""The messages of a payment in the ISO 20022 form of API v2.0, as large as a connector makes them.
+"""The messages of a payment in the ISO 20022 form of API v2.0. They are as large as the messages of a connector.
 
-The bodies have sorted keys and no spaces, as in `bench.messages`. Ids are UUIDs here too, because the bench finds ids
-by their length.
+The bodies have sorted keys and no spaces, as in `bench.messages`. Ids in these messages are UUIDs too, because the
+bench finds ids by their length.
 """
 
 import json
@@ -13,14 +13,14 @@ from bench.messages import AMOUNT, CURRENCY, MINOR_UNITS, Clock, Form, Packet
 from fspiop import base64url
 from fspiop.iso20022 import ilp4
 
-_EXPIRES = datetime(2090, 1, 1, tzinfo=UTC)  # the packet's expiration; the message has an expiration of its own
+_EXPIRES = datetime(2090, 1, 1, tzinfo=UTC)  # the packet's expiration; the message has a separate expiration
 _ALIAS = b"27000000001"  # the payee's alias, for messages that do not contain it
 _AMOUNT, _CURRENCY = AMOUNT.encode(), CURRENCY.encode()
 
 
 @cache
 def pool(payer: str, payee: str) -> list[Packet]:
-    """Returns the packets that this payer's transfers to this payee use in turn, with conditions and fulfilments."""
+    """Returns the packets for this payer's transfers to this payee, with conditions and fulfilments."""
     return [_packet(payee, number, plain) for number, plain in enumerate(messages.pool(payer, payee))]
 
 

@@ -1,4 +1,4 @@
-"""The rules and the quotes of a load for rules: 20 exact limits and rules of every kind, of which one raises alerts."""
+"""The rules and quotes of a load for rules: 20 exact limits and rules of every kind. One rule raises alerts."""
 
 import hashlib
 import json
@@ -30,9 +30,9 @@ _ALERT = {
 
 
 def document(number: int, dfsps: Sequence[str]) -> dict[str, Any]:
-    """Returns a rule set of so many live rules at the transfer.
+    """Returns a rule set with this number of live rules at the transfer.
 
-    Limits lock the profiles of payer and payee. Those on what payees receive do not look at payments to a biller.
+    Limits lock the profiles of payer and payee. Limits on received payments do not apply to payments to a biller.
     """
     chance = random.Random(1)  # noqa: S311  a measurement, no secret
     rules = [_limit(each, chance) for each in range(EXACT_LIMITS)] + [_ALERT]
@@ -94,7 +94,7 @@ def store_quotes(url: str, dfsps: Sequence[str], packets: int, *, biller: bool) 
 def facts_of_quote(
     number: int, payer: str, payee: str, now: datetime, *, biller: bool = False, amount: int = int(AMOUNT) * 10_000
 ) -> Facts:
-    """Returns the facts that the hub keeps with a quote. Keys of parties may be any numbers."""
+    """Returns the facts that the hub stores with a quote. Keys of parties may be any numbers."""
     payee_key = parties.PARTIES + 1 + (0 if biller else number * 104_729 % parties.PARTIES)
     return Facts(
         gate="quote",

@@ -1,7 +1,7 @@
 """The load generator (`python -m bench.load`): begins a transfer or payment at each tick of a fixed rate.
 
-The load is an open loop: the rate does not change when the hub slows down. A transfer's time is measured from the
-moment when the transfer was due, not from the moment when it could be sent.
+The load is an open loop: the rate does not change when the hub slows down. A transfer's time is measured from its due
+time, not from the time of its sending.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from bench.signing import Signer
 
 CALM_S = 15  # seconds of load at the lower rate, after the measured load
 _ANSWERS_S = 30  # time limit for the last responses
-_MOST_OPEN = 2000  # open requests: above a hub's own limit, so that no request waits in the generator
+_MOST_OPEN = 2000  # the most open requests: more than a hub's own limit, so that no request waits in the generator
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Load:
     rate: float
     seconds: float
     starts_at: float
-    calm: float  # begun per second for CALM_S after the measured load; 0: no such load
+    calm: float  # transfers begun per second for CALM_S after the measured load; 0 for no such load
     dfsps: list[str]
     hot: float
     aliases: dict[str, list[str]]  # each DFSP's customers; if empty, only transfers are sent, not whole payments
@@ -69,7 +69,7 @@ def pairs(dfsps: list[str], hot: float, *, biller: bool = False) -> Iterator[tup
     """Yields payer and payee of each transfer, without end.
 
     The generator uses all pairs one after the other. In addition, the first DFSP pays the share `hot`. With `biller`,
-    the others pay the first DFSP.
+    all other DFSPs pay the first DFSP.
     """
     if biller:
         yield from cycle([(payer, dfsps[0]) for payer in dfsps[1:]])
@@ -107,7 +107,7 @@ class Generator:
         self.sent: dict[str, tuple[float, float, int]] = {}
 
     async def run(self) -> None:
-        """Sends for the whole time, or until SIGTERM. Then waits for the responses."""
+        """Sends messages until the time is over, or until SIGTERM. Then waits for the responses."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stop)
         for number, due in enumerate(self._load.moments()):
             if self._is_stopped:
@@ -116,7 +116,7 @@ class Generator:
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
             elif number % 16 == 0:
-                await asyncio.sleep(0)  # the load is late: responses are read before the next request is sent
+                await asyncio.sleep(0)  # the load is late, so responses are read before the next request is sent
             self._send(due)
         if self._open:
             self._all_answered = asyncio.Event()

@@ -11,11 +11,11 @@ import psutil
 TRANSFER_HOPS = ("POST accepted", "prepare at payee", "PUT accepted", "callback at payer")
 PAYMENT_HOPS = ("GET accepted", "lookup", "terms", "transfer")
 WHOLE = "whole"
-GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of payments that must meet it
+GOAL_S, GOAL_SHARE = 1.0, 0.99  # the longest wait of a payer, and the share of payments that must not wait longer
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Returns the nearest-rank percentile: the smallest value that at least `percent` % of the values do not exceed.
+    """Returns the nearest-rank percentile: at least `percent` % of the values are at most this value.
 
     Returns 0 if there are no values.
     """
@@ -27,7 +27,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
 @dataclass
 class Outcome:
-    """The counts of a run. `hops` has seconds, for the transfers that were due during the measurement."""
+    """The counts of a run. `hops` has the seconds of the transfers that were due during the measurement."""
 
     sent: int = 0
     accepted: int = 0
@@ -43,12 +43,12 @@ class Outcome:
 def join(
     sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], *, since: float, until: float
 ) -> Outcome:
-    """Joins the records of generator and DFSPs.
+    """Joins the records of the load generator and of the DFSPs.
 
     Measures the transfers (or payments) that were due from `since` to `until`.
 
     A transfer is lost if the hub may have accepted it (status 202, or no status) and the payer never received the
-    outcome. A payment is not lost if the hub refused its quote or its transfer at every try, because the payer then
+    outcome. A payment is not lost if the hub refused its quote or its transfer at every try. In this case, the payer
     gives up the payment.
     """
     names = ("prepares", "ends", "found", "quoted", "given_up")
@@ -83,10 +83,10 @@ def join(
 
 
 def recovery(sent: Mapping[str, Sequence[Any]], notes: Collection[Mapping[str, Any]], since: float) -> float | None:
-    """Returns the whole seconds from `since` until the hub has recovered, or None if it has not.
+    """Returns the whole seconds from `since` until the recovery of the hub, or None if the hub has not recovered.
 
-    After its recovery the hub commits, within `GOAL_S`, nearly all transfers that are due in each second. If the last
-    second fails this test, the hub has not recovered.
+    A hub has recovered when it commits nearly all transfers of each second within `GOAL_S`. If the last second fails
+    this test, the hub has not recovered.
     """
     ends = _all(notes, "ends")
     due_in: Counter[int] = Counter()
@@ -109,12 +109,12 @@ def _all(notes: Collection[Mapping[str, Any]], what: str) -> dict[str, Any]:
 
 def _add(hops: dict[str, list[float]], names: Sequence[str], starts: Sequence[float], ends: Sequence[float]) -> None:
     for name, start, end in zip(names, starts, ends, strict=True):
-        # The hub notifies the other side after the commit, which may be before this process reads the response.
+        # The hub notifies the payee after the commit. This may happen before this process reads the response.
         hops[name].append(max(0.0, end - start))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Returns the CPU seconds of a process, its living descendants, and the ended children that they waited for."""
+    """Returns the CPU seconds of a process, of its living descendants, and of the ended children of these processes."""
     try:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:

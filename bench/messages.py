@@ -1,7 +1,7 @@
-"""The messages of a payment. Their parts are prepared in advance, so that a new message only joins bytes.
+"""The messages of a payment. The bench prepares their parts in advance, so that a new message only joins bytes.
 
-Both sides of a transfer build the same pool. The payer's side uses the packets and conditions, and the payee's side
-uses the fulfilments.
+The payer's process and the payee's process build equal pools. The payer's process uses the packets and conditions. The
+payee's process uses the fulfilments.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class Packet(NamedTuple):
 
 @cache
 def pool(payer: str, payee: str, size: int = _POOL) -> list[Packet]:
-    """Returns the packets that this payer's transfers to this payee use in turn.
+    """Returns the packets for this payer's transfers to this payee. The transfers use the packets in turn.
 
     The packets are identical in every process.
     """
@@ -45,7 +45,7 @@ def _packet(payer: str, payee: str, number: int) -> Packet:
 
 
 def _transaction(payer: str, payee: str, number: int) -> dict[str, object]:
-    """Returns a transaction as large as in real quotes, because most bytes of a prepare are the packet's."""
+    """Returns a transaction of realistic size, because most bytes of a prepare belong to the packet."""
     return {
         "transactionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}")),
         "quoteId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{payer}/{payee}/{number}/quote")),
@@ -116,7 +116,7 @@ def quote_between(
     scenario: bytes = b"TRANSFER",
     kyc_tier: bytes = b"",
 ) -> bytes:
-    """Returns the same, with more of what rules read."""
+    """Returns the body of POST /quotes with additional fields that rules read."""
     more = b'"extensionList":{"extension":[{"key":"kycTier","value":"%b"}]},' % kyc_tier if kyc_tier else b""
     return (
         b'{"amount":{"amount":"%b","currency":"%b"},"amountType":"SEND","expiration":"%b",%b"note":"bench",'
@@ -162,7 +162,7 @@ class Form(NamedTuple):
     transfer_id: bytes
     quote_id: bytes
     packet: bytes
-    lock: bytes  # the key under which a payee finds the value that leads to its fulfilment
+    lock: bytes  # the key under which a payee finds the value that determines its fulfilment
     state: bytes
     committed: bytes
     error_code: bytes
@@ -175,7 +175,7 @@ class Form(NamedTuple):
     fulfilment: Callable[[bytes, bytes], bytes]
 
     def pool_of(self, payer: str, payee: str, size: int) -> Sequence[Packet]:
-        """Returns the packets of this payer's transfers to this payee: so many, or without a size a few."""
+        """Returns the packets of this payer's transfers to this payee. Without a size, returns only a few packets."""
         return pool(payer, payee, size) if size else self.pool(payer, payee)
 
 
@@ -240,13 +240,13 @@ def reject(host: bytes, payee: bytes, payer: bytes, transfer_id: bytes, clock: C
 
 
 def ask_transfer(host: bytes, asker: bytes, other: bytes, transfer_id: str, clock: Clock) -> bytes:
-    """Returns GET /transfers/{ID}, by either side (section 6.7.3.2)."""
+    """Returns GET /transfers/{ID}, sent by the payer DFSP or the payee DFSP (section 6.7.3.2)."""
     path = b"/transfers/" + transfer_id.encode()
     return request(host, b"GET", b"transfers", path, asker, other, clock, b"", accept=True)
 
 
 def ask_party(host: bytes, payer: bytes, alias: bytes, trace: bytes, clock: Clock, form: Form = PLAIN) -> bytes:
-    """Returns GET /parties/MSISDN/{ID}, by the payer, which does not know the payee's DFSP yet (section 6.3.3.1)."""
+    """Returns GET /parties/MSISDN/{ID} of a payer DFSP that does not know the payee's DFSP yet (section 6.3.3.1)."""
     path = b"/parties/MSISDN/" + alias
     return request(host, b"GET", b"parties", path, payer, b"", clock, b"", accept=True, trace=trace, form=form)
 
@@ -284,7 +284,7 @@ def request(
     trace: bytes = b"",
     form: Form = PLAIN,
 ) -> bytes:
-    """Returns any request of the API, with its headers."""
+    """Returns a request of the API, with its headers."""
     kind = form.media_type % resource
     parts = [b"%b %b HTTP/1.1\r\nHost: %b\r\nDate: %b\r\nFSPIOP-Source: %b" % (method, path, host, clock.date, source)]
     if destination:
@@ -305,13 +305,16 @@ def request(
 def trace_of(payment_id: str) -> bytes:
     """Returns a traceparent (W3C) whose trace id is the payment's id.
 
-    Both sides and the hub forward the traceparent.
+    The payer DFSP, the hub and the payee DFSP forward the traceparent.
     """
     return b"00-%b-0000000000000001-01" % payment_id.replace("-", "").encode()
 
 
 def id_of_trace(trace: bytes) -> str:
-    """Returns the payment's id in a traceparent, or "" if a message has no traceparent, because nobody requested it."""
+    """Returns the payment's id in a traceparent.
+
+    Returns "" if a message has no traceparent, because nobody requested the message.
+    """
     try:
         return str(uuid.UUID(trace[3:35].decode()))
     except ValueError:
@@ -319,7 +322,7 @@ def id_of_trace(trace: bytes) -> str:
 
 
 def text_of(body: bytes, key: bytes) -> bytes:
-    """Returns the text under a key of a JSON body, or empty bytes if there is none.
+    """Returns the text under a key of a JSON body, or empty bytes if the body does not have the key.
 
     The rest of the body is not parsed.
     """

@@ -1,4 +1,4 @@
-"""Onboards DFSPs with the hub's administration API, as an operator would."""
+"""Onboards DFSPs with the hub's administration API, in the same way as an operator."""
 
 import json
 import time
@@ -10,14 +10,14 @@ from typing import Any
 
 from bench.messages import CURRENCY
 
-# So high that no transfer exceeds a limit, because the bench measures payments and not refusals.
+# This limit is so high that no transfer exceeds it, because the bench measures payments and not refusals.
 FUNDS = "1000000000"
 NET_DEBIT_CAP = 1_000_000_000
 BASE = "FSPIOP_CALLBACK_URL"  # the endpoint type for a DFSP with one base URL
 
 
 class OnboardingError(Exception):
-    """The hub refused a request that every run needs."""
+    """The error for a refused request that every run needs."""
 
 
 class Administration:
@@ -73,7 +73,9 @@ class Administration:
         self.call("POST", f"/participants/{name}/credentials/signingKeys", {"key": public_key})
 
     def add_customers(self, name: str, aliases: list[str]) -> None:
-        """Registers a DFSP's customers in the hub's own oracle, as the DFSP does (FSPIOP API v1.1, section 6.2.2.4)."""
+        """Registers a DFSP's customers in the hub's own oracle, like the DFSP itself (FSPIOP API v1.1, section
+        6.2.2.4).
+        """
         kind = "application/vnd.interoperability.participants+json;version=1"
         parties = [{"partyIdType": "MSISDN", "partyIdentifier": alias, "fspId": name} for alias in aliases]
         headers = {"FSPIOP-Source": name, "Date": formatdate(usegmt=True), "Accept": kind, "Content-Type": f"{kind}.1"}

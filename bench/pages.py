@@ -16,7 +16,7 @@ WITHIN_MS = 150
 
 
 def run(state: str, crowd: Crowd) -> list[dict[str, Any]]:
-    """Measures every page on a hub's servers without the hub. Runs `main` in a process of its own."""
+    """Measures every page on a hub's servers without the hub. Runs `main` in a separate process."""
     from hub.local.stack import Stack
 
     with Stack(state, programs=()) as stack:
@@ -48,7 +48,7 @@ Ask = Callable[[], Any]
 
 
 def _pages() -> Iterator[tuple[str, Ask]]:
-    """Yields each page's name, and a function that requests it."""
+    """Yields each page's name, and a function that requests the page."""
     from django.contrib.auth.models import User
     from django.core.cache import caches
     from django.test import Client
@@ -87,7 +87,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
         "transfers by an alias": "transfers/?alias=255655001001",
         "transfers of a busy DFSP": "transfers/?dfsp=busy-03",
         "transfers of a DFSP that paid long ago": f"transfers/?dfsp={QUIET}",
-        "transfers of a DFSP without any": f"transfers/?dfsp={SILENT}",
+        "transfers of a DFSP without transfers": f"transfers/?dfsp={SILENT}",
         "transfers aborted": "transfers/?state=ABORTED",
         "transfers reserved": "transfers/?state=RESERVED",
         "transfers with an error": "transfers/?error=4200",
@@ -129,7 +129,7 @@ def _pages() -> Iterator[tuple[str, Ask]]:
 
 
 def signed_in(users: Any, name: str, roles: Any, participant: Any) -> Any:
-    """Returns a test client with a signed-in session, made without the sign-in page."""
+    """Returns a test client with a signed-in session. Creates the session without the sign-in page."""
     from django.test import Client
 
     from portal.users import create

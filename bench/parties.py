@@ -1,4 +1,4 @@
-"""The parties of a load for rules: 100,000 customers, or one biller whom everybody pays."""
+"""The parties of a load for rules: 100,000 customers, or one biller that receives all payments."""
 
 import uuid
 from zlib import crc32
@@ -7,10 +7,10 @@ from bench import messages
 
 PARTIES = 100_000
 ONE_IN = 50
-"""One in so many payments has the KYC tier for which a rule raises an alert."""
+"""One payment in this number of payments has the KYC tier for which a rule raises an alert."""
 WATCHED_TIER = "9"
 CUSTOMERS = 1_000
-"""The number of customers of each DFSP that are looked up before they are paid."""
+"""The number of customers of each DFSP whom payers look up before the payment."""
 MSISDN = "44{:09}"
 
 
@@ -20,7 +20,7 @@ def payer_of(number: int) -> int:
 
 
 def number_of(payment_id: str) -> int:
-    """Returns a number for a payment, as good as random."""
+    """Returns a pseudo-random number for a payment."""
     return crc32(payment_id.encode())
 
 
@@ -30,7 +30,10 @@ def is_watched(number: int) -> bool:
 
 
 def scenario(*, biller: bool) -> str:
-    """Returns the use case. Limits on what payees receive are for transfers between customers, not for billers."""
+    """Returns the use case of a payment.
+
+    Limits on received payments apply to transfers between customers, not to billers.
+    """
     return "PAYMENT" if biller else "TRANSFER"
 
 

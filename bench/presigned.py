@@ -1,4 +1,4 @@
-"""Signs transfers before the load begins, on all cores, because real DFSPs sign on machines of their own.
+"""Signs transfers before the load begins, on all cores, because real DFSPs sign on their own machines.
 
 The payer's and the payee's message of each transfer are stored in files, by transfer id. The load generator and the
 simulated DFSPs send these messages unchanged.
@@ -24,7 +24,10 @@ Signed = tuple[str, str, str]  # transfer id, POST by the payer, PUT by the paye
 
 
 def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool = False) -> None:
-    """Signs a transfer for each payer and payee, with the keys in `folder`. Writes `posts` and `fulfils` there."""
+    """Signs transfers for each payer and payee, with the keys in `folder`.
+
+    Writes the files of `posts` and `fulfils` into `folder`.
+    """
     posts, fulfils = [], {}
     sign = partial(_sign, str(folder), host, iso20022)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
@@ -37,7 +40,10 @@ def write(folder: Path, host: str, parties: Iterable[Parties], *, iso20022: bool
 
 
 def posts(folder: str) -> list[tuple[str, bytes]]:
-    """Returns transfer ids and signed prepares in sending order. Empty if nothing was signed in advance."""
+    """Returns transfer ids and signed prepares in the order of sending.
+
+    The result is empty if nothing was signed in advance.
+    """
     path = Path(folder) / "posts"
     if not folder or not path.exists():
         return []
@@ -45,7 +51,7 @@ def posts(folder: str) -> list[tuple[str, bytes]]:
 
 
 def fulfils(folder: str) -> dict[str, bytes]:
-    """Returns the signed fulfils by transfer id. Empty if nothing was signed in advance."""
+    """Returns the signed fulfils by transfer id. The result is empty if nothing was signed in advance."""
     path = Path(folder) / "fulfils"
     if not folder or not path.exists():
         return {}

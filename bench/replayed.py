@@ -1,4 +1,4 @@
-"""How long a replay of rules over stored payments takes, and how much memory it needs."""
+"""Measures the time and the memory of a replay of rules over stored payments."""
 
 import json
 import resource
@@ -18,7 +18,10 @@ WITHIN_S_FOR_A_MILLION = 60.0
 
 
 def run(state: str, payments: int, rules: int, console: Console) -> int:
-    """Fills a database, replays, and prints. Returns 1 if a million payments would take longer than they may."""
+    """Fills a database, runs the replay, and prints the figures.
+
+    Returns 1 if the replay of a million payments would exceed the permitted time.
+    """
     from hub.local.stack import Stack
 
     with Stack(state, programs=()) as stack:
@@ -33,7 +36,8 @@ def run(state: str, payments: int, rules: int, console: Console) -> int:
         done = subprocess.run(command, cwd=PROJECT, env=env, stdout=subprocess.PIPE, text=True, check=True)
         took = time.monotonic() - began
     found = json.loads(done.stdout)
-    # The largest of all processes that were waited for. The one that replays is larger than the one that fills.
+    # The memory of the largest ended child process. The process that replays is larger than the process that fills the
+    # database.
     memory_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     judged = sum(found["judged"].values())
     console.print(

@@ -1,4 +1,4 @@
-"""Reports of a run: tables for people, JSON for later comparison, and one last line for both."""
+"""Reports the results of a run: tables for people, JSON for later comparison, and a last line for scripts."""
 
 import json
 import os
@@ -86,9 +86,9 @@ _BUSY = frozenset({"HTTP 429", "HTTP 503"})
 
 
 def verdict(figures: Mapping[str, Any]) -> list[str]:
-    """Returns the reasons why the run failed, or an empty list if it passed.
+    """Returns the reasons for a failed run. The list is empty if the run passed.
 
-    The statuses 429 and 503 are no faults, because an overload run expects them.
+    The statuses 429 and 503 are not faults, because an overload run expects these statuses.
     """
     faults = []
     if figures["lost"]:
@@ -105,7 +105,7 @@ def verdict(figures: Mapping[str, Any]) -> list[str]:
     if not figures["completed"]:
         faults.append("no transfer completed")
     if figures["plan"]["calm"] and figures["recovered_s"] is None:
-        faults.append("the hub did not recover from the load while it was lower")
+        faults.append("the hub did not recover during the lower load")
     return faults
 
 
@@ -146,7 +146,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
     total = sum(figures["cpu_s"].values())
     cpu.add_section()
     cpu.add_row("all", f"{total:.2f}", f"{sum(figures['cpu_ms_per_transfer'].values()):.2f}")
-    # The run did not have the CPU time that other processes used, and no other row shows that time.
+    # Other processes used this CPU time, so the run did not have it. No other row shows this time.
     cpu.add_row("others on this machine", f"{max(0.0, figures['machine_cpu_s'] - total):.2f}", "")
     console.print(hops, cpu)
     if per_transfer := figures["per_transfer"]:

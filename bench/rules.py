@@ -1,6 +1,6 @@
-"""`python -m bench.rules`: measures what it costs to evaluate a rule set, compiled and interpreted.
+"""`python -m bench.rules`: measures the cost of the evaluation of a rule set, compiled and interpreted.
 
-Counters answer from memory, so the figures are of the rules alone, without profiles and database.
+Counters return numbers from memory, so the figures do not include profiles and database.
 """
 
 import argparse
@@ -32,7 +32,7 @@ _TIERS = ("1", "2", "3")
 
 
 class CountersInMemory:
-    """Answers each counter with one number."""
+    """Counters that return one fixed number each."""
 
     def __init__(self, answers: dict[Need, int | bool]) -> None:
         self._answers = answers
@@ -56,19 +56,19 @@ def make_rule_set(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def make_payments(number: int, chance: random.Random) -> list[Facts]:
-    """Returns transfers with everything that rules read."""
+    """Returns transfers with all facts that rules read."""
     return [_payment(chance) for _ in range(number)]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures and prints. Returns 1 if the compiled rules cost more than allowed."""
+    """Measures the rules, and prints the figures. Returns 1 if the compiled rules cost more than allowed."""
     parser = argparse.ArgumentParser(prog="python -m bench.rules", description=__doc__)
     parser.add_argument("--rules", type=int, default=200, help="number of live rules (200)")
-    parser.add_argument("--group", type=int, default=50, help="transfers of a group (50)")
+    parser.add_argument("--group", type=int, default=50, help="number of transfers in a group (50)")
     parser.add_argument("--groups", type=int, default=40, help="number of groups (40)")
     parser.add_argument("--runs", type=int, default=7, help="how often each is measured; the fastest counts (7)")
     parser.add_argument("--seed", type=int, default=1, help="seed of rules and payments (1)")
-    parser.add_argument("--most-us", type=float, default=10.0, help="the most that compiled rules may cost (10)")
+    parser.add_argument("--most-us", type=float, default=10.0, help="the largest permitted cost of compiled rules (10)")
     options = parser.parse_args(arguments)
 
     chance = random.Random(options.seed)  # noqa: S311  a measurement, no secret

@@ -1,4 +1,4 @@
-"""One run: onboards DFSPs, starts their processes and the generator, measures, and joins all records."""
+"""Performs one run: onboards DFSPs, starts their processes and the generator, measures, and joins all records."""
 
 import json
 import math
@@ -28,13 +28,13 @@ _LEAD_S = 1.5  # from the start of the generator's process to the first transfer
 _READ_EACH_S = 4000  # the number of presigned transfers that the generator reads per second
 _SINKS = 2  # the number of processes for all DFSPs together
 _CUSTOMERS = 200  # the number of customers of each DFSP
-_RULES_KNOWN_S = 2  # the hub's processes know of the first rules after a second
+_RULES_KNOWN_S = 2  # the hub's processes read the first rules after a second
 _KEYS_KNOWN_S = 3  # the hub's processes read new credentials every two seconds
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run. The first `warmup` seconds are not measured, because connections open and caches fill."""
+    """The plan of a run. The first `warmup` seconds are not measured, because caches are not full yet."""
 
     rate: float
     seconds: float
@@ -52,7 +52,7 @@ class Plan:
 
     @property
     def packets(self) -> int:
-        """Returns how many packets each pair needs, if each transfer has a quote of its own. Otherwise 0."""
+        """Returns the number of packets for each pair if each transfer has its own quote. Otherwise returns 0."""
         if self.rules is None:
             return 0
         pairs = self.dfsps - 1 if self.biller else self.dfsps * (self.dfsps - 1)
@@ -96,7 +96,7 @@ class Run:
         self._database = Database(hub.database_url) if hub.database_url else None
 
     def perform(self) -> Result:
-        """Runs all steps of the run, and ends every process that it started."""
+        """Runs all steps of the run, and ends all its processes."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -213,7 +213,7 @@ class Run:
             time.sleep(_KEYS_KNOWN_S)
 
     def _begin_rules(self, number: int) -> None:
-        """Makes so many rules active. Transfers that no DFSP asks for terms of get their quotes."""
+        """Activates this number of rules. Stores the quotes of transfers that have no request for a quote."""
         names = list(self._ports)
         if not self._plan.payments:
             assert self._hub.database_url is not None

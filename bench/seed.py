@@ -1,7 +1,7 @@
-"""Fills a hub's tables with the transfers or payments of a busy day, in a few statements without triggers.
+"""Fills a hub's tables with the transfers or payments of a busy day, by a few SQL statements without triggers.
 
-The rows are those that the engine would write: `manage.py check_ledger` finds no fault. `python -m bench.seed N HOURS`
-fills the database of DATABASE_URL; `--payments` adds the quotes, and the deliveries of lookups and quotes.
+The rows equal the rows that the engine would write, so `manage.py check_ledger` finds no fault. `python -m bench.seed N
+HOURS` fills the database of DATABASE_URL. The option `--payments` adds quotes, and deliveries of lookups and quotes.
 """
 
 import argparse
@@ -150,7 +150,7 @@ _DELIVERIES_BEFORE_TRANSFERS = """
           SELECT n, received_at, payer_id, 'PUT', '/quotes/', transfer_id, 'quote-answer' FROM crowd
          ) told ORDER BY n
 """
-# One in ten had a conversion that was refused on arrival.
+# One transfer in ten had a conversion that was refused on arrival.
 _CONVERSIONS = """
     INSERT INTO ledger_fxtransfer (commit_request_id, determining_transfer_id, side, initiator_id, fxp_id, fxp_name,
         source_currency, source_amount, target_currency, target_amount, state, reason, error_code, error_description,
@@ -266,7 +266,7 @@ def onboard(names: Sequence[str]) -> None:
 
 
 def _windows(cursor: Any) -> list[int]:
-    """Returns the ids of the windows. The open window is the last."""
+    """Returns the ids of the settlement windows, with the open window last."""
     from ledger.models import SettlementWindow
 
     open_window = SettlementWindow.objects.get(state="OPEN")
@@ -285,7 +285,7 @@ def _let_the_quiet_one_pay(cursor: Any) -> None:
 
 
 def _close(cursor: Any, windows: Sequence[int]) -> None:
-    """Writes the windows as if each window had been closed in its turn. The last window is open."""
+    """Writes the settlement windows. All windows except the last window are closed."""
     cursor.execute("DELETE FROM ledger_settlementwindow")
     cursor.execute(
         """INSERT INTO ledger_settlementwindow (id, state, reason, created_at, changed_at, closed_at, last_entry_id)
@@ -302,7 +302,7 @@ def _close(cursor: Any, windows: Sequence[int]) -> None:
 
 
 def _settle(windows: Sequence[int]) -> None:
-    """Settles all closed windows except the last closed one, with the settlement services."""
+    """Settles all closed windows except the last closed window, with the settlement services."""
     from settlement import services
     from settlement.models import SettlementModel
     from settlement.states import State

@@ -1,6 +1,6 @@
 """The DFSPs of a load run: they fulfil prepares, answer lookups and quotes, and receive the outcomes of transfers.
 
-`python -m bench.simulated_dfsps CONFIG` serves until SIGTERM and then writes what its DFSPs recorded.
+`python -m bench.simulated_dfsps CONFIG` serves requests until SIGTERM, and then writes the records of its DFSPs.
 """
 
 import asyncio
@@ -35,10 +35,10 @@ class Dfsps:
     hub_host: str
     hub_port: int
     results: str
-    keys: str = ""  # a folder with their private keys; without a folder, nothing is signed
+    keys: str = ""  # a folder with the DFSPs' private keys; without a folder, nothing is signed
     iso20022: bool = False
     packets: int = 0  # for each payer and payee, if each transfer has a quote of its own; 0: a few, used in turn
-    has_parties: bool = False  # payers are many customers, as rules count them
+    has_parties: bool = False  # true if the payers are many customers, because rules count payments by customer
     biller: bool = False
 
     @classmethod
@@ -53,7 +53,7 @@ class Dfsps:
 
 @dataclass
 class Notes:
-    """The records of one DFSP; times are of time.monotonic."""
+    """The records of one DFSP. Times come from time.monotonic."""
 
     prepares: dict[str, tuple[float, float, int]] = field(default_factory=dict)  # received, fulfilled, HTTP status
     ends: dict[str, tuple[float, str]] = field(default_factory=dict)  # outgoing transfers: time, outcome
@@ -89,7 +89,7 @@ class Dfsp:
         self.notes = Notes()
 
     def answer(self, message: Message) -> bytes:
-        """Returns the response to a request. The DFSP's own next message is sent separately."""
+        """Returns the response to a request. The DFSP sends its own next message separately."""
         method, path, _ = message.start.split(b" ", 2)
         resource = path.split(b"/", 2)[1]
         if resource == b"transfers":
@@ -175,7 +175,7 @@ class Dfsp:
             self._say(request, self._give_up(key))
 
     def _is_new(self, key: str, seen: dict[str, float], path: bytes) -> bool:
-        """Returns whether the payment continues, which an error or a repeated answer prevents."""
+        """Returns whether the payment continues. An error or a repeated answer ends the payment's handling."""
         if path.endswith(b"/error"):
             self.notes.ends.setdefault(key, (time.monotonic(), f"error at {path.split(b'/', 2)[1].decode()}"))
             return False
@@ -191,7 +191,7 @@ class Dfsp:
         self.notes.strays[what] = self.notes.strays.get(what, 0) + 1
 
     def _give_up(self, key: str) -> Callable[[int], None]:
-        """Returns a function that gives up the payment, for a payer whose request was refused at every try."""
+        """Returns a function that gives up a payment. The payer calls it if the hub refused a request at every try."""
 
         def answered(status: int) -> None:
             if status != 202:
@@ -224,7 +224,7 @@ class Dfsp:
         self._insist(self._signed(request), done, _TRIES)
 
     def _insist(self, request: bytes, done: Callable[[int], None] | None, tries: int) -> None:
-        """Sends a request. If the hub could not accept the request, repeats it unchanged, as a DFSP does."""
+        """Sends a request. If the hub could not accept the request, repeats the unchanged request, like a DFSP."""
 
         def answered(status: int) -> None:
             if status in (NO_ANSWER, 429, 503) and tries > 1:
@@ -266,7 +266,7 @@ async def _serve(config: Dfsps, dfsps: dict[str, Dfsp]) -> None:
 
 
 def main(config: Dfsps) -> None:
-    """Serves until SIGTERM, then writes what each DFSP recorded."""
+    """Serves requests until SIGTERM, then writes the records of each DFSP."""
     hub, clock = Client(config.hub_host, config.hub_port), messages.Clock()
     clock.tick()
     signed = Signer(config.keys, list(config.ours))

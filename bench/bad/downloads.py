@@ -33,7 +33,7 @@ def sign_in(database_url: str) -> str:
 
 
 async def hold(world: World, cookie: str) -> None:
-    """Requests all files at once, reads only the first bytes of each file, and never finishes."""
+    """Requests all files at once, reads only the first bytes of each file, and never reads the rest."""
     await asyncio.gather(*(_hold_one(world, cookie) for _ in range(COUNT)))
 
 
@@ -53,7 +53,7 @@ async def _hold_one(world: World, cookie: str) -> None:
 
 
 def main() -> None:
-    """Fills the tables and prints the cookie, in a process of its own with Django."""
+    """Fills the tables and prints the cookie, in a separate process with Django."""
     import django
 
     django.setup()

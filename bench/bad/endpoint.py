@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from bench.http import Message, Reader
 
-SLOW_S = 4.5  # just below the hub's time limit for one delivery
+SLOW_S = 4.5  # slightly less than the hub's time limit for one delivery
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _NOT_IMPLEMENTED = b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n"
@@ -57,7 +57,7 @@ class _Server(asyncio.Protocol):
 
 
 class Endpoint:
-    """One participant's endpoint. The endpoint accepts all requests except between `misbehave` and `behave`."""
+    """One participant's endpoint. The endpoint accepts all requests, except from `misbehave` until `behave`."""
 
     def __init__(self, port: int, manner: Manner) -> None:
         self._port, self._bad = port, manner
@@ -74,5 +74,5 @@ class Endpoint:
         self._manner = self._bad
 
     def behave(self) -> None:
-        """Accepts requests again. Earlier requests without a response get none."""
+        """Accepts requests again. Does not respond to earlier requests."""
         self._manner = Manner.TAKES

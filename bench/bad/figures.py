@@ -13,7 +13,7 @@ PERCENTILES = {"p50": 50, "p99": 99}
 SHARE, MS = 0.20, 20.0  # a time counts as unchanged if it changes by at most this share, or by at most so many ms
 _FEWEST = 100  # with fewer results, p99 is the longest time, which a single pause of this machine decides
 MEMORY_SHARE = 0.20  # the share by which a process may use more memory afterwards than before
-_LAST_S = 3.0  # the memory afterwards is measured in so many seconds at the end of the last interval
+_LAST_S = 3.0  # the memory afterwards is measured in this number of seconds at the end of the last interval
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Seen:
 
 
 def seen_in(interval: Interval, sent: Mapping[str, Sequence[Any]], ends: Mapping[str, Sequence[Any]]) -> Seen:
-    """Returns the results of transfers whose sending time is in the interval, even if the outcome arrived later."""
+    """Returns the results of transfers that were sent in the interval, even if the outcome arrived later."""
     seconds: list[float] = []
     errors = Counter[str]()
     for key, (due, _, status) in sent.items():

@@ -5,8 +5,8 @@ import time
 import psycopg
 
 _BATCH = 50_000
-# The messages are like answers to polls. If all have one subject, each waits for the message before it. If each has a
-# subject of its own, all could be sent at once.
+# The messages are like answers to polls. If all messages have one subject, each waits for the previous message. If each
+# message has its own subject, the hub could send all at once.
 _FILL = """
     INSERT INTO outbox_message (destination_id, method, path, headers, body, subject, kind, signed_by_hub)
     SELECT p.id, 'PUT', '/transfers/' || s.subject || '/error',
@@ -51,7 +51,7 @@ def empty(url: str, name: str) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET statement_timeout = 0")
         while connection.execute(_ONE, [name]).fetchone() is not None:
-            # A courier may lock some of these rows in another order, which leads to a deadlock.
+            # A courier may lock some of these rows in a different order, which causes a deadlock.
             if not connection.execute(_EMPTY, {"name": name, "most": _BATCH}).rowcount:
                 time.sleep(0.2)
         connection.execute("VACUUM (ANALYZE) outbox_message")

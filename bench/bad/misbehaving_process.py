@@ -1,10 +1,10 @@
-"""The misbehaving participant, in a process of its own.
+"""The misbehaving participant, in a separate process.
 
 `python -m bench.bad.misbehaving_process FILE`: the file has the scene.
 
-The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. When it has done a
-command, it writes the same word. At `quit` it writes its records. The process runs at low priority, because in a real
-scheme the participant would have its own machine.
+The process reads the commands `prepare`, `take-part`, `begin` and `end` from its standard input. After each command,
+the process writes the name of the command. At the command `quit`, the process writes its records. The process runs at
+low priority, because a participant of a real scheme has its own machine.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ async def _stop(task: asyncio.Task[None]) -> None:
 
 
 def _orders() -> asyncio.Queue[str]:
-    """Returns a queue of the lines of the standard input. When the input ends, the queue gets `quit`."""
+    """Returns a queue with the lines of the standard input. At the end of the input, the queue gets `quit`."""
     loop, found = asyncio.get_running_loop(), asyncio.Queue[str]()
 
     def read() -> None:

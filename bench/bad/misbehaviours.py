@@ -1,4 +1,4 @@
-"""The ways to misbehave, by name. Each class has the behaviour of its endpoints, and its requests."""
+"""The ways to misbehave, by name. Each class contains the behaviour of the endpoints and the requests."""
 
 import asyncio
 import uuid
@@ -22,7 +22,8 @@ _TRICKLE_S = 0.1
 class Misbehaviour:
     """Does nothing.
 
-    A trial with this class shows how much the others' times vary on this machine without a misbehaviour.
+    A trial with this class shows how much the times of the other participants vary on this machine without a
+    misbehaviour.
     """
 
     manner: ClassVar[Manner] = Manner.TAKES  # the manner of the participant's own endpoint
@@ -33,10 +34,10 @@ class Misbehaviour:
         self.world = world
 
     async def prepare(self) -> None:
-        """Runs before there is any load."""
+        """Runs before the load begins."""
 
     async def take_part(self) -> None:
-        """Sends the requests that are the same in all intervals, from the beginning of the load until the end."""
+        """Sends requests with one behaviour from the beginning of the load until its end, in all intervals."""
 
     async def begin(self) -> None:
         """Runs after the first interval. The duration of this method is not measured."""
@@ -59,9 +60,10 @@ class Polls(Misbehaviour):
 
 
 class _BadEndpoint(Misbehaviour):
-    """Takes part in payments and lookups that need its endpoint, some requested by itself and some by others.
+    """Takes part in payments and lookups that need its endpoint. Some requests are its own, and some come from other
+    participants.
 
-    The requests are the same in all intervals, and only the manner of the endpoint changes.
+    The requests are equal in all intervals. Only the behaviour of the endpoint changes.
     """
 
     async def take_part(self) -> None:
@@ -87,19 +89,19 @@ class _BadEndpoint(Misbehaviour):
 
 
 class Hangs(_BadEndpoint):
-    """Takes part in its own and others' payments and lookups, but does not respond to the hub's requests."""
+    """Takes part in payments and lookups of all participants, but does not respond to the hub's requests."""
 
     manner = Manner.HANGS
 
 
 class Slow(_BadEndpoint):
-    """Takes part in its own and others' payments and lookups, but responds just before the hub's time limit."""
+    """Takes part in payments and lookups of all participants, but responds shortly before the hub's time limit."""
 
     manner = Manner.SLOW
 
 
 class NotImplemented501(_BadEndpoint):
-    """Takes part in its own and others' payments and lookups, but responds to all requests with 501."""
+    """Takes part in payments and lookups of all participants, but responds to all requests with 501."""
 
     manner = Manner.NOT_IMPLEMENTED
 
@@ -160,7 +162,7 @@ class OddBytes(Misbehaviour):
 
 
 class Batches(Misbehaviour):
-    """Registers ten thousand aliases at a time, with new aliases each time, again and again."""
+    """Repeatedly registers ten thousand new aliases at a time."""
 
     async def misbehave(self) -> None:
         numbers = count()
@@ -183,7 +185,10 @@ class DeadLookups(Misbehaviour):
 
 
 class Unsolicited(Misbehaviour):
-    """Sends answers that nobody requested: some in another DFSP's name, and some to requests that do not exist."""
+    """Sends answers that nobody requested. Some answers have another DFSP's name.
+
+    Some answers belong to requests that do not exist.
+    """
 
     async def misbehave(self) -> None:
         requests = bodies.unasked(self.world)
@@ -191,7 +196,7 @@ class Unsolicited(Misbehaviour):
 
 
 class OpenBulks(Misbehaviour):
-    """Sends bulk transfers of a thousand each to a payee that never answers."""
+    """Sends bulk transfers with a thousand transfers each to a payee that never answers."""
 
     mate_manner = Manner.HANGS
 
@@ -213,7 +218,7 @@ class _Waiting(Misbehaviour):
 
 
 class OneSubjectDead(_Waiting):
-    """A million messages of one subject wait for a participant on whose port nothing listens."""
+    """A million messages of one subject wait for a participant whose port is closed."""
 
     manner, one_subject = Manner.DEAD, True
 
@@ -225,7 +230,7 @@ class OneSubjectSlow(_Waiting):
 
 
 class ManySubjectsDead(_Waiting):
-    """A million messages, each with its own subject, wait for a participant on whose port nothing listens."""
+    """A million messages, each with its own subject, wait for a participant whose port is closed."""
 
     manner, one_subject = Manner.DEAD, False
 

@@ -39,7 +39,7 @@ def long_text(octets: int = MOST) -> bytes:
 
 
 def brackets(octets: int = MOST) -> bytes:
-    """Returns a JSON object with very many empty lists; a parser creates an object for each."""
+    """Returns a JSON object with very many empty lists. A parser creates an object for each list."""
     count = (octets - 8) // 3
     return b'{"a":[' + b",".join([b"[]"] * count) + b"]}"
 
@@ -54,14 +54,14 @@ def to_every_resource(world: World, body: bytes, *, is_chunked: bool = False) ->
 
 
 def _in_version_2(request: bytes) -> bytes:
-    """Returns the request in version 2.0, which conversions need."""
+    """Returns the request in version 2.0, because conversions need this version."""
     return request.replace(b"version=1.1\r", b"version=2.0\r", 1).replace(b"version=1\r", b"version=2\r", 1)
 
 
 def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_chunked: bool = False) -> bytes:
-    """Returns a request of the misbehaving participant."""
+    """Returns a whole request of the misbehaving participant as bytes."""
     resource = path.split("/")[1].encode()
-    # A chunked body has no length at the beginning (HTTP/1.1, section 7.1). Its end is a chunk of length 0.
+    # A chunked body has no length at the beginning (HTTP/1.1, section 7.1). A chunk of length 0 ends a chunked body.
     sent = b"" if is_chunked else body
     made = messages.request(
         world.host,
@@ -83,7 +83,7 @@ def whole(world: World, method: str, path: str, body: bytes, *, to: bytes, is_ch
 
 
 def batch(world: World, number: int) -> bytes:
-    """Returns a request that registers thousands of aliases, different for each number."""
+    """Returns a request that registers thousands of aliases. Each number gives different aliases."""
     first = f"9{number:03}"
     parties = [
         {"partyIdType": "MSISDN", "partyIdentifier": f"{first}{n:08}", "fspId": world.scene.bad}
@@ -94,7 +94,7 @@ def batch(world: World, number: int) -> bytes:
 
 
 class Bulks:
-    """Bulk transfers to the misbehaving participant's mate, each with a thousand new transfers."""
+    """Bulk transfers to the second misbehaving participant, each with a thousand new transfers."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -122,7 +122,7 @@ class Bulks:
 
 
 def poll(world: World, source: bytes) -> bytes:
-    """GET /transfers/{ID} with an id that does not exist."""
+    """Returns GET /transfers/{ID} with an id that does not exist."""
     return messages.ask_transfer(world.host, source, b"", str(uuid.uuid4()), world.clock)
 
 
@@ -147,8 +147,8 @@ def unasked(world: World) -> Iterator[bytes]:
 def odd(world: World) -> Iterator[bytes]:
     """Yields requests to the other participants.
 
-    Their path, query or header has bytes above 127, which the hub must not forward. The bytes are UTF-8, because the
-    web server refuses all others.
+    The path, query or header of each request has bytes above 127. The hub must not forward these bytes. The bytes are
+    UTF-8, because the web server refuses any other bytes.
     """
     question = "authenticationType=OTP&retriesLeft=2&amount=1&currency=USD"
     for to in cycle(world.good):

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass
 from bench import messages
 from bench.client import Client
 
-_PAUSE_S = 0.1  # wait before a retry after a 429 or without a response
+_PAUSE_S = 0.1  # the pause before a retry after a 429 or after a missing response
 _LATE_S = 1.0  # if a fixed rate is late by more than this, it does not send the missed requests
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The participants and the hub's address. Passed in a file, because they are too long for a command line."""
+    """The participants and the hub's address. A file passes them, because they are too long for a command line."""
 
     name: str  # name of the misbehaviour
     bad: str  # the misbehaving participant
-    mate: str  # a second participant, which only exchanges messages with the first
+    mate: str  # a second participant, which only exchanges messages with the misbehaving participant
     good: list[str]
     ports: dict[str, int]  # the ports of the misbehaving participant and of its mate
     aliases: dict[str, list[str]]  # the customers of every participant
@@ -40,7 +40,7 @@ class Scene:
 
 
 class World:
-    """The scene, and a client of its own for requests."""
+    """The scene with a client for requests."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -68,7 +68,7 @@ class World:
     async def flood(self, connections: int, make: Callable[[], bytes]) -> None:
         """Sends requests without end.
 
-        Each connection sends its next request as soon as it has the response to its last request.
+        Each connection sends a new request as soon as it has received the response to its previous request.
         """
 
         async def one_after_the_other() -> None:

@@ -70,7 +70,7 @@ class Trial:
         return _CUSTOMERS if name in self._good else _BAD_CUSTOMERS
 
     def perform(self) -> dict[str, Any]:
-        """Runs the trial, and ends every process that it started. Returns all figures except the verdict."""
+        """Runs the trial, and ends all its processes. Returns all figures except the verdict."""
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             try:
                 return self._perform(Path(folder))
@@ -135,7 +135,7 @@ class Trial:
         )
 
     def _start_sinks(self, folder: Path) -> None:
-        everybody = [*self._good, self._bad]  # their payers and payees
+        everybody = [*self._good, self._bad]  # the payers and payees of these transfers
         for name in self._good:
             config = Dfsps({name: self._ports[name]}, everybody, self._host, self._port, f"{folder}/{name}")
             self._start(f"dfsps {name}", "bench.simulated_dfsps", config.as_text())
@@ -176,7 +176,7 @@ class Trial:
         self._processes[name] = subprocess.Popen(command, cwd=PROJECT, stdin=pipe, stdout=pipe, text=True)
 
     def _order(self, order: str) -> None:
-        """Sends a command to the misbehaving participant, and waits until it is done."""
+        """Sends a command to the misbehaving participant, and waits until the command is done."""
         process = self._processes["bad"]
         assert process.stdin is not None
         assert process.stdout is not None
@@ -215,7 +215,7 @@ class Trial:
         return {kind: json.loads((folder / kind).read_text()) for kind in self._rates()}
 
     def _drain(self) -> None:
-        """Waits until no outcome has arrived for some seconds, or until a time limit is over."""
+        """Waits until no outcome has arrived for some seconds, but at most until a time limit."""
         seen, until = -1, time.monotonic() + self._plan.drain
         while time.monotonic() < until:
             now = sum(ends_at(self._ports[name]) for name in self._good)
@@ -248,7 +248,7 @@ class Trial:
             raise RuntimeError(f"{name} ended with status {code}")
 
     def _strays(self, notes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-        """Returns the number of unrequested messages that the others got because of the misbehaving participants."""
+        """Returns the number of unrequested messages to other participants because of the misbehaving participants."""
         found: dict[str, int] = {}
         for note in notes.values():
             for what, count in note["strays"].items():
@@ -258,7 +258,7 @@ class Trial:
         return found
 
     def _compare(self, notes: Mapping[str, Mapping[str, Any]], sent: set[str]) -> list[str] | None:
-        """Compares payer's books, hub and payee's books for the load's own transfers."""
+        """Compares the books of payers, hub and payees for the load's own transfers."""
         at_hub = self._hub.committed(list(notes))
         if at_hub is None:
             return None

@@ -25,16 +25,16 @@ _KINDS = ("transfers", "payments")
 # The limit for each DFSP and process, as a multiple of `--rate`, since a scheme sets the limit by its DFSPs' load. Each
 # of the two DFSPs sends 1.6 times the rate, and all its connections may lead to one process.
 _LIMIT = 2.0
-_MANY = 0.2  # if other programs use more cores than this, a verdict has little value
+_MANY = 0.2  # if other programs use more cores than this number, a verdict has little value
 
 
 def names(wanted: str) -> list[str]:
-    """Returns the misbehaviours that the command line names: "all", or some names separated by commas."""
+    """Returns the misbehaviours from the command line: "all", or names separated by commas."""
     return list(ALL) if wanted == "all" else wanted.split(",")
 
 
 def run(options: argparse.Namespace, state: str, console: Console) -> int:
-    """Runs all trials on the command line. Returns 1 if a trial harmed the others or could not run."""
+    """Runs all trials of the command line. Returns 1 if a trial harmed other participants or could not run."""
     everything, failed = [], []
     for name in names(options.bad):
         plan = BadPlan(name, options.rate, options.seconds, options.warmup, options.drain, options.bad_rows)
