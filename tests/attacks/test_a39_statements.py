@@ -100,7 +100,7 @@ def test_a39_a_wrong_or_hostile_file_is_refused_with_its_reason_and_nothing_is_k
         (changed(rows, 4, "100.00001"), "amount must look like"),
         (changed(rows, 4, "99999999999999999999"), "amount must look like"),
         (changed(rows, 4, "\u0661\u0660\u0660"), "amount must look like"),
-        (changed(rows, 3, "KES"), "in which this settlement has nothing"),
+        (changed(rows, 3, "KES"), "this settlement has no amounts in this currency"),
         (changed(rows, 3, "tzs"), "currency is unknown"),
         (changed(rows, 5, "OUT"), "neither DEBIT nor CREDIT"),
         (changed(rows, 0, str(settlement.pk + 1)), f"of settlement {settlement.pk + 1}"),

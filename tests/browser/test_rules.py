@@ -173,7 +173,7 @@ def test_one_person_makes_a_rule_by_a_form_and_another_activates_it(open_window:
     page.get_by_label("TRANSFER").check()
     maker.picture("rule-form-filled-light")
     page.get_by_role("button", name="Make a version").click()
-    page.get_by_text("It judges payments once two people have activated it.").first.wait_for()
+    page.get_by_text("This version judges payments once two people have activated it.").first.wait_for()
     page.get_by_text("above 1,000,000.00 TZS").wait_for()
     page.get_by_label("Mode").select_option("live")
     page.get_by_role("button", name="Change mode").click()

@@ -109,7 +109,7 @@ def test_an_oracle_is_added_changed_and_removed_by_two_people(world: World, orac
     assert not Oracle.objects.exists()
     left = Approval.objects.filter(kind="change_oracle", state="PENDING").get()
     answer = checker.post(f"/portal/approvals/{left.pk}/approve/", follow=True)
-    assert "There is no such oracle" in answer.content.decode()
+    assert "This oracle does not exist" in answer.content.decode()
 
 
 def test_the_page_says_whether_an_oracle_answers(world: World, oracle: RunningOracle) -> None:

@@ -120,7 +120,7 @@ def test_a_payments_page_says_what_was_checked_and_which_rule_refused_it(world: 
     page = page_of(client, paid.transfer_id)
     assert "Checks by the hub" in page
     assert "the paying participant's net debit cap is enough" in page
-    assert "its conversion is agreed" not in page  # it has none
+    assert "the conversion is agreed" not in page  # it has none
     assert "those of the quote" not in page  # it is not recorded whether that was checked
     page = page_of(client, refused.transfer_id)
     assert "the paying participant's net debit cap is enough: <code>NDC</code>" in page
